@@ -1,0 +1,1 @@
+"""What a user drew becomes a reference: point, scribble, box or mask on one frame."""

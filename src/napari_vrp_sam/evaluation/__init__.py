@@ -1,0 +1,1 @@
+"""Models measured: metrics, the one-slice protocol and the baselines users have today."""

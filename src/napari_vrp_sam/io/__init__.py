@@ -1,0 +1,1 @@
+"""Stacks and labels read and written; data sets and generated samples."""

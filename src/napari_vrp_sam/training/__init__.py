@@ -1,0 +1,1 @@
+"""Models trained: episodes, losses and the Lightning module."""
