@@ -1,0 +1,77 @@
+"""Label images -> references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.errors import InputError
+
+
+def references_from_labels(
+    labels_frame: NDArray[Any],
+    image_frame: NDArray[Any],
+    *,
+    kind: AnnotationKind = "mask",
+    frame: int | None = None,
+) -> list[Reference]:
+    """One reference for each class of an annotated frame.
+
+    Parameters
+    ----------
+    labels_frame : ndarray, shape (Y, X), integer or bool
+        The value of a pixel is its class, 0 is background (or, for a sparse kind, unknown).
+    image_frame : ndarray, shape (Y, X, C) or (Y, X)
+        The frame that was annotated.
+    kind : {"point", "scribble", "box", "mask"}
+        How it was annotated: "scribble" tells that unmarked pixels are unknown.
+    frame : int, optional
+        Index of the frame in its stack; the references of one frame share it.
+
+    Returns
+    -------
+    list of Reference
+        Ascending in class.
+
+    Raises
+    ------
+    InputError
+        If the labels are no integers, are negative, all 0, of another shape than the image, or
+        if one class covers everything and leaves no background to learn from.
+    """
+    labels = check_labels_dtype(np.asarray(labels_frame))
+    if labels.shape != np.shape(image_frame)[:2]:
+        raise InputError(
+            f"The labels are {labels.shape} pixels, the image {np.shape(image_frame)[:2]}: "
+            "they must agree."
+        )
+    class_ids = [int(value) for value in np.unique(labels) if value != 0]
+    if not class_ids:
+        raise InputError("The annotation is empty: mark at least one pixel of a class.")
+    if class_ids[0] < 0:
+        raise InputError(
+            f"The labels hold the negative value {class_ids[0]}: classes start at 1, "
+            "0 is background."
+        )
+    return [
+        Reference(image_frame, labels == class_id, class_id, kind, frame) for class_id in class_ids
+    ]
+
+
+def check_labels_dtype(labels: Any) -> Any:
+    """The array itself if its dtype can hold labels; lazy arrays are not read.
+
+    Raises
+    ------
+    InputError
+        If the dtype is neither integer nor bool.
+    """
+    if np.dtype(labels.dtype).kind not in "biu":
+        raise InputError(
+            f"Labels must be integers, these are {labels.dtype}: convert them, or pick the label "
+            "image instead of the picture."
+        )
+    return labels

@@ -1,0 +1,94 @@
+"""The reference: one frame with one annotated class, the input that makes VRP-SAM see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.errors import InputError
+
+AnnotationKind = Literal["point", "scribble", "box", "mask"]
+"""How a class was annotated (paper, section 3.2). Points and scribbles are sparse:
+an unmarked pixel says nothing. Boxes and masks are dense: an unmarked pixel is background."""
+
+ANNOTATION_KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
+SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble"})
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One annotated frame of one class.
+
+    Parameters
+    ----------
+    image : ndarray, shape (Y, X, C) or (Y, X)
+        The frame the annotation was drawn on, in the stack's own intensities (any real dtype);
+        a missing channel axis is added.
+    mask : ndarray, shape (Y, X)
+        The annotation rasterised to 0..1; kept as float32.
+    class_id : int
+        Label value of the class, 1 or more.
+    kind : {"point", "scribble", "box", "mask"}
+        How it was annotated.
+    frame : int, optional
+        Index of the frame in its stack, where it has one.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, the mask is empty or leaves 0..1, a dense mask leaves no background,
+        or the class is below 1.
+    """
+
+    image: NDArray[Any]
+    mask: NDArray[np.float32]
+    class_id: int = 1
+    kind: AnnotationKind = "mask"
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        image = np.asarray(self.image)
+        image = image[..., None] if image.ndim == 2 else image
+        mask = np.asarray(self.mask, dtype=np.float32)
+        if image.ndim != 3:
+            raise InputError(
+                f"A reference image needs the axes (Y, X, C), this one has {image.ndim} axes."
+            )
+        if image.dtype.kind not in "biuf":
+            raise InputError(
+                f"Images of type {image.dtype} cannot be segmented: convert to real numbers."
+            )
+        if mask.shape != image.shape[:2]:
+            raise InputError(
+                f"The annotation is {mask.shape} pixels, its image {image.shape[:2]}: "
+                "they must agree."
+            )
+        if self.kind not in ANNOTATION_KINDS:
+            raise InputError(
+                f"Unknown annotation kind {self.kind!r}: use one of {', '.join(ANNOTATION_KINDS)}."
+            )
+        if self.class_id < 1:
+            raise InputError(
+                f"Class {self.class_id} is not usable: classes start at 1, 0 is background."
+            )
+        if not mask.any():
+            raise InputError(
+                f"The annotation of class {self.class_id} is empty: mark at least one pixel."
+            )
+        if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
+            raise InputError("An annotation mask must lie between 0 and 1.")
+        if mask.all() and not self.sparse:
+            raise InputError(
+                f"Class {self.class_id} covers everything: leave some background unmarked, "
+                "or annotate another frame."
+            )
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "mask", mask)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether unmarked pixels are unknown rather than background."""
+        return self.kind in SPARSE_KINDS
