@@ -1,1 +1,1 @@
-"""A model run over a stack: frames, normalisation, prediction, and the engine that does the work."""
+"""A model run over a stack: frames, normalisation, prediction, and the engine that works."""

@@ -1,0 +1,158 @@
+"""One mapping of intensities to 0..1 for a whole stack.
+
+A normalisation of its own for each frame would stretch the noise of an empty frame until it looks
+like objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.errors import InputError
+
+MAX_SAMPLES = 1_000_000
+"""Pixels of a frame that percentiles are taken from, about; larger frames are thinned out."""
+
+
+class FrameSequence(Protocol):
+    """`Frames`, or a list of arrays of shape (Y, X, C)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Limits of each channel, mapped to 0 and 1.
+
+    Parameters
+    ----------
+    low, high : tuple of float
+        Intensities of the first one to three channels in use that become 0 and 1; what lies
+        beyond is clipped. Where both are equal the channel becomes 0.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.low) != len(self.high) or not 1 <= len(self.low) <= 3:
+            raise InputError("A normalisation needs limits for one, two or three channels.")
+        if not np.isfinite([self.low, self.high]).all() or np.greater(self.low, self.high).any():
+            raise InputError(
+                f"The intensity limits {self.low} and {self.high} are no range: give two numbers, "
+                "the lower first."
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        frames: FrameSequence,
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        max_frames: int = 8,
+    ) -> Normalisation:
+        """Percentiles of a sample of evenly spaced frames; infinity and NaN do not count.
+
+        Parameters
+        ----------
+        frames : Frames or sequence of ndarray, shape (Y, X, C)
+            Only the sampled frames are read.
+        percentiles : tuple of float
+        max_frames : int
+            Frames to read, at most.
+
+        Notes
+        -----
+        The colours of an RGB picture share their limits, so that hues stay what they are.
+        """
+        last = len(frames) - 1
+        sample = np.unique(np.linspace(0, last, min(len(frames), max_frames)).round().astype(int))
+        pixels: list[NDArray[Any]] = []
+        rgb = False
+        for index in sample:
+            frame = frames[int(index)]
+            step = max(1, int(np.ceil(np.sqrt(frame.shape[0] * frame.shape[1] / MAX_SAMPLES))))
+            pixels.append(frame[::step, ::step, :3].reshape(-1, min(frame.shape[2], 3)))
+            rgb = bool(getattr(frames, "rgb", frame.dtype == np.uint8 and frame.shape[2] >= 3))
+        values = np.concatenate(pixels)
+        columns = [values.ravel()] * 3 if rgb else list(values.T)
+        limits = [_limits(column, percentiles) for column in columns]
+        return cls(tuple(low for low, _ in limits), tuple(high for _, high in limits))
+
+    @classmethod
+    def from_limits(cls, limits: tuple[float, float], channels: int) -> Normalisation:
+        """The same given limits for each of so many channels.
+
+        Raises
+        ------
+        InputError
+            If the limits are no range of numbers.
+        """
+        low, high = (float(limit) for limit in limits)
+        if not low < high:
+            raise InputError(
+                f"The intensity limits {low:g} and {high:g} are no range: the lower first."
+            )
+        count = min(channels, 3)
+        return cls((low,) * count, (high,) * count)
+
+    def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """Map a frame to what a model takes.
+
+        Parameters
+        ----------
+        frame : ndarray, shape (Y, X, C)
+            One channel is repeated, two are completed by their mean, of more than three the first
+            three count.
+
+        Returns
+        -------
+        ndarray, shape (3, Y, X), float32
+            In 0..1; NaN becomes 0, infinity 0 or 1.
+
+        Raises
+        ------
+        InputError
+            If the frame has another number of channels than the limits were made for.
+        """
+        if min(frame.shape[2], 3) != len(self.low):
+            raise InputError(
+                f"A frame has {frame.shape[2]} channels where {len(self.low)} were expected: "
+                "references and stack need the same channels."
+            )
+        planes = [
+            _scale(frame[..., channel], low, high)
+            for channel, (low, high) in enumerate(zip(self.low, self.high, strict=True))
+        ]
+        if len(planes) == 1:
+            planes *= 3
+        elif len(planes) == 2:
+            planes.append(np.mean(planes, axis=0, dtype=np.float32))
+        return np.stack(planes)
+
+
+def _limits(values: NDArray[Any], percentiles: Iterable[float]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = np.percentile(finite, tuple(percentiles))
+    if low == high:
+        # Sparse signal on an even background: the percentiles see the background only.
+        low, high = finite.min(), finite.max()
+    return float(low), float(high)
+
+
+def _scale(plane: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    if high == low:
+        return np.zeros(plane.shape, dtype=np.float32)
+    # Above 16 bits, float32 would round neighbouring intensities together before the subtraction.
+    exact: type[np.floating] = np.float32 if plane.dtype.itemsize <= 2 else np.float64
+    values: NDArray[np.floating] = plane.astype(exact)
+    scaled = np.nan_to_num((values - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.asarray(scaled.clip(0, 1), dtype=np.float32)
