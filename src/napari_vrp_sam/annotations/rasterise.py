@@ -129,16 +129,17 @@ def ellipse_to_mask(corners: ArrayLike, frame_shape: tuple[int, int]) -> Mask:
     if len(box) != 4:
         raise InputError(f"An ellipse is given by the 4 corners of its box, not by {len(box)}.")
     centre = box.mean(axis=0)
-    half_axes = np.stack([box[1] - box[0], box[3] - box[0]], axis=1) / 2
+    (a, b), (c, d) = np.stack([box[1] - box[0], box[3] - box[0]], axis=1) / 2
+    determinant = a * d - b * c
     canvas = np.zeros(frame_shape, dtype=np.bool_)
-    if abs(np.linalg.det(half_axes)) > 0:
+    if abs(determinant) > 1e-6:  # flatter ones hold no pixel centre to speak of
         rows, columns = _window(box.min(axis=0), box.max(axis=0), frame_shape)
-        r, c = np.ogrid[rows, columns]
+        y, x = np.ogrid[rows, columns]
+        y, x = y - centre[0], x - centre[1]
         # In the coordinates of its half axes an ellipse, rotated or not, is the unit circle.
-        inverse = np.linalg.inv(half_axes)
-        u = inverse[0, 0] * (r - centre[0]) + inverse[0, 1] * (c - centre[1])
-        v = inverse[1, 0] * (r - centre[0]) + inverse[1, 1] * (c - centre[1])
-        canvas[rows, columns] = u**2 + v**2 <= 1
+        u = (d * y - b * x) / determinant
+        v = (a * x - c * y) / determinant
+        canvas[rows, columns] = u**2 + v**2 <= 1 + 1e-9  # rounding
     if not canvas.any():
         _paint_nearest(canvas, centre[None])
     return _finished(canvas)

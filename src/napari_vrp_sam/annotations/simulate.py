@@ -100,4 +100,5 @@ def _stroke(
     speed = np.clip(pace, *_SPEED) * scale
     moves = np.stack([np.sin(heading), np.cos(heading)], axis=1) * speed[:, None]
     line = np.vstack([start, start + moves.cumsum(axis=0)])
+    line = line.clip(0, (height - 1, width - 1))
     return path_to_mask(line, (height, width), width=rng.uniform(*_BRUSH) * scale)

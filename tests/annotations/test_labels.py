@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.errors import InputError
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def labels():
+    labels = np.zeros((24, 32), dtype=np.int32)
+    labels[2:8, 2:8] = 7
+    labels[10:20, 10:20] = 2
+    return labels
+
+
+def test_one_reference_for_each_class(image, labels):
+    references = references_from_labels(labels, image, frame=4)
+    assert [(r.class_id, r.kind, r.frame) for r in references] == [(2, "mask", 4), (7, "mask", 4)]
+    for reference in references:
+        assert reference.image is image
+        np.testing.assert_array_equal(reference.mask, labels == reference.class_id)
+
+
+def test_told_that_labels_are_sparse(image, labels):
+    references = references_from_labels(labels, image, kind="scribble")
+    assert all(reference.sparse for reference in references)
+
+
+def test_bool_labels_are_class_1(image, labels):
+    (reference,) = references_from_labels(labels > 0, image)
+    assert reference.class_id == 1
+
+
+def test_two_classes_may_share_the_whole_frame(image):
+    labels = np.ones((24, 32), dtype=np.uint8)
+    labels[12:] = 2
+    assert len(references_from_labels(labels, image)) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (np.zeros((24, 32), dtype=np.uint8), "empty"),
+        (np.ones((24, 31), dtype=np.uint8), "must agree"),
+        (np.ones((24, 32), dtype=np.uint8), "covers everything"),
+        (np.full((24, 32), -1), "negative"),
+        (np.ones((24, 32)), "integers"),
+    ],
+)
+def test_bad_input(image, labels, sentence):
+    with pytest.raises(InputError, match=sentence):
+        references_from_labels(labels, image)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+
+IMAGE = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24)
+
+
+def half_mask():
+    mask = np.zeros((20, 24), dtype=bool)
+    mask[:10] = True
+    return mask
+
+
+def test_axes_and_types_are_completed():
+    reference = Reference(IMAGE, half_mask())
+    assert reference.image.shape == (20, 24, 1)
+    assert reference.image.dtype == np.uint16
+    assert reference.mask.dtype == np.float32
+    assert (reference.class_id, reference.kind, reference.frame) == (1, "mask", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sparse"), [("point", True), ("scribble", True), ("box", False), ("mask", False)]
+)
+def test_points_and_scribbles_are_sparse(kind, sparse):
+    assert Reference(IMAGE, half_mask(), kind=kind).sparse is sparse
+
+
+def test_a_scribble_may_cover_everything():
+    assert Reference(IMAGE, np.ones((20, 24)), kind="scribble").mask.all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"image": IMAGE[0]}, "needs the axes"),
+        ({"image": IMAGE.astype(complex)}, "real numbers"),
+        ({"mask": half_mask()[1:]}, "must agree"),
+        ({"mask": np.zeros((20, 24))}, "empty"),
+        ({"mask": np.full((20, 24), np.nan)}, "between 0 and 1"),
+        ({"mask": half_mask() * 255}, "between 0 and 1"),
+        ({"mask": np.ones((20, 24))}, "covers everything"),
+        ({"mask": np.ones((20, 24)), "kind": "box"}, "covers everything"),
+        ({"class_id": 0}, "classes start at 1"),
+        ({"kind": "lasso"}, "point, scribble, box, mask"),
+    ],
+)
+def test_bad_input(arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Reference(**{"image": IMAGE, "mask": half_mask(), **arguments})

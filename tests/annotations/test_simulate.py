@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.measure import label as connected_components
+
+from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
+from napari_vrp_sam.annotations.simulate import MAX_MARKS, simulate
+from napari_vrp_sam.errors import InputError
+
+masks = arrays(bool, st.tuples(st.integers(16, 40), st.integers(16, 40))).filter(np.any)
+kinds = st.sampled_from(ANNOTATION_KINDS)
+seeds = st.integers(0, 2**32)
+
+
+@pytest.fixture
+def object_mask():
+    mask = np.zeros((256, 320), dtype=bool)
+    mask[40:200, 60:240] = True
+    return mask
+
+
+@given(masks, kinds, seeds)
+@settings(max_examples=50)
+def test_annotations_are_never_empty_and_repeat_with_their_seed(mask, kind, seed):
+    annotation = simulate(mask, kind, np.random.default_rng(seed))
+    assert annotation.dtype == np.float32
+    assert annotation.shape == mask.shape
+    assert annotation.any()
+    assert set(np.unique(annotation)) <= {0, 1}
+    np.testing.assert_array_equal(annotation, simulate(mask, kind, np.random.default_rng(seed)))
+
+
+@given(masks, st.sampled_from(["point", "scribble", "mask"]), seeds)
+@settings(max_examples=50)
+def test_only_the_box_leaves_the_foreground(mask, kind, seed):
+    assert not simulate(mask, kind, np.random.default_rng(seed))[~mask].any()
+
+
+@given(masks, seeds)
+def test_the_box_is_tight_and_filled(mask, seed):
+    box = simulate(mask, "box", np.random.default_rng(seed))
+    marked = np.argwhere(mask)
+    (top, left), (bottom, right) = marked.min(axis=0), marked.max(axis=0)
+    assert box.sum() == box[top : bottom + 1, left : right + 1].size
+    assert box[mask].all()
+    assert box[top : bottom + 1, left : right + 1].all()
+
+
+def test_the_mask_is_itself(object_mask):
+    annotation = simulate(object_mask, "mask", np.random.default_rng(0))
+    np.testing.assert_array_equal(annotation, object_mask)
+
+
+def test_twenty_points(object_mask):
+    points = simulate(object_mask, "point", np.random.default_rng(0), radius=0)
+    assert points.sum() == MAX_MARKS
+    brushed = simulate(object_mask, "point", np.random.default_rng(0))
+    assert brushed[points > 0].all()
+    assert brushed.sum() > points.sum()
+
+
+def test_a_small_object_gets_as_many_points_as_it_has_pixels():
+    mask = np.zeros((32, 32))
+    mask[4, 4:7] = 1
+    np.testing.assert_array_equal(simulate(mask, "point", np.random.default_rng(0)), mask)
+
+
+def test_training_draws_the_number_of_points(object_mask):
+    rng = np.random.default_rng(0)
+    counts = {
+        int(simulate(object_mask, "point", rng, count=None, radius=0).sum()) for _ in range(300)
+    }
+    assert counts == set(range(1, MAX_MARKS + 1))
+
+
+def test_strokes_are_thin_curves(object_mask):
+    rng = np.random.default_rng(0)
+    strokes = [simulate(np.ones((512, 512)), "scribble", rng, count=1) for _ in range(20)]
+    for stroke in strokes:
+        assert connected_components(stroke).max() == 1
+        assert 100 < stroke.sum() < 10 * 30 * 41
+    many = simulate(object_mask, "scribble", rng)
+    assert stroke.sum() < many.sum() < object_mask.sum()
+
+
+def test_other_seeds_draw_others(object_mask):
+    for kind in ("point", "scribble"):
+        one, two = (simulate(object_mask, kind, np.random.default_rng(s)) for s in (1, 2))
+        assert (one != two).any()
+
+
+@pytest.mark.parametrize("mask", [np.zeros((32, 32)), np.ones(32), np.full((32, 32), 0.4)])
+def test_a_mask_without_foreground(mask):
+    with pytest.raises(InputError, match="foreground"):
+        simulate(mask, "point", np.random.default_rng(0))
+
+
+def test_an_unknown_kind():
+    with pytest.raises(InputError, match="'lasso'"):
+        simulate(np.ones((32, 32)), "lasso", np.random.default_rng(0))
