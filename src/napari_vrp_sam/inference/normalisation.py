@@ -138,7 +138,8 @@ class Normalisation:
 
 
 def _limits(values: NDArray[Any], percentiles: Iterable[float]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
+    # float16 would overflow between the percentiles.
+    finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
         return 0.0, 0.0
     low, high = np.percentile(finite, tuple(percentiles))
