@@ -1,0 +1,119 @@
+"""How an instrument shows a scene: colour, contrast, light, blur and noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.fields import grid
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Degradations that the frames of one stack share.
+
+    Attributes
+    ----------
+    gray : bool
+        One channel, shown as three.
+    inverted : bool
+    tint : ndarray, shape (2, 3), optional
+        Colours of black and white for a gray scene, as a stain gives.
+    gamma, low, high : float
+        Tone curve; `low` and `high` are the ends of the range of brightness.
+    blur : float
+        Deviation of the point spread function in pixels.
+    noise : str
+        "gaussian", "poisson" or "speckle".
+    noise_level : float
+        Deviation of the noise at middle brightness.
+    light : float
+        Relative change of the light across the frame.
+    """
+
+    gray: bool
+    inverted: bool
+    tint: FloatArray | None
+    gamma: float
+    low: float
+    high: float
+    blur: float
+    noise: str
+    noise_level: float
+    light: float
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Look:
+        """A random look: most are mild, some severe."""
+        gray = chance(rng, 0.35)
+        tint = rng.uniform(0, 1, (2, 3)).astype(np.float32)
+        tint[0] *= 0.5
+        tint[1] = 1 - 0.4 * tint[1]
+        span = rng.uniform(0.3, 1.0) if chance(rng, 0.4) else 1.0
+        low = rng.uniform(0, 1 - span)
+        return cls(
+            gray=gray,
+            inverted=chance(rng, 0.3),
+            tint=tint if gray and chance(rng, 0.25) else None,
+            gamma=log_uniform(rng, 0.6, 1.7),
+            low=float(low),
+            high=float(low + span),
+            blur=0.4 if chance(rng, 0.5) else log_uniform(rng, 0.4, 2.2),
+            noise=pick(rng, ("gaussian", "poisson", "speckle"), (3, 2, 1)),
+            noise_level=0.0 if chance(rng, 0.25) else log_uniform(rng, 0.005, 0.12),
+            light=0.0 if chance(rng, 0.5) else float(rng.uniform(0.1, 0.6)),
+        )
+
+    def jittered(self, rng: np.random.Generator) -> Look:
+        """The look of another frame of the same stack: slightly different exposure and focus."""
+        shift = rng.normal(0, 0.02)
+        return replace(
+            self,
+            gamma=self.gamma * float(np.exp(rng.normal(0, 0.06))),
+            low=float(np.clip(self.low + shift, 0, 1)),
+            high=float(np.clip(self.high + shift + rng.normal(0, 0.02), 0, 1)),
+            blur=self.blur * float(np.exp(rng.normal(0, 0.15))),
+        )
+
+    def apply(self, image: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Show a scene of shape (H, W, 3) in 0..1 as this instrument would; float32 in 0..1."""
+        image = np.clip(image, 0, 1)
+        if self.gray:
+            image = image.mean(axis=2, keepdims=True)
+        if self.inverted:
+            image = 1 - image
+        if abs(self.gamma - 1) > 0.03:
+            image = image ** np.float32(self.gamma)
+        image = self.low + (self.high - self.low) * image
+        if self.light:
+            image = image * self._illumination(image.shape[:2], rng)
+        if self.blur > 0.45:
+            image = ndimage.gaussian_filter(image, (self.blur, self.blur, 0), truncate=2.5)
+        if self.noise_level:
+            image = self._noisy(image.astype(np.float32, copy=False), rng)
+        if self.gray and self.tint is not None:
+            image = self.tint[0] + (self.tint[1] - self.tint[0]) * image
+        elif self.gray:
+            image = np.repeat(image, 3, axis=2)
+        return np.clip(image, 0, 1).astype(np.float32)
+
+    def _illumination(self, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+        """Gain of shape (H, W, 1): a tilted plane with vignetting."""
+        rows, columns = grid((shape[0], shape[1]))
+        y, x = rows / shape[0] - 0.5, columns / shape[1] - 0.5
+        angle = rng.uniform(0, 2 * np.pi)
+        tilt = np.float32(np.sin(angle)) * y + np.float32(np.cos(angle)) * x
+        gain = 1 + self.light * (tilt - (x * x + y * y) * rng.uniform(0, 1.5))
+        return np.asarray(gain[..., None], dtype=np.float32)
+
+    def _noisy(self, image: FloatArray, rng: np.random.Generator) -> FloatArray:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(self.noise_level)
+        if self.noise == "poisson":
+            # the Gaussian limit of counting noise: variance grows with brightness
+            noise *= np.sqrt(2 * np.maximum(image, 0.01))
+        elif self.noise == "speckle":
+            noise *= 2 * image
+        return image + noise
