@@ -181,7 +181,8 @@ def test_every_parameter_learns() -> None:
     )
     (prompts * torch.rand_like(prompts)).sum().backward()
     for name, parameter in encoder.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 def test_position_embedding_is_y_then_x_sine_then_cosine() -> None:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,18 +62,14 @@ def write_checkpoint(
         raise InputError(f"Weights are written as .safetensors, not as '{path.name}'.")
     # Tied tensors share storage, which safetensors refuses: each gets its own copy.
     whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(safetensors.torch.save(whole, dict(metadata or {})))
-        os.replace(temporary, path)
+        temporary.write_bytes(safetensors.torch.save(whole, dict(metadata or {})))
+        temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise InputError(f"Cannot write weights to {path}: {error.strerror or error}.") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) -> Checkpoint:
@@ -113,7 +108,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal sha256 digest of a file."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASK_GAIN = 10.0
-"""The mask channel is multiplied by this before the merge, so that it weighs as much as features."""
+"""The mask channel is multiplied by this before the merge, so that it weighs like features."""
 
 POOLING_EPS = 0.0005
 """Keeps the prototype finite where the resized mask is empty."""

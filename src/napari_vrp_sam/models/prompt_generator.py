@@ -57,6 +57,7 @@ class ResidualAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend from (B, N, dim) to (B, M, dim)."""
         # Without weights the fused kernel runs.
         attended, _ = self.attention(queries, keys, values, need_weights=False)
         normed: Tensor = self.norm(queries + attended)

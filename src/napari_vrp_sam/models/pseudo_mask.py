@@ -35,5 +35,5 @@ def correlation(target: Tensor, reference_masked: Tensor, mask: Tensor) -> Tenso
     reference = (reference_masked * soft).flatten(2)
     tokens = target.flatten(2)
     norms = reference.norm(dim=1)[:, :, None] * tokens.norm(dim=1)[:, None]
-    similarity = torch.einsum("bcr,bct->brt", reference, tokens) / (norms + CORRELATION_EPS)
-    return similarity.amax(dim=1).unflatten(1, target.shape[-2:])[:, None]
+    similarity: Tensor = torch.einsum("bcr,bct->brt", reference, tokens) / (norms + CORRELATION_EPS)
+    return similarity.amax(dim=1).reshape(len(target), 1, *target.shape[-2:])
