@@ -21,8 +21,7 @@ real_dtypes = st.sampled_from(
         )
     )
 )
-@settings(max_examples=150)
-@pytest.mark.filterwarnings("error")
+@settings(max_examples=100)
 def test_any_real_image_becomes_three_planes_in_zero_to_one(array):
     frames = Frames(array, "ZYXC")
     normalisation = Normalisation.fit(frames)

@@ -18,6 +18,8 @@ from napari_vrp_sam.errors import InputError
 MAX_SAMPLES = 1_000_000
 """Pixels of a frame that percentiles are taken from, about; larger frames are thinned out."""
 
+_FLOAT32 = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
+
 
 class FrameSequence(Protocol):
     """`Frames`, or a list of arrays of shape (Y, X, C)."""
@@ -138,8 +140,9 @@ class Normalisation:
 
 
 def _limits(values: NDArray[Any], percentiles: Iterable[float]) -> tuple[float, float]:
-    # float16 would overflow between the percentiles.
     finite = values[np.isfinite(values)].astype(np.float64)
+    # No intensity lies beyond float32, and within it no difference overflows.
+    finite = finite.clip(*_FLOAT32)
     if not finite.size:
         return 0.0, 0.0
     low, high = np.percentile(finite, tuple(percentiles))
@@ -155,5 +158,7 @@ def _scale(plane: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     # Above 16 bits, float32 would round neighbouring intensities together before the subtraction.
     exact: type[np.floating] = np.float32 if plane.dtype.itemsize <= 2 else np.float64
     values: NDArray[np.floating] = plane.astype(exact)
-    scaled = np.nan_to_num((values - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    with np.errstate(over="ignore"):  # what overflows lies beyond the limits
+        scaled = (values - low) / (high - low)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
     return np.asarray(scaled.clip(0, 1), dtype=np.float32)
