@@ -1,1 +1,1 @@
-"""The napari plugin: the only place that knows napari and Qt."""
+"""The napari plugin: napari and Qt live here and nowhere else."""

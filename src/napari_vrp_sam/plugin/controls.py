@@ -1,0 +1,123 @@
+"""Small Qt controls that follow the viewer: a choice of layer, a choice of model, a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    import napari
+
+Mood = Literal["info", "warning", "error"]
+MOOD_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
+"""Legible on the dark and on the light theme; only a bar, the text keeps the theme's colour."""
+
+
+def explain(widget: QWidget, text: str) -> None:
+    """Give a control its tooltip, wrapped, and readable to a screen reader."""
+    widget.setToolTip(f"<qt>{text}</qt>")
+    widget.setAccessibleDescription(text)
+
+
+class NarrowComboBox(QComboBox):
+    """A combo box that does not widen the dock for a long entry."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(6)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+class ImageBox(NarrowComboBox):
+    """The image layers of a viewer."""
+
+    chosen = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[Image] = []
+        self.currentIndexChanged.connect(lambda _: self.chosen.emit())
+        self.follow()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    def follow(self) -> None:
+        """Take over the viewer's image layers; keep the choice, else choose the topmost."""
+        before = self.layer
+        self._layers = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        blocked = self.blockSignals(True)  # noqa: FBT003
+        self.clear()
+        self.addItems([layer.name for layer in self._layers])
+        self.setCurrentIndex(
+            self._layers.index(before) if before in self._layers else len(self._layers) - 1
+        )
+        self.blockSignals(blocked)
+        if self.layer is not before:
+            self.chosen.emit()
+
+
+class ModelBox(NarrowComboBox):
+    """The models by name, and any checkpoint file."""
+
+    FROM_FILE = "from a file…"
+
+    def __init__(self, names: Sequence[str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        for name in names:
+            self.addItem(name, name)
+        self.addItem(self.FROM_FILE)
+        self._last = 0
+        self.activated.connect(self._activated)
+
+    @property
+    def model(self) -> str:
+        """Name of the chosen model, or path of the chosen file."""
+        return str(self.currentData())
+
+    def add_file(self, path: Path) -> None:
+        """Offer a checkpoint file beside the models, and choose it."""
+        if self.findData(str(path)) < 0:
+            self.insertItem(self.count() - 1, path.name, str(path))
+        self._last = self.findData(str(path))
+        self.setCurrentIndex(self._last)
+
+    def _activated(self, index: int) -> None:
+        if self.itemData(index) is not None:
+            self._last = index
+            return
+        self.setCurrentIndex(self._last)
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Model file", "", "Models (*.safetensors *.pth *.pt);;All files (*)"
+        )
+        if path:
+            self.add_file(Path(path))
+
+
+class MessageLabel(QLabel):
+    """One sentence for the user, with a bar whose colour tells how much it matters."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.say("")
+
+    def say(self, text: str, mood: Mood = "info") -> None:
+        """Show a sentence; an empty one hides the label."""
+        self.mood = mood
+        self.setText(text)
+        self.setStyleSheet(
+            f"QLabel {{ border-left: 3px solid {MOOD_COLOURS[mood]}; padding: 2px 0 2px 7px; }}"
+        )
+        self.setVisible(bool(text))

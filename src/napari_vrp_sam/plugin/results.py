@@ -1,0 +1,114 @@
+"""The Labels layer that a run fills frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_vrp_sam.plugin.notes import note, noted
+from napari_vrp_sam.plugin.stacks import frames_of, placement, spread_over_channels, stack_data
+
+if TYPE_CHECKING:
+    import napari
+
+RESULT_OF = "result of"
+
+
+class Result:
+    """Labels of a stack in the making, shown in a layer that belongs to the user.
+
+    The labels are kept here: a layer that the user deletes comes back with all that is done, and
+    each run has a layer of its own, so that no earlier result is lost.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    image : Image
+        The result lies exactly on it.
+    axes : str
+        Letters of the image's axes.
+    highest_class : int
+        Decides on the dtype, the smallest that holds it.
+    facts : dict
+        How the result was made; kept in the layer's metadata.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        image: Image,
+        *,
+        axes: str,
+        highest_class: int,
+        facts: dict[str, Any],
+    ) -> None:
+        frames = frames_of(image, axes)
+        self._viewer = viewer
+        self._image_name = image.name
+        # The image may be edited or deleted during the run: take what is needed now.
+        self._placement = placement(image)
+        self._facts = facts
+        self._done: set[int] = set()
+        self._position = frames.position
+        self.labels = np.zeros(frames.label_shape, dtype=np.min_scalar_type(highest_class))
+        channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
+        self._data = spread_over_channels(self.labels, frames.axes, channels)
+        self.layer: Labels | None = None
+
+    @property
+    def frames_done(self) -> int:
+        """Number of frames that hold their result."""
+        return len(self._done)
+
+    @property
+    def name(self) -> str:
+        """Name of the layer, as the user sees it."""
+        return self.layer.name if self.layer is not None else f"{self._image_name} segmented"
+
+    def write(self, results: Iterable[tuple[int, NDArray[Any]]]) -> None:
+        """Write the labels, shape (Y, X), of some frames, and show them. On the GUI thread only."""
+        for index, labels in results:
+            self.labels[self._position(index)] = labels
+            self._done.add(index)
+        layer = self._shown()
+        # A correction on a frame that is still to come would be lost.
+        layer.editable = False
+        note(layer, frames_done=sorted(self._done))
+        if layer.data is self._data:
+            layer.refresh()
+        else:  # converted by the user
+            layer.data = self._data
+
+    def finish(self) -> None:
+        """Hand the layer over to the user, who may correct it from now on."""
+        if self.layer is not None:
+            self.layer.editable = True
+
+    def _shown(self) -> Labels:
+        if self.layer is not None and self.layer in self._viewer.layers:
+            return self.layer
+        if self.layer is None:
+            self._hide_earlier()
+        self.layer = Labels(self._data, name=self.name, **self._placement)
+        note(self.layer, **{RESULT_OF: self._image_name, **self._facts})
+        # A new layer becomes the active one; the user may be drawing in another.
+        active = self._viewer.layers.selection.active
+        self._viewer.add_layer(self.layer)
+        if active is not None:
+            self._viewer.layers.selection.active = active
+        return self.layer
+
+    def _hide_earlier(self) -> None:
+        """Two results above each other could not be told apart."""
+        for layer in self._viewer.layers:
+            if noted(layer, RESULT_OF) == self._image_name:
+                layer.visible = False
+
+
+def is_result(layer: Any) -> bool:
+    """Whether a run of the plugin made this layer."""
+    return noted(layer, RESULT_OF) is not None

@@ -1,0 +1,226 @@
+"""The choices for a run: image, annotations, model, device."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_layer
+from napari_vrp_sam.plugin.annotation_list import AnnotationList
+from napari_vrp_sam.plugin.class_box import ClassBox
+from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, ModelBox, NarrowComboBox, explain
+from napari_vrp_sam.plugin.layers import references_from_layers
+from napari_vrp_sam.plugin.stacks import possible_axes
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_vrp_sam.annotations.reference import Reference
+
+MODELS = ("lite", "vit_b", "vit_l", "vit_h")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DRAWINGS: dict[Drawing, tuple[str, str]] = {
+    "scribble": ("Scribble", "a Labels layer to draw strokes on parts of the class"),
+    "mask": ("Mask", "a Labels layer to fill every object of the class on one frame"),
+    "point": ("Points", "a Points layer to click on objects of the class"),
+    "box": ("Boxes", "a Shapes layer to draw boxes around objects of the class"),
+}
+
+
+class SegmentForm(QWidget):
+    """The controls above the button, in step with the viewer's layers."""
+
+    mistaken = Signal(str)
+    """One sentence on what the user cannot do."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.guide = MessageLabel()
+        self.sample_button = QPushButton("Open the sample stack")
+        self.image_box = ImageBox(viewer)
+        self.axes_box = NarrowComboBox()
+        self.annotation_list = AnnotationList(viewer)
+        self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
+        self.class_box = ClassBox(viewer)
+        self.radius_box = QDoubleSpinBox()
+        self.model_box = ModelBox(MODELS)
+        self.device_box = NarrowComboBox()
+        self._fill()
+        self._explain()
+        self._lay_out()
+        self._connect()
+        self._follow_image()
+
+    @property
+    def image(self) -> Image:
+        """The chosen image.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.image_box.layer is None:
+            raise InputError("There is no image yet: open an image stack first.")
+        return self.image_box.layer
+
+    @property
+    def axes(self) -> str:
+        """Letters of the image's axes."""
+        return self.axes_box.currentText()
+
+    def references(self) -> list[Reference]:
+        """What is drawn in the ticked layers.
+
+        Raises
+        ------
+        InputError
+            If that cannot be used; see `references_from_layers`.
+        """
+        return references_from_layers(
+            self.image,
+            self.annotation_list.annotations,
+            self._viewer.dims,
+            axes=self.axes or None,
+            point_radius=self.radius_box.value() or None,
+        )
+
+    def release(self) -> None:
+        """Let go of the viewer, which is closing."""
+        self.class_box.release()
+        for emitter in self._layer_emitters():
+            emitter.disconnect(self._follow_layers)
+
+    def _fill(self) -> None:
+        self.radius_box.setRange(0, 1000)
+        self.radius_box.setDecimals(1)
+        self.radius_box.setSuffix(" px")
+        self.radius_box.setSpecialValueText("1 % of the frame")
+        self.device_box.addItems(DEVICES)
+
+    def _explain(self) -> None:
+        explain(self.sample_button, "Open a generated stack that comes with its ground truth.")
+        explain(self.image_box, "The image stack to segment; each 2-D frame of it.")
+        explain(
+            self.axes_box,
+            "What the image's axes are: T time, Z depth, C channel, Y row, X column, S colour. "
+            "Frames are counted along T and Z; the channels of a frame are used together.",
+        )
+        explain(
+            self.annotation_list,
+            "Layers that show the class on one frame or more. Label value, or the feature "
+            "'class' of points and shapes, tells one class from another.",
+        )
+        for drawing, button in self.draw_buttons.items():
+            explain(button, f"Add {DRAWINGS[drawing][1]}, and start to draw.")
+        explain(
+            self.class_box,
+            "The class that is drawn next in the active layer. Draw each class on a frame that "
+            "shows it; all are segmented in one run.",
+        )
+        explain(
+            self.radius_box,
+            "How far around a point the class reaches at least, in pixels of the image.",
+        )
+        explain(
+            self.model_box,
+            "<b>lite</b> comes with the plugin and is quick without a GPU; the SAM models need "
+            "a download; a fine-tuned model is read from a file.",
+        )
+        explain(
+            self.device_box,
+            "Where the model computes: <b>auto</b> takes a GPU where there is one.",
+        )
+
+    def _lay_out(self) -> None:
+        draw_row = QHBoxLayout()
+        draw_row.setSpacing(3)
+        for button in self.draw_buttons.values():
+            button.setMinimumWidth(0)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            draw_row.addWidget(button)
+        self._form = QFormLayout()
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setHorizontalSpacing(8)
+        self._form.setVerticalSpacing(5)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.addRow("Image", self.image_box)
+        self._form.addRow("Axes", self.axes_box)
+        self._form.addRow("Draw", draw_row)
+        self._form.addRow("Class", self.class_box)
+        self._form.addRow("Annotations", self.annotation_list)
+        self._form.addRow("Point radius", self.radius_box)
+        self._form.addRow("Model", self.model_box)
+        self._form.addRow("Device", self.device_box)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.guide)
+        layout.addWidget(self.sample_button)
+        layout.addLayout(self._form)
+
+    def _connect(self) -> None:
+        self.image_box.chosen.connect(self._follow_image)
+        self.annotation_list.changed.connect(self._guide)
+        self.sample_button.clicked.connect(self._open_sample)
+        for drawing, button in self.draw_buttons.items():
+            button.clicked.connect(partial(self._draw, drawing))
+        for emitter in self._layer_emitters():
+            emitter.connect(self._follow_layers)
+
+    def _layer_emitters(self) -> list[Any]:
+        emitters = self._viewer.layers.events.emitters
+        names = ("inserted", "removed", "reordered", "renamed")
+        return [emitters[name] for name in names if name in emitters]  # older napari: no "renamed"
+
+    def _follow_layers(self, _event: Any = None) -> None:
+        self.image_box.follow()
+        self.annotation_list.follow()
+
+    def _follow_image(self) -> None:
+        self.axes_box.clear()
+        if self.image_box.layer is not None:
+            try:
+                self.axes_box.addItems(possible_axes(self.image_box.layer))
+            except InputError as mistake:
+                self.mistaken.emit(str(mistake))
+        # A single choice is no choice.
+        self._form.setRowVisible(self.axes_box, self.axes_box.count() > 1)
+        self._guide()
+
+    def _guide(self) -> None:
+        """Tell what to do next."""
+        image = self.image_box.layer
+        if image is None:
+            text = "<b>First</b> open an image stack: drop a file on the window, or try the sample."
+        elif not self.annotation_list.annotations:
+            text = "<b>Now</b> go to a frame that shows your class, and choose how to draw on it."
+        else:
+            text = (
+                "<b>Mark</b> the class on one frame or more, then press <b>Segment stack</b>: "
+                "every frame gets it."
+            )
+        self.guide.say(text)
+        self.sample_button.setVisible(image is None)
+
+    def _open_sample(self) -> None:
+        self._viewer.open_sample("napari-vrp-sam", "stack")
+
+    def _draw(self, drawing: Drawing) -> None:
+        try:
+            new_annotation_layer(self._viewer, self.image, drawing, self.class_box.value())
+        except InputError as mistake:
+            self.mistaken.emit(str(mistake))

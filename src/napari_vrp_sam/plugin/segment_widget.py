@@ -1,0 +1,166 @@
+"""The dock widget 'Segment stack'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.engine import Job, ThreadEngine
+from napari_vrp_sam.plugin.closing import ClosingWatch
+from napari_vrp_sam.plugin.controls import MessageLabel, explain
+from napari_vrp_sam.plugin.results import Result
+from napari_vrp_sam.plugin.segment_form import SegmentForm
+from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
+from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vrp_sam.inference.engine import Engine
+
+
+class SegmentStackWidget(QWidget):
+    """Annotate a class on one frame of a stack, get it on every frame.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    engine : Engine, optional
+        Where the work runs; a thread of this process unless given.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, engine: Engine | None = None) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._engine = engine if engine is not None else ThreadEngine()
+        self._run: SegmentationRun | None = None
+        self.form = SegmentForm(viewer)
+        self.segment_button = QPushButton("Segment stack")
+        self.cancel_button = QPushButton("Cancel")
+        self.progress = QProgressBar()
+        self.status = MessageLabel()
+        self._lay_out()
+        self._show_running(running=False)
+
+        self.form.mistaken.connect(self._refuse)
+        self.segment_button.clicked.connect(self.segment)
+        self.cancel_button.clicked.connect(self.cancel)
+        closing = ClosingWatch(self)
+        closing.dock_closed.connect(self._abandon)
+        closing.window_closed.connect(self._release)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._run is not None
+
+    def segment(self) -> None:
+        """Start a run; a mistake of the user ends in one sentence."""
+        if self.running:
+            return
+        try:
+            self._start()
+        except InputError as mistake:
+            self._refuse(str(mistake))
+
+    def cancel(self) -> None:
+        """Stop the run; the frames that are done are kept."""
+        if self._run is not None:
+            self.cancel_button.setEnabled(False)
+            self.status.say("Cancelling: the frame in work is finished first.")
+            self._run.cancel()
+
+    def _start(self) -> None:
+        image, axes = self.form.image, self.form.axes
+        references = self.form.references()
+        model, device = self.form.model_box.model, self.form.device_box.currentText()
+        frame_count = len(frames_of(image, axes))
+        result = Result(
+            self._viewer,
+            image,
+            axes=axes,
+            highest_class=max(reference.class_id for reference in references),
+            facts={
+                "model": model,
+                "axes": axes,
+                "reference_frames": sorted({reference.frame for reference in references}),
+            },
+        )
+        job = Job(
+            data=stack_data(image), axes=axes, references=references, model=model, device=device
+        )
+        self._run = SegmentationRun(self._engine.submit(job), result, frame_count, self)
+        self._run.progressed.connect(self._show_progress)
+        self._run.ended.connect(self._end)
+        self._show_progress(0, frame_count, "Starting: the model is loaded first.")
+        self._show_running(running=True)
+
+    def _show_progress(self, done: int, total: int, message: str) -> None:
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        if self.cancel_button.isEnabled():  # else "Cancelling" stays
+            self.status.say(message)
+
+    def _end(self, outcome: str, message: str) -> None:
+        self._run = None
+        self._show_running(running=False)
+        self.status.say(message, "error" if outcome == "failed" else "info")
+        if outcome == "failed":
+            show_error(message)
+
+    def _refuse(self, sentence: str) -> None:
+        self.status.say(sentence, "warning")
+        show_warning(sentence)
+
+    def _abandon(self) -> None:
+        """The dock closes: stop, and touch no layer again."""
+        if self._run is not None:
+            self._run.abandon()
+            self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
+
+    def _release(self) -> None:
+        """The window closes."""
+        self._abandon()
+        self.form.release()
+
+    def _show_running(self, *, running: bool) -> None:
+        self.segment_button.setEnabled(not running)
+        self.cancel_button.setEnabled(running)
+        self._progress_row.setVisible(running)
+
+    def _lay_out(self) -> None:
+        self.segment_button.setMinimumHeight(38)
+        font = self.segment_button.font()
+        font.setBold(True)
+        self.segment_button.setFont(font)
+        explain(
+            self.segment_button,
+            "Segment every frame. The result is a new Labels layer, filled from the annotated "
+            "frames outwards; earlier results are kept, hidden.",
+        )
+        explain(self.cancel_button, "Stop the run; the frames that are done are kept.")
+        explain(self.progress, "Frames that are done.")
+        self._progress_row = QWidget()
+        row = QHBoxLayout(self._progress_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.progress, 1)
+        row.addWidget(self.cancel_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setSpacing(8)
+        for widget in (self.form, self.segment_button, self._progress_row, self.status):
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        self.setMinimumWidth(240)
+        # napari needs a vertical size policy to know that the dock may grow.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)

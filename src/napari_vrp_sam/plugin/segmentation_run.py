@@ -1,0 +1,93 @@
+"""One run of the engine as the window sees it: polled by a timer, on the GUI thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.utils import cancelable_progress
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Progress
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_vrp_sam.inference.engine import Event, Run
+    from napari_vrp_sam.plugin.results import Result
+
+POLL_MILLISECONDS = 50
+
+
+class SegmentationRun(QObject):
+    """Carries the events of a run into the result layer and napari's activity dock.
+
+    Signals
+    -------
+    progressed : (done, total, message)
+    ended : (outcome, message)
+        The outcome is "done", "cancelled" or "failed"; the message one sentence.
+    """
+
+    progressed = Signal(int, int, str)
+    ended = Signal(str, str)
+
+    def __init__(self, run: Run, result: Result, frame_count: int, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._run = run
+        self._result = result
+        self._frame_count = frame_count
+        self._bar = cancelable_progress(total=frame_count, desc="Segment stack")
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.timeout.connect(self._poll)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Ask the engine to stop; `ended` follows, and what is done is kept."""
+        self._run.cancel()
+
+    def abandon(self) -> None:
+        """Stop at once and touch no layer again: the dock or the window is closing."""
+        self._run.cancel()
+        self._stop()
+
+    def _poll(self) -> None:
+        try:
+            self._take(self._run.poll())
+        except Exception:
+            # Else the timer would raise the same error again and again.
+            self.abandon()
+            self.ended.emit("failed", "The result could not be shown; what was finished is kept.")
+            raise
+        if self._bar.is_canceled:  # in the activity dock
+            self.cancel()
+
+    def _take(self, events: list[Event]) -> None:
+        frames = [(event.index, event.labels) for event in events if isinstance(event, FrameResult)]
+        if frames:
+            self._result.write(frames)
+        for event in events:
+            match event:
+                case Progress(done, total, message):
+                    self._bar.update(done - self._bar.n)
+                    self.progressed.emit(done, total, message)
+                case Done():
+                    self._end("done", f"Segmented {self._kept} into '{self._result.name}'.")
+                case Cancelled():
+                    self._end("cancelled", f"Cancelled: {self._kept} are kept.")
+                case Failed(message):
+                    self._end("failed", message)
+
+    @property
+    def _kept(self) -> str:
+        done, total = self._result.frames_done, self._frame_count
+        return f"{done} of {total} frames" if done < total else f"all {total} frames"
+
+    def _end(self, outcome: str, message: str) -> None:
+        self._stop()
+        self.ended.emit(outcome, message)
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        self._bar.close()
+        self._result.finish()
