@@ -138,13 +138,22 @@ class Frames:
     def _check_sizes(self, shape: tuple[int, ...]) -> None:
         if 0 in shape:
             raise InputError(f"The image is empty: its shape is {shape}.")
-        if min(self.frame_shape) < MIN_SIDE:
-            height, width = self.frame_shape
-            raise InputError(
-                f"Frames of {height} x {width} pixels are too small, the least is "
-                f"{MIN_SIDE} x {MIN_SIDE}: check that the axes of {shape} are {self.axes}, "
-                "or enlarge the image."
-            )
+        check_frame_size(self.frame_shape, f"check that the axes of {shape} are {self.axes}, or ")
+
+
+def check_frame_size(frame_shape: tuple[int, ...], hint: str = "") -> None:
+    """Refuse frames under 16 x 16 pixels.
+
+    Raises
+    ------
+    InputError
+        If a side is shorter; the hint stands before the advice to enlarge.
+    """
+    if min(frame_shape) < MIN_SIDE:
+        raise InputError(
+            f"Frames of {frame_shape[0]} x {frame_shape[1]} pixels are too small, the least is "
+            f"{MIN_SIDE} x {MIN_SIDE}: {hint}enlarge the image."
+        )
 
 
 def guess_axes(shape: tuple[int, ...], dtype: Any) -> str:

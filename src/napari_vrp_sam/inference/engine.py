@@ -1,0 +1,177 @@
+"""Where work runs: a job goes in, events come out, and it can be cancelled.
+
+This module stays light: torch is imported where the work is done, never by whoever submits.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import Job, plan
+from napari_vrp_sam.inference.segment import iter_segment
+
+__all__ = [
+    "Cancelled",
+    "Done",
+    "Engine",
+    "Event",
+    "Failed",
+    "FrameResult",
+    "Job",
+    "Progress",
+    "Run",
+    "ThreadEngine",
+]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, and what it is doing."""
+
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """Labels of one frame, shape (Y, X); frames come nearest to the annotated ones first."""
+
+    index: int
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end: every frame was written."""
+
+    labels_written: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The end: a sentence for the user.
+
+    `detail` is empty where the user can mend it, and a traceback where the fault is ours.
+    """
+
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The end, wished for: the frames written until then are whole and kept."""
+
+    labels_written: int
+
+
+Event = Progress | FrameResult | Done | Failed | Cancelled
+
+
+class Run(Protocol):
+    """A job under way. Its last event is `Done`, `Failed` or `Cancelled`."""
+
+    def events(self) -> Iterator[Event]:
+        """Wait for events until the last one."""
+        ...
+
+    def poll(self) -> list[Event]:
+        """Events since the last call, at once; for a timer of the window."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop after the frame in work."""
+        ...
+
+
+class Engine(Protocol):
+    """Something that does jobs."""
+
+    def submit(self, job: Job) -> Run:
+        """Start a job and return at once."""
+        ...
+
+
+class ThreadEngine:
+    """Does each job in a thread of this process; for scripts, tests and small stacks."""
+
+    def submit(self, job: Job) -> ThreadRun:
+        """Start a job and return at once; mistakes in the job arrive as `Failed`."""
+        return ThreadRun(job)
+
+
+class ThreadRun:
+    """A `Run` in a thread of its own."""
+
+    def __init__(self, job: Job) -> None:
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._ended = False
+        # A daemon, or a closed window would wait for the frame in work.
+        self._thread = threading.Thread(
+            target=self._work, args=(job,), name="vrp-sam-run", daemon=True
+        )
+        self._thread.start()
+
+    def events(self) -> Iterator[Event]:
+        """Wait for events until the last one."""
+        while not self._ended:
+            try:
+                # Windows delivers Ctrl+C between waits only.
+                event = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            yield self._seen(event)
+
+    def poll(self) -> list[Event]:
+        """Events since the last call, at once."""
+        events = []
+        while not self._queue.empty():
+            events.append(self._seen(self._queue.get()))
+        return events
+
+    def cancel(self) -> None:
+        """Stop after the frame in work."""
+        self._cancelled.set()
+
+    def _seen(self, event: Event) -> Event:
+        self._ended = isinstance(event, Done | Failed | Cancelled)
+        return event
+
+    def _work(self, job: Job) -> None:
+        done = total = 0
+
+        def report(message: str) -> None:
+            if self._cancelled.is_set():
+                raise _StopRunError
+            self._queue.put(Progress(done, total, message))
+
+        try:
+            total = len(plan(job)[1])
+            for index, labels, _ in iter_segment(job, report=report):
+                self._queue.put(FrameResult(index, labels))
+                done += 1
+                if done < total:
+                    report(f"Frame {done} of {total}")
+            self._queue.put(Progress(done, total, f"Frame {done} of {total}"))
+            self._queue.put(Done(done))
+        except _StopRunError:
+            self._queue.put(Cancelled(done))
+        except InputError as error:
+            self._queue.put(Failed(str(error)))
+        except Exception as error:  # the other thread must hear of anything
+            message = f"Something went wrong on our side ({type(error).__name__}: {error})."
+            self._queue.put(Failed(message, traceback.format_exc()))
+
+
+class _StopRunError(Exception):
+    """Carries a cancellation out of the work."""

@@ -1,0 +1,102 @@
+"""What there is to do: a stack, its references, and how to segment it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.registry import PseudoMaskKind
+    from napari_vrp_sam.models.types import Model
+
+Order = Literal["nearest", "sequential"]
+"""From the annotated frames outwards, or as the stack goes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One segmentation of a stack.
+
+    Attributes
+    ----------
+    data : array
+        As `Frames` takes it.
+    references : sequence of Reference
+    axes : str, optional
+        One letter of T, Z, C, Y, X, S for each axis of the data.
+    channels : sequence of int, optional
+    model : str, Path or Model
+        A name of the registry, a file, or a loaded model.
+    device : str
+    frames : tuple of int, optional
+        First frame and the one after the last, counted along the flattened leading axes; None
+        stands for either end.
+    limits : tuple of float, optional
+        Intensities that become 0 and 1; percentiles of the stack unless given.
+    pseudo_mask : {"probe", "correlation"}
+        How the first guess of a target is made; a loaded model keeps its own way.
+    """
+
+    data: Any
+    _: KW_ONLY
+    references: Sequence[Reference]
+    axes: str | None = None
+    channels: Sequence[int] | None = None
+    model: str | Path | Model = "lite"
+    device: str = "auto"
+    frames: tuple[int | None, int | None] | None = None
+    limits: tuple[float, float] | None = None
+    pseudo_mask: PseudoMaskKind = "probe"
+
+
+def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
+    """Check a job without reading or loading anything.
+
+    Returns
+    -------
+    frames : Frames
+    indices : list of int
+        The frames to segment, in the order to do it.
+
+    Raises
+    ------
+    InputError
+        If the job cannot be done as it stands.
+    """
+    frames = Frames(job.data, job.axes, job.channels)
+    if not job.references:
+        raise InputError("There is no annotation: mark a class on at least one frame.")
+    annotated = sorted({r.frame for r in job.references if r.frame is not None})
+    for index in annotated:
+        if not 0 <= index < len(frames):
+            raise InputError(
+                f"An annotation lies on frame {index}, the stack has the frames 0 to "
+                f"{len(frames) - 1}: annotate one of them."
+            )
+    indices = _range(job.frames, len(frames))
+    if order == "nearest" and annotated and frames.lead_shape:
+        positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
+        # Steps along all leading axes: the next time point is as near as the next plane.
+        steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
+        nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
+        indices = [indices[at] for at in nearest_first]
+    return frames, indices
+
+
+def _range(limits: tuple[int | None, int | None] | None, length: int) -> list[int]:
+    start, stop = limits or (None, None)
+    start, stop = 0 if start is None else start, length if stop is None else stop
+    if not 0 <= start < stop <= length:
+        raise InputError(
+            f"The frame range {start}:{stop} does not fit: the stack has {length} frames, "
+            f"so choose within 0:{length}."
+        )
+    return list(range(start, stop))

@@ -1,0 +1,150 @@
+"""A model with references set: frame in, probability of each class out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import check_frame_size
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
+
+
+class Predictor:
+    """Segments frames by annotated references.
+
+    Parameters
+    ----------
+    model : Model
+        Moved to the device and put into evaluation mode.
+    device : str
+        "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
+
+    Raises
+    ------
+    InputError
+        If there is no such device.
+    """
+
+    def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
+        self.device = resolve_device(device)
+        self.model = model
+        if isinstance(model, nn.Module):
+            model.to(self.device).eval()
+        self._normalisation: Normalisation | None = None
+        self._class_ids: tuple[int, ...] = ()
+        self._prepared: Any = None
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The K classes of the references, ascending."""
+        return self._class_ids
+
+    @torch.inference_mode()
+    def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
+        """Learn the classes from annotated frames; each frame is encoded once.
+
+        Parameters
+        ----------
+        references : sequence of Reference
+            Of any number of classes and frames.
+        normalisation : Normalisation
+            Of the stack that will be predicted, applied to the references too.
+
+        Raises
+        ------
+        InputError
+            If there is no reference, or one has another number of channels than the stack.
+        """
+        if not references:
+            raise InputError("There is no annotation: mark a class on at least one frame.")
+        self._normalisation = normalisation
+        features: dict[object, FrameFeatures] = {}
+        encoded = []
+        for reference in references:
+            key = _image_key(reference)
+            if key not in features:
+                features[key] = self.encode(reference.image)
+            mask = torch.from_numpy(reference.mask).to(self.device)
+            encoded.append(
+                EncodedReference(
+                    features[key], mask, reference.class_id, reference.kind, reference.frame
+                )
+            )
+        self._class_ids = tuple(sorted({reference.class_id for reference in references}))
+        self._prepared = self.model.prepare(encoded)
+
+    def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """Probability of each class in each pixel of a frame.
+
+        Parameters
+        ----------
+        frame : ndarray, shape (Y, X, C) or (Y, X)
+            In the stack's own intensities, 16 x 16 pixels or larger.
+
+        Returns
+        -------
+        ndarray, shape (K, Y, X), float32
+            In the order of `class_ids`; the classes do not exclude each other.
+
+        Raises
+        ------
+        InputError
+            If no references are set, or the frame does not match them.
+        """
+        return self.decode(self.encode(frame))
+
+    @torch.inference_mode()
+    def encode(self, frame: NDArray[Any]) -> FrameFeatures:
+        """The expensive half of `predict`; its result outlives a change of references."""
+        if self._normalisation is None:
+            raise InputError("No references are set: call set_references before predict.")
+        frame = frame[..., None] if frame.ndim == 2 else frame
+        check_frame_size(frame.shape[:2])
+        planes = torch.from_numpy(self._normalisation.apply(frame))
+        return self.model.encode(planes[None].to(self.device))
+
+    @torch.inference_mode()
+    def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
+        """The cheap half of `predict`."""
+        prompts = self.model.prompt(features, self._prepared)
+        logits = self.model.decode(features, prompts)
+        probabilities: NDArray[np.float32] = logits.float().sigmoid().cpu().numpy()
+        return probabilities
+
+
+def labels_from_probabilities(
+    probabilities: NDArray[np.floating], class_ids: Sequence[int]
+) -> NDArray[Any]:
+    """The class with the highest probability over 0.5 in each pixel, else 0.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (K, Y, X)
+    class_ids : sequence of int
+        Label values of the K classes.
+
+    Returns
+    -------
+    ndarray, shape (Y, X)
+        In the smallest unsigned dtype that holds all class values.
+    """
+    values = np.asarray(class_ids, dtype=np.min_scalar_type(max(class_ids)))
+    best = values[probabilities.argmax(axis=0)]
+    return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(values.dtype)
+
+
+def _image_key(reference: Reference) -> object:
+    """Equal for references on one image, be it read from the stack once or for each of them."""
+    if reference.frame is not None:
+        return reference.frame
+    image = reference.image
+    return image.ctypes.data, image.shape, image.strides
