@@ -1,0 +1,47 @@
+"""The loss of the paper (section 3.4): binary cross-entropy plus Dice."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def bce_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy, mean over the valid pixels of all masks.
+
+    Parameters
+    ----------
+    logits, masks : Tensor, shape (..., H, W)
+        Predicted logits and truth in 0..1.
+    valid : Tensor, shape (..., H, W), optional
+        Pixels that count; all by default.
+
+    Returns
+    -------
+    Tensor
+        Scalar; 0 where no pixel is valid.
+    """
+    if valid is None:
+        return F.binary_cross_entropy_with_logits(logits, masks)
+    weight = valid.to(logits.dtype)
+    total = F.binary_cross_entropy_with_logits(logits, masks, weight, reduction="sum")
+    return total / weight.sum().clamp(min=1)
+
+
+def dice_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """``1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)``, mean over the masks.
+
+    Parameters and result are those of `bce_loss`.
+    """
+    probabilities = logits.sigmoid()
+    if valid is not None:
+        # what does not count is left out of both sums
+        probabilities, masks = probabilities * valid, masks * valid
+    overlap = (probabilities * masks).sum(dim=(-2, -1))
+    size = probabilities.sum(dim=(-2, -1)) + masks.sum(dim=(-2, -1))
+    return (1 - (2 * overlap + 1) / (size + 1)).mean()
+
+
+def segmentation_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Sum of `bce_loss` and `dice_loss`, equally weighted as in the paper."""
+    return bce_loss(logits, masks, valid) + dice_loss(logits, masks, valid)
