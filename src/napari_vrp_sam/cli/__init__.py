@@ -1,0 +1,17 @@
+"""`vrp-sam`, the command line.
+
+Exit codes: 0 done, 2 wrong usage or bad input (one line says what and how to mend it), 1 a fault
+of ours, 130 interrupted (what was finished is kept).
+"""
+
+from __future__ import annotations
+
+from napari_vrp_sam.cli import evaluate  # noqa: F401 - importing a command registers it
+from napari_vrp_sam.cli.app import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run `vrp-sam`."""
+    app()

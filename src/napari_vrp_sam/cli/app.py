@@ -1,0 +1,50 @@
+"""The application that the commands are registered with, and what errors become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from napari_vrp_sam.errors import InputError
+
+console = Console()
+"""Where results go (stdout)."""
+notes = Console(stderr=True)
+"""Where everything else goes."""
+
+
+class _Group(TyperGroup):
+    """Turns our exceptions into exit codes, for every command at one place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            notes.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            notes.print("Interrupted.")
+            raise typer.Exit(130) from error
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+app = typer.Typer(
+    name="vrp-sam",
+    cls=_Group,
+    help="Annotate a class on one slice, segment it on every frame of the stack.",
+    no_args_is_help=True,
+    # A traceback is for us: with the local variables it would bury the one line that matters.
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+evaluate_app = typer.Typer(help="Measure a model on data sets with truth.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")

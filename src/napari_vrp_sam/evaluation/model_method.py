@@ -1,0 +1,49 @@
+"""A VRP-SAM model as a method of the one-slice protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.inference.normalisation import Normalisation
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.types import Model
+
+
+class ModelMethod:
+    """A model, prompted with each reference on its own; an `evaluation.one_slice.Method`.
+
+    Parameters
+    ----------
+    model : Model
+    device : str
+    """
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        self.model = model
+        self.device = device
+
+    def __call__(
+        self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
+    ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+        """Set the references; see `evaluation.one_slice.Method`."""
+        from napari_vrp_sam.inference.predictor import Predictor
+
+        normalisation = Normalisation.fit(frames)
+        predictors = []
+        for reference in references:
+            # One predictor a class: the protocol measures each class as if it alone were annotated.
+            predictor = Predictor(self.model, device=self.device)
+            predictor.set_references([reference], normalisation)
+            predictors.append(predictor)
+
+        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
+            features = predictors[0].encode(frame)  # once for all classes
+            return np.stack([predictor.decode(features)[0] > 0.5 for predictor in predictors])
+
+        return segment

@@ -1,0 +1,90 @@
+"""The baseline: a random forest on classical filters, trained on one annotated slice.
+
+This is what users of interactive segmentation tools have today (ilastik, Labkit, Trainable Weka,
+and scikit-image's own "trainable segmentation" example): multi-scale Gaussian, gradient and Hessian
+features of each pixel, classified by a random forest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_vrp_sam.annotations.reference import Reference
+
+MAX_FOREGROUND = 8_000
+MAX_BACKGROUND = 24_000
+
+
+class RandomForest:
+    """A forest for each reference, applied to every frame; an `evaluation.one_slice.Method`.
+
+    Parameters
+    ----------
+    trees, depth : int
+        Number of trees and their largest depth.
+    seed : int
+        Of the pixel sample and of the forest.
+    workers : int
+        Threads.
+    """
+
+    def __init__(
+        self, *, trees: int = 100, depth: int = 20, seed: int = 0, workers: int = 2
+    ) -> None:
+        self.trees = trees
+        self.depth = depth
+        self.seed = seed
+        self.workers = workers
+
+    def __call__(
+        self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]
+    ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+        """Train on the references alone; see `evaluation.one_slice.Method`."""
+        forests = [self.fit(reference) for reference in references]
+
+        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
+            features = self.features(frame)  # once for all classes
+            return np.stack([self.predict(forest, features) for forest in forests])
+
+        return segment
+
+    def features(self, frame: NDArray[Any]) -> NDArray[np.float32]:
+        """Features of each pixel, shape (Y, X, F): intensity, edges and texture at sigma 1-16."""
+        features: NDArray[np.float32] = multiscale_basic_features(  # type: ignore[no-untyped-call]
+            frame, sigma_min=1, sigma_max=16, channel_axis=-1, workers=self.workers
+        )
+        return features
+
+    def fit(self, reference: Reference) -> RandomForestClassifier:
+        """Train on a reference's pixels.
+
+        Where the annotation is sparse its unmarked pixels are taken for background all the same:
+        without negative examples a forest cannot be trained.
+        """
+        random = np.random.default_rng(self.seed)
+        marked = reference.mask.ravel() > 0.5
+        foreground, background = np.flatnonzero(marked), np.flatnonzero(~marked)
+        sample = np.concatenate(
+            [
+                random.permutation(foreground)[:MAX_FOREGROUND],
+                random.permutation(background)[:MAX_BACKGROUND],
+            ]
+        )
+        features = self.features(reference.image)
+        forest = RandomForestClassifier(
+            self.trees, max_depth=self.depth, n_jobs=self.workers, random_state=self.seed
+        )
+        return forest.fit(features.reshape(-1, features.shape[-1])[sample], marked[sample])
+
+    def predict(
+        self, forest: RandomForestClassifier, features: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """The class's mask, shape (Y, X)."""
+        labels: NDArray[np.bool_] = forest.predict(features.reshape(-1, features.shape[-1]))
+        return labels.reshape(features.shape[:2])

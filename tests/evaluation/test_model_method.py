@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.model_method import ModelMethod
+from napari_vrp_sam.evaluation.one_slice import evaluate_dataset
+from napari_vrp_sam.io.datasets import Dataset
+from napari_vrp_sam.models.types import FrameFeatures, Prompts
+
+
+class NearestIntensity(nn.Module):
+    """A model that can be computed by hand: like the class's mean intensity, or the rest's."""
+
+    name = "nearest-intensity"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded = 0
+
+    def encode(self, frames: Tensor) -> FrameFeatures:
+        self.encoded += 1
+        return FrameFeatures((frames.shape[2], frames.shape[3]), frames, (frames,))
+
+    def prepare(self, references: Any) -> Any:
+        (reference,) = references
+        gray, inside = reference.features.embedding[0].mean(dim=0), reference.mask > 0.5
+        return reference.class_id, gray[inside].mean(), gray[~inside].mean()
+
+    def prompt(self, features: FrameFeatures, prepared: Any) -> Prompts:
+        class_id, inside, outside = prepared
+        gray = features.embedding.mean(dim=1, keepdim=True)
+        logits = (gray - outside).abs() - (gray - inside).abs()
+        return Prompts((class_id,), torch.zeros(1, 0, 1), logits)
+
+    def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
+        return prompts.dense[:, 0]
+
+
+def test_each_class_on_its_own_and_each_frame_encoded_once() -> None:
+    frame = np.full((32, 32, 1), 10, np.uint8)
+    frame[:8], frame[8:16] = 120, 240
+    references = [
+        Reference(frame, frame[..., 0] == 240, 1, frame=0),
+        Reference(frame, frame[..., 0] == 10, 2, frame=0),
+    ]
+    model = NearestIntensity()
+    segment = ModelMethod(model, "cpu")([frame, frame], references)
+    before = model.encoded
+    masks = segment(frame[::-1])
+    assert model.encoded == before + 1
+    np.testing.assert_array_equal(masks[0], frame[::-1, :, 0] > 200)
+    np.testing.assert_array_equal(masks[1], frame[::-1, :, 0] == 10)
+
+
+def test_measured_on_a_data_set(data_folder: Path) -> None:
+    plates = Dataset.open(data_folder / "plates")
+    results = evaluate_dataset(plates, {"model": ModelMethod(NearestIntensity(), "cpu")})
+    assert results["model"]["classes"]["bright"] > 0.7
