@@ -144,6 +144,7 @@ def iter_segment(
     )
     report("Learning from the annotations")
     predictor.set_references(job.references, normalisation)
+    report("Segmenting")
     for index in indices:
         probabilities = predictor.predict(frames[index])
         yield index, labels_from_probabilities(probabilities, predictor.class_ids), probabilities

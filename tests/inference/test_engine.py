@@ -1,0 +1,175 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.inference.engine import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    Job,
+    Progress,
+    ThreadEngine,
+)
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.segment import gather_references, iter_segment
+
+
+class Gate:
+    """A stack that hands out one frame for each `allowed.release()`."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self.shape, self.dtype = stack.shape, stack.dtype
+        self.asked = threading.Semaphore(0)
+        self.allowed = threading.Semaphore(0)
+
+    def __getitem__(self, selection):
+        self.asked.release()
+        assert self.allowed.acquire(timeout=30)
+        return self._stack[selection]
+
+
+@pytest.fixture
+def references(stack, truth):
+    return gather_references(Frames(stack[0]), truth[0], frame=0)
+
+
+@pytest.fixture
+def job(stack, references, model):
+    return Job(stack[0], references=references, model=model, device="cpu")
+
+
+@pytest.fixture
+def gate(stack):
+    return Gate(stack[0])
+
+
+@pytest.fixture
+def gated_job(gate, references, model):
+    return Job(gate, references=references, model=model, device="cpu", limits=(0, 255))
+
+
+def test_a_run_from_start_to_end(job):
+    events = list(ThreadEngine().submit(job).events())
+    results = [event for event in events if isinstance(event, FrameResult)]
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
+        np.testing.assert_array_equal(result.labels, labels)
+    assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
+    done = [event.done for event in events if isinstance(event, Progress)]
+    assert done == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert all(event.total == 4 for event in events if isinstance(event, Progress))
+
+
+def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gate):
+    run = ThreadEngine().submit(gated_job)
+    assert gate.asked.acquire(timeout=30)
+    before = run.poll()
+    assert all(isinstance(event, Progress) for event in before)
+    assert run.poll() == []
+    for _ in range(4):
+        gate.allowed.release()
+    rest = list(run.events())
+    assert rest[-1] == Done(4)
+    assert run.poll() == []
+    assert list(run.events()) == []
+
+
+def test_polled_to_the_end(job):
+    run = ThreadEngine().submit(job)
+    events, deadline = [], time.monotonic() + 30
+    while not (events and isinstance(events[-1], Done)):
+        assert time.monotonic() < deadline
+        events += run.poll()
+        time.sleep(0.005)
+    assert list(run.events()) == []
+
+
+def test_cancelling_keeps_the_frame_in_work_and_starts_no_other(gated_job, gate):
+    run = ThreadEngine().submit(gated_job)
+    for _ in range(2):
+        assert gate.asked.acquire(timeout=30)
+        gate.allowed.release()
+    assert gate.asked.acquire(timeout=30)
+    run.cancel()
+    gate.allowed.release()
+    events = list(run.events())
+    assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1, 2]
+    assert events[-1] == Cancelled(3)
+    assert not gate.asked.acquire(timeout=0.05)
+
+
+def test_cancelled_before_the_first_frame(stack, references, model):
+    class SlowToLearn(type(model)):
+        def prepare(self, references):
+            learning.set()
+            assert go_on.wait(30)
+            return super().prepare(references)
+
+    learning, go_on = threading.Event(), threading.Event()
+    job = Job(stack[0], references=references, model=SlowToLearn(), device="cpu")
+    run = ThreadEngine().submit(job)
+    assert learning.wait(30)
+    run.cancel()
+    go_on.set()
+    events = list(run.events())
+    assert events[-1] == Cancelled(0)
+    assert not any(isinstance(event, FrameResult) for event in events)
+
+
+def test_cancelled_after_the_end_changes_nothing(job):
+    run = ThreadEngine().submit(job)
+    events = list(run.events())
+    run.cancel()
+    assert events[-1] == Done(4)
+    assert run.poll() == []
+
+
+def test_a_mistake_of_the_user_is_one_sentence(stack, references, model):
+    job = Job(stack[0], references=references, axes="QQ", model=model)
+    assert list(ThreadEngine().submit(job).events()) == [
+        Failed("The axes QQ name 2 axes, the image has 4, of shape (4, 40, 48, 3).", "")
+    ]
+
+
+def test_a_fault_of_ours_keeps_its_traceback_and_what_was_done(stack, references, model):
+    class Torn:
+        shape, dtype = stack[0].shape, stack.dtype
+
+        def __getitem__(self, selection):
+            if selection[0] == 2:
+                raise OSError("disk on fire")
+            return stack[0][selection]
+
+    job = Job(Torn(), references=references, model=model, device="cpu", limits=(0, 255))
+    events = list(ThreadEngine().submit(job).events())
+    assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1]
+    assert isinstance(events[-1], Failed)
+    assert "disk on fire" in events[-1].message
+    assert "Traceback" in events[-1].detail
+
+
+def test_runs_stand_side_by_side(job):
+    engine = ThreadEngine()
+    runs = [engine.submit(job) for _ in range(3)]
+    assert [list(run.events())[-1] for run in runs] == [Done(4)] * 3
+
+
+def test_the_work_is_done_in_another_thread(stack, references, model):
+    threads = set()
+
+    class Witness:
+        shape, dtype = stack[0].shape, stack.dtype
+
+        def __getitem__(self, selection):
+            threads.add(threading.current_thread())
+            return stack[0][selection]
+
+    job = Job(Witness(), references=references, model=model, device="cpu")
+    list(ThreadEngine().submit(job).events())
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
+    assert threads.pop().daemon

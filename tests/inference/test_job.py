@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import Job, plan
+
+SIDE = 16
+
+
+def reference(frame=None):
+    return Reference(np.zeros((SIDE, SIDE)), np.eye(SIDE), frame=frame)
+
+
+def job_of(lead_shape, *annotated, **settings):
+    data = np.zeros((*lead_shape, SIDE, SIDE))
+    return Job(data, references=[reference(frame) for frame in annotated], **settings)
+
+
+@pytest.mark.parametrize(
+    ("job", "order"),
+    [
+        (job_of((6,), 0), [0, 1, 2, 3, 4, 5]),
+        (job_of((6,), 3), [3, 2, 4, 1, 5, 0]),
+        (job_of((6,), 1, 4), [1, 4, 0, 2, 3, 5]),
+        (job_of((6,), 3, frames=(0, 3)), [2, 1, 0]),
+        (job_of((6,), 3, frames=(None, 3)), [2, 1, 0]),
+        (job_of((6,), 3, frames=(4, None)), [4, 5]),
+        (job_of((6,), None), [0, 1, 2, 3, 4, 5]),
+        (job_of((), 0), [0]),
+        # The next time point (7, 1) is as near as the next plane (5, 3).
+        (job_of((3, 3), 4), [4, 1, 3, 5, 7, 0, 2, 6, 8]),
+    ],
+)
+def test_nearest_frames_first(job, order):
+    assert plan(job)[1] == order
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.data())
+def test_every_frame_once_whatever_the_order(t, z, data):
+    annotated = data.draw(st.lists(st.integers(0, t * z - 1), min_size=1, max_size=4))
+    job = job_of((t, z), *annotated)
+    frames, nearest = plan(job)
+    assert sorted(nearest) == plan(job, "sequential")[1] == list(range(t * z))
+    assert set(nearest[: len(set(annotated))]) == set(annotated)
+    assert frames.lead_shape == (t, z)
+
+
+@pytest.mark.parametrize(
+    ("job", "sentence"),
+    [
+        (job_of((6,)), "no annotation"),
+        (job_of((6,), 6), "lies on frame 6, the stack has the frames 0 to 5"),
+        (job_of((6,), -1), "lies on frame -1"),
+        (job_of((6,), 0, frames=(2, 2)), "range 2:2"),
+        (job_of((6,), 0, frames=(-2, None)), "range -2:6"),
+        (job_of((6,), 0, frames=(0, 7)), "choose within 0:6"),
+        (job_of((6,), 0, axes="YX"), "name 2 axes"),
+    ],
+)
+def test_bad_input(job, sentence):
+    with pytest.raises(InputError, match=sentence):
+        plan(job)
