@@ -120,14 +120,14 @@ def collate(episodes: Sequence[Episode]) -> dict[str, Any]:
         Of float32: ``references`` (B, K, 3, H, W), ``reference_masks`` (B, K, H, W), ``targets``
         (B, M, 3, H, W), ``target_masks`` (B, M, H, W; 0 where pixels are ignored). Of bool:
         ``valid`` (B, M, H, W), False where pixels are ignored. Lists of length B: ``kinds``
-        (tuples of K names) and ``sources``.
+        (K names each) and ``sources``.
     """
     labels = np.stack([episode.target_masks for episode in episodes])
     valid = labels != IGNORED
     return {
         "references": torch.from_numpy(np.stack([e.references for e in episodes])),
         "reference_masks": torch.from_numpy(np.stack([e.reference_masks for e in episodes])),
-        "kinds": [e.kinds for e in episodes],
+        "kinds": [list(e.kinds) for e in episodes],
         "targets": torch.from_numpy(np.stack([e.targets for e in episodes])),
         "target_masks": torch.from_numpy((labels * valid).astype(np.float32)),
         "valid": torch.from_numpy(valid),

@@ -49,7 +49,11 @@ class Draw:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """One number in low..high whose logarithm is uniform: sizes have no favourite scale."""
+    """One number whose logarithm is uniform: sizes have no favourite scale.
+
+    `low` where the range is empty, as it may be in small frames.
+    """
+    high = max(low, high)
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
