@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -73,6 +74,36 @@ def test_the_model_is_left_ready_to_predict_and_untrained(model, predictor, fram
     assert not model.training
     predictor.predict(frames[0])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_model_may_train_a_classifier_on_the_references(model, frames, truth, normalisation):
+    class Learner(type(model)):
+        @torch.enable_grad()
+        def prepare(self, references):
+            tokens = super().prepare(references)[RED].requires_grad_()
+            features = references[0].features.embedding.flatten(2).transpose(1, 2)
+            torch.cdist(features, tokens[None]).mean().backward()
+            return {RED: (tokens - 0.01 * tokens.grad).detach()}
+
+    predictor = Predictor(Learner(), device="cpu")
+    predictor.set_references([Reference(frames[5], truth[1, 1] == RED, RED)], normalisation)
+    assert predictor.predict(frames[5]).shape == (1, 40, 48)
+
+
+def test_models_that_are_no_modules_move_too(model, frames, truth, normalisation):
+    class Wrapper:
+        name = "wrapper"
+        encode, prepare, prompt, decode = model.encode, model.prepare, model.prompt, model.decode
+        device = None
+
+        def to(self, device):
+            self.device = device
+
+    wrapper = Wrapper()
+    predictor = Predictor(wrapper, device="cpu")
+    assert wrapper.device == torch.device("cpu")
+    predictor.set_references([Reference(frames[5], truth[1, 1] == RED, RED)], normalisation)
+    assert predictor.predict(frames[5]).shape == (1, 40, 48)
 
 
 def test_gray_frames_need_no_channel_axis(model, frames, truth):

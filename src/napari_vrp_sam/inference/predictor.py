@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,8 +18,20 @@ from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A model that can change its device; every module can."""
+
+    def to(self, device: torch.device, /) -> Any:
+        """Move the weights."""
+        ...
+
+
 class Predictor:
     """Segments frames by annotated references.
+
+    Nothing is recorded for gradients. It is not torch's inference mode that sees to that: a model
+    may fit a small classifier by gradient descent while it learns the references.
 
     Parameters
     ----------
@@ -37,8 +49,10 @@ class Predictor:
     def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
         self.device = resolve_device(device)
         self.model = model
+        if isinstance(model, Movable):
+            model.to(self.device)
         if isinstance(model, nn.Module):
-            model.to(self.device).eval()
+            model.eval()
         self._normalisation: Normalisation | None = None
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
@@ -48,7 +62,7 @@ class Predictor:
         """The K classes of the references, ascending."""
         return self._class_ids
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
         """Learn the classes from annotated frames; each frame is encoded once.
 
@@ -102,7 +116,7 @@ class Predictor:
         """
         return self.decode(self.encode(frame))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """The expensive half of `predict`; its result outlives a change of references."""
         if self._normalisation is None:
@@ -112,7 +126,7 @@ class Predictor:
         planes = torch.from_numpy(self._normalisation.apply(frame))
         return self.model.encode(planes[None].to(self.device))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """The cheap half of `predict`."""
         prompts = self.model.prompt(features, self._prepared)
