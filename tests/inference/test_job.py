@@ -48,6 +48,23 @@ def test_every_frame_once_whatever_the_order(t, z, data):
     assert frames.lead_shape == (t, z)
 
 
+def covered(kind, class_id=1):
+    return Reference(np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE)), class_id, kind, frame=0)
+
+
+@pytest.mark.parametrize("kind", ["mask", "box"])
+def test_a_class_that_covers_everything(kind):
+    stack = np.zeros((2, SIDE, SIDE))
+    with pytest.raises(InputError, match="Class 2 covers everything"):
+        plan(Job(stack, references=[reference(1), covered(kind, class_id=2)]))
+
+
+def test_background_may_come_from_another_frame_or_be_unknown():
+    stack = np.zeros((2, SIDE, SIDE))
+    assert plan(Job(stack, references=[covered("mask"), reference(1)]))[1] == [0, 1]
+    assert plan(Job(stack, references=[covered("scribble")]))[1] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("job", "sentence"),
     [

@@ -39,8 +39,7 @@ def references_from_labels(
     Raises
     ------
     InputError
-        If the labels are no integers, are negative, all 0, of another shape than the image, or
-        if one class covers everything and leaves no background to learn from.
+        If the labels are no integers, are negative, all 0, or of another shape than the image.
     """
     labels = check_labels_dtype(np.asarray(labels_frame))
     if labels.shape != np.shape(image_frame)[:2]:

@@ -39,8 +39,7 @@ class Reference:
     Raises
     ------
     InputError
-        If shapes differ, the mask is empty or leaves 0..1, a dense mask leaves no background,
-        or the class is below 1.
+        If shapes differ, the mask is empty or leaves 0..1, or the class is below 1.
     """
 
     image: NDArray[Any]
@@ -80,11 +79,6 @@ class Reference:
             )
         if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
             raise InputError("An annotation mask must lie between 0 and 1.")
-        if mask.all() and not self.sparse:
-            raise InputError(
-                f"Class {self.class_id} covers everything: leave some background unmarked, "
-                "or annotate another frame."
-            )
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "mask", mask)
 

@@ -81,6 +81,7 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
                 f"An annotation lies on frame {index}, the stack has the frames 0 to "
                 f"{len(frames) - 1}: annotate one of them."
             )
+    _check_background(job.references)
     indices = _range(job.frames, len(frames))
     if order == "nearest" and annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
@@ -89,6 +90,16 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
     return frames, indices
+
+
+def _check_background(references: Sequence[Reference]) -> None:
+    """Refuse a class that nothing can be told apart from."""
+    bounded = {r.class_id for r in references if r.sparse or not r.mask.all()}
+    for class_id in sorted({r.class_id for r in references} - bounded):
+        raise InputError(
+            f"Class {class_id} covers everything: leave some background unmarked, or annotate "
+            "another frame too."
+        )
 
 
 def _range(limits: tuple[int | None, int | None] | None, length: int) -> list[int]:
