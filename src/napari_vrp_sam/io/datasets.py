@@ -47,6 +47,8 @@ class Dataset:
         Every image that has a mask, sorted.
     sequences : mapping of str to tuple of str
         Images in the order of z or time; empty for a set of unordered images.
+    license : str
+        As its `meta.json` states it.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Dataset:
     classes: Mapping[int, str]
     ids: tuple[str, ...]
     sequences: Mapping[str, tuple[str, ...]]
+    license: str = "unstated"
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Dataset:
@@ -97,6 +100,7 @@ class Dataset:
             classes=classes,
             ids=tuple(sorted(masks & images)),
             sequences=sequences,
+            license=str(meta.get("license", "unstated")),
         )
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
