@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.downloads import file_sha256
 
 TORCH_SUFFIXES = frozenset({".pth", ".pt"})
 
@@ -68,7 +68,8 @@ def write_checkpoint(
         temporary.write_bytes(safetensors.torch.save(whole, dict(metadata or {})))
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise InputError(f"Cannot write weights to {path}: {error.strerror or error}.") from error
 
 
@@ -104,12 +105,6 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
     raise InputError(
         f"'{path.name}' is no weights file: expected .safetensors, .pth or .pt as its suffix."
     )
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Hexadecimal sha256 digest of a file."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
@@ -201,7 +196,10 @@ def _unpickle(path: Path) -> Any:
     # Weights only: a pickle can run any code.
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # A damaged pickle program can fail in any of its instructions, with any error.
         raise InputError(
             f"{path} is damaged, or no PyTorch file that holds tensors only."
         ) from error

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.checkpoints import Checkpoint, from_authors, load_tensors
 from napari_vrp_sam.models.feature_augmenter import FeatureAugmenter, mask_on_grid, prototype
 from napari_vrp_sam.models.prompt_generator import PromptGenerator
 
@@ -57,6 +59,40 @@ class VRPEncoder(nn.Module):
         super().__init__()
         self.augmenter = FeatureAugmenter(in_channels, dim, dropout=dropout)
         self.generator = PromptGenerator(dim, queries, heads)
+        self.config = {
+            "in_channels": in_channels,
+            "dim": dim,
+            "queries": queries,
+            "heads": heads,
+        }
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, *, source: str) -> VRPEncoder:
+        """Build the encoder that a checkpoint holds, in our names or in the authors'.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+            Sizes follow from its tensors; `heads` from its metadata, else 4.
+        source : str
+            Named in the error.
+
+        Raises
+        ------
+        InputError
+            If it holds no VRP encoder, or only a part of one.
+        """
+        ours = "augmenter.reduction.0.weight" in checkpoint.tensors
+        tensors = checkpoint.tensors if ours else from_authors(checkpoint.tensors)
+        try:
+            dim, in_channels = tensors["augmenter.reduction.0.weight"].shape[:2]
+            queries = len(tensors["generator.queries"])
+        except KeyError as error:
+            raise InputError(f"{source} holds no VRP encoder.") from error
+        heads = int(checkpoint.metadata.get("heads", 4))
+        encoder = cls(in_channels, dim, queries=queries, heads=heads)
+        load_tensors(encoder, tensors, source=source)
+        return encoder
 
     def encode_reference(self, features: Tensor, masks: Tensor) -> ReferenceEncoding:
         """Encode references: the half of the work that does not depend on the target.
