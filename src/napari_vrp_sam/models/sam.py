@@ -1,0 +1,238 @@
+"""The full-size model of the paper: SAM, a semantic encoder and the VRP encoder."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor, nn
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.geometric_prompts import geometric_prompts
+from napari_vrp_sam.models.mask_decoder import decode_masks
+from napari_vrp_sam.models.pseudo_mask import correlation
+from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
+from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedClass:
+    """What the references of one class give once and for all.
+
+    Attributes
+    ----------
+    class_id : int
+    shots : int
+        Number of references.
+    pseudo_mask : callable
+        From the features of a target to probabilities of shape (shots, 1, h, w).
+    encoding : ReferenceEncoding, optional
+        Where the model has a VRP encoder.
+    """
+
+    class_id: int
+    shots: int
+    pseudo_mask: Callable[[FrameFeatures], Tensor]
+    encoding: ReferenceEncoding | None
+
+
+class FullSizeModel(nn.Module):
+    """VRP-SAM at SAM's own size.
+
+    The pseudo-mask is the paper's correlation. Both encoders see the frame with its longest side
+    resized and the rest padded, so that a cell of one grid lies where the same cell of the other
+    does.
+
+    Parameters
+    ----------
+    name : str
+    sam : Sam
+        Of `segment_anything`; frozen.
+    semantic : SemanticEncoder
+    vrp_encoder : VRPEncoder, optional
+        Without it prompts are points and a box from the pseudo-mask (GP-SAM, paper, table 3).
+    semantic_side : int, default 512
+        Longest side of frames for the semantic encoder, in pixels.
+
+    Raises
+    ------
+    InputError
+        If the VRP encoder does not fit the semantic encoder or SAM.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sam: Sam,
+        semantic: SemanticEncoder,
+        vrp_encoder: VRPEncoder | None = None,
+        *,
+        semantic_side: int = 512,
+    ) -> None:
+        super().__init__()
+        if vrp_encoder is not None:
+            fits = {
+                "in_channels": sum(semantic.channels[:2]),
+                "dim": sam.prompt_encoder.embed_dim,
+            }
+            if {key: vrp_encoder.config[key] for key in fits} != fits:
+                raise InputError(
+                    "The VRP encoder was trained with another semantic encoder or SAM: choose the "
+                    "semantic encoder that its weights were trained with."
+                )
+        self.name = name
+        self.sam = sam.requires_grad_(requires_grad=False)
+        self.semantic = semantic
+        self.vrp_encoder = vrp_encoder
+        self.semantic_side = semantic_side
+
+    @property
+    def side(self) -> int:
+        """Longest side of frames for SAM's image encoder, in pixels."""
+        return int(self.sam.image_encoder.img_size)
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> FrameFeatures:
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1."""
+        large = resize_longest_side(frames, self.side)
+        embedding = self.sam.image_encoder(self.sam.preprocess(255 * large))
+
+        small = resize_longest_side(frames, self.semantic_side)
+        canvas = small.new_tensor(self.semantic.mean)[:, None, None].repeat(
+            len(frames), 1, self.semantic_side, self.semantic_side
+        )
+        canvas[..., : small.shape[-2], : small.shape[-1]] = small
+        size = (int(frames.shape[-2]), int(frames.shape[-1]))
+        return FrameFeatures(size, embedding, self.semantic(canvas))
+
+    def prepare(self, references: Sequence[EncodedReference]) -> tuple[PreparedClass, ...]:
+        """Encode the references, class by class, in ascending order of the classes."""
+        by_class: dict[int, list[EncodedReference]] = defaultdict(list)
+        for reference in references:
+            by_class[reference.class_id].append(reference)
+        return tuple(self._prepare_class(shots) for _, shots in sorted(by_class.items()))
+
+    def _prepare_class(self, references: list[EncodedReference]) -> PreparedClass:
+        stage_2, stage_3 = (
+            torch.cat([r.features.semantic[stage] for r in references]) for stage in (0, 1)
+        )
+        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in references)
+        grid = (stage_3.shape[-2], stage_3.shape[-1])
+        masks = torch.cat([mask_on_grid(mask, grid) for mask in padded])
+        encoding = None
+        if self.vrp_encoder is not None:
+            features = concatenate_stages(stage_2, stage_3)
+            encoding = self.vrp_encoder.encode_reference(features, masks)
+        with torch.no_grad():
+            masked = self.semantic.stage_4(stage_3 * masks)
+        pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
+        return PreparedClass(references[0].class_id, len(references), pseudo_mask, encoding)
+
+    def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
+        """Prompts of all prepared classes for one frame.
+
+        Where classes have different numbers of references, those of the smaller ones are
+        repeated, because the classes are decoded as one batch.
+        """
+        with torch.no_grad():
+            pseudo_masks = [self._inside(c.pseudo_mask(features), features) for c in prepared]
+        mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
+        rows, columns = self._frame_cells(features, mean)
+        visible = mean[..., :rows, :columns]
+
+        position = self.sam.prompt_encoder.get_dense_pe()
+        if self.vrp_encoder is None:
+            points, labels, boxes = geometric_prompts(visible, self.side / mean.shape[-1])
+            sparse, dense = self.sam.prompt_encoder((points, labels), boxes, None)
+        else:
+            sparse = self._visual_prompts(features, prepared, pseudo_masks)
+            no_mask = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
+            dense = no_mask.expand(len(prepared), -1, *position.shape[-2:])
+        class_ids = tuple(c.class_id for c in prepared)
+        return Prompts(class_ids, sparse, dense, visible.logit(eps=1e-4))
+
+    def _visual_prompts(
+        self,
+        features: FrameFeatures,
+        prepared: Sequence[PreparedClass],
+        pseudo_masks: Sequence[Tensor],
+    ) -> Tensor:
+        assert self.vrp_encoder is not None
+        target = concatenate_stages(*features.semantic[:2])
+        most = max(c.shots for c in prepared)
+        of_classes = []
+        for one, pseudo_mask in zip(prepared, pseudo_masks, strict=True):
+            assert one.encoding is not None
+            prompts = self.vrp_encoder.prompts(one.encoding, target, pseudo_mask)
+            repeated = torch.arange(most, device=prompts.device) % one.shots
+            of_classes.append(concatenate_shots(prompts[repeated], most))
+        return torch.cat(of_classes)
+
+    def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
+        """Mask logits of shape (K, H, W) at the frame's size."""
+        logits = decode_masks(
+            self.sam.mask_decoder,
+            features.embedding,
+            self.sam.prompt_encoder.get_dense_pe(),
+            prompts.sparse,
+            prompts.dense,
+        )
+        resized = ResizeLongestSide.get_preprocess_shape(*features.size, self.side)
+        masks: Tensor = self.sam.postprocess_masks(logits, resized, features.size)
+        return masks[:, 0]
+
+    def _frame_cells(self, features: FrameFeatures, grid: Tensor) -> tuple[int, int]:
+        """Rows and columns of a grid that show the frame rather than padding."""
+        height, width = features.size
+        longest = max(height, width)
+        rows, columns = grid.shape[-2:]
+        return -(-rows * height // longest), -(-columns * width // longest)
+
+    def _inside(self, pseudo_mask: Tensor, features: FrameFeatures) -> Tensor:
+        """The pseudo-mask with nothing on the padding."""
+        rows, columns = self._frame_cells(features, pseudo_mask)
+        inside = torch.zeros_like(pseudo_mask)
+        inside[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
+        return inside
+
+
+def _correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor) -> Tensor:
+    deepest = target.semantic[2].expand(len(masks), -1, -1, -1)
+    similarity = correlation(deepest, reference_masked, masks)
+    # The feature augmenter's grid is that of stage 3.
+    return F.interpolate(
+        similarity, target.semantic[1].shape[-2:], mode="bilinear", align_corners=True
+    )
+
+
+def resize_longest_side(frames: Tensor, side: int) -> Tensor:
+    """Resize frames of shape (B, 3, H, W) so that the longest side has `side` pixels.
+
+    Anti-aliased bilinear, as `segment_anything` resizes a batch.
+    """
+    size = ResizeLongestSide.get_preprocess_shape(*frames.shape[-2:], side)
+    return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def pad_to_square(mask: Tensor) -> Tensor:
+    """Pad a mask of shape (B, 1, H, W) with zeros below and to the right."""
+    height, width = mask.shape[-2:]
+    longest = max(height, width)
+    return F.pad(mask, (0, longest - width, 0, longest - height))
+
+
+def build_sam(variant: str) -> Sam:
+    """SAM with random weights: `variant` is "vit_b", "vit_l" or "vit_h"."""
+    from segment_anything import sam_model_registry
+
+    model: Any = sam_model_registry[variant]()
+    return model
