@@ -1,0 +1,209 @@
+"""Models by name and by file, down to the download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import segment_anything
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models import registry
+from napari_vrp_sam.models.checkpoints import write_checkpoint
+from napari_vrp_sam.models.downloads import WeightsFile
+from napari_vrp_sam.models.lite import LiteModel
+from napari_vrp_sam.models.registry import ModelSpec, list_models, load_model, model_spec
+from napari_vrp_sam.models.sam import FullSizeModel
+from napari_vrp_sam.models.semantic import EfficientNetLite0, build_semantic_encoder
+from napari_vrp_sam.models.types import EncodedReference
+from napari_vrp_sam.models.vrp_encoder import VRPEncoder
+
+MakeSam = Callable[..., Sam]
+
+
+def pickled(state: dict[str, Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def tiny(
+    server: Any, cache: Path, make_tiny_sam: MakeSam, monkeypatch: pytest.MonkeyPatch
+) -> ModelSpec:
+    """A full-size model in miniature, whose files the server on this machine publishes."""
+    torch.manual_seed(0)
+    semantic = EfficientNetLite0()
+    server.files = {
+        "sam.pth": pickled(make_tiny_sam(seed=3).state_dict()),
+        "semantic.pth": pickled(semantic.backbone.state_dict()),
+    }
+
+    def published(name: str) -> WeightsFile:
+        digest = hashlib.sha256(server.files[name]).hexdigest()
+        return WeightsFile(f"{server.url}/{name}", digest, "MIT", len(server.files[name]))
+
+    spec = ModelSpec(
+        "tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", published("sam.pth")
+    )
+    monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", make_tiny_sam)
+    monkeypatch.setattr(registry, "_SPECS", (*registry.list_models(), spec))
+    monkeypatch.setitem(registry.SEMANTIC_WEIGHTS, "efficientnet_lite0", published("semantic.pth"))
+    return spec
+
+
+@pytest.fixture
+def vrp_file(tmp_path: Path) -> Path:
+    torch.manual_seed(4)
+    encoder = VRPEncoder(152, 64, queries=6, heads=2)
+    metadata = {"kind": "vrp-encoder", "sam": "tiny", "semantic_encoder": "efficientnet_lite0"}
+    write_checkpoint(tmp_path / "mine.safetensors", encoder.state_dict(), metadata | {"heads": "2"})
+    return tmp_path / "mine.safetensors"
+
+
+def segment(model: FullSizeModel) -> Tensor:
+    frame = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(40, 60)
+    mask[10:30, 10:40] = 1
+    features = model.encode(frame)
+    prepared = model.prepare([EncodedReference(features, mask, 1)])
+    return model.decode(features, model.prompt(features, prepared))
+
+
+def test_listing_models_imports_no_torch() -> None:
+    code = (
+        "import sys\nfrom napari_vrp_sam.models.registry import list_models\n"
+        "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[('lite', True)")
+    assert done.stdout.endswith("False\n")
+
+
+def test_every_download_is_described() -> None:
+    names = [spec.name for spec in list_models()]
+    assert names == ["lite", "vit_b", "vit_l", "vit_h"]
+    for spec in list_models():
+        assert spec.description
+        assert spec.licence
+        for file in spec.downloads:
+            assert file.url.startswith("https://")
+            assert file.licence
+            # Whole digests, or what the file's own name tells of it.
+            assert len(file.sha256) == 64 or file.sha256 in file.url
+    assert all(len(spec.sam_weights.sha256) == 64 for spec in list_models() if spec.sam_weights)
+
+
+@torch.inference_mode()
+def test_weights_are_downloaded_once_and_used(
+    tiny: ModelSpec, server: Any, cache: Path, make_tiny_sam: MakeSam
+) -> None:
+    assert not tiny.ready
+    model = load_model("tiny")
+    assert isinstance(model, FullSizeModel)
+    assert tiny.ready
+    assert sorted(p.name for p in cache.iterdir()) == ["sam.pth", "semantic.pth"]
+    for name, tensor in make_tiny_sam(seed=3).state_dict().items():
+        assert torch.equal(model.sam.state_dict()[name], tensor), name
+    torch.testing.assert_close(segment(model), segment(load_model("tiny")))
+    assert sorted(server.requests) == ["sam.pth", "semantic.pth"]
+
+
+@torch.inference_mode()
+def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> None:
+    by_weights = load_model("tiny", weights=vrp_file)
+    by_file = load_model(vrp_file)
+    assert isinstance(by_weights, FullSizeModel)
+    assert by_file.name == "tiny"
+    assert by_weights.vrp_encoder is not None
+    assert by_weights.vrp_encoder.config["heads"] == 2
+    assert not by_weights.vrp_encoder.training
+    torch.testing.assert_close(segment(by_weights), segment(by_file))
+
+
+def test_a_failed_download_says_where_the_file_belongs(
+    tiny: ModelSpec, server: Any, cache: Path
+) -> None:
+    del server.files["sam.pth"]
+    with pytest.raises(InputError, match=r"404.*put the file at .*sam\.pth"):
+        load_model("tiny")
+
+
+def test_published_weights_of_another_architecture(
+    tiny: ModelSpec, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = pickled(build_semantic_encoder("efficientnet_lite0").backbone.state_dict())
+    server.files["sam.pth"] = state
+    wrong = WeightsFile(f"{server.url}/sam.pth", hashlib.sha256(state).hexdigest(), "MIT")
+    spec = ModelSpec("tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", wrong)
+    monkeypatch.setattr(registry, "_SPECS", (spec,))
+    with pytest.raises(InputError, match="does not hold weights of this model"):
+        load_model("tiny")
+
+
+def test_random_weights_need_no_files(tiny: ModelSpec, server: Any) -> None:
+    model = load_model("tiny", weights="random")
+    assert isinstance(model, FullSizeModel)
+    assert model.vrp_encoder is not None
+    assert isinstance(load_model("lite", weights="random"), LiteModel)
+    assert server.requests == []
+
+
+def test_vit_b_is_built_whole() -> None:
+    model = load_model("vit_b", weights="random", semantic_encoder="vgg16")
+    assert isinstance(model, FullSizeModel)
+    assert model.side == 1024
+    assert model.semantic.channels == (256, 512, 512)
+    assert sum(p.numel() for p in model.sam.parameters()) == pytest.approx(93.7e6, rel=0.01)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["vit_x", "Lite", ""])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(InputError, match="choose one of lite, vit_b, vit_l, vit_h"):
+        load_model(name)
+    with pytest.raises(InputError):
+        model_spec(name)
+
+
+def test_files_that_are_no_model(tmp_path: Path, vrp_file: Path, tiny: ModelSpec) -> None:
+    with pytest.raises(InputError, match="no weights file"):
+        load_model(tmp_path / "absent.safetensors")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        load_model(tmp_path / "notes.txt")
+    write_checkpoint(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {"kind": "probe"})
+    with pytest.raises(InputError, match="holds a 'probe'"):
+        load_model(tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="does not hold weights of 'lite'"):
+        load_model("lite", weights=vrp_file)
+    with pytest.raises(InputError, match="was trained with 'tiny'"):
+        load_model("vit_b", weights=vrp_file)
+    with pytest.raises(InputError, match="not both"):
+        load_model(vrp_file, weights="random")
+    with pytest.raises(InputError, match="is a part of it"):
+        load_model("lite", semantic_encoder="vgg16")
+
+
+def test_a_file_of_the_authors_names_its_encoder_by_its_width() -> None:
+    from napari_vrp_sam.models.checkpoints import Checkpoint
+
+    assert registry._semantic_encoder_of(Checkpoint({}), 768) == "vgg16"
+    assert registry._semantic_encoder_of(Checkpoint({}), 1536) == "resnet50"
+    named = Checkpoint({}, {"semantic_encoder": "dinov2_b14"})
+    assert registry._semantic_encoder_of(named, 1536) == "dinov2_b14"
+
+
+def test_the_device_is_checked_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="no CUDA device"):
+        load_model("vit_h", device="cuda")
