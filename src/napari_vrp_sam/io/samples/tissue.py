@@ -64,21 +64,18 @@ def _cells(
 ) -> tuple[NDArray[np.int32], Volume]:
     """Neurites: id of the cell of each voxel, and its distance in pixels from the cell's border.
 
-    Cells of a Voronoi diagram whose space is warped smoothly; z counts less, so that they run
-    through the sections.
+    Cells of a Voronoi diagram whose space is warped smoothly; a section is as thick as three
+    pixels are wide.
     """
     frames, height, width = shape
     count = round(frames / 12 * height * width / 900) + 4
     seeds = rng.uniform((-4, -20, -20), (frames + 4, height + 20, width + 20), (count, 3))
     seeds[:, 0] *= 3
-    sigma = (5, 12, 12)
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).astype(np.float32)
     grid[..., 0] *= 3
     for axis in (1, 2):
-        grid[..., axis] += 7 * smooth_noise(rng, shape, sigma) + 1.5 * smooth_noise(
-            rng, shape, (2, 4, 4)
-        )
-    # Weights make some neurites thick and leave others thin, as tissue has them.
+        grid[..., axis] += 7 * smooth_noise(rng, shape, (5, 12, 12))
+        grid[..., axis] += 1.5 * smooth_noise(rng, shape, (2, 4, 4))
     distance, nearest = cKDTree(seeds).query(grid, k=2, workers=2)
     depth = ((distance[..., 1] - distance[..., 0]) / 2).astype(np.float32)
     return nearest[..., 0].astype(np.int32), depth
@@ -174,9 +171,8 @@ def _paint_mitochondrion(
     warp = 1.4 * smooth_noise(rng, depth.shape, (1.5, 4, 4))
     phase = (y * np.cos(angle) + x * np.sin(angle)) + 2 * warp
     period = rng.uniform(4.5, 6.5)
-    cristae = np.cos(phase * (2 * np.pi / period)) * (
-        smooth_noise(rng, depth.shape, (1, 4, 4)) > -0.8
-    )
+    cristae = np.cos(phase * (2 * np.pi / period))
+    cristae *= smooth_noise(rng, depth.shape, (1, 4, 4)) > -0.8  # they reach not everywhere
     matrix = rng.normal(132, 10)
     body = matrix - 30 * cristae - 55 * np.exp(-(((depth - 1.2) / 1.2) ** 2))
     inside = depth > 0
