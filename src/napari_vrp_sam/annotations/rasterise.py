@@ -87,7 +87,7 @@ def polygon_to_mask(vertices: ArrayLike, frame_shape: tuple[int, int]) -> Mask:
     """
     corners = _vertices(vertices)
     canvas = np.zeros(frame_shape, dtype=np.bool_)
-    inside: Any = draw.polygon(corners[:, 0], corners[:, 1], shape=frame_shape)  # type: ignore[no-untyped-call]
+    inside: Any = draw.polygon(corners[:, 0], corners[:, 1], shape=frame_shape)
     canvas[inside] = True
     if not canvas.any():
         _paint_nearest(canvas, corners)

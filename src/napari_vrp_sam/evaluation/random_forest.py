@@ -56,7 +56,7 @@ class RandomForest:
 
     def features(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Features of each pixel, shape (Y, X, F): intensity, edges and texture at sigma 1-16."""
-        features: NDArray[np.float32] = multiscale_basic_features(  # type: ignore[no-untyped-call]
+        features: NDArray[np.float32] = multiscale_basic_features(
             frame, sigma_min=1, sigma_max=16, channel_axis=-1, workers=self.workers
         )
         return features
