@@ -49,7 +49,7 @@ class AnnotationList(QTreeWidget):
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(1, 92)
+        header.resizeSection(1, 104)
         self.itemChanged.connect(lambda *_: self.changed.emit())
         self.follow()
 
@@ -88,7 +88,9 @@ class AnnotationList(QTreeWidget):
 
     def set_sparse(self, layer: Labels, *, sparse: bool) -> None:
         """Read a Labels layer as scribbles, or as masks."""
-        self._kind_box(self._layers.index(layer)).setCurrentIndex(int(sparse))
+        box = self._kind_box(self._layers.index(layer))
+        assert box is not None
+        box.setCurrentIndex(int(sparse))
 
     def _add_row(
         self, layer: Labels | Points | Shapes, check: Qt.CheckState, *, sparse: bool

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
+
+from napari_vrp_sam.models.registry import list_models
 
 if TYPE_CHECKING:
     import napari
@@ -18,6 +29,17 @@ MOOD_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
 """Legible on the dark and on the light theme; only a bar, the text keeps the theme's colour."""
 
 
+TEXT_MARGIN = 8
+"""Pixels that napari's style keeps free around the text of a combo box."""
+
+PRIMARY = """
+QPushButton { background-color: #3d6fd1; color: white; font-weight: bold; }
+QPushButton:hover { background-color: #4b7de0; }
+QPushButton:disabled { background-color: rgba(128, 128, 128, 70); color: gray; }
+"""
+"""Style of the one button that does the work, for either theme."""
+
+
 def explain(widget: QWidget, text: str) -> None:
     """Give a control its tooltip, wrapped, and readable to a screen reader."""
     widget.setToolTip(f"<qt>{text}</qt>")
@@ -25,13 +47,27 @@ def explain(widget: QWidget, text: str) -> None:
 
 
 class NarrowComboBox(QComboBox):
-    """A combo box that does not widen the dock for a long entry."""
+    """A combo box that shortens a long entry instead of widening the dock."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the box with its text shortened in the middle."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        room = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
+        )
+        option.currentText = self.fontMetrics().elidedText(
+            option.currentText, Qt.TextElideMode.ElideMiddle, room.width() - TEXT_MARGIN
+        )
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 class ImageBox(NarrowComboBox):
@@ -72,10 +108,11 @@ class ModelBox(NarrowComboBox):
 
     FROM_FILE = "from a file…"
 
-    def __init__(self, names: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        for name in names:
-            self.addItem(name, name)
+        for row, spec in enumerate(list_models()):
+            self.addItem(spec.name, spec.name)
+            self.setItemData(row, spec.description, Qt.ItemDataRole.ToolTipRole)
         self.addItem(self.FROM_FILE)
         self._last = 0
         self.activated.connect(self._activated)

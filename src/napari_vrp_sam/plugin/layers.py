@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.annotations.rasterise import points_to_mask, shape_to_mask
-from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.stacks import frames_of
@@ -132,7 +132,7 @@ def _references(
 ) -> Iterator[Reference]:
     layer = annotation.layer
     if isinstance(layer, Labels):
-        kind = "scribble" if annotation.sparse else "mask"
+        kind: AnnotationKind = "scribble" if annotation.sparse else "mask"
         for frame, labels in _label_frames(layer, target, sparse=annotation.sparse):
             yield from references_from_labels(labels, read(frame), kind=kind, frame=frame)
         return

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Points
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.annotations.reference import Reference
 
-MODELS = ("lite", "vit_b", "vit_l", "vit_h")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DRAWINGS: dict[Drawing, tuple[str, str]] = {
     "scribble": ("Scribble", "a Labels layer to draw strokes on parts of the class"),
@@ -57,7 +57,7 @@ class SegmentForm(QWidget):
         self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
         self.class_box = ClassBox(viewer)
         self.radius_box = QDoubleSpinBox()
-        self.model_box = ModelBox(MODELS)
+        self.model_box = ModelBox()
         self.device_box = NarrowComboBox()
         self._fill()
         self._explain()
@@ -149,10 +149,9 @@ class SegmentForm(QWidget):
     def _lay_out(self) -> None:
         draw_row = QHBoxLayout()
         draw_row.setSpacing(3)
+        draw_row.addWidget(QLabel("Draw"))
         for button in self.draw_buttons.values():
-            button.setMinimumWidth(0)
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            draw_row.addWidget(button)
+            draw_row.addWidget(button, 1)
         self._form = QFormLayout()
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setHorizontalSpacing(8)
@@ -160,9 +159,9 @@ class SegmentForm(QWidget):
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("Image", self.image_box)
         self._form.addRow("Axes", self.axes_box)
-        self._form.addRow("Draw", draw_row)
+        self._form.addRow(draw_row)
         self._form.addRow("Class", self.class_box)
-        self._form.addRow("Annotations", self.annotation_list)
+        self._form.addRow(self.annotation_list)
         self._form.addRow("Point radius", self.radius_box)
         self._form.addRow("Model", self.model_box)
         self._form.addRow("Device", self.device_box)
@@ -204,9 +203,10 @@ class SegmentForm(QWidget):
     def _guide(self) -> None:
         """Tell what to do next."""
         image = self.image_box.layer
+        layers = [annotation.layer for annotation in self.annotation_list.annotations]
         if image is None:
             text = "<b>First</b> open an image stack: drop a file on the window, or try the sample."
-        elif not self.annotation_list.annotations:
+        elif not layers:
             text = "<b>Now</b> go to a frame that shows your class, and choose how to draw on it."
         else:
             text = (
@@ -214,6 +214,10 @@ class SegmentForm(QWidget):
                 "every frame gets it."
             )
         self.guide.say(text)
+        self._form.setRowVisible(self.annotation_list, self.annotation_list.topLevelItemCount() > 0)
+        self._form.setRowVisible(
+            self.radius_box, any(isinstance(layer, Points) for layer in layers)
+        )
         self.sample_button.setVisible(image is None)
 
     def _open_sample(self) -> None:

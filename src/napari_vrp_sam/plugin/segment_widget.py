@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Job, ThreadEngine
 from napari_vrp_sam.plugin.closing import ClosingWatch
-from napari_vrp_sam.plugin.controls import MessageLabel, explain
+from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
@@ -114,9 +114,13 @@ class SegmentStackWidget(QWidget):
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
         self._show_running(running=False)
-        self.status.say(message, "error" if outcome == "failed" else "info")
-        if outcome == "failed":
+        if outcome == "refused":
+            self._refuse(message)
+        elif outcome == "failed":
+            self.status.say(message, "error")
             show_error(message)
+        else:
+            self.status.say(message)
 
     def _refuse(self, sentence: str) -> None:
         self.status.say(sentence, "warning")
@@ -140,15 +144,14 @@ class SegmentStackWidget(QWidget):
 
     def _lay_out(self) -> None:
         self.segment_button.setMinimumHeight(38)
-        font = self.segment_button.font()
-        font.setBold(True)
-        self.segment_button.setFont(font)
+        self.segment_button.setStyleSheet(PRIMARY)
         explain(
             self.segment_button,
             "Segment every frame. The result is a new Labels layer, filled from the annotated "
             "frames outwards; earlier results are kept, hidden.",
         )
         explain(self.cancel_button, "Stop the run; the frames that are done are kept.")
+        self.progress.setFormat("%v of %m frames")
         explain(self.progress, "Frames that are done.")
         self._progress_row = QWidget()
         row = QHBoxLayout(self._progress_row)

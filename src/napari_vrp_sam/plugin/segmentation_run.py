@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from napari.utils import cancelable_progress
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.engine import Event, Run
     from napari_vrp_sam.plugin.results import Result
 
+logger = logging.getLogger(__name__)
+
 POLL_MILLISECONDS = 50
 
 
@@ -25,7 +28,8 @@ class SegmentationRun(QObject):
     -------
     progressed : (done, total, message)
     ended : (outcome, message)
-        The outcome is "done", "cancelled" or "failed"; the message one sentence.
+        The outcome is "done", "cancelled", "refused" (the user can mend it) or "failed" (a fault
+        of ours); the message is one sentence.
     """
 
     progressed = Signal(int, int, str)
@@ -37,10 +41,12 @@ class SegmentationRun(QObject):
         self._result = result
         self._frame_count = frame_count
         self._bar = cancelable_progress(total=frame_count, desc="Segment stack")
+        self._ended = False
+        # Single shots: napari's progress bar processes events, and would call a running poll again.
         self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._poll)
-        self._timer.start()
+        self._timer.start(POLL_MILLISECONDS)
 
     def cancel(self) -> None:
         """Ask the engine to stop; `ended` follows, and what is done is kept."""
@@ -55,28 +61,38 @@ class SegmentationRun(QObject):
         try:
             self._take(self._run.poll())
         except Exception:
-            # Else the timer would raise the same error again and again.
             self.abandon()
             self.ended.emit("failed", "The result could not be shown; what was finished is kept.")
             raise
+        if self._ended:
+            return
         if self._bar.is_canceled:  # in the activity dock
             self.cancel()
+        self._timer.start(POLL_MILLISECONDS)
 
     def _take(self, events: list[Event]) -> None:
         frames = [(event.index, event.labels) for event in events if isinstance(event, FrameResult)]
         if frames:
             self._result.write(frames)
-        for event in events:
-            match event:
-                case Progress(done, total, message):
-                    self._bar.update(done - self._bar.n)
-                    self.progressed.emit(done, total, message)
-                case Done():
-                    self._end("done", f"Segmented {self._kept} into '{self._result.name}'.")
-                case Cancelled():
-                    self._end("cancelled", f"Cancelled: {self._kept} are kept.")
-                case Failed(message):
-                    self._end("failed", message)
+        progress = [event for event in events if isinstance(event, Progress)]
+        if progress:
+            last = progress[-1]
+            self.progressed.emit(last.done, last.total, last.message)
+            self._bar.update(last.done - self._bar.n)  # processes events: anything may be clicked
+        if events and not self._ended:
+            self._take_last(events[-1])
+
+    def _take_last(self, event: Event) -> None:
+        match event:
+            case Done():
+                self._end("done", f"Segmented {self._kept} into '{self._result.name}'.")
+            case Cancelled():
+                self._end("cancelled", f"Cancelled: {self._kept} are kept.")
+            case Failed(message, ""):
+                self._end("refused", message)
+            case Failed(message, traceback):
+                logger.error(traceback)
+                self._end("failed", message)
 
     @property
     def _kept(self) -> str:
@@ -88,6 +104,7 @@ class SegmentationRun(QObject):
         self.ended.emit(outcome, message)
 
     def _stop(self) -> None:
+        self._ended = True
         self._timer.stop()
         self._bar.close()
         self._result.finish()

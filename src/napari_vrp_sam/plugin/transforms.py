@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Layer
 
-Coordinates = NDArray[np.float64]
+Coordinates = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,15 @@
+from napari.components import ViewerModel
+
+from napari_vrp_sam.plugin.sample_data import sample_stack_layers
+
+
+def test_the_sample_is_a_stack_with_hidden_truth():
+    viewer = ViewerModel()
+    for layer in sample_stack_layers():
+        viewer._add_layer_from_data(*layer)
+
+    stack, truth = viewer.layers
+    assert stack.data.ndim == 3
+    assert stack.data.shape == truth.data.shape
+    assert truth.data.any()
+    assert (stack.visible, truth.visible) == (True, False)
