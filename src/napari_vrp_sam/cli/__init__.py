@@ -6,7 +6,7 @@ of ours, 130 interrupted (what was finished is kept).
 
 from __future__ import annotations
 
-from napari_vrp_sam.cli import evaluate  # noqa: F401 - importing a command registers it
+from napari_vrp_sam.cli import demo, evaluate, segment  # noqa: F401 - importing registers them
 from napari_vrp_sam.cli.app import app
 
 __all__ = ["app", "main"]

@@ -1,0 +1,179 @@
+"""`vrp-sam segment`: annotations of one or more frames in, labels of all frames out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vrp_sam.cli.app import app, notes
+from napari_vrp_sam.cli.options import (
+    DeviceOption,
+    Kind,
+    ModelOption,
+    PseudoMask,
+    PseudoMaskOption,
+)
+from napari_vrp_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.job import Job
+
+
+@app.command()
+def segment(
+    image: Annotated[
+        Path, typer.Argument(help="TIFF file, picture, or folder of images (one a frame).")
+    ],
+    reference: Annotated[
+        Path,
+        typer.Option(
+            help="Label image, the value is the class: of all frames (0 where nothing is "
+            "annotated), or of the one that --frame names; or a folder, files named as the images."
+        ),
+    ],
+    frame: Annotated[
+        str | None, typer.Option(help="The annotated frame, from 0; of several axes: T,Z.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="TIFF file or folder; beside the image unless given.")
+    ] = None,
+    model: ModelOption = "lite",
+    axes: Annotated[
+        str | None, typer.Option(help="Letters of T, Z, C, Y, X, S, one an axis: TZYX.")
+    ] = None,
+    channel: Annotated[
+        list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
+    ] = None,
+    pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+    kind: Annotated[
+        Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
+    ] = Kind.MASK,
+    frames: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.")
+    ] = None,
+    limits: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Intensities that become black and white; percentiles unless given."),
+    ] = None,
+    device: DeviceOption = "auto",
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Write the probability of each class here, as TIFF.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are there already.")
+    ] = False,
+) -> None:
+    """Segment a class on every frame of a stack after annotating it on one.
+
+    Interrupted with Ctrl+C, it keeps the frames that are finished.
+    """
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.job import Job
+    from napari_vrp_sam.inference.segment import gather_references
+    from napari_vrp_sam.io.images import read_labels, read_stack
+
+    data, known_axes = read_stack(image)
+    view = Frames(data, axes or known_axes, channel or None)
+    references = gather_references(
+        view, read_labels(reference, image), frame=_numbers(frame), kind=kind.value
+    )
+    job = Job(
+        data,
+        references=references,
+        axes=view.axes,
+        channels=channel or None,
+        model=model,
+        device=device,
+        frames=_range(frames),
+        limits=limits,
+        pseudo_mask=pseudo_mask.value,
+    )
+    output = output or _beside(image)
+    for path in (output, probabilities):
+        if path is not None:
+            _check_output(path, (image, reference), overwrite=overwrite)
+    _run(job, view, output, probabilities, _names(image))
+
+
+def _run(
+    job: Job, view: Frames, output: Path, probabilities: Path | None, names: list[str]
+) -> None:
+    """Segment and write; what is finished is kept, whatever ends the run."""
+    import numpy as np
+    from rich.progress import Progress
+
+    from napari_vrp_sam.inference.job import plan
+    from napari_vrp_sam.inference.segment import iter_segment
+    from napari_vrp_sam.io.results import ProbabilityWriter, label_writer
+
+    total = len(plan(job)[1])
+    class_ids = sorted({reference.class_id for reference in job.references})
+    axes = "".join(axis for axis in view.axes if axis in "TZYX")
+    dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
+    writers: list[Any] = [label_writer(output, view.label_shape, dtype, axes, names)]
+    if probabilities is not None:
+        shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
+        writers.append(ProbabilityWriter(probabilities, shape, axes[:-2] + "CYX"))
+    done = 0
+    with Progress(console=notes, transient=True) as bar:
+        task = bar.add_task("Starting", total=total)
+        results = iter_segment(job, report=lambda text: bar.update(task, description=text))
+        try:
+            for index, labels, of_class in results:
+                for writer, result in zip(writers, (labels, of_class), strict=False):
+                    writer.write(index, result)
+                done += 1
+                bar.update(task, completed=done, description=f"Frame {done} of {total}")
+        finally:
+            for writer in writers:
+                writer.close() if done else writer.discard()
+            if done:
+                notes.print(f"{done} of {total} frames are in {output}.", soft_wrap=True)
+
+
+def _numbers(frame: str | None) -> int | tuple[int, ...] | None:
+    """`7` or `T,Z` as numbers."""
+    if frame is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in frame.split(","))
+    except ValueError:
+        raise InputError(f"--frame {frame} is no frame: give a number, or T,Z.") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _range(frames: str | None) -> tuple[int | None, int | None] | None:
+    """`A:B` as numbers; either may be missing."""
+    if frames is None:
+        return None
+    try:
+        start, stop = (int(part) if part.strip() else None for part in frames.split(":"))
+    except ValueError:
+        raise InputError(
+            f"--frames {frames} is no range: write A:B for the frames A to B - 1, from 0."
+        ) from None
+    return start, stop
+
+
+def _beside(image: Path) -> Path:
+    if image.is_dir():
+        return image.resolve().with_name(image.resolve().name + "_labels")
+    single = image.suffix.lower() in (".png", ".jpg", ".jpeg")
+    return image.with_name(image.name.split(".")[0] + ("_labels.png" if single else "_labels.tif"))
+
+
+def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
+    if any(path.resolve() == source.resolve() for source in inputs):
+        raise InputError(f"{path} is an input: write the result somewhere else with --output.")
+    if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} is there already: choose another, or add --overwrite.")
+
+
+def _names(image: Path) -> list[str]:
+    """Names for the labels of a folder's images."""
+    from napari_vrp_sam.io.frame_files import folder_images
+
+    return [path.stem for path in folder_images(image)] if image.is_dir() else []
