@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.engine import Job, ThreadEngine
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.process import ProcessEngine
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
 from napari_vrp_sam.plugin.results import Result
@@ -36,13 +37,13 @@ class SegmentStackWidget(QWidget):
     ----------
     viewer : napari.viewer.Viewer
     engine : Engine, optional
-        Where the work runs; a thread of this process unless given.
+        Where the work runs; a process of its own unless given.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, engine: Engine | None = None) -> None:
         super().__init__()
         self._viewer = viewer
-        self._engine = engine if engine is not None else ThreadEngine()
+        self._engine = engine if engine is not None else ProcessEngine()
         self._run: SegmentationRun | None = None
         self.form = SegmentForm(viewer)
         self.segment_button = QPushButton("Segment stack")
@@ -53,6 +54,7 @@ class SegmentStackWidget(QWidget):
         self._show_running(running=False)
 
         self.form.mistaken.connect(self._refuse)
+        self.form.annotation_list.changed.connect(self._warm_up)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         closing = ClosingWatch(self)
@@ -77,7 +79,7 @@ class SegmentStackWidget(QWidget):
         """Stop the run; the frames that are done are kept."""
         if self._run is not None:
             self.cancel_button.setEnabled(False)
-            self.status.say("Cancelling: the frame in work is finished first.")
+            self.status.say("Cancelling…")
             self._run.cancel()
 
     def _start(self) -> None:
@@ -114,6 +116,7 @@ class SegmentStackWidget(QWidget):
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
         self._show_running(running=False)
+        self._warm_up()
         if outcome == "refused":
             self._refuse(message)
         elif outcome == "failed":
@@ -126,11 +129,18 @@ class SegmentStackWidget(QWidget):
         self.status.say(sentence, "warning")
         show_warning(sentence)
 
+    def _warm_up(self) -> None:
+        """The user is drawing: a run will follow."""
+        if isinstance(self._engine, ProcessEngine) and self.form.annotation_list.annotations:
+            self._engine.warm_up()
+
     def _abandon(self) -> None:
         """The dock closes: stop, and touch no layer again."""
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
+        if isinstance(self._engine, ProcessEngine):
+            self._engine.close()
 
     def _release(self) -> None:
         """The window closes."""
