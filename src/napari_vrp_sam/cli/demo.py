@@ -13,6 +13,7 @@ import typer
 
 from napari_vrp_sam.cli.app import app, console, notes
 from napari_vrp_sam.cli.options import DeviceOption, ModelOption
+from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,10 @@ def demo(
     leaves the stacks, the label stacks and contact sheets.
     """
     start = time.perf_counter()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
     from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
 
     with notes.status("Generating stacks") as status:

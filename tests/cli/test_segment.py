@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference import segment as inference
+from napari_vrp_sam.io.images import read_labels, read_stack
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A stack in which a bright square moves, as TIFF and as a folder; and its middle annotated."""
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 40, (5, 64, 64), dtype=np.uint8)
+    truth = np.zeros((5, 64, 64), np.uint8)
+    for index in range(5):
+        truth[index, 10 + 6 * index : 30 + 6 * index, 12:40] = 3
+    stack[truth > 0] += 160
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "truth.tif", truth)
+    tifffile.imwrite(tmp_path / "slice.tif", truth[2])
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "drawn").mkdir()
+    for index, frame in enumerate(stack):
+        Image.fromarray(frame).save(tmp_path / f"frames/f{index}.png")
+    Image.fromarray(truth[2]).save(tmp_path / "drawn/f2.png")
+    return tmp_path
+
+
+def run(*arguments: Any) -> Any:
+    return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float(((a > 0) & (b > 0)).sum() / ((a > 0) | (b > 0)).sum())
+
+
+def test_tiff_with_the_shipped_model(files: Path) -> None:
+    result = run(files / "stack.tif", "--reference", files / "slice.tif", "--frame", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "5 of 5 frames are in" in result.stderr
+    lazy, axes = read_stack(files / "stack_labels.tif")
+    labels = np.asarray(lazy)
+    assert (axes, labels.dtype) == ("ZYX", np.uint8)
+    assert set(np.unique(labels)) == {0, 3}
+    truth = tifffile.imread(files / "truth.tif")
+    assert min(iou(a, b) for a, b in zip(labels, truth, strict=True)) > 0.7
+
+
+def test_folder_labels_by_name_and_frame_range(files: Path) -> None:
+    result = run(
+        files / "frames", "--reference", files / "drawn", "--frames", "1:3",
+        "--probabilities", files / "p.tif",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    written = sorted(path.name for path in (files / "frames_labels").iterdir())
+    assert written == ["f1.png", "f2.png"]
+    probabilities, axes = read_stack(files / "p.tif")
+    assert (axes, probabilities.shape) == ("ZYX", (5, 64, 64))
+    assert np.asarray(probabilities[2]).max() > 0.5
+    assert not np.asarray(probabilities[0]).any()
+
+
+def test_single_picture(files: Path) -> None:
+    picture = files / "frames/f2.png"
+    result = run(picture, "--reference", files / "drawn/f2.png")
+    assert result.exit_code == 0, result.stderr
+    assert read_labels(files / "frames/f2_labels.png").shape == (64, 64)
+
+
+def test_results_are_not_overwritten(files: Path) -> None:
+    output = files / "out.tif"
+    output.write_bytes(b"accepted")
+    given = (files / "stack.tif", "--reference", files / "truth.tif", "--frames", "2:3")
+    result = run(*given, "--output", output)
+    assert result.exit_code == 2
+    assert "is there already" in result.stderr
+    assert output.read_bytes() == b"accepted"
+    assert run(*given, "--output", output, "--overwrite").exit_code == 0
+    assert tifffile.imread(output)[2].any()
+    result = run(*given, "--output", files / "stack.tif", "--overwrite")
+    assert "is an input" in result.stderr
+
+
+def test_an_interrupt_keeps_what_is_done(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = inference.iter_segment
+
+    def interrupted(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        results = whole(*args, **kwargs)
+        yield next(results)
+        yield next(results)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference, "iter_segment", interrupted)
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
+    )
+    assert result.exit_code == 130
+    assert "2 of 5 frames are in" in result.stderr
+    labels = tifffile.imread(files / "stack_labels.tif")
+    assert sum(frame.any() for frame in labels) == 2
+    assert sum(frame.any() for frame in tifffile.imread(files / "p.tif")) == 2
+
+
+def test_a_failure_before_the_first_frame_leaves_nothing(files: Path) -> None:
+    before = sorted(files.iterdir())
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities",
+        files / "p.tif", "--model", files / "missing.safetensors",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.tif", "--reference", "slice.tif"], "There is no image"),
+        (["stack.tif", "--reference", "slice.tif"], "say which one was annotated"),
+        (["stack.tif", "--reference", "slice.tif", "--frame", "9"], "There is no frame 9"),
+        (["stack.tif", "--reference", "slice.tif", "--frame", "x"], "is no frame"),
+        (["stack.tif", "--reference", "truth.tif", "--frames", "3-4"], "is no range"),
+        (["stack.tif", "--reference", "truth.tif", "--frames", "4:9"], "does not fit"),
+        (["stack.tif", "--reference", "truth.tif", "--axes", "YX"], "name 2 axes"),
+        (["stack.tif", "--reference", "truth.tif", "--channel", "1"], "no channel 1"),
+        (["stack.tif", "--reference", "truth.tif", "--output", "a.jpg"], "cannot be written"),
+        (["frames/f0.png", "--reference", "empty.png"], "no annotation"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    files: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(files / "empty.png")
+    monkeypatch.chdir(files)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
