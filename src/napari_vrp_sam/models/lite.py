@@ -1,0 +1,199 @@
+"""`lite`: the default model, small enough for a laptop, one backbone for both encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
+from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.lite_network import (
+    LOGIT_LIMIT,
+    PADDING,
+    Conditioning,
+    LiteNetwork,
+)
+from napari_vrp_sam.models.lite_parts import LiteConfig
+from napari_vrp_sam.models.pseudo_mask import correlation
+from napari_vrp_sam.models.shots import Shot
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
+
+PseudoMask = Literal["probe", "correlation"]
+
+DEFAULT_MIXTURE = 0.5
+"""Share of the mask decoder in the result, the rest is the pseudo-mask's; see the benchmarks."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedClass:
+    """What the references of one class say."""
+
+    class_id: int
+    conditioning: Conditioning
+    deepest: tuple[tuple[Tensor, Tensor], ...]
+    """Masked deepest features and mask of each reference, for the correlation pseudo-mask."""
+
+
+class LiteModel:
+    """The `lite` model; implements `models.types.Model`.
+
+    Parameters
+    ----------
+    network : LiteNetwork, optional
+        An untrained one unless given.
+    pseudo_mask : {"probe", "correlation"}
+        What tells the VRP encoder and the mask decoder where the class may be: the probe, or the
+        paper's training-free correlation.
+    mixture : float
+        Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
+    """
+
+    name = "lite"
+
+    def __init__(
+        self,
+        network: LiteNetwork | None = None,
+        *,
+        pseudo_mask: PseudoMask = "probe",
+        mixture: float = DEFAULT_MIXTURE,
+    ) -> None:
+        if pseudo_mask not in ("probe", "correlation"):
+            raise InputError(f"Unknown pseudo-mask {pseudo_mask!r}: use 'probe' or 'correlation'.")
+        self.network = (network or LiteNetwork()).eval().requires_grad_(requires_grad=False)
+        self.pseudo_mask = pseudo_mask
+        self.mixture = mixture
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, *, pseudo_mask: PseudoMask = "probe"
+    ) -> LiteModel:
+        """Build the model that a weights file holds.
+
+        Raises
+        ------
+        InputError
+            If the file is of another model.
+        """
+        network = LiteNetwork(LiteConfig.from_metadata(checkpoint.metadata))
+        # Half precision on disk only: processors compute in single precision.
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in checkpoint.tensors.items()
+        }
+        load_tensors(network, tensors, source="The weights file of 'lite'")
+        mixture = float(checkpoint.metadata.get("mixture", DEFAULT_MIXTURE))
+        return cls(network, pseudo_mask=pseudo_mask, mixture=mixture)
+
+    def to(self, device: torch.device | str) -> LiteModel:
+        """Move the network; features and prompts follow it."""
+        self.network.to(device)
+        return self
+
+    def eval(self) -> LiteModel:
+        """Itself: this model is always in evaluation mode."""
+        return self
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> FrameFeatures:
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1."""
+        # Channels-last saves about a fifth of the backbone's time on a CPU.
+        return self.network.encode(frames.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
+        """Fit the probe and encode the references, class by class."""
+        prepared = []
+        for class_id in sorted({r.class_id for r in references}):
+            own = [r for r in references if r.class_id == class_id]
+            conditioning = self.network.condition([_shot(r, references) for r in own])
+            deepest = tuple(map(self._deepest, own)) if self.pseudo_mask == "correlation" else ()
+            prepared.append(PreparedClass(class_id, conditioning, deepest))
+        return prepared
+
+    @torch.no_grad()
+    def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
+        """Prompts of all classes for one frame."""
+        parts = [
+            self.network.prompt(features, c.conditioning, self._correlation(features, c))
+            for c in prepared
+        ]
+        # Classes with fewer references repeat their tokens: a batch needs equal numbers.
+        longest = max(sparse.shape[1] for sparse, _, _ in parts)
+        sparse = [s.repeat(1, -(-longest // s.shape[1]), 1)[:, :longest] for s, _, _ in parts]
+        return Prompts(
+            tuple(c.class_id for c in prepared),
+            torch.cat(sparse),
+            torch.cat([dense for _, dense, _ in parts]),
+            torch.cat([pseudo for _, _, pseudo in parts]),
+        )
+
+    @torch.no_grad()
+    def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
+        """Mask logits of shape (K, H, W): the mask decoder's mixed with the pseudo-mask's."""
+        logits = prompts.pseudo_mask
+        assert logits is not None  # `prompt` always makes one
+        if self.mixture > 0:
+            decoded, _ = self.network.decode(features, prompts.sparse, prompts.dense, logits)
+            logits = self.mixture * decoded + (1 - self.mixture) * logits
+        height, width = features.size
+        padded = (height + -height % PADDING, width + -width % PADDING)
+        full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
+        return full[:, 0, :height, :width]
+
+    def _deepest(self, reference: EncodedReference) -> tuple[Tensor, Tensor]:
+        """Deepest features of the masked reference (paper, section 3.2), and the mask."""
+        stage_3 = reference.features.semantic[3]
+        mask = _padded(reference.mask, reference.features)[None, None]
+        mask = mask_on_grid(mask, (stage_3.shape[-2], stage_3.shape[-1]))
+        return self.network.deepest_stage(stage_3 * mask), mask
+
+    def _correlation(self, features: FrameFeatures, prepared: PreparedClass) -> Tensor | None:
+        """The correlation pseudo-mask as logits, where it is asked for."""
+        if not prepared.deepest:
+            return None
+        height, width = features.embedding.shape[-2:]
+        deepest = features.semantic[4]
+        best = torch.stack([correlation(deepest, r, mask) for r, mask in prepared.deepest]).amax(0)
+        logits = (best - 0.5) * LOGIT_LIMIT
+        return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
+
+
+def _padded(mask: Tensor, features: FrameFeatures) -> Tensor:
+    """A (H, W) mask on the padded frame that the maps cover."""
+    height, width = features.size
+    return F.pad(mask, (0, -width % PADDING, 0, -height % PADDING))
+
+
+def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
+    """One reference, and what the other classes on its frame say about it."""
+    mask = reference.mask
+    others = [
+        r.mask
+        for r in all_references
+        if r.frame is not None
+        and r.frame == reference.frame
+        and r.class_id != reference.class_id
+        and r.kind != "box"
+    ]
+    excluded = torch.stack(others).amax(0) * (1 - mask) if others else torch.zeros_like(mask)
+    sparse = reference.kind in ("point", "scribble")
+
+    def padded(values: Tensor) -> Tensor:
+        return _padded(values, reference.features)[None]
+
+    flag = torch.tensor([sparse], device=mask.device)
+    return Shot(
+        reference.features,
+        mask=padded(mask),
+        foreground=padded(mask),
+        background=padded(1 - mask),
+        excluded=padded(excluded),
+        sparse=flag,
+        loose=torch.full_like(flag, reference.kind == "box"),
+    )

@@ -1,0 +1,127 @@
+"""Parts of `lite`: sizes, neck and mask decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import MaskDecoder, TwoWayTransformer
+from segment_anything.modeling.common import LayerNorm2d
+from torch import Tensor, nn
+
+BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
+"""Channels of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32."""
+
+SIMILARITY_LEVELS = (2, 3, 4)
+"""Maps that references and targets are compared on: strides 8, 16 and 32."""
+
+
+@dataclass(frozen=True)
+class LiteConfig:
+    """Sizes of the network; kept in the metadata of its weights file."""
+
+    dim: int = 128
+    queries: int = 32
+    heads: int = 4
+    decoder_depth: int = 2
+    decoder_mlp: int = 512
+
+    def as_metadata(self) -> dict[str, str]:
+        """The sizes as the strings that a safetensors header holds."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> LiteConfig:
+        """Read back what `as_metadata` wrote; other keys are left alone."""
+        return cls(**{key: int(metadata[key]) for key in asdict(cls()) if key in metadata})
+
+
+class Neck(nn.Module):
+    """Feature pyramid: strides 8, 16 and 32 merged into SAM's image embedding at stride 8."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(BACKBONE_CHANNELS[level], dim, kernel_size=1) for level in SIMILARITY_LEVELS
+        )
+        self.smooth = nn.Sequential(
+            LayerNorm2d(dim), nn.Conv2d(dim, dim, kernel_size=3, padding=1), LayerNorm2d(dim)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Five backbone maps -> image embedding (B, dim, H / 8, W / 8)."""
+        fine, *coarser = [
+            lateral(maps[level])
+            for lateral, level in zip(self.lateral, SIMILARITY_LEVELS, strict=True)
+        ]
+        for features in coarser:
+            fine = fine + F.interpolate(
+                features, fine.shape[-2:], mode="bilinear", align_corners=False
+            )
+        embedding: Tensor = self.smooth(fine)
+        return embedding
+
+
+class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything has no types
+    """SAM's mask decoder with fine backbone maps added while it scales up (as in SAM 2)."""
+
+    def __init__(self, config: LiteConfig) -> None:
+        dim = config.dim
+        super().__init__(
+            transformer_dim=dim,
+            transformer=TwoWayTransformer(
+                depth=config.decoder_depth,
+                embedding_dim=dim,
+                num_heads=config.heads,
+                mlp_dim=config.decoder_mlp,
+            ),
+            num_multimask_outputs=0,
+            iou_head_hidden_dim=dim,
+        )
+        self.skip4 = nn.Conv2d(BACKBONE_CHANNELS[1] + 1, dim // 4, kernel_size=1)
+        self.skip2 = nn.Conv2d(BACKBONE_CHANNELS[0] + 1, dim // 8, kernel_size=1)
+
+    def forward_with_skips(
+        self,
+        embedding: Tensor,
+        position: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        fine: Sequence[Tensor],
+        pseudo_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode a batch in which every sample has its own prompts.
+
+        Parameters
+        ----------
+        embedding, dense : Tensor, shape (B, D, h, w)
+        position : Tensor, shape (1, D, h, w)
+        sparse : Tensor, shape (B, N, D)
+        fine : two Tensors, shapes (B, 16, 4 h, 4 w) and (B, 24, 2 h, 2 w)
+        pseudo_mask : Tensor, shape (B, 1, 4 h, 4 w)
+            Logits, scaled to about -1..1.
+
+        Returns
+        -------
+        masks : Tensor, shape (B, 1, 4 h, 4 w)
+            Logits.
+        quality : Tensor, shape (B, 1)
+            Predicted IoU.
+        """
+        batch, dim, height, width = embedding.shape
+        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
+        tokens, pixels = self.transformer(
+            embedding + dense, position.expand(batch, -1, -1, -1), tokens
+        )
+        up4, norm, act, up2, act2 = self.output_upscaling
+        pixels = pixels.transpose(1, 2).reshape(batch, dim, height, width)
+        coarse_mask = F.avg_pool2d(pseudo_mask, 2)
+        skip4 = self.skip4(torch.cat([fine[1], coarse_mask], dim=1))
+        pixels = act(norm(up4(pixels) + skip4))
+        pixels = act2(up2(pixels) + self.skip2(torch.cat([fine[0], pseudo_mask], dim=1)))
+        kernel = self.output_hypernetworks_mlps[0](tokens[:, 1])
+        masks = torch.einsum("bc,bchw->bhw", kernel, pixels)[:, None]
+        return masks, self.iou_prediction_head(tokens[:, 0])
