@@ -1,0 +1,172 @@
+"""The Lightning module that trains `lite`: promptable first, then episodic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_vrp_sam.models.lite_network import LiteNetwork
+from napari_vrp_sam.models.lite_parts import LiteConfig
+from napari_vrp_sam.models.shots import Shot
+from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.training.losses import segmentation_loss
+from napari_vrp_sam.training.promptable import geometric_task
+
+QUALITY_WEIGHT = 0.1
+"""Weight of the predicted IoU's squared error beside the paper's loss."""
+
+
+class LiteModule(lightning.LightningModule):
+    """Trains everything of `lite` but its backbone, which stays frozen.
+
+    Parameters
+    ----------
+    steps : int
+        Length of the cosine decay.
+    learning_rate : float, default 3e-4
+    weight_decay : float, default 1e-2
+    promptable_steps : int, default 200
+        First steps, which train on points and boxes alone; later every eighth step does.
+    config : LiteConfig, optional
+    seed : int, default 0
+        Of the geometric prompts.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        *,
+        learning_rate: float = 3e-4,
+        weight_decay: float = 1e-2,
+        promptable_steps: int = 200,
+        config: LiteConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = LiteNetwork(config)
+        self.network.backbone.requires_grad_(requires_grad=False)
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.promptable_steps = promptable_steps
+        self.seed = seed
+
+    def training_step(self, batch: dict[str, Any], _index: int = 0) -> Tensor:
+        """Loss of one batch of episodes (see `training.episodes.collate`)."""
+        step = int(batch["step"])
+        if step < self.promptable_steps or step % 8 == 0:
+            loss = self.promptable_loss(batch, np.random.default_rng([self.seed, step]))
+            self.log("loss/promptable", loss)
+            return loss
+        loss, iou, probe_iou = self.episodic_loss(batch)
+        self.log_dict({"loss/episodic": loss, "iou/lite": iou, "iou/probe": probe_iou})
+        return loss
+
+    def promptable_loss(self, batch: dict[str, Any], rng: np.random.Generator) -> Tensor:
+        """Loss of segmenting one object of each target from points or from its box."""
+        frames = batch["targets"].flatten(0, 1)
+        masks = batch["target_masks"].flatten(0, 1)
+        objects, points, labels, boxes, found = geometric_task(masks, rng)
+        features = self.network.encode(frames)
+        box = boxes if rng.random() < 0.5 else None
+        sparse, dense = self.network.geometric_prompt(features, points, labels, box)
+        nothing = frames.new_zeros(len(frames), 1, *(4 * n for n in dense.shape[-2:]))
+        logits, quality = self.network.decode(features, sparse, dense, nothing)
+        valid = batch["valid"].flatten(0, 1) & found[:, None, None]
+        return self._loss(logits, quality, objects, valid)[0]
+
+    def episodic_loss(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, IoU and the probe's IoU of segmenting targets from references."""
+        references, targets = batch["references"], batch["targets"]
+        shots = references.shape[1]
+        # One pass of the backbone over all frames of the batch.
+        count = references.shape[1] + targets.shape[1]
+        features = self.network.encode(torch.cat([references, targets], dim=1).flatten(0, 1))
+
+        def frame(number: int) -> FrameFeatures:
+            """Features of the episodes' frame of this number."""
+            return FrameFeatures(
+                features.size,
+                features.embedding[number::count],
+                tuple(m[number::count] for m in features.semantic),
+            )
+
+        conditioning = self.network.condition(
+            [
+                _shot(
+                    frame(k), batch["reference_masks"][:, k], [kinds[k] for kinds in batch["kinds"]]
+                )
+                for k in range(shots)
+            ]
+        )
+        losses, ious, probe_ious = [], [], []
+        for number in range(targets.shape[1]):
+            target = frame(shots + number)
+            sparse, dense, pseudo = self.network.prompt(target, conditioning)
+            logits, quality = self.network.decode(target, sparse, dense, pseudo)
+            truth, valid = batch["target_masks"][:, number], batch["valid"][:, number]
+            loss, iou = self._loss(logits, quality, truth, valid)
+            losses.append(loss)
+            ious.append(iou)
+            probe_ious.append(_iou(_full_size(pseudo, truth), truth, valid))
+        return torch.stack(losses).mean(), torch.cat(ious).mean(), torch.cat(probe_ious).mean()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short warm-up and cosine decay per step to 0 (paper, section 5.1)."""
+        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
+        other = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": self.weight_decay},
+                {"params": other, "weight_decay": 0.0},
+            ],
+            lr=self.learning_rate,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.learning_rate, total_steps=self.steps + 1, pct_start=0.05
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _loss(
+        self, logits: Tensor, quality: Tensor, truth: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The paper's loss plus the error of the predicted IoU, and the IoU."""
+        full = _full_size(logits, truth)
+        iou = _iou(full, truth, valid)
+        error = F.mse_loss(quality[:, 0], iou)
+        return segmentation_loss(full, truth, valid) + QUALITY_WEIGHT * error, iou
+
+
+def _full_size(logits: Tensor, truth: Tensor) -> Tensor:
+    """Logits of shape (B, 1, h, w) at the size of the truth, (B, H, W)."""
+    return F.interpolate(logits, truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def _iou(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """IoU of each mask, shape (B,); an empty one that stays empty counts 1."""
+    predicted, wanted = (logits > 0) & valid, (truth > 0.5) & valid
+    overlap = (predicted & wanted).sum((1, 2)).float()
+    union = (predicted | wanted).sum((1, 2)).float()
+    return torch.where(union > 0, overlap / union.clamp_min(1), torch.ones_like(union)).detach()
+
+
+def _shot(features: FrameFeatures, mask: Tensor, kinds: list[str]) -> Shot:
+    """References of a batch, one an episode."""
+    flags = torch.tensor([[k in ("point", "scribble"), k == "box"] for k in kinds])
+    return Shot(
+        features,
+        mask=mask,
+        foreground=mask,
+        background=1 - mask,
+        excluded=torch.zeros_like(mask),
+        sparse=flags[:, 0].to(mask.device),
+        loose=flags[:, 1].to(mask.device),
+    )
