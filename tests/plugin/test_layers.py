@@ -125,6 +125,22 @@ def test_points_of_one_class_on_one_frame_are_one_reference(viewer, stack):
     assert found.mask.sum() == 3 * 5
 
 
+def test_what_is_drawn_of_a_class_on_a_frame_counts_together(viewer, stack):
+    image = viewer.add_image(stack)
+    boxes = viewer.add_shapes([square_on(2)], shape_type="rectangle")
+    data = np.zeros(stack.shape, dtype=int)
+    data[2, 1, 1:9] = data[3, 1, 1:9] = 1
+    scribbles = viewer.add_labels(data, name="scribbles")
+    points = viewer.add_points([[3, 30, 30]])
+
+    found = references(viewer, image, boxes, scribbles, points, sparse=True)
+
+    assert summary(found) == [(2, 1, "box"), (3, 1, "scribble")]
+    # A box says that all outside is background: not so where a scribble marks the class.
+    assert found[0].mask.sum() == 9 * 9 + 8
+    assert found[1].mask[30, 30] == 1
+
+
 def test_a_flat_layer_is_drawn_on_the_slice_in_view(viewer):
     image = viewer.add_image(np.zeros((3, 4, 40, 50)))
     labels = np.zeros((40, 50), dtype=int)
@@ -148,10 +164,7 @@ def test_a_layer_with_more_axes_counts_where_it_is_in_view(viewer, stack):
     points = viewer.add_points([[0, 3, 5, 5], [1, 5, 5, 5]])
     viewer.dims.set_current_step(0, 1)
 
-    assert summary(references(viewer, image, labels, points)) == [
-        (5, 1, "mask"),
-        (5, 1, "point"),
-    ]
+    assert summary(references(viewer, image, labels, points)) == [(5, 1, "mask")]
 
 
 def test_labels_are_resampled_onto_the_pixels_of_the_image(viewer, stack):

@@ -6,6 +6,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QDockWidget,
     QProgressBar,
@@ -363,8 +364,10 @@ def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
     assert form.image_box.layer == second
     assert [form.image_box.itemText(i) for i in range(form.image_box.count())] == ["second"]
     rows = [form.annotation_list.topLevelItem(row) for row in range(2)]
-    assert [row.text(0) for row in rows] == ["points", "renamed"]
-    assert [row.checkState(0) == Qt.CheckState.Checked for row in rows] == [True, False]
+    assert [row.text(1) for row in rows] == ["points", "renamed"]
+    assert [a.layer.name for a in form.annotation_list.annotations] == ["points"]
+    form.annotation_list.itemClicked.emit(rows[1], 1)  # on its name
+    assert [a.layer.name for a in form.annotation_list.annotations] == ["points", "renamed"]
 
 
 def test_the_class_box_and_the_active_layer_agree(qtbot, viewer, dock, stack):
@@ -390,7 +393,7 @@ def test_the_class_box_and_the_active_layer_agree(qtbot, viewer, dock, stack):
 
 
 def test_every_control_explains_itself(viewer, dock, annotated):
-    controls = (QAbstractSpinBox, QComboBox, QProgressBar, QPushButton, QTreeWidget)
+    controls = (QAbstractSpinBox, QCheckBox, QComboBox, QProgressBar, QPushButton, QTreeWidget)
     children = [child for kind in controls for child in dock.findChildren(kind)]
     assert len(children) > 10
     assert [child for child in children if not child.toolTip()] == []

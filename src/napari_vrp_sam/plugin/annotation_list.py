@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QHeaderView,
     QSizePolicy,
@@ -23,8 +24,10 @@ from napari_vrp_sam.plugin.results import is_result
 if TYPE_CHECKING:
     import napari
 
-ROW_HEIGHT = 28
+ROW_HEIGHT = 30
 VISIBLE_ROWS = 4
+TICK, NAME, KIND = range(3)
+"""Columns of a row. The tick is a widget of its own: napari styles those, but not an item's."""
 
 
 class AnnotationList(QTreeWidget):
@@ -36,21 +39,23 @@ class AnnotationList(QTreeWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._layers: list[Labels | Points | Shapes] = []
-        self.setColumnCount(2)
+        self.setColumnCount(3)
         self.setHeaderHidden(True)
         self.setRootIsDecorated(False)
         self.setIndentation(0)
         self.setSelectionMode(self.SelectionMode.NoSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         header = self.header()
         header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(1, 104)
-        self.itemChanged.connect(lambda *_: self.changed.emit())
+        header.setMinimumSectionSize(0)
+        for column, width in ((TICK, 26), (KIND, 104)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, width)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.itemClicked.connect(self._toggle)
         self.follow()
 
     @property
@@ -59,32 +64,29 @@ class AnnotationList(QTreeWidget):
         return [
             Annotation(layer, sparse=self._is_sparse(row))
             for row, layer in enumerate(self._layers)
-            if self.topLevelItem(row).checkState(0) == Qt.CheckState.Checked
+            if self._tick_box(row).isChecked()
         ]
 
     def follow(self) -> None:
         """Take over the viewer's annotation layers; what was chosen for a layer stays."""
         before = {
-            layer: (self.topLevelItem(row).checkState(0), self._is_sparse(row))
+            layer: (self._tick_box(row).isChecked(), self._is_sparse(row))
             for row, layer in enumerate(self._layers)
         }
-        blocked = self.blockSignals(True)  # noqa: FBT003
         self.clear()
         # Topmost first, as in napari's own list of layers.
         self._layers = [
             layer for layer in reversed(self._viewer.layers) if isinstance(layer, ANNOTATION_LAYERS)
         ]
         for layer in self._layers:
-            check, sparse = before.get(layer) or (_default_check(layer), _default_sparse(layer))
-            self._add_row(layer, check, sparse=sparse)
+            ticked, sparse = before.get(layer) or (_default_tick(layer), _default_sparse(layer))
+            self._add_row(layer, ticked=ticked, sparse=sparse)
         self.setFixedHeight(max(1, min(len(self._layers), VISIBLE_ROWS)) * ROW_HEIGHT + 6)
-        self.blockSignals(blocked)
         self.changed.emit()
 
     def tick(self, layer: Labels | Points | Shapes, *, on: bool = True) -> None:
         """Tick or untick a layer."""
-        state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
-        self.topLevelItem(self._layers.index(layer)).setCheckState(0, state)
+        self._tick_box(self._layers.index(layer)).setChecked(on)
 
     def set_sparse(self, layer: Labels, *, sparse: bool) -> None:
         """Read a Labels layer as scribbles, or as masks."""
@@ -92,29 +94,43 @@ class AnnotationList(QTreeWidget):
         assert box is not None
         box.setCurrentIndex(int(sparse))
 
-    def _add_row(
-        self, layer: Labels | Points | Shapes, check: Qt.CheckState, *, sparse: bool
-    ) -> None:
-        item = QTreeWidgetItem(self, [layer.name, ""])
-        item.setSizeHint(0, QSize(0, ROW_HEIGHT))
-        item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(0, check)
-        item.setToolTip(0, f"<qt>Tick '{layer.name}' to use what is drawn in it.</qt>")
+    def _add_row(self, layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool) -> None:
+        item = QTreeWidgetItem(self, ["", layer.name, ""])
+        item.setSizeHint(TICK, QSize(0, ROW_HEIGHT))
+        item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        tip = f"Tick '{layer.name}' to use what is drawn in it."
+        item.setToolTip(NAME, f"<qt>{tip}</qt>")
+        tick = QCheckBox()
+        tick.setChecked(ticked)
+        tick.setAccessibleName(layer.name)
+        explain(tick, tip)
+        tick.toggled.connect(self.changed)
+        self.setItemWidget(item, TICK, tick)
         if not isinstance(layer, Labels):
-            item.setText(1, "points" if isinstance(layer, Points) else "shapes")
+            item.setText(KIND, "points" if isinstance(layer, Points) else "shapes")
             return
         box = QComboBox()
         box.addItems(["mask", "scribble"])
         box.setCurrentIndex(int(sparse))
+        box.setStyleSheet("QComboBox { margin: 2px 0; }")  # rows do not touch
         explain(
             box,
             "<b>mask</b>: every object of the class on an annotated frame is filled; what is not "
             "labelled is background. <b>scribble</b>: only parts are marked; the rest is unknown.",
         )
-        self.setItemWidget(item, 1, box)
+        self.setItemWidget(item, KIND, box)
+
+    def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
+        """The name of a layer is as good to click as its tick."""
+        self._tick_box(self.indexOfTopLevelItem(item)).toggle()
+
+    def _tick_box(self, row: int) -> QCheckBox:
+        box = self.itemWidget(self.topLevelItem(row), TICK)
+        assert isinstance(box, QCheckBox)
+        return box
 
     def _kind_box(self, row: int) -> QComboBox | None:
-        box = self.itemWidget(self.topLevelItem(row), 1)
+        box = self.itemWidget(self.topLevelItem(row), KIND)
         return box if isinstance(box, QComboBox) else None
 
     def _is_sparse(self, row: int) -> bool:
@@ -122,10 +138,9 @@ class AnnotationList(QTreeWidget):
         return box is not None and box.currentIndex() == 1
 
 
-def _default_check(layer: Labels | Points | Shapes) -> Qt.CheckState:
+def _default_tick(layer: Labels | Points | Shapes) -> bool:
     # Hidden layers are often ground truth, and a result annotates every frame.
-    wanted = layer.visible and not is_result(layer)
-    return Qt.CheckState.Checked if wanted else Qt.CheckState.Unchecked
+    return bool(layer.visible) and not is_result(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:

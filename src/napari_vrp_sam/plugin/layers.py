@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
 
 ANNOTATION_LAYERS = (Labels, Points, Shapes)
+KINDS: tuple[AnnotationKind, ...] = ("box", "mask", "scribble", "point")
+"""Dense before sparse, and the less exact first."""
 CLASS_FEATURE = "class"
 """Column of a layer's features that holds the class of each point or shape."""
 
@@ -47,7 +49,10 @@ def references_from_layers(
     axes: str | None = None,
     point_radius: float | None = None,
 ) -> list[Reference]:
-    """One reference for each frame, class and kind of annotation.
+    """One reference for each annotated frame and class.
+
+    All that is drawn of a class on a frame counts together, so that no drawing makes background of
+    what another one marks; the kind is the least exact of the dense ones, if any is dense.
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ def references_from_layers(
     Returns
     -------
     list of Reference
-        Ascending in frame, class and kind.
+        Ascending in frame and class.
 
     Raises
     ------
@@ -73,11 +78,11 @@ def references_from_layers(
     """
     frames = frames_of(image, axes)
     read = functools.cache(frames.__getitem__)
-    found: dict[tuple[int, int, str], Reference] = {}
+    found: dict[tuple[int, int], Reference] = {}
     for annotation in annotations:
         target = _Target(image, frames, annotation.layer, dims)
         for reference in _references(annotation, target, read, point_radius):
-            key = (int(reference.frame or 0), reference.class_id, reference.kind)
+            key = (int(reference.frame or 0), reference.class_id)
             found[key] = _united(found[key], reference) if key in found else reference
     if not found:
         raise InputError(
@@ -241,4 +246,5 @@ def class_number(value: Any, layer_name: str) -> int:
 
 def _united(first: Reference, second: Reference) -> Reference:
     mask = np.maximum(first.mask, second.mask)
-    return Reference(first.image, mask, first.class_id, first.kind, first.frame)
+    kind = min(first.kind, second.kind, key=KINDS.index)
+    return Reference(first.image, mask, first.class_id, kind, first.frame)

@@ -1,0 +1,118 @@
+"""The main job by hand: real mouse and key events, from the empty window to the result."""
+
+import itertools
+import shutil
+import subprocess
+import sys
+from math import cos, sin
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+from skimage.measure import label, regionprops
+
+from napari_vrp_sam.plugin.results import is_result
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="xdotool moves the mouse of X11")
+
+FRAME = 12
+LARGE = 150
+
+
+class Mouse:
+    """Moves the pointer over a viewer; positions on the canvas are (row, column) of the image."""
+
+    def __init__(self, qtbot, viewer):
+        assert shutil.which("xdotool"), "install xdotool: CONTRIBUTING.md lists what tests need"
+        self._qtbot = qtbot
+        self._canvas = viewer.window._qt_viewer.canvas
+
+    def click(self, widget):
+        self._xdotool("mousemove", *self._global(widget, widget.rect().center()))
+        self._xdotool("click", 1)
+
+    def draw(self, *positions, steps=5):
+        """Press at the first position, drag through the others, and let go."""
+        path = [positions[0]]
+        for start, end in itertools.pairwise(positions):
+            path += [
+                np.add(start, np.subtract(end, start) * (k / steps)) for k in range(1, steps + 1)
+            ]
+        self._move(path[0])
+        self._xdotool("mousedown", 1)
+        for position in path[1:]:
+            self._move(position)
+        self._xdotool("mouseup", 1)
+
+    def scroll(self, steps):
+        """Turn the wheel over the canvas with Ctrl held: napari goes through the frames."""
+        self._move((100, 100))
+        self._xdotool("keydown", "ctrl", "click", "--repeat", steps, "--delay", 60, 5)
+        self._xdotool("keyup", "ctrl")
+
+    def _move(self, position):
+        row, column = position
+        x, y = self._canvas.view.scene.transform.map([column, row, 0, 1])[:2]
+        point = QPoint(round(float(x)), round(float(y)))
+        self._xdotool("mousemove", *self._global(self._canvas.native, point))
+
+    def _global(self, widget, point):
+        at = widget.mapToGlobal(point)
+        return at.x(), at.y()
+
+    def _xdotool(self, *arguments):
+        with subprocess.Popen(["xdotool", *map(str, arguments)]) as process:
+            # The window has to go on, or the events would be merged.
+            self._qtbot.waitUntil(lambda: process.poll() is not None, timeout=10_000)
+        assert process.returncode == 0
+        self._qtbot.wait(40)
+
+
+def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.setGeometry(0, 0, 1200, 760)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    mouse = Mouse(qtbot, viewer)
+    qtbot.wait(500)
+
+    mouse.click(dock.form.sample_button)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
+    truth = viewer.layers["ground truth"].data
+    viewer.dims.set_current_step(0, FRAME)
+    qtbot.wait(500)
+
+    # Boxes around the large bodies, a stroke of the brush through the small ones.
+    bodies = regionprops(label(truth[FRAME]))
+    mouse.click(dock.form.draw_buttons["mask"])
+    masks = viewer.layers["masks"]
+    masks.brush_size = 7
+    for body in [body for body in bodies if body.area < LARGE]:
+        reach = (
+            body.axis_major_length / 4 * np.array([cos(body.orientation), sin(body.orientation)])
+        )
+        mouse.draw(body.centroid - reach, body.centroid + reach, steps=2)
+    mouse.click(dock.form.draw_buttons["box"])
+    viewer.reset_view()  # the controls of shapes leave less room
+    for top, left, bottom, right in [body.bbox for body in bodies if body.area >= LARGE]:
+        mouse.draw((top, left), (bottom - 1, right - 1), steps=2)
+    boxes = viewer.layers["boxes"]
+    assert set(np.nonzero(masks.data)[0]) == {FRAME}
+    assert truth[masks.data > 0].mean() > 0.7
+    assert len(boxes.data) == sum(body.area >= LARGE for body in bodies)
+    assert set(boxes.shape_type) == {"rectangle"}
+
+    mouse.click(dock.segment_button)
+    assert dock.running
+    qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
+
+    assert "all 24 frames" in dock.status.text()
+    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    found, wanted = result.data > 0, truth > 0
+    overlap = (found & wanted).sum(axis=(1, 2)) / (found | wanted).sum(axis=(1, 2))
+    assert overlap[FRAME - 3 : FRAME + 4].mean() > 0.4
+    assert overlap.min() > 0.1
+
+    mouse.scroll(3)
+    assert viewer.dims.current_step[0] in (FRAME - 3, FRAME + 3)
+    shown = result._slice.image.raw
+    np.testing.assert_array_equal(shown, result.data[viewer.dims.current_step[0]])
