@@ -21,7 +21,7 @@ from napari_vrp_sam.models.lite_network import (
 )
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.pseudo_mask import correlation
-from napari_vrp_sam.models.shots import Shot
+from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 
 PseudoMask = Literal["probe", "correlation"]
@@ -111,8 +111,9 @@ class LiteModel:
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             own = [r for r in references if r.class_id == class_id]
-            conditioning = self.network.condition([_shot(r, references) for r in own])
-            deepest = tuple(map(self._deepest, own)) if self.pseudo_mask == "correlation" else ()
+            shots = [_shot(r, references) for r in own]
+            conditioning = self.network.condition(shots)
+            deepest = tuple(map(self._deepest, shots)) if self.pseudo_mask == "correlation" else ()
             prepared.append(PreparedClass(class_id, conditioning, deepest))
         return prepared
 
@@ -146,11 +147,10 @@ class LiteModel:
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         return full[:, 0, :height, :width]
 
-    def _deepest(self, reference: EncodedReference) -> tuple[Tensor, Tensor]:
+    def _deepest(self, shot: Shot) -> tuple[Tensor, Tensor]:
         """Deepest features of the masked reference (paper, section 3.2), and the mask."""
-        stage_3 = reference.features.semantic[3]
-        mask = _padded(reference.mask, reference.features)[None, None]
-        mask = mask_on_grid(mask, (stage_3.shape[-2], stage_3.shape[-1]))
+        stage_3 = shot.features.semantic[3]
+        mask = mask_on_grid(shot.mask[:, None], (stage_3.shape[-2], stage_3.shape[-1]))
         return self.network.deepest_stage(stage_3 * mask), mask
 
     def _correlation(self, features: FrameFeatures, prepared: PreparedClass) -> Tensor | None:
@@ -164,15 +164,8 @@ class LiteModel:
         return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
 
 
-def _padded(mask: Tensor, features: FrameFeatures) -> Tensor:
-    """A (H, W) mask on the padded frame that the maps cover."""
-    height, width = features.size
-    return F.pad(mask, (0, -width % PADDING, 0, -height % PADDING))
-
-
 def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
     """One reference, and what the other classes on its frame say about it."""
-    mask = reference.mask
     others = [
         r.mask
         for r in all_references
@@ -181,19 +174,6 @@ def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference
         and r.class_id != reference.class_id
         and r.kind != "box"
     ]
-    excluded = torch.stack(others).amax(0) * (1 - mask) if others else torch.zeros_like(mask)
-    sparse = reference.kind in ("point", "scribble")
-
-    def padded(values: Tensor) -> Tensor:
-        return _padded(values, reference.features)[None]
-
-    flag = torch.tensor([sparse], device=mask.device)
-    return Shot(
-        reference.features,
-        mask=padded(mask),
-        foreground=padded(mask),
-        background=padded(1 - mask),
-        excluded=padded(excluded),
-        sparse=flag,
-        loose=torch.full_like(flag, reference.kind == "box"),
-    )
+    mask = reference.mask[None]
+    excluded = torch.stack(others).amax(0) * (1 - mask) if others else None
+    return make_shot(reference.features, mask, [reference.kind], excluded)

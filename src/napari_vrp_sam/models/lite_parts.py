@@ -11,6 +11,8 @@ from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
+from napari_vrp_sam.models.mask_decoder import attend, read_masks
+
 BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32."""
 
@@ -110,18 +112,10 @@ class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything ha
         quality : Tensor, shape (B, 1)
             Predicted IoU.
         """
-        batch, dim, height, width = embedding.shape
-        own = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([own.expand(batch, -1, -1), sparse], dim=1)
-        tokens, pixels = self.transformer(
-            embedding + dense, position.expand(batch, -1, -1, -1), tokens
-        )
+        tokens, pixels = attend(self, embedding, position, sparse, dense)
         up4, norm, act, up2, act2 = self.output_upscaling
-        pixels = pixels.transpose(1, 2).reshape(batch, dim, height, width)
         coarse_mask = F.avg_pool2d(pseudo_mask, 2)
         skip4 = self.skip4(torch.cat([fine[1], coarse_mask], dim=1))
         pixels = act(norm(up4(pixels) + skip4))
         pixels = act2(up2(pixels) + self.skip2(torch.cat([fine[0], pseudo_mask], dim=1)))
-        kernel = self.output_hypernetworks_mlps[0](tokens[:, 1])
-        masks = torch.einsum("bc,bchw->bhw", kernel, pixels)[:, None]
-        return masks, self.iou_prediction_head(tokens[:, 0])
+        return read_masks(self, tokens, pixels), self.iou_prediction_head(tokens[:, 0])

@@ -33,15 +33,35 @@ def decode_masks(
     Tensor, shape (B, 1, 4 h, 4 w)
         Mask logits.
     """
-    batch, _, height, width = dense.shape
-    # The mask token comes first among those that the hypernetworks read: the single mask is its.
+    tokens, pixels = attend(decoder, embedding, position, sparse, dense)
+    return read_masks(decoder, tokens, decoder.output_upscaling(pixels))
+
+
+def attend(
+    decoder: MaskDecoder, embedding: Tensor, position: Tensor, sparse: Tensor, dense: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Run the two-way transformer on the decoder's own tokens, prompts and image.
+
+    Parameters are those of `decode_masks`.
+
+    Returns
+    -------
+    tokens : Tensor, shape (B, 1 + mask tokens + N, D)
+        The token of the predicted IoU first, the mask tokens next.
+    pixels : Tensor, shape (B, D, h, w)
+    """
+    batch, dim, height, width = dense.shape
     output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([output_tokens.expand(batch, -1, -1), sparse], dim=1)
-    image = embedding + dense
-    attended, image = decoder.transformer(image, position.expand(batch, -1, -1, -1), tokens)
+    tokens, pixels = decoder.transformer(
+        embedding + dense, position.expand(batch, -1, -1, -1), tokens
+    )
+    return tokens, pixels.transpose(1, 2).reshape(batch, dim, height, width)
 
-    image = image.transpose(1, 2).reshape(batch, -1, height, width)
-    upscaled = decoder.output_upscaling(image)
-    kernel = decoder.output_hypernetworks_mlps[0](attended[:, 1])
+
+def read_masks(decoder: MaskDecoder, tokens: Tensor, upscaled: Tensor) -> Tensor:
+    """Mask logits (B, 1, 4 h, 4 w) of the first mask token, from pixels (B, D / 8, 4 h, 4 w)."""
+    # Of the mask tokens the first is the one that SAM keeps for a single mask.
+    kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
     logits: Tensor = torch.einsum("bc,bchw->bhw", kernel, upscaled)[:, None]
     return logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,6 +40,9 @@ MARKED_QUANTILE = 0.2
 OUTSIDE_QUANTILE = 0.9
 """Pixels in a box no more like the class than this share of those around it are background."""
 
+SPARSE_KINDS = frozenset({"point", "scribble"})
+"""Annotations around which all is unknown."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shot:
@@ -59,6 +62,8 @@ class Shot:
     sparse, loose : Tensor, shape (B,), bool
         Whether unmarked pixels are unknown (points, scribbles), and whether marked ones are
         (boxes).
+    completed : bool
+        Whether a probe has told what the annotations leave open.
     """
 
     features: FrameFeatures
@@ -69,6 +74,44 @@ class Shot:
     sparse: Tensor
     loose: Tensor
     completed: bool = False
+
+
+def make_shot(
+    features: FrameFeatures, masks: Tensor, kinds: Sequence[str], excluded: Tensor | None = None
+) -> Shot:
+    """Take annotations at their word: what is not marked is background.
+
+    Parameters
+    ----------
+    features : FrameFeatures
+        Of B frames.
+    masks : Tensor, shape (B, H, W)
+        Annotations in 0..1, at the frames' size.
+    kinds : sequence of str
+        How each was drawn: "point", "scribble", "box" or "mask".
+    excluded : Tensor, shape (B, H, W), optional
+        Pixels marked as another class.
+    """
+    height, width = masks.shape[-2:]
+    # Padding is neither class nor background: it is no part of the frame.
+    rows, columns = (2 * cells for cells in features.semantic[0].shape[-2:])
+
+    def padded(values: Tensor) -> Tensor:
+        return F.pad(values, (0, columns - width, 0, rows - height))
+
+    def flags(values: Iterable[bool]) -> Tensor:
+        return torch.tensor(list(values), device=masks.device)
+
+    mask = padded(masks)
+    return Shot(
+        features,
+        mask=mask,
+        foreground=mask,
+        background=padded(1 - masks),
+        excluded=torch.zeros_like(mask) if excluded is None else padded(excluded),
+        sparse=flags(kind in SPARSE_KINDS for kind in kinds),
+        loose=flags(kind == "box" for kind in kinds),
+    )
 
 
 def fit_shots(shots: Sequence[Shot], *, linear: bool = False) -> tuple[Probe, list[Shot]]:
@@ -140,14 +183,17 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
     """
     size = (shot.mask.shape[-2], shot.mask.shape[-1])
     belief = probe.logits(probe_maps(shot.features), size)[:, 0]
-    inside = (shot.mask + shot.foreground + shot.background + shot.excluded > 0).float()
+    height, width = shot.features.size
+    inside = torch.zeros_like(shot.mask[0])
+    inside[:height, :width] = 1
     unmarked = inside * (1 - shot.mask) * (1 - shot.excluded)
     foreground, background = [], []
     for b, mask, free, excluded, sparse in zip(
         belief, shot.mask, unmarked, shot.excluded, shot.sparse, strict=True
     ):
+        # Half of the strongest mark: brushes may be soft, or faint all over.
+        marked = b[mask > 0.5 * mask.max()]
         if sparse:
-            marked = b[mask > 0.5]
             low, high = marked.quantile(MARKED_QUANTILE), marked.quantile(0.5)
             foreground.append(torch.maximum(mask, free * (b >= high)))
             background.append(torch.maximum(excluded, free * (b < low)))
@@ -155,9 +201,9 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
             around = b[free > 0]
             bound = around.quantile(OUTSIDE_QUANTILE) if len(around) else b.min()
             # Half of the box is kept whatever comes.
-            bound = torch.minimum(bound, b[mask > 0.5].median())
+            bound = torch.minimum(bound, marked.median())
             foreground.append(mask * (b > bound))
-            background.append(torch.maximum(1 - mask, mask * (b <= bound)) * (inside[0] > 0))
+            background.append(torch.maximum(1 - mask, mask * (b <= bound)) * inside)
     incomplete = (shot.sparse | shot.loose)[:, None, None]
     return replace(
         shot,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
-from napari_vrp_sam.models.shots import Shot
+from napari_vrp_sam.models.shots import make_shot
 from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.promptable import geometric_task
@@ -98,7 +98,7 @@ class LiteModule(lightning.LightningModule):
 
         conditioning = self.network.condition(
             [
-                _shot(
+                make_shot(
                     frame(k), batch["reference_masks"][:, k], [kinds[k] for kinds in batch["kinds"]]
                 )
                 for k in range(shots)
@@ -156,17 +156,3 @@ def _iou(logits: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     overlap = (predicted & wanted).sum((1, 2)).float()
     union = (predicted | wanted).sum((1, 2)).float()
     return torch.where(union > 0, overlap / union.clamp_min(1), torch.ones_like(union)).detach()
-
-
-def _shot(features: FrameFeatures, mask: Tensor, kinds: list[str]) -> Shot:
-    """References of a batch, one an episode."""
-    flags = torch.tensor([[k in ("point", "scribble"), k == "box"] for k in kinds])
-    return Shot(
-        features,
-        mask=mask,
-        foreground=mask,
-        background=1 - mask,
-        excluded=torch.zeros_like(mask),
-        sparse=flags[:, 0].to(mask.device),
-        loose=flags[:, 1].to(mask.device),
-    )
