@@ -260,7 +260,8 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
         self.start = start
 
     def __len__(self) -> int:
-        return max(0, self.steps - self.start)
+        # Of the whole run: Lightning counts the steps before `start` as done.
+        return self.steps
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+import pickle
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -15,14 +22,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import Dataset
 from napari_vrp_sam.models.checkpoints import write_checkpoint
-from napari_vrp_sam.models.lite_network import LiteNetwork
+from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.lite_network import PADDING, LiteNetwork
+from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
 from napari_vrp_sam.training.module import LiteModule
 
 REAL_SHARE = 0.5
 """Share of episodes from data sets, where some are given; the rest is synthetic."""
+
+LAST = "last.ckpt"
+"""Name of the checkpoint that a run goes on from."""
 
 
 def imagenet_backbone() -> dict[str, Tensor]:
@@ -61,11 +74,14 @@ def train(
     promptable_steps: int = 200,
     seed: int = 0,
     workers: int = 1,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     checkpoint_every: int = 100,
+    config: LiteConfig | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Train `lite` and write its weights file; call it again to resume.
+
+    A run that is resumed ends with the weights that it would have had without the break.
 
     Parameters
     ----------
@@ -75,20 +91,22 @@ def train(
     datasets : sequence of Dataset
         Sets to train on beside the synthetic worlds; none may be reserved for evaluation.
     steps, batch_size, size : int
-        Steps in all, episodes a step, side of the square frames in pixels.
+        Steps in all, episodes a step, side of the square frames in pixels (a multiple of 32).
     references : sequence of int
-        Numbers of references that episodes have.
+        Numbers of references that episodes have; each batch draws one of them.
     learning_rate : float
     promptable_steps : int
-        See `LiteModule`.
+        See `LiteModule`; no more than a quarter of all steps.
     seed : int
-        Of initialisation and episodes.
+        Of initialisation, episodes and dropout.
     workers : int
         Processes that make episodes.
-    device : str
-        Lightning's accelerator: "auto", "cpu", "gpu" or "mps".
+    device : str or torch.device
+        See `resolve_device`.
     checkpoint_every : int
         Steps between checkpoints.
+    config : LiteConfig, optional
+        Other sizes of the network than those of the model that ships.
     metadata : mapping of str to str, optional
         Added to the file's header.
 
@@ -100,50 +118,66 @@ def train(
     Raises
     ------
     InputError
-        If a data set is reserved for evaluation or the ImageNet weights are missing.
+        If a data set is reserved for evaluation, the ImageNet weights are missing, nothing can be
+        written at `output`, or a run of other settings was begun there.
+    KeyboardInterrupt
+        If it was interrupted: the last checkpoint stays, no weights file is written.
     """
     output = Path(output)
+    if output.suffix != ".safetensors":
+        raise InputError(f"Weights are written as .safetensors, not as '{output.name}'.")
+    if size < PADDING or size % PADDING:
+        raise InputError(f"Frames of {size} pixels do not train: use a multiple of {PADDING}.")
+    where = resolve_device(device)
+    config = config or LiteConfig()
+    settings: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "size": size,
+        "references": list(references),
+        "learning_rate": learning_rate,
+        "promptable_steps": min(promptable_steps, steps // 4),
+        "seed": seed,
+        "datasets": [dataset.name for dataset in datasets],
+        "network": config.as_metadata(),
+    }
     folder = output.with_name(output.name + ".training")
-    lightning.seed_everything(seed, workers=True, verbose=False)
-    module = LiteModule(
-        steps, learning_rate=learning_rate, promptable_steps=promptable_steps, seed=seed
-    )
-    module.network.backbone.load_state_dict(imagenet_backbone(), strict=False)
-    last = folder / "last.ckpt"
-    done = 0
-    if last.is_file():
-        done = int(torch.load(last, map_location="cpu", weights_only=True)["global_step"])
-    shape = (size, size)
-    sources: list[tuple[SyntheticEpisodes | RealEpisodes, float]] = [
-        (SyntheticEpisodes(shape), 1.0 - REAL_SHARE * bool(datasets))
-    ]
-    if datasets:
-        sources.append((RealEpisodes(datasets, shape=shape), REAL_SHARE))
-    stream = EpisodeStream(
-        sources,
-        steps,
-        batch_size=batch_size,
-        references=references,
-        seed=seed,
-        start=done,
-    )
-    trainer = lightning.Trainer(
-        max_steps=steps,
-        accelerator=device,
-        devices=1,
-        logger=CSVLogger(folder, name="", version="", flush_logs_every_n_steps=20),
-        log_every_n_steps=10,
-        gradient_clip_val=1.0,
-        callbacks=[
-            ModelCheckpoint(folder, every_n_train_steps=checkpoint_every, save_last=True),
-            TQDMProgressBar(refresh_rate=20),
-        ],
-        enable_model_summary=False,
-    )
-    loader = DataLoader(stream, batch_size=None, num_workers=workers)
-    if done < steps:
-        trainer.fit(module, loader, ckpt_path=str(last) if done else None)
-    save(output, module.network, {"training_data": _data_card(datasets), **(metadata or {})})
+    checkpoint = _checkpoint_of(folder, settings)
+    done = int(checkpoint["global_step"]) if checkpoint else 0
+
+    with _quiet():
+        lightning.seed_everything(seed, workers=True, verbose=False)
+        module = LiteModule(
+            steps,
+            learning_rate=learning_rate,
+            promptable_steps=settings["promptable_steps"],
+            config=config,
+            seed=seed,
+        )
+        if done < steps:
+            _start_from_imagenet(module.network)
+            shape = (size, size)
+            sources: list[tuple[SyntheticEpisodes | RealEpisodes, float]] = [
+                (SyntheticEpisodes(shape), 1.0 - REAL_SHARE * bool(datasets))
+            ]
+            if datasets:
+                sources.append((RealEpisodes(datasets, shape=shape), REAL_SHARE))
+            stream = EpisodeStream(
+                sources, steps, batch_size=batch_size, references=references, seed=seed, start=done
+            )
+            loader = DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=workers,
+                # A process in which CUDA has started must not be forked.
+                multiprocessing_context="spawn" if workers and where.type != "cpu" else None,
+            )
+            trainer = _trainer(folder, where, steps, checkpoint_every, done)
+            _fit(trainer, module, loader, str(folder / LAST) if done else None)
+        elif checkpoint:
+            module.load_state_dict(checkpoint["state_dict"])
+    header = {"training_data": _data_card(datasets), "training": json.dumps(settings)}
+    save(output, module.network, {**header, **(metadata or {})})
     return output
 
 
@@ -162,3 +196,93 @@ def _data_card(datasets: Sequence[Dataset]) -> str:
     sets = [{"name": "synthetic worlds of this project", "license": "BSD-3-Clause"}]
     sets += [{"name": d.name, "title": d.title, "license": d.license} for d in datasets]
     return json.dumps(sets)
+
+
+def _checkpoint_of(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint that an earlier run left, of the same settings or refused."""
+    record, last = folder / "settings.json", folder / LAST
+    if not last.is_file():
+        write_json(record, settings)
+        return None
+    try:
+        begun = json.loads(record.read_text("utf-8")) if record.is_file() else settings
+        checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"The run in {folder} cannot be read: delete that folder.") from error
+    differing = [name for name in settings if begun.get(name) != settings[name]]
+    if differing:
+        raise InputError(
+            f"{folder} holds a run with another {' and '.join(differing)}: "
+            "resume it with the same, or name another output."
+        )
+    return checkpoint
+
+
+def _start_from_imagenet(network: LiteNetwork) -> None:
+    """Give the backbone its ImageNet weights; the classifier's are left over."""
+    tensors = imagenet_backbone()
+    network.backbone.load_state_dict(
+        {name: tensors[name] for name in network.backbone.state_dict()}
+    )
+
+
+def _trainer(
+    folder: Path, device: torch.device, steps: int, checkpoint_every: int, done: int
+) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_steps=steps,
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        # A log for each start: Lightning empties the one it finds.
+        logger=CSVLogger(folder, name="log", version=f"from-{done}", flush_logs_every_n_steps=20),
+        log_every_n_steps=min(10, steps),
+        gradient_clip_val=1.0,
+        callbacks=[
+            ModelCheckpoint(
+                folder,
+                every_n_train_steps=checkpoint_every,
+                save_last=True,
+                enable_version_counter=False,
+            ),
+            TQDMProgressBar(refresh_rate=20),
+        ],
+        enable_model_summary=False,
+    )
+
+
+def _fit(
+    trainer: lightning.Trainer,
+    module: LiteModule,
+    loader: DataLoader[dict[str, Any]],
+    checkpoint: str | None,
+) -> None:
+    """Train; an interrupt stays one, which Lightning turns into an exit of its own."""
+    at_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        # Lightning has switched further interrupts off.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, at_interrupt)
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice, meant for its own users, from ours.
+
+    What it warns of is so on purpose: a stream that starts where the run resumes, a folder with
+    an earlier checkpoint in it, a single worker.
+    """
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        log.setLevel(level)

@@ -59,6 +59,8 @@ class LiteModule(lightning.LightningModule):
     def training_step(self, batch: dict[str, Any], _index: int = 0) -> Tensor:
         """Loss of one batch of episodes (see `training.episodes.collate`)."""
         step = int(batch["step"])
+        # Dropout is a function of seed and step too: a resumed run repeats an uninterrupted one.
+        torch.manual_seed(int(np.random.default_rng([self.seed, step]).integers(2**62)))
         if step < self.promptable_steps or step % 8 == 0:
             loss = self.promptable_loss(batch, np.random.default_rng([self.seed, step]))
             self.log("loss/promptable", loss)
@@ -141,7 +143,9 @@ class LiteModule(lightning.LightningModule):
         """The paper's loss plus the error of the predicted IoU, and the IoU."""
         full = _full_size(logits, truth)
         iou = _iou(full, truth, valid)
-        error = F.mse_loss(quality[:, 0], iou)
+        # Masks of which no pixel counts have no IoU.
+        counts = valid.any(dim=2).any(dim=1)
+        error = ((quality[:, 0] - iou).square() * counts).sum() / counts.sum().clamp_min(1)
         return segmentation_loss(full, truth, valid) + QUALITY_WEIGHT * error, iou
 
 

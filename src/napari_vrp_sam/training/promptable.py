@@ -33,11 +33,11 @@ def geometric_task(
     -------
     objects : Tensor, shape (B, H, W), float32
     points : Tensor, shape (B, POINTS, 2)
-        (x, y) in pixels, inside the object.
+        (x, y) of pixels of the object; SAM's prompt encoder adds the half pixel to their centre.
     labels : Tensor, shape (B, POINTS)
         1 for a point, -1 for one that does not count.
     boxes : Tensor, shape (B, 4)
-        (x0, y0, x1, y1), shaken by up to a tenth of the object's size.
+        (x0, y0, x1, y1) of its outermost pixels, shaken by up to a tenth of the object's size.
     found : Tensor, shape (B,), bool
         Whether there was an object at all.
     """
@@ -48,10 +48,10 @@ def geometric_task(
         chosen = np.zeros_like(mask) if picked is None else picked
         rows, columns = np.nonzero(chosen) if chosen.any() else (np.zeros(1), np.zeros(1))
         at = rng.integers(len(rows), size=POINTS)
-        points.append(np.stack([columns[at], rows[at]], axis=1) + 0.5)
+        points.append(np.stack([columns[at], rows[at]], axis=1))
         used = rng.integers(1, POINTS + 1)
         labels.append(np.where(np.arange(POINTS) < used, 1, -1))
-        corners = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
+        corners = np.array([columns.min(), rows.min(), columns.max(), rows.max()], float)
         size = np.tile(corners[2:] - corners[:2], 2)
         boxes.append(corners + rng.uniform(-0.1, 0.1, 4) * size)
         objects.append(chosen)
