@@ -80,14 +80,18 @@ class LiteModel:
         InputError
             If the file is of another model.
         """
-        network = LiteNetwork(LiteConfig.from_metadata(checkpoint.metadata))
+        try:
+            config = LiteConfig.from_metadata(checkpoint.metadata)
+            mixture = float(checkpoint.metadata.get("mixture", DEFAULT_MIXTURE))
+        except ValueError as error:
+            raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
+        network = LiteNetwork(config)
         # Half precision on disk only: processors compute in single precision.
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.tensors.items()
         }
         load_tensors(network, tensors, source="The weights file of 'lite'")
-        mixture = float(checkpoint.metadata.get("mixture", DEFAULT_MIXTURE))
         return cls(network, pseudo_mask=pseudo_mask, mixture=mixture)
 
     def to(self, device: torch.device | str) -> LiteModel:
