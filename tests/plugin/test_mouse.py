@@ -23,7 +23,7 @@ class Mouse:
     """Moves the pointer over a viewer; positions on the canvas are (row, column) of the image."""
 
     def __init__(self, qtbot, viewer):
-        assert shutil.which("xdotool"), "install xdotool: CONTRIBUTING.md lists what tests need"
+        assert shutil.which("xdotool"), "install xdotool: README.md lists what tests need"
         self._qtbot = qtbot
         self._canvas = viewer.window._qt_viewer.canvas
 

@@ -29,11 +29,14 @@ class ClosingWatch(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Look at the events of the widget, its dock and its window; let all pass."""
+        widget = self.__dict__.get("_widget")
+        if widget is None:  # PySide still calls while it takes this object apart
+            return False
         kind = event.type()
-        if watched is self._widget:
+        if watched is widget:
             if kind == QEvent.Type.Show:
                 self._watch_around()
-            elif kind == QEvent.Type.ParentChange and self._widget.parent() is None:
+            elif kind == QEvent.Type.ParentChange and widget.parent() is None:
                 self.dock_closed.emit()
         elif isinstance(watched, QMainWindow):
             # Minimising hides spontaneously.

@@ -197,7 +197,7 @@ class SegmentForm(QWidget):
             except InputError as mistake:
                 self.mistaken.emit(str(mistake))
         # A single choice is no choice.
-        self._form.setRowVisible(self.axes_box, self.axes_box.count() > 1)
+        self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
         self._guide()
 
     def _guide(self) -> None:
@@ -214,11 +214,14 @@ class SegmentForm(QWidget):
                 "every frame gets it."
             )
         self.guide.say(text)
-        self._form.setRowVisible(self.annotation_list, self.annotation_list.topLevelItemCount() > 0)
-        self._form.setRowVisible(
-            self.radius_box, any(isinstance(layer, Points) for layer in layers)
-        )
+        self.annotation_list.setVisible(self.annotation_list.topLevelItemCount() > 0)
+        self._show_row(self.radius_box, visible=any(isinstance(layer, Points) for layer in layers))
         self.sample_button.setVisible(image is None)
+
+    def _show_row(self, field: QWidget, *, visible: bool) -> None:
+        # QFormLayout.setRowVisible would do, but Qt 5 has none.
+        field.setVisible(visible)
+        self._form.labelForField(field).setVisible(visible)
 
     def _open_sample(self) -> None:
         self._viewer.open_sample("napari-vrp-sam", "stack")
