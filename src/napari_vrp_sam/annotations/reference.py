@@ -35,6 +35,8 @@ class Reference:
         How it was annotated.
     frame : int, optional
         Index of the frame in its stack, where it has one.
+    ignored : ndarray of bool, shape (Y, X), optional
+        Pixels of which nobody knows the class, for example blurred borders: they teach nothing.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Reference:
     class_id: int = 1
     kind: AnnotationKind = "mask"
     frame: int | None = None
+    ignored: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
@@ -63,6 +66,11 @@ class Reference:
         if mask.shape != image.shape[:2]:
             raise InputError(
                 f"The annotation is {mask.shape} pixels, its image {image.shape[:2]}: "
+                "they must agree."
+            )
+        if self.ignored is not None and np.shape(self.ignored) != mask.shape:
+            raise InputError(
+                f"The ignored pixels are {np.shape(self.ignored)}, the annotation {mask.shape}: "
                 "they must agree."
             )
         if self.kind not in ANNOTATION_KINDS:

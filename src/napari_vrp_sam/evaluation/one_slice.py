@@ -11,7 +11,7 @@ Edge cases, the same for every method:
   benchmarks, where reference and target always share the class. What a method wrongly marks there
   is reported apart (`false_area`, the mean share of such a frame).
 - A class without a usable reference, or with no other frame, is left out of that sequence.
-- Ignored pixels count nowhere in the targets; in the reference they are unmarked.
+- Ignored pixels count nowhere: not in the targets, and in the reference they teach nothing.
 - Images of one group may differ in size; if any has colours, gray ones get three equal channels.
 - Objects of an instance data set are one class together.
 """
@@ -159,7 +159,10 @@ def choose_references(
             mask = truth[index] == class_id
             if MIN_COVERAGE <= mask.mean() <= MAX_COVERAGE:
                 annotation = _annotate(mask, kind, seed)
-                references.append(Reference(frames[index], annotation, class_id, kind, index))
+                ignored = truth[index] == IGNORED
+                references.append(
+                    Reference(frames[index], annotation, class_id, kind, index, ignored)
+                )
                 break
     return references
 

@@ -69,7 +69,10 @@ class RandomForest:
         """
         random = np.random.default_rng(self.seed)
         marked = reference.mask.ravel() > 0.5
-        foreground, background = np.flatnonzero(marked), np.flatnonzero(~marked)
+        unmarked = ~marked
+        if reference.ignored is not None:
+            unmarked &= ~reference.ignored.ravel()
+        foreground, background = np.flatnonzero(marked), np.flatnonzero(unmarked)
         sample = np.concatenate(
             [
                 random.permutation(foreground)[:MAX_FOREGROUND],

@@ -88,9 +88,19 @@ class Predictor:
             if key not in features:
                 features[key] = self.encode(reference.image)
             mask = torch.from_numpy(reference.mask).to(self.device)
+            ignored = (
+                None
+                if reference.ignored is None
+                else torch.from_numpy(reference.ignored).to(self.device)
+            )
             encoded.append(
                 EncodedReference(
-                    features[key], mask, reference.class_id, reference.kind, reference.frame
+                    features[key],
+                    mask,
+                    reference.class_id,
+                    reference.kind,
+                    reference.frame,
+                    ignored,
                 )
             )
         self._class_ids = tuple(sorted({reference.class_id for reference in references}))

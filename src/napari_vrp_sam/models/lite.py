@@ -180,4 +180,5 @@ def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference
     ]
     mask = reference.mask[None]
     excluded = torch.stack(others).amax(0) * (1 - mask) if others else None
-    return make_shot(reference.features, mask, [reference.kind], excluded)
+    ignored = None if reference.ignored is None else reference.ignored[None]
+    return make_shot(reference.features, mask, [reference.kind], excluded, ignored)

@@ -18,6 +18,7 @@ from napari_vrp_sam.models.lite_parts import (
     LiteConfig,
     Neck,
     SkipMaskDecoder,
+    intensities,
 )
 from napari_vrp_sam.models.probe import Probe
 from napari_vrp_sam.models.reference_bank import ReferenceBank, build_bank
@@ -86,12 +87,15 @@ class LiteNetwork(nn.Module):
         return self
 
     def encode(self, frames: Tensor) -> FrameFeatures:
-        """Encode frames of shape (B, 3, H, W) in 0..1; maps cover the padded frame."""
+        """Encode frames of shape (B, 3, H, W) in 0..1; maps cover the padded frame.
+
+        After the backbone's five maps comes a sixth, see `lite_parts.intensities`.
+        """
         height, width = frames.shape[-2:]
         bottom, right = -height % PADDING, -width % PADDING
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
         with torch.no_grad():  # frozen in training too
-            maps = tuple(self.backbone((padded - 0.5) / 0.5))
+            maps = (*self.backbone((padded - 0.5) / 0.5), intensities(padded))
         return FrameFeatures((height, width), self.neck(maps), maps)
 
     def geometric_prompt(

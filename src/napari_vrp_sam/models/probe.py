@@ -77,8 +77,6 @@ class PerceptronProbe:
         Standardisation, from the references.
     hidden, hidden_bias : Tensor, shapes (B, D, H) and (B, 1, H)
     output, output_bias : Tensor, shapes (B, H, 1) and (B, 1, 1)
-    adaptation : float
-        How far a frame is standardised by its own mean and spread, 0 (not at all) to 1.
     """
 
     mean: Tensor
@@ -87,18 +85,11 @@ class PerceptronProbe:
     hidden_bias: Tensor
     output: Tensor
     output_bias: Tensor
-    adaptation: float = 0.0
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """See `Probe`; the finest stride that counts is 4, so it is evaluated there."""
-        grid = (maps[1].shape[-2], maps[1].shape[-1])
-        x = gather(maps, grid)
-        own = self.adaptation
-        mean = (1 - own) * self.mean + own * x.mean(dim=1, keepdim=True)
-        spread = (1 - own) * self.spread + own * (
-            x.std(dim=1, keepdim=True, correction=0) + SPREAD_FLOOR
-        )
-        x = ((x - mean) / spread).expand(len(self.hidden), -1, -1)
+        """See `Probe`; evaluated on the grid of the finest map."""
+        grid = (maps[0].shape[-2], maps[0].shape[-1])
+        x = (gather(maps, grid) - self.mean) / self.spread
         hidden = F.gelu(torch.baddbmm(self.hidden_bias, x, self.hidden))
         logits = torch.baddbmm(self.output_bias, hidden, self.output)
         return F.interpolate(
@@ -199,7 +190,6 @@ def fit_perceptron(
     hidden: int = 64,
     steps: int = 100,
     batch: int = 2048,
-    adaptation: float = 0.0,
     seed: int = 0,
 ) -> PerceptronProbe:
     """Train a perceptron for each of B classes; arguments as for `fit_linear`.
@@ -211,8 +201,6 @@ def fit_perceptron(
         Width of the hidden layer.
     steps, batch : int
         Steps of AdamW with a one-cycle schedule, and cells a step.
-    adaptation : float, default 0
-        See `PerceptronProbe`.
     seed : int, default 0
         Initialisation and batches: the same references give the same probe.
     """
@@ -260,6 +248,4 @@ def fit_perceptron(
             optimiser.step()
             schedule.step()
     first_weight, first_bias, second_weight, second_bias = (p.detach() for p in parameters)
-    return PerceptronProbe(
-        mean, spread, first_weight, first_bias, second_weight, second_bias, adaptation
-    )
+    return PerceptronProbe(mean, spread, first_weight, first_bias, second_weight, second_bias)

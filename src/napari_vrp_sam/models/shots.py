@@ -9,26 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.lite_parts import INTENSITY_LEVEL
 from napari_vrp_sam.models.probe import Probe, fit_linear, fit_perceptron, gather, stratify
 from napari_vrp_sam.models.types import FrameFeatures
 
-PROBE_LEVELS = (0, 1, 2, 3)
-"""Semantic maps that the probe reads: strides 2 to 16."""
+PROBE_LEVELS = (0, 1, 2, 3, INTENSITY_LEVEL)
+"""Maps that the probe reads: strides 2 to 16, and the intensities themselves."""
 
-PROBE_STRIDE = 4
+PROBE_STRIDE = 2
 """Pixels per cell of the probe's grid."""
 
 PROBE_CELLS = 16_384
-"""Cells the probe is fitted on, at most; a 512 px frame has as many."""
+"""Cells the probe is fitted on, at most; a 256 px frame has as many."""
 
 TRAINING_CELLS = 2048
 """The same inside a training episode, where the probe is linear: it is fitted at every step."""
 
 PROBE_STRENGTH = 0.01
 """Ridge penalty of the linear probe; see `fit_linear`."""
-
-ADAPTATION = 0.5
-"""How far frames are standardised by their own statistics; see `PerceptronProbe`."""
 
 COMPLETION_STRENGTHS = (100.0, 10.0, 1.0)
 """Ridge penalties of the rounds that complete an annotation. Strong ones, since a probe free to
@@ -77,7 +75,11 @@ class Shot:
 
 
 def make_shot(
-    features: FrameFeatures, masks: Tensor, kinds: Sequence[str], excluded: Tensor | None = None
+    features: FrameFeatures,
+    masks: Tensor,
+    kinds: Sequence[str],
+    excluded: Tensor | None = None,
+    ignored: Tensor | None = None,
 ) -> Shot:
     """Take annotations at their word: what is not marked is background.
 
@@ -91,6 +93,8 @@ def make_shot(
         How each was drawn: "point", "scribble", "box" or "mask".
     excluded : Tensor, shape (B, H, W), optional
         Pixels marked as another class.
+    ignored : Tensor, shape (B, H, W), bool, optional
+        Pixels that say nothing about the class.
     """
     height, width = masks.shape[-2:]
     # Padding is neither class nor background: it is no part of the frame.
@@ -103,11 +107,12 @@ def make_shot(
         return torch.tensor(list(values), device=masks.device)
 
     mask = padded(masks)
+    known = torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks)
     return Shot(
         features,
         mask=mask,
-        foreground=mask,
-        background=padded(1 - masks),
+        foreground=padded(masks * known),
+        background=padded((1 - masks) * known),
         excluded=torch.zeros_like(mask) if excluded is None else padded(excluded),
         sparse=flags(kind in SPARSE_KINDS for kind in kinds),
         loose=flags(kind == "box" for kind in kinds),
@@ -162,7 +167,7 @@ def _fit(shots: Sequence[Shot], strength: float | None) -> Probe:
         x, y, w = _thin(x, y, w, cells)
     if strength is not None:
         return fit_linear(x, y, w, strength=strength, iterations=5)
-    return fit_perceptron(x, y, w, adaptation=ADAPTATION)
+    return fit_perceptron(x, y, w)
 
 
 def _thin(x: Tensor, y: Tensor, w: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -202,8 +207,8 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
             bound = around.quantile(OUTSIDE_QUANTILE) if len(around) else b.min()
             # Half of the box is kept whatever comes.
             bound = torch.minimum(bound, marked.median())
-            foreground.append(mask * (b > bound))
-            background.append(torch.maximum(1 - mask, mask * (b <= bound)) * inside)
+            foreground.append(mask * (b >= bound))
+            background.append(torch.maximum(1 - mask, mask * (b < bound)) * inside)
     incomplete = (shot.sparse | shot.loose)[:, None, None]
     return replace(
         shot,

@@ -58,6 +58,8 @@ class EncodedReference:
         "point", "scribble", "box" or "mask".
     frame : int, optional
         References with the same frame share an image: one class is background to the other.
+    ignored : Tensor, shape (H, W), bool, optional
+        Pixels that say nothing about the class.
     """
 
     features: FrameFeatures
@@ -65,6 +67,7 @@ class EncodedReference:
     class_id: int
     kind: str = "mask"
     frame: int | None = None
+    ignored: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
