@@ -79,6 +79,7 @@ class LiteNetwork(nn.Module):
         )
         self.decoder = SkipMaskDecoder(config)
         self.residual_gain = nn.Parameter(torch.tensor(1.0))
+        self.train()  # a new module's parts are all in training mode, batch norm too
 
     def train(self, mode: bool = True) -> LiteNetwork:  # noqa: FBT001, FBT002
         """Switch mode; the backbone's batch norm stays in evaluation mode (paper, section 5.1)."""
