@@ -7,7 +7,7 @@ of ours, 130 interrupted (what was finished is kept).
 from __future__ import annotations
 
 # Importing a command registers it; none of them imports anything heavy before it runs.
-from napari_vrp_sam.cli import benchmark, demo, evaluate, models, segment  # noqa: F401
+from napari_vrp_sam.cli import benchmark, demo, evaluate, models, segment, train  # noqa: F401
 from napari_vrp_sam.cli.app import app
 
 __all__ = ["app", "main"]

@@ -1,0 +1,80 @@
+"""`vrp-sam train`: the training that made the model that ships, to be repeated by anyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_vrp_sam.cli.app import app, console
+from napari_vrp_sam.cli.options import DeviceOption
+from napari_vrp_sam.errors import InputError
+
+train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
+
+
+@train_app.callback()
+def _train() -> None:
+    """Keep `lite` a word of its own, though it is the only one."""
+
+
+@train_app.command()
+def lite(
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Weights file to write (.safetensors); checkpoints and log lie beside it."
+        ),
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Data set beside the synthetic worlds: a folder; or a name or a use ('train') in "
+            "VRP_SAM_DATA. May be repeated."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = 3000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Episodes a step.")] = 6,
+    size: Annotated[
+        int, typer.Option(min=32, help="Height and width of frames, a multiple of 32.")
+    ] = 192,
+    references: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, help="Annotated frames of an episode, 1 unless given; repeat it to mix numbers."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of initialisation and episodes.")] = 0,
+    device: DeviceOption = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make episodes.")] = 1,
+) -> None:
+    """Train the default model from ImageNet weights on synthetic worlds and data sets.
+
+    The same command again resumes a run that was interrupted.
+    """
+    from napari_vrp_sam.io.datasets import find_datasets
+
+    datasets = find_datasets(data or [])
+    try:
+        from napari_vrp_sam.training.lite import train
+    except ModuleNotFoundError as error:
+        if error.name != "lightning":
+            raise
+        raise InputError(
+            "Training needs Lightning: python -m pip install 'napari-vrp-sam[train]'."
+        ) from error
+
+    path = train(
+        output,
+        datasets=datasets,
+        steps=steps,
+        batch_size=batch_size,
+        size=size,
+        references=references or (1,),
+        seed=seed,
+        device=device,
+        workers=workers,
+    )
+    console.print(path, soft_wrap=True)

@@ -1,0 +1,137 @@
+"""What a training step learns from a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_vrp_sam.models.lite_parts import LiteConfig
+from napari_vrp_sam.training import module as training
+from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
+from napari_vrp_sam.training.module import LiteModule
+
+TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
+
+
+@pytest.fixture(scope="module")
+def batch() -> dict[str, Any]:
+    """Two synthetic episodes with two references and two targets each."""
+    stream = EpisodeStream(
+        [(SyntheticEpisodes((64, 64)), 1.0)], 1, batch_size=2, references=(2,), seed=4
+    )
+    return stream.batch(0)
+
+
+@pytest.fixture
+def module() -> LiteModule:
+    torch.manual_seed(0)
+    made = LiteModule(15, learning_rate=1e-2, config=TINY)
+    return made.train()
+
+
+def loss_of(module: LiteModule, batch: dict[str, Any], task: str) -> torch.Tensor:
+    torch.manual_seed(0)  # the same dropout, so that losses compare
+    if task == "episodic":
+        return module.episodic_loss(batch)[0]
+    return module.promptable_loss(batch, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("task", ["promptable", "episodic"])
+def test_a_batch_seen_again_is_learned(
+    module: LiteModule, batch: dict[str, Any], task: str
+) -> None:
+    backbone = {n: v.clone() for n, v in module.network.backbone.state_dict().items()}
+    configured = module.configure_optimizers()
+    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    losses = []
+    for _ in range(module.steps):
+        loss = loss_of(module, batch, task)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-3:]) < 0.9 * losses[0]
+    for name, value in module.network.backbone.state_dict().items():
+        torch.testing.assert_close(value, backbone[name], rtol=0, atol=0)
+
+
+def test_learning_rate_warms_up_and_ends_near_zero() -> None:
+    module = LiteModule(200, learning_rate=1e-3, config=TINY)
+    configured = module.configure_optimizers()
+    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    assert configured["lr_scheduler"]["interval"] == "step"
+    rates = []
+    for _ in range(module.steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[0] < 0.1e-3
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert np.argmax(rates) <= 0.1 * module.steps
+    assert rates[-1] < 1e-6
+
+
+def test_only_weights_decay_and_the_backbone_is_left_alone() -> None:
+    module = LiteModule(10, config=TINY)
+    groups = module.configure_optimizers()["optimizer"].param_groups
+    decayed, other = ({id(p) for p in group["params"]} for group in groups)
+    assert groups[0]["weight_decay"] > 0 == groups[1]["weight_decay"]
+    for name, parameter in module.network.named_parameters():
+        learned = not name.startswith(("backbone.", "prompt_encoder.pe_layer"))
+        assert (id(parameter) in decayed | other) == learned, name
+        if learned:
+            assert (id(parameter) in decayed) == (parameter.ndim > 1), name
+
+
+def test_pixels_that_are_ignored_teach_nothing(module: LiteModule, batch: dict[str, Any]) -> None:
+    valid = batch["valid"].clone()
+    valid[:, :, :32] = False
+    changed = batch["target_masks"].clone()
+    changed[:, :, :32] = 1 - changed[:, :, :32]
+    ignoring = {**batch, "valid": valid}
+    first, second = (
+        loss_of(module, b, "episodic") for b in (ignoring, {**ignoring, "target_masks": changed})
+    )
+    torch.testing.assert_close(first, second)
+    assert loss_of(module, {**batch, "target_masks": changed}, "episodic") != first
+
+
+def test_targets_without_an_object_teach_nothing(module: LiteModule, batch: dict[str, Any]) -> None:
+    empty = {**batch, "target_masks": torch.zeros_like(batch["target_masks"])}
+    assert loss_of(module, empty, "promptable") == 0
+
+
+def test_targets_are_compared_with_the_references_of_their_episode(module: LiteModule) -> None:
+    """In one episode the class is bright, in the other dark: mixed up, both would be wrong."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.full((1, 1, 3, 64, 64), 0.3)
+    image[..., 12:44, 16:52] = 0.8
+    image = image + 0.02 * torch.randn(2, 3, 3, 64, 64, generator=generator)
+    bright = (image.mean(2) > 0.55).float()
+    truth = torch.stack([bright[0], 1 - bright[1]])
+    batch = {
+        "references": image[:, :1],
+        "reference_masks": truth[:, :1],
+        "kinds": [["mask"], ["mask"]],
+        "targets": image[:, 1:],
+        "target_masks": truth[:, 1:],
+        "valid": torch.ones(2, 2, 64, 64, dtype=torch.bool),
+    }
+    _, _, probe_iou = module.episodic_loss(batch)
+    assert probe_iou > 0.85
+
+
+def test_iou_of_a_mask() -> None:
+    truth = torch.zeros(3, 4, 4)
+    truth[0, :2], truth[1, :2] = 1, 1
+    logits = torch.full((3, 4, 4), -1.0)
+    logits[0, 1:3] = 1
+    valid = torch.ones(3, 4, 4, dtype=torch.bool)
+    # Half found and as much again invented; nothing found; nothing there and nothing found.
+    torch.testing.assert_close(training._iou(logits, truth, valid), torch.tensor([1 / 3, 0.0, 1.0]))
+    valid[0, 2] = False
+    assert training._iou(logits, truth, valid)[0] == 0.5
