@@ -147,16 +147,15 @@ def constant_probe(classes: int, channel: int) -> LinearProbe:
     return LinearProbe(weight, torch.full((classes,), -0.5))
 
 
-def random_shot(kinds: list[str], seed: int = 0) -> Shot:
+def random_shot(kinds: list[str], seed: int = 0, ignored: Tensor | None = None) -> Shot:
     generator = torch.Generator().manual_seed(seed)
     frames = torch.rand(len(kinds), 4, 64, 64, generator=generator)
     mask = torch.zeros(len(kinds), 64, 64)
     mask[:, 20:40, 24:40] = 1
     excluded = torch.zeros_like(mask)
     excluded[:, :4, :4] = 1
-    return make_shot(
-        features_of(frames, size=(60, 56)), mask[:, :60, :56], kinds, excluded[:, :60, :56]
-    )
+    marks, excluded = mask[:, :60, :56], excluded[:, :60, :56]
+    return make_shot(features_of(frames, size=(60, 56)), marks, kinds, excluded, ignored)
 
 
 @pytest.mark.parametrize("kind", ["point", "box"])
@@ -170,6 +169,17 @@ def test_every_round_decides_afresh(kind: str) -> None:
     torch.testing.assert_close(again.background, afresh.background)
     assert not torch.equal(undecided.background, afresh.background)
     assert (again.foreground + again.background)[:, 60:].sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["mask", "point", "box"])
+def test_ignored_pixels_stay_out_of_every_round(kind: str) -> None:
+    ignored = torch.zeros(1, 60, 56, dtype=torch.bool)
+    ignored[:, 25:45, 30:50] = True
+    shot = random_shot([kind], ignored=ignored)
+    for _ in range(3):
+        assert (shot.foreground + shot.background)[:, :60, :56][ignored].sum() == 0
+        assert (shot.foreground + shot.background)[:, :60, :56][~ignored].mean() > 0.5
+        shot = module._complete(shot, constant_probe(1, 0))
 
 
 def test_episodes_of_a_batch_are_completed_each_by_itself() -> None:

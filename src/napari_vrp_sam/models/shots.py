@@ -57,6 +57,8 @@ class Shot:
         incomplete annotation can be neither.
     excluded : Tensor, shape (B, H, W)
         Pixels marked as another class: background for certain.
+    known : Tensor, shape (B, H, W)
+        1 where a pixel counts at all, 0 on padding and where pixels are ignored.
     sparse, loose : Tensor, shape (B,), bool
         Whether unmarked pixels are unknown (points, scribbles), and whether marked ones are
         (boxes).
@@ -69,6 +71,7 @@ class Shot:
     foreground: Tensor
     background: Tensor
     excluded: Tensor
+    known: Tensor
     sparse: Tensor
     loose: Tensor
     completed: bool = False
@@ -97,7 +100,6 @@ def make_shot(
         Pixels that say nothing about the class.
     """
     height, width = masks.shape[-2:]
-    # Padding is neither class nor background: it is no part of the frame.
     rows, columns = (2 * cells for cells in features.semantic[0].shape[-2:])
 
     def padded(values: Tensor) -> Tensor:
@@ -107,13 +109,15 @@ def make_shot(
         return torch.tensor(list(values), device=masks.device)
 
     mask = padded(masks)
-    known = torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks)
+    # Padding is neither class nor background: it is no part of the frame.
+    known = padded(torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks))
     return Shot(
         features,
         mask=mask,
-        foreground=padded(masks * known),
-        background=padded((1 - masks) * known),
+        foreground=mask * known,
+        background=(1 - mask) * known,
         excluded=torch.zeros_like(mask) if excluded is None else padded(excluded),
+        known=known,
         sparse=flags(kind in SPARSE_KINDS for kind in kinds),
         loose=flags(kind == "box" for kind in kinds),
     )
@@ -188,10 +192,7 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
     """
     size = (shot.mask.shape[-2], shot.mask.shape[-1])
     belief = probe.logits(probe_maps(shot.features), size)[:, 0]
-    height, width = shot.features.size
-    inside = torch.zeros_like(shot.mask[0])
-    inside[:height, :width] = 1
-    unmarked = inside * (1 - shot.mask) * (1 - shot.excluded)
+    unmarked = shot.known * (1 - shot.mask) * (1 - shot.excluded)
     foreground, background = [], []
     for b, mask, free, excluded, sparse in zip(
         belief, shot.mask, unmarked, shot.excluded, shot.sparse, strict=True
@@ -208,11 +209,11 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
             # Half of the box is kept whatever comes.
             bound = torch.minimum(bound, marked.median())
             foreground.append(mask * (b >= bound))
-            background.append(torch.maximum(1 - mask, mask * (b < bound)) * inside)
+            background.append(torch.maximum(1 - mask, mask * (b < bound)))
     incomplete = (shot.sparse | shot.loose)[:, None, None]
     return replace(
         shot,
-        foreground=torch.where(incomplete, torch.stack(foreground), shot.foreground),
-        background=torch.where(incomplete, torch.stack(background), shot.background),
+        foreground=torch.where(incomplete, torch.stack(foreground) * shot.known, shot.foreground),
+        background=torch.where(incomplete, torch.stack(background) * shot.known, shot.background),
         completed=True,
     )
