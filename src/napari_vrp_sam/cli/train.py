@@ -46,6 +46,10 @@ def lite(
             min=1, help="Annotated frames of an episode, 1 unless given; repeat it to mix numbers."
         ),
     ] = None,
+    learning_rate: Annotated[float, typer.Option(min=0, help="At its peak.")] = 3e-4,
+    initial: Annotated[
+        Path | None, typer.Option(help="Weights file of lite to start from, not ImageNet's alone.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make episodes.")] = 1,
@@ -73,6 +77,8 @@ def lite(
         batch_size=batch_size,
         size=size,
         references=references or (1,),
+        learning_rate=learning_rate,
+        initial=initial,
         seed=seed,
         device=device,
         workers=workers,

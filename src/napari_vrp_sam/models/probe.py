@@ -188,7 +188,7 @@ def fit_perceptron(
     weight: Tensor,
     *,
     hidden: int = 64,
-    steps: int = 100,
+    steps: int = 200,
     batch: int = 2048,
     seed: int = 0,
 ) -> PerceptronProbe:

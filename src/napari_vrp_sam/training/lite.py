@@ -24,8 +24,10 @@ from torch.utils.data import DataLoader
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import Dataset
-from napari_vrp_sam.models.checkpoints import write_checkpoint
+from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
 from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.downloads import file_sha256
+from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.lite_network import PADDING, LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
@@ -77,6 +79,7 @@ def train(
     device: str | torch.device = "auto",
     checkpoint_every: int = 100,
     config: LiteConfig | None = None,
+    initial: str | os.PathLike[str] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Train `lite` and write its weights file; call it again to resume.
@@ -107,6 +110,9 @@ def train(
         Steps between checkpoints.
     config : LiteConfig, optional
         Other sizes of the network than those of the model that ships.
+    initial : path-like, optional
+        Weights file of `lite` to start from; its sizes count, not those of `config`. The backbone
+        is ImageNet's in any case.
     metadata : mapping of str to str, optional
         Added to the file's header.
 
@@ -129,7 +135,8 @@ def train(
     if size < PADDING or size % PADDING:
         raise InputError(f"Frames of {size} pixels do not train: use a multiple of {PADDING}.")
     where = resolve_device(device)
-    config = config or LiteConfig()
+    start = None if initial is None else read_checkpoint(initial)
+    config = LiteConfig.from_metadata(start.metadata) if start else config or LiteConfig()
     settings: dict[str, Any] = {
         "steps": steps,
         "batch_size": batch_size,
@@ -140,6 +147,7 @@ def train(
         "seed": seed,
         "datasets": [dataset.name for dataset in datasets],
         "network": config.as_metadata(),
+        "initial": None if initial is None else file_sha256(initial),
     }
     folder = output.with_name(output.name + ".training")
     checkpoint = _checkpoint_of(folder, settings)
@@ -155,6 +163,10 @@ def train(
             seed=seed,
         )
         if done < steps:
+            if start:
+                module.network.load_state_dict(
+                    LiteModel.from_checkpoint(start).network.state_dict()
+                )
             _start_from_imagenet(module.network)
             shape = (size, size)
             sources: list[tuple[SyntheticEpisodes | RealEpisodes, float]] = [
