@@ -60,8 +60,11 @@ def write_checkpoint(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"Weights are written as .safetensors, not as '{path.name}'.")
-    # Tied tensors share storage, which safetensors refuses: each gets its own copy.
-    whole = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    # Tied and strided tensors are refused by safetensors: each gets a plain copy of its own.
+    whole = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
