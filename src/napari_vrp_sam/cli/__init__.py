@@ -6,6 +6,8 @@ of ours, 130 interrupted (what was finished is kept).
 
 from __future__ import annotations
 
+import os
+
 # Importing a command registers it; none of them imports anything heavy before it runs.
 from napari_vrp_sam.cli import benchmark, demo, evaluate, models, segment, train  # noqa: F401
 from napari_vrp_sam.cli.app import app
@@ -15,4 +17,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run `vrp-sam`."""
+    # Must be set before torch is imported. Threads that spin while they wait for each other take
+    # the very processor that the others need: 107 s became 39 s beside another busy program.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

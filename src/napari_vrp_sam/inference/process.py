@@ -7,6 +7,7 @@ the one inside Mesa's OpenGL crash when they meet in one process.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import traceback
@@ -56,6 +57,8 @@ class ProcessEngine:
                 [sys.executable, "-m", "napari_vrp_sam.inference.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # The window needs processor time too: threads must not spin while they wait.
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
 
