@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor
 from napari_vrp_sam.models import shots as module
 from napari_vrp_sam.models.lite_parts import intensities
 from napari_vrp_sam.models.probe import LinearProbe
-from napari_vrp_sam.models.shots import Shot, fit_shots, make_shot, probe_maps
+from napari_vrp_sam.models.shots import Shot, fit_shots, make_shot, probe_maps, quantile
 from napari_vrp_sam.models.types import FrameFeatures
 
 SIDE = 96
@@ -236,3 +238,19 @@ def test_a_sample_of_the_cells_stands_for_all() -> None:
     rate = (weights * targets).sum(1) / weights.sum(1)
     torch.testing.assert_close(rate, (share * y).sum(1), rtol=0.15, atol=0.002)
     assert targets[0].mean() > 0.2  # the rare class is drawn far more often than it occurs
+
+
+def test_quantiles_of_very_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = torch.rand(1001, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(quantile(few, 0.2), few.quantile(0.2))
+
+    def refusing(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def of_older_releases(values: Tensor, share: float) -> Tensor:
+            assert values.numel() <= 2**24, "quantile() input tensor is too large"
+            return original(values, share)
+
+        return of_older_releases
+
+    monkeypatch.setattr(Tensor, "quantile", refusing(Tensor.quantile))
+    many = torch.linspace(0, 1, 17_000_000)
+    torch.testing.assert_close(quantile(many, 0.9), torch.tensor(0.9), rtol=0, atol=1e-5)

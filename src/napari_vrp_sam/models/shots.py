@@ -38,6 +38,9 @@ MARKED_QUANTILE = 0.2
 OUTSIDE_QUANTILE = 0.9
 """Pixels in a box no more like the class than this share of those around it are background."""
 
+QUANTILE_VALUES = 16_000_000
+"""Values that `torch.quantile` takes on every release and device."""
+
 SPARSE_KINDS = frozenset({"point", "scribble"})
 """Annotations around which all is unknown."""
 
@@ -200,12 +203,12 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
         # Half of the strongest mark: brushes may be soft, or faint all over.
         marked = b[mask > 0.5 * mask.max()]
         if sparse:
-            low, high = marked.quantile(MARKED_QUANTILE), marked.quantile(0.5)
+            low, high = quantile(marked, MARKED_QUANTILE), quantile(marked, 0.5)
             foreground.append(torch.maximum(mask, free * (b >= high)))
             background.append(torch.maximum(excluded, free * (b < low)))
         else:
             around = b[free > 0]
-            bound = around.quantile(OUTSIDE_QUANTILE) if len(around) else b.min()
+            bound = quantile(around, OUTSIDE_QUANTILE) if len(around) else b.min()
             # Half of the box is kept whatever comes.
             bound = torch.minimum(bound, marked.median())
             foreground.append(mask * (b >= bound))
@@ -217,3 +220,9 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
         background=torch.where(incomplete, torch.stack(background) * shot.known, shot.background),
         completed=True,
     )
+
+
+def quantile(values: Tensor, share: float) -> Tensor:
+    """`torch.quantile` of any number of values, shape (N,): of very many, evenly spaced ones."""
+    # Older releases, and Metal still, refuse more than 2^24 values.
+    return values[:: -(-len(values) // QUANTILE_VALUES)].quantile(share)
