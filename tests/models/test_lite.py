@@ -21,7 +21,7 @@ from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
+from napari_vrp_sam.models.types import EncodedReference
 
 TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
 
@@ -187,26 +187,19 @@ def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Ten
         LiteModel(pseudo_mask="guess")
 
 
-def test_other_classes_of_the_frame_are_known_background() -> None:
-    features = FrameFeatures((32, 32), torch.zeros(1, 1, 4, 4), (torch.zeros(1, 1, 16, 16),))
-    shape = (32, 32)
-
-    def marked(start: int, class_id: int, **options: Any) -> EncodedReference:
-        return EncodedReference(features, square(shape, start, start + 6), class_id, **options)
-
-    own = marked(0, 1, kind="point", frame=3)
-    others = [
-        marked(4, 2, kind="point", frame=3),
-        marked(20, 1, kind="point", frame=3),
-        marked(12, 2, kind="scribble", frame=4),
-        marked(24, 3, kind="box", frame=3),
-        marked(24, 3, kind="point"),
-    ]
-    shot = module._shot(own, [own, *others])
-    # Class 2 on this frame, without the pixels it shares with this class; no box, no other frame.
+def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
+    model: LiteModel, sample: tuple[Tensor, Tensor]
+) -> None:
+    image, shape = sample[0][0, :, :50, :90], (50, 90)
+    ignored = square(shape, 30, 40) > 0
+    own = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
+    other = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
+    shot = module._shot(own, [own, other])
     expected = square(shape, 4, 10) * (1 - square(shape, 0, 6))
-    torch.testing.assert_close(shot.excluded[0], expected)
+    torch.testing.assert_close(shot.excluded[0, :50, :90], expected)
+    torch.testing.assert_close(shot.known[0, :50, :90], 1 - ignored.float())
     assert module._shot(own, [own]).excluded.sum() == 0
+    assert shot.maps[0].shape[-2:] == (32, 48)
 
 
 def weights(network: LiteNetwork, **metadata: str) -> Checkpoint:

@@ -9,7 +9,7 @@ from segment_anything.modeling import PromptEncoder
 from torch import Tensor
 
 from napari_vrp_sam.models.lite_network import LOGIT_LIMIT, PADDING, Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, LiteConfig
+from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, LiteConfig, probe_maps
 from napari_vrp_sam.models.mask_decoder import decode_masks
 from napari_vrp_sam.models.shots import make_shot
 from napari_vrp_sam.models.types import FrameFeatures
@@ -53,7 +53,7 @@ def conditioned(network: LiteNetwork, classes: int, references: int = 1) -> Cond
             features.embedding.expand(classes, -1, -1, -1),
             tuple(m.expand(classes, -1, -1, -1) for m in features.semantic),
         )
-        shots.append(make_shot(shared, masks(classes), ["mask"] * classes))
+        shots.append(make_shot(shared, probe_maps(shared), masks(classes), ["mask"] * classes))
     return network.condition(shots)
 
 

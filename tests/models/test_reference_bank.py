@@ -34,8 +34,12 @@ def square(top: int, left: int, side: int = 32) -> Tensor:
     return mask
 
 
+def annotated(features: FrameFeatures, masks: Tensor) -> Shot:
+    return make_shot(features, features.semantic, masks, ["mask"] * len(masks))
+
+
 def shot(mask: Tensor, seed: int = 1) -> Shot:
-    return make_shot(world(mask, seed), mask, ["mask"] * len(mask))
+    return annotated(world(mask, seed), mask)
 
 
 def maps_of(features: FrameFeatures) -> list[Tensor]:
@@ -106,7 +110,7 @@ def test_several_references_fill_one_bank() -> None:
 def test_one_target_is_shared_by_all_classes() -> None:
     masks = torch.cat([square(0, 0), 1 - square(0, 0)])
     frames = world(square(0, 0).expand(2, -1, -1), seed=1)
-    bank = build_bank([make_shot(frames, masks, ["mask"] * 2)], LEVELS)
+    bank = build_bank([annotated(frames, masks)], LEVELS)
     target = world(square(16, 16), seed=2)
     shared = bank.similarity(maps_of(target), (8, 8))
     twice = bank.similarity([m.expand(2, -1, -1, -1) for m in maps_of(target)], (8, 8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models import shots as module
-from napari_vrp_sam.models.lite_parts import intensities
+from napari_vrp_sam.models.lite_parts import intensities, probe_maps
 from napari_vrp_sam.models.probe import LinearProbe
-from napari_vrp_sam.models.shots import Shot, fit_shots, make_shot, probe_maps, quantile
-from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.models.shots import Shot, fit_shots, make_shot, marks_of_other_classes, quantile
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 
 SIDE = 96
 CENTRES = [(row, column) for row in (16, 48, 80) for column in (16, 48, 80)]
@@ -30,6 +31,10 @@ def features_of(frames: Tensor, size: tuple[int, int] | None = None) -> FrameFea
     maps.append(intensities(frames[:, :3]))
     embedding = torch.zeros(len(frames), 1, frames.shape[2] // 8, frames.shape[3] // 8)
     return FrameFeatures(size or (frames.shape[2], frames.shape[3]), embedding, tuple(maps))
+
+
+def shot_of(features: FrameFeatures, *args: Any, **options: Any) -> Shot:
+    return make_shot(features, probe_maps(features), *args, **options)
 
 
 def frame(brightness: dict[int, float], default: float = 0.8, seed: int = 0) -> Tensor:
@@ -60,7 +65,7 @@ def test_padding_is_neither_class_nor_background() -> None:
     mask = torch.zeros(1, 50, 40)
     mask[:, 10:20, 10:20] = 0.7
     features = features_of(torch.zeros(1, 3, 64, 64), size=(50, 40))
-    shot = make_shot(features, mask, ["mask"], excluded=torch.ones_like(mask))
+    shot = shot_of(features, mask, ["mask"], excluded=torch.ones_like(mask))
     known = shot.foreground + shot.background
     assert known.shape == (1, 64, 64)
     torch.testing.assert_close(known[:, :50, :40], torch.ones(1, 50, 40))
@@ -69,23 +74,23 @@ def test_padding_is_neither_class_nor_background() -> None:
 
 def test_kinds_say_what_is_unknown() -> None:
     features = features_of(torch.zeros(4, 3, 64, 64))
-    shot = make_shot(features, torch.ones(4, 64, 64), ["mask", "box", "scribble", "point"])
+    shot = shot_of(features, torch.ones(4, 64, 64), ["mask", "box", "scribble", "point"])
     assert shot.sparse.tolist() == [False, False, True, True]
     assert shot.loose.tolist() == [False, True, False, False]
 
 
 def test_complete_masks_stay_as_they_are() -> None:
     mask = blobs([0, 1])[None].float()
-    shot = make_shot(features_of(frame({})), mask, ["mask"])
+    shot = shot_of(features_of(frame({})), mask, ["mask"])
     _, (after,) = fit_shots([shot], linear=True)
     assert after is shot
 
 
 def found(kind: str, mask: Tensor, target: Tensor, *, linear: bool, **marks: Tensor) -> Tensor:
     """Where the probe of an annotated frame sees the class on a target."""
-    shot = make_shot(features_of(target), mask, [kind], **marks)
+    shot = shot_of(features_of(target), mask, [kind], **marks)
     probe, _ = fit_shots([shot], linear=linear)
-    return probe.logits(probe_maps(shot.features), (SIDE, SIDE))[0, 0] > 0
+    return probe.logits(shot.maps, (SIDE, SIDE))[0, 0] > 0
 
 
 @pytest.mark.parametrize("linear", [True, False])
@@ -116,7 +121,7 @@ def test_marks_of_other_classes_are_background() -> None:
 
 
 def test_marks_of_other_classes_stay_background_in_every_round() -> None:
-    shot = make_shot(features_of(frame({})), dots(4), ["point"], excluded=dots(0))
+    shot = shot_of(features_of(frame({})), dots(4), ["point"], excluded=dots(0))
     _, (after,) = fit_shots([shot])
     assert after.background[0][dots(0)[0] > 0].min() == 1
     assert after.foreground[0][dots(0)[0] > 0].max() == 0
@@ -131,13 +136,13 @@ def test_a_box_is_taken_for_more_than_its_object_and_for_no_less_than_half(linea
     by_box = found("box", box, target, linear=linear)
     assert iou(by_box, blob > 0) > iou(box[0] > 0, blob > 0) + 0.05
 
-    _, (after,) = fit_shots([make_shot(features_of(target), box, ["box"])], linear=linear)
+    _, (after,) = fit_shots([shot_of(features_of(target), box, ["box"])], linear=linear)
     corners = (box[0] > 0) & ~(disc(48, 48, 30) > 0)
     assert after.foreground[0][blob > 0].min() == 1
     assert after.background[0][corners].mean() > 0.3
     assert after.background[0][box[0] == 0].min() == 1
     empty = features_of(0.2 + 0.03 * noise)
-    _, (after,) = fit_shots([make_shot(empty, box, ["box"])], linear=linear)
+    _, (after,) = fit_shots([shot_of(empty, box, ["box"])], linear=linear)
     assert after.foreground.sum() >= 0.49 * box.sum()
 
 
@@ -157,7 +162,7 @@ def random_shot(kinds: list[str], seed: int = 0, ignored: Tensor | None = None) 
     excluded = torch.zeros_like(mask)
     excluded[:, :4, :4] = 1
     marks, excluded = mask[:, :60, :56], excluded[:, :60, :56]
-    return make_shot(features_of(frames, size=(60, 56)), marks, kinds, excluded, ignored)
+    return shot_of(features_of(frames, size=(60, 56)), marks, kinds, excluded, ignored)
 
 
 @pytest.mark.parametrize("kind", ["point", "box"])
@@ -191,7 +196,7 @@ def test_episodes_of_a_batch_are_completed_each_by_itself() -> None:
     together = module._complete(module._complete(batch, probe), probe)
     for number, kind in enumerate(kinds):
         one = slice(number, number + 1)
-        alone = make_shot(
+        alone = shot_of(
             batch.features[number], batch.mask[one, :60, :56], [kind], batch.excluded[one, :60, :56]
         )
         single = constant_probe(1, 0)
@@ -206,8 +211,8 @@ def test_references_of_different_sizes_are_pooled() -> None:
     everything = blobs(list(range(9)))[None].float()
     small = F.pad(middling[..., :64], (0, 0, 0, 32))
     shots = [
-        make_shot(features_of(bright), everything, ["mask"]),
-        make_shot(features_of(small, size=(SIDE, 64)), everything[:, :, :64], ["mask"]),
+        shot_of(features_of(bright), everything, ["mask"]),
+        shot_of(features_of(small, size=(SIDE, 64)), everything[:, :, :64], ["mask"]),
     ]
 
     def overlap(references: list[Shot], target: Tensor) -> float:
@@ -238,6 +243,33 @@ def test_a_sample_of_the_cells_stands_for_all() -> None:
     rate = (weights * targets).sum(1) / weights.sum(1)
     torch.testing.assert_close(rate, (share * y).sum(1), rtol=0.15, atol=0.002)
     assert targets[0].mean() > 0.2  # the rare class is drawn far more often than it occurs
+
+
+def test_other_classes_of_the_frame_are_known_background() -> None:
+    features = features_of(torch.zeros(1, 3, 32, 32))
+
+    def square(start: int, stop: int) -> Tensor:
+        mask = torch.zeros(32, 32)
+        mask[start:stop, start:stop] = 1
+        return mask
+
+    def marked(start: int, class_id: int, **options: Any) -> EncodedReference:
+        return EncodedReference(features, square(start, start + 6), class_id, **options)
+
+    own = marked(0, 1, kind="point", frame=3)
+    others = [
+        marked(4, 2, kind="point", frame=3),
+        marked(20, 1, kind="point", frame=3),
+        marked(12, 2, kind="scribble", frame=4),
+        marked(24, 3, kind="box", frame=3),
+        marked(24, 3, kind="point"),
+    ]
+    # Class 2 on this frame, without the pixels it shares with this class; no box, no other frame.
+    expected = square(4, 10) * (1 - square(0, 6))
+    excluded = marks_of_other_classes(own, [own, *others])
+    assert excluded is not None
+    torch.testing.assert_close(excluded, expected)
+    assert marks_of_other_classes(own, [own]) is None
 
 
 def test_quantiles_of_very_many_values(monkeypatch: pytest.MonkeyPatch) -> None:

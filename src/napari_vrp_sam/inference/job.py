@@ -14,7 +14,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.registry import PseudoMaskKind
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
 Order = Literal["nearest", "sequential"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +18,10 @@ from napari_vrp_sam.models.lite_network import (
     Conditioning,
     LiteNetwork,
 )
-from napari_vrp_sam.models.lite_parts import LiteConfig
-from napari_vrp_sam.models.pseudo_mask import correlation
-from napari_vrp_sam.models.shots import Shot, make_shot
+from napari_vrp_sam.models.lite_parts import LiteConfig, probe_maps
+from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
+from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
-
-PseudoMask = Literal["probe", "correlation"]
 
 DEFAULT_MIXTURE = 0.5
 """Share of the mask decoder in the result, the rest is the pseudo-mask's; see the benchmarks."""
@@ -52,6 +49,11 @@ class LiteModel:
         paper's training-free correlation.
     mixture : float
         Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
+
+    Raises
+    ------
+    InputError
+        If the pseudo-mask is unknown.
     """
 
     name = "lite"
@@ -60,18 +62,16 @@ class LiteModel:
         self,
         network: LiteNetwork | None = None,
         *,
-        pseudo_mask: PseudoMask = "probe",
+        pseudo_mask: PseudoMaskKind = "probe",
         mixture: float = DEFAULT_MIXTURE,
     ) -> None:
-        if pseudo_mask not in ("probe", "correlation"):
-            raise InputError(f"Unknown pseudo-mask {pseudo_mask!r}: use 'probe' or 'correlation'.")
         self.network = (network or LiteNetwork()).eval().requires_grad_(requires_grad=False)
-        self.pseudo_mask = pseudo_mask
+        self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         self.mixture = mixture
 
     @classmethod
     def from_checkpoint(
-        cls, checkpoint: Checkpoint, *, pseudo_mask: PseudoMask = "probe"
+        cls, checkpoint: Checkpoint, *, pseudo_mask: PseudoMaskKind = "probe"
     ) -> LiteModel:
         """Build the model that a weights file holds.
 
@@ -170,15 +170,12 @@ class LiteModel:
 
 def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
     """One reference, and what the other classes on its frame say about it."""
-    others = [
-        r.mask
-        for r in all_references
-        if r.frame is not None
-        and r.frame == reference.frame
-        and r.class_id != reference.class_id
-        and r.kind != "box"
-    ]
-    mask = reference.mask[None]
-    excluded = torch.stack(others).amax(0) * (1 - mask) if others else None
-    ignored = None if reference.ignored is None else reference.ignored[None]
-    return make_shot(reference.features, mask, [reference.kind], excluded, ignored)
+    excluded = marks_of_other_classes(reference, all_references)
+    return make_shot(
+        reference.features,
+        probe_maps(reference.features),
+        reference.mask[None],
+        [reference.kind],
+        None if excluded is None else excluded[None],
+        None if reference.ignored is None else reference.ignored[None],
+    )

@@ -19,10 +19,11 @@ from napari_vrp_sam.models.lite_parts import (
     Neck,
     SkipMaskDecoder,
     intensities,
+    probe_maps,
 )
 from napari_vrp_sam.models.probe import Probe
 from napari_vrp_sam.models.reference_bank import ReferenceBank, build_bank
-from napari_vrp_sam.models.shots import Shot, fit_shots, probe_maps
+from napari_vrp_sam.models.shots import Shot, fit_shots
 from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from napari_vrp_sam.models.mask_decoder import attend, read_masks
+from napari_vrp_sam.models.types import FrameFeatures
 
 BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32."""
@@ -21,9 +22,11 @@ BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 SIMILARITY_LEVELS = (2, 3, 4)
 """Maps that references and targets are compared on: strides 8, 16 and 32."""
 
-
 INTENSITY_LEVEL = 5
 """Index, after the backbone's maps, of the intensities that `intensities` returns."""
+
+PROBE_LEVELS = (0, 1, 2, 3, INTENSITY_LEVEL)
+"""Maps that the probe reads: strides 2 to 16, and the intensities themselves."""
 
 INTENSITY_SIGMAS = (0.5, 1.0, 2.0, 4.0)
 """Gaussian scales of the intensities in pixels of the half-size frame."""
@@ -148,3 +151,8 @@ def intensities(frames: Tensor) -> Tensor:
     half = F.avg_pool2d(frames, 2)
     blurred = [gaussian_blur(half, 4 * math.ceil(s) + 1, s) for s in INTENSITY_SIGMAS]
     return torch.cat([half, *blurred], dim=1)
+
+
+def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
+    """The semantic maps that the probe reads, finest first."""
+    return tuple(features.semantic[level] for level in PROBE_LEVELS)

@@ -1,12 +1,32 @@
-"""The paper's training-free pseudo-mask: where the target looks like the annotated reference."""
+"""Kinds of pseudo-mask, and the paper's: where the target looks like the annotated reference."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.errors import InputError
+
+PseudoMaskKind = Literal["probe", "correlation"]
+"""A classifier fitted on the references, or the paper's training-free similarity."""
+
 CORRELATION_EPS = 1e-7
+
+
+def check_pseudo_mask(kind: PseudoMaskKind) -> PseudoMaskKind:
+    """The kind itself.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind.
+    """
+    if kind not in get_args(PseudoMaskKind):
+        raise InputError(f"Unknown pseudo-mask {kind!r}: use 'probe' or 'correlation'.")
+    return kind
 
 
 def correlation(target: Tensor, reference_masked: Tensor, mask: Tensor) -> Tensor:

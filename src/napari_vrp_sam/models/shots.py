@@ -9,15 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.lite_parts import INTENSITY_LEVEL
 from napari_vrp_sam.models.probe import Probe, fit_linear, fit_perceptron, gather, stratify
-from napari_vrp_sam.models.types import FrameFeatures
-
-PROBE_LEVELS = (0, 1, 2, 3, INTENSITY_LEVEL)
-"""Maps that the probe reads: strides 2 to 16, and the intensities themselves."""
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 
 PROBE_STRIDE = 2
-"""Pixels per cell of the probe's grid."""
+"""Pixels of the masks per cell of the probe's grid."""
 
 PROBE_CELLS = 16_384
 """Cells the probe is fitted on, at most; a 256 px frame has as many."""
@@ -53,6 +49,9 @@ class Shot:
     ----------
     features : FrameFeatures
         Of B frames; the tensors below cover the padded frames.
+    maps : tuple of Tensor, each of shape (B, C_i, h_i, w_i)
+        What the probe reads: finest first; the finest has 1 / PROBE_STRIDE of the masks'
+        resolution.
     mask : Tensor, shape (B, H, W)
         The annotation, 0..1.
     foreground, background : Tensor, shape (B, H, W)
@@ -61,7 +60,7 @@ class Shot:
     excluded : Tensor, shape (B, H, W)
         Pixels marked as another class: background for certain.
     known : Tensor, shape (B, H, W)
-        1 where a pixel counts at all, 0 on padding and where pixels are ignored.
+        How much a pixel counts, 0..1: 1 on the frame, 0 on padding and where pixels are ignored.
     sparse, loose : Tensor, shape (B,), bool
         Whether unmarked pixels are unknown (points, scribbles), and whether marked ones are
         (boxes).
@@ -70,6 +69,7 @@ class Shot:
     """
 
     features: FrameFeatures
+    maps: tuple[Tensor, ...]
     mask: Tensor
     foreground: Tensor
     background: Tensor
@@ -82,6 +82,7 @@ class Shot:
 
 def make_shot(
     features: FrameFeatures,
+    maps: tuple[Tensor, ...],
     masks: Tensor,
     kinds: Sequence[str],
     excluded: Tensor | None = None,
@@ -93,17 +94,20 @@ def make_shot(
     ----------
     features : FrameFeatures
         Of B frames.
+    maps : tuple of Tensor, each of shape (B, C_i, h_i, w_i)
+        What the probe reads, finest first. They may reach beyond the masks, below and to the
+        right: there is padding.
     masks : Tensor, shape (B, H, W)
-        Annotations in 0..1, at the frames' size.
+        Annotations in 0..1, with PROBE_STRIDE pixels per cell of the finest map.
     kinds : sequence of str
         How each was drawn: "point", "scribble", "box" or "mask".
     excluded : Tensor, shape (B, H, W), optional
         Pixels marked as another class.
-    ignored : Tensor, shape (B, H, W), bool, optional
-        Pixels that say nothing about the class.
+    ignored : Tensor, shape (B, H, W), optional
+        Pixels that say nothing about the class: bool, or the share that says nothing in 0..1.
     """
     height, width = masks.shape[-2:]
-    rows, columns = (2 * cells for cells in features.semantic[0].shape[-2:])
+    rows, columns = (PROBE_STRIDE * cells for cells in maps[0].shape[-2:])
 
     def padded(values: Tensor) -> Tensor:
         return F.pad(values, (0, columns - width, 0, rows - height))
@@ -116,6 +120,7 @@ def make_shot(
     known = padded(torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks))
     return Shot(
         features,
+        maps,
         mask=mask,
         foreground=mask * known,
         background=(1 - mask) * known,
@@ -124,6 +129,34 @@ def make_shot(
         sparse=flags(kind in SPARSE_KINDS for kind in kinds),
         loose=flags(kind == "box" for kind in kinds),
     )
+
+
+def marks_of_other_classes(
+    reference: EncodedReference, references: Sequence[EncodedReference]
+) -> Tensor | None:
+    """Pixels that are background to a reference because another class is marked there.
+
+    Parameters
+    ----------
+    reference : EncodedReference
+    references : sequence of EncodedReference
+        Of all classes.
+
+    Returns
+    -------
+    Tensor, shape (H, W), optional
+        In 0..1; none where no other class is marked on the same frame. Boxes do not count: their
+        corners show other things.
+    """
+    others = [
+        r.mask
+        for r in references
+        if r.frame is not None
+        and r.frame == reference.frame
+        and r.class_id != reference.class_id
+        and r.kind != "box"
+    ]
+    return torch.stack(others).amax(0) * (1 - reference.mask) if others else None
 
 
 def fit_shots(shots: Sequence[Shot], *, linear: bool = False) -> tuple[Probe, list[Shot]]:
@@ -149,17 +182,12 @@ def fit_shots(shots: Sequence[Shot], *, linear: bool = False) -> tuple[Probe, li
     return _fit(shots, PROBE_STRENGTH if linear else None), shots
 
 
-def probe_maps(features: FrameFeatures) -> list[Tensor]:
-    """The semantic maps that the probe reads."""
-    return [features.semantic[level] for level in PROBE_LEVELS]
-
-
 def _fit(shots: Sequence[Shot], strength: float | None) -> Probe:
     """The linear probe of a ridge penalty; without one the perceptron."""
     pixels, targets, weights = [], [], []
     for shot in shots:
         grid = (shot.mask.shape[-2] // PROBE_STRIDE, shot.mask.shape[-1] // PROBE_STRIDE)
-        pixels.append(gather(probe_maps(shot.features), grid))
+        pixels.append(gather(shot.maps, grid))
         foreground = F.avg_pool2d(shot.foreground, PROBE_STRIDE).flatten(1)
         background = F.avg_pool2d(shot.background, PROBE_STRIDE).flatten(1)
         total = foreground + background
@@ -194,7 +222,7 @@ def _complete(shot: Shot, probe: Probe) -> Shot:
     those between count for neither.
     """
     size = (shot.mask.shape[-2], shot.mask.shape[-1])
-    belief = probe.logits(probe_maps(shot.features), size)[:, 0]
+    belief = probe.logits(shot.maps, size)[:, 0]
     unmarked = shot.known * (1 - shot.mask) * (1 - shot.excluded)
     foreground, background = [], []
     for b, mask, free, excluded, sparse in zip(

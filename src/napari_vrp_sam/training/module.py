@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.lite_parts import LiteConfig
-from napari_vrp_sam.models.shots import make_shot
+from napari_vrp_sam.models.lite_parts import LiteConfig, probe_maps
+from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.promptable import geometric_task
@@ -98,14 +98,16 @@ class LiteModule(lightning.LightningModule):
                 tuple(m[number::count] for m in features.semantic),
             )
 
-        conditioning = self.network.condition(
-            [
-                make_shot(
-                    frame(k), batch["reference_masks"][:, k], [kinds[k] for kinds in batch["kinds"]]
-                )
-                for k in range(shots)
-            ]
-        )
+        def shot(number: int) -> Shot:
+            reference = frame(number)
+            return make_shot(
+                reference,
+                probe_maps(reference),
+                batch["reference_masks"][:, number],
+                [kinds[number] for kinds in batch["kinds"]],
+            )
+
+        conditioning = self.network.condition([shot(k) for k in range(shots)])
         losses, ious, probe_ious = [], [], []
         for number in range(targets.shape[1]):
             target = frame(shots + number)
