@@ -126,7 +126,10 @@ def test_a_failure_before_the_first_frame_leaves_nothing(files: Path) -> None:
     ("arguments", "sentence"),
     [
         (["missing.tif", "--reference", "slice.tif"], "There is no image"),
-        (["stack.tif", "--reference", "slice.tif"], "say which one was annotated"),
+        (
+            ["stack.tif", "--reference", "slice.tif"],
+            "annotated (`frame`, on the command line --frame)",
+        ),
         (["stack.tif", "--reference", "slice.tif", "--frame", "9"], "There is no frame 9"),
         (["stack.tif", "--reference", "slice.tif", "--frame", "x"], "is no frame"),
         (["stack.tif", "--reference", "truth.tif", "--frames", "3-4"], "is no range"),

@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.job import Job, Order, plan
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.registry import PseudoMaskKind
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
 
@@ -195,7 +195,8 @@ def gather_references(
     chosen = _frame_index(frames, frame)
     if one_frame and chosen is None and len(frames) > 1:
         raise InputError(
-            f"The labels show one frame, the stack has {len(frames)}: say which one was annotated."
+            f"The labels show one frame, the stack has {len(frames)}: say which one was annotated "
+            "(`frame`, on the command line --frame)."
         )
     references = []
     for index in range(len(frames)) if chosen is None else (chosen,):
