@@ -103,7 +103,7 @@ def test_every_download_is_described() -> None:
     assert all(len(spec.sam_weights.sha256) == 64 for spec in list_models() if spec.sam_weights)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_weights_are_downloaded_once_and_used(
     tiny: ModelSpec, server: Any, cache: Path, make_tiny_sam: MakeSam
 ) -> None:
@@ -118,7 +118,7 @@ def test_weights_are_downloaded_once_and_used(
     assert sorted(server.requests) == ["sam.pth", "semantic.pth"]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> None:
     by_weights = load_model("tiny", weights=vrp_file)
     by_file = load_model(vrp_file)
@@ -128,6 +128,21 @@ def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> N
     assert by_weights.vrp_encoder.config["heads"] == 2
     assert not by_weights.vrp_encoder.training
     torch.testing.assert_close(segment(by_weights), segment(by_file))
+
+
+@torch.no_grad()
+def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Path) -> None:
+    results = {}
+    for kind in ("probe", "correlation"):
+        for name in ("lite", "tiny", vrp_file):
+            model: Any = load_model(name, pseudo_mask=kind)
+            assert model.pseudo_mask == kind
+        results[kind] = segment(model)
+    torch.testing.assert_close(results["probe"], segment(load_model(vrp_file)))
+    assert (results["probe"] - results["correlation"]).abs().max() > 1e-3
+    for name in ("lite", "tiny"):
+        with pytest.raises(InputError, match="Unknown pseudo-mask 'guess': use 'probe' or 'corr"):
+            load_model(name, pseudo_mask="guess")
 
 
 def test_a_failed_download_says_where_the_file_belongs(

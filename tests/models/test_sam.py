@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,9 +14,13 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.geometric_prompts import geometric_prompts
-from napari_vrp_sam.models.sam import FullSizeModel, pad_to_square
+from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
+from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.semantic import EfficientNetLite0
 from napari_vrp_sam.models.types import EncodedReference
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
@@ -24,11 +31,15 @@ SIZE = (100, 180)
 ROW_RANGE, COLUMN_RANGE = slice(20, 70), slice(30, 110)
 
 
-def build(sam: Sam, *, vrp: bool = True) -> FullSizeModel:
+def build(
+    sam: Sam, *, vrp: bool = True, pseudo_mask: PseudoMaskKind = "correlation"
+) -> FullSizeModel:
     torch.manual_seed(2)
     semantic = EfficientNetLite0()
     encoder = VRPEncoder(152, WIDTH, queries=6) if vrp else None
-    model = FullSizeModel("tiny", sam, semantic, encoder, semantic_side=128)
+    model = FullSizeModel(
+        "tiny", sam, semantic, encoder, semantic_side=128, pseudo_mask=pseudo_mask
+    )
     return model.eval()
 
 
@@ -45,6 +56,11 @@ def reference(model: FullSizeModel, class_id: int = 1, seed: int = 0) -> Encoded
 @pytest.fixture(scope="module")
 def visual(tiny_sam: Sam) -> FullSizeModel:
     return build(tiny_sam)
+
+
+@pytest.fixture(scope="module")
+def probing(tiny_sam: Sam) -> FullSizeModel:
+    return build(tiny_sam, pseudo_mask="probe")
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +129,19 @@ def test_shots_are_concatenated_and_shorter_classes_repeat_theirs(visual: FullSi
     torch.testing.assert_close(prompts.sparse[1], once.repeat(3, 1))
 
 
-@torch.inference_mode()
+@torch.no_grad()
+@pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
 @pytest.mark.parametrize("size", [(16, 16), (33, 250), (250, 17), (300, 300)])
-def test_frames_of_any_size(visual: FullSizeModel, size: tuple[int, int]) -> None:
-    features = visual.encode(frame(1, size))
-    prompts = visual.prompt(features, visual.prepare([reference(visual)]))
-    logits = visual.decode(features, prompts)
+def test_frames_of_any_size(
+    tiny_sam: Sam, size: tuple[int, int], pseudo_mask: PseudoMaskKind
+) -> None:
+    model = build(tiny_sam, pseudo_mask=pseudo_mask)
+    features = model.encode(frame(1, size))
+    mask = torch.zeros(size)
+    mask[3:9, 3:9] = 1
+    references = [reference(model), EncodedReference(features, mask, 1, "point")]
+    prompts = model.prompt(features, model.prepare(references))
+    logits = model.decode(features, prompts)
     assert features.size == size
     assert logits.shape == (1, *size)
     assert logits.dtype == torch.float32
@@ -149,6 +172,93 @@ def test_only_the_vrp_encoder_learns(make_tiny_sam: Callable[[], Sam]) -> None:
     assert learning == {n for n, _ in model.named_parameters() if n.startswith("vrp_encoder.")}
 
 
+def test_only_the_vrp_encoder_learns_with_the_probe_too(make_tiny_sam: Callable[[], Sam]) -> None:
+    model = build(make_tiny_sam(), pseudo_mask="probe")
+    features = model.encode(frame(1))
+    prompts = model.prompt(features, model.prepare([reference(model)]))
+    model.decode(features, prompts).square().mean().backward()
+    assert all(
+        (p.grad is not None) == name.startswith("vrp_encoder.")
+        for name, p in model.named_parameters()
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_sam: Sam) -> FullSizeModel:
+    """With the trained backbone of `lite` as the semantic encoder; SAM stays random."""
+    semantic = EfficientNetLite0()
+    lite: Any = load_model("lite")
+    semantic.backbone.load_state_dict(lite.network.backbone.state_dict())
+    return FullSizeModel("tiny", tiny_sam, semantic).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("kind", "least"), [("mask", 0.55), ("scribble", 0.4), ("point", 0.3)])
+def test_the_probe_finds_the_class_on_a_frame_of_another_shape(
+    trained: FullSizeModel, kind: str, least: float
+) -> None:
+    stack, labels = sample_stack(frames=2)
+    images = torch.from_numpy(stack.astype(np.float32) / 255)[:, None].repeat(1, 3, 1, 1)
+    truth = torch.from_numpy(labels > 0)
+    drawn = torch.from_numpy(simulate(truth[1].numpy(), kind, np.random.default_rng(0)))
+    # A wide reference, a tall target: padding lies below the one and beside the other.
+    wide = EncodedReference(trained.encode(images[1:, :, :200]), drawn[:200], 1, kind)
+    target = trained.encode(images[:1, :, :, 56:])
+    pseudo_mask = trained.prompt(target, trained.prepare([wide])).pseudo_mask
+    assert pseudo_mask is not None
+    assert pseudo_mask.shape == (1, 1, 32, 25)
+    found = F.interpolate(pseudo_mask, (256, 200), mode="bilinear")[0, 0] > 0
+    wanted = truth[0][:, 56:]
+    overlap = float((found & wanted).sum() / (found | wanted).sum())
+    assert overlap > least > float(wanted.float().mean())
+
+
+def painted(truth: Tensor, colour: tuple[float, float, float], seed: int) -> Tensor:
+    """A class of one colour on blue ground, shape (1, 3, H, W)."""
+    shades = (torch.tensor(c)[:, None, None] for c in (colour, (0.2, 0.2, 0.8)))
+    return torch.where(truth > 0, *shades)[None] + 0.1 * frame(seed, tuple(truth.shape))
+
+
+@torch.no_grad()
+def test_one_probe_learns_from_all_references(probing: FullSizeModel) -> None:
+    """Red on one frame, green on another: each alone finds its own, both together find both."""
+    mask = torch.zeros(SIZE)
+    mask[10:80, 20:100] = 1
+    red, green = (
+        EncodedReference(probing.encode(painted(mask, colour, seed)), mask, 1)
+        for seed, colour in enumerate([(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)])
+    )
+    other = mask.flip(0, 1)
+    targets = [
+        probing.encode(painted(other, colour, 7)) for colour in [(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)]
+    ]
+    inside = F.adaptive_avg_pool2d(other[None], (5, 8))[0] > 0.9
+
+    def found(references: list[EncodedReference]) -> list[float]:
+        prepared = probing.prepare(references)
+        assert prepared[0].pseudo_mask(targets[0]).shape == (1, 1, 8, 8)
+        prompts = [probing.prompt(target, prepared) for target in targets]
+        assert all(p.sparse.shape == (1, 6 * len(references), WIDTH) for p in prompts)
+        return [float((p.pseudo_mask[0, 0] > 0)[inside].float().mean()) for p in prompts]
+
+    alone, together = found([red]), found([red, green])
+    assert alone[0] > 0.9
+    assert alone[1] < 0.5
+    assert min(together) > 0.9
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("vrp", [True, False])
+def test_the_prompts_follow_the_probe(tiny_sam: Sam, vrp: bool) -> None:
+    """Tokens of the VRP encoder, or points and a box, are made of the probe's pseudo-mask."""
+    model = build(tiny_sam, vrp=vrp, pseudo_mask="probe")
+    (prepared,) = model.prepare([reference(model)])
+    features = model.encode(frame(1))
+    sparse = model.prompt(features, [prepared]).sparse
+    nothing = replace(prepared, pseudo_mask=lambda _: torch.zeros(1, 1, 8, 8))
+    assert (model.prompt(features, [nothing]).sparse - sparse).abs().max() > 1e-3
+
+
 def test_a_vrp_encoder_of_another_backbone_is_refused(tiny_sam: Sam) -> None:
     with pytest.raises(InputError, match="another semantic encoder"):
         FullSizeModel("tiny", tiny_sam, EfficientNetLite0(), VRPEncoder(1536, WIDTH))
@@ -169,10 +279,3 @@ def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
         assert inside[:, 1].le(y1).all()
     assert len(points[0].unique(dim=0)) == 5
     assert torch.equal(points, geometric_prompts(pseudo_mask, 10.0)[0])
-
-
-def test_a_mask_is_padded_below_and_to_the_right() -> None:
-    padded = pad_to_square(torch.ones(1, 1, 2, 5))
-    assert padded.shape == (1, 1, 5, 5)
-    assert padded[..., :2, :].eq(1).all()
-    assert padded.sum() == 10

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.downloads import WeightsFile, fetch
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import torch
 
     from napari_vrp_sam.models.checkpoints import Checkpoint
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
-
-PseudoMaskKind = Literal["correlation", "probe"]
 
 RANDOM = "random"
 """As `weights`: the architecture without any training, to measure speed."""
@@ -187,7 +186,9 @@ def load_model(
     device : str or torch.device, default "cpu"
         "cpu", "cuda", "mps" or "auto".
     pseudo_mask : {"probe", "correlation"}
-        How `lite` makes the target's pseudo-mask; full-size models use the paper's correlation.
+        How the target's pseudo-mask is made: by a classifier fitted on the references, or by the
+        paper's training-free correlation. A VRP encoder of the paper's code was trained with the
+        correlation.
     weights : str or path-like, optional
         For `lite` another weights file, for full-size models that of a VRP encoder, without which
         they use points and a box (GP-SAM); "random" leaves everything untrained.
@@ -201,7 +202,7 @@ def load_model(
     Raises
     ------
     InputError
-        If the name, file or device does not exist or fit, or a download fails.
+        If the name, file, device or pseudo-mask does not exist or fit, or a download fails.
     """
     from napari_vrp_sam.models.devices import resolve_device
 
@@ -218,7 +219,7 @@ def load_model(
             raise InputError(f"The semantic encoder of '{name}' is a part of it: leave it out.")
         model = _load_lite(spec, weights, pseudo_mask)
     else:
-        model = _load_full_size(spec, weights, semantic_encoder)
+        model = _load_full_size(spec, weights, semantic_encoder, pseudo_mask)
     loaded: Model = model.to(where).eval()
     return loaded
 
@@ -263,6 +264,7 @@ def _load_full_size(
     spec: ModelSpec,
     weights: str | os.PathLike[str] | None,
     semantic_encoder: str | None,
+    pseudo_mask: PseudoMaskKind,
 ) -> Any:
     from napari_vrp_sam.models.checkpoints import load_tensors, read_checkpoint
     from napari_vrp_sam.models.sam import FullSizeModel, build_sam
@@ -288,7 +290,7 @@ def _load_full_size(
         assert spec.sam_weights is not None
         path = fetch(spec.sam_weights)
         load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
-    return FullSizeModel(spec.name, sam, semantic, vrp_encoder)
+    return FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask)
 
 
 def _semantic_encoder_of(checkpoint: Checkpoint, in_channels: int) -> str:

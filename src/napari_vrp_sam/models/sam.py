@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.full_size_probe import fit_probe, probe_probability
 from napari_vrp_sam.models.geometric_prompts import geometric_prompts
 from napari_vrp_sam.models.mask_decoder import decode_masks
-from napari_vrp_sam.models.pseudo_mask import correlation
+from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
+from napari_vrp_sam.models.square_canvas import frame_cells, pad_to_square, resize_longest_side
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
 
@@ -34,7 +36,8 @@ class PreparedClass:
     shots : int
         Number of references.
     pseudo_mask : callable
-        From the features of a target to probabilities of shape (shots, 1, h, w).
+        From the features of a target to probabilities of shape (shots, 1, h, w): the correlation
+        with each reference; or (1, 1, h, w): of the probe, which is fitted on all of them.
     encoding : ReferenceEncoding, optional
         Where the model has a VRP encoder.
     """
@@ -48,9 +51,8 @@ class PreparedClass:
 class FullSizeModel(nn.Module):
     """VRP-SAM at SAM's own size.
 
-    The pseudo-mask is the paper's correlation. Both encoders see the frame with its longest side
-    resized and the rest padded, so that a cell of one grid lies where the same cell of the other
-    does.
+    Both encoders see the frame with its longest side resized and the rest padded, so that a cell
+    of one grid lies where the same cell of the other does.
 
     Parameters
     ----------
@@ -62,11 +64,15 @@ class FullSizeModel(nn.Module):
         Without it prompts are points and a box from the pseudo-mask (GP-SAM, paper, table 3).
     semantic_side : int, default 512
         Longest side of frames for the semantic encoder, in pixels.
+    pseudo_mask : {"probe", "correlation"}
+        What tells the VRP encoder, or chooses points and a box, where the class may be: the probe,
+        one for each class, on the maps of both encoders; or the paper's training-free correlation,
+        which a VRP encoder of the paper's code was trained with.
 
     Raises
     ------
     InputError
-        If the VRP encoder does not fit the semantic encoder or SAM.
+        If the VRP encoder does not fit the semantic encoder or SAM, or the pseudo-mask is unknown.
     """
 
     def __init__(
@@ -77,8 +83,10 @@ class FullSizeModel(nn.Module):
         vrp_encoder: VRPEncoder | None = None,
         *,
         semantic_side: int = 512,
+        pseudo_mask: PseudoMaskKind = "probe",
     ) -> None:
         super().__init__()
+        self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         if vrp_encoder is not None:
             fits = {
                 "in_channels": sum(semantic.channels[:2]),
@@ -119,23 +127,29 @@ class FullSizeModel(nn.Module):
         by_class: dict[int, list[EncodedReference]] = defaultdict(list)
         for reference in references:
             by_class[reference.class_id].append(reference)
-        return tuple(self._prepare_class(shots) for _, shots in sorted(by_class.items()))
+        return tuple(self._prepare_class(own, references) for _, own in sorted(by_class.items()))
 
-    def _prepare_class(self, references: list[EncodedReference]) -> PreparedClass:
+    def _prepare_class(
+        self, own: Sequence[EncodedReference], references: Sequence[EncodedReference]
+    ) -> PreparedClass:
         stage_2, stage_3 = (
-            torch.cat([r.features.semantic[stage] for r in references]) for stage in (0, 1)
+            torch.cat([r.features.semantic[stage] for r in own]) for stage in (0, 1)
         )
-        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in references)
+        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in own)
         grid = (stage_3.shape[-2], stage_3.shape[-1])
         masks = torch.cat([mask_on_grid(mask, grid) for mask in padded])
         encoding = None
         if self.vrp_encoder is not None:
             features = concatenate_stages(stage_2, stage_3)
             encoding = self.vrp_encoder.encode_reference(features, masks)
-        with torch.no_grad():
-            masked = self.semantic.stage_4(stage_3 * masks)
-        pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
-        return PreparedClass(references[0].class_id, len(references), pseudo_mask, encoding)
+        pseudo_mask: Callable[[FrameFeatures], Tensor]
+        if self.pseudo_mask == "probe":
+            pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
+        else:
+            with torch.no_grad():
+                masked = self.semantic.stage_4(stage_3 * masks)
+            pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
+        return PreparedClass(own[0].class_id, len(own), pseudo_mask, encoding)
 
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Prompts of all prepared classes for one frame.
@@ -146,7 +160,7 @@ class FullSizeModel(nn.Module):
         with torch.no_grad():
             pseudo_masks = [self._inside(c.pseudo_mask(features), features) for c in prepared]
         mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
-        rows, columns = self._frame_cells(features, mean)
+        rows, columns = frame_cells(features.size, mean)
         visible = mean[..., :rows, :columns]
 
         position = self.sam.prompt_encoder.get_dense_pe()
@@ -172,7 +186,9 @@ class FullSizeModel(nn.Module):
         of_classes = []
         for one, pseudo_mask in zip(prepared, pseudo_masks, strict=True):
             assert one.encoding is not None
-            prompts = self.vrp_encoder.prompts(one.encoding, target, pseudo_mask)
+            prompts = self.vrp_encoder.prompts(
+                one.encoding, target, pseudo_mask.expand(one.shots, -1, -1, -1)
+            )
             repeated = torch.arange(most, device=prompts.device) % one.shots
             of_classes.append(concatenate_shots(prompts[repeated], most))
         return torch.cat(of_classes)
@@ -190,16 +206,9 @@ class FullSizeModel(nn.Module):
         masks: Tensor = self.sam.postprocess_masks(logits, resized, features.size)
         return masks[:, 0]
 
-    def _frame_cells(self, features: FrameFeatures, grid: Tensor) -> tuple[int, int]:
-        """Rows and columns of a grid that show the frame rather than padding."""
-        height, width = features.size
-        longest = max(height, width)
-        rows, columns = grid.shape[-2:]
-        return -(-rows * height // longest), -(-columns * width // longest)
-
     def _inside(self, pseudo_mask: Tensor, features: FrameFeatures) -> Tensor:
         """The pseudo-mask with nothing on the padding."""
-        rows, columns = self._frame_cells(features, pseudo_mask)
+        rows, columns = frame_cells(features.size, pseudo_mask)
         inside = torch.zeros_like(pseudo_mask)
         inside[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
         return inside
@@ -212,22 +221,6 @@ def _correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor
     return F.interpolate(
         similarity, target.semantic[1].shape[-2:], mode="bilinear", align_corners=True
     )
-
-
-def resize_longest_side(frames: Tensor, side: int) -> Tensor:
-    """Resize frames of shape (B, 3, H, W) so that the longest side has `side` pixels.
-
-    Anti-aliased bilinear, as `segment_anything` resizes a batch.
-    """
-    size = ResizeLongestSide.get_preprocess_shape(*frames.shape[-2:], side)
-    return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
-
-
-def pad_to_square(mask: Tensor) -> Tensor:
-    """Pad a mask of shape (B, 1, H, W) with zeros below and to the right."""
-    height, width = mask.shape[-2:]
-    longest = max(height, width)
-    return F.pad(mask, (0, longest - width, 0, longest - height))
 
 
 def build_sam(variant: str) -> Sam:
