@@ -8,19 +8,92 @@ alone, mixtures of their logits, and the same with the paper's correlation as ps
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
+import numpy as np
+import torch
 import typer
+from numpy.typing import NDArray
+from torch import Tensor
 
-from napari_vrp_sam.evaluation.model_method import ModelMethod
-from napari_vrp_sam.evaluation.one_slice import evaluate_dataset, mean_over_datasets
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.one_slice import (
+    Frame,
+    Method,
+    Segment,
+    evaluate_dataset,
+    mean_over_datasets,
+)
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
-from napari_vrp_sam.models.lite import LiteModel
+from napari_vrp_sam.models.lite import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.models.types import FrameFeatures
 
-MIXTURES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Of the mask decoder; the rest is the pseudo-mask's."""
+
+
+class Variants:
+    """Methods that differ in pseudo-mask and mixture, and share all the work before that."""
+
+    def __init__(self, network: LiteNetwork) -> None:
+        # This one has the correlation's features beside the probe, so it can make both.
+        self.model = LiteModel(network, pseudo_mask="correlation")
+        self.prepared: tuple[Sequence[Frame], list[tuple[Predictor, PreparedClass]]] | None = None
+        self.masks: dict[int, dict[str, NDArray[np.bool_]]] = {}
+
+    def method(self, variant: str) -> Method:
+        """One of the variants that `masks_of` makes."""
+
+        def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
+            if self.prepared is None or self.prepared[0] is not frames:
+                self.prepared = frames, self._prepare(frames, references)
+                self.masks = {}
+            return lambda frame: self.masks_of(frame)[variant]
+
+        return learn
+
+    def masks_of(self, frame: Frame) -> dict[str, NDArray[np.bool_]]:
+        """Masks (K, Y, X) of a frame by every variant."""
+        if id(frame) not in self.masks:
+            assert self.prepared is not None
+            predictors = self.prepared[1]
+            features = predictors[0][0].encode(frame)
+            parts: dict[str, list[Tensor]] = {}
+            for _, prepared in predictors:
+                with torch.no_grad():
+                    for name, logits in self._logits(features, prepared).items():
+                        parts.setdefault(name, []).append(logits[0] > 0)
+            self.masks[id(frame)] = {name: torch.stack(m).numpy() for name, m in parts.items()}
+        return self.masks[id(frame)]
+
+    def _prepare(
+        self, frames: Sequence[Frame], references: Sequence[Reference]
+    ) -> list[tuple[Predictor, PreparedClass]]:
+        normalisation = Normalisation.fit(frames)
+        pairs = []
+        for reference in references:
+            predictor = Predictor(self.model, device="cpu")
+            predictor.set_references([reference], normalisation)
+            pairs.append((predictor, predictor.prepared[0]))
+        return pairs
+
+    def _logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
+        logits = {}
+        for name, own in (("probe", replace(prepared, deepest=())), ("correlation", prepared)):
+            prompts = self.model.prompt(features, [own])
+            for share in SHARES:
+                fixed = replace(prompts, decoder_share=torch.tensor([share]))
+                logits[f"{name}, decoder {share:g}"] = self.model.decode(features, fixed)
+            logits[f"{name}, decoder by annotation"] = self.model.decode(features, prompts)
+        return logits
 
 
 def main(
@@ -29,13 +102,15 @@ def main(
     max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = None,
 ) -> None:
     """Measure every variant on every data set."""
-    methods = {}
-    probe = cast(LiteModel, load_model("lite"))
-    for mixture in MIXTURES:
-        model = LiteModel(probe.network, mixture=mixture)
-        methods[f"probe, decoder {mixture:g}"] = ModelMethod(model, "cpu")
-    correlation = LiteModel(probe.network, pseudo_mask="correlation", mixture=1.0)
-    methods["correlation, decoder 1"] = ModelMethod(correlation, "cpu")
+    variants = Variants(cast(LiteModel, load_model("lite")).network)
+    methods = {
+        name: variants.method(name)
+        for name in (
+            f"{pseudo_mask}, decoder {share}"
+            for pseudo_mask in ("probe", "correlation")
+            for share in (*(f"{s:g}" for s in SHARES), "by annotation")
+        )
+    }
     results: dict[str, Any] = {}
     for dataset in find_datasets(data):
         results[dataset.name] = evaluate_dataset(dataset, methods, max_frames=max_frames)

@@ -52,6 +52,23 @@ def test_references_without_a_frame_share_an_image_too(model, frames, truth, nor
     assert predictor.class_ids == (RED, GREEN)
 
 
+def test_the_model_gets_the_frames_as_they_were_encoded(model, frames, truth, normalisation):
+    seen = []
+
+    class Curious(type(model)):
+        def prepare(self, references):
+            seen.extend(references)
+            return super().prepare(references)
+
+    references = references_from_labels(truth[1, 1], frames[5], frame=5)
+    references.append(Reference(frames[6], truth[1, 2] == RED, RED))
+    Predictor(Curious(), device="cpu").set_references(references, normalisation)
+    assert seen[0].image is seen[1].image
+    for reference, index in zip(seen, (5, 5, 6), strict=True):
+        expected = normalisation.apply(frames[index])
+        np.testing.assert_array_equal(reference.image.numpy(), expected)
+
+
 def test_features_outlive_the_references(predictor, model, frames, truth, normalisation):
     features = predictor.encode(frames[9])
     encoded = model.encoded

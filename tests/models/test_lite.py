@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models import lite as module
 from napari_vrp_sam.models.checkpoints import Checkpoint, write_checkpoint
-from napari_vrp_sam.models.lite import LiteModel
+from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.registry import load_model
@@ -41,6 +42,13 @@ def sample() -> tuple[Tensor, Tensor]:
     return frames[:, None].repeat(1, 3, 1, 1), torch.from_numpy(truth > 0)
 
 
+@pytest.fixture(scope="module")
+def prepared(model: LiteModel, sample: tuple[Tensor, Tensor]) -> list[PreparedClass]:
+    """The class as the second frame shows it."""
+    frames, truth = sample
+    return model.prepare([reference(model, frames[1], truth[1])])
+
+
 def reference(
     model: LiteModel, image: Tensor, mask: Tensor, class_id: int = 1, **options: Any
 ) -> EncodedReference:
@@ -49,8 +57,13 @@ def reference(
 
 def segment(model: LiteModel, frame: Tensor, references: Sequence[EncodedReference]) -> Tensor:
     """Probabilities (K, Y, X)."""
+    return find(model, frame, model.prepare(references))
+
+
+def find(model: LiteModel, frame: Tensor, prepared: Sequence[PreparedClass]) -> Tensor:
+    """Probabilities (K, Y, X)."""
     features = model.encode(frame[None])
-    return model.decode(features, model.prompt(features, model.prepare(references))).sigmoid()
+    return model.decode(features, model.prompt(features, prepared)).sigmoid()
 
 
 def square(shape: tuple[int, int], start: int, stop: int) -> Tensor:
@@ -69,9 +82,21 @@ def test_an_annotated_frame_segments_the_next(
 ) -> None:
     frames, truth = sample
     drawn = torch.from_numpy(simulate(truth[1].numpy(), kind, np.random.default_rng(0)))
-    found = segment(model, frames[0], [reference(model, frames[1], drawn, kind=kind)])[0] > 0.5
+    marked = replace(reference(model, frames[1], drawn, kind=kind), image=frames[1])
+    found = segment(model, frames[0], [marked])[0] > 0.5
     chance = float(truth[0].float().mean())
     assert iou(found, truth[0]) > {"mask": 0.5, "scribble": 0.35, "point": 0.25}[kind] > chance
+
+
+def test_views_are_learned_from_where_the_frame_is_known(
+    model: LiteModel, sample: tuple[Tensor, Tensor]
+) -> None:
+    target, image, truth = sample[0][0, :, :64, :80], sample[0][1, :, :64, :80], sample[1][1]
+    plain = reference(model, image, truth[:64, :80])
+    pictured = replace(plain, image=image)
+    without, first, again = (segment(model, target, [r]) for r in (plain, pictured, pictured))
+    assert (first - without).abs().max() > 0.05
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 45), (50, 90)])
@@ -87,10 +112,11 @@ def test_frames_of_any_size(
     assert found[0, 2:12, 2:12].mean() > found[0, 13:].mean()
 
 
-def test_padding_is_not_seen(model: LiteModel, sample: tuple[Tensor, Tensor]) -> None:
+def test_padding_is_not_seen(
+    model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
+) -> None:
     """A frame of an odd size gives what the same frame gives with its border repeated."""
-    frames, truth = sample
-    prepared = model.prepare([reference(model, frames[1], truth[1])])
+    frames, _ = sample
     odd = frames[0, :, :100, :140]
     repeated = F.pad(odd[None], (0, 20, 0, 28), mode="replicate")
     logits = [
@@ -104,15 +130,15 @@ def test_padding_is_not_seen(model: LiteModel, sample: tuple[Tensor, Tensor]) ->
 def test_a_crop_gives_what_the_frame_gives(
     model: LiteModel,
     sample: tuple[Tensor, Tensor],
+    prepared: list[PreparedClass],
     top: int,
     difference: float,
     overlap: float,
 ) -> None:
     """Away from its borders, which see less of their surroundings; on the grid, and off it."""
-    frames, truth = sample
-    references = [reference(model, frames[1], truth[1])]
-    whole = segment(model, frames[0], references)[0, top : top + 160, :160]
-    crop = segment(model, frames[0, :, top : top + 160, :160], references)[0]
+    frames, _ = sample
+    whole = find(model, frames[0], prepared)[0, top : top + 160, :160]
+    crop = find(model, frames[0, :, top : top + 160, :160], prepared)[0]
     whole, crop = whole[16:144, 16:144], crop[16:144, 16:144]
     assert (whole - crop).abs().mean() < difference
     assert iou(crop > 0.5, whole > 0.5) > overlap
@@ -158,19 +184,45 @@ def test_the_same_annotation_gives_the_same_result(
 
 
 def test_a_mixture_lies_between_decoder_and_pseudo_mask(
-    model: LiteModel, sample: tuple[Tensor, Tensor]
+    model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
-    frames, truth = sample
-    features = model.encode(frames[:1])
-    prompts = model.prompt(features, model.prepare([reference(model, frames[1], truth[1])]))
+    features = model.encode(sample[0][:1])
     pseudo, half, decoded = (
-        LiteModel(model.network, mixture=share).decode(features, prompts)
+        model.decode(
+            features, model.prompt(features, [replace(p, decoder_share=share) for p in prepared])
+        )
         for share in (0.0, 0.5, 1.0)
     )
     torch.testing.assert_close(half, (pseudo + decoded) / 2)
-    upscaled = F.interpolate(prompts.pseudo_mask, (192, 192), mode="bilinear")
+    upscaled = F.interpolate(
+        model.prompt(features, prepared).pseudo_mask, (192, 192), mode="bilinear"
+    )
     torch.testing.assert_close(pseudo, upscaled[:, 0])
     assert (decoded - pseudo).abs().max() > 0.1
+
+
+def test_every_class_has_a_share_of_its_own(
+    model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
+) -> None:
+    features = model.encode(sample[0][:1])
+    (own,) = prepared
+    pair = [replace(own, class_id=1, decoder_share=0.0), replace(own, decoder_share=0.6)]
+    together = model.decode(features, model.prompt(features, pair))
+    for number, one in enumerate(pair):
+        alone = model.decode(features, model.prompt(features, [one]))
+        torch.testing.assert_close(together[number : number + 1], alone, rtol=0, atol=1e-3)
+    assert (together[0] - together[1]).abs().max() > 0.1
+
+
+def test_a_share_may_be_given(sample: tuple[Tensor, Tensor]) -> None:
+    frames, truth = sample
+    given = LiteModel(LiteNetwork(TINY), decoder_share=0.3)
+    (prepared,) = given.prepare([reference(given, frames[1], truth[1])])
+    assert prepared.decoder_share == 0.3
+    features = given.encode(frames[:1])
+    torch.testing.assert_close(
+        given.prompt(features, [prepared]).decoder_share, torch.tensor([0.3])
+    )
 
 
 def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Tensor]) -> None:
@@ -193,6 +245,7 @@ def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
     image, shape = sample[0][0, :, :50, :90], (50, 90)
     ignored = square(shape, 30, 40) > 0
     own = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
+    own = replace(own, image=image)
     other = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
     shot = module._shot(own, [own, other])
     expected = square(shape, 4, 10) * (1 - square(shape, 0, 6))
@@ -200,24 +253,27 @@ def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
     torch.testing.assert_close(shot.known[0, :50, :90], 1 - ignored.float())
     assert module._shot(own, [own]).excluded.sum() == 0
     assert shot.maps[0].shape[-2:] == (32, 48)
+    assert shot.maps is own.features.semantic
+    assert shot.image is image
+    assert module._shot(other, [own, other]).image is None
 
 
 def weights(network: LiteNetwork, **metadata: str) -> Checkpoint:
     return Checkpoint(network.state_dict(), {**network.config.as_metadata(), **metadata})
 
 
-def test_a_weights_file_holds_sizes_and_mixture(tmp_path: Path) -> None:
+def test_a_weights_file_holds_the_sizes(tmp_path: Path) -> None:
     network = LiteNetwork(TINY)
     with torch.no_grad():
         network.residual_gain.fill_(0.25)
-    checkpoint = weights(network, kind="lite", mixture="0.3")
+    checkpoint = weights(network, kind="lite")
     path = tmp_path / "own.safetensors"
     halves = {n: t.half() if t.is_floating_point() else t for n, t in checkpoint.tensors.items()}
     write_checkpoint(path, halves, checkpoint.metadata)
     loaded = load_model(path)
     assert isinstance(loaded, LiteModel)
     assert loaded.network.config == TINY
-    assert loaded.mixture == 0.3
+    assert loaded.decoder_share is None
     for name, value in loaded.network.state_dict().items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-3, atol=1e-6)
     assert not any(p.requires_grad for p in loaded.network.parameters())

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling import PromptEncoder
 from torch import Tensor
 
+from napari_vrp_sam.models import lite_network as module
 from napari_vrp_sam.models.lite_network import LOGIT_LIMIT, PADDING, Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, LiteConfig, probe_maps
+from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, PROBE_RECIPE, VIEWS, LiteConfig
 from napari_vrp_sam.models.mask_decoder import decode_masks
-from napari_vrp_sam.models.shots import make_shot
+from napari_vrp_sam.models.probe import LinearProbe, PerceptronProbe
+from napari_vrp_sam.models.probe_recipe import EnsembleProbe, ProbeRecipe, fit_linear_probe
+from napari_vrp_sam.models.shots import Shot, make_shot
+from napari_vrp_sam.models.trees import TreesProbe
 from napari_vrp_sam.models.types import FrameFeatures
 
 TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
@@ -53,8 +60,14 @@ def conditioned(network: LiteNetwork, classes: int, references: int = 1) -> Cond
             features.embedding.expand(classes, -1, -1, -1),
             tuple(m.expand(classes, -1, -1, -1) for m in features.semantic),
         )
-        shots.append(make_shot(shared, probe_maps(shared), masks(classes), ["mask"] * classes))
+        shots.append(make_shot(shared, shared.semantic, masks(classes), ["mask"] * classes))
     return network.condition(shots)
+
+
+@pytest.fixture(scope="module")
+def conditioning(network: LiteNetwork) -> Conditioning:
+    """Of one class on one frame."""
+    return conditioned(network, classes=1)
 
 
 def prompts(count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,7 +81,7 @@ def prompts(count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_sizes_survive_the_metadata() -> None:
-    metadata = {**TINY.as_metadata(), "kind": "lite", "mixture": "0.3"}
+    metadata = {**TINY.as_metadata(), "kind": "lite", "note": "0.3"}
     assert LiteConfig.from_metadata(metadata) == TINY
     assert all(isinstance(value, str) for value in metadata.values())
     assert LiteConfig.from_metadata({}) == LiteConfig()
@@ -176,9 +189,9 @@ def test_a_frame_is_shared_by_all_classes(network: LiteNetwork) -> None:
 
 
 @torch.no_grad()
-def test_every_reference_adds_its_prompts(network: LiteNetwork) -> None:
+def test_every_reference_adds_its_prompts(network: LiteNetwork, conditioning: Conditioning) -> None:
     target = network.encode(frames(1, seed=5))
-    one, _, _ = network.prompt(target, conditioned(network, classes=1))
+    one, _, _ = network.prompt(target, conditioning)
     three, dense, pseudo = network.prompt(target, conditioned(network, classes=1, references=3))
     assert one.shape == (1, TINY.queries, TINY.dim)
     assert three.shape == (1, 3 * TINY.queries, TINY.dim)
@@ -188,8 +201,9 @@ def test_every_reference_adds_its_prompts(network: LiteNetwork) -> None:
 
 
 @torch.no_grad()
-def test_a_given_pseudo_mask_replaces_the_probes(network: LiteNetwork) -> None:
-    conditioning = conditioned(network, classes=1)
+def test_a_given_pseudo_mask_replaces_the_probes(
+    network: LiteNetwork, conditioning: Conditioning
+) -> None:
     target = network.encode(frames(1, seed=5))
     given = 100 * prompts(1)[2]
     sparse, dense, used = network.prompt(target, conditioning, given)
@@ -229,8 +243,86 @@ def test_everything_but_the_backbone_learns_from_episodes(own_network: LiteNetwo
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)  # batch norm too
 
 
-def test_training_fits_the_linear_probe_and_running_the_perceptron(
-    own_network: LiteNetwork,
+def test_training_fits_the_linear_probe_and_running_the_ensemble(own_network: LiteNetwork) -> None:
+    in_training, running = (conditioned(own_network.train(mode), 1).probe for mode in (True, False))
+    assert isinstance(in_training, EnsembleProbe)
+    assert isinstance(running, EnsembleProbe)
+    ((probe, levels),) = in_training.members
+    assert isinstance(probe, LinearProbe)
+    assert levels == PROBE_RECIPE.linear
+    kinds, levels = zip(*((type(p), levels) for p, levels in running.members), strict=True)
+    assert kinds == (PerceptronProbe, PerceptronProbe, TreesProbe)
+    assert levels == (*PROBE_RECIPE.perceptrons, PROBE_RECIPE.trees)
+
+
+def pictured(network: LiteNetwork, seed: int = 0, kind: str = "mask", **options: Any) -> Shot:
+    """A shot that brings its frame along; of an odd size, so that it has padding."""
+    image = frames(1, (50, 70), seed)
+    features = network.encode(image)
+    mask = masks(1)[:, :50, :70]
+    return replace(make_shot(features, features.semantic, mask, [kind], **options), image=image[0])
+
+
+@torch.no_grad()
+def test_views_are_other_looks_at_the_frames(network: LiteNetwork) -> None:
+    left = torch.zeros(1, 50, 70, dtype=torch.bool)
+    left[:, :, :30] = True
+    shot = pictured(network, ignored=left)
+    views = network._views([shot])
+    assert len(views) == VIEWS
+    assert len({view.features.size for view in views}) > 1
+    for view in views:
+        height, width = view.features.size
+        assert view.maps is view.features.semantic
+        assert view.mask.shape[-2:] == tuple(2 * side for side in view.maps[0].shape[-2:])
+        torch.testing.assert_close(view.foreground + view.background, view.known)
+        # As much of a view is the class as of the frame, and as much is unknown.
+        area = height * width
+        share = float(view.foreground.sum()) / area
+        assert share == pytest.approx(float(shot.foreground.sum()) / 3500, abs=0.02)
+        assert float(view.known.sum()) / area == pytest.approx(4 / 7, abs=0.03)
+        assert view.foreground[:, height:].sum() == view.known[:, :, width:].sum() == 0
+    for one, other in zip(views, network._views([shot]), strict=True):
+        assert torch.equal(one.features.embedding, other.features.embedding)
+        assert torch.equal(one.foreground, other.foreground)
+
+
+@torch.no_grad()
+def test_every_frame_that_is_known_is_viewed(network: LiteNetwork) -> None:
+    shots = [pictured(network, seed) for seed in range(2)]
+    assert len(network._views(shots)) == 2 * 3
+    assert len(network._views([shots[0], replace(shots[1], image=None)])) == 3
+    assert network._views([replace(shot, image=None) for shot in shots]) == []
+
+
+@pytest.mark.parametrize(("training", "kind"), [(False, "mask"), (False, "point"), (True, "mask")])
+def test_only_running_learns_from_views(
+    own_network: LiteNetwork, monkeypatch: pytest.MonkeyPatch, training: bool, kind: str
 ) -> None:
-    kinds = [type(conditioned(own_network.train(mode), 1).probe).__name__ for mode in (True, False)]
-    assert kinds == ["LinearProbe", "PerceptronProbe"]
+    fitted: list[list[Shot]] = []
+
+    def fit(shots: list[Shot], recipe: ProbeRecipe) -> EnsembleProbe:
+        assert recipe is PROBE_RECIPE
+        fitted.append(shots)
+        return fit_linear_probe(shots, recipe)
+
+    monkeypatch.setattr(module, "fit_linear_probe" if training else "fit_ensemble", fit)
+    network = own_network.train(training)
+    views_of = network._views
+    viewed: list[list[Shot]] = []
+
+    def look(shots: list[Shot]) -> list[Shot]:
+        viewed.append(shots)
+        return views_of(shots)
+
+    monkeypatch.setattr(network, "_views", look)
+    shot = pictured(network, kind=kind)
+    network.condition([shot])
+    network.condition([replace(shot, image=None)])
+    assert [len(shots) for shots in fitted] == ([1, 1] if training else [1 + VIEWS, 1])
+    completed, *views = fitted[0]
+    assert completed.completed == (kind == "point")
+    # What points leave open is told before the frame is seen otherwise: views are complete.
+    assert len(viewed) == (0 if training else 2)
+    assert training or viewed[0][0] is completed
+    assert not any(view.sparse.any() for view in views)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from napari_vrp_sam.models.probe import (
     SPREAD_FLOOR,
     LinearProbe,
+    PerceptronProbe,
     fit_linear,
     fit_perceptron,
     gather,
@@ -93,6 +95,32 @@ def test_projecting_before_resizing_changes_nothing() -> None:
     expected = torch.einsum("bnd,kd->kn", gather(maps, (24, 40)), probe.weight)
     expected = expected + probe.bias[:, None]
     torch.testing.assert_close(probe.logits(maps, (24, 40)), expected.reshape(2, 1, 24, 40))
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_perceptron_logits_are_those_of_the_plain_formula(frames: int) -> None:
+    """Gather, standardise, hidden layer, output: whatever is folded and projected early."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    maps = [draw(frames, 3, 12, 20), draw(frames, 5, 6, 10), draw(frames, 4, 12, 20)]
+    maps.append(draw(frames, 2, 2, 3))
+    probe = PerceptronProbe(
+        mean=3 * draw(2, 1, 14),
+        spread=0.2 + draw(2, 1, 14).abs(),
+        hidden=draw(2, 14, 8) / 4,
+        hidden_bias=draw(2, 1, 8),
+        output=draw(2, 8, 1),
+        output_bias=draw(2, 1, 1),
+    )
+    x = (gather(maps, (12, 20)) - probe.mean) / probe.spread
+    logits = F.gelu(x @ probe.hidden + probe.hidden_bias) @ probe.output + probe.output_bias
+    on_grid = logits.transpose(1, 2).reshape(2, 1, 12, 20)
+    torch.testing.assert_close(probe.logits(maps, (12, 20)), on_grid, rtol=1e-4, atol=1e-3)
+    full = F.interpolate(on_grid, (48, 80), mode="bilinear")
+    torch.testing.assert_close(probe.logits(maps, (48, 80)), full, rtol=1e-4, atol=1e-3)
 
 
 def test_perceptron_separates_what_no_line_can() -> None:

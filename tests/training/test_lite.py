@@ -204,10 +204,10 @@ def test_a_saved_network_predicts_as_it_did(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LiteNetwork(TINY)
     path = tmp_path / "own.safetensors"
-    save(path, network, {"mixture": "1.0"})
-    loaded, original = load_model(path), LiteModel(network, mixture=1.0)
+    save(path, network, {"note": "mine"})
+    loaded, original = load_model(path), LiteModel(network)
     assert isinstance(loaded, LiteModel)
-    assert loaded.mixture == 1.0
+    assert read_checkpoint(path).metadata["note"] == "mine"
     assert read_checkpoint(path).tensors["residual_gain"].dtype == torch.float16
     frames = torch.rand(2, 3, 64, 64)
     mask = torch.zeros(64, 64)
@@ -217,8 +217,8 @@ def test_a_saved_network_predicts_as_it_did(tmp_path: Path) -> None:
         features = model.encode(frames)
         prepared = model.prepare([EncodedReference(features[0], mask, 1)])
         logits.append(model.decode(features[1], model.prompt(features[1], prepared)))
-    # Two hundred steps of the probe's fit carry the rounding on.
-    torch.testing.assert_close(logits[0], logits[1], rtol=0.05, atol=0.05)
+    # Hundreds of steps of the probe's fit carry the rounding on, and trees jump.
+    assert (logits[0] - logits[1]).abs().mean() < 0.02
     assert logits[0].std() > 0.1
 
 

@@ -62,6 +62,11 @@ class Predictor:
         """The K classes of the references, ascending."""
         return self._class_ids
 
+    @property
+    def prepared(self) -> Any:
+        """What the model made of the references; see `Model.prepare`."""
+        return self._prepared
+
     @torch.no_grad()
     def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
         """Learn the classes from annotated frames; each frame is encoded once.
@@ -81,12 +86,14 @@ class Predictor:
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
         self._normalisation = normalisation
+        planes: dict[object, torch.Tensor] = {}
         features: dict[object, FrameFeatures] = {}
         encoded = []
         for reference in references:
             key = _image_key(reference)
             if key not in features:
-                features[key] = self.encode(reference.image)
+                planes[key] = self._planes(reference.image)
+                features[key] = self.model.encode(planes[key][None])
             mask = torch.from_numpy(reference.mask).to(self.device)
             ignored = (
                 None
@@ -101,6 +108,7 @@ class Predictor:
                     reference.kind,
                     reference.frame,
                     ignored,
+                    planes[key],
                 )
             )
         self._class_ids = tuple(sorted({reference.class_id for reference in references}))
@@ -129,12 +137,15 @@ class Predictor:
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """The expensive half of `predict`; its result outlives a change of references."""
+        return self.model.encode(self._planes(frame)[None])
+
+    def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
+        """A frame as models take it, shape (3, Y, X)."""
         if self._normalisation is None:
             raise InputError("No references are set: call set_references before predict.")
         frame = frame[..., None] if frame.ndim == 2 else frame
         check_frame_size(frame.shape[:2])
-        planes = torch.from_numpy(self._normalisation.apply(frame))
-        return self.model.encode(planes[None].to(self.device))
+        return torch.from_numpy(self._normalisation.apply(frame)).to(self.device)
 
     @torch.no_grad()
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:

@@ -8,16 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.completion import complete_shots
 from napari_vrp_sam.models.probe import Probe
+from napari_vrp_sam.models.probe_recipe import ProbeRecipe, fit_ensemble
 from napari_vrp_sam.models.shots import (
     PROBE_STRIDE,
     Shot,
-    fit_shots,
     make_shot,
     marks_of_other_classes,
 )
 from napari_vrp_sam.models.square_canvas import pad_to_square, repeat_border
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
+
+PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), perceptrons=((0, 1, 2),))
+"""All of `probe_maps`."""
 
 
 def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
@@ -45,8 +49,8 @@ def fit_probe(
     references : sequence of EncodedReference
         Of all classes: what another class is on the same frame, is background.
     """
-    probe, _ = fit_shots([canvas_shot(r, references) for r in class_references])
-    return probe
+    shots = [canvas_shot(r, references) for r in class_references]
+    return fit_ensemble(complete_shots(shots, PROBE_RECIPE), PROBE_RECIPE)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
+from napari_vrp_sam.models.decoder_share import decoder_share
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.lite_network import (
     LOGIT_LIMIT,
@@ -18,13 +19,10 @@ from napari_vrp_sam.models.lite_network import (
     Conditioning,
     LiteNetwork,
 )
-from napari_vrp_sam.models.lite_parts import LiteConfig, probe_maps
+from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
-
-DEFAULT_MIXTURE = 0.5
-"""Share of the mask decoder in the result, the rest is the pseudo-mask's; see the benchmarks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +31,8 @@ class PreparedClass:
 
     class_id: int
     conditioning: Conditioning
+    decoder_share: float
+    """Share of the mask decoder in the result, 0..1; the rest is the pseudo-mask's."""
     deepest: tuple[tuple[Tensor, Tensor], ...]
     """Masked deepest features and mask of each reference, for the correlation pseudo-mask."""
 
@@ -47,8 +47,9 @@ class LiteModel:
     pseudo_mask : {"probe", "correlation"}
         What tells the VRP encoder and the mask decoder where the class may be: the probe, or the
         paper's training-free correlation.
-    mixture : float
+    decoder_share : float, optional
         Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
+        Unless given it is chosen for each class on the annotated frames, see `decoder_share`.
 
     Raises
     ------
@@ -63,11 +64,11 @@ class LiteModel:
         network: LiteNetwork | None = None,
         *,
         pseudo_mask: PseudoMaskKind = "probe",
-        mixture: float = DEFAULT_MIXTURE,
+        decoder_share: float | None = None,
     ) -> None:
         self.network = (network or LiteNetwork()).eval().requires_grad_(requires_grad=False)
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
-        self.mixture = mixture
+        self.decoder_share = decoder_share
 
     @classmethod
     def from_checkpoint(
@@ -82,7 +83,6 @@ class LiteModel:
         """
         try:
             config = LiteConfig.from_metadata(checkpoint.metadata)
-            mixture = float(checkpoint.metadata.get("mixture", DEFAULT_MIXTURE))
         except ValueError as error:
             raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
         network = LiteNetwork(config)
@@ -92,7 +92,7 @@ class LiteModel:
             for name, tensor in checkpoint.tensors.items()
         }
         load_tensors(network, tensors, source="The weights file of 'lite'")
-        return cls(network, pseudo_mask=pseudo_mask, mixture=mixture)
+        return cls(network, pseudo_mask=pseudo_mask)
 
     def to(self, device: torch.device | str) -> LiteModel:
         """Move the network; features and prompts follow it."""
@@ -118,7 +118,10 @@ class LiteModel:
             shots = [_shot(r, references) for r in own]
             conditioning = self.network.condition(shots)
             deepest = tuple(map(self._deepest, shots)) if self.pseudo_mask == "correlation" else ()
-            prepared.append(PreparedClass(class_id, conditioning, deepest))
+            share = self.decoder_share
+            if share is None:
+                share = decoder_share(self.network, conditioning)
+            prepared.append(PreparedClass(class_id, conditioning, share, deepest))
         return prepared
 
     @torch.no_grad()
@@ -136,16 +139,18 @@ class LiteModel:
             torch.cat(sparse),
             torch.cat([dense for _, dense, _ in parts]),
             torch.cat([pseudo for _, _, pseudo in parts]),
+            features.embedding.new_tensor([c.decoder_share for c in prepared]),
         )
 
     @torch.no_grad()
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
         """Mask logits of shape (K, H, W): the mask decoder's mixed with the pseudo-mask's."""
-        logits = prompts.pseudo_mask
-        assert logits is not None  # `prompt` always makes one
-        if self.mixture > 0:
+        logits, share = prompts.pseudo_mask, prompts.decoder_share
+        assert logits is not None  # `prompt` always makes both
+        assert share is not None
+        if share.any():
             decoded, _ = self.network.decode(features, prompts.sparse, prompts.dense, logits)
-            logits = self.mixture * decoded + (1 - self.mixture) * logits
+            logits = torch.lerp(logits, decoded, share[:, None, None, None])
         height, width = features.size
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
@@ -171,11 +176,12 @@ class LiteModel:
 def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
     """One reference, and what the other classes on its frame say about it."""
     excluded = marks_of_other_classes(reference, all_references)
-    return make_shot(
+    shot = make_shot(
         reference.features,
-        probe_maps(reference.features),
+        reference.features.semantic,
         reference.mask[None],
         [reference.kind],
         None if excluded is None else excluded[None],
         None if reference.ignored is None else reference.ignored[None],
     )
+    return replace(shot, image=reference.image)

@@ -6,25 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 
+from napari_vrp_sam.models.classical_features import intensities, structures
+from napari_vrp_sam.models.completion import complete_shots
 from napari_vrp_sam.models.lite_parts import (
     BACKBONE_CHANNELS,
+    PROBE_RECIPE,
     SIMILARITY_LEVELS,
+    VIEWS,
     LiteConfig,
     Neck,
     SkipMaskDecoder,
-    intensities,
-    probe_maps,
 )
 from napari_vrp_sam.models.probe import Probe
+from napari_vrp_sam.models.probe_recipe import fit_ensemble, fit_linear_probe
 from napari_vrp_sam.models.reference_bank import ReferenceBank, build_bank
-from napari_vrp_sam.models.shots import Shot, fit_shots
+from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.models.views import sample_view
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder
 
 STRIDE = 8
@@ -44,6 +49,7 @@ LOGIT_LIMIT = 8.0
 class Conditioning:
     """What the references of B classes say, ready for any number of targets."""
 
+    shots: tuple[Shot, ...]
     probe: Probe
     bank: ReferenceBank
     encodings: tuple[ReferenceEncoding, ...]
@@ -91,13 +97,14 @@ class LiteNetwork(nn.Module):
     def encode(self, frames: Tensor) -> FrameFeatures:
         """Encode frames of shape (B, 3, H, W) in 0..1; maps cover the padded frame.
 
-        After the backbone's five maps comes a sixth, see `lite_parts.intensities`.
+        After the backbone's five maps come those of `classical_features`.
         """
         height, width = frames.shape[-2:]
         bottom, right = -height % PADDING, -width % PADDING
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
         with torch.no_grad():  # frozen in training too
-            maps = (*self.backbone((padded - 0.5) / 0.5), intensities(padded))
+            maps = self.backbone((padded - 0.5) / 0.5)
+            maps = (*maps, intensities(padded), structures(padded))
         return FrameFeatures((height, width), self.neck(maps), maps)
 
     def geometric_prompt(
@@ -148,8 +155,13 @@ class LiteNetwork(nn.Module):
             The references, in batches of B classes.
         """
         with torch.no_grad():
-            # A perceptron at every training step would cost more than the step itself.
-            probe, completed = fit_shots(shots, linear=self.training)
+            completed = complete_shots(shots, PROBE_RECIPE)
+            probe: Probe
+            if self.training:
+                # An ensemble at every training step would cost more than the step itself.
+                probe = fit_linear_probe(completed, PROBE_RECIPE)
+            else:
+                probe = fit_ensemble([*completed, *self._views(completed)], PROBE_RECIPE)
             bank = build_bank(completed, SIMILARITY_LEVELS)
         encodings = tuple(
             self.vrp_encoder.encode_reference(
@@ -157,7 +169,31 @@ class LiteNetwork(nn.Module):
             )
             for shot in shots
         )
-        return Conditioning(probe, bank, encodings)
+        return Conditioning(tuple(completed), probe, bank, encodings)
+
+    def _views(self, shots: Sequence[Shot]) -> list[Shot]:
+        """The annotated frames in other ways, as far as the frames themselves are known."""
+        rng = np.random.default_rng(0)
+        views = []
+        for shot in shots:
+            if shot.image is None:
+                continue
+            height, width = shot.image.shape[-2:]
+            known = (shot.foreground[0, :height, :width], shot.background[0, :height, :width])
+            for _ in range(-(-VIEWS // len(shots))):
+                view = sample_view(shot.image, *known, rng)
+                total = view.foreground + view.background
+                features = self.encode(view.image[None])
+                views.append(
+                    make_shot(
+                        features,
+                        features.semantic,
+                        (view.foreground / total.clamp_min(1e-6))[None],
+                        ["mask"],
+                        ignored=1 - total[None],
+                    )
+                )
+        return views
 
     def prompt(
         self, features: FrameFeatures, conditioning: Conditioning, pseudo_mask: Tensor | None = None
@@ -181,9 +217,7 @@ class LiteNetwork(nn.Module):
         height, width = features.embedding.shape[-2:]
         with torch.no_grad():
             if pseudo_mask is None:
-                pseudo_mask = conditioning.probe.logits(
-                    probe_maps(features), (4 * height, 4 * width)
-                )
+                pseudo_mask = conditioning.probe.logits(features.semantic, (4 * height, 4 * width))
             pseudo_mask = pseudo_mask.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
             belief = F.avg_pool2d(pseudo_mask.sigmoid(), 4)
             similarity = conditioning.bank.similarity(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -11,10 +10,9 @@ import torch.nn.functional as F
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from napari_vrp_sam.models.mask_decoder import attend, read_masks
-from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.models.probe_recipe import ProbeRecipe
 
 BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32."""
@@ -22,14 +20,13 @@ BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 SIMILARITY_LEVELS = (2, 3, 4)
 """Maps that references and targets are compared on: strides 8, 16 and 32."""
 
-INTENSITY_LEVEL = 5
-"""Index, after the backbone's maps, of the intensities that `intensities` returns."""
+PROBE_RECIPE = ProbeRecipe(
+    linear=(0, 1, 2, 3, 5), perceptrons=((0, 1, 2, 3, 5, 6), (0, 1, 2, 3, 4, 5)), trees=(5, 6)
+)
+"""What probes read: 0 to 4 are the backbone's maps, 5 the intensities, 6 edges and ridges."""
 
-PROBE_LEVELS = (0, 1, 2, 3, INTENSITY_LEVEL)
-"""Maps that the probe reads: strides 2 to 16, and the intensities themselves."""
-
-INTENSITY_SIGMAS = (0.5, 1.0, 2.0, 4.0)
-"""Gaussian scales of the intensities in pixels of the half-size frame."""
+VIEWS = 5
+"""Other views of the annotated frames that the ensemble is fitted on, at least one of each."""
 
 
 @dataclass(frozen=True)
@@ -131,28 +128,3 @@ class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything ha
         pixels = act(norm(up4(pixels) + skip4))
         pixels = act2(up2(pixels) + self.skip2(torch.cat([fine[0], pseudo_mask], dim=1)))
         return read_masks(self, tokens, pixels), self.iou_prediction_head(tokens[:, 0])
-
-
-def intensities(frames: Tensor) -> Tensor:
-    """The frame itself at stride 2 and several scales, for the probe.
-
-    A backbone trained on photographs keeps little of absolute brightness, which is what tells
-    many materials and stains apart.
-
-    Parameters
-    ----------
-    frames : Tensor, shape (B, 3, H, W)
-        In 0..1.
-
-    Returns
-    -------
-    Tensor, shape (B, 15, H / 2, W / 2)
-    """
-    half = F.avg_pool2d(frames, 2)
-    blurred = [gaussian_blur(half, 4 * math.ceil(s) + 1, s) for s in INTENSITY_SIGMAS]
-    return torch.cat([half, *blurred], dim=1)
-
-
-def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
-    """The semantic maps that the probe reads, finest first."""
-    return tuple(features.semantic[level] for level in PROBE_LEVELS)

@@ -89,12 +89,21 @@ class PerceptronProbe:
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """See `Probe`; evaluated on the grid of the finest map."""
         grid = (maps[0].shape[-2], maps[0].shape[-1])
-        x = (gather(maps, grid) - self.mean) / self.spread
-        hidden = F.gelu(torch.baddbmm(self.hidden_bias, x, self.hidden))
-        logits = torch.baddbmm(self.output_bias, hidden, self.output)
-        return F.interpolate(
-            logits.reshape(-1, 1, *grid), size, mode="bilinear", align_corners=False
-        )
+        # Standardisation is folded into the weights, and each map is projected before it is
+        # resized: dozens of channels to interpolate instead of hundreds.
+        weight = self.hidden / self.spread.transpose(1, 2)
+        hidden = (self.hidden_bias - self.mean @ weight).transpose(1, 2)[..., None]
+        start = 0
+        for features in maps:
+            part = weight[:, start : start + features.shape[1]]
+            start += features.shape[1]
+            projected = torch.einsum("bck,bchw->bkhw", part, features.expand(len(part), -1, -1, -1))
+            if projected.shape[-2:] != grid:
+                projected = F.interpolate(projected, grid, mode="bilinear", align_corners=False)
+            hidden = hidden + projected
+        logits = torch.einsum("bkl,bkhw->blhw", self.output, F.gelu(hidden))
+        logits = logits + self.output_bias[..., None]
+        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
 def gather(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -228,12 +237,13 @@ def fit_perceptron(
         optimiser = torch.optim.AdamW(parameters, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
         chance, undo = stratify(target, weight)
+        standardised = (features - mean) / spread
+        rows = torch.arange(classes, device=device)[:, None]
         for _ in range(steps):
             picks = torch.multinomial(chance, batch, replacement=True, generator=generator)
             importance = undo.gather(1, picks).to(device)
             picks = picks.to(device)
-            x = features.gather(1, picks[..., None].expand(-1, -1, channels))
-            x = (x - mean) / spread
+            x = standardised[rows, picks]
             # Few annotated pixels, many channels: without dropout the probe learns them by heart.
             keep = torch.rand(classes, 1, hidden, generator=generator) > HIDDEN_DROPOUT
             activation = F.gelu(torch.baddbmm(parameters[1], x, parameters[0]))

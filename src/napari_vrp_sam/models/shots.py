@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.probe import Probe, fit_linear, fit_perceptron, gather, stratify
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 
 PROBE_STRIDE = 2
 """Pixels of the masks per cell of the probe's grid."""
-
-PROBE_CELLS = 16_384
-"""Cells the probe is fitted on, at most; a 256 px frame has as many."""
-
-TRAINING_CELLS = 2048
-"""The same inside a training episode, where the probe is linear: it is fitted at every step."""
-
-PROBE_STRENGTH = 0.01
-"""Ridge penalty of the linear probe; see `fit_linear`."""
-
-COMPLETION_STRENGTHS = (100.0, 10.0, 1.0)
-"""Ridge penalties of the rounds that complete an annotation. Strong ones, since a probe free to
-learn the marked pixels by heart tells them from unmarked pixels of the same object."""
-
-MARKED_QUANTILE = 0.2
-"""Unmarked pixels less like the class than this share of the marked ones are background."""
-
-OUTSIDE_QUANTILE = 0.9
-"""Pixels in a box no more like the class than this share of those around it are background."""
-
-QUANTILE_VALUES = 16_000_000
-"""Values that `torch.quantile` takes on every release and device."""
 
 SPARSE_KINDS = frozenset({"point", "scribble"})
 """Annotations around which all is unknown."""
@@ -66,6 +43,8 @@ class Shot:
         (boxes).
     completed : bool
         Whether a probe has told what the annotations leave open.
+    image : Tensor, shape (3, h, w), optional
+        The frame without padding, where B is 1: to look at it in other ways.
     """
 
     features: FrameFeatures
@@ -78,6 +57,7 @@ class Shot:
     sparse: Tensor
     loose: Tensor
     completed: bool = False
+    image: Tensor | None = None
 
 
 def make_shot(
@@ -131,6 +111,11 @@ def make_shot(
     )
 
 
+def on_probe_grid(shot: Shot) -> tuple[Tensor, Tensor]:
+    """Foreground and background of every cell of the probe's grid, shape (B, h, w) each."""
+    return F.avg_pool2d(shot.foreground, PROBE_STRIDE), F.avg_pool2d(shot.background, PROBE_STRIDE)
+
+
 def marks_of_other_classes(
     reference: EncodedReference, references: Sequence[EncodedReference]
 ) -> Tensor | None:
@@ -157,100 +142,3 @@ def marks_of_other_classes(
         and r.kind != "box"
     ]
     return torch.stack(others).amax(0) * (1 - reference.mask) if others else None
-
-
-def fit_shots(shots: Sequence[Shot], *, linear: bool = False) -> tuple[Probe, list[Shot]]:
-    """Fit the probe on all references, completing incomplete annotations on the way.
-
-    Parameters
-    ----------
-    shots : sequence of Shot
-    linear : bool, default False
-        Fit the closed-form probe of the training episodes instead of the perceptron.
-
-    Returns
-    -------
-    probe : Probe
-    shots : list of Shot
-        With foreground and background as the last round saw them.
-    """
-    shots = list(shots)
-    if any(bool((shot.sparse | shot.loose).any()) for shot in shots):
-        for strength in COMPLETION_STRENGTHS:
-            rough = _fit(shots, strength)
-            shots = [_complete(shot, rough) for shot in shots]
-    return _fit(shots, PROBE_STRENGTH if linear else None), shots
-
-
-def _fit(shots: Sequence[Shot], strength: float | None) -> Probe:
-    """The linear probe of a ridge penalty; without one the perceptron."""
-    pixels, targets, weights = [], [], []
-    for shot in shots:
-        grid = (shot.mask.shape[-2] // PROBE_STRIDE, shot.mask.shape[-1] // PROBE_STRIDE)
-        pixels.append(gather(shot.maps, grid))
-        foreground = F.avg_pool2d(shot.foreground, PROBE_STRIDE).flatten(1)
-        background = F.avg_pool2d(shot.background, PROBE_STRIDE).flatten(1)
-        total = foreground + background
-        targets.append(foreground / total.clamp_min(1e-6))
-        # Few marks stand for the whole object: both sides weigh alike until it is completed.
-        lift = background.sum(1, keepdim=True) / foreground.sum(1, keepdim=True).clamp_min(1e-6)
-        lift = torch.where(shot.sparse[:, None] & (not shot.completed), lift, torch.ones_like(lift))
-        weights.append(foreground * lift + background)
-    x, y, w = torch.cat(pixels, 1), torch.cat(targets, 1), torch.cat(weights, 1)
-    cells = PROBE_CELLS if strength is None else TRAINING_CELLS
-    if x.shape[1] > cells:
-        x, y, w = _thin(x, y, w, cells)
-    if strength is not None:
-        return fit_linear(x, y, w, strength=strength, iterations=5)
-    return fit_perceptron(x, y, w)
-
-
-def _thin(x: Tensor, y: Tensor, w: Tensor, cells: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A sample of the cells with the weights that make it stand for all of them."""
-    chance, importance = stratify(y, w)
-    generator = torch.Generator().manual_seed(0)
-    picks = torch.multinomial(chance, cells, replacement=True, generator=generator)
-    kept = importance.gather(1, picks).to(x.device)
-    picks = picks.to(x.device)
-    return x.gather(1, picks[..., None].expand(-1, -1, x.shape[-1])), y.gather(1, picks), kept
-
-
-def _complete(shot: Shot, probe: Probe) -> Shot:
-    """What a rough probe makes of the pixels that the annotation leaves open.
-
-    Learning from positive and unlabelled pixels: the reliable ones are kept on either side, and
-    those between count for neither.
-    """
-    size = (shot.mask.shape[-2], shot.mask.shape[-1])
-    belief = probe.logits(shot.maps, size)[:, 0]
-    unmarked = shot.known * (1 - shot.mask) * (1 - shot.excluded)
-    foreground, background = [], []
-    for b, mask, free, excluded, sparse in zip(
-        belief, shot.mask, unmarked, shot.excluded, shot.sparse, strict=True
-    ):
-        # Half of the strongest mark: brushes may be soft, or faint all over.
-        marked = b[mask > 0.5 * mask.max()]
-        if sparse:
-            low, high = quantile(marked, MARKED_QUANTILE), quantile(marked, 0.5)
-            foreground.append(torch.maximum(mask, free * (b >= high)))
-            background.append(torch.maximum(excluded, free * (b < low)))
-        else:
-            around = b[free > 0]
-            bound = quantile(around, OUTSIDE_QUANTILE) if len(around) else b.min()
-            # Half of the box is kept whatever comes.
-            bound = torch.minimum(bound, marked.median())
-            foreground.append(mask * (b >= bound))
-            background.append(torch.maximum(1 - mask, mask * (b < bound)))
-    incomplete = (shot.sparse | shot.loose)[:, None, None]
-    return replace(
-        shot,
-        foreground=torch.where(incomplete, torch.stack(foreground) * shot.known, shot.foreground),
-        background=torch.where(incomplete, torch.stack(background) * shot.known, shot.background),
-        completed=True,
-    )
-
-
-def quantile(values: Tensor, share: float) -> Tensor:
-    """`torch.quantile` of any number of values, shape (N,): of very many, evenly spaced ones."""
-    # Older releases, and Metal still, refuse more than 2^24 values.
-    return values[:: -(-len(values) // QUANTILE_VALUES)].quantile(share)

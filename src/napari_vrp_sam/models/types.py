@@ -60,6 +60,8 @@ class EncodedReference:
         References with the same frame share an image: one class is background to the other.
     ignored : Tensor, shape (H, W), bool, optional
         Pixels that say nothing about the class.
+    image : Tensor, shape (3, H, W), optional
+        The frame as it was encoded, in 0..1, for models that look at it in other ways too.
     """
 
     features: FrameFeatures
@@ -68,6 +70,7 @@ class EncodedReference:
     kind: str = "mask"
     frame: int | None = None
     ignored: Tensor | None = None
+    image: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +87,16 @@ class Prompts:
         Dense prompt added to the image embedding.
     pseudo_mask : Tensor, shape (K, 1, h', w'), optional
         Logits of the pseudo-mask that the prompts were made with.
+    decoder_share : Tensor, shape (K,), optional
+        Share of the mask decoder in the result, 0..1, the rest being the pseudo-mask's; all unless
+        given.
     """
 
     class_ids: tuple[int, ...]
     sparse: Tensor
     dense: Tensor
     pseudo_mask: Tensor | None = None
+    decoder_share: Tensor | None = None
 
 
 class Model(Protocol):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.lite_parts import LiteConfig, probe_maps
+from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.training.losses import segmentation_loss
@@ -102,7 +102,7 @@ class LiteModule(lightning.LightningModule):
             reference = frame(number)
             return make_shot(
                 reference,
-                probe_maps(reference),
+                reference.semantic,
                 batch["reference_masks"][:, number],
                 [kinds[number] for kinds in batch["kinds"]],
             )
