@@ -24,7 +24,7 @@ from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
 
 ALL = (0, 1, 2, 3, 4)
-RECIPE = ProbeRecipe(linear=ALL, perceptrons=(ALL,))
+RECIPE = ProbeRecipe(linear=ALL, plain=ALL)
 
 SIDE = 96
 CENTRES = [(row, column) for row in (16, 48, 80) for column in (16, 48, 80)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -252,7 +253,7 @@ def test_training_fits_the_linear_probe_and_running_the_ensemble(own_network: Li
     assert levels == PROBE_RECIPE.linear
     kinds, levels = zip(*((type(p), levels) for p, levels in running.members), strict=True)
     assert kinds == (PerceptronProbe, PerceptronProbe, TreesProbe)
-    assert levels == (*PROBE_RECIPE.perceptrons, PROBE_RECIPE.trees)
+    assert levels == (PROBE_RECIPE.plain, PROBE_RECIPE.varied, PROBE_RECIPE.trees)
 
 
 def pictured(network: LiteNetwork, seed: int = 0, kind: str = "mask", **options: Any) -> Shot:
@@ -301,9 +302,9 @@ def test_only_running_learns_from_views(
 ) -> None:
     fitted: list[list[Shot]] = []
 
-    def fit(shots: list[Shot], recipe: ProbeRecipe) -> EnsembleProbe:
+    def fit(shots: list[Shot], recipe: ProbeRecipe, views: Sequence[Shot] = ()) -> EnsembleProbe:
         assert recipe is PROBE_RECIPE
-        fitted.append(shots)
+        fitted.append([*shots, *views])
         return fit_linear_probe(shots, recipe)
 
     monkeypatch.setattr(module, "fit_linear_probe" if training else "fit_ensemble", fit)

@@ -182,7 +182,7 @@ def test_members_read_their_own_maps_in_order() -> None:
 
 
 def test_the_linear_probe_reads_only_its_maps() -> None:
-    recipe = ProbeRecipe(linear=(0, 2), perceptrons=((1,),))
+    recipe = ProbeRecipe(linear=(0, 2), plain=(1,))
     masks = squares(1, 64, 64, side=30)
     shot = shot_of(masks)
     blind = shot_of(masks, (shot.maps[0], torch.full_like(shot.maps[1], torch.nan), shot.maps[2]))
@@ -204,17 +204,33 @@ def test_an_ensemble_has_the_members_of_its_recipe(monkeypatch: pytest.MonkeyPat
     shot = shot_of(masks)
     finest = shot.maps[0] + 3 * F.avg_pool2d(shot.mask, 2)[:, None]
     shot = shot_of(masks, (finest, *shot.maps[1:]))
-    without = ProbeRecipe(linear=(0,), perceptrons=((0, 1), (0, 2)))
-    probe = fit_ensemble([shot], without)
-    assert [(type(p), levels) for p, levels in probe.members] == [
-        (PerceptronProbe, (0, 1)),
-        (PerceptronProbe, (0, 2)),
-    ]
+    recipe = ProbeRecipe(linear=(0,), plain=(0, 1))
+    probe = fit_ensemble([shot], recipe)
+    assert [(type(p), levels) for p, levels in probe.members] == [(PerceptronProbe, (0, 1))]
     assert probe.offset == OFFSET
     found = probe.logits(shot.maps, (48, 48))[:, 0] > OFFSET
     assert (found == (masks > 0.5)).float().mean() > 0.9
 
-    probe = fit_ensemble([shot], replace(without, perceptrons=(), trees=(0, 1)))
-    assert [(type(p), levels) for p, levels in probe.members] == [(TreesProbe, (0, 1))]
-    found = probe.logits(shot.maps, (48, 48))[:, 0] > OFFSET
-    assert (found == (masks > 0.5)).float().mean() > 0.9
+    probe = fit_ensemble([shot], replace(recipe, varied=(0, 2), trees=(0, 1)))
+    assert [(type(p), levels) for p, levels in probe.members] == [
+        (PerceptronProbe, (0, 1)),
+        (PerceptronProbe, (0, 2)),
+        (TreesProbe, (0, 1)),
+    ]
+    for member, levels in probe.members:
+        found = member.logits([shot.maps[level] for level in levels], (48, 48))[:, 0] > 0
+        assert (found == (masks > 0.5)).float().mean() > 0.9
+
+
+def test_one_perceptron_learns_from_the_frames_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBE_CELLS", 400)
+    mask = squares(1, 48, 48, side=20)
+    shot = shot_of(mask)
+    bright = shot_of(mask, tuple(level + 5 for level in shot.maps))
+    recipe = ProbeRecipe(linear=(0,), plain=(0, 1), varied=(0, 1), trees=(0, 1))
+    alone, viewed = (fit_ensemble([shot], recipe, views) for views in ((), (bright,)))
+    same = [
+        torch.equal(a.logits(shot.maps[:2], (24, 24)), b.logits(shot.maps[:2], (24, 24)))
+        for (a, _), (b, _) in zip(alone.members, viewed.members, strict=True)
+    ]
+    assert same == [True, False, False]

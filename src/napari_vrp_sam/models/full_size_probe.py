@@ -20,7 +20,7 @@ from napari_vrp_sam.models.shots import (
 from napari_vrp_sam.models.square_canvas import pad_to_square, repeat_border
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 
-PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), perceptrons=((0, 1, 2),))
+PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), plain=(0, 1, 2))
 """All of `probe_maps`."""
 
 

@@ -161,7 +161,7 @@ class LiteNetwork(nn.Module):
                 # An ensemble at every training step would cost more than the step itself.
                 probe = fit_linear_probe(completed, PROBE_RECIPE)
             else:
-                probe = fit_ensemble([*completed, *self._views(completed)], PROBE_RECIPE)
+                probe = fit_ensemble(completed, PROBE_RECIPE, self._views(completed))
             bank = build_bank(completed, SIMILARITY_LEVELS)
         encodings = tuple(
             self.vrp_encoder.encode_reference(

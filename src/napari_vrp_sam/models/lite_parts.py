@@ -21,7 +21,7 @@ SIMILARITY_LEVELS = (2, 3, 4)
 """Maps that references and targets are compared on: strides 8, 16 and 32."""
 
 PROBE_RECIPE = ProbeRecipe(
-    linear=(0, 1, 2, 3, 5), perceptrons=((0, 1, 2, 3, 5, 6), (0, 1, 2, 3, 4, 5)), trees=(5, 6)
+    linear=(0, 1, 2, 3, 5), plain=(0, 1, 2, 3, 5, 6), varied=(0, 1, 2, 3, 4, 5), trees=(5, 6)
 )
 """What probes read: 0 to 4 are the backbone's maps, 5 the intensities, 6 edges and ridges."""
 

@@ -43,15 +43,18 @@ class ProbeRecipe:
     ----------
     linear : tuple of int
         Of the linear probe.
-    perceptrons : tuple of tuple of int
-        Of each perceptron of the ensemble.
-    trees : tuple of int
-        Of its trees; none are grown if empty.
+    plain : tuple of int
+        Of the ensemble's perceptron that learns from the annotated frames alone.
+    varied : tuple of int, optional
+        Of its perceptron that learns from other views of them too.
+    trees : tuple of int, optional
+        Of its trees, which learn from all views.
     """
 
     linear: tuple[int, ...]
-    perceptrons: tuple[tuple[int, ...], ...]
-    trees: tuple[int, ...] = ()
+    plain: tuple[int, ...]
+    varied: tuple[int, ...] | None = None
+    trees: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,21 +98,28 @@ def fit_linear_probe(
     return EnsembleProbe(((probe, recipe.linear),))
 
 
-def fit_ensemble(shots: Sequence[Shot], recipe: ProbeRecipe) -> EnsembleProbe:
+def fit_ensemble(
+    shots: Sequence[Shot], recipe: ProbeRecipe, views: Sequence[Shot] = ()
+) -> EnsembleProbe:
     """Fit perceptrons and trees.
 
     Parameters
     ----------
     shots : sequence of Shot
-        The references, and other views of them.
+        The references.
     recipe : ProbeRecipe
+    views : sequence of Shot
+        The references seen otherwise. Not all members learn from them: in some stacks scale and
+        light tell the class, and never change.
     """
-    members: list[tuple[Probe, tuple[int, ...]]] = [
-        (fit_perceptron(*draw_cells(shots, levels, PROBE_CELLS)), levels)
-        for levels in recipe.perceptrons
-    ]
-    if recipe.trees:
-        cells = draw_cells(shots, recipe.trees, PROBE_CELLS)
+    everything = [*shots, *views]
+    cells = draw_cells(shots, recipe.plain, PROBE_CELLS)
+    members: list[tuple[Probe, tuple[int, ...]]] = [(fit_perceptron(*cells), recipe.plain)]
+    if recipe.varied is not None:
+        cells = draw_cells(everything, recipe.varied, PROBE_CELLS)
+        members.append((fit_perceptron(*cells), recipe.varied))
+    if recipe.trees is not None:
+        cells = draw_cells(everything, recipe.trees, PROBE_CELLS)
         members.append((fit_trees(*cells), recipe.trees))
     return EnsembleProbe(tuple(members), OFFSET)
 
