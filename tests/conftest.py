@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Before any window is opened: Triton, which it brings along, crashes once Mesa's OpenGL runs.
+import torchvision  # noqa: F401
 from PIL import Image
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_vrp_sam.models.lite_network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.shots import Shot, on_probe_grid
 
-MAX_SHARE = 0.6
+MAX_SHARE = 0.8
 """Of a decoder that reproduces the annotation as well as the probe does."""
 
 MAX_REFERENCES = 3
