@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.model_method import ModelMethod
 from napari_vrp_sam.evaluation.one_slice import (
     Frame,
     Method,
@@ -27,7 +28,6 @@ from napari_vrp_sam.evaluation.one_slice import (
     evaluate_dataset,
     mean_over_datasets,
 )
-from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
@@ -46,7 +46,7 @@ class Variants:
     def __init__(self, network: LiteNetwork) -> None:
         # This one has the correlation's features beside the probe, so it can make both.
         self.model = LiteModel(network, pseudo_mask="correlation")
-        self.prepared: tuple[Sequence[Frame], list[tuple[Predictor, PreparedClass]]] | None = None
+        self.prepared: tuple[Sequence[Frame], list[Predictor]] | None = None
         self.masks: dict[int, dict[str, NDArray[np.bool_]]] = {}
 
     def method(self, variant: str) -> Method:
@@ -54,7 +54,8 @@ class Variants:
 
         def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
             if self.prepared is None or self.prepared[0] is not frames:
-                self.prepared = frames, self._prepare(frames, references)
+                method = ModelMethod(self.model, "cpu")
+                self.prepared = frames, method.predictors(frames, references)
                 self.masks = {}
             return lambda frame: self.masks_of(frame)[variant]
 
@@ -65,25 +66,14 @@ class Variants:
         if id(frame) not in self.masks:
             assert self.prepared is not None
             predictors = self.prepared[1]
-            features = predictors[0][0].encode(frame)
+            features = predictors[0].encode(frame)
             parts: dict[str, list[Tensor]] = {}
-            for _, prepared in predictors:
+            for predictor in predictors:
                 with torch.no_grad():
-                    for name, logits in self._logits(features, prepared).items():
+                    for name, logits in self._logits(features, predictor.prepared[0]).items():
                         parts.setdefault(name, []).append(logits[0] > 0)
             self.masks[id(frame)] = {name: torch.stack(m).numpy() for name, m in parts.items()}
         return self.masks[id(frame)]
-
-    def _prepare(
-        self, frames: Sequence[Frame], references: Sequence[Reference]
-    ) -> list[tuple[Predictor, PreparedClass]]:
-        normalisation = Normalisation.fit(frames)
-        pairs = []
-        for reference in references:
-            predictor = Predictor(self.model, device="cpu")
-            predictor.set_references([reference], normalisation)
-            pairs.append((predictor, predictor.prepared[0]))
-        return pairs
 
     def _logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
         logits = {}

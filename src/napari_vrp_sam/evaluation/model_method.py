@@ -12,6 +12,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.predictor import Predictor
     from napari_vrp_sam.models.types import Model
 
 
@@ -32,6 +33,18 @@ class ModelMethod:
         self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
         """Set the references; see `evaluation.one_slice.Method`."""
+        predictors = self.predictors(frames, references)
+
+        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
+            features = predictors[0].encode(frame)  # once for all classes
+            return np.stack([predictor.decode(features)[0] > 0.5 for predictor in predictors])
+
+        return segment
+
+    def predictors(
+        self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
+    ) -> list[Predictor]:
+        """A predictor for each reference, all with the normalisation of the sequence."""
         from napari_vrp_sam.inference.predictor import Predictor
 
         normalisation = Normalisation.fit(frames)
@@ -41,9 +54,4 @@ class ModelMethod:
             predictor = Predictor(self.model, device=self.device)
             predictor.set_references([reference], normalisation)
             predictors.append(predictor)
-
-        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
-            features = predictors[0].encode(frame)  # once for all classes
-            return np.stack([predictor.decode(features)[0] > 0.5 for predictor in predictors])
-
-        return segment
+        return predictors

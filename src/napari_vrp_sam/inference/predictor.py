@@ -86,14 +86,14 @@ class Predictor:
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
         self._normalisation = normalisation
-        planes: dict[object, torch.Tensor] = {}
-        features: dict[object, FrameFeatures] = {}
+        images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
         for reference in references:
             key = _image_key(reference)
-            if key not in features:
-                planes[key] = self._planes(reference.image)
-                features[key] = self.model.encode(planes[key][None])
+            if key not in images:
+                planes = self._planes(reference.image)
+                images[key] = planes, self.model.encode(planes[None])
+            image, features = images[key]
             mask = torch.from_numpy(reference.mask).to(self.device)
             ignored = (
                 None
@@ -102,13 +102,13 @@ class Predictor:
             )
             encoded.append(
                 EncodedReference(
-                    features[key],
+                    features,
                     mask,
                     reference.class_id,
                     reference.kind,
                     reference.frame,
                     ignored,
-                    planes[key],
+                    image,
                 )
             )
         self._class_ids = tuple(sorted({reference.class_id for reference in references}))
