@@ -28,9 +28,10 @@ class NearestIntensity(nn.Module):
         return FrameFeatures((frames.shape[2], frames.shape[3]), frames, (frames,))
 
     def prepare(self, references: Any) -> Any:
-        (reference,) = references
-        gray, inside = reference.features.embedding[0].mean(dim=0), reference.mask > 0.5
-        return reference.class_id, gray[inside].mean(), gray[~inside].mean()
+        gray = torch.stack([r.features.embedding[0].mean(dim=0) for r in references])
+        inside = torch.stack([r.mask for r in references]) > 0.5
+        (class_id,) = {r.class_id for r in references}
+        return class_id, gray[inside].mean(), gray[~inside].mean()
 
     def prompt(self, features: FrameFeatures, prepared: Any) -> Prompts:
         class_id, inside, outside = prepared
@@ -48,6 +49,7 @@ def test_each_class_on_its_own_and_each_frame_encoded_once() -> None:
     references = [
         Reference(frame, frame[..., 0] == 240, 1, frame=0),
         Reference(frame, frame[..., 0] == 10, 2, frame=0),
+        Reference(frame, frame[..., 0] == 10, 2, frame=1),
     ]
     model = NearestIntensity()
     segment = ModelMethod(model, "cpu")([frame, frame], references)

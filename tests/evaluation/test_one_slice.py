@@ -54,6 +54,15 @@ def test_reference_is_the_nearest_suitable_frame(coverages: list[float], frame: 
     np.testing.assert_array_equal(reference.mask, truth[frame])
 
 
+def test_more_references_are_evenly_spaced_over_what_suits() -> None:
+    truth = truth_of([0.5, 0.5, 0.5, 0.5, 0.5, 0.001, 0.5, 0.5, 0.5])
+    frames = [t[..., None] for t in truth]
+    chosen = choose_references(frames, truth, {1: "a"}, count=3)
+    assert [r.frame for r in chosen] == [1, 4, 7]
+    assert [r.frame for r in choose_references(frames, truth, {1: "a"}, count=20)] != []
+    assert len({r.frame for r in choose_references(frames, truth, {1: "a"}, count=20)}) == 8
+
+
 @pytest.mark.parametrize("kind", ["point", "scribble", "box"])
 def test_annotations_are_simulated(kind: str) -> None:
     truth = truth_of([0.3] * 3)
@@ -130,6 +139,30 @@ def test_methods_see_the_same_and_sequences_can_be_thinned(data_folder: Path) ->
     evaluate_dataset(cells, {name: spy(name) for name in seen}, max_frames=3)
     assert seen["a"] == seen["b"]
     assert seen["a"][:2] == [3, 1]
+
+
+def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> None:
+    plates = Dataset.open(data_folder / "plates")
+    seen: dict[int, tuple[int, set]] = {}
+
+    def spy(number: int) -> Callable:
+        def method(frames: Sequence[np.ndarray], references: Sequence[Reference]) -> Callable:
+            segmented: set[bytes] = set()
+            seen[number] = len(references), segmented
+
+            def segment(frame: np.ndarray) -> np.ndarray:
+                segmented.add(frame.tobytes())
+                return np.stack([frame.mean(axis=-1) > 190] * 2)
+
+            return segment
+
+        return method
+
+    for number in (1, 5):
+        evaluate_dataset(plates, {"spy": spy(number)}, references=number, spared=5)
+    assert seen[1][0] == 2
+    assert seen[5][0] == 10
+    assert seen[1][1] == seen[5][1]
 
 
 def test_nothing_to_measure_is_told(data_folder: Path) -> None:

@@ -35,7 +35,7 @@ def test_learns_a_texture(frames_and_truth: tuple[list, list]) -> None:
 def test_is_the_forest_of_the_protocol(frames_and_truth: tuple[list, list]) -> None:
     frames, truth = frames_and_truth
     baseline = RandomForest()
-    forest = baseline.fit(Reference(frames[0], truth[0]))
+    forest = baseline.fit([Reference(frames[0], truth[0])])
     assert len(forest.estimators_) == 100
     assert forest.max_depth == 20
     # Sigma 1, 2, 4, 8, 16, each with intensity, gradient and two Hessian eigenvalues.
@@ -50,5 +50,19 @@ def test_samples_the_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
     mask = np.zeros((32, 32), bool)
     mask[:16] = True
     frame = np.where(mask, 200, 20).astype(np.uint8)
-    forest = RandomForest(trees=1).fit(Reference(frame, mask))
+    forest = RandomForest(trees=1).fit([Reference(frame, mask)])
     assert forest.estimators_[0].tree_.weighted_n_node_samples[0] == 100
+
+
+def test_references_of_a_class_make_one_forest() -> None:
+    """What one frame alone cannot tell: dark in the first, bright in the second."""
+    frames = [np.full((32, 32, 1), 128, np.uint8) for _ in range(2)]
+    masks = [np.zeros((32, 32), bool) for _ in range(2)]
+    for frame, mask, value in zip(frames, masks, (20, 240), strict=True):
+        mask[8:24, 8:24] = True
+        frame[mask] = value
+    both = [Reference(f, m, frame=i) for i, (f, m) in enumerate(zip(frames, masks, strict=True))]
+    (alone,) = RandomForest(trees=10)(frames, both[:1])(frames[1])
+    (together,) = RandomForest(trees=10)(frames, both)(frames[1])
+    assert iou(alone, masks[1]) < 0.5
+    assert iou(together, masks[1]) > 0.9

@@ -39,6 +39,16 @@ def one_slice(
     annotation: Annotated[
         Kind, typer.Option(help="Annotation; all but the mask are simulated from it.")
     ] = Kind.MASK,
+    references: Annotated[
+        int, typer.Option(min=1, help="Annotated frames of each class, evenly spaced.")
+    ] = 1,
+    spared: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Leave the frames unmeasured that so many references would take: to compare.",
+        ),
+    ] = 1,
     pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Of random groups and simulated annotations.")] = 0,
@@ -65,6 +75,8 @@ def one_slice(
                 dataset,
                 methods,
                 kind=annotation.value,
+                references=references,
+                spared=spared,
                 seed=seed,
                 max_frames=max_frames,
                 progress=status.update,
@@ -76,6 +88,8 @@ def one_slice(
                         "model": model,
                         "pseudo_mask": pseudo_mask.value,
                         "annotation": annotation.value,
+                        "references": references,
+                        "spared": spared,
                         "seed": seed,
                         "max_frames": max_frames,
                     },

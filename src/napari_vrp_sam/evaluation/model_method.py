@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ModelMethod:
-    """A model, prompted with each reference on its own; an `evaluation.one_slice.Method`.
+    """A model, prompted with each class on its own; an `evaluation.one_slice.Method`.
 
     Parameters
     ----------
@@ -44,14 +44,15 @@ class ModelMethod:
     def predictors(
         self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> list[Predictor]:
-        """A predictor for each reference, all with the normalisation of the sequence."""
+        """A predictor for each class, all with the normalisation of the sequence."""
         from napari_vrp_sam.inference.predictor import Predictor
 
         normalisation = Normalisation.fit(frames)
         predictors = []
-        for reference in references:
+        for class_id in sorted({r.class_id for r in references}):
             # One predictor a class: the protocol measures each class as if it alone were annotated.
             predictor = Predictor(self.model, device=self.device)
-            predictor.set_references([reference], normalisation)
+            own = [r for r in references if r.class_id == class_id]
+            predictor.set_references(own, normalisation)
             predictors.append(predictor)
         return predictors

@@ -14,6 +14,9 @@ Edge cases, the same for every method:
 - Ignored pixels count nowhere: not in the targets, and in the reference they teach nothing.
 - Images of one group may differ in size; if any has colours, gray ones get three equal channels.
 - Objects of an instance data set are one class together.
+
+With several references the frames nearest to evenly spaced places are annotated, the middle one
+among them if their number is odd.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from napari_vrp_sam.io.datasets import IGNORED, Dataset
 
 Frame = NDArray[Any]
 Segment = Callable[[Frame], NDArray[np.bool_]]
-"""Frame (Y, X, C) -> masks (K, Y, X), one for each of the K references, every class on its own."""
+"""Frame (Y, X, C) -> masks (K, Y, X) of the K classes, ascending, every class on its own."""
 Method = Callable[[Sequence[Frame], Sequence[Reference]], Segment]
 """`method(frames, references)` learns from the references what to `segment`; of the other frames of
 the sequence it may use the intensities."""
@@ -73,6 +76,8 @@ def evaluate_dataset(
     methods: Mapping[str, Method],
     *,
     kind: AnnotationKind = "mask",
+    references: int = 1,
+    spared: int = 1,
     seed: int = 0,
     max_frames: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -85,6 +90,11 @@ def evaluate_dataset(
     methods : mapping of str to Method
     kind : {"mask", "box", "scribble", "point"}
         The annotation; all but the mask are simulated from the true mask.
+    references : int
+        Annotated frames of each class, as far as there are any.
+    spared : int
+        Frames that would be annotated if there were so many references are not measured either:
+        then runs with fewer references are measured on the same frames.
     seed : int
         Of the random groups and of simulated annotations.
     max_frames : int, optional
@@ -109,14 +119,22 @@ def evaluate_dataset(
         kept = _thinned(ids, max_frames)
         frames = _same_channels([dataset.image(item) for item in kept])
         truth = [dataset.labels(item) for item in kept]
-        references = choose_references(frames, truth, dataset.classes, kind=kind, seed=seed)
-        targets = [i for i in range(len(kept)) if any(r.frame != i for r in references)]
-        if not references or not targets:
+        shown = choose_references(
+            frames, truth, dataset.classes, kind=kind, count=references, seed=seed
+        )
+        spare = choose_references(frames, truth, dataset.classes, count=spared)
+        annotated = {(r.class_id, r.frame) for r in (*shown, *spare)}
+        # Each class has its own targets: all frames on which it is not annotated.
+        targets = {
+            class_id: [i for i in range(len(kept)) if (class_id, i) not in annotated]
+            for class_id in sorted({r.class_id for r in shown})
+        }
+        if not any(targets.values()):
             continue
         for name, method in methods.items():
             if progress:
                 progress(f"{dataset.name} · {group} · {name}")
-            _run(method, frames, truth, references, targets, dataset.classes, scores[name])
+            _run(method, frames, truth, shown, targets, dataset.classes, scores[name])
     if not any(score.sequences for score in scores.values()):
         raise InputError(
             f"{dataset.name} has no class with a reference frame ({MIN_COVERAGE:.1%} to "
@@ -131,9 +149,10 @@ def choose_references(
     classes: Mapping[int, str],
     *,
     kind: AnnotationKind = "mask",
+    count: int = 1,
     seed: int = 0,
 ) -> list[Reference]:
-    """One reference for each class that a frame of the sequence suits.
+    """References for each class that a frame of the sequence suits.
 
     Parameters
     ----------
@@ -143,27 +162,28 @@ def choose_references(
     classes : mapping of int to str
         Classes to look for.
     kind : {"mask", "box", "scribble", "point"}
+    count : int
+        References of each class, fewer where fewer frames suit.
     seed : int
         Of the simulated annotation.
 
     Returns
     -------
     list of Reference
-        On the middle frame, or the nearest (of two, the earlier) with 0.2-98 % of the class.
+        On frames with 0.2-98 % of the class: the middle one or the nearest (of two, the earlier);
+        for more, the nearest ones to evenly spaced places.
     """
-    middle = len(frames) // 2
-    by_distance = sorted(range(len(frames)), key=lambda index: (abs(index - middle), index))
     references = []
     for class_id in classes:
-        for index in by_distance:
-            mask = truth[index] == class_id
-            if MIN_COVERAGE <= mask.mean() <= MAX_COVERAGE:
-                annotation = _annotate(mask, kind, seed)
-                ignored = truth[index] == IGNORED
-                references.append(
-                    Reference(frames[index], annotation, class_id, kind, index, ignored)
-                )
-                break
+        coverage = [float((labels == class_id).mean()) for labels in truth]
+        free = [i for i, share in enumerate(coverage) if MIN_COVERAGE <= share <= MAX_COVERAGE]
+        for number in range(min(count, len(free))):
+            place = (2 * number + 1) * len(frames) // (2 * count)
+            index = min(free, key=lambda i: (abs(i - place), i))
+            free.remove(index)
+            annotation = _annotate(truth[index] == class_id, kind, seed)
+            ignored = truth[index] == IGNORED
+            references.append(Reference(frames[index], annotation, class_id, kind, index, ignored))
     return references
 
 
@@ -183,30 +203,30 @@ def _run(
     frames: Sequence[Frame],
     truth: Sequence[NDArray[np.uint8]],
     references: Sequence[Reference],
-    targets: Sequence[int],
+    targets: Mapping[int, Sequence[int]],
     classes: Mapping[int, str],
     scores: _Scores,
 ) -> None:
     """Run one method on one sequence and add its scores."""
-    of_class: dict[str, list[float]] = {}
+    scored: dict[str, list[float]] = {}
     start = time.perf_counter()
     segment = method(frames, references)
     scores.seconds_to_learn.append(time.perf_counter() - start)
-    for target in targets:
+    for target in sorted({i for of_class in targets.values() for i in of_class}):
         start = time.perf_counter()
         masks = segment(frames[target])
         scores.seconds.append(time.perf_counter() - start)
         ignored = truth[target] == IGNORED
-        for reference, mask in zip(references, masks, strict=True):
-            if target == reference.frame:
+        for class_id, mask in zip(targets, masks, strict=True):
+            if target not in targets[class_id]:
                 continue
-            true_mask = truth[target] == reference.class_id
+            true_mask = truth[target] == class_id
             if true_mask.any():
                 score = iou(mask, true_mask, ignored)
-                of_class.setdefault(classes[reference.class_id], []).append(score)
+                scored.setdefault(classes[class_id], []).append(score)
             elif not ignored.all():
                 scores.false_areas.append(float(mask[~ignored].mean()))
-    scores.add_sequence({label: float(np.mean(values)) for label, values in of_class.items()})
+    scores.add_sequence({label: float(np.mean(values)) for label, values in scored.items()})
 
 
 def _annotate(mask: NDArray[np.bool_], kind: AnnotationKind, seed: int) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ MAX_BACKGROUND = 24_000
 
 
 class RandomForest:
-    """A forest for each reference, applied to every frame; an `evaluation.one_slice.Method`.
+    """A forest for each class, applied to every frame; an `evaluation.one_slice.Method`.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ class RandomForest:
         self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
         """Train on the references alone; see `evaluation.one_slice.Method`."""
-        forests = [self.fit(reference) for reference in references]
+        forests = [
+            self.fit([r for r in references if r.class_id == class_id])
+            for class_id in sorted({r.class_id for r in references})
+        ]
 
         def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
             features = self.features(frame)  # once for all classes
@@ -61,29 +64,33 @@ class RandomForest:
         )
         return features
 
-    def fit(self, reference: Reference) -> RandomForestClassifier:
-        """Train on a reference's pixels.
+    def fit(self, references: Sequence[Reference]) -> RandomForestClassifier:
+        """Train on pixels of the references of one class, each giving as many.
 
         Where the annotation is sparse its unmarked pixels are taken for background all the same:
         without negative examples a forest cannot be trained.
         """
         random = np.random.default_rng(self.seed)
-        marked = reference.mask.ravel() > 0.5
-        unmarked = ~marked
-        if reference.ignored is not None:
-            unmarked &= ~reference.ignored.ravel()
-        foreground, background = np.flatnonzero(marked), np.flatnonzero(unmarked)
-        sample = np.concatenate(
-            [
-                random.permutation(foreground)[:MAX_FOREGROUND],
-                random.permutation(background)[:MAX_BACKGROUND],
-            ]
-        )
-        features = self.features(reference.image)
+        pixels, labels = [], []
+        for reference in references:
+            marked = reference.mask.ravel() > 0.5
+            unmarked = ~marked
+            if reference.ignored is not None:
+                unmarked &= ~reference.ignored.ravel()
+            foreground, background = np.flatnonzero(marked), np.flatnonzero(unmarked)
+            sample = np.concatenate(
+                [
+                    random.permutation(foreground)[: MAX_FOREGROUND // len(references)],
+                    random.permutation(background)[: MAX_BACKGROUND // len(references)],
+                ]
+            )
+            features = self.features(reference.image)
+            pixels.append(features.reshape(-1, features.shape[-1])[sample])
+            labels.append(marked[sample])
         forest = RandomForestClassifier(
             self.trees, max_depth=self.depth, n_jobs=self.workers, random_state=self.seed
         )
-        return forest.fit(features.reshape(-1, features.shape[-1])[sample], marked[sample])
+        return forest.fit(np.concatenate(pixels), np.concatenate(labels))
 
     def predict(
         self, forest: RandomForestClassifier, features: NDArray[np.float32]
