@@ -11,6 +11,7 @@ import torch
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training import module as training
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
+from napari_vrp_sam.training.lite import imagenet_backbone
 from napari_vrp_sam.training.module import LiteModule
 
 TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
@@ -85,6 +86,42 @@ def test_only_weights_decay_and_the_backbone_is_left_alone() -> None:
         assert (id(parameter) in decayed | other) == learned, name
         if learned:
             assert (id(parameter) in decayed) == (parameter.ndim > 1), name
+
+
+def test_a_backbone_that_is_trained_has_a_rate_of_its_own() -> None:
+    module = LiteModule(10, learning_rate=1e-3, backbone_rate=0.1, config=TINY)
+    peaks = {
+        id(p): (group["max_lr"], group["weight_decay"])
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for p in group["params"]
+    }
+    for name, parameter in module.network.named_parameters():
+        if name.startswith("prompt_encoder.pe_layer"):
+            continue
+        rate, decay = peaks[id(parameter)]
+        assert rate == pytest.approx(1e-4 if name.startswith("backbone.") else 1e-3), name
+        assert (decay > 0) == (parameter.ndim > 1), name
+
+
+def test_a_backbone_learns_from_the_probe_too(
+    batch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The closed-form fit hands gradients on: alone it improves what is fitted on the features."""
+    torch.manual_seed(0)
+    module = LiteModule(10, learning_rate=1e-3, backbone_rate=1.0, config=TINY).train()
+    module.network.backbone.load_state_dict(
+        {n: v for n, v in imagenet_backbone().items() if n in module.network.backbone.state_dict()}
+    )
+    monkeypatch.setattr(training, "PROBE_WEIGHT", 1e3)  # nothing else counts
+    optimiser = torch.optim.SGD(module.network.backbone.parameters(), lr=2e-6)
+    losses = []
+    for _ in range(4):
+        loss = loss_of(module, batch, "episodic")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.99 * losses[0]
 
 
 def test_pixels_that_are_ignored_teach_nothing(module: LiteModule, batch: dict[str, Any]) -> None:

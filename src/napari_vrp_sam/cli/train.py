@@ -47,6 +47,9 @@ def lite(
         ),
     ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="At its peak.")] = 3e-4,
+    backbone_rate: Annotated[
+        float, typer.Option(min=0, help="Of the backbone, as a share of the rest's; 0 freezes it.")
+    ] = 0.0,
     initial: Annotated[
         Path | None, typer.Option(help="Weights file of lite to start from, not ImageNet's alone.")
     ] = None,
@@ -78,6 +81,7 @@ def lite(
         size=size,
         references=references or (1,),
         learning_rate=learning_rate,
+        backbone_rate=backbone_rate,
         initial=initial,
         seed=seed,
         device=device,

@@ -102,9 +102,8 @@ class LiteNetwork(nn.Module):
         height, width = frames.shape[-2:]
         bottom, right = -height % PADDING, -width % PADDING
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
-        with torch.no_grad():  # frozen in training too
-            maps = self.backbone((padded - 0.5) / 0.5)
-            maps = (*maps, intensities(padded), structures(padded))
+        maps = self.backbone((padded - 0.5) / 0.5)
+        maps = (*maps, intensities(padded), structures(padded))
         return FrameFeatures((height, width), self.neck(maps), maps)
 
     def geometric_prompt(
@@ -156,13 +155,15 @@ class LiteNetwork(nn.Module):
         """
         with torch.no_grad():
             completed = complete_shots(shots, PROBE_RECIPE)
-            probe: Probe
-            if self.training:
-                # An ensemble at every training step would cost more than the step itself.
-                probe = fit_linear_probe(completed, PROBE_RECIPE)
-            else:
-                probe = fit_ensemble(completed, PROBE_RECIPE, self._views(completed))
             bank = build_bank(completed, SIMILARITY_LEVELS)
+        probe: Probe
+        if self.training:
+            # An ensemble at every training step would cost more than the step itself. The linear
+            # probe is a differentiable function of the features, so a backbone can learn from it.
+            probe = fit_linear_probe(completed, PROBE_RECIPE)
+        else:
+            with torch.no_grad():
+                probe = fit_ensemble(completed, PROBE_RECIPE, self._views(completed))
         encodings = tuple(
             self.vrp_encoder.encode_reference(
                 self.semantic_features(shot.features), shot.mask[:, None]

@@ -74,6 +74,7 @@ def train(
     references: Sequence[int] = (1,),
     learning_rate: float = 3e-4,
     promptable_steps: int = 200,
+    backbone_rate: float = 0.0,
     seed: int = 0,
     workers: int = 1,
     device: str | torch.device = "auto",
@@ -100,6 +101,8 @@ def train(
     learning_rate : float
     promptable_steps : int
         See `LiteModule`; no more than a quarter of all steps.
+    backbone_rate : float
+        See `LiteModule`.
     seed : int
         Of initialisation, episodes and dropout.
     workers : int
@@ -111,8 +114,8 @@ def train(
     config : LiteConfig, optional
         Other sizes of the network than those of the model that ships.
     initial : path-like, optional
-        Weights file of `lite` to start from; its sizes count, not those of `config`. The backbone
-        is ImageNet's in any case.
+        Weights file of `lite` to start from; its sizes count, not those of `config`. Without one
+        the backbone starts from ImageNet's.
     metadata : mapping of str to str, optional
         Added to the file's header.
 
@@ -144,6 +147,7 @@ def train(
         "references": list(references),
         "learning_rate": learning_rate,
         "promptable_steps": min(promptable_steps, steps // 4),
+        "backbone_rate": backbone_rate,
         "seed": seed,
         "datasets": [dataset.name for dataset in datasets],
         "network": config.as_metadata(),
@@ -159,6 +163,7 @@ def train(
             steps,
             learning_rate=learning_rate,
             promptable_steps=settings["promptable_steps"],
+            backbone_rate=backbone_rate,
             config=config,
             seed=seed,
         )
@@ -167,7 +172,8 @@ def train(
                 module.network.load_state_dict(
                     LiteModel.from_checkpoint(start).network.state_dict()
                 )
-            _start_from_imagenet(module.network)
+            else:
+                _start_from_imagenet(module.network)
             shape = (size, size)
             sources: list[tuple[SyntheticEpisodes | RealEpisodes, float]] = [
                 (SyntheticEpisodes(shape), 1.0 - REAL_SHARE * bool(datasets))

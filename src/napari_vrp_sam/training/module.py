@@ -20,9 +20,12 @@ from napari_vrp_sam.training.promptable import geometric_task
 QUALITY_WEIGHT = 0.1
 """Weight of the predicted IoU's squared error beside the paper's loss."""
 
+PROBE_WEIGHT = 0.5
+"""Weight of the probe's loss beside the mask decoder's, where the backbone is trained."""
+
 
 class LiteModule(lightning.LightningModule):
-    """Trains everything of `lite` but its backbone, which stays frozen.
+    """Trains `lite`: all but its backbone, or all of it.
 
     Parameters
     ----------
@@ -32,6 +35,10 @@ class LiteModule(lightning.LightningModule):
     weight_decay : float, default 1e-2
     promptable_steps : int, default 200
         First steps, which train on points and boxes alone; later every eighth step does.
+    backbone_rate : float, default 0
+        Learning rate of the backbone as a share of the rest's. 0 leaves it frozen (paper, section
+        5.1). Else it learns from the probe too: the closed-form fit passes gradients on, as in
+        DGPNet (Johnander et al., ECCV 2022).
     config : LiteConfig, optional
     seed : int, default 0
         Of the geometric prompts.
@@ -44,16 +51,18 @@ class LiteModule(lightning.LightningModule):
         learning_rate: float = 3e-4,
         weight_decay: float = 1e-2,
         promptable_steps: int = 200,
+        backbone_rate: float = 0.0,
         config: LiteConfig | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = LiteNetwork(config)
-        self.network.backbone.requires_grad_(requires_grad=False)
+        self.network.backbone.requires_grad_(requires_grad=backbone_rate > 0)
         self.steps = steps
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.promptable_steps = promptable_steps
+        self.backbone_rate = backbone_rate
         self.seed = seed
 
     def training_step(self, batch: dict[str, Any], _index: int = 0) -> Tensor:
@@ -111,10 +120,15 @@ class LiteModule(lightning.LightningModule):
         losses, ious, probe_ious = [], [], []
         for number in range(targets.shape[1]):
             target = frame(shots + number)
-            sparse, dense, pseudo = self.network.prompt(target, conditioning)
+            height, width = target.embedding.shape[-2:]
+            probed = conditioning.probe.logits(target.semantic, (4 * height, 4 * width))
+            sparse, dense, pseudo = self.network.prompt(target, conditioning, probed.detach())
             logits, quality = self.network.decode(target, sparse, dense, pseudo)
             truth, valid = batch["target_masks"][:, number], batch["valid"][:, number]
             loss, iou = self._loss(logits, quality, truth, valid)
+            if self.backbone_rate:
+                own = segmentation_loss(_full_size(probed, truth), truth, valid)
+                loss = loss + PROBE_WEIGHT * own
             losses.append(loss)
             ious.append(iou)
             probe_ious.append(_iou(_full_size(pseudo, truth), truth, valid))
@@ -122,17 +136,17 @@ class LiteModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and cosine decay per step to 0 (paper, section 5.1)."""
-        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
-        other = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": self.weight_decay},
-                {"params": other, "weight_decay": 0.0},
-            ],
-            lr=self.learning_rate,
-        )
+        groups: list[dict[str, Any]] = []
+        trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
+        for of_backbone in (False, True):
+            rate = self.learning_rate * (self.backbone_rate if of_backbone else 1.0)
+            own = [p for name, p in trained if name.startswith("backbone.") == of_backbone]
+            for matrices, decay in ((True, self.weight_decay), (False, 0.0)):
+                params = [p for p in own if (p.ndim > 1) == matrices]
+                groups += [{"params": params, "weight_decay": decay, "lr": rate}] if params else []
+        optimiser = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.learning_rate, total_steps=self.steps + 1, pct_start=0.05
+            optimiser, [g["lr"] for g in groups], total_steps=self.steps + 1, pct_start=0.05
         )
         return {
             "optimizer": optimiser,
