@@ -13,22 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
+from shared_work import SharedWork
 from torch import Tensor
 
-from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.model_method import ModelMethod
 from napari_vrp_sam.evaluation.one_slice import (
     Frame,
     Method,
-    Segment,
     evaluate_dataset,
     mean_over_datasets,
 )
-from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
@@ -46,36 +41,26 @@ class Variants:
     def __init__(self, network: LiteNetwork) -> None:
         # This one has the correlation's features beside the probe, so it can make both.
         self.model = LiteModel(network, pseudo_mask="correlation")
-        self.prepared: tuple[Sequence[Frame], list[Predictor]] | None = None
-        self.masks: dict[int, dict[str, NDArray[np.bool_]]] = {}
+        self.shared = SharedWork(self.model, "cpu")
+        self.sequence: Sequence[Frame] | None = None
+        self.masks: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def method(self, variant: str) -> Method:
-        """One of the variants that `masks_of` makes."""
+        """One of the variants that `all_logits` makes."""
 
-        def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
-            if self.prepared is None or self.prepared[0] is not frames:
-                method = ModelMethod(self.model, "cpu")
-                self.prepared = frames, method.predictors(frames, references)
-                self.masks = {}
-            return lambda frame: self.masks_of(frame)[variant]
+        def mask(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+            if self.sequence is not self.shared.sequence:
+                self.sequence, self.masks = self.shared.sequence, {}
+            key = id(features), id(prepared)
+            if key not in self.masks:
+                logits = self.all_logits(features, prepared)
+                self.masks[key] = {name: values > 0 for name, values in logits.items()}
+            return self.masks[key][variant]
 
-        return learn
+        return self.shared.method(mask)
 
-    def masks_of(self, frame: Frame) -> dict[str, NDArray[np.bool_]]:
-        """Masks (K, Y, X) of a frame by every variant."""
-        if id(frame) not in self.masks:
-            assert self.prepared is not None
-            predictors = self.prepared[1]
-            features = predictors[0].encode(frame)
-            parts: dict[str, list[Tensor]] = {}
-            for predictor in predictors:
-                with torch.no_grad():
-                    for name, logits in self._logits(features, predictor.prepared[0]).items():
-                        parts.setdefault(name, []).append(logits[0] > 0)
-            self.masks[id(frame)] = {name: torch.stack(m).numpy() for name, m in parts.items()}
-        return self.masks[id(frame)]
-
-    def _logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
+    def all_logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
+        """Logits (1, Y, X) of a frame by every variant."""
         logits = {}
         for name, own in (("probe", replace(prepared, deepest=())), ("correlation", prepared)):
             prompts = self.model.prompt(features, [own])
