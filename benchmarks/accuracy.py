@@ -28,6 +28,7 @@ from napari_vrp_sam.evaluation.one_slice import Method, evaluate_dataset, mean_o
 from napari_vrp_sam.evaluation.random_forest import RandomForest
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.geometric_prompts import geometric_prompts
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.registry import load_model
@@ -49,7 +50,7 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
             own = replace(prepared, deepest=()) if probe else prepared
             prompts = both.prompt(features, [own])
             if share is not None:
-                prompts = replace(prompts, decoder_share=torch.tensor([share]))
+                prompts = replace(prompts, choices=(Choice(share),))
             return both.decode(features, prompts)
 
         return logits
@@ -62,7 +63,7 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
         nothing = torch.zeros_like(pseudo_mask)
         masks, _ = both.network.decode(features, sparse, dense, nothing)
         # Decoded already: a share of 0 brings it to the frame's size.
-        done = Prompts((prepared.class_id,), sparse, dense, masks, torch.zeros(1))
+        done = Prompts((prepared.class_id,), sparse, dense, masks, (Choice(0.0),))
         return both.decode(features, done)
 
     return {

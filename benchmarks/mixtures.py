@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import torch
 import typer
 from shared_work import SharedWork
 from torch import Tensor
@@ -26,6 +25,7 @@ from napari_vrp_sam.evaluation.one_slice import (
 )
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.registry import load_model
@@ -65,7 +65,7 @@ class Variants:
         for name, own in (("probe", replace(prepared, deepest=())), ("correlation", prepared)):
             prompts = self.model.prompt(features, [own])
             for share in SHARES:
-                fixed = replace(prompts, decoder_share=torch.tensor([share]))
+                fixed = replace(prompts, choices=(Choice(share),))
                 logits[f"{name}, decoder {share:g}"] = self.model.decode(features, fixed)
             logits[f"{name}, decoder by annotation"] = self.model.decode(features, prompts)
         return logits

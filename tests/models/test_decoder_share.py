@@ -49,7 +49,7 @@ def shot(mask: Tensor, ignored: Tensor | None = None) -> Shot:
 def share(pseudo_mask: Tensor, decoded: Tensor, *shots: Shot) -> float:
     given: Any = Answers(pseudo_mask, decoded)
     nothing: Any = None
-    return decoder_share(given, Conditioning(shots, nothing, nothing, ()))
+    return decoder_share(given, Conditioning(shots, (), nothing, nothing, ()))
 
 
 def test_a_decoder_that_keeps_up_gets_the_most_and_one_that_fails_nothing() -> None:

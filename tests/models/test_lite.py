@@ -18,6 +18,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models import lite as module
 from napari_vrp_sam.models.checkpoints import Checkpoint, write_checkpoint
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
@@ -189,7 +190,7 @@ def test_a_mixture_lies_between_decoder_and_pseudo_mask(
     features = model.encode(sample[0][:1])
     pseudo, half, decoded = (
         model.decode(
-            features, model.prompt(features, [replace(p, decoder_share=share) for p in prepared])
+            features, model.prompt(features, [replace(p, choice=Choice(share)) for p in prepared])
         )
         for share in (0.0, 0.5, 1.0)
     )
@@ -201,12 +202,15 @@ def test_a_mixture_lies_between_decoder_and_pseudo_mask(
     assert (decoded - pseudo).abs().max() > 0.1
 
 
-def test_every_class_has_a_share_of_its_own(
+def test_every_class_has_a_choice_of_its_own(
     model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
     features = model.encode(sample[0][:1])
     (own,) = prepared
-    pair = [replace(own, class_id=1, decoder_share=0.0), replace(own, decoder_share=0.6)]
+    pair = [
+        replace(own, class_id=1, choice=Choice(0.0, smoothing=1.5)),
+        replace(own, choice=Choice(0.6, offset=0.4)),
+    ]
     together = model.decode(features, model.prompt(features, pair))
     for number, one in enumerate(pair):
         alone = model.decode(features, model.prompt(features, [one]))
@@ -218,11 +222,35 @@ def test_a_share_may_be_given(sample: tuple[Tensor, Tensor]) -> None:
     frames, truth = sample
     given = LiteModel(LiteNetwork(TINY), decoder_share=0.3)
     (prepared,) = given.prepare([reference(given, frames[1], truth[1])])
-    assert prepared.decoder_share == 0.3
+    assert prepared.choice == Choice(0.3)
     features = given.encode(frames[:1])
-    torch.testing.assert_close(
-        given.prompt(features, [prepared]).decoder_share, torch.tensor([0.3])
+    assert given.prompt(features, [prepared]).choices == (Choice(0.3),)
+
+
+def test_logits_are_smoothed_and_shifted_as_chosen(
+    model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
+) -> None:
+    features = model.encode(sample[0][:1])
+    plain, shifted, smooth = (
+        model.decode(
+            features, model.prompt(features, [replace(p, choice=choice) for p in prepared])
+        )
+        for choice in (Choice(0.4), Choice(0.4, offset=0.7), Choice(0.4, smoothing=3.0))
     )
+    torch.testing.assert_close(shifted, plain + 0.7)
+    assert smooth.diff(dim=2).abs().mean() < 0.6 * plain.diff(dim=2).abs().mean()
+    torch.testing.assert_close(smooth.mean(), plain.mean(), rtol=0.05, atol=0.05)
+
+
+def test_what_was_found_for_the_probe_is_not_done_to_the_correlation(
+    sample: tuple[Tensor, Tensor],
+) -> None:
+    frames, truth = sample
+    model = load_model("lite", pseudo_mask="correlation")
+    (prepared,) = model.prepare([reference(model, frames[1], truth[1])])
+    assert prepared.choice.expected_iou is not None
+    prompts = model.prompt(model.encode(frames[:1]), [prepared])
+    assert prompts.choices == (Choice(prepared.choice.decoder_share),)
 
 
 def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Tensor]) -> None:

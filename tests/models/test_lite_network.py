@@ -302,7 +302,9 @@ def test_only_running_learns_from_views(
 ) -> None:
     fitted: list[list[Shot]] = []
 
-    def fit(shots: list[Shot], recipe: ProbeRecipe, views: Sequence[Shot] = ()) -> EnsembleProbe:
+    def fit(
+        shots: list[Shot], recipe: ProbeRecipe, views: Sequence[Shot] = (), effort: float = 1.0
+    ) -> EnsembleProbe:
         assert recipe is PROBE_RECIPE
         fitted.append([*shots, *views])
         return fit_linear_probe(shots, recipe)

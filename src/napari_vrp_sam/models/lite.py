@@ -11,7 +11,8 @@ from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
-from napari_vrp_sam.models.decoder_share import decoder_share
+from napari_vrp_sam.models.choice import Choice
+from napari_vrp_sam.models.evidence import choose, smoothed
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.lite_network import (
     LOGIT_LIMIT,
@@ -31,8 +32,7 @@ class PreparedClass:
 
     class_id: int
     conditioning: Conditioning
-    decoder_share: float
-    """Share of the mask decoder in the result, 0..1; the rest is the pseudo-mask's."""
+    choice: Choice
     deepest: tuple[tuple[Tensor, Tensor], ...]
     """Masked deepest features and mask of each reference, for the correlation pseudo-mask."""
 
@@ -49,7 +49,8 @@ class LiteModel:
         paper's training-free correlation.
     decoder_share : float, optional
         Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
-        Unless given it is chosen for each class on the annotated frames, see `decoder_share`.
+        Unless given it is chosen for each class on the annotated frames, and smoothing and
+        offset with it; see `evidence`.
 
     Raises
     ------
@@ -119,10 +120,13 @@ class LiteModel:
             conditioning = self.network.condition(shots)
             deepest = tuple(map(self._deepest, shots)) if self.pseudo_mask == "correlation" else ()
             share = self.decoder_share
-            if share is None:
-                share = decoder_share(self.network, conditioning)
-            prepared.append(PreparedClass(class_id, conditioning, share, deepest))
+            choice = choose(self.network, conditioning) if share is None else Choice(share)
+            prepared.append(PreparedClass(class_id, conditioning, choice, deepest))
         return prepared
+
+    def choices(self, prepared: Sequence[PreparedClass]) -> dict[int, Choice]:
+        """How the result of each class is put together, by class."""
+        return {c.class_id: self._choice(c) for c in prepared}
 
     @torch.no_grad()
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
@@ -139,22 +143,33 @@ class LiteModel:
             torch.cat(sparse),
             torch.cat([dense for _, dense, _ in parts]),
             torch.cat([pseudo for _, _, pseudo in parts]),
-            features.embedding.new_tensor([c.decoder_share for c in prepared]),
+            tuple(map(self._choice, prepared)),
         )
 
     @torch.no_grad()
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
         """Mask logits of shape (K, H, W): the mask decoder's mixed with the pseudo-mask's."""
-        logits, share = prompts.pseudo_mask, prompts.decoder_share
-        assert logits is not None  # `prompt` always makes both
-        assert share is not None
-        if share.any():
+        logits = prompts.pseudo_mask
+        assert logits is not None  # `prompt` always makes one
+        if any(choice.decoder_share for choice in prompts.choices):
             decoded, _ = self.network.decode(features, prompts.sparse, prompts.dense, logits)
-            logits = torch.lerp(logits, decoded, share[:, None, None, None])
+            shares = logits.new_tensor([choice.decoder_share for choice in prompts.choices])
+            logits = torch.lerp(logits, decoded, shares[:, None, None, None])
+        logits = torch.cat(
+            [
+                smoothed(own[None], choice.smoothing) + choice.offset
+                for own, choice in zip(logits, prompts.choices, strict=True)
+            ]
+        )
         height, width = features.size
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         return full[:, 0, :height, :width]
+
+    @staticmethod
+    def _choice(prepared: PreparedClass) -> Choice:
+        # Smoothing and offset were found for the probe.
+        return Choice(prepared.choice.decoder_share) if prepared.deepest else prepared.choice
 
     def _deepest(self, shot: Shot) -> tuple[Tensor, Tensor]:
         """Deepest features of the masked reference (paper, section 3.2), and the mask."""

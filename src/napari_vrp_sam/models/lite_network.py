@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.models.classical_features import intensities, structures
 from napari_vrp_sam.models.completion import complete_shots
+from napari_vrp_sam.models.halves import with_halves
 from napari_vrp_sam.models.lite_parts import (
     BACKBONE_CHANNELS,
     PROBE_RECIPE,
@@ -50,6 +51,7 @@ class Conditioning:
     """What the references of B classes say, ready for any number of targets."""
 
     shots: tuple[Shot, ...]
+    views: tuple[Shot, ...]
     probe: Probe
     bank: ReferenceBank
     encodings: tuple[ReferenceEncoding, ...]
@@ -71,6 +73,8 @@ class LiteNetwork(nn.Module):
             "tf_efficientnet_lite0", pretrained=False, features_only=True
         )
         self.neck = Neck(dim)
+        # Frozen unless a training says otherwise.
+        self.backbone.requires_grad_(requires_grad=False)
         # The sizes given here are replaced at every call: the grid follows the frame.
         self.prompt_encoder = PromptEncoder(dim, (32, 32), (256, 256), mask_in_chans=16)
         self.vrp_encoder = VRPEncoder(
@@ -145,13 +149,19 @@ class LiteNetwork(nn.Module):
             stage_3 = stage(stage_3)
         return stage_3
 
-    def condition(self, shots: Sequence[Shot]) -> Conditioning:
+    def condition(
+        self, shots: Sequence[Shot], views: Sequence[Shot] | None = None, *, effort: float = 1.0
+    ) -> Conditioning:
         """All that depends on the references alone.
 
         Parameters
         ----------
         shots : sequence of Shot
             The references, in batches of B classes.
+        views : sequence of Shot, optional
+            Other views of them; made here unless given.
+        effort : float, default 1
+            See `fit_ensemble`.
         """
         with torch.no_grad():
             completed = complete_shots(shots, PROBE_RECIPE)
@@ -163,14 +173,17 @@ class LiteNetwork(nn.Module):
             probe = fit_linear_probe(completed, PROBE_RECIPE)
         else:
             with torch.no_grad():
-                probe = fit_ensemble(completed, PROBE_RECIPE, self._views(completed))
+                if views is None:
+                    completed = with_halves(completed)
+                    views = self._views(completed)
+                probe = fit_ensemble(completed, PROBE_RECIPE, views, effort=effort)
         encodings = tuple(
             self.vrp_encoder.encode_reference(
                 self.semantic_features(shot.features), shot.mask[:, None]
             )
             for shot in shots
         )
-        return Conditioning(tuple(completed), probe, bank, encodings)
+        return Conditioning(tuple(completed), tuple(views or ()), probe, bank, encodings)
 
     def _views(self, shots: Sequence[Shot]) -> list[Shot]:
         """The annotated frames in other ways, as far as the frames themselves are known."""
@@ -180,19 +193,26 @@ class LiteNetwork(nn.Module):
             if shot.image is None:
                 continue
             height, width = shot.image.shape[-2:]
-            known = (shot.foreground[0, :height, :width], shot.background[0, :height, :width])
+            half = torch.zeros_like(shot.mask) if shot.half is None else shot.half
+            layers = torch.cat([shot.foreground, shot.background, half])
             for _ in range(-(-VIEWS // len(shots))):
-                view = sample_view(shot.image, *known, rng)
-                total = view.foreground + view.background
+                view = sample_view(shot.image, layers[:, :height, :width], rng)
+                foreground, background, half = view.layers
+                total = foreground + background
                 features = self.encode(view.image[None])
+                seen = make_shot(
+                    features,
+                    features.semantic,
+                    (foreground / total.clamp_min(1e-6))[None],
+                    ["mask"],
+                    ignored=1 - total[None],
+                )
+                bottom, right = (
+                    whole - part
+                    for whole, part in zip(seen.mask.shape[1:], half.shape, strict=True)
+                )
                 views.append(
-                    make_shot(
-                        features,
-                        features.semantic,
-                        (view.foreground / total.clamp_min(1e-6))[None],
-                        ["mask"],
-                        ignored=1 - total[None],
-                    )
+                    replace(seen, half=F.pad(half.clamp(0, 1)[None], (0, right, 0, bottom)))
                 )
         return views
 

@@ -18,6 +18,9 @@ from torch import Tensor
 
 HIDDEN_DROPOUT = 0.3
 
+PERCEPTRON_STEPS = 200
+"""Training steps of a perceptron."""
+
 SPREAD_FLOOR = 1e-3
 """Channels that do not vary on the reference are not blown up to unit variance."""
 
@@ -197,7 +200,7 @@ def fit_perceptron(
     weight: Tensor,
     *,
     hidden: int = 64,
-    steps: int = 200,
+    steps: int = PERCEPTRON_STEPS,
     batch: int = 2048,
     seed: int = 0,
 ) -> PerceptronProbe:

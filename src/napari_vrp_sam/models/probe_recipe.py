@@ -14,9 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.probe import Probe, fit_linear, fit_perceptron, stratify
+from napari_vrp_sam.models.probe import (
+    PERCEPTRON_STEPS,
+    Probe,
+    fit_linear,
+    fit_perceptron,
+    stratify,
+)
 from napari_vrp_sam.models.shots import Shot, on_probe_grid
-from napari_vrp_sam.models.trees import fit_trees
+from napari_vrp_sam.models.trees import TREES, fit_trees
 
 PROBE_CELLS = 24_576
 """Cells that an ensemble is fitted on, at most, over all views."""
@@ -99,7 +105,11 @@ def fit_linear_probe(
 
 
 def fit_ensemble(
-    shots: Sequence[Shot], recipe: ProbeRecipe, views: Sequence[Shot] = ()
+    shots: Sequence[Shot],
+    recipe: ProbeRecipe,
+    views: Sequence[Shot] = (),
+    *,
+    effort: float = 1.0,
 ) -> EnsembleProbe:
     """Fit perceptrons and trees.
 
@@ -111,16 +121,22 @@ def fit_ensemble(
     views : sequence of Shot
         The references seen otherwise. Not all members learn from them: in some stacks scale and
         light tell the class, and never change.
+    effort : float, default 1
+        Share of cells, training steps and trees to get by with, for a probe that only has to tell
+        how good the real one will be.
     """
     everything = [*shots, *views]
-    cells = draw_cells(shots, recipe.plain, PROBE_CELLS)
-    members: list[tuple[Probe, tuple[int, ...]]] = [(fit_perceptron(*cells), recipe.plain)]
+    count, steps = round(effort * PROBE_CELLS), round(effort * PERCEPTRON_STEPS)
+    cells = draw_cells(shots, recipe.plain, count)
+    members: list[tuple[Probe, tuple[int, ...]]] = [
+        (fit_perceptron(*cells, steps=steps), recipe.plain)
+    ]
     if recipe.varied is not None:
-        cells = draw_cells(everything, recipe.varied, PROBE_CELLS)
-        members.append((fit_perceptron(*cells), recipe.varied))
+        cells = draw_cells(everything, recipe.varied, count)
+        members.append((fit_perceptron(*cells, steps=steps), recipe.varied))
     if recipe.trees is not None:
-        cells = draw_cells(everything, recipe.trees, PROBE_CELLS)
-        members.append((fit_trees(*cells), recipe.trees))
+        cells = draw_cells(everything, recipe.trees, count)
+        members.append((fit_trees(*cells, trees=round(effort * TREES)), recipe.trees))
     return EnsembleProbe(tuple(members), OFFSET)
 
 

@@ -45,6 +45,8 @@ class Shot:
         Whether a probe has told what the annotations leave open.
     image : Tensor, shape (3, h, w), optional
         The frame without padding, where B is 1: to look at it in other ways.
+    half : Tensor, shape (B, H, W), optional
+        1 in one half of what is annotated, 0 in the other; see `halves`.
     """
 
     features: FrameFeatures
@@ -58,6 +60,7 @@ class Shot:
     loose: Tensor
     completed: bool = False
     image: Tensor | None = None
+    half: Tensor | None = None
 
 
 def make_shot(

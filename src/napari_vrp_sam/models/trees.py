@@ -51,12 +51,15 @@ class TreesProbe:
         )
 
 
-def fit_trees(features: Tensor, target: Tensor, weight: Tensor, *, seed: int = 0) -> TreesProbe:
+def fit_trees(
+    features: Tensor, target: Tensor, weight: Tensor, *, trees: int = TREES, seed: int = 0
+) -> TreesProbe:
     """Grow trees for each of B classes; arguments as for `probe.fit_linear`.
 
     Parameters
     ----------
     features, target, weight : Tensor, shapes (B, N, D), (B, N) and (B, N)
+    trees : int, default 30
     seed : int, default 0
         The same references give the same trees.
     """
@@ -66,7 +69,7 @@ def fit_trees(features: Tensor, target: Tensor, weight: Tensor, *, seed: int = 0
     forests = []
     for x, y, w in zip(features, target, weight, strict=True):
         forest = ExtraTreesClassifier(
-            TREES, max_depth=MAX_DEPTH, min_samples_leaf=MIN_LEAF, random_state=seed
+            trees, max_depth=MAX_DEPTH, min_samples_leaf=MIN_LEAF, random_state=seed
         )
         pixels, is_class, share = (v.cpu().numpy()[kept] for v in (x, y > 0.5, w))
         used = share > 0

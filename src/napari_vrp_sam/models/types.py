@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from napari_vrp_sam.models.choice import Choice
+
 
 @dataclass(frozen=True, eq=False)
 class FrameFeatures:
@@ -87,16 +89,15 @@ class Prompts:
         Dense prompt added to the image embedding.
     pseudo_mask : Tensor, shape (K, 1, h', w'), optional
         Logits of the pseudo-mask that the prompts were made with.
-    decoder_share : Tensor, shape (K,), optional
-        Share of the mask decoder in the result, 0..1, the rest being the pseudo-mask's; all unless
-        given.
+    choices : tuple of Choice
+        How the K results are put together; empty for a model that knows one way only.
     """
 
     class_ids: tuple[int, ...]
     sparse: Tensor
     dense: Tensor
     pseudo_mask: Tensor | None = None
-    decoder_share: Tensor | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 class Model(Protocol):

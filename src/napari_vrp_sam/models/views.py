@@ -30,29 +30,27 @@ class View:
     ----------
     image : Tensor, shape (3, h, w)
         In 0..1.
-    foreground, background : Tensor, shape (h, w)
-        How surely a pixel belongs to the class, and to the background, 0..1.
+    layers : Tensor, shape (L, h, w)
+        What is known of its pixels.
     """
 
     image: Tensor
-    foreground: Tensor
-    background: Tensor
+    layers: Tensor
 
 
-def sample_view(
-    image: Tensor, foreground: Tensor, background: Tensor, rng: np.random.Generator
-) -> View:
+def sample_view(image: Tensor, layers: Tensor, rng: np.random.Generator) -> View:
     """Draw one view.
 
     Parameters
     ----------
     image : Tensor, shape (3, H, W)
         In 0..1.
-    foreground, background : Tensor, shape (H, W)
-        What is known of the class, 0..1.
+    layers : Tensor, shape (L, H, W)
+        What is known of the pixels, 0..1. First how surely they belong to the class, then how
+        surely to the background.
     rng : numpy.random.Generator
     """
-    layers = torch.cat([image, foreground[None], background[None]])
+    layers = torch.cat([image, layers])
     zoom = float(np.exp(rng.uniform(*np.log(SCALES))))
     layers = _window(layers, VIEW_SIDE / zoom, rng)
     size = [max(MIN_SIDE, round(side * zoom)) for side in layers.shape[1:]]
@@ -63,12 +61,12 @@ def sample_view(
     layers = torch.rot90(layers, int(rng.integers(4)), (1, 2))
     if rng.random() < 0.5:
         layers = layers.flip(2)
-    return View(_relit(layers[:3], rng), layers[3], layers[4])
+    return View(_relit(layers[:3], rng), layers[3:])
 
 
 def _window(layers: Tensor, side: float, rng: np.random.Generator) -> Tensor:
     """A square part with some of the class in it, or all of a frame no larger than that."""
-    foreground, background = layers[3:]
+    foreground, background = layers[3:5]
     height, width = foreground.shape
     if max(height, width) <= side:
         return layers
