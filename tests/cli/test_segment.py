@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def test_tiff_with_the_shipped_model(files: Path) -> None:
     result = run(files / "stack.tif", "--reference", files / "slice.tif", "--frame", 2)
     assert result.exit_code == 0, result.stderr
     assert "5 of 5 frames are in" in result.stderr
+    assert re.search(r"Class 3: expected IoU 0\.\d\d \(mask decoder \d+%", result.stderr)
     lazy, axes = read_stack(files / "stack_labels.tif")
     labels = np.asarray(lazy)
     assert (axes, labels.dtype) == ("ZYX", np.uint8)

@@ -10,6 +10,7 @@ from napari_vrp_sam.inference.engine import (
     Failed,
     FrameResult,
     Job,
+    Learned,
     Progress,
     ThreadEngine,
 )
@@ -68,7 +69,7 @@ def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gat
     run = ThreadEngine().submit(gated_job)
     assert gate.asked.acquire(timeout=30)
     before = run.poll()
-    assert all(isinstance(event, Progress) for event in before)
+    assert all(isinstance(event, Progress | Learned) for event in before)
     assert run.poll() == []
     for _ in range(4):
         gate.allowed.release()

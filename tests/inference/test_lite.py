@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam import load_model, segment_stack
-from napari_vrp_sam.inference.engine import Done, FrameResult, Job, ThreadEngine
+from napari_vrp_sam.inference.engine import Done, FrameResult, Job, Learned, ThreadEngine
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.segment import gather_references
 from napari_vrp_sam.io.samples import sample_stack
@@ -27,6 +27,13 @@ def test_one_annotated_slice_segments_the_stack(sample):
     job = Job(stack, references=gather_references(Frames(stack), truth, frame=2), device="cpu")
     events = list(ThreadEngine().submit(job).events())
     assert events[-1] == Done(5)
+    kinds = [type(event) for event in events]
+    assert kinds.index(Learned) < kinds.index(FrameResult)
+    (learned,) = (event for event in events if isinstance(event, Learned))
+    assert set(learned.choices) == {1}
+    expected = learned.choices[1].expected_iou
+    assert expected is not None
+    assert 0.2 < expected < 1
     labels = np.zeros_like(truth)
     for event in events:
         if isinstance(event, FrameResult):

@@ -17,9 +17,10 @@ class BrightnessModel(nn.Module):
 
     name = "brightness"
 
-    def __init__(self, gate=None):
+    def __init__(self, gate=None, choices=None):
         super().__init__()
         self.gate = gate
+        self.made = choices or {}
 
     def encode(self, frames):
         return FrameFeatures(tuple(frames.shape[-2:]), frames.mean(dim=1, keepdim=True), ())
@@ -29,6 +30,9 @@ class BrightnessModel(nn.Module):
             reference.class_id: reference.features.embedding[0, 0][reference.mask > 0].mean()
             for reference in references
         }
+
+    def choices(self, prepared):
+        return self.made
 
     def prompt(self, features, prepared):
         levels = torch.stack([prepared[class_id] for class_id in sorted(prepared)])
@@ -47,10 +51,12 @@ class GatedEngine:
         self.gate = threading.Semaphore(0)
         self.jobs: list[Job] = []
         self.runs: list[Run] = []
+        self.choices = {}
 
     def submit(self, job):
         self.jobs.append(job)
-        self.runs.append(ThreadEngine().submit(replace(job, model=BrightnessModel(self.gate))))
+        model = BrightnessModel(self.gate, self.choices)
+        self.runs.append(ThreadEngine().submit(replace(job, model=model)))
         return self.runs[-1]
 
     def let_through(self, frames=1000):

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.inference.engine import ThreadEngine
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.plugin.results import is_result
 
 
@@ -71,6 +72,22 @@ def test_frames_come_from_the_annotated_one_outwards(qtbot, viewer, dock, engine
     assert seen[0] == [3]
     assert seen[2] == [2, 3, 4]
     assert seen[4] == [1, 2, 3, 4, 5]
+
+
+def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, engine, annotated):
+    engine.choices = {1: Choice(0.25, 0.7, -0.4, expected_iou=0.744), 2: Choice(0.8)}
+    press(qtbot, dock.segment_button)
+    wait_for(qtbot, dock.quality.isVisible)
+    assert dock.progress.value() == 0
+    assert dock.quality.text() == "Expected IoU: class 1 0.74, class 2 unknown"
+    assert "mask decoder 25%, smoothing 0.7, offset -0.4" in dock.quality.toolTip()
+    engine.let_through()
+    wait_for(qtbot, lambda: not dock.running)
+    assert dock.quality.isVisible()
+
+    engine.choices = {}
+    press(qtbot, dock.segment_button)
+    assert not dock.quality.isVisible()
 
 
 def test_cancel_keeps_what_is_done(qtbot, viewer, dock, engine, annotated, stack):

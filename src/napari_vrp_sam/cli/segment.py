@@ -20,6 +20,7 @@ from napari_vrp_sam.errors import InputError
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
+    from napari_vrp_sam.models.choice import Choice
 
 
 @app.command()
@@ -120,7 +121,9 @@ def _run(
     done = 0
     with Progress(console=notes, transient=True) as bar:
         task = bar.add_task("Starting", total=total)
-        results = iter_segment(job, report=lambda text: bar.update(task, description=text))
+        results = iter_segment(
+            job, report=lambda text: bar.update(task, description=text), learned=_tell
+        )
         try:
             for index, labels, of_class in results:
                 for writer, result in zip(writers, (labels, of_class), strict=False):
@@ -132,6 +135,11 @@ def _run(
                 writer.close() if done else writer.discard()
             if done:
                 notes.print(f"{done} of {total} frames are in {output}.", soft_wrap=True)
+
+
+def _tell(choices: dict[int, Choice]) -> None:
+    for class_id, choice in choices.items():
+        notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
 
 
 def _numbers(frame: str | None) -> int | tuple[int, ...] | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.segment import iter_segment
+from napari_vrp_sam.models.choice import Choice
 
 __all__ = [
     "Cancelled",
@@ -26,6 +27,7 @@ __all__ = [
     "Failed",
     "FrameResult",
     "Job",
+    "Learned",
     "Progress",
     "Run",
     "ThreadEngine",
@@ -39,6 +41,13 @@ class Progress:
     done: int
     total: int
     message: str
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the annotations taught: how each class is put together, and the IoU to expect."""
+
+    choices: dict[int, Choice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +83,7 @@ class Cancelled:
     labels_written: int
 
 
-Event = Progress | FrameResult | Done | Failed | Cancelled
+Event = Progress | Learned | FrameResult | Done | Failed | Cancelled
 
 
 class Run(Protocol):
@@ -157,7 +166,10 @@ class ThreadRun:
 
         try:
             total = len(plan(job)[1])
-            for index, labels, _ in iter_segment(job, report=report):
+            results = iter_segment(
+                job, report=report, learned=lambda choices: self._queue.put(Learned(choices))
+            )
+            for index, labels, _ in results:
                 self._queue.put(FrameResult(index, labels))
                 done += 1
                 if done < total:

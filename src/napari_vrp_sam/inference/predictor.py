@@ -14,6 +14,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
 
@@ -24,6 +25,15 @@ class Movable(Protocol):
 
     def to(self, device: torch.device, /) -> Any:
         """Move the weights."""
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A model that decides for each class how its result is put together, and says so."""
+
+    def choices(self, prepared: Any) -> dict[int, Choice]:
+        """Choices by class, of what `Model.prepare` returned."""
         ...
 
 
@@ -66,6 +76,14 @@ class Predictor:
     def prepared(self) -> Any:
         """What the model made of the references; see `Model.prepare`."""
         return self._prepared
+
+    @property
+    def choices(self) -> dict[int, Choice]:
+        """How the result of each class is put together, and the IoU to expect; by class.
+
+        Empty for models that have one way for all.
+        """
+        return self.model.choices(self._prepared) if isinstance(self.model, Choosing) else {}
 
     @torch.no_grad()
     def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:

@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.job import Job, Order, plan
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.models.choice import Choice
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
@@ -103,7 +104,11 @@ def segment_stack(
 
 
 def iter_segment(
-    job: Job, *, order: Order = "nearest", report: Callable[[str], None] | None = None
+    job: Job,
+    *,
+    order: Order = "nearest",
+    report: Callable[[str], None] | None = None,
+    learned: Callable[[dict[int, Choice]], None] | None = None,
 ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
     """Segment the frames of a job one by one; stop at any time by leaving the loop.
 
@@ -114,6 +119,9 @@ def iter_segment(
         Frames nearest to an annotated one first, or as the stack goes.
     report : callable, optional
         Told in words what is being done before the first frame comes.
+    learned : callable, optional
+        Told how the result of each class will be put together and what to expect of it, before the
+        first frame comes.
 
     Yields
     ------
@@ -144,6 +152,8 @@ def iter_segment(
     )
     report("Learning from the annotations")
     predictor.set_references(job.references, normalisation)
+    if learned:
+        learned(predictor.choices)
     report("Segmenting")
     for index in indices:
         probabilities = predictor.predict(frames[index])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.inference.engine import Engine
+    from napari_vrp_sam.models.choice import Choice
 
 
 class SegmentStackWidget(QWidget):
@@ -50,6 +51,7 @@ class SegmentStackWidget(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
         self.status = MessageLabel()
+        self.quality = MessageLabel()
         self._lay_out()
         self._show_running(running=False)
 
@@ -103,7 +105,9 @@ class SegmentStackWidget(QWidget):
         )
         self._run = SegmentationRun(self._engine.submit(job), result, frame_count, self)
         self._run.progressed.connect(self._show_progress)
+        self._run.learned.connect(self._show_choices)
         self._run.ended.connect(self._end)
+        self.quality.say("")
         self._show_progress(0, frame_count, "Starting: the model is loaded first.")
         self._show_running(running=True)
 
@@ -112,6 +116,22 @@ class SegmentStackWidget(QWidget):
         self.progress.setValue(done)
         if self.cancel_button.isEnabled():  # else "Cancelling" stays
             self.status.say(message)
+
+    def _show_choices(self, choices: dict[int, Choice]) -> None:
+        """What to expect, before the first frame comes."""
+        expected = {
+            class_id: "unknown" if choice.expected_iou is None else f"{choice.expected_iou:.2f}"
+            for class_id, choice in choices.items()
+        }
+        if any(choice.expected_iou is not None for choice in choices.values()):
+            texts = [f"class {class_id} {iou}" for class_id, iou in expected.items()]
+            self.quality.say(f"Expected IoU: {', '.join(texts)}")
+        details = [f"Class {class_id}: {choice}." for class_id, choice in choices.items()]
+        explain(
+            self.quality,
+            "Measured by holding back half of the mask annotation and segmenting it by the other "
+            "half.<br>" + "<br>".join(details),
+        )
 
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
@@ -171,7 +191,13 @@ class SegmentStackWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
-        for widget in (self.form, self.segment_button, self._progress_row, self.status):
+        for widget in (
+            self.form,
+            self.segment_button,
+            self._progress_row,
+            self.status,
+            self.quality,
+        ):
             layout.addWidget(widget)
         layout.addStretch(1)
         self.setMinimumWidth(240)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Progress
+from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Learned, Progress
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -27,12 +27,15 @@ class SegmentationRun(QObject):
     Signals
     -------
     progressed : (done, total, message)
+    learned : (choices,)
+        `Choice` by class: how the result is put together and what to expect of it.
     ended : (outcome, message)
         The outcome is "done", "cancelled", "refused" (the user can mend it) or "failed" (a fault
         of ours); the message is one sentence.
     """
 
     progressed = Signal(int, int, str)
+    learned = Signal(dict)
     ended = Signal(str, str)
 
     def __init__(self, run: Run, result: Result, frame_count: int, parent: QWidget) -> None:
@@ -74,6 +77,9 @@ class SegmentationRun(QObject):
         frames = [(event.index, event.labels) for event in events if isinstance(event, FrameResult)]
         if frames:
             self._result.write(frames)
+        for event in events:
+            if isinstance(event, Learned):
+                self.learned.emit(event.choices)
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
             last = progress[-1]
