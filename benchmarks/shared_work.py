@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.evaluation.model_method import ModelMethod
-from napari_vrp_sam.evaluation.one_slice import Frame, Method, Segment
+from napari_vrp_sam.evaluation.one_slice import Frame, Method, Segment, Segmented
 from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.types import FrameFeatures
@@ -41,7 +39,7 @@ class SharedWork:
                 self.sequence, self.features = frames, {}
             return segment
 
-        def segment(frame: Frame) -> NDArray[np.bool_]:
+        def segment(frame: Frame) -> Segmented:
             if id(frame) not in self.features:
                 self.features[id(frame)] = self.predictors[0].encode(frame)
             with torch.no_grad():
@@ -49,6 +47,6 @@ class SharedWork:
                     logits(self.features[id(frame)], predictor.prepared[0])[0] > 0
                     for predictor in self.predictors
                 ]
-            return torch.stack(masks).cpu().numpy()
+            return Segmented(torch.stack(masks).cpu().numpy())
 
         return learn

@@ -51,6 +51,7 @@ def test_tiff_with_the_shipped_model(files: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "5 of 5 frames are in" in result.stderr
     assert re.search(r"Class 3: expected IoU 0\.\d\d \(mask decoder \d+%", result.stderr)
+    assert re.search(r"Confidence .* 0\.\d\d on average, lowest on frame [0-4] ", result.stderr)
     lazy, axes = read_stack(files / "stack_labels.tif")
     labels = np.asarray(lazy)
     assert (axes, labels.dtype) == ("ZYX", np.uint8)

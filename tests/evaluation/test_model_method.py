@@ -54,8 +54,10 @@ def test_each_class_on_its_own_and_each_frame_encoded_once() -> None:
     model = NearestIntensity()
     segment = ModelMethod(model, "cpu")([frame, frame], references)
     before = model.encoded
-    masks = segment(frame[::-1])
+    masks, expected = segment(frame[::-1])
     assert model.encoded == before + 1
+    assert expected is not None
+    assert expected.shape == (2,)
     np.testing.assert_array_equal(masks[0], frame[::-1, :, 0] > 200)
     np.testing.assert_array_equal(masks[1], frame[::-1, :, 0] == 10)
 

@@ -10,6 +10,8 @@ import pytest
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.evaluation.one_slice import (
+    Segmented,
+    calibration_over_datasets,
     choose_references,
     evaluate_dataset,
     mean_over_datasets,
@@ -22,8 +24,8 @@ def above(threshold: float) -> Callable:
     """A method of known result: every class is what is brighter than a threshold."""
 
     def method(frames: Sequence[np.ndarray], references: Sequence[Reference]) -> Callable:
-        def segment(frame: np.ndarray) -> np.ndarray:
-            return np.stack([frame.mean(axis=-1) > threshold for _ in references])
+        def segment(frame: np.ndarray) -> Segmented:
+            return Segmented(np.stack([frame.mean(axis=-1) > threshold for _ in references]))
 
         return segment
 
@@ -150,9 +152,9 @@ def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> 
             segmented: set[bytes] = set()
             seen[number] = len(references), segmented
 
-            def segment(frame: np.ndarray) -> np.ndarray:
+            def segment(frame: np.ndarray) -> Segmented:
                 segmented.add(frame.tobytes())
-                return np.stack([frame.mean(axis=-1) > 190] * 2)
+                return Segmented(np.stack([frame.mean(axis=-1) > 190] * 2))
 
             return segment
 
@@ -163,6 +165,27 @@ def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> 
     assert seen[1][0] == 2
     assert seen[5][0] == 10
     assert seen[1][1] == seen[5][1]
+
+
+def test_what_a_method_expects_is_kept_beside_what_it_reached(data_folder: Path) -> None:
+    plates = Dataset.open(data_folder / "plates")
+
+    def method(frames: Sequence[np.ndarray], references: Sequence[Reference]) -> Callable:
+        def segment(frame: np.ndarray) -> Segmented:
+            return Segmented(np.stack([frame.mean(axis=-1) > 190] * 2), np.array([np.nan, 0.25]))
+
+        return segment
+
+    results = {"plates": evaluate_dataset(plates, {"bold": method, "mute": above(190)})}
+    pairs = results["plates"]["bold"]["confidences"]
+    assert pairs
+    assert {expected for expected, _ in pairs} == {0.25}
+    reached = np.mean([score for _, score in pairs])
+    assert reached == pytest.approx(results["plates"]["bold"]["classes"]["bright"], abs=0.02)
+    assert calibration_over_datasets(results) == {
+        "bold": pytest.approx(abs(reached - 0.25)),
+        "mute": None,
+    }
 
 
 def test_nothing_to_measure_is_told(data_folder: Path) -> None:

@@ -25,7 +25,7 @@ def test_learns_a_texture(frames_and_truth: tuple[list, list]) -> None:
     frames, truth = frames_and_truth
     reference = Reference(frames[0], truth[0], frame=0)
     inverse = Reference(frames[0], ~truth[0], 2, frame=0)
-    masks = RandomForest(trees=10)(frames, [reference, inverse])(frames[1])
+    masks = RandomForest(trees=10)(frames, [reference, inverse])(frames[1]).masks
     assert masks.shape == (2, 96, 96)
     assert masks.dtype == bool
     assert iou(masks[0], truth[1]) > 0.7
@@ -62,7 +62,7 @@ def test_references_of_a_class_make_one_forest() -> None:
         mask[8:24, 8:24] = True
         frame[mask] = value
     both = [Reference(f, m, frame=i) for i, (f, m) in enumerate(zip(frames, masks, strict=True))]
-    (alone,) = RandomForest(trees=10)(frames, both[:1])(frames[1])
-    (together,) = RandomForest(trees=10)(frames, both)(frames[1])
+    (alone,) = RandomForest(trees=10)(frames, both[:1])(frames[1]).masks
+    (together,) = RandomForest(trees=10)(frames, both)(frames[1]).masks
     assert iou(alone, masks[1]) < 0.5
     assert iou(together, masks[1]) > 0.9

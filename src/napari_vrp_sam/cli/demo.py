@@ -126,7 +126,7 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     start = time.perf_counter()
     reference = Reference(stack[annotated], truth[annotated])
     segment = RandomForest()([], [reference])
-    forest = np.stack([segment(frame[..., None])[0] for frame in stack])
+    forest = np.stack([segment(frame[..., None]).masks[0] for frame in stack])
     forest_seconds = time.perf_counter() - start
 
     ious = {

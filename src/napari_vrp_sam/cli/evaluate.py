@@ -62,7 +62,11 @@ def one_slice(
     sequence or, where images have no order, of each of three random groups of seven. The score is
     the mean over the other frames, then classes, then sequences.
     """
-    from napari_vrp_sam.evaluation.one_slice import evaluate_dataset, mean_over_datasets
+    from napari_vrp_sam.evaluation.one_slice import (
+        calibration_over_datasets,
+        evaluate_dataset,
+        mean_over_datasets,
+    )
     from napari_vrp_sam.io.atomic import write_json
     from napari_vrp_sam.io.datasets import find_datasets
 
@@ -95,6 +99,7 @@ def one_slice(
                     },
                     "datasets": results,
                     "mean_iou": mean_over_datasets(results),
+                    "calibration_error": calibration_over_datasets(results),
                 }
                 write_json(json, content)
             scores = ", ".join(f"{m} {r['mean_iou']:.3f}" for m, r in results[dataset.name].items())

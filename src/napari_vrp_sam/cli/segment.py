@@ -18,6 +18,9 @@ from napari_vrp_sam.cli.options import (
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.models.choice import Choice
@@ -106,6 +109,7 @@ def _run(
     import numpy as np
     from rich.progress import Progress
 
+    from napari_vrp_sam.inference.confidence import confidences
     from napari_vrp_sam.inference.job import plan
     from napari_vrp_sam.inference.segment import iter_segment
     from napari_vrp_sam.io.results import ProbabilityWriter, label_writer
@@ -118,7 +122,7 @@ def _run(
     if probabilities is not None:
         shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
         writers.append(ProbabilityWriter(probabilities, shape, axes[:-2] + "CYX"))
-    done = 0
+    done, sure = 0, {}
     with Progress(console=notes, transient=True) as bar:
         task = bar.add_task("Starting", total=total)
         results = iter_segment(
@@ -129,17 +133,37 @@ def _run(
                 for writer, result in zip(writers, (labels, of_class), strict=False):
                     writer.write(index, result)
                 done += 1
+                sure[index] = confidences(of_class)
                 bar.update(task, completed=done, description=f"Frame {done} of {total}")
         finally:
             for writer in writers:
                 writer.close() if done else writer.discard()
             if done:
                 notes.print(f"{done} of {total} frames are in {output}.", soft_wrap=True)
+                _tell_confidence(view, sure)
 
 
 def _tell(choices: dict[int, Choice]) -> None:
     for class_id, choice in choices.items():
         notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
+
+
+def _tell_confidence(view: Frames, sure: dict[int, NDArray[np.float64]]) -> None:
+    """Where another annotation would help most."""
+    import numpy as np
+
+    means = {index: float(np.nanmean(c)) for index, c in sure.items() if not np.isnan(c).all()}
+    if not means:
+        notes.print("Nothing was found on any frame: annotate more of the class.")
+        return
+    lowest = min(means, key=lambda index: means[index])
+    frame = ",".join(map(str, view.position(lowest))) or "0"
+    mean = np.mean(list(means.values()))
+    notes.print(
+        f"Confidence (the IoU to expect) {mean:.2f} on average, lowest on frame {frame} "
+        f"({means[lowest]:.2f}).",
+        soft_wrap=True,
+    )
 
 
 def _numbers(frame: str | None) -> int | tuple[int, ...] | None:

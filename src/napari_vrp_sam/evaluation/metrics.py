@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,3 +32,30 @@ def iou(
         prediction, truth = prediction[~ignored], truth[~ignored]
     union = np.count_nonzero(prediction | truth)
     return float(np.count_nonzero(prediction & truth) / union) if union else float("nan")
+
+
+def calibration_error(pairs: Sequence[tuple[float, float]], bins: int = 10) -> float | None:
+    """Expected calibration error of predicted scores.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 5, with a score
+    where they have the rate of correct answers.
+
+    Parameters
+    ----------
+    pairs : sequence of (float, float)
+        What was expected and what came, each in 0..1.
+    bins : int, default 10
+        Pairs of nearly the same expectation are compared together.
+
+    Returns
+    -------
+    float or None
+        Mean difference between expectation and what came over the bins, by their numbers of pairs;
+        None without any.
+    """
+    if not pairs:
+        return None
+    expected, reached = np.array(pairs, dtype=float).T
+    number = np.minimum((expected * bins).astype(int), bins - 1)
+    differences = np.bincount(number, weights=expected - reached, minlength=bins)
+    return float(np.abs(differences).sum() / len(pairs))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.one_slice import Segment, Segmented
+from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 if TYPE_CHECKING:
@@ -29,15 +31,14 @@ class ModelMethod:
         self.model = model
         self.device = device
 
-    def __call__(
-        self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
-    ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+    def __call__(self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]) -> Segment:
         """Set the references; see `evaluation.one_slice.Method`."""
         predictors = self.predictors(frames, references)
 
-        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
+        def segment(frame: NDArray[Any]) -> Segmented:
             features = predictors[0].encode(frame)  # once for all classes
-            return np.stack([predictor.decode(features)[0] > 0.5 for predictor in predictors])
+            found = np.stack([predictor.decode(features)[0] for predictor in predictors])
+            return Segmented(found > 0.5, confidences(found))
 
         return segment
 

@@ -24,19 +24,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.evaluation.metrics import iou
+from napari_vrp_sam.evaluation.metrics import calibration_error, iou
 from napari_vrp_sam.io.datasets import IGNORED, Dataset
 
 Frame = NDArray[Any]
-Segment = Callable[[Frame], NDArray[np.bool_]]
-"""Frame (Y, X, C) -> masks (K, Y, X) of the K classes, ascending, every class on its own."""
+
+
+class Segmented(NamedTuple):
+    """What a method makes of a frame, every class on its own.
+
+    Attributes
+    ----------
+    masks : ndarray of bool, shape (K, Y, X)
+        Of the K classes, ascending.
+    confidences : ndarray, shape (K,), optional
+        The IoU that the method expects; NaN where it expects nothing.
+    """
+
+    masks: NDArray[np.bool_]
+    confidences: NDArray[np.float64] | None = None
+
+
+Segment = Callable[[Frame], Segmented]
+"""Frame (Y, X, C) -> what is on it."""
 Method = Callable[[Sequence[Frame], Sequence[Reference]], Segment]
 """`method(frames, references)` learns from the references what to `segment`; of the other frames of
 the sequence it may use the intensities."""
@@ -53,6 +70,7 @@ class _Scores:
     false_areas: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     seconds_to_learn: list[float] = field(default_factory=list)
+    confidences: list[tuple[float, float]] = field(default_factory=list)
 
     def add_sequence(self, scores: Mapping[str, float]) -> None:
         for name, score in scores.items():
@@ -68,6 +86,7 @@ class _Scores:
             "seconds_to_learn": _mean(self.seconds_to_learn),
             "false_area": _mean(self.false_areas),
             "sequences": self.sequences,
+            "confidences": self.confidences,
         }
 
 
@@ -106,8 +125,10 @@ def evaluate_dataset(
     -------
     dict
         For each method `mean_iou`, `classes` (mean IoU of each), `seconds_per_frame` (all classes
-        of a frame together), `seconds_to_learn` (from the references, per sequence), `false_area`
-        and `sequences` (mean IoU of each); None where nothing could be measured.
+        of a frame together), `seconds_to_learn` (from the references, per sequence), `false_area`,
+        `sequences` (mean IoU of each) and `confidences` (pairs of the IoU that was expected and the
+        IoU that was reached, for frames and classes of which one was expected); None where nothing
+        could be measured.
 
     Raises
     ------
@@ -198,6 +219,18 @@ def mean_over_datasets(
     }
 
 
+def calibration_over_datasets(
+    datasets: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, float | None]:
+    """Expected calibration error of each method that expects an IoU; over frames and classes."""
+    methods = {method for results in datasets.values() for method in results}
+    pairs = {
+        method: [p for r in datasets.values() if method in r for p in r[method]["confidences"]]
+        for method in sorted(methods)
+    }
+    return {method: calibration_error(of_method) for method, of_method in pairs.items()}
+
+
 def _run(
     method: Method,
     frames: Sequence[Frame],
@@ -214,16 +247,18 @@ def _run(
     scores.seconds_to_learn.append(time.perf_counter() - start)
     for target in sorted({i for of_class in targets.values() for i in of_class}):
         start = time.perf_counter()
-        masks = segment(frames[target])
+        masks, expected = segment(frames[target])
         scores.seconds.append(time.perf_counter() - start)
         ignored = truth[target] == IGNORED
-        for class_id, mask in zip(targets, masks, strict=True):
+        for number, (class_id, mask) in enumerate(zip(targets, masks, strict=True)):
             if target not in targets[class_id]:
                 continue
             true_mask = truth[target] == class_id
             if true_mask.any():
                 score = iou(mask, true_mask, ignored)
                 scored.setdefault(classes[class_id], []).append(score)
+                if expected is not None and not np.isnan(expected[number]):
+                    scores.confidences.append((float(expected[number]), score))
             elif not ignored.all():
                 scores.false_areas.append(float(mask[~ignored].mean()))
     scores.add_sequence({label: float(np.mean(values)) for label, values in scored.items()})

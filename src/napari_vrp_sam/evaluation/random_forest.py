@@ -7,7 +7,7 @@ features of each pixel, classified by a random forest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.one_slice import Segment, Segmented
 
 MAX_FOREGROUND = 8_000
 MAX_BACKGROUND = 24_000
@@ -42,18 +43,16 @@ class RandomForest:
         self.seed = seed
         self.workers = workers
 
-    def __call__(
-        self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]
-    ) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+    def __call__(self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]) -> Segment:
         """Train on the references alone; see `evaluation.one_slice.Method`."""
         forests = [
             self.fit([r for r in references if r.class_id == class_id])
             for class_id in sorted({r.class_id for r in references})
         ]
 
-        def segment(frame: NDArray[Any]) -> NDArray[np.bool_]:
+        def segment(frame: NDArray[Any]) -> Segmented:
             features = self.features(frame)  # once for all classes
-            return np.stack([self.predict(forest, features) for forest in forests])
+            return Segmented(np.stack([self.predict(forest, features) for forest in forests]))
 
         return segment
 

@@ -5,16 +5,18 @@ This module stays light: torch is imported where the work is done, never by whoe
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.segment import iter_segment
 from napari_vrp_sam.models.choice import Choice
@@ -52,10 +54,14 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """Labels of one frame, shape (Y, X); frames come nearest to the annotated ones first."""
+    """Labels of one frame, shape (Y, X); frames come nearest to the annotated ones first.
+
+    `confidence` is the IoU to expect of each class that was found on the frame.
+    """
 
     index: int
     labels: NDArray[Any]
+    confidence: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,8 +175,11 @@ class ThreadRun:
             results = iter_segment(
                 job, report=report, learned=lambda choices: self._queue.put(Learned(choices))
             )
-            for index, labels, _ in results:
-                self._queue.put(FrameResult(index, labels))
+            class_ids = sorted({reference.class_id for reference in job.references})
+            for index, labels, probabilities in results:
+                expected = zip(class_ids, confidences(probabilities).tolist(), strict=True)
+                found = {class_id: iou for class_id, iou in expected if not math.isnan(iou)}
+                self._queue.put(FrameResult(index, labels, found))
                 done += 1
                 if done < total:
                     report(f"Frame {done} of {total}")

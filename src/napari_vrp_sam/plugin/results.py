@@ -53,7 +53,7 @@ class Result:
         self._placement = placement(image)
         self._facts = facts
         self._done: set[int] = set()
-        self._position = frames.position
+        self.position = frames.position
         self.labels = np.zeros(frames.label_shape, dtype=np.min_scalar_type(highest_class))
         channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
         self._data = spread_over_channels(self.labels, frames.axes, channels)
@@ -72,7 +72,7 @@ class Result:
     def write(self, results: Iterable[tuple[int, NDArray[Any]]]) -> None:
         """Write the labels, shape (Y, X), of some frames, and show them. On the GUI thread only."""
         for index, labels in results:
-            self.labels[self._position(index)] = labels
+            self.labels[self.position(index)] = labels
             self._done.add(index)
         layer = self._shown()
         # A correction on a frame that is still to come would be lost.

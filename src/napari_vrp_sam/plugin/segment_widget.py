@@ -133,7 +133,20 @@ class SegmentStackWidget(QWidget):
             "half.<br>" + "<br>".join(details),
         )
 
+    def _show_confidence(self, run: SegmentationRun) -> None:
+        """Where to look first."""
+        least = run.least_sure()
+        if least:
+            expected = f"{self.quality.text()}. " if self.quality.text() else ""
+            frame, confidence = least
+            self.quality.say(
+                f"{expected}Least sure of frame {frame} ({confidence:.2f}): if it went wrong, "
+                "annotate it too."
+            )
+
     def _end(self, outcome: str, message: str) -> None:
+        if self._run is not None and outcome in {"done", "cancelled"}:
+            self._show_confidence(self._run)
         self._run = None
         self._show_running(running=False)
         self._warm_up()

@@ -45,6 +45,8 @@ class SegmentationRun(QObject):
         self._frame_count = frame_count
         self._bar = cancelable_progress(total=frame_count, desc="Segment stack")
         self._ended = False
+        self.confidence: dict[int, float] = {}
+        """Expected IoU of the frames that are done, the mean over the classes found on each."""
         # Single shots: napari's progress bar processes events, and would call a running poll again.
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -59,6 +61,13 @@ class SegmentationRun(QObject):
         """Stop at once and touch no layer again: the dock or the window is closing."""
         self._run.cancel()
         self._stop()
+
+    def least_sure(self) -> tuple[str, float] | None:
+        """The frame of the lowest confidence as the sliders number it, and its confidence."""
+        if len(self.confidence) < 2:
+            return None
+        index = min(self.confidence, key=lambda i: self.confidence[i])
+        return ", ".join(map(str, self._result.position(index))), self.confidence[index]
 
     def _poll(self) -> None:
         try:
@@ -76,6 +85,10 @@ class SegmentationRun(QObject):
     def _take(self, events: list[Event]) -> None:
         frames = [(event.index, event.labels) for event in events if isinstance(event, FrameResult)]
         if frames:
+            for event in events:
+                if isinstance(event, FrameResult) and event.confidence:
+                    mean = sum(event.confidence.values()) / len(event.confidence)
+                    self.confidence[event.index] = mean
             self._result.write(frames)
         for event in events:
             if isinstance(event, Learned):

@@ -1,0 +1,35 @@
+"""How good a segmented frame probably is, by the probabilities of its pixels alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+IOU_PER_AGREEMENT = 0.88
+"""IoU with the truth over the agreement of mask and probabilities: the slope over 82 frames of
+eight training sets. How well it holds on others stands in the benchmarks."""
+
+
+def confidences(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Expected IoU of each class's mask on one frame.
+
+    If probabilities are right, the overlap of the mask with the truth is the sum of the
+    probabilities inside it, and their union is the mask and the sum outside it. The quotient is
+    the agreement of mask and probabilities (the soft Jaccard index).
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (K, Y, X)
+        Of K classes, in 0..1.
+
+    Returns
+    -------
+    ndarray, shape (K,)
+        In 0..1; NaN for a class that was not found: there is no mask to judge.
+    """
+    found = probabilities > 0.5
+    area = found.sum(axis=(1, 2))
+    overlap = np.where(found, probabilities, 0).sum(axis=(1, 2), dtype=np.float64)
+    missed = np.where(found, 0, probabilities).sum(axis=(1, 2), dtype=np.float64)
+    expected = IOU_PER_AGREEMENT * overlap / np.maximum(area + missed, 1)
+    return np.where(area > 0, expected, np.nan)
