@@ -35,6 +35,17 @@ def test_show() -> None:
     assert runner.invoke(app, ["models", "show", "vit_x"]).exit_code == 2
 
 
+def test_show_tells_what_shipped_weights_were_trained_on_and_how_good_they_are() -> None:
+    shown = runner.invoke(app, ["models", "show", "lite"]).stdout
+    for fact in (
+        "synthetic worlds of this project",
+        "CC BY",
+        "learning_rate: 0.0004",
+        "mean_iou: 0.",
+    ):
+        assert fact in shown, fact
+
+
 def test_verify_tells_whole_missing_and_damaged() -> None:
     result = runner.invoke(app, ["models", "verify"])
     assert result.exit_code == 0, result.stderr

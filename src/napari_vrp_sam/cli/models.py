@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,6 +61,8 @@ def show(name: Name) -> None:
         table.add_row("from", file.url)
         table.add_row("sha256", file.sha256)
         table.add_row("licence", file.licence)
+    for key, value in sorted(spec.metadata().items()):
+        table.add_row(key.replace("_", " "), _readable(value))
     console.print(table)
 
 
@@ -99,6 +102,22 @@ def verify(
             console.print(f"{spec.name}: {state}")
     if damaged:
         raise InputError(f"{', '.join(damaged)} differs from what was published: download again.")
+
+
+def _readable(value: str) -> str:
+    """A value of a weights file's header; nested ones are JSON, here a line an entry."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return value
+    if isinstance(parsed, dict):
+        return "\n".join(f"{key}: {entry}" for key, entry in parsed.items())
+    if isinstance(parsed, list):
+        return "\n".join(
+            ", ".join(map(str, entry.values())) if isinstance(entry, dict) else str(entry)
+            for entry in parsed
+        )
+    return value
 
 
 def _state(spec: ModelSpec) -> str:

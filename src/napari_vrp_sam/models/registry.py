@@ -100,6 +100,17 @@ class ModelSpec:
         """Whether the model loads without a download."""
         return all(file.downloaded for file in self.downloads)
 
+    def metadata(self) -> dict[str, str]:
+        """What the header of packaged weights tells: training data, settings, measurements."""
+        return dict(self.packaged().metadata) if self.packaged_weights else {}
+
+    def packaged(self) -> Checkpoint:
+        """The weights that ship with the package."""
+        from napari_vrp_sam.models.checkpoints import read_checkpoint
+
+        with resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights) as path:
+            return read_checkpoint(path)
+
     def download(self, *, progress: bool = False) -> list[Path]:
         """Fetch all files that the model needs; see `fetch`."""
         return [fetch(file, progress=progress) for file in self.downloads]
@@ -255,8 +266,7 @@ def _load_lite(
         if checkpoint.metadata.get("kind", LITE_KIND) != LITE_KIND:
             raise InputError(f"{os.fspath(weights)} does not hold weights of '{spec.name}'.")
     else:
-        with resources.as_file(resources.files("napari_vrp_sam") / spec.packaged_weights) as path:
-            checkpoint = read_checkpoint(path)
+        checkpoint = spec.packaged()
     return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
 
 
