@@ -41,7 +41,8 @@ def test_finished_data_sets_survive_an_interrupt(
         if measured:
             raise KeyboardInterrupt
         measured.append(dataset.name)
-        return {"random-forest": {"mean_iou": 0.5, "classes": {}, "seconds_per_frame": 1.0}}
+        scores = {"mean_iou": 0.5, "classes": {}, "seconds_per_frame": 1.0, "confidences": []}
+        return {"random-forest": scores}
 
     monkeypatch.setattr(one_slice, "evaluate_dataset", once)
     out = tmp_path / "out.json"

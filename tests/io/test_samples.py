@@ -45,4 +45,4 @@ def test_no_threshold_and_no_forest_solves_the_stack() -> None:
     below = max(iou(stack[7] < level, true) for level in range(60, 200, 5))
     assert below < 0.3
     segment = RandomForest(trees=20)([], [Reference(stack[4], truth[4])])
-    assert iou(segment(stack[7][..., None])[0], true) < 0.6
+    assert iou(segment(stack[7][..., None]).masks[0], true) < 0.6
