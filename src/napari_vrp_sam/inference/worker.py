@@ -75,7 +75,10 @@ def main() -> None:
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     # What a library prints would garble the messages.
     os.dup2(2, 1)
-    # The heavy libraries load while the job is still being prepared.
+    # The heavy libraries load while the job is still being prepared. Probes grow trees: without
+    # this the first one would wait for seconds.
+    import sklearn.ensemble  # noqa: F401
+
     import napari_vrp_sam.inference.predictor
     import napari_vrp_sam.models.lite  # noqa: F401
     from napari_vrp_sam.inference.engine import ThreadEngine
