@@ -33,7 +33,7 @@ def intensities(frames: Tensor) -> Tensor:
     Tensor, shape (B, 15, H / 2, W / 2)
     """
     half = F.avg_pool2d(frames, 2)
-    return torch.cat([half, *(_blurred(half, sigma, truncate=2) for sigma in BLUR_SIGMAS)], dim=1)
+    return torch.cat([half, *(blurred(half, sigma, truncate=2) for sigma in BLUR_SIGMAS)], dim=1)
 
 
 def structures(frames: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def structures(frames: Tensor) -> Tensor:
     gray = F.avg_pool2d(frames, 2).mean(dim=1, keepdim=True)
     channels = []
     for sigma in STRUCTURE_SIGMAS:
-        smooth = _blurred(gray, sigma, truncate=3)
+        smooth = blurred(gray, sigma, truncate=3)
         around = F.pad(smooth, (1, 1, 1, 1), mode="replicate")
         up, down = around[..., :-2, 1:-1], around[..., 2:, 1:-1]
         left, right = around[..., 1:-1, :-2], around[..., 1:-1, 2:]
@@ -70,9 +70,19 @@ def structures(frames: Tensor) -> Tensor:
     return torch.cat([*channels, smooth], dim=1)
 
 
-def _blurred(frames: Tensor, sigma: float, *, truncate: int) -> Tensor:
+def blurred(frames: Tensor, sigma: float, *, truncate: int) -> Tensor:
+    """Gaussian of maps of any size, shape (B, C, h, w); borders are repeated.
+
+    Parameters
+    ----------
+    frames : Tensor
+    sigma : float
+        In cells of the map.
+    truncate : int
+        Reach of the kernel in whole sigmas.
+    """
     radius = truncate * math.ceil(sigma)
     # Reflection, torchvision's own border, needs more pixels than a small frame has.
     padded = F.pad(frames, (radius,) * 4, mode="replicate")
-    blurred: Tensor = gaussian_blur(padded, 2 * radius + 1, sigma)
-    return blurred[..., radius:-radius, radius:-radius]
+    smooth: Tensor = gaussian_blur(padded, 2 * radius + 1, sigma)
+    return smooth[..., radius:-radius, radius:-radius]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from napari_vrp_sam.models.choice import Choice
+from napari_vrp_sam.models.classical_features import blurred
 from napari_vrp_sam.models.decoder_share import decoder_share
 from napari_vrp_sam.models.halves import kept
 from napari_vrp_sam.models.lite_network import Conditioning, LiteNetwork
@@ -86,12 +86,7 @@ def choose(network: LiteNetwork, conditioning: Conditioning) -> Choice:
 
 def smoothed(logits: Tensor, sigma: float) -> Tensor:
     """Gaussian of logits of shape (B, 1, h, w); `sigma` in cells."""
-    if not sigma:
-        return logits
-    radius = 3 * int(np.ceil(sigma))
-    around = F.pad(logits, (radius,) * 4, mode="replicate")
-    blurred: Tensor = gaussian_blur(around, 2 * radius + 1, sigma)
-    return blurred[..., radius:-radius, radius:-radius]
+    return blurred(logits, sigma, truncate=3) if sigma else logits
 
 
 def _held_out(
