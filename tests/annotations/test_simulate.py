@@ -48,6 +48,17 @@ def test_the_box_is_tight_and_filled(mask, seed):
     assert box[top : bottom + 1, left : right + 1].all()
 
 
+def test_boxes_around_each_object_but_no_speck():
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[4:20, 4:20] = np.tri(16, dtype=bool)
+    mask[30:40, 30:50] = True
+    mask[60, 60] = True
+    drawn = np.zeros((64, 64))
+    drawn[4:20, 4:20] = drawn[30:40, 30:50] = 1
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(simulate(mask, "box", rng, each=True), drawn)
+
+
 def test_the_mask_is_itself(object_mask):
     annotation = simulate(object_mask, "mask", np.random.default_rng(0))
     np.testing.assert_array_equal(annotation, object_mask)

@@ -167,9 +167,27 @@ def test_a_run_is_resumed_with_its_own_settings(tmp_path: Path, whole: Path) -> 
         train(tmp_path / "cut.safetensors", **SMALL)
 
 
+def test_a_share_of_the_initial_weights_is_kept(tmp_path: Path) -> None:
+    # The commonest use: the same run again, mixed otherwise, trains nothing anew.
+    initial = tmp_path / "initial.safetensors"
+    save(initial, LiteNetwork(TINY), {})
+    options = {**SMALL, "steps": 2, "initial": initial}
+    trained, mixed = (
+        tensors(train(tmp_path / "own.safetensors", keep_initial=share, **options))
+        for share in (0.0, 0.25)
+    )
+    before = tensors(initial)
+    moved = [n for n in before if not torch.equal(before[n], trained[n])]
+    assert moved
+    for name in moved:
+        wanted = 0.75 * trained[name].float() + 0.25 * before[name].float()
+        torch.testing.assert_close(mixed[name].float(), wanted, rtol=2e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
+        ("own.safetensors", {"keep_initial": 0.5}, "only if some are given"),
         ("weights.pth", {}, "written as .safetensors"),
         ("own.safetensors", {"size": 50}, "multiple of 32"),
         ("own.safetensors", {"device": "quantum"}, "Unknown device"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_vrp_sam.annotations.rasterise import path_to_mask, points_to_mask
 from napari_vrp_sam.annotations.reference import AnnotationKind
@@ -13,6 +14,9 @@ from napari_vrp_sam.errors import InputError
 
 MAX_MARKS = 20
 """Points or strokes of one annotation, at most."""
+
+SPECK = 0.02
+"""Boxes smaller than this share of the largest are nothing that anyone would draw."""
 
 _SHORTER_SIDE = 512
 """Stroke sizes below are pixels of a frame with this shorter side, and scale with it."""
@@ -29,6 +33,7 @@ def simulate(
     *,
     count: int | None = MAX_MARKS,
     radius: float | None = None,
+    each: bool = False,
 ) -> NDArray[np.float32]:
     """Annotate a ground-truth mask the way a user would.
 
@@ -46,6 +51,9 @@ def simulate(
         of 1 to 20: None draws it.
     radius : float, optional
         Brush radius of points in pixels; 1 % of the shorter side unless given.
+    each : bool
+        Draw a box around each object, as one would where there are many; the paper draws one
+        around all.
 
     Returns
     -------
@@ -63,7 +71,7 @@ def simulate(
     if kind == "mask":
         return foreground.astype(np.float32)
     if kind == "box":
-        return _bounding_box(foreground)
+        return _boxes(foreground, each=each)
     if kind not in ("point", "scribble"):
         raise InputError(f"Unknown annotation kind {kind!r}: use point, scribble, box or mask.")
     pixels = np.argwhere(foreground)
@@ -77,11 +85,15 @@ def simulate(
     return drawn * foreground
 
 
-def _bounding_box(foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
-    box = np.zeros(foreground.shape, dtype=np.float32)
-    rows, columns = np.flatnonzero(foreground.any(axis=1)), np.flatnonzero(foreground.any(axis=0))
-    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
-    return box
+def _boxes(foreground: NDArray[np.bool_], *, each: bool) -> NDArray[np.float32]:
+    parts = ndimage.label(foreground)[0] if each else foreground.astype(np.int64)
+    found = ndimage.find_objects(parts)
+    sizes = [np.prod([side.stop - side.start for side in box]) for box in found]
+    boxes = np.zeros(foreground.shape, dtype=np.float32)
+    for box, size in zip(found, sizes, strict=True):
+        if size >= SPECK * max(sizes):
+            boxes[box] = 1
+    return boxes
 
 
 def _stroke(

@@ -53,6 +53,10 @@ def lite(
     initial: Annotated[
         Path | None, typer.Option(help="Weights file of lite to start from, not ImageNet's alone.")
     ] = None,
+    keep_initial: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the initial weights in those that are written."),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes that make episodes.")] = 1,
@@ -83,6 +87,7 @@ def lite(
         learning_rate=learning_rate,
         backbone_rate=backbone_rate,
         initial=initial,
+        keep_initial=keep_initial,
         seed=seed,
         device=device,
         workers=workers,

@@ -14,6 +14,7 @@ Edge cases, the same for every method:
 - Ignored pixels count nowhere: not in the targets, and in the reference they teach nothing.
 - Images of one group may differ in size; if any has colours, gray ones get three equal channels.
 - Objects of an instance data set are one class together.
+- Boxes are drawn around each object (each connected part of the class).
 
 With several references the frames nearest to evenly spaced places are annotated, the middle one
 among them if their number is odd.
@@ -269,7 +270,7 @@ def _annotate(mask: NDArray[np.bool_], kind: AnnotationKind, seed: int) -> NDArr
         return mask.astype(np.float32)
     from napari_vrp_sam.annotations.simulate import simulate
 
-    return simulate(mask, kind, np.random.default_rng(seed))
+    return simulate(mask, kind, np.random.default_rng(seed), each=True)
 
 
 def _thinned(ids: Sequence[str], max_frames: int | None) -> Sequence[str]:

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.annotations.simulate import simulate
@@ -97,18 +96,8 @@ def make_episode(
 
 def annotate(mask: NDArray[np.bool_], kind: AnnotationKind, rng: np.random.Generator) -> FloatArray:
     """Annotate as `simulate` does; half of the boxes are drawn around every object by itself."""
-    if kind == "box" and rng.random() < 0.5:
-        parts, count = ndimage.label(mask)
-        boxes = np.zeros(mask.shape, dtype=np.float32)
-        if count > 1:
-            found = ndimage.find_objects(parts)
-            sizes = [(s[0].stop - s[0].start) * (s[1].stop - s[1].start) for s in found]
-            # specks beside the largest object are nothing that anyone draws a box around
-            for box, size in zip(found, sizes, strict=True):
-                if size >= 0.02 * max(sizes):
-                    boxes[box] = 1
-            return boxes
-    return simulate(mask, kind, rng, count=None)
+    each = kind == "box" and rng.random() < 0.5
+    return simulate(mask, kind, rng, count=None, each=each)
 
 
 def collate(episodes: Sequence[Episode]) -> dict[str, Any]:

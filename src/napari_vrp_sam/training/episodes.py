@@ -57,7 +57,7 @@ class RealEpisodes:
         Height and width of the crops; the same, so that crops can be turned.
     weights : mapping of str to float, optional
         Weights by name for sets that are not to be drawn by the square root of their size.
-    absent : float, default: 0.05
+    absent : float, default: 0.1
         Probability that a target is a frame without the class, where there are such frames.
     same_frame : float, default: 0.15
         Probability that a target is another crop of the reference's frame.
@@ -74,7 +74,7 @@ class RealEpisodes:
         *,
         shape: tuple[int, int] = (256, 256),
         weights: Mapping[str, float] | None = None,
-        absent: float = 0.05,
+        absent: float = 0.1,
         same_frame: float = 0.15,
     ) -> None:
         self.sets = [TrainingSet(dataset) for dataset in datasets]

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import Dataset
-from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
+from napari_vrp_sam.models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.downloads import file_sha256
 from napari_vrp_sam.models.lite import LiteModel
@@ -81,6 +81,7 @@ def train(
     checkpoint_every: int = 100,
     config: LiteConfig | None = None,
     initial: str | os.PathLike[str] | None = None,
+    keep_initial: float = 0.0,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Train `lite` and write its weights file; call it again to resume.
@@ -116,6 +117,10 @@ def train(
     initial : path-like, optional
         Weights file of `lite` to start from; its sizes count, not those of `config`. Without one
         the backbone starts from ImageNet's.
+    keep_initial : float
+        Share of the initial weights in those that are written, 0..1. The mean of weights before and
+        after a fine-tuning often serves unseen data better than either (Wortsman et al., "Robust
+        fine-tuning of zero-shot models", CVPR 2022).
     metadata : mapping of str to str, optional
         Added to the file's header.
 
@@ -137,6 +142,10 @@ def train(
         raise InputError(f"Weights are written as .safetensors, not as '{output.name}'.")
     if size < PADDING or size % PADDING:
         raise InputError(f"Frames of {size} pixels do not train: use a multiple of {PADDING}.")
+    if not 0 <= keep_initial < 1 or (keep_initial and initial is None):
+        raise InputError(
+            "Initial weights can be kept from 0 to below 1, and only if some are given."
+        )
     where = resolve_device(device)
     start = None if initial is None else read_checkpoint(initial)
     config = LiteConfig.from_metadata(start.metadata) if start else config or LiteConfig()
@@ -169,9 +178,7 @@ def train(
         )
         if done < steps:
             if start:
-                module.network.load_state_dict(
-                    LiteModel.from_checkpoint(start).network.state_dict()
-                )
+                module.network.load_state_dict(_weights_of(start))
             else:
                 _start_from_imagenet(module.network)
             shape = (size, size)
@@ -194,6 +201,9 @@ def train(
             _fit(trainer, module, loader, str(folder / LAST) if done else None)
         elif checkpoint:
             module.load_state_dict(checkpoint["state_dict"])
+    if start and keep_initial:
+        _mix_in(module.network, _weights_of(start), keep_initial)
+        settings["keep_initial"] = keep_initial
     header = {"training_data": _data_card(datasets), "training": json.dumps(settings)}
     save(output, module.network, {**header, **(metadata or {})})
     return output
@@ -234,6 +244,18 @@ def _checkpoint_of(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | N
             "resume it with the same, or name another output."
         )
     return checkpoint
+
+
+def _weights_of(start: Checkpoint) -> dict[str, Tensor]:
+    """Weights of a file, checked, in single precision."""
+    return LiteModel.from_checkpoint(start).network.state_dict()
+
+
+def _mix_in(network: LiteNetwork, others: Mapping[str, Tensor], share: float) -> None:
+    """Replace weights by the weighted mean of them and others; counts stay."""
+    for name, own in network.state_dict().items():
+        if own.is_floating_point():
+            own.lerp_(others[name].to(own), share)
 
 
 def _start_from_imagenet(network: LiteNetwork) -> None:

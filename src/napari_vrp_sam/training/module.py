@@ -23,6 +23,14 @@ QUALITY_WEIGHT = 0.1
 PROBE_WEIGHT = 0.5
 """Weight of the probe's loss beside the mask decoder's, where the backbone is trained."""
 
+UNPROBED = 0.15
+"""Share of targets of which the mask decoder sees no probe, so that it learns to do without."""
+
+STEEPER, SHIFTED = 0.4, 0.7
+"""Standard deviations of what is changed in the probe's logits before the mask decoder sees them:
+the logarithm of their scale, and an offset. The ensemble that it meets later is as differently
+calibrated."""
+
 
 class LiteModule(lightning.LightningModule):
     """Trains `lite`: all but its backbone, or all of it.
@@ -122,7 +130,8 @@ class LiteModule(lightning.LightningModule):
             target = frame(shots + number)
             height, width = target.embedding.shape[-2:]
             probed = conditioning.probe.logits(target.semantic, (4 * height, 4 * width))
-            sparse, dense, pseudo = self.network.prompt(target, conditioning, probed.detach())
+            seen = _recalibrated(probed.detach()) if self.training else probed.detach()
+            sparse, dense, pseudo = self.network.prompt(target, conditioning, seen)
             logits, quality = self.network.decode(target, sparse, dense, pseudo)
             truth, valid = batch["target_masks"][:, number], batch["valid"][:, number]
             loss, iou = self._loss(logits, quality, truth, valid)
@@ -131,7 +140,7 @@ class LiteModule(lightning.LightningModule):
                 loss = loss + PROBE_WEIGHT * own
             losses.append(loss)
             ious.append(iou)
-            probe_ious.append(_iou(_full_size(pseudo, truth), truth, valid))
+            probe_ious.append(_iou(_full_size(probed, truth), truth, valid))
         return torch.stack(losses).mean(), torch.cat(ious).mean(), torch.cat(probe_ious).mean()
 
     def configure_optimizers(self) -> Any:
@@ -163,6 +172,13 @@ class LiteModule(lightning.LightningModule):
         counts = valid.any(dim=2).any(dim=1)
         error = ((quality[:, 0] - iou).square() * counts).sum() / counts.sum().clamp_min(1)
         return segmentation_loss(full, truth, valid) + QUALITY_WEIGHT * error, iou
+
+
+def _recalibrated(logits: Tensor) -> Tensor:
+    """Logits of shape (B, 1, h, w), each scaled and shifted by chance, and some of them gone."""
+    scale, shift, left = (logits.new_empty(len(logits), 1, 1, 1) for _ in range(3))
+    changed = logits * scale.normal_(0, STEEPER).exp() + shift.normal_(0, SHIFTED)
+    return changed * left.bernoulli_(1 - UNPROBED)
 
 
 def _full_size(logits: Tensor, truth: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class SyntheticScenes:
         Names from `WORLDS` to draw from; all of them by default.
     stack : float, default: 0.35
         Probability that the frames are slices of one stack, else they are independent views.
-    absent : float, default: 0.04
+    absent : float, default: 0.1
         Probability that the class is left out of a target.
 
     Raises
@@ -84,7 +84,7 @@ class SyntheticScenes:
         *,
         worlds: Sequence[str] | None = None,
         stack: float = 0.35,
-        absent: float = 0.04,
+        absent: float = 0.1,
     ) -> None:
         self.shape = shape
         self.names = list(WORLDS if worlds is None else worlds)
