@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vrp_sam.inference.confidence import IOU_PER_AGREEMENT, confidences
+from napari_vrp_sam.inference.confidence import (
+    IOU_PER_AGREEMENT,
+    confidences,
+    least_sure,
+    of_frame,
+)
 
 
 def test_agreement_of_mask_and_probabilities_by_hand() -> None:
@@ -23,3 +28,14 @@ def test_is_the_iou_where_probabilities_are_right() -> None:
     found = probabilities[0] > 0.5
     iou = (truth & found).sum() / (truth | found).sum()
     assert confidences(probabilities)[0] == pytest.approx(IOU_PER_AGREEMENT * iou, rel=0.01)
+
+
+def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:
+    assert of_frame([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
+    assert of_frame([float("nan")]) is None
+    assert of_frame([]) is None
+
+
+def test_the_least_sure_frame() -> None:
+    assert least_sure({3: 0.5, 1: 0.25, 7: 0.9}) == (1, 0.25)
+    assert least_sure({}) is None

@@ -18,9 +18,6 @@ from napari_vrp_sam.cli.options import (
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.models.choice import Choice
@@ -109,7 +106,7 @@ def _run(
     import numpy as np
     from rich.progress import Progress
 
-    from napari_vrp_sam.inference.confidence import confidences
+    from napari_vrp_sam.inference.confidence import confidences, of_frame
     from napari_vrp_sam.inference.job import plan
     from napari_vrp_sam.inference.segment import iter_segment
     from napari_vrp_sam.io.results import ProbabilityWriter, label_writer
@@ -122,7 +119,8 @@ def _run(
     if probabilities is not None:
         shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
         writers.append(ProbabilityWriter(probabilities, shape, axes[:-2] + "CYX"))
-    done, sure = 0, {}
+    done = 0
+    sure: dict[int, float] = {}
     with Progress(console=notes, transient=True) as bar:
         task = bar.add_task("Starting", total=total)
         results = iter_segment(
@@ -133,7 +131,9 @@ def _run(
                 for writer, result in zip(writers, (labels, of_class), strict=False):
                     writer.write(index, result)
                 done += 1
-                sure[index] = confidences(of_class)
+                confidence = of_frame(confidences(of_class))
+                if confidence is not None:
+                    sure[index] = confidence
                 bar.update(task, completed=done, description=f"Frame {done} of {total}")
         finally:
             for writer in writers:
@@ -148,20 +148,18 @@ def _tell(choices: dict[int, Choice]) -> None:
         notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
 
 
-def _tell_confidence(view: Frames, sure: dict[int, NDArray[np.float64]]) -> None:
+def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
     """Where another annotation would help most."""
-    import numpy as np
+    from napari_vrp_sam.inference.confidence import least_sure
 
-    means = {index: float(np.nanmean(c)) for index, c in sure.items() if not np.isnan(c).all()}
-    if not means:
+    lowest = least_sure(sure)
+    if lowest is None:
         notes.print("Nothing was found on any frame: annotate more of the class.")
         return
-    lowest = min(means, key=lambda index: means[index])
-    frame = ",".join(map(str, view.position(lowest))) or "0"
-    mean = np.mean(list(means.values()))
+    frame = ",".join(map(str, view.position(lowest.frame))) or "0"
     notes.print(
-        f"Confidence (the IoU to expect) {mean:.2f} on average, lowest on frame {frame} "
-        f"({means[lowest]:.2f}).",
+        f"Confidence (the IoU to expect) {sum(sure.values()) / len(sure):.2f} on average, "
+        f"lowest on frame {frame} ({lowest.confidence:.2f}).",
         soft_wrap=True,
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,3 +36,21 @@ def confidences(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     missed = np.where(found, 0, probabilities).sum(axis=(1, 2), dtype=np.float64)
     expected = IOU_PER_AGREEMENT * overlap / np.maximum(area + missed, 1)
     return np.where(area > 0, expected, np.nan)
+
+
+class LeastSure(NamedTuple):
+    """Where another annotation probably helps most."""
+
+    frame: int
+    confidence: float
+
+
+def of_frame(of_classes: Iterable[float]) -> float | None:
+    """Confidence of a whole frame: the mean over the classes found on it, None without any."""
+    found = [value for value in of_classes if not np.isnan(value)]
+    return float(np.mean(found)) if found else None
+
+
+def least_sure(of_frames: Mapping[int, float]) -> LeastSure | None:
+    """The frame of the lowest confidence, by index; None if there is no frame."""
+    return min((LeastSure(*item) for item in of_frames.items()), key=lambda f: f[1], default=None)

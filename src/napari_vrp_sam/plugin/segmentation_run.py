@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_vrp_sam.inference.confidence import least_sure, of_frame
 from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Learned, Progress
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ class SegmentationRun(QObject):
 
     def least_sure(self) -> tuple[str, float] | None:
         """The frame of the lowest confidence as the sliders number it, and its confidence."""
-        if len(self.confidence) < 2:
+        lowest = least_sure(self.confidence) if len(self.confidence) > 1 else None
+        if lowest is None:
             return None
-        index = min(self.confidence, key=lambda i: self.confidence[i])
-        return ", ".join(map(str, self._result.position(index))), self.confidence[index]
+        return ", ".join(map(str, self._result.position(lowest.frame))), lowest.confidence
 
     def _poll(self) -> None:
         try:
@@ -83,16 +84,18 @@ class SegmentationRun(QObject):
         self._timer.start(POLL_MILLISECONDS)
 
     def _take(self, events: list[Event]) -> None:
-        frames = [(event.index, event.labels) for event in events if isinstance(event, FrameResult)]
-        if frames:
-            for event in events:
-                if isinstance(event, FrameResult) and event.confidence:
-                    mean = sum(event.confidence.values()) / len(event.confidence)
-                    self.confidence[event.index] = mean
-            self._result.write(frames)
+        frames = []
         for event in events:
-            if isinstance(event, Learned):
-                self.learned.emit(event.choices)
+            match event:
+                case FrameResult(index, labels, confidence):
+                    frames.append((index, labels))
+                    mean = of_frame(confidence.values())
+                    if mean is not None:
+                        self.confidence[index] = mean
+                case Learned(choices):
+                    self.learned.emit(choices)
+        if frames:
+            self._result.write(frames)
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
             last = progress[-1]
