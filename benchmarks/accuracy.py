@@ -86,10 +86,16 @@ def main(
     ] = None,
     model: Annotated[str, typer.Option(help="lite, or a weights file of it.")] = "lite",
     max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = None,
+    max_sequences: Annotated[int | None, typer.Option(help="Sequences of each set.")] = None,
 ) -> None:
     """Measure every method with every annotation."""
     methods = methods_of(cast(LiteModel, load_model(model)))
-    results: dict[str, Any] = {"spared": SPARED, "max_frames": max_frames, "runs": []}
+    results: dict[str, Any] = {
+        "spared": SPARED,
+        "max_frames": max_frames,
+        "max_sequences": max_sequences,
+        "runs": [],
+    }
     for kind in kinds or ANNOTATION_KINDS:
         for count in references or (1, 5):
             measured: dict[str, dict[str, Any]] = {}
@@ -102,6 +108,7 @@ def main(
                     references=count,
                     spared=SPARED,
                     max_frames=max_frames,
+                    max_sequences=max_sequences,
                 )
                 for method, scores in measured[dataset.name].items():
                     if method not in {"lite", "random forest"}:  # work was done before

@@ -143,6 +143,15 @@ def test_methods_see_the_same_and_sequences_can_be_thinned(data_folder: Path) ->
     assert seen["a"][:2] == [3, 1]
 
 
+def test_sequences_can_be_left_out(data_folder: Path) -> None:
+    plates = Dataset.open(data_folder / "plates")
+    assert len(plates.groups()) > 1
+    method = {"threshold": above(120)}
+    whole, first = (evaluate_dataset(plates, method, max_sequences=n) for n in (None, 1))
+    assert first["threshold"]["sequences"] == whole["threshold"]["sequences"][:1]
+    assert len(whole["threshold"]["sequences"]) > 1
+
+
 def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     seen: dict[int, tuple[int, set]] = {}

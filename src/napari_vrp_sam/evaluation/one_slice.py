@@ -100,6 +100,7 @@ def evaluate_dataset(
     spared: int = 1,
     seed: int = 0,
     max_frames: int | None = None,
+    max_sequences: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure methods on one data set, side by side: same references, same target frames.
@@ -119,6 +120,8 @@ def evaluate_dataset(
         Of the random groups and of simulated annotations.
     max_frames : int, optional
         Cut longer sequences to this many frames, evenly spaced; for a quick look.
+    max_sequences : int, optional
+        Leave out further sequences than so many.
     progress : callable, optional
         Told what is being measured.
 
@@ -137,7 +140,7 @@ def evaluate_dataset(
         If no class of the data set has a reference and a target.
     """
     scores = {name: _Scores() for name in methods}
-    for group, ids in dataset.groups(seed=seed).items():
+    for group, ids in list(dataset.groups(seed=seed).items())[:max_sequences]:
         kept = _thinned(ids, max_frames)
         frames = _same_channels([dataset.image(item) for item in kept])
         truth = [dataset.labels(item) for item in kept]
