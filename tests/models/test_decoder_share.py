@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.decoder_share import MAX_SHARE, MAX_SPARSE_SHARE, decoder_share
+from napari_vrp_sam.models.decoder_share import MAX_SHARE, MAX_INCOMPLETE_SHARE, decoder_share
 from napari_vrp_sam.models.lite_network import Conditioning
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
@@ -63,13 +63,15 @@ def test_a_decoder_that_keeps_up_gets_the_most_and_one_that_fails_nothing() -> N
     assert share(columns(8), truth, shot(truth)) == pytest.approx(MAX_SHARE)
 
 
-@pytest.mark.parametrize("kind", ["point", "scribble"])
-def test_the_decoder_counts_for_more_where_the_annotation_is_sparse(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["point", "scribble", "box"])
+def test_the_decoder_counts_for_more_where_the_annotation_is_incomplete(kind: str) -> None:
     truth = columns(16)
     marked = shot(truth, kind=kind)
-    assert share(truth, truth, marked) == pytest.approx(MAX_SPARSE_SHARE)
-    assert share(truth, columns(8), marked) == pytest.approx(MAX_SPARSE_SHARE * 0.5)
-    assert share(truth, columns(8), shot(truth), marked) == pytest.approx(MAX_SPARSE_SHARE * 0.5)
+    assert share(truth, truth, marked) == pytest.approx(MAX_INCOMPLETE_SHARE)
+    assert share(truth, columns(8), marked) == pytest.approx(MAX_INCOMPLETE_SHARE * 0.5)
+    assert share(truth, columns(8), shot(truth), marked) == pytest.approx(
+        MAX_INCOMPLETE_SHARE * 0.5
+    )
 
 
 def test_a_probe_that_finds_nothing_leaves_it_to_the_decoder() -> None:

@@ -15,8 +15,8 @@ from napari_vrp_sam.models.shots import Shot, on_probe_grid
 MAX_SHARE = 0.8
 """Of a decoder that reproduces the annotation as well as the probe does."""
 
-MAX_SPARSE_SHARE = 0.95
-"""The same for points and scribbles."""
+MAX_INCOMPLETE_SHARE = 0.95
+"""The same for points, scribbles and boxes."""
 
 MAX_REFERENCES = 3
 """References to look at; more say the same."""
@@ -34,7 +34,7 @@ def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
     Returns
     -------
     float
-        0 to `MAX_SHARE`, or to `MAX_SPARSE_SHARE` where an annotation is sparse.
+        0 to `MAX_SHARE`, or to `MAX_INCOMPLETE_SHARE` where an annotation is incomplete.
     """
     decoders = probes = 0.0
     for shot in conditioning.shots[:MAX_REFERENCES]:
@@ -43,9 +43,9 @@ def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
         decoders += _iou(decoded, shot)
         probes += _iou(pseudo_mask, shot)
     keeps_up = min(decoders / max(probes, 1e-6), 1.0)
-    if any(bool(shot.sparse.any()) for shot in conditioning.shots):
-        # There a probe is compared with what a probe has made of the marks: it only seems better.
-        return MAX_SPARSE_SHARE * keeps_up
+    if any(bool((shot.sparse | shot.loose).any()) for shot in conditioning.shots):
+        # There a probe is compared with what a probe has made of the marks, so it only seems better.
+        return MAX_INCOMPLETE_SHARE * keeps_up
     # Squared, because one that reproduces half of the annotation is no half as good a guide.
     return MAX_SHARE * keeps_up**2
 
