@@ -84,12 +84,16 @@ def main(
     references: Annotated[
         list[int] | None, typer.Option(help="Annotated frames of a class; 1 and 5 unless given.")
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--method", help="Unless given, all; 'lite', ...")
+    ] = None,
     model: Annotated[str, typer.Option(help="lite, or a weights file of it.")] = "lite",
     max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = None,
     max_sequences: Annotated[int | None, typer.Option(help="Sequences of each set.")] = None,
 ) -> None:
     """Measure every method with every annotation."""
     methods = methods_of(cast(LiteModel, load_model(model)))
+    methods = {name: methods[name] for name in only or methods}
     results: dict[str, Any] = {
         "spared": SPARED,
         "max_frames": max_frames,

@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy_tables.py benchmarks/results/accuracy.json [more.json ...]
 
-Several files, of other data sets or other annotations, are put together.
+Several files, of other data sets, annotations or methods, are put together.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def merged(files: Iterable[Path]) -> dict[tuple[str, int], Run]:
     runs: dict[tuple[str, int], Run] = {}
     for file in files:
         for run in json.loads(file.read_text("utf-8"))["runs"]:
-            runs.setdefault((run["annotation"], run["references"]), {}).update(run["datasets"])
+            merged_run = runs.setdefault((run["annotation"], run["references"]), {})
+            for name, of_set in run["datasets"].items():
+                merged_run.setdefault(name, {}).update(of_set)
     return runs
 
 

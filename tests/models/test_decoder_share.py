@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.decoder_share import MAX_SHARE, MAX_INCOMPLETE_SHARE, decoder_share
+from napari_vrp_sam.models.decoder_share import MAX_INCOMPLETE_SHARE, MAX_SHARE, decoder_share
 from napari_vrp_sam.models.lite_network import Conditioning
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures

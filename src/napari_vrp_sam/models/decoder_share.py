@@ -44,7 +44,7 @@ def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
         probes += _iou(pseudo_mask, shot)
     keeps_up = min(decoders / max(probes, 1e-6), 1.0)
     if any(bool((shot.sparse | shot.loose).any()) for shot in conditioning.shots):
-        # There a probe is compared with what a probe has made of the marks, so it only seems better.
+        # There the probe is held to what a probe made of the marks, so it only seems better.
         return MAX_INCOMPLETE_SHARE * keeps_up
     # Squared, because one that reproduces half of the annotation is no half as good a guide.
     return MAX_SHARE * keeps_up**2
