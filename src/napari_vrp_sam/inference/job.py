@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,6 +39,8 @@ class Job:
     frames : tuple of int, optional
         First frame and the one after the last, counted along the flattened leading axes; None
         stands for either end.
+    settled : collection of int
+        Frames whose labels are known and are to stay: they are not segmented.
     limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}
@@ -53,6 +55,7 @@ class Job:
     model: str | Path | Model = "lite"
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
+    settled: Collection[int] = ()
     limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind = "probe"
 
@@ -82,7 +85,9 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
                 f"{len(frames) - 1}: annotate one of them."
             )
     _check_background(job.references)
-    indices = _range(job.frames, len(frames))
+    indices = [i for i in _range(job.frames, len(frames)) if i not in job.settled]
+    if not indices:
+        raise InputError("Every frame is accepted: there is nothing left to segment.")
     if order == "nearest" and annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
         # Steps along all leading axes: the next time point is as near as the next plane.

@@ -48,6 +48,7 @@ def references_from_layers(
     *,
     axes: str | None = None,
     point_radius: float | None = None,
+    required: bool = True,
 ) -> list[Reference]:
     """One reference for each annotated frame and class.
 
@@ -65,6 +66,8 @@ def references_from_layers(
         Letters of the image's axes; the likeliest unless given.
     point_radius : float, optional
         Brush radius of points in pixels of the image; 1 % of the shorter side unless given.
+    required : bool
+        Whether it is a mistake to have drawn nothing.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def references_from_layers(
         for reference in _references(annotation, target, read, point_radius):
             key = (int(reference.frame or 0), reference.class_id)
             found[key] = _united(found[key], reference) if key in found else reference
-    if not found:
+    if not found and required:
         raise InputError(
             f"There is no annotation yet: mark the class on a frame of '{image.name}' in a Labels, "
             "Points or Shapes layer, and tick that layer."

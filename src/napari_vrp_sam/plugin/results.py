@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Result:
         Decides on the dtype, the smallest that holds it.
     facts : dict
         How the result was made; kept in the layer's metadata.
+    settled : dict of int to ndarray, optional
+        Labels of frames that no run touches again, each of shape (Y, X).
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Result:
         axes: str,
         highest_class: int,
         facts: dict[str, Any],
+        settled: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
         frames = frames_of(image, axes)
         self._viewer = viewer
@@ -52,9 +55,11 @@ class Result:
         # The image may be edited or deleted during the run: take what is needed now.
         self._placement = placement(image)
         self._facts = facts
-        self._done: set[int] = set()
+        self._done: set[int] = set(settled or ())
         self.position = frames.position
         self.labels = np.zeros(frames.label_shape, dtype=np.min_scalar_type(highest_class))
+        for index, labels in (settled or {}).items():
+            self.labels[self.position(index)] = labels
         channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
         self._data = spread_over_channels(self.labels, frames.axes, channels)
         self.layer: Labels | None = None

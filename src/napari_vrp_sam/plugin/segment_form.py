@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.accepted import current_result, settled_labels, with_accepted
 from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_layer
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.class_box import ClassBox
@@ -28,6 +29,7 @@ from napari_vrp_sam.plugin.stacks import possible_axes
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image
+    from numpy.typing import NDArray
 
     from napari_vrp_sam.annotations.reference import Reference
 
@@ -83,21 +85,28 @@ class SegmentForm(QWidget):
         """Letters of the image's axes."""
         return self.axes_box.currentText()
 
-    def references(self) -> list[Reference]:
-        """What is drawn in the ticked layers.
+    def settled(self) -> dict[int, NDArray[Any]]:
+        """Labels of the frames that the user has accepted, by index."""
+        result = current_result(self._viewer, self.image)
+        return settled_labels(result, self.image, self.axes) if result is not None else {}
+
+    def references(self, settled: dict[int, NDArray[Any]]) -> list[Reference]:
+        """What is drawn in the ticked layers, and the accepted frames.
 
         Raises
         ------
         InputError
             If that cannot be used; see `references_from_layers`.
         """
-        return references_from_layers(
+        drawn = references_from_layers(
             self.image,
             self.annotation_list.annotations,
             self._viewer.dims,
             axes=self.axes or None,
             point_radius=self.radius_box.value() or None,
+            required=not settled,
         )
+        return with_accepted(drawn, settled, self.image, self.axes)
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""

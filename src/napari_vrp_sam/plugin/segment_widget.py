@@ -15,14 +15,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.process import ProcessEngine
+from napari_vrp_sam.plugin.accept_button import AcceptButton
+from napari_vrp_sam.plugin.accepted import ACCEPTED
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
-from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.stacks import stack_data
 
 if TYPE_CHECKING:
     import napari
@@ -52,6 +54,7 @@ class SegmentStackWidget(QWidget):
         self.progress = QProgressBar()
         self.status = MessageLabel()
         self.quality = MessageLabel()
+        self.accept_button = AcceptButton(viewer, self.form)
         self._lay_out()
         self._show_running(running=False)
 
@@ -59,6 +62,7 @@ class SegmentStackWidget(QWidget):
         self.form.annotation_list.changed.connect(self._warm_up)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
+        self.accept_button.changed.connect(self._accepted)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -86,22 +90,30 @@ class SegmentStackWidget(QWidget):
 
     def _start(self) -> None:
         image, axes = self.form.image, self.form.axes
-        references = self.form.references()
+        settled = self.form.settled()
+        references = self.form.references(settled)
         model, device = self.form.model_box.model, self.form.device_box.currentText()
-        frame_count = len(frames_of(image, axes))
+        job = Job(
+            data=stack_data(image),
+            axes=axes,
+            references=references,
+            model=model,
+            device=device,
+            settled=frozenset(settled),
+        )
+        frame_count = len(plan(job)[0])
         result = Result(
             self._viewer,
             image,
             axes=axes,
             highest_class=max(reference.class_id for reference in references),
+            settled=settled,
             facts={
+                ACCEPTED: sorted(settled),
                 "model": model,
                 "axes": axes,
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
-        )
-        job = Job(
-            data=stack_data(image), axes=axes, references=references, model=model, device=device
         )
         self._run = SegmentationRun(self._engine.submit(job), result, frame_count, self)
         self._run.progressed.connect(self._show_progress)
@@ -158,12 +170,16 @@ class SegmentStackWidget(QWidget):
         else:
             self.status.say(message)
 
+    def _accepted(self, message: str) -> None:
+        self.status.say(message)
+        self._warm_up()
+
     def _refuse(self, sentence: str) -> None:
         self.status.say(sentence, "warning")
         show_warning(sentence)
 
     def _warm_up(self) -> None:
-        """The user is drawing: a run will follow."""
+        """The user is drawing or correcting: a run will follow."""
         if isinstance(self._engine, ProcessEngine) and self.form.annotation_list.annotations:
             self._engine.warm_up()
 
@@ -178,12 +194,14 @@ class SegmentStackWidget(QWidget):
     def _release(self) -> None:
         """The window closes."""
         self._abandon()
+        self.accept_button.release()
         self.form.release()
 
     def _show_running(self, *, running: bool) -> None:
         self.segment_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self._progress_row.setVisible(running)
+        self.accept_button.lock(locked=running)
 
     def _lay_out(self) -> None:
         self.segment_button.setMinimumHeight(38)
@@ -208,6 +226,7 @@ class SegmentStackWidget(QWidget):
             self.form,
             self.segment_button,
             self._progress_row,
+            self.accept_button,
             self.status,
             self.quality,
         ):

@@ -1,0 +1,129 @@
+"""The button that accepts the frame in view, and the key that does the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.accepted import (
+    accepted_frames,
+    current_result,
+    frame_in_view,
+    set_accepted,
+)
+from napari_vrp_sam.plugin.controls import explain
+from napari_vrp_sam.plugin.notes import noted
+from napari_vrp_sam.plugin.stacks import frames_of
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.plugin.segment_form import SegmentForm
+
+KEY = "A"
+"""napari gives it to Points and Shapes layers, not to Labels."""
+
+
+class AcceptButton(QPushButton):
+    """Accepts the frame in view of the current result, or withdraws that; pressing twice undoes.
+
+    Signals
+    -------
+    changed : (message,)
+        What was accepted or withdrawn, in one sentence.
+    """
+
+    changed = Signal(str)
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._form = form
+        self._bound: list[Labels] = []
+        self._locked = False
+        explain(
+            self,
+            "Once the result on the frame in view is right, or painted right, accept it: no run "
+            "touches the frame again, and the next run learns from it as from a mask. Pressed "
+            f"again it is withdrawn. Key: {KEY}, with the result selected.",
+        )
+        self.clicked.connect(self.toggle)
+        self._emitters = [
+            viewer.dims.events.current_step,
+            viewer.layers.events.inserted,
+            viewer.layers.events.removed,
+            viewer.layers.selection.events.active,
+        ]
+        for emitter in self._emitters:
+            emitter.connect(self.follow)
+        form.image_box.chosen.connect(self.follow)
+        self.follow()
+
+    def toggle(self, _checked: Any = None) -> None:
+        """Accept the frame in view, or withdraw it."""
+        at = self._in_view()
+        if at is None or self._locked:
+            return
+        layer, frames, index = at
+        accepted = set(accepted_frames(layer)) ^ {index}
+        set_accepted(layer, accepted)
+        self.follow()
+        name = _name(frames, index)
+        if index not in accepted:
+            self.changed.emit(f"Frame {name} is withdrawn: the next run may change it.")
+        elif index in (noted(layer, "frames_done") or []):
+            self.changed.emit(f"Frame {name} is accepted: it stays, and the next run learns of it.")
+        else:
+            self.changed.emit(f"Frame {name} is accepted as it is, though no run has reached it.")
+
+    def follow(self, _event: Any = None) -> None:
+        """Say what a press would do; nothing to press without a result."""
+        at = self._in_view()
+        self.setVisible(at is not None)
+        if at is None:
+            return
+        layer, frames, index = at
+        self._bind(layer)
+        verb = "Withdraw" if index in accepted_frames(layer) else "Accept"
+        self.setText(f"{verb} frame {_name(frames, index)}")
+
+    def lock(self, *, locked: bool) -> None:
+        """Accept nothing while a run is under way: it would not heed it."""
+        self._locked = locked
+        self.setDisabled(locked)
+        self.follow()
+
+    def release(self) -> None:
+        """Let go of the viewer, which is closing."""
+        for emitter in self._emitters:
+            emitter.disconnect(self.follow)
+        for layer in self._bound:
+            layer.bind_key(KEY, None)
+
+    def _in_view(self) -> tuple[Labels, Frames, int] | None:
+        image = self._form.image_box.layer
+        layer = current_result(self._viewer, image) if image is not None else None
+        if image is None or layer is None:
+            return None
+        try:
+            frames = frames_of(image, noted(layer, "axes"))
+            return layer, frames, frame_in_view(layer, frames, self._viewer.dims)
+        except InputError:  # between frames, or beyond the stack
+            return None
+
+    def _bind(self, layer: Labels) -> None:
+        if layer not in self._bound:
+            layer.bind_key(KEY, lambda _layer: self.toggle(), overwrite=True)
+            self._bound.append(layer)
+
+
+def _name(frames: Frames, index: int) -> str:
+    """A frame as napari's sliders number it."""
+    return ", ".join(map(str, frames.position(index))) or "0"

@@ -1,0 +1,101 @@
+"""Frames of a result that the user looked at, corrected where needed, and accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.notes import note, noted
+from napari_vrp_sam.plugin.results import RESULT_OF
+from napari_vrp_sam.plugin.stacks import frames_of
+from napari_vrp_sam.plugin.transforms import slice_in_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import napari
+    from napari.components import Dims
+
+    from napari_vrp_sam.annotations.reference import Reference
+    from napari_vrp_sam.inference.frames import Frames
+
+ACCEPTED = "accepted frames"
+
+
+def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
+    """The result of an image that counts: the active one, else the topmost."""
+    results = [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and noted(layer, RESULT_OF) == image.name
+        and layer.data.shape == image.data.shape[: image.ndim]
+    ]
+    active = viewer.layers.selection.active
+    return active if active in results else results[-1] if results else None
+
+
+def accepted_frames(layer: Labels) -> list[int]:
+    """Indices of the accepted frames, ascending."""
+    return sorted(noted(layer, ACCEPTED) or [])
+
+
+def set_accepted(layer: Labels, frames: Iterable[int]) -> None:
+    """Say which frames are accepted."""
+    note(layer, **{ACCEPTED: sorted(frames)})
+
+
+def frame_in_view(layer: Labels, frames: Frames, dims: Dims) -> int:
+    """Index of the frame of a result that the viewer shows.
+
+    Raises
+    ------
+    InputError
+        If the viewer shows none.
+    """
+    at = np.round(layer.world_to_data(slice_in_view(layer, dims))).astype(int)
+    return frames.index([int(at[i]) for i, axis in enumerate(frames.axes) if axis in "TZ"])
+
+
+def frame_labels(layer: Labels, frames: Frames, index: int) -> NDArray[Any]:
+    """Labels of one frame of a result, shape (Y, X); a copy."""
+    position = iter(frames.position(index))
+    # Channels share their labels: any of them will do.
+    lead = {"T": next, "Z": next, "C": lambda _: 0}
+    at = tuple(lead[axis](position) for axis in frames.axes if axis in lead)
+    return np.array(layer.data[at])
+
+
+def settled_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[Any]]:
+    """Labels of the accepted frames, each of shape (Y, X), by index."""
+    frames = frames_of(image, axes)
+    return {i: frame_labels(layer, frames, i) for i in accepted_frames(layer) if i < len(frames)}
+
+
+def with_accepted(
+    drawn: Iterable[Reference], settled: dict[int, NDArray[Any]], image: Image, axes: str
+) -> list[Reference]:
+    """References of what is drawn and of accepted frames, on which nothing else counts.
+
+    An accepted frame shows all of every class, so each class on it is a mask.
+
+    Raises
+    ------
+    InputError
+        If nothing is annotated at all.
+    """
+    frames = frames_of(image, axes)
+    references = [reference for reference in drawn if reference.frame not in settled]
+    for index, labels in settled.items():
+        if labels.any():
+            references += references_from_labels(labels, frames[index], frame=index)
+    if not references:
+        raise InputError(
+            "The accepted frames show no class: mark it on another frame, or withdraw one of them."
+        )
+    return sorted(references, key=lambda r: (r.frame or 0, r.class_id))
