@@ -24,6 +24,7 @@ from shared_work import Logits, SharedWork
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.evaluation.one_slice import Method, evaluate_dataset, mean_over_datasets
 from napari_vrp_sam.evaluation.random_forest import RandomForest
 from napari_vrp_sam.io.atomic import write_json
@@ -105,15 +106,19 @@ def main(
             measured: dict[str, dict[str, Any]] = {}
             results["runs"].append({"annotation": kind, "references": count, "datasets": measured})
             for dataset in find_datasets(data):
-                measured[dataset.name] = evaluate_dataset(
-                    dataset,
-                    methods,
-                    kind=kind,  # type: ignore[arg-type]  # checked where it is used
-                    references=count,
-                    spared=SPARED,
-                    max_frames=max_frames,
-                    max_sequences=max_sequences,
-                )
+                try:
+                    measured[dataset.name] = evaluate_dataset(
+                        dataset,
+                        methods,
+                        kind=kind,  # type: ignore[arg-type]  # checked where it is used
+                        references=count,
+                        spared=SPARED,
+                        max_frames=max_frames,
+                        max_sequences=max_sequences,
+                    )
+                except InputError as nothing_left:  # a rare class, and most frames spared
+                    typer.echo(nothing_left)
+                    continue
                 for method, scores in measured[dataset.name].items():
                     if method not in {"lite", "random forest"}:  # work was done before
                         del scores["seconds_per_frame"], scores["seconds_to_learn"]
