@@ -10,12 +10,12 @@ from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.plugin.accepted import (
     accepted_frames,
     current_result,
-    frame_in_view,
     frame_labels,
     set_accepted,
     settled_labels,
     with_accepted,
 )
+from napari_vrp_sam.plugin.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.stacks import frames_of
 
@@ -62,6 +62,23 @@ def test_the_frame_in_view_and_its_labels(viewer, axes):
         viewer.dims.current_step = [position.get(axis, 0) for axis in axes]
         assert frame_in_view(layer, frames, viewer.dims) == index
         np.testing.assert_array_equal(frame_labels(layer, frames, index), FRAME * (index == 2))
+        viewer.dims.current_step = [min(1, shape[axis] - 1) for axis in axes]
+        show_frame(layer, frames, viewer.dims, index)
+        assert frame_in_view(layer, frames, viewer.dims) == index
+        assert all(viewer.dims.current_step[i] == 1 for i, a in enumerate(axes) if a == "C")
+
+
+def test_a_frame_is_shown_whatever_the_units(viewer):
+    viewer.add_image(np.zeros((2, 9, 20, 30)), units=("s", "nm", "nm", "nm"))
+    image = viewer.add_image(
+        np.zeros((4, 20, 30)), name="stack", scale=(0.002, 1, 1), units=("um",) * 3
+    )
+    layer, frames = result_on(viewer, image), frames_of(image, "ZYX")
+    viewer.dims.set_current_step(0, 1)
+    for index in (3, 0):
+        show_frame(layer, frames, viewer.dims, index)
+        assert frame_in_view(layer, frames, viewer.dims) == index
+        assert viewer.dims.current_step[0] == 1
 
 
 def test_accepted_frames_are_known_by_the_layer(viewer):

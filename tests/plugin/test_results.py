@@ -46,6 +46,7 @@ def test_the_layer_lies_exactly_on_the_image(viewer):
         "result of": "stack",
         "model": "lite",
         "frames_done": [2],
+        "confidence": {},
     }
 
 

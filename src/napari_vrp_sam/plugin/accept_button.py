@@ -12,10 +12,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import (
     accepted_frames,
     current_result,
-    frame_in_view,
     set_accepted,
 )
 from napari_vrp_sam.plugin.controls import explain
+from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.stacks import frames_of
 

@@ -13,13 +13,11 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.results import RESULT_OF
 from napari_vrp_sam.plugin.stacks import frames_of
-from napari_vrp_sam.plugin.transforms import slice_in_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import napari
-    from napari.components import Dims
 
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
@@ -48,18 +46,6 @@ def accepted_frames(layer: Labels) -> list[int]:
 def set_accepted(layer: Labels, frames: Iterable[int]) -> None:
     """Say which frames are accepted."""
     note(layer, **{ACCEPTED: sorted(frames)})
-
-
-def frame_in_view(layer: Labels, frames: Frames, dims: Dims) -> int:
-    """Index of the frame of a result that the viewer shows.
-
-    Raises
-    ------
-    InputError
-        If the viewer shows none.
-    """
-    at = np.round(layer.world_to_data(slice_in_view(layer, dims))).astype(int)
-    return frames.index([int(at[i]) for i, axis in enumerate(frames.axes) if axis in "TZ"])
 
 
 def frame_labels(layer: Labels, frames: Frames, index: int) -> NDArray[Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import napari
 
 RESULT_OF = "result of"
+CONFIDENCE = "confidence"
 
 
 class Result:
@@ -74,15 +75,22 @@ class Result:
         """Name of the layer, as the user sees it."""
         return self.layer.name if self.layer is not None else f"{self._image_name} segmented"
 
-    def write(self, results: Iterable[tuple[int, NDArray[Any]]]) -> None:
-        """Write the labels, shape (Y, X), of some frames, and show them. On the GUI thread only."""
+    def write(
+        self,
+        results: Iterable[tuple[int, NDArray[Any]]],
+        confidence: Mapping[int, float] | None = None,
+    ) -> None:
+        """Write the labels, shape (Y, X), of some frames, and show them. On the GUI thread only.
+
+        What is known of the confidence of frames goes into the layer's metadata.
+        """
         for index, labels in results:
             self.labels[self.position(index)] = labels
             self._done.add(index)
         layer = self._shown()
         # A correction on a frame that is still to come would be lost.
         layer.editable = False
-        note(layer, frames_done=sorted(self._done))
+        note(layer, frames_done=sorted(self._done), **{CONFIDENCE: dict(confidence or {})})
         if layer.data is self._data:
             layer.refresh()
         else:  # converted by the user

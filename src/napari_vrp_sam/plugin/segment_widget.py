@@ -21,6 +21,7 @@ from napari_vrp_sam.plugin.accept_button import AcceptButton
 from napari_vrp_sam.plugin.accepted import ACCEPTED
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
+from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
@@ -55,6 +56,7 @@ class SegmentStackWidget(QWidget):
         self.status = MessageLabel()
         self.quality = MessageLabel()
         self.accept_button = AcceptButton(viewer, self.form)
+        self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self._lay_out()
         self._show_running(running=False)
 
@@ -117,6 +119,7 @@ class SegmentStackWidget(QWidget):
         )
         self._run = SegmentationRun(self._engine.submit(job), result, frame_count, self)
         self._run.progressed.connect(self._show_progress)
+        self._run.written.connect(self.quality_panel.follow)
         self._run.learned.connect(self._show_choices)
         self._run.ended.connect(self._end)
         self.quality.say("")
@@ -172,6 +175,7 @@ class SegmentStackWidget(QWidget):
 
     def _accepted(self, message: str) -> None:
         self.status.say(message)
+        self.quality_panel.follow()
         self._warm_up()
 
     def _refuse(self, sentence: str) -> None:
@@ -195,6 +199,7 @@ class SegmentStackWidget(QWidget):
         """The window closes."""
         self._abandon()
         self.accept_button.release()
+        self.quality_panel.release()
         self.form.release()
 
     def _show_running(self, *, running: bool) -> None:
@@ -229,6 +234,7 @@ class SegmentStackWidget(QWidget):
             self.accept_button,
             self.status,
             self.quality,
+            self.quality_panel,
         ):
             layout.addWidget(widget)
         layout.addStretch(1)

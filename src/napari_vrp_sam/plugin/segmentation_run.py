@@ -28,6 +28,8 @@ class SegmentationRun(QObject):
     Signals
     -------
     progressed : (done, total, message)
+    written : ()
+        More frames are in the result layer.
     learned : (choices,)
         `Choice` by class: how the result is put together and what to expect of it.
     ended : (outcome, message)
@@ -36,6 +38,7 @@ class SegmentationRun(QObject):
     """
 
     progressed = Signal(int, int, str)
+    written = Signal()
     learned = Signal(dict)
     ended = Signal(str, str)
 
@@ -95,7 +98,8 @@ class SegmentationRun(QObject):
                 case Learned(choices):
                     self.learned.emit(choices)
         if frames:
-            self._result.write(frames)
+            self._result.write(frames, self.confidence)
+            self.written.emit()
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
             last = progress[-1]

@@ -6,7 +6,7 @@ axes: as in napari, axes are aligned from the right.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +80,33 @@ def slice_in_view(layer: Layer, dims: Dims) -> Coordinates:
     """World coordinates of the slice in view, in the axes and units of a layer."""
     point = np.zeros(max(layer.ndim, dims.ndim))
     point[len(point) - dims.ndim :] = dims.point
-    point = point[-layer.ndim :]
+    return point[-layer.ndim :] * _viewer_units(layer, dims)
+
+
+def bring_into_view(layer: Layer, dims: Dims, position: Mapping[int, int]) -> None:
+    """Move the viewer's sliders so that a layer is seen at a position.
+
+    Parameters
+    ----------
+    layer : Layer
+    dims : Dims
+        The viewer's.
+    position : mapping of int to int
+        Data coordinate by axis of the layer; other axes stay as they are.
+    """
+    at = np.array(layer.world_to_data(slice_in_view(layer, dims)), dtype=np.float64)
+    at[list(position)] = list(position.values())
+    world = np.asarray(layer.data_to_world(at)) / _viewer_units(layer, dims)
+    for axis in position:
+        dims.set_point(dims.ndim - layer.ndim + axis, world[axis])
+
+
+def _viewer_units(layer: Layer, dims: Dims) -> Coordinates:
+    """What turns the viewer's world coordinates into the layer's units, axis by axis."""
     world_units = getattr(dims, "units", None)  # napari before 0.7 has none
     if world_units is None or len(world_units) < layer.ndim:
-        return point
-    return point * _conversion(world_units[-layer.ndim :], layer.units)
+        return np.ones(layer.ndim)
+    return _conversion(world_units[-layer.ndim :], layer.units)
 
 
 def _data_to_world(layer: Layer) -> tuple[Coordinates, Coordinates]:
