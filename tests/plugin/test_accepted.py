@@ -44,6 +44,8 @@ def test_the_result_that_counts_is_the_active_one_else_the_topmost(viewer):
     viewer.layers.selection.active = image
     assert current_result(viewer, image) is second
     viewer.layers.selection.active = first
+    assert current_result(viewer, image) is second  # the first one is hidden
+    first.visible = True
     assert current_result(viewer, image) is first
     assert current_result(viewer, other) is None
 

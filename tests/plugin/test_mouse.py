@@ -1,6 +1,7 @@
 """The main job by hand: real mouse and key events, from the empty window to the result."""
 
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import pytest
 from qtpy.QtCore import QPoint
 from skimage.measure import label, regionprops
 
+from napari_vrp_sam.plugin.accepted import accepted_frames, current_result
 from napari_vrp_sam.plugin.results import is_result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="xdotool moves the mouse of X11")
 
+SCREENSHOTS = os.environ.get("VRP_SAM_SCREENSHOTS")
+"""A folder to leave pictures in, if somebody wants to look."""
 FRAME = 12
 LARGE = 150
 
@@ -49,6 +53,11 @@ class Mouse:
         self._move((100, 100))
         self._xdotool("keydown", "ctrl", "click", "--repeat", steps, "--delay", 60, 5)
         self._xdotool("keyup", "ctrl")
+
+    def key(self, name):
+        """Press a key over the canvas."""
+        self._move((100, 100))
+        self._xdotool("key", name)
 
     def _move(self, position):
         row, column = position
@@ -116,3 +125,25 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     assert viewer.dims.current_step[0] in (FRAME - 3, FRAME + 3)
     shown = result._slice.image.raw
     np.testing.assert_array_equal(shown, result.data[viewer.dims.current_step[0]])
+
+    # A wrong frame is painted right, accepted with a key, and stays as it is in the next run.
+    assert dock.quality_panel.isVisible()
+    mouse.click(dock.quality_panel.next_button)
+    corrected = viewer.dims.current_step[0]
+    assert corrected != FRAME
+    viewer.layers.selection.active = result
+    result.mode, result.selected_label, result.brush_size = "paint", 1, 9
+    viewer.reset_view()
+    mouse.draw((20, 20), (20, 60), steps=3)
+    assert result.data[corrected, 20, 40] == 1
+    mouse.key("a")
+    assert accepted_frames(result) == [corrected]
+    kept = result.data[corrected].copy()
+    mouse.click(dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
+    second = current_result(viewer, viewer.layers[0])
+    assert second is not result
+    np.testing.assert_array_equal(second.data[corrected], kept)
+    assert accepted_frames(second) == [corrected]
+    if SCREENSHOTS:
+        viewer.screenshot(f"{SCREENSHOTS}/loop.png", canvas_only=False)

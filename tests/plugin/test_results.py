@@ -111,6 +111,22 @@ def test_the_layer_that_the_user_draws_in_stays_active(viewer):
     assert drawn.mode == "paint"
 
 
+def test_corrections_go_on_in_the_new_result(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)))
+    first, second = result_on(viewer, image), result_on(viewer, image)
+    first.write([(0, np.ones((20, 30), dtype=np.uint8))])
+    first.finish()
+    viewer.layers.selection.active = first.layer
+    first.layer.mode, first.layer.brush_size, first.layer.selected_label = "paint", 13, 2
+
+    second.write([(0, np.ones((20, 30), dtype=np.uint8))])
+    second.finish()
+
+    assert viewer.layers.selection.active is second.layer
+    assert (second.layer.mode, second.layer.brush_size) == ("paint", 13)
+    assert second.layer.selected_label == 2
+
+
 @pytest.mark.parametrize("axes", ["TCYX", "CTYX"])
 def test_channels_share_their_labels(viewer, axes):
     image = viewer.add_image(np.zeros((3, 3, 20, 30)))

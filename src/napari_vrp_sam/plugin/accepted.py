@@ -26,7 +26,7 @@ ACCEPTED = "accepted frames"
 
 
 def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
-    """The result of an image that counts: the active one, else the topmost."""
+    """The result of an image that counts: the active one if it is to be seen, else the topmost."""
     results = [
         layer
         for layer in viewer.layers
@@ -34,6 +34,7 @@ def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
         and noted(layer, RESULT_OF) == image.name
         and layer.data.shape == image.data.shape[: image.ndim]
     ]
+    results = [layer for layer in results if layer.visible] or results
     active = viewer.layers.selection.active
     return active if active in results else results[-1] if results else None
 

@@ -64,6 +64,7 @@ class Result:
         channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
         self._data = spread_over_channels(self.labels, frames.axes, channels)
         self.layer: Labels | None = None
+        self._tool: tuple[Any, float, int] | None = None
 
     @property
     def frames_done(self) -> int:
@@ -100,18 +101,24 @@ class Result:
         """Hand the layer over to the user, who may correct it from now on."""
         if self.layer is not None:
             self.layer.editable = True
+            if self._tool is not None:
+                self.layer.mode, self.layer.brush_size, self.layer.selected_label = self._tool
 
     def _shown(self) -> Labels:
         if self.layer is not None and self.layer in self._viewer.layers:
             return self.layer
+        # A new layer becomes the active one; the user may be drawing in another.
+        active = self._viewer.layers.selection.active
+        correcting = isinstance(active, Labels) and noted(active, RESULT_OF) == self._image_name
+        if correcting:
+            # Corrections go on in the new result, with the same brush.
+            self._tool = active.mode, active.brush_size, active.selected_label
         if self.layer is None:
             self._hide_earlier()
         self.layer = Labels(self._data, name=self.name, **self._placement)
         note(self.layer, **{RESULT_OF: self._image_name, **self._facts})
-        # A new layer becomes the active one; the user may be drawing in another.
-        active = self._viewer.layers.selection.active
         self._viewer.add_layer(self.layer)
-        if active is not None:
+        if active is not None and not correcting:
             self._viewer.layers.selection.active = active
         return self.layer
 
