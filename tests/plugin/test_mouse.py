@@ -146,4 +146,5 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     np.testing.assert_array_equal(second.data[corrected], kept)
     assert accepted_frames(second) == [corrected]
     if SCREENSHOTS:
+        qtbot.wait(1000)
         viewer.screenshot(f"{SCREENSHOTS}/loop.png", canvas_only=False)
