@@ -23,8 +23,9 @@ from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_laye
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.class_box import ClassBox
 from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, ModelBox, NarrowComboBox, explain
+from napari_vrp_sam.plugin.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers import references_from_layers
-from napari_vrp_sam.plugin.stacks import possible_axes
+from napari_vrp_sam.plugin.stacks import possible_axes, stack_data
 
 if TYPE_CHECKING:
     import napari
@@ -59,6 +60,7 @@ class SegmentForm(QWidget):
         self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
         self.class_box = ClassBox(viewer)
         self.radius_box = QDoubleSpinBox()
+        self.frame_range = FrameRange()
         self.model_box = ModelBox()
         self.device_box = NarrowComboBox()
         self._fill()
@@ -172,6 +174,7 @@ class SegmentForm(QWidget):
         self._form.addRow("Class", self.class_box)
         self._form.addRow(self.annotation_list)
         self._form.addRow("Point radius", self.radius_box)
+        self._form.addRow("Frames", self.frame_range)
         self._form.addRow("Model", self.model_box)
         self._form.addRow("Device", self.device_box)
         layout = QVBoxLayout(self)
@@ -182,6 +185,7 @@ class SegmentForm(QWidget):
 
     def _connect(self) -> None:
         self.image_box.chosen.connect(self._follow_image)
+        self.axes_box.currentTextChanged.connect(self._follow_axes)
         self.annotation_list.changed.connect(self._guide)
         self.sample_button.clicked.connect(self._open_sample)
         for drawing, button in self.draw_buttons.items():
@@ -207,7 +211,20 @@ class SegmentForm(QWidget):
                 self.mistaken.emit(str(mistake))
         # A single choice is no choice.
         self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
+        self._follow_axes()
         self._guide()
+
+    def _follow_axes(self, _axes: str = "") -> None:
+        image, axes = self.image_box.layer, self.axes
+        sizes = [
+            size
+            for axis, size in zip(axes, stack_data(image).shape if image else (), strict=False)
+            if axis in "TZ"
+        ]
+        # Ranges of planes and time points together could not be read off the sliders.
+        length = sizes[0] if len(sizes) == 1 else 0
+        self.frame_range.set_length(length)
+        self._show_row(self.frame_range, visible=length > 1)
 
     def _guide(self) -> None:
         """Tell what to do next."""

@@ -101,9 +101,10 @@ class SegmentStackWidget(QWidget):
             references=references,
             model=model,
             device=device,
+            frames=self.form.frame_range.value(),
             settled=frozenset(settled),
         )
-        frame_count = len(plan(job)[0])
+        frame_count = len(plan(job)[1]) + len(settled)
         result = Result(
             self._viewer,
             image,

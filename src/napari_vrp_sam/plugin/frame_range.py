@@ -1,0 +1,45 @@
+"""Which frames to segment."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QWidget
+
+from napari_vrp_sam.plugin.controls import explain
+
+
+class FrameRange(QWidget):
+    """First and last frame of a run, as napari's slider numbers them; all unless chosen."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._length = 0
+        self.first, self.last = QSpinBox(), QSpinBox()
+        explain(self.first, "The first frame to segment; those before it stay empty.")
+        explain(self.last, "The last frame to segment; those after it stay empty.")
+        for box in (self.first, self.last):  # napari's style would widen the dock
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            box.setStyleSheet("QSpinBox { min-width: 45px; }")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.first, 1)
+        layout.addWidget(QLabel("to"))
+        layout.addWidget(self.last, 1)
+        # Each gives way to the other, so that a range is never empty.
+        self.first.valueChanged.connect(self.last.setMinimum)
+        self.last.valueChanged.connect(self.first.setMaximum)
+
+    def set_length(self, length: int) -> None:
+        """Offer the frames of a stack; all of them are chosen if their number is another one."""
+        if length == self._length:
+            return
+        self._length = length
+        highest = max(length - 1, 0)
+        self.last.setRange(0, highest)
+        self.first.setRange(0, highest)
+        self.first.setValue(0)
+        self.last.setValue(highest)
+
+    def value(self) -> tuple[int, int] | None:
+        """First frame and the one after the last; None for all."""
+        chosen = self.first.value(), self.last.value() + 1
+        return None if chosen == (0, self._length) or not self._length else chosen
