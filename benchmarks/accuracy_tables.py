@@ -56,11 +56,11 @@ def main(files: Annotated[list[Path], typer.Argument()]) -> None:
     runs = merged(files)
     print("### All sets\n")
     rows = [
-        [named(*key), *(f"{mean(run, m):.3f}" for m in METHODS)]
+        [named(*key), str(len(run)), *(f"{mean(run, m):.3f}" for m in METHODS)]
         + [f"{mean(run, m, 'seconds_per_frame'):.2f}" for m in METHODS[:2]]
         for key, run in runs.items()
     ]
-    print(*table(["annotated", *METHODS, "seconds a frame", "forest's"], rows), sep="\n")
+    print(*table(["annotated", "sets", *METHODS, "seconds a frame", "forest's"], rows), sep="\n")
     if ("mask", 1) in runs:
         print("\n### Every set, one mask\n")
         run = runs["mask", 1]
