@@ -58,6 +58,17 @@ def main(folder: Path) -> None:
         wait(0.2)
     viewer.dims.set_current_step(0, SHOWN)
     take("segment-stack.png")
+
+    widget.quality_panel.next_button.click()
+    wait(0.5)
+    result = viewer.layers["sample stack segmented"]
+    viewer.layers.selection.active = result
+    corrected = viewer.dims.current_step[0]
+    result.data[corrected] = truth[corrected]  # somebody with a patient hand
+    result.mode = "paint"
+    result.refresh()
+    widget.accept_button.click()
+    take("accept-frame.png")
     viewer.close()
 
 

@@ -1,6 +1,9 @@
 """What the README and the documentation tell people to type, typed."""
 
+import json
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,3 +27,24 @@ def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert np.any(names["labels"]), "the class was not found"
+
+
+def test_tables_of_the_accuracy_page_are_those_of_the_data() -> None:
+    script, data = (ROOT / "benchmarks" / name for name in ("accuracy_tables.py", "results"))
+    command = [sys.executable, str(script), str(data / "accuracy.json")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    page = (ROOT / "docs" / "accuracy.md").read_text("utf-8")
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(rows) > 30
+    assert [row for row in rows if row not in page] == []
+
+
+def test_the_table_of_the_one_slice_protocol_is_that_of_the_data() -> None:
+    data = json.loads((ROOT / "benchmarks" / "results" / "one-slice.json").read_text("utf-8"))
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    for name, of_set in data["datasets"].items():
+        lite, forest = (of_set[method]["mean_iou"] for method in ("model", "random-forest"))
+        assert f"| {name} | {lite:.3f} | {forest:.3f} |" in page
+    lite, forest = (data["mean_iou"][method] for method in ("model", "random-forest"))
+    assert f"| **mean** | **{lite:.3f}** | **{forest:.3f}** |" in page
+    assert f"removes {100 * (lite - forest) / (1 - forest):.1f} % of the forest's error" in page
