@@ -11,19 +11,18 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import (
     accepted_frames,
-    current_result,
     set_accepted,
+    shown_result,
 )
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import noted
-from napari_vrp_sam.plugin.stacks import frames_of
 
 if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.plugin.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.controls import ImageBox
 
 KEY = "A"
 """napari gives it to Points and Shapes layers, not to Labels."""
@@ -41,11 +40,11 @@ class AcceptButton(QPushButton):
     changed = Signal(str)
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QWidget | None = None
+        self, viewer: napari.viewer.Viewer, image_box: ImageBox, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._form = form
+        self._image_box = image_box
         self._bound: list[Labels] = []
         self._locked = False
         explain(
@@ -63,7 +62,7 @@ class AcceptButton(QPushButton):
         ]
         for emitter in self._emitters:
             emitter.connect(self.follow)
-        form.image_box.chosen.connect(self.follow)
+        image_box.chosen.connect(self.follow)
         self.follow()
 
     def toggle(self, _checked: Any = None) -> None:
@@ -108,13 +107,11 @@ class AcceptButton(QPushButton):
             layer.bind_key(KEY, None)
 
     def _in_view(self) -> tuple[Labels, Frames, int] | None:
-        image = self._form.image_box.layer
-        layer = current_result(self._viewer, image) if image is not None else None
-        if image is None or layer is None:
+        at = shown_result(self._viewer, self._image_box.layer)
+        if at is None:
             return None
         try:
-            frames = frames_of(image, noted(layer, "axes"))
-            return layer, frames, frame_in_view(layer, frames, self._viewer.dims)
+            return *at, frame_in_view(*at, self._viewer.dims)
         except InputError:  # between frames, or beyond the stack
             return None
 

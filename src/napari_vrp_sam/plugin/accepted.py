@@ -39,6 +39,14 @@ def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
     return active if active in results else results[-1] if results else None
 
 
+def shown_result(viewer: napari.viewer.Viewer, image: Image | None) -> tuple[Labels, Frames] | None:
+    """The current result of an image, and its frames as they were when it was made."""
+    layer = current_result(viewer, image) if image is not None else None
+    if image is None or layer is None:
+        return None
+    return layer, frames_of(image, noted(layer, "axes"))
+
+
 def accepted_frames(layer: Labels) -> list[int]:
     """Indices of the accepted frames, ascending."""
     return sorted(noted(layer, ACCEPTED) or [])

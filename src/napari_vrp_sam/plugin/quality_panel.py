@@ -8,13 +8,12 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.confidence import least_sure
-from napari_vrp_sam.plugin.accepted import accepted_frames, current_result
+from napari_vrp_sam.plugin.accepted import accepted_frames, shown_result
 from napari_vrp_sam.plugin.confidence_plot import ConfidencePlot
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.results import CONFIDENCE
-from napari_vrp_sam.plugin.stacks import frames_of
 
 if TYPE_CHECKING:
     import napari
@@ -76,11 +75,7 @@ class QualityPanel(QWidget):
         self._viewer.dims.events.current_step.disconnect(self._mark)
 
     def _current(self) -> tuple[Labels, Frames] | None:
-        image = self._image_box.layer
-        layer = current_result(self._viewer, image) if image is not None else None
-        if image is None or layer is None:
-            return None
-        return layer, frames_of(image, noted(layer, "axes"))
+        return shown_result(self._viewer, self._image_box.layer)
 
     def _next(self, layer: Labels) -> int | None:
         """The frame to annotate next, by index."""

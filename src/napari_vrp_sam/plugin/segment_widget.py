@@ -55,7 +55,7 @@ class SegmentStackWidget(QWidget):
         self.progress = QProgressBar()
         self.status = MessageLabel()
         self.quality = MessageLabel()
-        self.accept_button = AcceptButton(viewer, self.form)
+        self.accept_button = AcceptButton(viewer, self.form.image_box)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self._lay_out()
         self._show_running(running=False)
