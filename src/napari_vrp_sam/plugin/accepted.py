@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.results import RESULT_OF
+from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.stacks import frames_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
         layer
         for layer in viewer.layers
         if isinstance(layer, Labels)
-        and noted(layer, RESULT_OF) == image.name
+        and is_result(layer, image.name)
         and layer.data.shape == image.data.shape[: image.ndim]
     ]
     results = [layer for layer in results if layer.visible] or results

@@ -109,7 +109,7 @@ class Result:
             return self.layer
         # A new layer becomes the active one; the user may be drawing in another.
         active = self._viewer.layers.selection.active
-        correcting = isinstance(active, Labels) and noted(active, RESULT_OF) == self._image_name
+        correcting = isinstance(active, Labels) and is_result(active, self._image_name)
         if correcting:
             # Corrections go on in the new result, with the same brush.
             self._tool = active.mode, active.brush_size, active.selected_label
@@ -125,10 +125,11 @@ class Result:
     def _hide_earlier(self) -> None:
         """Two results above each other could not be told apart."""
         for layer in self._viewer.layers:
-            if noted(layer, RESULT_OF) == self._image_name:
+            if is_result(layer, self._image_name):
                 layer.visible = False
 
 
-def is_result(layer: Any) -> bool:
-    """Whether a run of the plugin made this layer."""
-    return noted(layer, RESULT_OF) is not None
+def is_result(layer: Any, of: str | None = None) -> bool:
+    """Whether a run of the plugin made this layer; of that image, if one is named."""
+    image_name = noted(layer, RESULT_OF)
+    return image_name is not None if of is None else image_name == of
