@@ -83,6 +83,15 @@ def test_a_frame_is_shown_whatever_the_units(viewer):
         assert viewer.dims.current_step[0] == 1
 
 
+def test_a_result_belongs_to_its_image_whatever_the_names(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
+    layer = result_on(viewer, image)
+    image.name = "embryo"
+    other = viewer.add_image(np.ones((4, 20, 30)), name="stack")
+    assert current_result(viewer, image) is layer
+    assert current_result(viewer, other) is None
+
+
 def test_accepted_frames_are_known_by_the_layer(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
     layer = result_on(viewer, image)

@@ -43,7 +43,7 @@ def test_the_layer_lies_exactly_on_the_image(viewer):
     assert layer.axis_labels == image.axis_labels
     assert layer.data.any(axis=(1, 2)).tolist() == [False, False, True, False]
     assert layer.metadata["napari-vrp-sam"] == {
-        "result of": "stack",
+        "result of": image.unique_id,
         "model": "lite",
         "frames_done": [2],
         "confidence": {},

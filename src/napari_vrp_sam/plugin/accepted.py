@@ -31,7 +31,7 @@ def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
         layer
         for layer in viewer.layers
         if isinstance(layer, Labels)
-        and is_result(layer, image.name)
+        and is_result(layer, image.unique_id)
         and layer.data.shape == image.data.shape[: image.ndim]
     ]
     results = [layer for layer in results if layer.visible] or results

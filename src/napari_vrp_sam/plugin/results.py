@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import napari
 
 RESULT_OF = "result of"
+"""Unique id of the image: its name may change."""
 CONFIDENCE = "confidence"
 
 
@@ -52,8 +53,9 @@ class Result:
     ) -> None:
         frames = frames_of(image, axes)
         self._viewer = viewer
-        self._image_name = image.name
         # The image may be edited or deleted during the run: take what is needed now.
+        self._image_name = image.name
+        self._image_id = image.unique_id
         self._placement = placement(image)
         self._facts = facts
         self._done: set[int] = set(settled or ())
@@ -109,14 +111,14 @@ class Result:
             return self.layer
         # A new layer becomes the active one; the user may be drawing in another.
         active = self._viewer.layers.selection.active
-        correcting = isinstance(active, Labels) and is_result(active, self._image_name)
+        correcting = isinstance(active, Labels) and is_result(active, self._image_id)
         if correcting:
             # Corrections go on in the new result, with the same brush.
             self._tool = active.mode, active.brush_size, active.selected_label
         if self.layer is None:
             self._hide_earlier()
         self.layer = Labels(self._data, name=self.name, **self._placement)
-        note(self.layer, **{RESULT_OF: self._image_name, **self._facts})
+        note(self.layer, **{RESULT_OF: self._image_id, **self._facts})
         self._viewer.add_layer(self.layer)
         if active is not None and not correcting:
             self._viewer.layers.selection.active = active
@@ -125,11 +127,11 @@ class Result:
     def _hide_earlier(self) -> None:
         """Two results above each other could not be told apart."""
         for layer in self._viewer.layers:
-            if is_result(layer, self._image_name):
+            if is_result(layer, self._image_id):
                 layer.visible = False
 
 
-def is_result(layer: Any, of: str | None = None) -> bool:
-    """Whether a run of the plugin made this layer; of that image, if one is named."""
-    image_name = noted(layer, RESULT_OF)
-    return image_name is not None if of is None else image_name == of
+def is_result(layer: Any, of: Any = None) -> bool:
+    """Whether a run of the plugin made this layer; of that image, if an image's id is given."""
+    image_id = noted(layer, RESULT_OF)
+    return image_id is not None if of is None else image_id == of
