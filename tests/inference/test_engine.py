@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,10 +60,20 @@ def test_a_run_from_start_to_end(job):
     assert [result.index for result in results] == [0, 1, 2, 3]
     for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
         np.testing.assert_array_equal(result.labels, labels)
+    assert all(result.percent is None for result in results)
     assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
     done = [event.done for event in events if isinstance(event, Progress)]
     assert done == [0, 0, 0, 0, 1, 2, 3, 4]
     assert all(event.total == 4 for event in events if isinstance(event, Progress))
+
+
+def test_probabilities_come_in_percent_where_they_are_asked_for(job):
+    events = list(ThreadEngine().submit(replace(job, probabilities=True)).events())
+    results = [event for event in events if isinstance(event, FrameResult)]
+    for result, (_, labels, probabilities) in zip(results, iter_segment(job), strict=True):
+        assert result.percent.dtype == np.uint8
+        np.testing.assert_allclose(result.percent, 100 * probabilities, atol=0.5 + 1e-4)
+        np.testing.assert_array_equal(result.labels, labels)
 
 
 def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gate):

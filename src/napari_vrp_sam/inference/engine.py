@@ -11,8 +11,9 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
@@ -20,6 +21,9 @@ from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.segment import iter_segment
 from napari_vrp_sam.models.choice import Choice
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.memory import Memory
 
 __all__ = [
     "Cancelled",
@@ -56,12 +60,14 @@ class Learned:
 class FrameResult:
     """Labels of one frame, shape (Y, X); frames come nearest to the annotated ones first.
 
-    `confidence` is the IoU to expect of each class that was found on the frame.
+    `confidence` is the IoU to expect of each class that was found on the frame; `percent`, where
+    the job asks for it, the probability of each class in percent, shape (K, Y, X), uint8.
     """
 
     index: int
     labels: NDArray[Any]
     confidence: dict[int, float] = field(default_factory=dict)
+    percent: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,17 +123,27 @@ class Engine(Protocol):
 
 
 class ThreadEngine:
-    """Does each job in a thread of this process; for scripts, tests and small stacks."""
+    """Does each job in a thread of this process; for scripts, tests and small stacks.
+
+    Parameters
+    ----------
+    memory : Memory, optional
+        Makes a second job quicker; jobs must then come one after the other.
+    """
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = memory
 
     def submit(self, job: Job) -> ThreadRun:
         """Start a job and return at once; mistakes in the job arrive as `Failed`."""
-        return ThreadRun(job)
+        return ThreadRun(job, self._memory)
 
 
 class ThreadRun:
     """A `Run` in a thread of its own."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, memory: Memory | None = None) -> None:
+        self._memory = memory
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._cancelled = threading.Event()
         self._ended = False
@@ -173,13 +189,17 @@ class ThreadRun:
         try:
             total = len(plan(job)[1])
             results = iter_segment(
-                job, report=report, learned=lambda choices: self._queue.put(Learned(choices))
+                job,
+                report=report,
+                learned=lambda choices: self._queue.put(Learned(choices)),
+                memory=self._memory,
             )
             class_ids = sorted({reference.class_id for reference in job.references})
             for index, labels, probabilities in results:
                 expected = zip(class_ids, confidences(probabilities).tolist(), strict=True)
                 found = {class_id: iou for class_id, iou in expected if not math.isnan(iou)}
-                self._queue.put(FrameResult(index, labels, found))
+                percent = in_percent(probabilities) if job.probabilities else None
+                self._queue.put(FrameResult(index, labels, found, percent))
                 done += 1
                 if done < total:
                     report(f"Frame {done} of {total}")
@@ -192,6 +212,12 @@ class ThreadRun:
         except Exception as error:  # the other thread must hear of anything
             message = f"Something went wrong on our side ({type(error).__name__}: {error})."
             self._queue.put(Failed(message, traceback.format_exc()))
+
+
+def in_percent(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Probabilities in whole percent: a quarter of the memory, and easy to read."""
+    percent: NDArray[np.uint8] = (100 * probabilities).round().astype(np.uint8)
+    return percent
 
 
 class _StopRunError(Exception):

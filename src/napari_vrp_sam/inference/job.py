@@ -41,6 +41,10 @@ class Job:
         stands for either end.
     settled : collection of int
         Frames whose labels are known and are to stay: they are not segmented.
+    first : int, optional
+        The frame to begin with, if it is to be segmented at all; the one in view.
+    probabilities : bool
+        Whether the probabilities of the classes are wanted beside the labels.
     limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}
@@ -56,6 +60,8 @@ class Job:
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
     settled: Collection[int] = ()
+    first: int | None = None
+    probabilities: bool = False
     limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind = "probe"
 
@@ -94,6 +100,9 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
         steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
+    if job.first in indices:
+        indices.remove(job.first)
+        indices.insert(0, job.first)
     return frames, indices
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.feature_cache import FeatureCache, digest, frame_key
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.models.choice import Choice
@@ -50,6 +51,11 @@ class Predictor:
     device : str
         "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
 
+    Attributes
+    ----------
+    cache : FeatureCache, optional
+        Keeps the features of frames, if somebody sets it.
+
     Raises
     ------
     InputError
@@ -59,6 +65,7 @@ class Predictor:
     def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
         self.device = resolve_device(device)
         self.model = model
+        self.cache: FeatureCache | None = None
         if isinstance(model, Movable):
             model.to(self.device)
         if isinstance(model, nn.Module):
@@ -66,6 +73,7 @@ class Predictor:
         self._normalisation: Normalisation | None = None
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
+        self._learned: bytes | None = None
 
     @property
     def class_ids(self) -> tuple[int, ...]:
@@ -89,6 +97,8 @@ class Predictor:
     def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
         """Learn the classes from annotated frames; each frame is encoded once.
 
+        The same references again cost nothing.
+
         Parameters
         ----------
         references : sequence of Reference
@@ -103,6 +113,10 @@ class Predictor:
         """
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
+        known = _digest(references, normalisation)
+        if known == self._learned:
+            return
+        self._learned = None
         self._normalisation = normalisation
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
@@ -110,7 +124,7 @@ class Predictor:
             key = _image_key(reference)
             if key not in images:
                 planes = self._planes(reference.image)
-                images[key] = planes, self.model.encode(planes[None])
+                images[key] = planes, self.encode(reference.image)
             image, features = images[key]
             mask = torch.from_numpy(reference.mask).to(self.device)
             ignored = (
@@ -131,6 +145,7 @@ class Predictor:
             )
         self._class_ids = tuple(sorted({reference.class_id for reference in references}))
         self._prepared = self.model.prepare(encoded)
+        self._learned = known
 
     def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Probability of each class in each pixel of a frame.
@@ -155,7 +170,14 @@ class Predictor:
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """The expensive half of `predict`; its result outlives a change of references."""
-        return self.model.encode(self._planes(frame)[None])
+        if self.cache is None or self._normalisation is None:
+            return self.model.encode(self._planes(frame)[None])
+        key = frame_key(frame, self._normalisation)
+        features = self.cache.get(key)
+        if features is None:
+            features = self.model.encode(self._planes(frame)[None])
+            self.cache.put(key, features)
+        return features.to(self.device)
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
         """A frame as models take it, shape (3, Y, X)."""
@@ -193,6 +215,14 @@ def labels_from_probabilities(
     values = np.asarray(class_ids, dtype=np.min_scalar_type(max(class_ids)))
     best = values[probabilities.argmax(axis=0)]
     return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(values.dtype)
+
+
+def _digest(references: Sequence[Reference], normalisation: Normalisation) -> bytes:
+    """Equal for references that teach the same."""
+    parts: list[NDArray[Any] | str | None] = [repr(normalisation)]
+    for r in references:
+        parts += [r.image, r.mask, r.ignored, repr((r.class_id, r.kind, r.frame))]
+    return digest(*parts)
 
 
 def _image_key(reference: Reference) -> object:

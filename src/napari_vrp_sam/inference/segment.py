@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.job import Job, Order, plan
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.memory import Memory
     from napari_vrp_sam.models.choice import Choice
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
@@ -109,6 +110,7 @@ def iter_segment(
     order: Order = "nearest",
     report: Callable[[str], None] | None = None,
     learned: Callable[[dict[int, Choice]], None] | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
     """Segment the frames of a job one by one; stop at any time by leaving the loop.
 
@@ -122,6 +124,8 @@ def iter_segment(
     learned : callable, optional
         Told how the result of each class will be put together and what to expect of it, before the
         first frame comes.
+    memory : Memory, optional
+        Of earlier jobs: what they loaded, learned and encoded is not done again.
 
     Yields
     ------
@@ -141,9 +145,10 @@ def iter_segment(
     report = report or (lambda _: None)
     report("Loading the model")
     # torch takes seconds to import: not before the job is known to make sense.
-    from napari_vrp_sam.inference.predictor import Predictor, labels_from_probabilities
+    from napari_vrp_sam.inference.memory import load_predictor
+    from napari_vrp_sam.inference.predictor import labels_from_probabilities
 
-    predictor = Predictor(_load(job), device=job.device)
+    predictor = memory.predictor(job) if memory else load_predictor(job)
     report("Sampling intensities")
     normalisation = (
         Normalisation.from_limits(job.limits, len(frames.channels))
@@ -228,11 +233,3 @@ def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | Non
     if not 0 <= frame < len(frames):
         raise InputError(f"There is no frame {frame}: the stack has {len(frames)}, counted from 0.")
     return int(frame)
-
-
-def _load(job: Job) -> Model:
-    if not isinstance(job.model, str | Path):
-        return job.model
-    from napari_vrp_sam.models.registry import load_model
-
-    return load_model(job.model, device=job.device, pseudo_mask=job.pseudo_mask)

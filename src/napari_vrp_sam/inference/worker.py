@@ -1,80 +1,86 @@
-"""The other end of `ProcessEngine`: a process that does one job and ends.
+"""The other end of `ProcessEngine`: a process that does one job after the other.
 
-The job comes in on stdin, events go out on stdout, pickled both ways. The stack itself stays where
-it is: the worker asks for the parts that it needs, so that any array will do, in memory or lazy,
-and none is copied as a whole.
+Jobs come in on stdin, events go out on stdout; see `channel`.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
+import queue
 import sys
 import threading
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from napari_vrp_sam.inference.channel import Cancel, Channel, ReadRequest, Task
 
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.engine import Run
 
-@dataclass(frozen=True)
-class ReadRequest:
-    """A part of the stack that the worker needs: what stands between the brackets."""
-
-    selection: tuple[Any, ...]
+REST = 15 * 60
+"""Seconds without a job after which the process ends: its memory, a GPU's above all, is wanted."""
 
 
-class Channel:
-    """Objects through a pair of pipes. Both ends belong to this project, so pickle is safe."""
+class Post:
+    """Sorts what comes in: tasks and answers wait to be taken, a cancellation acts at once.
 
-    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
-        self._incoming = incoming
-        self._outgoing = outgoing
-        self._sending = threading.Lock()
+    The process ends with the one at the other end, even in the middle of a frame.
+    """
 
-    def send(self, message: Any) -> None:
-        """Send an object; from any thread."""
-        with self._sending:
-            pickle.dump(message, self._outgoing, protocol=pickle.HIGHEST_PROTOCOL)
-            self._outgoing.flush()
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._number = -1
+        self._run: Run | None = None
+        self._cancelled = -1
+        threading.Thread(target=self._sort, name="vrp-sam-post", daemon=True).start()
 
-    def receive(self) -> Any:
-        """Wait for an object.
-
-        Raises
-        ------
-        EOFError
-            If the other end is gone.
-        """
+    def next_task(self) -> Task | None:
+        """Wait for a task; none comes for a long time if nobody is there any more."""
         try:
-            return pickle.load(self._incoming)  # noqa: S301 # our own process wrote it
-        except (OSError, pickle.UnpicklingError) as error:  # cut off in the middle
-            raise EOFError from error
+            task: Task = self._inbox.get(timeout=REST)
+        except queue.Empty:
+            return None
+        return task
 
+    def ask(self, request: ReadRequest) -> Any:
+        """Send a request and wait for its answer."""
+        self._channel.send(request)
+        return self._inbox.get()
 
-class RemoteArray:
-    """An array in the other process, read part by part."""
+    def do(self, task: Task, run: Run) -> None:
+        """Send the events of a run until its end."""
+        with self._lock:
+            self._number, self._run = task.number, run
+            if self._cancelled == task.number:
+                run.cancel()
+        for event in run.events():
+            self._channel.send(event)
+        with self._lock:
+            self._run = None
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.channel: Channel | None = None
-
-    def __getitem__(self, selection: tuple[Any, ...]) -> NDArray[Any]:
-        assert self.channel is not None
-        self.channel.send(ReadRequest(selection))
-        answer = self.channel.receive()
-        if isinstance(answer, Exception):
-            raise answer
-        return np.asarray(answer)
+    def _sort(self) -> None:
+        while True:
+            try:
+                message = self._channel.receive()
+            except EOFError:
+                os._exit(0)
+            if not isinstance(message, Cancel):
+                self._inbox.put(message)
+                continue
+            with self._lock:
+                self._cancelled = message.number
+                if self._run is not None and self._number == message.number:
+                    self._run.cancel()
 
 
 def main() -> None:
-    """Wait for a job on stdin, and do it."""
+    """Do what comes in on stdin, until nothing comes any more."""
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     # What a library prints would garble the messages.
     os.dup2(2, 1)
+    post = Post(channel)
+    _give_way()
     # The heavy libraries load while the job is still being prepared. Probes grow trees: without
     # this the first one would wait for seconds.
     import sklearn.ensemble  # noqa: F401
@@ -82,14 +88,29 @@ def main() -> None:
     import napari_vrp_sam.inference.predictor
     import napari_vrp_sam.models.lite  # noqa: F401
     from napari_vrp_sam.inference.engine import ThreadEngine
+    from napari_vrp_sam.inference.memory import Memory
 
-    try:
-        job = channel.receive()
-    except EOFError:  # no job came
-        return
-    job.data.channel = channel
-    for event in ThreadEngine().submit(job).events():
-        channel.send(event)
+    engine = ThreadEngine(Memory())
+    while task := post.next_task():
+        task.job.data.asker = post
+        post.do(task, engine.submit(task.job))
+        _free_gpu()
+
+
+def _give_way() -> None:
+    """The window goes first where processors are few."""
+    import psutil
+
+    niceness = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5
+    psutil.Process().nice(niceness)
+
+
+def _free_gpu() -> None:
+    """What a run leaves free is for others."""
+    import torch
+
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

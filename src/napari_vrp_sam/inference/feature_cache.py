@@ -1,0 +1,104 @@
+"""Features of frames that were seen, so that a second run with other annotations encodes nothing.
+
+They are kept as they are, in single precision: a run gives the same labels with or without them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.models.types import FrameFeatures
+
+SHARE_OF_MEMORY = 0.25
+"""Of the memory that is free when the cache is made."""
+
+
+class FeatureCache:
+    """Features of one model, in main memory up to a limit.
+
+    A run through a stack that is larger than the limit would, with the usual rule (what was used
+    longest ago goes first), find nothing the second time. So what the present run has used stays,
+    and what does not fit beside it is not kept.
+
+    Parameters
+    ----------
+    limit : int, optional
+        Bytes to keep at most; a quarter of the free memory unless given.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        free = psutil.virtual_memory().available
+        self.limit = int(SHARE_OF_MEMORY * free) if limit is None else limit
+        self.size = 0
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._round = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def start_round(self) -> None:
+        """A run begins: what it does not use may go."""
+        self._round += 1
+
+    def get(self, key: bytes) -> FrameFeatures | None:
+        """Features that were put under a key, on the CPU."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        entry.round = self._round
+        self._entries.move_to_end(key)
+        return entry.features
+
+    def put(self, key: bytes, features: FrameFeatures) -> None:
+        """Keep features, if there is room."""
+        features = features.to("cpu")  # what rests takes no memory of a GPU
+        size = _size(features)
+        while self.size + size > self.limit:
+            oldest = next(iter(self._entries.values()), None)
+            if oldest is None or oldest.round == self._round:
+                return
+            self.size -= self._entries.popitem(last=False)[1].size
+        self._entries[key] = _Entry(features, size, self._round)
+        self.size += size
+
+
+@dataclass
+class _Entry:
+    features: FrameFeatures
+    size: int
+    round: int
+
+
+def frame_key(frame: NDArray[Any], normalisation: Normalisation) -> bytes:
+    """A key that frames share only if a model sees the same in them.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (Y, X, C)
+    normalisation : Normalisation
+    """
+    return digest(frame, repr(astuple(normalisation)))
+
+
+def digest(*parts: NDArray[Any] | str | None) -> bytes:
+    """Hash of arrays (with their shapes and dtypes) and texts."""
+    found = blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype.str}{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).view(np.uint8).data)
+        else:
+            found.update(repr(part).encode())
+    return found.digest()
+
+
+def _size(features: FrameFeatures) -> int:
+    return sum(m.numel() * m.element_size() for m in (features.embedding, *features.semantic))

@@ -1,0 +1,77 @@
+"""What a process keeps from one job to the next: the model, what it learned last, and features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.job import Job
+    from napari_vrp_sam.inference.predictor import Predictor
+
+
+class Memory:
+    """Of one model at a time: two full-size ones may not fit into memory.
+
+    Parameters
+    ----------
+    limit : int, optional
+        Bytes of features to keep; see `FeatureCache`.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._key: object = None
+        self._predictor: Predictor | None = None
+
+    def predictor(self, job: Job) -> Predictor:
+        """The predictor of a job: the last one, if it has the same model.
+
+        Raises
+        ------
+        InputError
+            If the model cannot be loaded.
+        """
+        from napari_vrp_sam.inference.feature_cache import FeatureCache
+
+        key = _key(job)
+        if self._predictor is None or key != self._key:
+            self.clear()  # before the next model needs the room
+            predictor = load_predictor(job)
+            predictor.cache = FeatureCache(self._limit)
+            self._key, self._predictor = key, predictor
+        assert self._predictor is not None
+        assert self._predictor.cache is not None
+        self._predictor.cache.start_round()
+        return self._predictor
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._key = self._predictor = None
+
+
+def load_predictor(job: Job) -> Predictor:
+    """A predictor with the job's model, on its device.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, or there is no such device.
+    """
+    from napari_vrp_sam.inference.predictor import Predictor
+
+    model = job.model
+    if isinstance(model, str | Path):
+        from napari_vrp_sam.models.registry import load_model
+
+        model = load_model(model, device=job.device, pseudo_mask=job.pseudo_mask)
+    return Predictor(model, device=job.device)
+
+
+def _key(job: Job) -> object:
+    """What decides which model a job gets; a file may be written anew under the same name."""
+    if not isinstance(job.model, str | Path):
+        return id(job.model), job.device
+    path = Path(job.model)
+    state = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+    return str(job.model), state, job.device, job.pseudo_mask

@@ -1,0 +1,98 @@
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.memory import Memory
+from napari_vrp_sam.inference.segment import gather_references, iter_segment
+
+
+@pytest.fixture
+def job(stack, truth, model):
+    references = gather_references(Frames(stack[0]), truth[0], frame=1)
+    return Job(stack[0], references=references, model=model, device="cpu")
+
+
+def labels(job, memory=None):
+    return {index: frame for index, frame, _ in iter_segment(job, memory=memory)}
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, truth):
+    memory = Memory()
+    first = labels(job, memory)
+    encoded = model.encoded
+    assert encoded == 4  # the annotated frame is one of them
+    again = labels(job, memory)
+    other = Job(
+        stack[0],
+        references=gather_references(Frames(stack[0]), truth[0], frame=2),
+        model=model,
+        device="cpu",
+    )
+    corrected = labels(other, memory)
+
+    assert model.encoded == encoded
+    plain = labels(other)
+    for index in range(4):
+        np.testing.assert_array_equal(again[index], first[index])
+        np.testing.assert_array_equal(corrected[index], plain[index])
+
+
+def test_the_same_references_are_learned_once(job, model, stack, truth):
+    learned = []
+    prepare = model.prepare
+    model.prepare = lambda references: learned.append(len(references)) or prepare(references)
+    memory = Memory()
+    for _ in range(2):
+        labels(job, memory)
+    assert learned == [2]
+    labels(
+        Job(
+            stack[0],
+            references=gather_references(Frames(stack[0]), truth[0], frame=0),
+            model=model,
+            device="cpu",
+        ),
+        memory,
+    )
+    assert learned == [2, 2]
+
+
+def test_another_intensity_range_is_another_frame(job, model, stack):
+    memory = Memory()
+    labels(job, memory)
+    encoded = model.encoded
+    labels(
+        Job(stack[0], references=job.references, model=model, device="cpu", limits=(0, 90)), memory
+    )
+    assert model.encoded == encoded + 4
+
+
+def test_one_model_at_a_time(job, stack, model):
+    memory = Memory()
+    labels(job, memory)
+    first = weakref.ref(memory.predictor(job))
+    assert memory.predictor(job) is first()
+    second = memory.predictor(Job(stack[0], references=job.references, model=type(model)()))
+    gc.collect()
+    assert first() is None
+    memory.clear()
+    assert memory.predictor(Job(stack[0], references=job.references, model=model)) is not second
+
+
+def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
+    from importlib.resources import files
+
+    weights = (files("napari_vrp_sam.models") / "weights" / "lite.safetensors").read_bytes()
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(weights)
+    memory = Memory()
+    of_file = Job(stack[0], references=job.references, model=path, device="cpu")
+    first = memory.predictor(of_file)
+    assert memory.predictor(of_file) is first
+    path.unlink()
+    path.write_bytes(weights)
+    assert memory.predictor(of_file) is not first
