@@ -28,13 +28,18 @@ def test_points_and_scribbles_are_sparse(kind, sparse):
     assert Reference(IMAGE, half_mask(), kind=kind).sparse is sparse
 
 
+def test_a_mask_may_say_that_the_class_is_not_there():
+    assert Reference(IMAGE, np.zeros((20, 24))).empty
+    assert not Reference(IMAGE, half_mask()).empty
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ({"image": IMAGE[0]}, "needs the axes"),
         ({"image": IMAGE.astype(complex)}, "real numbers"),
         ({"mask": half_mask()[1:]}, "must agree"),
-        ({"mask": np.zeros((20, 24))}, "empty"),
+        ({"mask": np.zeros((20, 24)), "kind": "scribble"}, "empty"),
         ({"mask": np.full((20, 24), np.nan)}, "between 0 and 1"),
         ({"mask": half_mask() * 255}, "between 0 and 1"),
         ({"class_id": 0}, "classes start at 1"),

@@ -68,6 +68,17 @@ def test_background_may_come_from_another_frame_or_be_unknown():
     assert plan(Job(stack, references=[covered("scribble")]))[1] == [0, 1]
 
 
+def nowhere(class_id=1, frame=0):
+    return Reference(np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE)), class_id, frame=frame)
+
+
+def test_a_class_may_be_missing_from_some_frames_but_not_from_all():
+    stack = np.zeros((2, SIDE, SIDE))
+    assert plan(Job(stack, references=[reference(0), nowhere(frame=1)]))[1] == [0, 1]
+    with pytest.raises(InputError, match="class 2 is empty"):
+        plan(Job(stack, references=[reference(0), nowhere(class_id=2, frame=1)]))
+
+
 @pytest.mark.parametrize(
     ("job", "sentence"),
     [

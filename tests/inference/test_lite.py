@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_vrp_sam import load_model, segment_stack
+from napari_vrp_sam import Reference, load_model, segment_stack
 from napari_vrp_sam.inference.engine import Done, FrameResult, Job, Learned, ThreadEngine
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.segment import gather_references
@@ -51,3 +51,26 @@ def test_frames_of_any_size(sample, shape):
     labels = segment_stack(stack, annotation, frame=0, device="cpu")
     assert labels.shape == stack.shape
     assert set(np.unique(labels)) <= {0, 1, 255}
+
+
+def test_a_frame_without_the_class_teaches_what_it_is_not():
+    """Squares are wanted, discs are not; one frame with discs alone is told to be empty."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices((96, 128))
+    stack = rng.normal(0.2, 0.03, (4, 96, 128))
+    truth = np.zeros(stack.shape, dtype=np.uint8)
+    for z in range(4):
+        if z != 2:
+            truth[z, 10 + 8 * z : 34 + 8 * z, 10:34] = 1
+        for x in (70, 104):
+            stack[z][(rows - 30 - 9 * z) ** 2 + (columns - x) ** 2 < 130] += 0.45 * (z >= 2)
+    stack += 0.6 * truth
+    shown = Reference(stack[0], truth[0], frame=0)
+    nowhere = Reference(stack[2], truth[2], frame=2)
+
+    alone, together = (
+        segment_stack(stack, references, device="cpu") for references in ([shown], [shown, nowhere])
+    )
+    discs = (truth == 0) & (stack > 0.5)
+    assert together[2:][discs[2:]].mean() < 0.5 * alone[2:][discs[2:]].mean()
+    assert mean_iou(together[[1, 3]], truth[[1, 3]]) > 0.8

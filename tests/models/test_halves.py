@@ -51,6 +51,18 @@ def test_of_several_references_every_other_is_a_half() -> None:
             assert torch.equal(left.known, marked.known * (number % 2 == side))
 
 
+def test_frames_without_the_class_are_no_half() -> None:
+    body = box(slice(3, 9), slice(2, 34))
+    nothing = torch.zeros_like(body)
+    alone = with_halves([shot(body)])[0].half
+    beside = with_halves([shot(body), shot(nothing)])[0].half
+    assert alone is not None
+    assert beside is not None
+    assert torch.equal(alone, beside)
+    marked = with_halves([shot(mask) for mask in (nothing, body, nothing, body)])
+    assert [float(s.half.max()) for s in marked if s.half is not None] == [0, 0, 0, 1]
+
+
 def test_the_class_in_one_spot_leaves_a_half_without_it() -> None:
     (marked,) = with_halves([shot(box(slice(5, 6), slice(5, 6)))])
     assert sorted(float(kept(marked, side).foreground.sum()) for side in (0, 1)) == [0, 1]

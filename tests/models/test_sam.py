@@ -279,3 +279,17 @@ def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
         assert inside[:, 1].le(y1).all()
     assert len(points[0].unique(dim=0)) == 5
     assert torch.equal(points, geometric_prompts(pseudo_mask, 10.0)[0])
+
+
+@pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
+def test_a_frame_without_the_class_gives_no_prompts(
+    tiny_sam: Sam, pseudo_mask: PseudoMaskKind
+) -> None:
+    model = build(tiny_sam, pseudo_mask=pseudo_mask)
+    target = model.encode(frame(3))
+    shown = reference(model)
+    nowhere = EncodedReference(model.encode(frame(5)), torch.zeros(SIZE), 1)
+    alone = model.prompt(target, model.prepare([shown]))
+    together = model.prompt(target, model.prepare([shown, nowhere]))
+    assert alone.sparse.shape == together.sparse.shape
+    assert torch.isfinite(model.decode(target, together)).all()

@@ -116,7 +116,10 @@ def test_on_an_accepted_frame_nothing_else_counts(viewer):
         (1, 1, "point"),
         (2, 1, "mask"),
         (2, 2, "mask"),
+        (3, 1, "mask"),
+        (3, 2, "mask"),
     ]
+    assert [r.empty for r in references] == [False, False, False, True, True]
     np.testing.assert_array_equal(references[1].mask, FRAME == 1)
     np.testing.assert_array_equal(references[1].image[..., 0], image.data[2])
     with pytest.raises(InputError, match="show no class"):

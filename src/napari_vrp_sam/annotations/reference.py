@@ -28,7 +28,8 @@ class Reference:
         The frame the annotation was drawn on, in the stack's own intensities (any real dtype);
         a missing channel axis is added.
     mask : ndarray, shape (Y, X)
-        The annotation rasterised to 0..1; kept as float32.
+        The annotation rasterised to 0..1; kept as float32. All 0, with the kind "mask", says that
+        the frame does not show the class.
     class_id : int
         Label value of the class, 1 or more.
     kind : {"point", "scribble", "box", "mask"}
@@ -41,7 +42,8 @@ class Reference:
     Raises
     ------
     InputError
-        If shapes differ, the mask is empty or leaves 0..1, or the class is below 1.
+        If shapes differ, the mask leaves 0..1 or is empty where that says nothing, or the class
+        is below 1.
     """
 
     image: NDArray[Any]
@@ -81,7 +83,7 @@ class Reference:
             raise InputError(
                 f"Class {self.class_id} is not usable: classes start at 1, 0 is background."
             )
-        if not mask.any():
+        if self.kind != "mask" and not mask.any():
             raise InputError(
                 f"The annotation of class {self.class_id} is empty: mark at least one pixel."
             )
@@ -94,3 +96,8 @@ class Reference:
     def sparse(self) -> bool:
         """Whether unmarked pixels are unknown rather than background."""
         return self.kind in SPARSE_KINDS
+
+    @property
+    def empty(self) -> bool:
+        """Whether the frame does not show the class."""
+        return not self.mask.any()

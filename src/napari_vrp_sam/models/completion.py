@@ -63,7 +63,10 @@ def complete(shot: Shot, probe: Probe) -> Shot:
     ):
         # Half of the strongest mark: brushes may be soft, or faint all over.
         marked = b[mask > 0.5 * mask.max()]
-        if sparse:
+        if not len(marked):  # the frame does not show the class, so nothing is open
+            foreground.append(mask)
+            background.append(1 - mask)
+        elif sparse:
             low, high = quantile(marked, MARKED_QUANTILE), quantile(marked, 0.5)
             foreground.append(torch.maximum(mask, free * (b >= high)))
             background.append(torch.maximum(excluded, free * (b < low)))

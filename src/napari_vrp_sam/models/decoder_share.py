@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from napari_vrp_sam.models.lite_network import Conditioning, LiteNetwork
-from napari_vrp_sam.models.shots import Shot, on_probe_grid
+from napari_vrp_sam.models.shots import Shot, on_probe_grid, showing
 
 MAX_SHARE = 0.8
 """Of a decoder that reproduces the annotation as well as the probe does."""
@@ -37,7 +37,7 @@ def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
         0 to `MAX_SHARE`, or to `MAX_INCOMPLETE_SHARE` where an annotation is incomplete.
     """
     decoders = probes = 0.0
-    for shot in conditioning.shots[:MAX_REFERENCES]:
+    for shot in showing(conditioning.shots)[:MAX_REFERENCES]:
         sparse, dense, pseudo_mask = network.prompt(shot.features, conditioning)
         decoded, _ = network.decode(shot.features, sparse, dense, pseudo_mask)
         decoders += _iou(decoded, shot)

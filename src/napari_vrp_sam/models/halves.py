@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.models.shots import Shot
+from napari_vrp_sam.models.shots import Shot, showing
 
 
 def with_halves(shots: Sequence[Shot]) -> list[Shot]:
     """Tell for every pixel of the references of one class which half it belongs to.
 
     Of several references every other one is a half; a single one is cut where it halves the class,
-    across the direction in which the class reaches farthest.
+    across the direction in which the class reaches farthest. References that do not show the class
+    do not count.
 
     Parameters
     ----------
     shots : sequence of Shot
         Batches of one class.
     """
-    if len(shots) > 1:
-        return [replace(s, half=torch.full_like(s.mask, i % 2)) for i, s in enumerate(shots)]
+    if len(showing(shots)) > 1:
+        sides = itertools.count()
+        return [
+            replace(s, half=torch.full_like(s.mask, next(sides) % 2 if bool(s.mask.any()) else 0))
+            for s in shots
+        ]
     return [replace(shot, half=_beyond_median(shot.foreground)) for shot in shots]
 
 

@@ -22,7 +22,7 @@ from napari_vrp_sam.models.lite_network import (
 )
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
-from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes
+from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes, showing
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 
 
@@ -118,7 +118,8 @@ class LiteModel:
             own = [r for r in references if r.class_id == class_id]
             shots = [_shot(r, references) for r in own]
             conditioning = self.network.condition(shots)
-            deepest = tuple(map(self._deepest, shots)) if self.pseudo_mask == "correlation" else ()
+            shown = showing(shots) if self.pseudo_mask == "correlation" else ()
+            deepest = tuple(map(self._deepest, shown))
             share = self.decoder_share
             choice = choose(self.network, conditioning) if share is None else Choice(share)
             prepared.append(PreparedClass(class_id, conditioning, choice, deepest))

@@ -28,7 +28,7 @@ from napari_vrp_sam.models.lite_parts import (
 from napari_vrp_sam.models.probe import Probe
 from napari_vrp_sam.models.probe_recipe import fit_ensemble, fit_linear_probe
 from napari_vrp_sam.models.reference_bank import ReferenceBank, build_bank
-from napari_vrp_sam.models.shots import Shot, make_shot
+from napari_vrp_sam.models.shots import Shot, make_shot, showing
 from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.models.views import sample_view
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder
@@ -181,7 +181,7 @@ class LiteNetwork(nn.Module):
             self.vrp_encoder.encode_reference(
                 self.semantic_features(shot.features), shot.mask[:, None]
             )
-            for shot in shots
+            for shot in (showing(shots) or shots)
         )
         return Conditioning(tuple(completed), tuple(views or ()), probe, bank, encodings)
 
@@ -189,6 +189,7 @@ class LiteNetwork(nn.Module):
         """The annotated frames in other ways, as far as the frames themselves are known."""
         rng = np.random.default_rng(0)
         views = []
+        shots = showing(shots)
         for shot in shots:
             if shot.image is None:
                 continue

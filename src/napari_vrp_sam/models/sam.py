@@ -132,6 +132,8 @@ class FullSizeModel(nn.Module):
     def _prepare_class(
         self, own: Sequence[EncodedReference], references: Sequence[EncodedReference]
     ) -> PreparedClass:
+        everything = own
+        own = [r for r in own if bool(r.mask.any())]  # the others only say what is background
         stage_2, stage_3 = (
             torch.cat([r.features.semantic[stage] for r in own]) for stage in (0, 1)
         )
@@ -144,7 +146,7 @@ class FullSizeModel(nn.Module):
             encoding = self.vrp_encoder.encode_reference(features, masks)
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
-            pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
+            pseudo_mask = partial(probe_probability, probe=fit_probe(everything, references))
         else:
             with torch.no_grad():
                 masked = self.semantic.stage_4(stage_3 * masks)

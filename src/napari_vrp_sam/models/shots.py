@@ -114,6 +114,11 @@ def make_shot(
     )
 
 
+def showing(shots: Sequence[Shot]) -> list[Shot]:
+    """The shots that show the class; others only say what is background."""
+    return [shot for shot in shots if bool(shot.mask.any())]
+
+
 def on_probe_grid(shot: Shot) -> tuple[Tensor, Tensor]:
     """Foreground and background of every cell of the probe's grid, shape (B, h, w) each."""
     return F.avg_pool2d(shot.foreground, PROBE_STRIDE), F.avg_pool2d(shot.background, PROBE_STRIDE)

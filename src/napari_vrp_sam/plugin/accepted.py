@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.results import is_result
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
 
 ACCEPTED = "accepted frames"
@@ -77,7 +76,8 @@ def with_accepted(
 ) -> list[Reference]:
     """References of what is drawn and of accepted frames, on which nothing else counts.
 
-    An accepted frame shows all of every class, so each class on it is a mask.
+    An accepted frame shows all of every class: each class on it is a mask, and whatever class is
+    not on it is background there.
 
     Raises
     ------
@@ -86,10 +86,12 @@ def with_accepted(
     """
     frames = frames_of(image, axes)
     references = [reference for reference in drawn if reference.frame not in settled]
+    class_ids = {reference.class_id for reference in references}
+    class_ids |= {int(c) for labels in settled.values() for c in np.unique(labels) if c}
     for index, labels in settled.items():
-        if labels.any():
-            references += references_from_labels(labels, frames[index], frame=index)
-    if not references:
+        image_frame = frames[index]
+        references += [Reference(image_frame, labels == c, c, frame=index) for c in class_ids]
+    if not class_ids:
         raise InputError(
             "The accepted frames show no class: mark it on another frame, or withdraw one of them."
         )
