@@ -12,10 +12,12 @@ from napari_vrp_sam.inference.engine import (
     FrameResult,
     Job,
     Learned,
+    ObjectsFound,
     Progress,
     ThreadEngine,
 )
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects import ObjectsJob, find_objects
 from napari_vrp_sam.inference.segment import gather_references, iter_segment
 
 
@@ -185,3 +187,32 @@ def test_the_work_is_done_in_another_thread(stack, references, model):
     assert len(threads) == 1
     assert threading.main_thread() not in threads
     assert threads.pop().daemon
+
+
+def test_objects_come_with_progress_and_an_end(stack, truth):
+    job = ObjectsJob(stack[0], labels=truth[0], axes="ZYXS")
+    *progress, found, end = ThreadEngine().submit(job).events()
+    assert all(isinstance(event, Progress) for event in progress)
+    assert [event.done for event in progress] == list(range(8))
+    assert isinstance(found, ObjectsFound)
+    np.testing.assert_array_equal(found.objects.labels, find_objects(job).labels)
+    assert end == Done(4)
+
+
+def test_a_mistake_in_an_objects_job_fails(stack, truth):
+    job = ObjectsJob(stack[0], labels=truth[0, :2], axes="ZYXS")
+    (end,) = ThreadEngine().submit(job).events()
+    assert isinstance(end, Failed)
+    assert "the image needs" in end.message
+    assert not end.detail
+
+
+def test_finding_objects_can_be_cancelled(gate, truth):
+    gated = ObjectsJob(gate, labels=truth[0], axes="ZYXS")
+    run = ThreadEngine().submit(gated)
+    assert gate.asked.acquire(timeout=30)
+    run.cancel()
+    gate.allowed.release(100)
+    events = list(run.events())
+    assert isinstance(events[-1], Cancelled)
+    assert not any(isinstance(event, ObjectsFound) for event in events)

@@ -7,8 +7,17 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.inference.channel import Cancel
-from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Job, Progress
+from napari_vrp_sam.inference.engine import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    Job,
+    ObjectsFound,
+    Progress,
+)
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects import ObjectSettings, ObjectsJob, find_objects
 from napari_vrp_sam.inference.process import ProcessEngine
 from napari_vrp_sam.inference.segment import gather_references, iter_segment
 
@@ -190,3 +199,16 @@ def test_a_process_that_dies_is_told_and_replaced(engine, job, local_stack):
     assert isinstance(event, Failed)
     assert "ended early" in event.message
     assert list(engine.submit(job).events())[-1] == Done(4)
+
+
+def test_objects_are_found_in_the_other_process(engine, local_stack, stack, truth):
+    job = ObjectsJob(
+        local_stack, labels=truth[0], axes="TYXS", settings=ObjectSettings(linked=True)
+    )
+    *_, found, end = engine.submit(job).events()
+    assert isinstance(found, ObjectsFound)
+    assert end == Done(4)
+    here = find_objects(job)
+    np.testing.assert_array_equal(found.objects.labels, here.labels)
+    assert found.objects.table.equals(here.table)
+    assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once

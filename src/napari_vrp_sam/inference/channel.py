@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.job import Job
+    from napari_vrp_sam.inference.objects import ObjectsJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Task:
     """A job, and the number by which it can be cancelled."""
 
     number: int
-    job: Job
+    job: Job | ObjectsJob
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.job import Job, plan
+from napari_vrp_sam.inference.objects import Objects, ObjectsJob, find_objects
 from napari_vrp_sam.inference.segment import iter_segment
 from napari_vrp_sam.models.choice import Choice
 
@@ -34,6 +35,7 @@ __all__ = [
     "FrameResult",
     "Job",
     "Learned",
+    "ObjectsFound",
     "Progress",
     "Run",
     "ThreadEngine",
@@ -70,6 +72,13 @@ class FrameResult:
     percent: NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class ObjectsFound:
+    """The result of an `ObjectsJob`, all at once: ids are known when all frames are linked."""
+
+    objects: Objects
+
+
 @dataclass(frozen=True)
 class Done:
     """The end: every frame was written."""
@@ -95,7 +104,7 @@ class Cancelled:
     labels_written: int
 
 
-Event = Progress | Learned | FrameResult | Done | Failed | Cancelled
+Event = Progress | Learned | FrameResult | ObjectsFound | Done | Failed | Cancelled
 
 
 class Run(Protocol):
@@ -117,7 +126,7 @@ class Run(Protocol):
 class Engine(Protocol):
     """Something that does jobs."""
 
-    def submit(self, job: Job) -> Run:
+    def submit(self, job: Job | ObjectsJob) -> Run:
         """Start a job and return at once."""
         ...
 
@@ -134,7 +143,7 @@ class ThreadEngine:
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory
 
-    def submit(self, job: Job) -> ThreadRun:
+    def submit(self, job: Job | ObjectsJob) -> ThreadRun:
         """Start a job and return at once; mistakes in the job arrive as `Failed`."""
         return ThreadRun(job, self._memory)
 
@@ -142,7 +151,7 @@ class ThreadEngine:
 class ThreadRun:
     """A `Run` in a thread of its own."""
 
-    def __init__(self, job: Job, memory: Memory | None = None) -> None:
+    def __init__(self, job: Job | ObjectsJob, memory: Memory | None = None) -> None:
         self._memory = memory
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._cancelled = threading.Event()
@@ -178,7 +187,7 @@ class ThreadRun:
         self._ended = isinstance(event, Done | Failed | Cancelled)
         return event
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job | ObjectsJob) -> None:
         done = total = 0
 
         def report(message: str) -> None:
@@ -187,6 +196,10 @@ class ThreadRun:
             self._queue.put(Progress(done, total, message))
 
         try:
+            if isinstance(job, ObjectsJob):
+                done = self._find_objects(job)
+                self._queue.put(Done(done))
+                return
             total = len(plan(job)[1])
             results = iter_segment(
                 job,
@@ -212,6 +225,18 @@ class ThreadRun:
         except Exception as error:  # the other thread must hear of anything
             message = f"Something went wrong on our side ({type(error).__name__}: {error})."
             self._queue.put(Failed(message, traceback.format_exc()))
+
+    def _find_objects(self, job: ObjectsJob) -> int:
+        """The number of frames whose objects were found."""
+
+        def report(done: int, total: int, message: str) -> None:
+            if self._cancelled.is_set():
+                raise _StopRunError
+            self._queue.put(Progress(done, total, message))
+
+        objects = find_objects(job, report)
+        self._queue.put(ObjectsFound(objects))
+        return math.prod(objects.labels.shape[:-2])
 
 
 def in_percent(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

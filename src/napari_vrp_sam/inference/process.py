@@ -30,6 +30,7 @@ from napari_vrp_sam.inference.engine import (
 )
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.objects import ObjectsJob
 
 PATIENCE = 0.6
 """Seconds that a cancelled job has to end by itself. A worker that is ended in the middle of a
@@ -42,7 +43,7 @@ class ProcessEngine:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    def submit(self, job: Job) -> ProcessRun:
+    def submit(self, job: Job | ObjectsJob) -> ProcessRun:
         """Start a job and return at once; mistakes in the job arrive as `Failed`.
 
         The job's model has to be a name or a file. Another job that is under way is waited for.
@@ -106,7 +107,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class ProcessRun(ThreadRun):
     """A `Run` in another process; a thread here listens to it and reads what it asks for."""
 
-    def __init__(self, job: Job, worker: Worker) -> None:
+    def __init__(self, job: Job | ObjectsJob, worker: Worker) -> None:
         self._worker = worker
         self._number = next(worker.numbers)
         self._at_work = False
@@ -133,7 +134,7 @@ class ProcessRun(ThreadRun):
         if self._at_work:
             self._worker.process.kill()
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job | ObjectsJob) -> None:
         while not self._worker.turn.acquire(timeout=0.05):
             if self._cancelled.is_set():
                 self._queue.put(Cancelled(0))
