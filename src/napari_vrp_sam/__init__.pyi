@@ -1,6 +1,7 @@
 # The public API, read both by type checkers and, at run time, by `__init__`.
 from .annotations.reference import Reference as Reference
 from .errors import InputError as InputError
+from .inference.objects import objects_from_labels as objects_from_labels
 from .inference.segment import segment_stack as segment_stack
 from .models.registry import load_model as load_model
 

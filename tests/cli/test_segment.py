@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
@@ -153,3 +154,53 @@ def test_bad_input_is_one_sentence(
     assert sentence in " ".join(result.stderr.split())
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_objects_are_linked_and_listed(files: Path) -> None:
+    result = run(
+        files / "stack.tif", "--reference", files / "slice.tif", "--frame", 2,
+        "--link", "--table", files / "out/objects.csv", "--min-size", 50,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    labels, axes = read_stack(files / "stack_objects.tif")
+    classes, _ = read_stack(files / "stack_labels.tif")
+    assert axes == "ZYX"
+    table = pd.read_csv(files / "out/objects.csv")
+    assert table["frames"].max() == 5  # the square, through the stack
+    square = table.loc[table["frames"].idxmax()]
+    assert square["class"] == 3
+    assert square["volume"] == (np.asarray(labels) == square["index"]).sum()
+    assert square["mean_intensity"] > 150
+    assert 0 < square["confidence"] < 1
+    assert not np.asarray(labels)[np.asarray(classes) == 0].any()
+
+
+def test_objects_on_each_frame_have_ids_of_their_own(files: Path) -> None:
+    result = run(
+        files / "stack.tif", "--reference", files / "slice.tif", "--frame", 2,
+        "--instances", "--min-size", 50, "--frames", "1:3", "--output", files / "result.tif",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    labels = tifffile.imread(files / "result_objects.tif")
+    first, second = (set(np.unique(labels[frame])) - {0} for frame in (1, 2))
+    assert first
+    assert second
+    assert first.isdisjoint(second)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--divisions",), "--divisions needs --link"),
+        (("--link", "--divisions"), "axis T"),
+        (("--table", "objects.xlsx"), r"use \.csv"),
+        (("--instances", "--min-size", "-2"), "-2 pixels"),
+    ],
+)
+def test_wishes_for_objects_are_checked_before_the_work(
+    files: Path, options: tuple[str, ...], sentence: str
+) -> None:
+    result = run(files / "stack.tif", "--reference", files / "slice.tif", "--frame", 2, *options)
+    assert result.exit_code == 2
+    assert re.search(sentence, result.stderr)
+    assert not (files / "stack_labels.tif").exists()

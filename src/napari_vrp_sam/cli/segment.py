@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import app, notes
+from napari_vrp_sam.cli.objects import Wish
+from napari_vrp_sam.cli.objects import beside as objects_beside
 from napari_vrp_sam.cli.options import (
     DeviceOption,
     Kind,
@@ -63,6 +65,26 @@ def segment(
     probabilities: Annotated[
         Path | None, typer.Option(help="Write the probability of each class here, as TIFF.")
     ] = None,
+    instances: Annotated[
+        bool,
+        typer.Option(
+            "--instances", help="Also number the objects on each frame, in *_objects.tif."
+        ),
+    ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="The same, each object with one id through Z and T.")
+    ] = False,
+    divisions: Annotated[
+        bool,
+        typer.Option("--divisions", help="Linked objects may divide through T."),
+    ] = False,
+    min_size: Annotated[
+        int, typer.Option(help="Leave out objects of fewer pixels on a frame.")
+    ] = 0,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Write a table of the objects here, as CSV: area, intensity, ..."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there already.")
     ] = False,
@@ -93,14 +115,23 @@ def segment(
         pseudo_mask=pseudo_mask.value,
     )
     output = output or _beside(image)
-    for path in (output, probabilities):
+    wish = None
+    if instances or link or divisions or table is not None:
+        wish = Wish(objects_beside(output), table, link, divisions, min_size)
+        wish.check(view)
+    for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
             _check_output(path, (image, reference), overwrite=overwrite)
-    _run(job, view, output, probabilities, _names(image))
+    _run(job, view, output, probabilities, _names(image), wish)
 
 
 def _run(
-    job: Job, view: Frames, output: Path, probabilities: Path | None, names: list[str]
+    job: Job,
+    view: Frames,
+    output: Path,
+    probabilities: Path | None,
+    names: list[str],
+    wish: Wish | None = None,
 ) -> None:
     """Segment and write; what is finished is kept, whatever ends the run."""
     import numpy as np
@@ -113,12 +144,13 @@ def _run(
 
     total = len(plan(job)[1])
     class_ids = sorted({reference.class_id for reference in job.references})
-    axes = "".join(axis for axis in view.axes if axis in "TZYX")
+    axes = view.label_axes
     dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
     writers: list[Any] = [label_writer(output, view.label_shape, dtype, axes, names)]
     if probabilities is not None:
         shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
         writers.append(ProbabilityWriter(probabilities, shape, axes[:-2] + "CYX"))
+    classes = np.zeros(view.label_shape, dtype) if wish else None
     done = 0
     sure: dict[int, float] = {}
     with Progress(console=notes, transient=True) as bar:
@@ -130,6 +162,8 @@ def _run(
             for index, labels, of_class in results:
                 for writer, result in zip(writers, (labels, of_class), strict=False):
                     writer.write(index, result)
+                if classes is not None:
+                    classes[view.position(index)] = labels
                 done += 1
                 confidence = of_frame(confidences(of_class))
                 if confidence is not None:
@@ -141,6 +175,8 @@ def _run(
             if done:
                 notes.print(f"{done} of {total} frames are in {output}.", soft_wrap=True)
                 _tell_confidence(view, sure)
+    if wish is not None and classes is not None:
+        wish.fulfil(job.data, view, classes, sure)
 
 
 def _tell(choices: dict[int, Choice]) -> None:

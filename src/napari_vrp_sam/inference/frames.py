@@ -92,6 +92,11 @@ class Frames:
         return (*self.lead_shape, *self.frame_shape)
 
     @property
+    def label_axes(self) -> str:
+        """One letter for each axis of such a label image."""
+        return "".join(self._lead_axes) + "YX"
+
+    @property
     def rgb(self) -> bool:
         """Whether the channels are the colours of a picture, to be scaled alike."""
         return "S" in self.axes and len(self.channels) >= 3

@@ -112,7 +112,7 @@ def find_objects(job: ObjectsJob, report: Report = lambda _done, _total, _messag
     image = None if job.data is None else Frames(job.data, job.axes, job.channels)
     frames, axes = _label_frames(job, image)
     settings = job.settings
-    _check_settings(settings, axes)
+    check_settings(settings, axes)
     steps = _Steps(report, dict(zip(axes, frames.label_shape, strict=True)), settings)
 
     # 32 bits until all are counted.
@@ -254,7 +254,7 @@ def _label_frames(job: ObjectsJob, image: Frames | None) -> tuple[Frames, str]:
     if image is None:
         axes = job.axes or "TZYX"[-len(shape) :]
     else:
-        axes = "".join(axis for axis in image.axes if axis in "TZ") + "YX"
+        axes = image.label_axes
         if shape != image.label_shape:
             raise InputError(
                 f"The labels have the shape {shape}, the image needs {image.label_shape}: give "
@@ -263,10 +263,17 @@ def _label_frames(job: ObjectsJob, image: Frames | None) -> tuple[Frames, str]:
     frames = Frames(job.labels, axes)
     if "C" in frames.axes or "S" in frames.axes:
         raise InputError(f"Labels have no channels: {frames.axes} should be letters of TZYX.")
-    return frames, "".join(axis for axis in frames.axes if axis in "TZ") + "YX"
+    return frames, frames.label_axes
 
 
-def _check_settings(settings: ObjectSettings, axes: str) -> None:
+def check_settings(settings: ObjectSettings, axes: str) -> None:
+    """Refuse what cannot be done with labels of such axes.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to link, or no time to divide in.
+    """
     if settings.linked and axes == "YX":
         raise InputError("A single frame has nothing to link: choose objects on each frame.")
     if settings.divisions and not (settings.linked and "T" in axes):
