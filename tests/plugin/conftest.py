@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from napari_vrp_sam.inference.engine import Job, Run, ThreadEngine
+from napari_vrp_sam.inference.objects import ObjectsJob
 from napari_vrp_sam.models.types import FrameFeatures, Prompts
 
 
@@ -55,6 +56,9 @@ class GatedEngine:
 
     def submit(self, job):
         self.jobs.append(job)
+        if isinstance(job, ObjectsJob):
+            self.runs.append(ThreadEngine().submit(job))
+            return self.runs[-1]
         model = BrightnessModel(self.gate, self.choices)
         self.runs.append(ThreadEngine().submit(replace(job, model=model)))
         return self.runs[-1]

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS, Annotation
 from napari_vrp_sam.plugin.notes import noted
+from napari_vrp_sam.plugin.objects_layer import is_objects
 from napari_vrp_sam.plugin.results import is_result
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class AnnotationList(QTreeWidget):
 
 def _default_tick(layer: Labels | Points | Shapes) -> bool:
     # Hidden layers are often ground truth, and a result annotates every frame.
-    return bool(layer.visible) and not is_result(layer)
+    return bool(layer.visible) and not is_result(layer) and not is_objects(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:

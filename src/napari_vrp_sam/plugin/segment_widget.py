@@ -21,6 +21,7 @@ from napari_vrp_sam.plugin.accept_button import AcceptButton
 from napari_vrp_sam.plugin.accepted import ACCEPTED
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
+from napari_vrp_sam.plugin.objects_panel import ObjectsPanel
 from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
@@ -57,6 +58,9 @@ class SegmentStackWidget(QWidget):
         self.quality = MessageLabel()
         self.accept_button = AcceptButton(viewer, self.form.image_box)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
+        self.objects_panel = ObjectsPanel(
+            viewer, self.form.image_box, lambda: self.form.axes, self._engine
+        )
         self._lay_out()
         self._show_running(running=False)
 
@@ -65,6 +69,9 @@ class SegmentStackWidget(QWidget):
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._accepted)
+        self.form.axes_box.currentTextChanged.connect(self.objects_panel.follow)
+        self.objects_panel.told.connect(self.status.say)
+        self.objects_panel.mistaken.connect(self._refuse)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -173,6 +180,8 @@ class SegmentStackWidget(QWidget):
             show_error(message)
         else:
             self.status.say(message)
+        if outcome == "done":
+            self.objects_panel.find_after_run()
 
     def _accepted(self, message: str) -> None:
         self.status.say(message)
@@ -193,6 +202,7 @@ class SegmentStackWidget(QWidget):
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
+        self.objects_panel.abandon()
         if isinstance(self._engine, ProcessEngine):
             self._engine.close()
 
@@ -201,6 +211,7 @@ class SegmentStackWidget(QWidget):
         self._abandon()
         self.accept_button.release()
         self.quality_panel.release()
+        self.objects_panel.release()
         self.form.release()
 
     def _show_running(self, *, running: bool) -> None:
@@ -208,6 +219,7 @@ class SegmentStackWidget(QWidget):
         self.cancel_button.setEnabled(running)
         self._progress_row.setVisible(running)
         self.accept_button.lock(locked=running)
+        self.objects_panel.lock(locked=running)
 
     def _lay_out(self) -> None:
         self.segment_button.setMinimumHeight(38)
@@ -236,6 +248,7 @@ class SegmentStackWidget(QWidget):
             self.status,
             self.quality,
             self.quality_panel,
+            self.objects_panel,
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
