@@ -45,6 +45,19 @@ class BrightnessModel(nn.Module):
         return 100 * (0.1 - (features.embedding[0] - prompts.sparse).abs())
 
 
+class GatedStack:
+    """A stack that hands out a frame for each release of a gate."""
+
+    def __init__(self, stack, gate):
+        self._stack, self._gate = stack, gate
+        self.shape, self.dtype = stack.shape, stack.dtype
+
+    def __getitem__(self, selection):
+        if not self._gate.acquire(timeout=60):
+            raise TimeoutError("the test let no frame through")
+        return self._stack[selection]
+
+
 class GatedEngine:
     """Works in a thread, like the plugin's own, but waits at each frame for `let_through`."""
 
@@ -57,7 +70,8 @@ class GatedEngine:
     def submit(self, job):
         self.jobs.append(job)
         if isinstance(job, ObjectsJob):
-            self.runs.append(ThreadEngine().submit(job))
+            gated = replace(job, data=GatedStack(job.data, self.gate))
+            self.runs.append(ThreadEngine().submit(gated))
             return self.runs[-1]
         model = BrightnessModel(self.gate, self.choices)
         self.runs.append(ThreadEngine().submit(replace(job, model=model)))
