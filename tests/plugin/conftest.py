@@ -117,6 +117,7 @@ def dock(viewer, engine):
     from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
     widget = SegmentStackWidget(viewer, engine)
+    widget.preview_box.setChecked(False)  # the gate is for the runs
     viewer.window.add_dock_widget(widget, name="Segment stack")
     return widget
 

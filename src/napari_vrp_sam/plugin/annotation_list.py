@@ -20,6 +20,7 @@ from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS, Annotation
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.objects_layer import is_objects
+from napari_vrp_sam.plugin.preview import is_preview
 from napari_vrp_sam.plugin.results import is_result
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class AnnotationList(QTreeWidget):
         self.clear()
         # Topmost first, as in napari's own list of layers.
         self._layers = [
-            layer for layer in reversed(self._viewer.layers) if isinstance(layer, ANNOTATION_LAYERS)
+            layer
+            for layer in reversed(self._viewer.layers)
+            if isinstance(layer, ANNOTATION_LAYERS) and not is_preview(layer)
         ]
         for layer in self._layers:
             ticked, sparse = before.get(layer) or (_default_tick(layer), _default_sparse(layer))

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.models.registry import list_models
+from napari_vrp_sam.plugin.probabilities import is_probability
 
 if TYPE_CHECKING:
     import napari
@@ -91,7 +92,11 @@ class ImageBox(NarrowComboBox):
     def follow(self) -> None:
         """Take over the viewer's image layers; keep the choice, else choose the topmost."""
         before = self.layer
-        self._layers = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self._layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_probability(layer)
+        ]
         blocked = self.blockSignals(True)  # noqa: FBT003
         self.clear()
         self.addItems([layer.name for layer in self._layers])

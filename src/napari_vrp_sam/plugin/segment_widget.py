@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import (
+    QCheckBox,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
@@ -21,18 +24,26 @@ from napari_vrp_sam.plugin.accept_button import AcceptButton
 from napari_vrp_sam.plugin.accepted import ACCEPTED
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
+from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.objects_panel import ObjectsPanel
+from napari_vrp_sam.plugin.preview import PreviewBox
+from napari_vrp_sam.plugin.probabilities import Probabilities
 from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
-from napari_vrp_sam.plugin.stacks import stack_data
+from napari_vrp_sam.plugin.stacks import frames_of, stack_data
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
+    from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.engine import Engine
+    from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.models.choice import Choice
+
+DEFAULT_MODEL = "lite"
 
 
 class SegmentStackWidget(QWidget):
@@ -51,6 +62,8 @@ class SegmentStackWidget(QWidget):
         self._engine = engine if engine is not None else ProcessEngine()
         self._run: SegmentationRun | None = None
         self.form = SegmentForm(viewer)
+        self.preview_box = PreviewBox(viewer, self._engine, self._preview_job)
+        self.probability_box = QCheckBox("Probabilities")
         self.segment_button = QPushButton("Segment stack")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
@@ -61,11 +74,14 @@ class SegmentStackWidget(QWidget):
         self.objects_panel = ObjectsPanel(
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
+        self._models_used = {DEFAULT_MODEL}
         self._lay_out()
         self._show_running(running=False)
 
         self.form.mistaken.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
+        self.form.annotation_list.changed.connect(self._follow_drawings)
+        self.form.model_box.currentIndexChanged.connect(self.preview_box.renew)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._accepted)
@@ -101,15 +117,11 @@ class SegmentStackWidget(QWidget):
         image, axes = self.form.image, self.form.axes
         settled = self.form.settled()
         references = self.form.references(settled)
-        model, device = self.form.model_box.model, self.form.device_box.currentText()
-        job = Job(
-            data=stack_data(image),
-            axes=axes,
-            references=references,
-            model=model,
-            device=device,
+        job = replace(
+            self._job(references, settled),
             frames=self.form.frame_range.value(),
-            settled=frozenset(settled),
+            first=self._frame_in_view(),
+            probabilities=self.probability_box.isChecked(),
         )
         frame_count = len(plan(job)[1]) + len(settled)
         result = Result(
@@ -120,19 +132,62 @@ class SegmentStackWidget(QWidget):
             settled=settled,
             facts={
                 ACCEPTED: sorted(settled),
-                "model": model,
+                "model": job.model,
                 "axes": axes,
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
         )
-        self._run = SegmentationRun(self._engine.submit(job), result, frame_count, self)
+        probabilities = (
+            Probabilities(self._viewer, image, frames_of(image, axes), _class_names(references))
+            if job.probabilities
+            else None
+        )
+        run = self._engine.submit(job)
+        self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
         self._run.written.connect(self.quality_panel.follow)
         self._run.learned.connect(self._show_choices)
+        self._run.learned.connect(lambda _: self._models_used.add(str(job.model)))
         self._run.ended.connect(self._end)
         self.quality.say("")
         self._show_progress(0, frame_count, "Starting: the model is loaded first.")
         self._show_running(running=True)
+
+    def _job(self, references: list[Reference], settled: Collection[int]) -> Job:
+        """All frames, with what is chosen in the form."""
+        return Job(
+            data=stack_data(self.form.image),
+            axes=self.form.axes,
+            references=references,
+            model=self.form.model_box.model,
+            device=self.form.device_box.currentText(),
+            settled=frozenset(settled),
+        )
+
+    def _preview_job(self) -> tuple[Image, Frames, int, Job]:
+        """See `PreviewBox`."""
+        image = self.form.image
+        if self.form.model_box.model not in self._models_used:
+            raise InputError("Only a run may download a model: press Segment stack once.")
+        index = self._frame_in_view()
+        if index is None:
+            raise InputError("No frame is in view: move the sliders onto one.")
+        settled = self.form.settled()
+        job = self._job(self.form.references(settled), settled)
+        job = replace(job, frames=(index, index + 1))
+        plan(job)
+        return image, frames_of(image, self.form.axes), index, job
+
+    def _frame_in_view(self) -> int | None:
+        image = self.form.image
+        try:
+            return frame_in_view(image, frames_of(image, self.form.axes), self._viewer.dims)
+        except InputError:  # between frames, or beyond the stack
+            return None
+
+    def _follow_drawings(self) -> None:
+        annotations = self.form.annotation_list.annotations
+        self.preview_box.follow([annotation.layer for annotation in annotations])
 
     def _show_progress(self, done: int, total: int, message: str) -> None:
         self.progress.setRange(0, total)
@@ -203,12 +258,14 @@ class SegmentStackWidget(QWidget):
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
         self.objects_panel.abandon()
+        self.preview_box.abandon()
         if isinstance(self._engine, ProcessEngine):
             self._engine.close()
 
     def _release(self) -> None:
         """The window closes."""
         self._abandon()
+        self.preview_box.release()
         self.accept_button.release()
         self.quality_panel.release()
         self.objects_panel.release()
@@ -218,6 +275,7 @@ class SegmentStackWidget(QWidget):
         self.segment_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self._progress_row.setVisible(running)
+        self.preview_box.lock(locked=running)
         self.accept_button.lock(locked=running)
         self.objects_panel.lock(locked=running)
 
@@ -237,11 +295,22 @@ class SegmentStackWidget(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.progress, 1)
         row.addWidget(self.cancel_button)
+        explain(
+            self.probability_box,
+            "Keep the probability of each class in every pixel too, in percent: an Image layer for "
+            "each class, hidden at first, as large as the stack.",
+        )
+        options = QWidget()
+        options_row = QHBoxLayout(options)
+        options_row.setContentsMargins(0, 0, 0, 0)
+        options_row.addWidget(self.preview_box)
+        options_row.addWidget(self.probability_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.setSpacing(8)
         for widget in (
             self.form,
+            options,
             self.segment_button,
             self._progress_row,
             self.accept_button,
@@ -255,3 +324,7 @@ class SegmentStackWidget(QWidget):
         self.setMinimumWidth(240)
         # napari needs a vertical size policy to know that the dock may grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+
+def _class_names(references: list[Reference]) -> dict[int, str]:
+    return {reference.class_id: f"class {reference.class_id}" for reference in references}

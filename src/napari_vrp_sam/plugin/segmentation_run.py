@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from napari.utils import cancelable_progress
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_vrp_sam.inference.engine import Event, Run
+    from napari_vrp_sam.plugin.probabilities import Probabilities
     from napari_vrp_sam.plugin.results import Result
 
 logger = logging.getLogger(__name__)
@@ -42,10 +44,20 @@ class SegmentationRun(QObject):
     learned = Signal(dict)
     ended = Signal(str, str)
 
-    def __init__(self, run: Run, result: Result, frame_count: int, parent: QWidget) -> None:
+    def __init__(
+        self,
+        run: Run,
+        result: Result,
+        frame_count: int,
+        parent: QWidget,
+        probabilities: Probabilities | None = None,
+    ) -> None:
         super().__init__(parent)
         self._run = run
         self._result = result
+        self._probabilities = probabilities
+        self._first: tuple[int, float] | None = None
+        """Frames that were done when the clock was started, and when that was."""
         self._frame_count = frame_count
         self._bar = cancelable_progress(total=frame_count, desc="Segment stack")
         self._ended = False
@@ -88,10 +100,13 @@ class SegmentationRun(QObject):
 
     def _take(self, events: list[Event]) -> None:
         frames = []
+        percents = []
         for event in events:
             match event:
-                case FrameResult(index, labels, confidence):
+                case FrameResult(index, labels, confidence, percent):
                     frames.append((index, labels))
+                    if percent is not None:
+                        percents.append((index, percent))
                     mean = of_frame(confidence.values())
                     if mean is not None:
                         self.confidence[index] = mean
@@ -99,14 +114,30 @@ class SegmentationRun(QObject):
                     self.learned.emit(choices)
         if frames:
             self._result.write(frames, self.confidence)
+            if percents and self._probabilities is not None:
+                self._probabilities.write(percents)
             self.written.emit()
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
             last = progress[-1]
-            self.progressed.emit(last.done, last.total, last.message)
+            message = last.message + self._time_left(last)
+            self.progressed.emit(last.done, last.total, message)
             self._bar.update(last.done - self._bar.n)  # processes events: anything may be clicked
         if events and not self._ended:
             self._take_last(events[-1])
+
+    def _time_left(self, progress: Progress) -> str:
+        """Of the frames alone: loading and learning come once."""
+        if not progress.done:
+            return ""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = progress.done, now
+        done, start = self._first
+        left = progress.total - progress.done
+        if progress.done == done or not left:
+            return ""
+        return f", about {in_words((now - start) / (progress.done - done) * left)} left"
 
     def _take_last(self, event: Event) -> None:
         match event:
@@ -134,3 +165,14 @@ class SegmentationRun(QObject):
         self._timer.stop()
         self._bar.close()
         self._result.finish()
+
+
+def in_words(seconds: float) -> str:
+    """A time as one would say it: no more exact than it is known."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,226 @@
+"""The frame in view as a run would segment it, shown while the user still draws."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QWidget
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult
+from napari_vrp_sam.plugin.controls import explain
+from napari_vrp_sam.plugin.notes import note, noted
+from napari_vrp_sam.plugin.stacks import placement, spread_over_channels, stack_data
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+
+    from napari_vrp_sam.inference.engine import Engine, Run
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.job import Job
+
+logger = logging.getLogger(__name__)
+
+PREVIEW = "preview"
+PAUSE_MILLISECONDS = 500
+"""After the last stroke: a job for each stroke would never catch up."""
+POLL_MILLISECONDS = 50
+CONTOUR = 2
+"""Width of the outlines: the image and a result stay to be seen."""
+
+
+class PreviewBox(QCheckBox):
+    """Segments the frame in view whenever the annotation of its stack has changed.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    engine : Engine
+    make_job : callable
+        Gives the image, its frames, the index of the frame in view and the job that segments that
+        frame alone; raises `InputError` where nothing is to be seen.
+
+    Signals
+    -------
+    shown : ()
+        Another preview is there.
+    """
+
+    shown = Signal()
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        engine: Engine,
+        make_job: Callable[[], tuple[Image, Frames, int, Job]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__("Live preview", parent)
+        self._viewer = viewer
+        self._engine = engine
+        self._make_job = make_job
+        self._run: Run | None = None
+        self._outdated = False
+        self._locked = False
+        self._drawn = False
+        """Whether something was drawn since the last run."""
+        self._target: tuple[Image, Frames, int] | None = None
+        self._layer: Labels | None = None
+        self._followed: list[Layer] = []
+        explain(
+            self,
+            "Outline what the model makes of the annotation on the frame in view, half a second "
+            "after the last stroke.",
+        )
+        self.setChecked(True)
+        self._pause = self._timer(PAUSE_MILLISECONDS, self._start)
+        self._poll = self._timer(POLL_MILLISECONDS, self._take)
+        self.toggled.connect(self._toggled)
+        viewer.dims.events.current_step.connect(self._scrolled)
+        viewer.layers.events.removed.connect(self._removed)
+
+    def follow(self, layers: list[Layer]) -> None:
+        """Watch what is drawn in these layers, and no others."""
+        for layer in self._followed:
+            for emitter in _drawing_events(layer):
+                emitter.disconnect(self.renew)
+        self._followed = list(layers)
+        for layer in self._followed:
+            for emitter in _drawing_events(layer):
+                emitter.connect(self.renew)
+        self.renew()
+
+    def renew(self, _event: Any = None) -> None:
+        """The preview is out of date: make another, once the user pauses."""
+        self._drawn = True
+        if self.isChecked() and not self._locked:
+            self._pause.start()
+
+    def lock(self, *, locked: bool) -> None:
+        """A run begins, which shows all there is to see; or it has ended."""
+        self._locked = locked
+        self._drawn = False
+        if locked:
+            self._clear()
+
+    def abandon(self) -> None:
+        """The dock closes, and with it the engine may end."""
+        self._clear()
+        if self._run is not None:
+            self._run.cancel()
+
+    def release(self) -> None:
+        """Let go of the viewer, which is closing."""
+        self.abandon()
+        self._poll.stop()
+        self.follow([])
+        self._pause.stop()
+        self._viewer.dims.events.current_step.disconnect(self._scrolled)
+        self._viewer.layers.events.removed.disconnect(self._removed)
+
+    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(slot)
+        return timer
+
+    def _toggled(self, on: bool) -> None:  # noqa: FBT001 # Qt's signal
+        if on:
+            self.renew()
+        else:
+            self._clear()
+
+    def _scrolled(self, _event: Any = None) -> None:
+        if self._drawn:
+            self.renew()
+
+    def _removed(self, event: Any) -> None:
+        if self._target is not None and event.value is self._target[0]:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Show nothing; what is under way may end, but nobody looks."""
+        self._pause.stop()
+        self._outdated = False
+        self._target = None
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _start(self) -> None:
+        if self._run is not None:  # one at a time: the next begins where this one ends
+            self._outdated = True
+            return
+        try:
+            image, frames, index, job = self._make_job()
+        except InputError:  # nothing is drawn yet, or only half
+            return
+        self._target = image, frames, index
+        self._run = self._engine.submit(job)
+        self._poll.start()
+
+    def _take(self) -> None:
+        assert self._run is not None
+        ended = False
+        for event in self._run.poll():
+            ended = ended or isinstance(event, Done | Failed | Cancelled)
+            if isinstance(event, FrameResult) and self._target is not None:
+                self._show(*self._target, event)
+            elif isinstance(event, Failed):
+                logger.info("No preview: %s %s", event.message, event.detail)
+        if not ended:
+            self._poll.start()
+            return
+        self._run = None
+        if self._outdated:
+            self._outdated = False
+            self._start()
+
+    def _show(self, image: Image, frames: Frames, index: int, result: FrameResult) -> None:
+        layers = self._viewer.layers
+        if image not in layers:
+            return
+        if self._layer is not None and self._layer not in layers:
+            self._layer = None
+            self.setChecked(False)  # who deletes it wants none
+            return
+        labels = np.zeros(frames.label_shape, dtype=result.labels.dtype)
+        labels[frames.position(index)] = result.labels
+        channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
+        data = spread_over_channels(labels, frames.axes, channels)
+        if self._layer is not None and self._layer.data.shape == data.shape:
+            self._layer.data = data
+        else:
+            self._add(image, data)
+        self.shown.emit()
+
+    def _add(self, image: Image, data: Any) -> None:
+        layers = self._viewer.layers
+        if self._layer is not None:  # of another image
+            layers.remove(self._layer)
+        self._layer = Labels(data, name=f"{image.name} preview", **placement(image))
+        self._layer.contour = CONTOUR
+        self._layer.editable = False
+        note(self._layer, **{PREVIEW: True})
+        active = layers.selection.active
+        self._viewer.add_layer(self._layer)
+        if active is not None and active in layers:
+            layers.selection.active = active  # the user goes on drawing
+
+
+def is_preview(layer: Any) -> bool:
+    """Whether a layer shows a preview: neither an annotation nor a result."""
+    return bool(noted(layer, PREVIEW))
+
+
+def _drawing_events(layer: Layer) -> list[Any]:
+    """Events that tell that something was drawn or erased, or given another class."""
+    names = ("paint", "labels_update", "data", "features")
+    return [layer.events[name] for name in names if name in layer.events.emitters]
