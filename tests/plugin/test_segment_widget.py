@@ -387,26 +387,26 @@ def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points", "renamed"]
 
 
-def test_the_class_box_and_the_active_layer_agree(qtbot, viewer, dock, stack):
+def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):
     viewer.add_image(stack[0])
-    class_box = dock.form.class_box
+    class_list = dock.form.class_list
     press(qtbot, dock.form.draw_buttons["mask"])
     masks = viewer.layers.selection.active
-    class_box.setValue(3)
+    class_list.choose(3)
     assert masks.selected_label == 3
 
     masks.selected_label = 5
-    assert class_box.value() == 5
+    assert class_list.current == 5
 
     press(qtbot, dock.form.draw_buttons["point"])
     points = viewer.layers.selection.active
     points.add([0, 5, 5])
-    class_box.setValue(2)
+    class_list.choose(2)
     points.add([0, 9, 9])
     assert points.features["class"].tolist() == [5, 2]
 
     viewer.layers.selection.active = masks
-    assert class_box.value() == 5
+    assert class_list.current == 5
 
 
 def test_every_control_explains_itself(viewer, dock, annotated):

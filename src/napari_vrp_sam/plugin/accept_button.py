@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
@@ -17,12 +19,14 @@ from napari_vrp_sam.plugin.accepted import (
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import noted
+from napari_vrp_sam.plugin.undo_layers import GONE, unwrapped
 
 if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.plugin.controls import ImageBox
+    from napari_vrp_sam.plugin.undo import UndoHistory
 
 KEY = "A"
 """napari gives it to Points and Shapes layers, not to Labels."""
@@ -40,10 +44,15 @@ class AcceptButton(QPushButton):
     changed = Signal(str)
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, image_box: ImageBox, parent: QWidget | None = None
+        self,
+        viewer: napari.viewer.Viewer,
+        image_box: ImageBox,
+        history: UndoHistory,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._history = history
         self._image_box = image_box
         self._bound: list[Labels] = []
         self._locked = False
@@ -71,11 +80,17 @@ class AcceptButton(QPushButton):
         if at is None or self._locked:
             return
         layer, frames, index = at
-        accepted = set(accepted_frames(layer)) ^ {index}
-        set_accepted(layer, accepted)
-        self.follow()
         name = _name(frames, index)
-        if index not in accepted:
+        accept = index not in accepted_frames(layer)
+        verb = "accept" if accept else "withdraw"
+        ref = weakref.ref(unwrapped(layer))
+        self._set(ref, index, accepted=accept)
+        self._history.push(
+            f"{verb} frame {name}",
+            partial(self._set, ref, index, accepted=not accept),
+            partial(self._set, ref, index, accepted=accept),
+        )
+        if not accept:
             self.changed.emit(f"Frame {name} is withdrawn: the next run may change it.")
         elif index in (noted(layer, "frames_done") or []):
             self.changed.emit(f"Frame {name} is accepted: it stays, and the next run learns of it.")
@@ -105,6 +120,15 @@ class AcceptButton(QPushButton):
             emitter.disconnect(self.follow)
         for layer in self._bound:
             layer.bind_key(KEY, None)
+
+    def _set(self, ref: weakref.ref[Labels], index: int, *, accepted: bool) -> str | None:
+        layer = ref()
+        if layer is None or layer not in self._viewer.layers:
+            return GONE
+        frames = set(accepted_frames(layer)) - {index}
+        set_accepted(layer, frames | {index} if accepted else frames)
+        self.follow()
+        return None
 
     def _in_view(self) -> tuple[Labels, Frames, int] | None:
         at = shown_result(self._viewer, self._image_box.layer)

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
-from napari.utils.colormaps import label_colormap
 from napari.utils.notifications import show_warning
 
+from napari_vrp_sam.plugin.class_colours import choose_colour, default_colour
 from napari_vrp_sam.plugin.layers import CLASS_FEATURE, class_number
 from napari_vrp_sam.plugin.notes import note
 from napari_vrp_sam.plugin.stacks import placement
+from napari_vrp_sam.plugin.undo import push_for_layer
+from napari_vrp_sam.plugin.undo_layers import AddedLayers
 
 if TYPE_CHECKING:
     import napari
 
 Drawing = Literal["scribble", "mask", "point", "box"]
 """The kinds of annotation, as the user draws them."""
-
-NAPARI_LABEL_COLOURS = (49, 0.5)
-"""Number and seed of the colours that a new Labels layer has."""
 
 
 def new_annotation_layer(
@@ -49,11 +48,15 @@ def new_annotation_layer(
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer
     layer.mode = mode
+    added = AddedLayers(viewer, [layer])
+    push_for_layer(layer, f"new layer '{layer.name}'", added.take_out, added.put_back)
     return layer
 
 
-def set_drawing_class(layer: Labels | Points | Shapes, class_id: int) -> None:
-    """Choose the class of what is drawn next; it takes the colour that labels have."""
+def set_drawing_class(
+    layer: Labels | Points | Shapes, class_id: int, colour: str | None = None
+) -> None:
+    """Choose the class of what is drawn next; its colour is that of labels unless given."""
     if isinstance(layer, Labels):
         layer.selected_label = class_id
         return
@@ -62,13 +65,7 @@ def set_drawing_class(layer: Labels | Points | Shapes, class_id: int) -> None:
             **{CLASS_FEATURE: np.ones(len(layer.data), dtype=int)}
         )
     layer.feature_defaults = {**layer.feature_defaults.iloc[0], CLASS_FEATURE: class_id}
-    colour = label_colormap(*NAPARI_LABEL_COLOURS).map(class_id)
-    # napari would give the colour to what is selected, that is to the last drawing, as well.
-    with layer.block_update_properties():
-        if isinstance(layer, Points):
-            layer.current_face_color = colour
-        else:
-            layer.current_edge_color = colour
+    choose_colour(layer, colour or default_colour(class_id))
 
 
 def drawing_class(layer: Labels | Points | Shapes) -> int:

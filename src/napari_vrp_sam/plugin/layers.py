@@ -150,7 +150,7 @@ def _references(
             mask = points_to_mask(points, shape, radius=point_radius)
             yield Reference(read(frame), mask, class_id, "point", frame)
         return
-    drawn = zip(layer.data, layer.shape_type, layer.edge_width, _class_ids(layer), strict=True)
+    drawn = zip(layer.data, layer.shape_type, layer.edge_width, class_ids(layer), strict=True)
     for vertices, shape_type, width, class_id in drawn:
         if target.in_view(vertices):
             positions = target.map(vertices)
@@ -163,7 +163,7 @@ def _references(
 def _grouped_points(layer: Points, target: _Target) -> dict[tuple[int, int], Coordinates]:
     """Points by frame and class: (row, column) each, shape (N, 2)."""
     groups: dict[tuple[int, int], list[Coordinates]] = {}
-    for point, class_id in zip(layer.data, _class_ids(layer), strict=True):
+    for point, class_id in zip(layer.data, class_ids(layer), strict=True):
         if target.in_view(point[None]):
             position = target.map(point[None])
             groups.setdefault((target.frame(position), class_id), []).append(position[0, -2:])
@@ -218,7 +218,7 @@ def _resampled(
     return labels
 
 
-def _class_ids(layer: Points | Shapes) -> list[int]:
+def class_ids(layer: Points | Shapes) -> list[int]:
     """Class of each point or shape: its feature "class" where it has one, else 1."""
     if CLASS_FEATURE not in layer.features:
         return [1] * len(layer.data)

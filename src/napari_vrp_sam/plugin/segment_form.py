@@ -21,11 +21,12 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import current_result, settled_labels, with_accepted
 from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_layer
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
-from napari_vrp_sam.plugin.class_box import ClassBox
+from napari_vrp_sam.plugin.class_list import ClassList
 from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, ModelBox, NarrowComboBox, explain
 from napari_vrp_sam.plugin.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers import references_from_layers
 from napari_vrp_sam.plugin.stacks import possible_axes, stack_data
+from napari_vrp_sam.plugin.undo_layers import AddedLayers
 
 if TYPE_CHECKING:
     import napari
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vrp_sam.annotations.reference import Reference
+    from napari_vrp_sam.plugin.undo import UndoHistory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DRAWINGS: dict[Drawing, tuple[str, str]] = {
@@ -49,16 +51,19 @@ class SegmentForm(QWidget):
     mistaken = Signal(str)
     """One sentence on what the user cannot do."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, history: UndoHistory, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._history = history
         self.guide = MessageLabel()
         self.sample_button = QPushButton("Open the sample stack")
         self.image_box = ImageBox(viewer)
         self.axes_box = NarrowComboBox()
         self.annotation_list = AnnotationList(viewer)
         self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
-        self.class_box = ClassBox(viewer)
+        self.class_list = ClassList(viewer, self.annotation_list, history)
         self.radius_box = QDoubleSpinBox()
         self.frame_range = FrameRange()
         self.model_box = ModelBox()
@@ -112,7 +117,7 @@ class SegmentForm(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
-        self.class_box.release()
+        self.class_list.release()
         for emitter in self._layer_emitters():
             emitter.disconnect(self._follow_layers)
 
@@ -138,11 +143,6 @@ class SegmentForm(QWidget):
         )
         for drawing, button in self.draw_buttons.items():
             explain(button, f"Add {DRAWINGS[drawing][1]}, and start to draw.")
-        explain(
-            self.class_box,
-            "The class that is drawn next in the active layer. Draw each class on a frame that "
-            "shows it; all are segmented in one run.",
-        )
         explain(
             self.radius_box,
             "How far around a point the class reaches at least, in pixels of the image.",
@@ -171,7 +171,7 @@ class SegmentForm(QWidget):
         self._form.addRow("Image", self.image_box)
         self._form.addRow("Axes", self.axes_box)
         self._form.addRow(draw_row)
-        self._form.addRow("Class", self.class_box)
+        self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
         self._form.addRow("Point radius", self.radius_box)
         self._form.addRow("Frames", self.frame_range)
@@ -187,6 +187,7 @@ class SegmentForm(QWidget):
         self.image_box.chosen.connect(self._follow_image)
         self.axes_box.currentTextChanged.connect(self._follow_axes)
         self.annotation_list.changed.connect(self._guide)
+        self.class_list.mistaken.connect(self.mistaken)
         self.sample_button.clicked.connect(self._open_sample)
         for drawing, button in self.draw_buttons.items():
             button.clicked.connect(partial(self._draw, drawing))
@@ -250,10 +251,14 @@ class SegmentForm(QWidget):
         self._form.labelForField(field).setVisible(visible)
 
     def _open_sample(self) -> None:
+        before = list(self._viewer.layers)
         self._viewer.open_sample("napari-vrp-sam", "stack")
+        opened = [layer for layer in self._viewer.layers if layer not in before]
+        added = AddedLayers(self._viewer, opened)
+        self._history.push("open the sample stack", added.take_out, added.put_back)
 
     def _draw(self, drawing: Drawing) -> None:
         try:
-            new_annotation_layer(self._viewer, self.image, drawing, self.class_box.value())
+            new_annotation_layer(self._viewer, self.image, drawing, self.class_list.current)
         except InputError as mistake:
             self.mistaken.emit(str(mistake))

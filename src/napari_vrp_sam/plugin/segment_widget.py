@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
@@ -22,6 +23,7 @@ from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.process import ProcessEngine
 from napari_vrp_sam.plugin.accept_button import AcceptButton
 from napari_vrp_sam.plugin.accepted import ACCEPTED
+from napari_vrp_sam.plugin.class_link import CLASSES
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view
@@ -33,6 +35,8 @@ from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.undo import UndoButtons, UndoHistory
+from napari_vrp_sam.plugin.undo_layers import RunRecord
 
 if TYPE_CHECKING:
     import napari
@@ -61,6 +65,9 @@ class SegmentStackWidget(QWidget):
         self._viewer = viewer
         self._engine = engine if engine is not None else ProcessEngine()
         self._run: SegmentationRun | None = None
+        self._record: RunRecord | None = None
+        self.history = UndoHistory(viewer, self)
+        self.form = SegmentForm(viewer, self.history)
         self.form = SegmentForm(viewer)
         self.preview_box = PreviewBox(viewer, self._engine, self._preview_job)
         self.probability_box = QCheckBox("Probabilities")
@@ -69,12 +76,13 @@ class SegmentStackWidget(QWidget):
         self.progress = QProgressBar()
         self.status = MessageLabel()
         self.quality = MessageLabel()
-        self.accept_button = AcceptButton(viewer, self.form.image_box)
+        self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
         self._models_used = {DEFAULT_MODEL}
+        self.undo_buttons = UndoButtons(self.history)
         self._lay_out()
         self._show_running(running=False)
 
@@ -88,6 +96,7 @@ class SegmentStackWidget(QWidget):
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.follow)
         self.objects_panel.told.connect(self.status.say)
         self.objects_panel.mistaken.connect(self._refuse)
+        self.history.told.connect(self._step_told)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -117,6 +126,8 @@ class SegmentStackWidget(QWidget):
         image, axes = self.form.image, self.form.axes
         settled = self.form.settled()
         references = self.form.references(settled)
+        class_ids = {reference.class_id for reference in references}
+        self.form.class_list.include(class_ids)
         job = replace(
             self._job(references, settled),
             frames=self.form.frame_range.value(),
@@ -128,21 +139,23 @@ class SegmentStackWidget(QWidget):
             self._viewer,
             image,
             axes=axes,
-            highest_class=max(reference.class_id for reference in references),
+            highest_class=max(class_ids),
             settled=settled,
             facts={
                 ACCEPTED: sorted(settled),
                 "model": job.model,
+                CLASSES: self.form.class_list.facts(class_ids),
                 "axes": axes,
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
         )
         probabilities = (
-            Probabilities(self._viewer, image, frames_of(image, axes), _class_names(references))
+            Probabilities(self._viewer, image, frames_of(image, axes), self._class_names(class_ids))
             if job.probabilities
             else None
         )
         run = self._engine.submit(job)
+        self._record = RunRecord(self._viewer, result)
         self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
         self._run.written.connect(self.quality_panel.follow)
@@ -185,6 +198,9 @@ class SegmentStackWidget(QWidget):
         except InputError:  # between frames, or beyond the stack
             return None
 
+    def _class_names(self, class_ids: Iterable[int]) -> dict[int, str]:
+        return {class_id: self.form.class_list.name(class_id) for class_id in class_ids}
+
     def _follow_drawings(self) -> None:
         annotations = self.form.annotation_list.annotations
         self.preview_box.follow([annotation.layer for annotation in annotations])
@@ -197,14 +213,15 @@ class SegmentStackWidget(QWidget):
 
     def _show_choices(self, choices: dict[int, Choice]) -> None:
         """What to expect, before the first frame comes."""
+        names = self._class_names(choices)
         expected = {
             class_id: "unknown" if choice.expected_iou is None else f"{choice.expected_iou:.2f}"
             for class_id, choice in choices.items()
         }
         if any(choice.expected_iou is not None for choice in choices.values()):
-            texts = [f"class {class_id} {iou}" for class_id, iou in expected.items()]
+            texts = [f"{names[class_id]} {iou}" for class_id, iou in expected.items()]
             self.quality.say(f"Expected IoU: {', '.join(texts)}")
-        details = [f"Class {class_id}: {choice}." for class_id, choice in choices.items()]
+        details = [f"{escape(names[class_id])}: {choice}." for class_id, choice in choices.items()]
         explain(
             self.quality,
             "Measured by holding back half of the mask annotation and segmenting it by the other "
@@ -225,7 +242,9 @@ class SegmentStackWidget(QWidget):
     def _end(self, outcome: str, message: str) -> None:
         if self._run is not None and outcome in {"done", "cancelled"}:
             self._show_confidence(self._run)
-        self._run = None
+        if self._record is not None:
+            self._record.push(self.history)
+        self._run = self._record = None
         self._show_running(running=False)
         self._warm_up()
         if outcome == "refused":
@@ -242,6 +261,12 @@ class SegmentStackWidget(QWidget):
         self.status.say(message)
         self.quality_panel.follow()
         self._warm_up()
+
+    def _step_told(self, sentence: str) -> None:
+        """Something was undone: layers may be others, or accepted otherwise."""
+        self.status.say(sentence)
+        self.accept_button.follow()
+        self.quality_panel.follow()
 
     def _refuse(self, sentence: str) -> None:
         self.status.say(sentence, "warning")
@@ -270,6 +295,7 @@ class SegmentStackWidget(QWidget):
         self.quality_panel.release()
         self.objects_panel.release()
         self.form.release()
+        self.history.release()
 
     def _show_running(self, *, running: bool) -> None:
         self.segment_button.setEnabled(not running)
@@ -278,6 +304,7 @@ class SegmentStackWidget(QWidget):
         self.preview_box.lock(locked=running)
         self.accept_button.lock(locked=running)
         self.objects_panel.lock(locked=running)
+        self.history.lock(locked=running)
 
     def _lay_out(self) -> None:
         self.segment_button.setMinimumHeight(38)
@@ -314,6 +341,7 @@ class SegmentStackWidget(QWidget):
             self.segment_button,
             self._progress_row,
             self.accept_button,
+            self.undo_buttons,
             self.status,
             self.quality,
             self.quality_panel,
@@ -324,7 +352,3 @@ class SegmentStackWidget(QWidget):
         self.setMinimumWidth(240)
         # napari needs a vertical size policy to know that the dock may grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-
-
-def _class_names(references: list[Reference]) -> dict[int, str]:
-    return {reference.class_id: f"class {reference.class_id}" for reference in references}
