@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,9 +33,12 @@ class ClassKeys:
         self._layer, self._before = layer, {}
         if layer is not None:
             self._before = {
-                key: layer.bind_key(key, partial(self._pressed, int(key)), overwrite=True)
-                for key in KEYS
+                key: layer.bind_key(key, self._choosing(int(key)), overwrite=True) for key in KEYS
             }
 
-    def _pressed(self, number: int, _layer: Layer) -> None:
-        self._choose(number)
+    def _choosing(self, number: int) -> Callable[[Layer], None]:
+        # No partial: napari asks for the name of each function that is bound.
+        def choose_class(_layer: Layer) -> None:
+            self._choose(number)
+
+        return choose_class

@@ -62,6 +62,7 @@ class ClassLink(QObject):
         self._annotation_list = annotation_list
         self._classes = classes
         self._keys = ClassKeys(self._choose_by_key)
+        self._held = False
         self._followed: Any = None
         self._seen: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._colours = classes.colours()
@@ -70,6 +71,11 @@ class ClassLink(QObject):
         annotation_list.changed.connect(self._follow_layers)
         viewer.layers.selection.events.active.connect(self._follow_active)
         self._follow_layers()
+
+    def hold_keys(self, *, held: bool) -> None:
+        """Let the number keys choose classes, or give them back to napari."""
+        self._held = held
+        self._keys.bind(self._followed if held else None)
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
@@ -95,8 +101,8 @@ class ClassLink(QObject):
         self._classes.include(ClassEntry.of(number) for number in numbers)
         # Colours that the user gave to a layer of his own stay until he changes one in the list.
         plain = isinstance(layer, Labels) and isinstance(layer.colormap, CyclicLabelColormap)
-        if takes_colours(layer) and (plain or noted(layer, "drawing")):
-            show_colours(layer, self._colours)
+        if plain or noted(layer, "drawing"):
+            self._colour(layer)
 
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
@@ -105,7 +111,7 @@ class ClassLink(QObject):
         self._show_class()
 
     def _follow(self, layer: Any) -> None:
-        self._keys.bind(layer)
+        self._keys.bind(layer if self._held else None)
         if layer is self._followed:
             return
         for followed, connected in ((self._followed, False), (layer, True)):
@@ -167,10 +173,15 @@ class ClassLink(QObject):
         for layer in class_layers(self._viewer, self._annotation_list):
             if is_result(layer):
                 self._name_classes(layer)
-            if recoloured and takes_colours(layer):
-                show_colours(layer, self._colours)
-                if not isinstance(layer, Labels):
-                    choose_colour(layer, _colour(self._colours, _drawing_class(layer)))
+            if recoloured:
+                self._colour(layer)
+
+    def _colour(self, layer: Labels | Points | Shapes) -> None:
+        """Give a layer the colours of the list, for what is drawn and what will be."""
+        if takes_colours(layer):
+            show_colours(layer, self._colours)
+            if not isinstance(layer, Labels):
+                choose_colour(layer, _colour(self._colours, _drawing_class(layer)))
 
     def _name_classes(self, layer: Labels, more: set[int] | None = None) -> None:
         known = {fact["number"]: fact for fact in noted(layer, CLASSES) or []}

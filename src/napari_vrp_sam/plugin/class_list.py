@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ROW_HEIGHT = 28
 VISIBLE_ROWS = 4
+FRAME = 2
+"""Pixels that napari's style takes from the height of the list."""
 SWATCH = "QPushButton {{ background: {}; border: 1px solid gray; border-radius: 3px; }}"
 SWATCH_FOCUS = "QPushButton:focus {{ border: 2px solid palette(highlight); }}"
 
@@ -112,6 +114,10 @@ class ClassList(QWidget):
         """The row of a class."""
         return self._rows[number]
 
+    def hold_keys(self, *, held: bool) -> None:
+        """Let the number keys choose classes, or give them back to napari."""
+        self._link.hold_keys(held=held)
+
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
         self._link.release()
@@ -182,7 +188,7 @@ class ClassList(QWidget):
         if before is not None:
             before.deleteLater()  # the signal of one of its rows may have led here
         self._area.setWidget(content)
-        self._area.setFixedHeight(min(len(numbers), VISIBLE_ROWS) * ROW_HEIGHT)
+        self._area.setFixedHeight(min(len(numbers), VISIBLE_ROWS) * ROW_HEIGHT + FRAME)
 
     def _rename(self, number: int, name: str) -> None:
         self._try(partial(self._classes.rename, number, name.strip()))

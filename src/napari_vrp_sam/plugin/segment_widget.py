@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -105,6 +106,11 @@ class SegmentStackWidget(QWidget):
     def running(self) -> bool:
         """Whether a run is under way."""
         return self._run is not None
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Hold the keys as long as the dock is open, in a tab behind others too."""
+        super().showEvent(event)
+        self._hold_keys(held=True)
 
     def segment(self) -> None:
         """Start a run; a mistake of the user ends in one sentence."""
@@ -277,8 +283,13 @@ class SegmentStackWidget(QWidget):
         if isinstance(self._engine, ProcessEngine) and self.form.annotation_list.annotations:
             self._engine.warm_up()
 
+    def _hold_keys(self, *, held: bool) -> None:
+        self.history.hold_keys(held=held)
+        self.form.class_list.hold_keys(held=held)
+
     def _abandon(self) -> None:
         """The dock closes: stop, and touch no layer again."""
+        self._hold_keys(held=False)
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")

@@ -55,9 +55,6 @@ class UndoHistory(QObject):
         self._remark = ""
         self._stack = QUndoStack(self)
         self._stack.setUndoLimit(LIMIT)
-        self._stack.indexChanged.connect(lambda _: self.changed.emit())
-        for key, step in ((UNDO_KEY, self.undo), (REDO_KEY, self.redo)):
-            viewer.bind_key(key, lambda _viewer, step=step: step(), overwrite=True)
         _histories.add(self)
 
     @property
@@ -87,6 +84,7 @@ class UndoHistory(QObject):
         """
         if not self._busy:
             self._stack.push(_Action(text, self._heeding(undo), self._heeding(redo)))
+            self.changed.emit()
 
     def undo(self) -> None:
         """Undo the last action."""
@@ -101,6 +99,14 @@ class UndoHistory(QObject):
         self._locked = locked
         self.changed.emit()
 
+    def hold_keys(self, *, held: bool) -> None:
+        """Listen to the keys, or no longer."""
+        steps = {UNDO_KEY: self.undo, REDO_KEY: self.redo}
+        for key, step in steps.items():
+            # Not the method itself: napari would call it with the viewer.
+            function = (lambda _viewer, step=step: step()) if held else None
+            self._viewer.bind_key(key, function, overwrite=True)
+
     def sees(self, layer: Layer) -> bool:
         """Whether the viewer of this panel has a layer."""
         return layer in self._viewer.layers
@@ -108,8 +114,7 @@ class UndoHistory(QObject):
     def release(self) -> None:
         """Let go of the viewer, which is closing, and of all layers."""
         _histories.discard(self)
-        for key in (UNDO_KEY, REDO_KEY):
-            self._viewer.bind_key(key, None)
+        self.hold_keys(held=False)
         self._stack.clear()
 
     def _step(self, done: str, text: str, step: Callable[[], None]) -> None:
@@ -121,6 +126,7 @@ class UndoHistory(QObject):
                 step()
             finally:
                 self._busy = False
+            self.changed.emit()
             self.told.emit(self._remark or f"{done}: {text}.")
 
     def _heeding(self, change: Change) -> Callable[[], None]:
