@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QWidget
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.plugin.class_colours import default_colour
+from napari_vrp_sam.plugin.class_link import ClassLink
 from napari_vrp_sam.plugin.classes import ClassEntry
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.results import RESULT_OF, is_result
@@ -393,15 +394,23 @@ def test_a_closed_window_leaves_no_key_and_no_connection(qtbot, make_napari_view
     viewer.window.add_dock_widget(dock)
     viewer.add_image(np.zeros((2, 9, 9)))
     before = len(ViewerModel().keymap)
+
+    def ours(emitter):
+        return [ref for ref, _ in emitter.callbacks if isinstance(ref(), ClassLink)]
+
     press(qtbot, dock.form.draw_buttons["mask"])
     layer = viewer.layers.selection.active
-    events = layer.events
-    connected = len(events.paint.callbacks), len(events.selected_label.callbacks)
+    emitters = (
+        layer.events.paint,
+        layer.events.selected_label,
+        viewer.layers.selection.events.active,
+    )
+    assert [len(ours(emitter)) for emitter in emitters] == [1, 1, 1]
     qtbot.waitUntil(lambda: len(layer.keymap) == 9 and len(viewer.keymap) == before + 2)
 
     viewer.close()
 
     assert not layer.keymap
     assert len(viewer.keymap) == before
-    assert len(events.paint.callbacks) == connected[0] - 1
+    assert [ours(emitter) for emitter in emitters] == [[], [], []]
     assert dock.history.undo_text == ""
