@@ -96,6 +96,9 @@ class ClassLink(QObject):
             self._classes.include(ClassEntry(**fact) for fact in facts)
             # Searching a whole result would take long: a result knows its classes.
             numbers = {fact["number"] for fact in facts}
+            # It becomes the active layer, and would change the choice of the user.
+            if self._classes.current in numbers:
+                layer.selected_label = self._classes.current
         else:
             numbers = drawn_classes(layer)
         self._classes.include(ClassEntry.of(number) for number in numbers)
