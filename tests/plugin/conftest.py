@@ -30,6 +30,7 @@ class BrightnessModel(nn.Module):
         return {
             reference.class_id: reference.features.embedding[0, 0][reference.mask > 0].mean()
             for reference in references
+            if reference.mask.any()
         }
 
     def choices(self, prepared):

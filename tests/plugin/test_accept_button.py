@@ -79,6 +79,7 @@ def test_a_rerun_learns_of_accepted_frames_and_leaves_them_alone(
     assert [(r.frame, r.class_id, r.kind) for r in job.references] == [
         (3, 1, "mask"),
         (3, 2, "mask"),
+        (5, 1, "mask"),
         (5, 2, "mask"),
     ]
     first, second = results(viewer)

@@ -69,7 +69,6 @@ class SegmentStackWidget(QWidget):
         self._record: RunRecord | None = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
-        self.form = SegmentForm(viewer)
         self.preview_box = PreviewBox(viewer, self._engine, self._preview_job)
         self.probability_box = QCheckBox("Probabilities")
         self.segment_button = QPushButton("Segment stack")
