@@ -41,6 +41,13 @@ def test_the_frame_in_view_is_outlined_while_the_user_draws(
     assert len(previews(viewer)) == 1
 
 
+def test_the_preview_has_the_colours_of_the_classes(viewer, dock, live):
+    (layer,) = previews(viewer)
+    dock.form.class_list.row(2).recoloured.emit("#ff00ff")
+    np.testing.assert_allclose(layer.get_color(2), (1, 0, 1, 1))
+    np.testing.assert_allclose(layer.get_color(2), live[1].get_color(2))
+
+
 def test_scrolling_shows_each_frame_until_a_run_has(qtbot, viewer, dock, engine, live, stack):
     viewer.dims.set_current_step(0, 5)
     qtbot.waitUntil(lambda: bool(previews(viewer)[0].data[5].any()), timeout=30_000)

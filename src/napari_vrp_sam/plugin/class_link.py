@@ -23,6 +23,7 @@ from napari_vrp_sam.plugin.class_keys import ClassKeys
 from napari_vrp_sam.plugin.classes import HIGHEST, ClassEntry, Classes
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.notes import note, noted
+from napari_vrp_sam.plugin.preview import is_preview
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.undo_layers import unwrapped
 
@@ -83,7 +84,7 @@ class ClassLink(QObject):
         self._follow(None)
 
     def _follow_layers(self) -> None:
-        for layer in class_layers(self._viewer, self._annotation_list):
+        for layer in self._coloured():
             if layer not in self._seen:
                 self._seen.add(layer)
                 self._take_in(layer)
@@ -173,11 +174,16 @@ class ClassLink(QObject):
             _colour(before, number) != _colour(self._colours, number)
             for number in {*before, *self._colours}
         )
-        for layer in class_layers(self._viewer, self._annotation_list):
+        for layer in self._coloured():
             if is_result(layer):
                 self._name_classes(layer)
             if recoloured:
                 self._colour(layer)
+
+    def _coloured(self) -> list[Labels | Points | Shapes]:
+        """Layers that show classes; in the preview nobody draws."""
+        previews = [layer for layer in self._viewer.layers if is_preview(layer)]
+        return [*class_layers(self._viewer, self._annotation_list), *previews]
 
     def _colour(self, layer: Labels | Points | Shapes) -> None:
         """Give a layer the colours of the list, for what is drawn and what will be."""
