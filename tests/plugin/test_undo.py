@@ -14,6 +14,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import accepted_frames
 from napari_vrp_sam.plugin.annotation_layers import annotate_with_points
 from napari_vrp_sam.plugin.classes import Classes
+from napari_vrp_sam.plugin.probabilities import is_probability
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.undo import LIMIT, UndoHistory
 
@@ -211,6 +212,18 @@ def test_nothing_is_undone_during_a_run(qtbot, viewer, dock, engine, annotated, 
     assert dock.history.undo_text == "segment stack"
     press_key()
     assert not any(is_result(layer) for layer in viewer.layers)
+
+
+def test_the_probabilities_of_a_run_go_and_come_with_it(qtbot, viewer, dock, engine, annotated):
+    dock.probability_box.setChecked(True)
+    run(qtbot, dock, engine)
+    made = [layer.name for layer in viewer.layers]
+    assert sum(is_probability(layer) for layer in viewer.layers) == 2
+
+    dock.history.undo()
+    assert [layer.name for layer in viewer.layers] == ["stack", "drawn"]
+    dock.history.redo()
+    assert [layer.name for layer in viewer.layers] == made
 
 
 def test_a_cancelled_run_is_undone_and_a_refused_one_is_not_there(

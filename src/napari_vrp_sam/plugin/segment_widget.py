@@ -160,7 +160,7 @@ class SegmentStackWidget(QWidget):
             else None
         )
         run = self._engine.submit(job)
-        self._record = RunRecord(self._viewer, result)
+        self._record = RunRecord(self._viewer, result, probabilities)
         self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
         self._run.written.connect(self.quality_panel.follow)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from napari_vrp_sam.plugin.probabilities import Probabilities
     from napari_vrp_sam.plugin.undo import UndoHistory
 
 GONE = "There is nothing left to undo: the layer was deleted."
@@ -57,9 +58,15 @@ class AddedLayers:
 class RunRecord:
     """What a run changes in the viewer, from its start on, so that it can be undone."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, result: Result) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        result: Result,
+        probabilities: Probabilities | None = None,
+    ) -> None:
         self._viewer = viewer
         self._result = result
+        self._probabilities = probabilities
         self._shown = [layer for layer in viewer.layers if is_result(layer) and layer.visible]
 
     def push(self, history: UndoHistory) -> None:
@@ -68,7 +75,8 @@ class RunRecord:
         if layer is None or layer not in self._viewer.layers:
             return
         viewer = self._viewer
-        added = AddedLayers(viewer, [layer])
+        more = self._probabilities.layers if self._probabilities is not None else []
+        added = AddedLayers(viewer, [layer, *more])
         hidden = [weakref.ref(layer) for layer in self._shown if not layer.visible]
 
         def show_earlier(*, visible: bool) -> None:
