@@ -56,7 +56,7 @@ class Probabilities:
             self._add()
         for layer in self.layers:
             if layer in self._viewer.layers:
-                layer.refresh()
+                layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def _add(self) -> None:
         selection = self._viewer.layers.selection

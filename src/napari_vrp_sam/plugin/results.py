@@ -9,6 +9,8 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.stacks import frames_of, placement, spread_over_channels, stack_data
 
@@ -51,7 +53,7 @@ class Result:
         facts: dict[str, Any],
         settled: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
-        frames = frames_of(image, axes)
+        self._frames = frames = frames_of(image, axes)
         self._viewer = viewer
         # The image may be edited or deleted during the run: take what is needed now.
         self._image_name = image.name
@@ -87,15 +89,19 @@ class Result:
 
         What is known of the confidence of frames goes into the layer's metadata.
         """
+        written = set()
         for index, labels in results:
             self.labels[self.position(index)] = labels
-            self._done.add(index)
+            written.add(index)
+        self._done |= written
         layer = self._shown()
         # A correction on a frame that is still to come would be lost.
         layer.editable = False
         note(layer, frames_done=sorted(self._done), **{CONFIDENCE: dict(confidence or {})})
         if layer.data is self._data:
-            layer.refresh()
+            # Drawing takes longer than anything else here, and most frames are not in view.
+            if self._in_view(layer, written):
+                layer.refresh(thumbnail=False, extent=False, highlight=False)
         else:  # converted by the user
             layer.data = self._data
 
@@ -103,8 +109,16 @@ class Result:
         """Hand the layer over to the user, who may correct it from now on."""
         if self.layer is not None:
             self.layer.editable = True
+            self.layer.refresh()  # the thumbnail too
             if self._tool is not None:
                 self.layer.mode, self.layer.brush_size, self.layer.selected_label = self._tool
+
+    def _in_view(self, layer: Labels, written: set[int]) -> bool:
+        dims = self._viewer.dims
+        try:
+            return dims.ndisplay == 3 or frame_in_view(layer, self._frames, dims) in written
+        except InputError:  # between frames, or beyond the stack
+            return False
 
     def _shown(self) -> Labels:
         if self.layer is not None and self.layer in self._viewer.layers:
