@@ -17,9 +17,14 @@ from napari_vrp_sam.cli.options import (
     PseudoMask,
     PseudoMaskOption,
 )
+from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.models.choice import Choice
@@ -27,16 +32,22 @@ if TYPE_CHECKING:
 
 @app.command()
 def segment(
+    context: typer.Context,
     image: Annotated[
-        Path, typer.Argument(help="TIFF file, picture, or folder of images (one a frame).")
-    ],
+        Path | None,
+        typer.Argument(
+            help="TIFF file, picture, or folder of images (one a frame); with --session only "
+            "where the image has moved."
+        ),
+    ] = None,
     reference: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Label image, the value is the class: of all frames (0 where nothing is "
             "annotated), or of the one that --frame names; or a folder, files named as the images."
         ),
-    ],
+    ] = None,
+    session: SessionOption = None,
     frame: Annotated[
         str | None, typer.Option(help="The annotated frame, from 0; of several axes: T,Z.")
     ] = None,
@@ -98,31 +109,39 @@ def segment(
     from napari_vrp_sam.inference.segment import gather_references
     from napari_vrp_sam.io.images import read_labels, read_stack
 
-    data, known_axes = read_stack(image)
-    view = Frames(data, axes or known_axes, channel or None)
-    references = gather_references(
-        view, read_labels(reference, image), frame=_numbers(frame), kind=kind.value
-    )
-    job = Job(
-        data,
-        references=references,
-        axes=view.axes,
-        channels=channel or None,
-        model=model,
-        device=device,
-        frames=_range(frames),
-        limits=limits,
-        pseudo_mask=pseudo_mask.value,
-    )
-    output = output or _beside(image)
+    if session is not None:
+        job, view, settled, inputs, beside = replay_of(context, session, image)
+    elif image is None or reference is None:
+        raise InputError(
+            "Give an IMAGE and its --reference, or the --session that holds them both."
+        )
+    else:
+        data, known_axes = read_stack(image)
+        view = Frames(data, axes or known_axes, channel or None)
+        references = gather_references(
+            view, read_labels(reference, image), frame=_numbers(frame), kind=kind.value
+        )
+        job = Job(
+            data,
+            references=references,
+            axes=view.axes,
+            channels=channel or None,
+            model=model,
+            device=device,
+            frames=_range(frames),
+            limits=limits,
+            pseudo_mask=pseudo_mask.value,
+        )
+        settled, inputs, beside = {}, (image, reference), _beside(image)
+    output = output or beside
     wish = None
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
     for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
-            _check_output(path, (image, reference), overwrite=overwrite)
-    _run(job, view, output, probabilities, _names(image), wish)
+            _check_output(path, inputs, overwrite=overwrite)
+    _run(job, view, output, probabilities, _names(inputs[0]), settled, wish)
 
 
 def _run(
@@ -131,9 +150,10 @@ def _run(
     output: Path,
     probabilities: Path | None,
     names: list[str],
+    settled: Mapping[int, NDArray[Any]],
     wish: Wish | None = None,
 ) -> None:
-    """Segment and write; what is finished is kept, whatever ends the run."""
+    """Segment and write; what is finished is kept, whatever ends the run; so is what is settled."""
     import numpy as np
     from rich.progress import Progress
 
@@ -170,6 +190,10 @@ def _run(
                     sure[index] = confidence
                 bar.update(task, completed=done, description=f"Frame {done} of {total}")
         finally:
+            for index, labels in settled.items() if done else ():
+                writers[0].write(index, labels)
+                if classes is not None:
+                    classes[view.position(index)] = labels
             for writer in writers:
                 writer.close() if done else writer.discard()
             if done:
@@ -242,4 +266,5 @@ def _names(image: Path) -> list[str]:
     """Names for the labels of a folder's images."""
     from napari_vrp_sam.io.frame_files import folder_images
 
-    return [path.stem for path in folder_images(image)] if image.is_dir() else []
+    pictures = image.is_dir() and image.suffix != ".zarr"
+    return [path.stem for path in folder_images(image)] if pictures else []

@@ -56,6 +56,11 @@ def restored(value: Any) -> Any:
     return {key: restored(item) for key, item in value.items()}
 
 
+def as_kept(value: Any) -> Any:
+    """A copy of a value as it would come back; raises as `plain` does."""
+    return restored(plain(value))
+
+
 def write_plain(path: Path, value: Any) -> None:
     """Write a value as JSON."""
     write_json(path, plain(value))

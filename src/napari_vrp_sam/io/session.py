@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -44,6 +44,9 @@ from napari_vrp_sam.io.stored_references import (
     write_references,
 )
 
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
+
 SUFFIX = ".vrpsam"
 FORMAT = 1
 """Raised whenever older versions of this package could not read a session any more."""
@@ -54,11 +57,11 @@ OWN = frozenset({HEAD, REFERENCES, ANNOTATIONS, RESULT, RESULT_NOTES, COPY})
 
 
 class SessionClass(NamedTuple):
-    """A class, as the user calls and colours it (red, green, blue, opacity in 0..1)."""
+    """A class: its label value, and what the user calls and colours ("#rrggbb") it."""
 
-    id: int
+    number: int
     name: str
-    colour: tuple[float, ...] | None = None
+    colour: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Settings:
     frames: tuple[int | None, int | None] | None = None
     channels: tuple[int, ...] | None = None
     limits: tuple[float, float] | None = None
-    pseudo_mask: str = "probe"
+    pseudo_mask: PseudoMaskKind = "probe"
     point_radius: float | None = None
     frame_in_view: int | None = None
 
@@ -227,10 +230,7 @@ def _read(folder: Path, head: Mapping[str, Any]) -> Session:
         references=read_references(folder / REFERENCES, head["references"]),
         obstacle=head["obstacle"],
         accepted=read_frames(folder / REFERENCES / ACCEPTED),
-        classes=[
-            SessionClass(item["id"], item["name"], item["colour"] and tuple(item["colour"]))
-            for item in head["classes"]
-        ],
+        classes=[SessionClass(**item) for item in head["classes"]],
         layers=[read_layer(folder / ANNOTATIONS, name) for name in head["layers"]],
         result=read_result(folder),
         version=head["version"],

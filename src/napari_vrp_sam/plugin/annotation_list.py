@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import QSize, Qt, Signal
@@ -30,6 +30,14 @@ ROW_HEIGHT = 30
 VISIBLE_ROWS = 4
 TICK, NAME, KIND = range(3)
 """Columns of a row. The tick is a widget of its own: napari styles those, but not an item's."""
+
+
+class Row(NamedTuple):
+    """A layer, and what was chosen for it."""
+
+    layer: Labels | Points | Shapes
+    ticked: bool
+    sparse: bool
 
 
 class AnnotationList(QTreeWidget):
@@ -63,10 +71,14 @@ class AnnotationList(QTreeWidget):
     @property
     def annotations(self) -> list[Annotation]:
         """The ticked layers, and how to read them."""
+        return [Annotation(row.layer, sparse=row.sparse) for row in self.rows if row.ticked]
+
+    @property
+    def rows(self) -> list[Row]:
+        """All layers, topmost first."""
         return [
-            Annotation(layer, sparse=self._is_sparse(row))
-            for row, layer in enumerate(self._layers)
-            if self._tick_box(row).isChecked()
+            Row(layer, self._tick_box(at).isChecked(), self._is_sparse(at))
+            for at, layer in enumerate(self._layers)
         ]
 
     def follow(self) -> None:
@@ -143,9 +155,15 @@ class AnnotationList(QTreeWidget):
 
 
 def _default_tick(layer: Labels | Points | Shapes) -> bool:
+    chosen = noted(layer, "ticked")
+    if chosen is not None:  # in a session
+        return bool(chosen)
     # Hidden layers are often ground truth, and a result annotates every frame.
     return bool(layer.visible) and not is_result(layer) and not is_objects(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:
+    chosen = noted(layer, "sparse")
+    if chosen is not None:
+        return bool(chosen)
     return noted(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()

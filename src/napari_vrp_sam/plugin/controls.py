@@ -107,6 +107,11 @@ class ImageBox(NarrowComboBox):
         if self.layer is not before:
             self.chosen.emit()
 
+    def choose(self, layer: Image) -> None:
+        """Choose one of the images."""
+        if layer in self._layers:
+            self.setCurrentIndex(self._layers.index(layer))
+
 
 class ModelBox(NarrowComboBox):
     """The models by name, and any checkpoint file."""
@@ -133,6 +138,15 @@ class ModelBox(NarrowComboBox):
             self.insertItem(self.count() - 1, path.name, str(path))
         self._last = self.findData(str(path))
         self.setCurrentIndex(self._last)
+
+    def choose(self, model: str) -> None:
+        """Choose a model by its name, or a file by its path."""
+        row = self.findData(model)
+        if row < 0:
+            self.add_file(Path(model))
+        else:
+            self._last = row
+            self.setCurrentIndex(row)
 
     def _activated(self, index: int) -> None:
         if self.itemData(index) is not None:

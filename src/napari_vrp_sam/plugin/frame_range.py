@@ -39,6 +39,14 @@ class FrameRange(QWidget):
         self.first.setValue(0)
         self.last.setValue(highest)
 
+    def choose(self, frames: tuple[int | None, int | None] | None) -> None:
+        """Take a first frame and the one after the last; None for all, or for either end."""
+        first, stop = frames or (None, None)
+        highest = max(self._length - 1, 0)
+        self.first.setValue(0)  # out of the way of the last one
+        self.last.setValue(highest if stop is None else stop - 1)
+        self.first.setValue(first or 0)
+
     def value(self) -> tuple[int, int] | None:
         """First frame and the one after the last; None for all."""
         chosen = self.first.value(), self.last.value() + 1

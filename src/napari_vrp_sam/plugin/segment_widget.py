@@ -35,6 +35,7 @@ from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
+from napari_vrp_sam.plugin.session_panel import SessionPanel
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.undo import UndoButtons, UndoHistory
 from napari_vrp_sam.plugin.undo_layers import RunRecord
@@ -82,6 +83,7 @@ class SegmentStackWidget(QWidget):
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
         self._models_used = {DEFAULT_MODEL}
+        self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
         self._lay_out()
         self._show_running(running=False)
@@ -96,6 +98,9 @@ class SegmentStackWidget(QWidget):
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.follow)
         self.objects_panel.told.connect(self.status.say)
         self.objects_panel.mistaken.connect(self._refuse)
+        self.session_panel.told.connect(self.status.say)
+        self.session_panel.opened.connect(self.quality_panel.follow)
+        self.session_panel.opened.connect(self.accept_button.follow)
         self.history.told.connect(self._step_told)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
@@ -293,6 +298,7 @@ class SegmentStackWidget(QWidget):
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
         self.objects_panel.abandon()
+        self.session_panel.leave()
         self.preview_box.abandon()
         if isinstance(self._engine, ProcessEngine):
             self._engine.close()
@@ -304,6 +310,7 @@ class SegmentStackWidget(QWidget):
         self.accept_button.release()
         self.quality_panel.release()
         self.objects_panel.release()
+        self.session_panel.release()
         self.form.release()
         self.history.release()
 
@@ -356,6 +363,7 @@ class SegmentStackWidget(QWidget):
             self.quality,
             self.quality_panel,
             self.objects_panel,
+            self.session_panel,
         ):
             layout.addWidget(widget)
         layout.addStretch(1)
