@@ -212,6 +212,7 @@ def _write(new: Path, folder: Path, session: Session) -> None:
         "references": references,
         "obstacle": session.obstacle,
         "layers": layers,
+        "result": session.result is not None,
     }
     write_plain(new / HEAD, head)
 
@@ -232,7 +233,7 @@ def _read(folder: Path, head: Mapping[str, Any]) -> Session:
         accepted=read_frames(folder / REFERENCES / ACCEPTED),
         classes=[SessionClass(**item) for item in head["classes"]],
         layers=[read_layer(folder / ANNOTATIONS, name) for name in head["layers"]],
-        result=read_result(folder),
+        result=read_result(folder) if head["result"] else None,
         version=head["version"],
     )
 

@@ -144,10 +144,8 @@ def write_result(folder: Path, result: StoredResult) -> None:
     write_plain(folder / RESULT_NOTES, content)
 
 
-def read_result(folder: Path) -> StoredResult | None:
-    """Read what `write_result` wrote; None if there is nothing."""
-    if not (folder / RESULT_NOTES).exists():
-        return None
+def read_result(folder: Path) -> StoredResult:
+    """Read what `write_result` wrote."""
     content = read_plain(folder / RESULT_NOTES)
     shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])
     labels = read_pages(folder / RESULT, shape, dtype)

@@ -91,5 +91,6 @@ def read_frames(path: Path) -> dict[int, NDArray[Any]]:
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as arrays:
+    # Given a path, NumPy would leave damaged files open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)
