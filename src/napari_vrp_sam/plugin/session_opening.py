@@ -113,13 +113,22 @@ def _choose(
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
     form.frame_range.choose(settings.frames)
+    if settings.channels is not None and hasattr(form, "channel_box"):
+        form.channel_box.choose(settings.channels)
     list_classes(form, [SessionClass(**item) for item in classes])
     if settings.frame_in_view is not None:
         show_frame(image, frames_of(image, axes), viewer.dims, settings.frame_in_view)
 
 
 def list_classes(form: SegmentForm, classes: list[SessionClass]) -> None:
-    """Let the form list the classes of a session."""
+    """Let the form list the classes of a session, before its other classes of the same numbers."""
+    class_list = getattr(form, "class_list", None)
+    if class_list is None or not classes:
+        return
+    entry = type(class_list.classes[0])
+    numbers = {item.number for item in classes}
+    others = [item for item in class_list.classes if item.number not in numbers]
+    class_list.set_classes([*(entry(*item) for item in classes), *others])
 
 
 def _read_layers(path: Any) -> list[Any]:

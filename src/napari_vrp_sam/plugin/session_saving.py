@@ -65,6 +65,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
             model=form.model_box.model,
             device=form.device_box.currentText(),
             frames=form.frame_range.value(),
+            channels=getattr(form, "channels", None),
             point_radius=form.radius_box.value() or None,
             frame_in_view=_in_view(image, frames, viewer),
         ),
@@ -85,7 +86,9 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
 
 def classes_of(form: SegmentForm) -> list[SessionClass]:
     """The classes as the form lists them."""
-    return []
+    class_list = getattr(form, "class_list", None)
+    entries = class_list.classes if class_list is not None else ()
+    return [SessionClass(entry.number, entry.name, entry.colour) for entry in entries]
 
 
 def image_source(image: Image) -> Path | None:
