@@ -77,11 +77,13 @@ def test_accepted_frames_and_the_range_count(
         session, settings=replace(session.settings, frames=(1, 3)), accepted={0: accepted}
     )
     write_session(folder, session, data)
-    result = run("--session", folder, "--output", output)
+    result = run("--session", folder, "--output", output, "--instances")
     assert result.exit_code == 0, result.stderr
     assert "2 of 2 frames are in" in result.stderr
     assert sorted(path.name for path in output.iterdir()) == ["0.png", "1.png", "2.png"]
     np.testing.assert_array_equal(labels_of(output / "0.png"), accepted)
+    objects = labels_of(tmp_path / "out_objects.tif")
+    np.testing.assert_array_equal(objects[0] > 0, accepted > 0)
 
 
 def test_an_image_that_moved_is_given_anew(
