@@ -20,6 +20,7 @@ from napari_vrp_sam.io.images import read_stack
 from napari_vrp_sam.io.session import read_session
 from napari_vrp_sam.plugin.accepted import accepted_frames, current_result, set_accepted
 from napari_vrp_sam.plugin.annotation_layers import new_annotation_layer
+from napari_vrp_sam.plugin.classes import ClassEntry
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
@@ -68,6 +69,9 @@ def test_a_second_window_goes_on_where_the_first_stopped(
     dock.form.frame_range.choose((1, 6))
     dock.form.device_box.setCurrentText("cpu")
     dock.form.radius_box.setValue(3.5)
+    dock.form.class_list.set_classes(
+        [ClassEntry(1, "nuclei", "#ff0000"), ClassEntry(2, "walls", "#00ff80")]
+    )
     viewer.dims.set_current_step(0, 4)
     folder = tmp_path / "a.vrpsam"
     save(qtbot, dock, folder)
@@ -87,6 +91,13 @@ def test_a_second_window_goes_on_where_the_first_stopped(
     assert rows == {
         "drawn": (True, True), "points": (False, False), "stack segmented": (False, False),
     }  # fmt: skip
+    assert again.form.class_list.classes == dock.form.class_list.classes
+    for name in ("drawn", "stack segmented"):
+        colours = [w.layers[name].colormap.map(np.arange(5)) for w in (other, viewer)]
+        np.testing.assert_array_equal(*colours)
+    np.testing.assert_array_equal(
+        other.layers["points"].face_color, viewer.layers["points"].face_color
+    )
     assert again.form.frame_range.value() == (1, 6)
     assert again.form.device_box.currentText() == "cpu"
     assert again.form.radius_box.value() == 3.5

@@ -14,6 +14,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.plain import as_kept
 from napari_vrp_sam.io.session import SUFFIX, Session, SessionClass, Settings, read_session
 from napari_vrp_sam.io.session_image import COPY, open_image
+from napari_vrp_sam.plugin.classes import ClassEntry
 from napari_vrp_sam.plugin.frame_view import show_frame
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.results import RESULT_OF
@@ -122,13 +123,9 @@ def _choose(
 
 def list_classes(form: SegmentForm, classes: list[SessionClass]) -> None:
     """Let the form list the classes of a session, before its other classes of the same numbers."""
-    class_list = getattr(form, "class_list", None)
-    if class_list is None or not classes:
-        return
-    entry = type(class_list.classes[0])
     numbers = {item.number for item in classes}
-    others = [item for item in class_list.classes if item.number not in numbers]
-    class_list.set_classes([*(entry(*item) for item in classes), *others])
+    others = [entry for entry in form.class_list.classes if entry.number not in numbers]
+    form.class_list.set_classes([*(ClassEntry(*item) for item in classes), *others])
 
 
 def _read_layers(path: Any) -> list[Any]:

@@ -86,9 +86,9 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
 
 def classes_of(form: SegmentForm) -> list[SessionClass]:
     """The classes as the form lists them."""
-    class_list = getattr(form, "class_list", None)
-    entries = class_list.classes if class_list is not None else ()
-    return [SessionClass(entry.number, entry.name, entry.colour) for entry in entries]
+    return [
+        SessionClass(entry.number, entry.name, entry.colour) for entry in form.class_list.classes
+    ]
 
 
 def image_source(image: Image) -> Path | None:
