@@ -1,0 +1,76 @@
+"""A day of opening and closing: nothing may pile up."""
+
+import gc
+import threading
+
+import psutil
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_vrp_sam.plugin.results import is_result
+from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
+
+WARM_UP, CYCLES = 10, 200
+
+
+def cycle(qtbot, viewer, engine, data, truth):
+    """Open the dock, annotate, run, accept, close the dock and the layers."""
+    dock = SegmentStackWidget(viewer, engine)
+    around = viewer.window.add_dock_widget(dock, name="Segment stack")
+    viewer.add_image(data, name="stack")
+    dock.form.draw_buttons["mask"].click()
+    masks = viewer.layers["masks"]
+    masks.data[3] = truth[3]
+    masks.refresh()
+    viewer.dims.set_current_step(0, 3)
+    dock.segment_button.click()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    assert [layer for layer in viewer.layers if is_result(layer)], dock.status.text()
+    dock.accept_button.click()
+    viewer.window.remove_dock_widget(around)
+    viewer.layers.clear()
+    around.deleteLater()
+    del engine.jobs[:], engine.runs[:]
+    notification_manager.records.clear()
+    QApplication.processEvents()
+
+
+def counts(viewer):
+    gc.collect()
+    QApplication.sendPostedEvents()
+    QApplication.processEvents()
+    gc.collect()
+    window = viewer.window._qt_window
+    return {
+        "docks": sum(type(o) is SegmentStackWidget for o in gc.get_objects()),
+        "widgets": len(QApplication.allWidgets()),
+        "timers": len(window.findChildren(QTimer)),
+        "threads": threading.active_count(),
+        "processes": len(psutil.Process().children(recursive=True)),
+        "callbacks": sum(
+            # napari forgets a dead one at its next event.
+            not isinstance(callback, tuple) or callback[0]() is not None
+            for events in (viewer.layers.events, viewer.dims.events, viewer.layers.selection.events)
+            for emitter in events.emitters.values()
+            for callback in emitter.callbacks
+        ),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_piles_up(qtbot, make_napari_viewer, engine, stack, capsys):
+    viewer = make_napari_viewer(show=True)
+    engine.let_through(100 * (WARM_UP + CYCLES))
+    for _ in range(WARM_UP):
+        cycle(qtbot, viewer, engine, *stack)
+    before, memory = counts(viewer), psutil.Process().memory_info().rss
+    for _ in range(CYCLES):
+        cycle(qtbot, viewer, engine, *stack)
+    after, grown = counts(viewer), (psutil.Process().memory_info().rss - memory) / 1e6
+    with capsys.disabled():
+        print(f"\n{CYCLES} cycles: {before} became {after}; memory grew by {grown:.0f} MB")  # noqa: T201
+    assert after == before
+    assert grown < 50
