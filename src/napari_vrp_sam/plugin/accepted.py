@@ -15,7 +15,7 @@ from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.stacks import frames_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import napari
 
@@ -72,7 +72,11 @@ def settled_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[
 
 
 def with_accepted(
-    drawn: Iterable[Reference], settled: dict[int, NDArray[Any]], image: Image, axes: str
+    drawn: Iterable[Reference],
+    settled: dict[int, NDArray[Any]],
+    image: Image,
+    axes: str,
+    channels: Sequence[int] | None = None,
 ) -> list[Reference]:
     """References of what is drawn and of accepted frames, on which nothing else counts.
 
@@ -84,7 +88,7 @@ def with_accepted(
     InputError
         If nothing is annotated at all.
     """
-    frames = frames_of(image, axes)
+    frames = frames_of(image, axes, channels)
     references = [reference for reference in drawn if reference.frame not in settled]
     class_ids = {reference.class_id for reference in references}
     class_ids |= {int(c) for labels in settled.values() for c in np.unique(labels) if c}

@@ -114,7 +114,7 @@ def _choose(
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
     form.frame_range.choose(settings.frames)
-    if settings.channels is not None and hasattr(form, "channel_box"):
+    if settings.channels is not None:
         form.channel_box.choose(settings.channels)
     list_classes(form, [SessionClass(**item) for item in classes])
     if settings.frame_in_view is not None:

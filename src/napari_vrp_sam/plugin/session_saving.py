@@ -65,7 +65,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
             model=form.model_box.model,
             device=form.device_box.currentText(),
             frames=form.frame_range.value(),
-            channels=getattr(form, "channels", None),
+            channels=form.channels,
             point_radius=form.radius_box.value() or None,
             frame_in_view=_in_view(image, frames, viewer),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def possible_axes(image: Image) -> list[str]:
     return [axes + tail for axes in sorted(choices, key=lambda axes: axes != likely)]
 
 
-def frames_of(image: Image, axes: str | None = None) -> Frames:
+def frames_of(
+    image: Image, axes: str | None = None, channels: Sequence[int] | None = None
+) -> Frames:
     """The frames of an image layer, lazy; the finest level where it is multiscale.
 
     Raises
@@ -44,7 +47,7 @@ def frames_of(image: Image, axes: str | None = None) -> Frames:
     InputError
         If the layer cannot be read as frames of real numbers.
     """
-    return Frames(stack_data(image), axes or possible_axes(image)[0])
+    return Frames(stack_data(image), axes or possible_axes(image)[0], channels)
 
 
 def stack_data(image: Image) -> Any:
