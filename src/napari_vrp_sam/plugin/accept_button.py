@@ -65,6 +65,8 @@ class AcceptButton(QPushButton):
         self.clicked.connect(self.toggle)
         self._emitters = [
             viewer.dims.events.current_step,
+            viewer.dims.events.ndisplay,
+            viewer.dims.events.order,
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
             viewer.layers.selection.events.active,
@@ -136,7 +138,7 @@ class AcceptButton(QPushButton):
             return None
         try:
             return *at, frame_in_view(*at, self._viewer.dims)
-        except InputError:  # between frames, or beyond the stack
+        except InputError:  # between frames, beyond the stack, or in 3-D
             return None
 
     def _bind(self, layer: Labels) -> None:

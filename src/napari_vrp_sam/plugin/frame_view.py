@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_vrp_sam.plugin.transforms import bring_into_view, slice_in_view
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.transforms import bring_into_view, shown_at_once, slice_in_view
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -21,10 +22,13 @@ def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int:
     Raises
     ------
     InputError
-        If the viewer shows none.
+        If the viewer shows none, or several at once.
     """
+    lead = [i for i, axis in enumerate(frames.axes) if axis in "TZ"]
+    if shown_at_once(layer, dims, lead):
+        raise InputError("The viewer shows many frames at once: go back to the 2-D display.")
     at = np.round(layer.world_to_data(slice_in_view(layer, dims))).astype(int)
-    return frames.index([int(at[i]) for i, axis in enumerate(frames.axes) if axis in "TZ"])
+    return frames.index([int(at[i]) for i in lead])
 
 
 def show_frame(layer: Layer, frames: Frames, dims: Dims, index: int) -> None:

@@ -18,7 +18,13 @@ from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.stacks import frames_of
-from napari_vrp_sam.plugin.transforms import Coordinates, LayerMap, layer_map, slice_in_view
+from napari_vrp_sam.plugin.transforms import (
+    Coordinates,
+    LayerMap,
+    layer_map,
+    shown_at_once,
+    slice_in_view,
+)
 
 if TYPE_CHECKING:
     from napari.components import Dims
@@ -47,6 +53,7 @@ def references_from_layers(
     dims: Dims,
     *,
     axes: str | None = None,
+    channels: Sequence[int] | None = None,
     point_radius: float | None = None,
     required: bool = True,
 ) -> list[Reference]:
@@ -64,6 +71,8 @@ def references_from_layers(
         The viewer's: what has fewer axes than the image lies on the slice in view.
     axes : str, optional
         Letters of the image's axes; the likeliest unless given.
+    channels : sequence of int, optional
+        Channels that the references show; all unless given.
     point_radius : float, optional
         Brush radius of points in pixels of the image; 1 % of the shorter side unless given.
     required : bool
@@ -79,7 +88,7 @@ def references_from_layers(
     InputError
         If nothing is drawn, something lies outside the image, or a class is no whole number.
     """
-    frames = frames_of(image, axes)
+    frames = frames_of(image, axes, channels)
     read = functools.cache(frames.__getitem__)
     found: dict[tuple[int, int], Reference] = {}
     for annotation in annotations:
@@ -102,6 +111,11 @@ class _Target:
         self, image: Image, frames: Frames, layer: Labels | Points | Shapes, dims: Dims
     ) -> None:
         self.frames = frames
+        if shown_at_once(image, dims, range(image.ndim - layer.ndim)):
+            raise InputError(
+                f"'{layer.name}' has fewer axes than '{image.name}', so it lies on the frame in "
+                "view, and the viewer shows many at once: go back to the 2-D display."
+            )
         self.map: LayerMap = layer_map(layer, image, dims)
         self.names = f"'{layer.name}'", f"'{image.name}'"
         # A layer with more axes than the image counts where it is in view.

@@ -6,7 +6,7 @@ axes: as in napari, axes are aligned from the right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,11 @@ def slice_in_view(layer: Layer, dims: Dims) -> Coordinates:
     point = np.zeros(max(layer.ndim, dims.ndim))
     point[len(point) - dims.ndim :] = dims.point
     return point[-layer.ndim :] * _viewer_units(layer, dims)
+
+
+def shown_at_once(layer: Layer, dims: Dims, axes: Iterable[int]) -> bool:
+    """Whether the viewer shows any of a layer's axes as a whole: in 3-D, or from the side."""
+    return any(dims.ndim - layer.ndim + axis in dims.displayed for axis in axes)
 
 
 def bring_into_view(layer: Layer, dims: Dims, position: Mapping[int, int]) -> None:
