@@ -82,6 +82,17 @@ class GatedEngine:
         self.gate.release(frames)
 
 
+@pytest.fixture(autouse=True)
+def preferences(monkeypatch, tmp_path):
+    """The plugin's page of napari's Preferences, untouched; saved for this test alone."""
+    from napari import settings
+
+    settings._PLUGIN_SETTINGS.clear()
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings.yaml"))
+    yield lambda: settings.get_plugin_settings("napari-vrp-sam").segmentation
+    settings._PLUGIN_SETTINGS.clear()
+
+
 @pytest.fixture
 def engine():
     engine = GatedEngine()

@@ -1,0 +1,78 @@
+"""What the user set on the plugin's page of napari's Preferences."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_vrp_sam.models.downloads import CACHE_VARIABLE
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.plugin.segment_form import SegmentForm
+
+PLUGIN = "napari-vrp-sam"
+CACHE_FROM_OUTSIDE = os.environ.get(CACHE_VARIABLE)
+"""The folder that counts where the preference is empty."""
+
+
+class Preferences(QObject):
+    """Carries the preferences into a form, at once and whenever one is changed.
+
+    Napari before 0.9 has no such page: there the form keeps what it starts with.
+
+    Signals
+    -------
+    cache_moved : ()
+        Processes that are started from now on keep downloads in another folder.
+    """
+
+    cache_moved = Signal()
+
+    def __init__(self, form: SegmentForm, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._takers = {
+            "model": form.model_box.setCurrentText,
+            "device": form.device_box.setCurrentText,
+            "point_radius": form.radius_box.setValue,
+            "cache_folder": self._use_cache_folder,
+        }
+        self._settings = _settings()
+        if self._settings is not None:
+            for name, take in self._takers.items():
+                take(getattr(self._settings, name))
+                self._settings.events[name].connect(self._follow)
+
+    def release(self) -> None:
+        """Let go of napari's settings."""
+        if self._settings is not None:
+            for name in self._takers:
+                self._settings.events[name].disconnect(self._follow)
+
+    def _follow(self, event: Any) -> None:
+        self._takers[event.type](event.value)
+
+    def _use_cache_folder(self, folder: str) -> None:
+        # The environment reaches the process that does the work, too.
+        wanted = str(Path(folder).expanduser()) if folder.strip() else CACHE_FROM_OUTSIDE
+        if wanted == os.environ.get(CACHE_VARIABLE):
+            return
+        if wanted is None:
+            del os.environ[CACHE_VARIABLE]
+        else:
+            os.environ[CACHE_VARIABLE] = wanted
+        self.cache_moved.emit()
+
+
+def _settings() -> Any:
+    """The evented model that napari makes of the manifest's `configurations`, if it does."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    try:
+        return get_plugin_settings(PLUGIN).segmentation
+    except KeyError:  # the plugin was switched off, and its dock is still open
+        return None

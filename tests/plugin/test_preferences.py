@@ -1,0 +1,114 @@
+"""The page in napari's Preferences, and that what is set there counts."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+from qtpy.QtWidgets import QComboBox, QLineEdit
+
+from napari_vrp_sam.inference.process import ProcessEngine
+from napari_vrp_sam.models.downloads import CACHE_VARIABLE, cache_folder
+from napari_vrp_sam.models.registry import list_models
+from napari_vrp_sam.plugin.segment_form import DEVICES
+from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_from_outside(monkeypatch):
+    # Set first, so that it is restored whatever the test does.
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.setattr("napari_vrp_sam.plugin.preferences.CACHE_FROM_OUTSIDE", None)
+
+
+@pytest.fixture
+def dialog(qtbot, preferences):
+    """napari's Preferences, at the page of the plugin."""
+    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+
+    dialog = PreferencesDialog()
+    qtbot.addWidget(dialog)
+    names = [dialog._list.item(row).text() for row in range(dialog._list.count())]
+    dialog._list.setCurrentRow(names.index("VRP-SAM"))
+    dialog.show()
+    return dialog
+
+
+def test_the_manifest_offers_what_there_is():
+    manifest = PluginManifest.from_distribution("napari-vrp-sam")
+    offered = manifest.contributions.configurations["segmentation"].properties
+    assert offered["model"].enum == [spec.name for spec in list_models()]
+    assert offered["device"].enum == list(DEVICES)
+    assert all(choice.title and choice.description for choice in offered.values())
+
+
+def test_the_panel_starts_with_what_is_preferred(viewer, engine, preferences, tmp_path):
+    preferences().model = "vit_b"
+    preferences().device = "cpu"
+    preferences().point_radius = 4.5
+    preferences().cache_folder = str(tmp_path / "models")
+    form = SegmentStackWidget(viewer, engine).form
+    assert form.model_box.model == "vit_b"
+    assert form.device_box.currentText() == "cpu"
+    assert form.radius_box.value() == 4.5
+    assert cache_folder() == tmp_path / "models"
+    assert "vit_b" in (tmp_path / "napari-vrp-sam.yaml").read_text()
+
+
+def test_what_is_chosen_on_the_page_counts_at_once(dock, dialog, tmp_path):
+    page = dialog._stack.currentWidget()
+    model, device = page.findChildren(QComboBox)
+    (folder,) = [
+        edit for edit in page.findChildren(QLineEdit) if edit.objectName() != "qt_spinbox_lineedit"
+    ]
+    model.setCurrentText("vit_h")
+    device.setCurrentText("cuda")
+    folder.setText(str(tmp_path))
+    assert dock.form.model_box.model == "vit_h"
+    assert dock.form.device_box.currentText() == "cuda"
+    assert cache_folder() == tmp_path
+    folder.setText("")
+    assert CACHE_VARIABLE not in os.environ
+
+
+def test_the_folder_of_the_environment_counts_where_none_is_preferred(
+    viewer, engine, preferences, monkeypatch
+):
+    monkeypatch.setenv(CACHE_VARIABLE, "outside")
+    monkeypatch.setattr("napari_vrp_sam.plugin.preferences.CACHE_FROM_OUTSIDE", "outside")
+    SegmentStackWidget(viewer, engine)
+    assert cache_folder() == Path("outside")
+    preferences().cache_folder = "~/models"
+    assert cache_folder() == Path("~/models").expanduser()
+    preferences().cache_folder = " "
+    assert cache_folder() == Path("outside")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the environment in /proc")
+def test_the_process_that_does_the_work_knows_the_folder(viewer, preferences, tmp_path):
+    engine = ProcessEngine()
+    dock = SegmentStackWidget(viewer, engine)
+    engine.warm_up()
+    preferences().cache_folder = str(tmp_path)  # too late for the process that waits
+    assert engine._worker is None
+    engine.warm_up()
+    environment = Path(f"/proc/{engine._worker.process.pid}/environ").read_text()
+    assert f"{CACHE_VARIABLE}={tmp_path}\0" in environment
+    dock._release()
+    assert engine._worker is None
+
+
+def test_a_closed_window_follows_no_longer(viewer, dock, preferences):
+    assert preferences().events.model.callbacks
+    viewer.close()
+    assert not preferences().events.model.callbacks
+    preferences().model = "vit_l"  # the box is gone
+
+
+def test_without_a_page_the_panel_works(viewer, engine, monkeypatch):
+    monkeypatch.delattr("napari.settings.get_plugin_settings")  # napari before 0.9
+    dock = SegmentStackWidget(viewer, engine)
+    assert dock.form.model_box.model == "lite"
+    dock._release()
