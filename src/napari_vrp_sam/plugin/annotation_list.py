@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari.layers import Labels, Points, Shapes
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -121,6 +121,7 @@ class AnnotationList(QTreeWidget):
         tick.setAccessibleName(layer.name)
         explain(tick, tip)
         tick.toggled.connect(self.changed)
+        tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
         if not isinstance(layer, Labels):
             item.setText(KIND, "points" if isinstance(layer, Points) else "shapes")
@@ -134,7 +135,15 @@ class AnnotationList(QTreeWidget):
             "<b>mask</b>: every object of the class on an annotated frame is filled; what is not "
             "labelled is background. <b>scribble</b>: only parts are marked; the rest is unknown.",
         )
+        box.setAccessibleName(f"How to read {layer.name}")
+        box.installEventFilter(self)
         self.setItemWidget(item, KIND, box)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Bring the row into view that the keys went to."""
+        if event.type() == QEvent.Type.FocusIn and isinstance(watched, QWidget):
+            self.scrollTo(self.indexAt(watched.geometry().center()))
+        return super().eventFilter(watched, event)
 
     def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
         """The name of a layer is as good to click as its tick."""

@@ -16,9 +16,11 @@ class FrameRange(QWidget):
         self.first, self.last = QSpinBox(), QSpinBox()
         explain(self.first, "The first frame to segment; those before it stay empty.")
         explain(self.last, "The last frame to segment; those after it stay empty.")
+        self.first.setAccessibleName("First frame")
+        self.last.setAccessibleName("Last frame")
         for box in (self.first, self.last):  # napari's style would widen the dock
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            box.setStyleSheet("QSpinBox { min-width: 45px; }")
+            box.setStyleSheet("QSpinBox { min-width: 40px; }")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.first, 1)
