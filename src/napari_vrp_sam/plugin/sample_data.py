@@ -9,8 +9,20 @@ def sample_stack_layers() -> list[tuple[Any, dict[str, Any], str]]:
     """A stack that shows one class among distractors, and its ground truth as a hidden layer."""
     from napari_vrp_sam.io.samples import sample_stack
 
-    stack, truth = sample_stack()
+    return _layers("sample stack", *sample_stack())
+
+
+def sample_nuclei_layers() -> list[tuple[Any, dict[str, Any], str]]:
+    """Moving nuclei over time, and their ground truth as a hidden layer."""
+    from napari_vrp_sam.io.samples import sample_nuclei
+
+    return _layers("sample nuclei", *sample_nuclei(), axis_labels=("t", "y", "x"))
+
+
+def _layers(
+    name: str, stack: Any, truth: Any, **options: Any
+) -> list[tuple[Any, dict[str, Any], str]]:
     return [
-        (stack, {"name": "sample stack"}, "image"),
-        (truth, {"name": "ground truth", "visible": False}, "labels"),
+        (stack, {"name": name, **options}, "image"),
+        (truth, {"name": "ground truth", "visible": False, **options}, "labels"),
     ]
