@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +22,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import current_result, settled_labels, with_accepted
 from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_layer
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
+from napari_vrp_sam.plugin.channel_box import ChannelBox, channel_names
 from napari_vrp_sam.plugin.class_list import ClassList
 from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, ModelBox, NarrowComboBox, explain
 from napari_vrp_sam.plugin.frame_range import FrameRange
@@ -59,8 +61,12 @@ class SegmentForm(QWidget):
         self._history = history
         self.guide = MessageLabel()
         self.sample_button = QPushButton("Open the sample stack")
+        self.tour_button = QPushButton("Take a short tour")
+        self._guided_elsewhere = False
         self.image_box = ImageBox(viewer)
         self.axes_box = NarrowComboBox()
+        self.channel_box = ChannelBox()
+        self.channel_problem = MessageLabel()
         self.annotation_list = AnnotationList(viewer)
         self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
         self.class_list = ClassList(viewer, self.annotation_list, history)
@@ -92,6 +98,11 @@ class SegmentForm(QWidget):
         """Letters of the image's axes."""
         return self.axes_box.currentText()
 
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Indices of the channels to use; None for all of them."""
+        return self.channel_box.channels
+
     def settled(self) -> dict[int, NDArray[Any]]:
         """Labels of the frames that the user has accepted, by index."""
         result = current_result(self._viewer, self.image)
@@ -110,10 +121,16 @@ class SegmentForm(QWidget):
             self.annotation_list.annotations,
             self._viewer.dims,
             axes=self.axes or None,
+            channels=self.channels,
             point_radius=self.radius_box.value() or None,
             required=not settled,
         )
-        return with_accepted(drawn, settled, self.image, self.axes)
+        return with_accepted(drawn, settled, self.image, self.axes, self.channels)
+
+    def leave_guiding(self, leave: bool) -> None:  # noqa: FBT001 # Qt's signal
+        """Tell no more what to do next, as a tour does; or tell it again."""
+        self._guided_elsewhere = leave
+        self._guide()
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
@@ -130,6 +147,7 @@ class SegmentForm(QWidget):
 
     def _explain(self) -> None:
         explain(self.sample_button, "Open a generated stack that comes with its ground truth.")
+        explain(self.tour_button, "Segment a sample step by step; the panel says what to press.")
         explain(self.image_box, "The image stack to segment; each 2-D frame of it.")
         explain(
             self.axes_box,
@@ -161,8 +179,10 @@ class SegmentForm(QWidget):
         draw_row = QHBoxLayout()
         draw_row.setSpacing(3)
         draw_row.addWidget(QLabel("Draw"))
-        for button in self.draw_buttons.values():
-            draw_row.addWidget(button, 1)
+        for drawing, button in self.draw_buttons.items():
+            # Until napari's style reaches it, a button asks for more than it needs.
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            draw_row.addWidget(button, 4 if drawing == "scribble" else 3)
         self._form = QFormLayout()
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setHorizontalSpacing(8)
@@ -170,6 +190,8 @@ class SegmentForm(QWidget):
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("Image", self.image_box)
         self._form.addRow("Axes", self.axes_box)
+        self._form.addRow("Channels", self.channel_box)
+        self._form.addRow(self.channel_problem)
         self._form.addRow(draw_row)
         self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
@@ -180,12 +202,14 @@ class SegmentForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.guide)
+        layout.addWidget(self.tour_button)
         layout.addWidget(self.sample_button)
         layout.addLayout(self._form)
 
     def _connect(self) -> None:
         self.image_box.chosen.connect(self._follow_image)
         self.axes_box.currentTextChanged.connect(self._follow_axes)
+        self.channel_box.changed.connect(self._follow_channels)
         self.annotation_list.changed.connect(self._guide)
         self.class_list.mistaken.connect(self.mistaken)
         self.sample_button.clicked.connect(self._open_sample)
@@ -226,6 +250,11 @@ class SegmentForm(QWidget):
         length = sizes[0] if len(sizes) == 1 else 0
         self.frame_range.set_length(length)
         self._show_row(self.frame_range, visible=length > 1)
+        self.channel_box.offer(channel_names(image, axes) if image else [])
+        self._show_row(self.channel_box, visible=self.channels is not None)
+
+    def _follow_channels(self) -> None:
+        self.channel_problem.say(self.channel_box.problem, "warning")
 
     def _guide(self) -> None:
         """Tell what to do next."""
@@ -240,10 +269,11 @@ class SegmentForm(QWidget):
                 "<b>Mark</b> the class on one frame or more, then press <b>Segment stack</b>: "
                 "every frame gets it."
             )
-        self.guide.say(text)
+        self.guide.say("" if self._guided_elsewhere else text)
         self.annotation_list.setVisible(self.annotation_list.topLevelItemCount() > 0)
         self._show_row(self.radius_box, visible=any(isinstance(layer, Points) for layer in layers))
         self.sample_button.setVisible(image is None)
+        self.tour_button.setVisible(image is None and not self._guided_elsewhere)
 
     def _show_row(self, field: QWidget, *, visible: bool) -> None:
         # QFormLayout.setRowVisible would do, but Qt 5 has none.

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QKeySequence, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -28,15 +28,19 @@ from napari_vrp_sam.plugin.class_link import CLASSES
 from napari_vrp_sam.plugin.closing import ClosingWatch
 from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view
+from napari_vrp_sam.plugin.keyboard import KeyboardWalk
 from napari_vrp_sam.plugin.objects_panel import ObjectsPanel
+from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.preview import PreviewBox
 from napari_vrp_sam.plugin.probabilities import Probabilities
 from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
+from napari_vrp_sam.plugin.scroll_column import ScrollColumn
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
 from napari_vrp_sam.plugin.session_panel import SessionPanel
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.tour import Tour
 from napari_vrp_sam.plugin.undo import UndoButtons, UndoHistory
 from napari_vrp_sam.plugin.undo_layers import RunRecord
 
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.choice import Choice
 
 DEFAULT_MODEL = "lite"
+RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
 
 class SegmentStackWidget(QWidget):
@@ -85,13 +90,19 @@ class SegmentStackWidget(QWidget):
         self._models_used = {DEFAULT_MODEL}
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
+        self._preferences = Preferences(self.form, self)
+        self.scroll = ScrollColumn()
+        self.tour = Tour(viewer, self)
+        self._keyboard = KeyboardWalk(self, self.scroll.content)
         self._lay_out()
         self._show_running(running=False)
 
+        self._preferences.cache_moved.connect(self._cache_moved)
         self.form.mistaken.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._follow_drawings)
         self.form.model_box.currentIndexChanged.connect(self.preview_box.renew)
+        self.form.channel_box.changed.connect(self.preview_box.renew)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._accepted)
@@ -102,6 +113,8 @@ class SegmentStackWidget(QWidget):
         self.session_panel.opened.connect(self.quality_panel.follow)
         self.session_panel.opened.connect(self.accept_button.follow)
         self.history.told.connect(self._step_told)
+        self.form.tour_button.clicked.connect(self.tour.start)
+        self.tour.shown.connect(self.form.leave_guiding)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -115,6 +128,10 @@ class SegmentStackWidget(QWidget):
         """Hold the keys as long as the dock is open, in a tab behind others too."""
         super().showEvent(event)
         self._hold_keys(held=True)
+
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: FBT001, N802 # Qt's
+        """Tab goes through the controls as they are seen."""
+        return self._keyboard.step(forward=forward)
 
     def segment(self) -> None:
         """Start a run; a mistake of the user ends in one sentence."""
@@ -156,6 +173,7 @@ class SegmentStackWidget(QWidget):
                 "model": job.model,
                 CLASSES: self.form.class_list.facts(class_ids),
                 "axes": axes,
+                "channels": job.channels,
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
         )
@@ -181,6 +199,7 @@ class SegmentStackWidget(QWidget):
         return Job(
             data=stack_data(self.form.image),
             axes=self.form.axes,
+            channels=self.form.channels,
             references=references,
             model=self.form.model_box.model,
             device=self.form.device_box.currentText(),
@@ -294,12 +313,23 @@ class SegmentStackWidget(QWidget):
     def _abandon(self) -> None:
         """The dock closes: stop, and touch no layer again."""
         self._hold_keys(held=False)
+        self.tour.end()
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "Cancelled, as the dock was closed: what was done is kept.")
         self.objects_panel.abandon()
         self.session_panel.leave()
         self.preview_box.abandon()
+        self._end_worker()
+
+    def _cache_moved(self) -> None:
+        """The process knows the folder that it started with; a run is not disturbed."""
+        if self._run is None:
+            self._end_worker()
+        else:
+            self._run.ended.connect(lambda *_: self._end_worker())
+
+    def _end_worker(self) -> None:
         if isinstance(self._engine, ProcessEngine):
             self._engine.close()
 
@@ -311,6 +341,8 @@ class SegmentStackWidget(QWidget):
         self.quality_panel.release()
         self.objects_panel.release()
         self.session_panel.release()
+        self._preferences.release()
+        self._keyboard.release()
         self.form.release()
         self.history.release()
 
@@ -329,8 +361,10 @@ class SegmentStackWidget(QWidget):
         explain(
             self.segment_button,
             "Segment every frame. The result is a new Labels layer, filled from the annotated "
-            "frames outwards; earlier results are kept, hidden.",
+            "frames outwards; earlier results are kept, hidden. Keys: "
+            + RUN_KEYS.toString(QKeySequence.SequenceFormat.NativeText),
         )
+        self.segment_button.setShortcut(RUN_KEYS)
         explain(self.cancel_button, "Stop the run; the frames that are done are kept.")
         self.progress.setFormat("%v of %m frames")
         explain(self.progress, "Frames that are done.")
@@ -350,8 +384,13 @@ class SegmentStackWidget(QWidget):
         options_row.addWidget(self.preview_box)
         options_row.addWidget(self.probability_box)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
+        layout.setContentsMargins(5, 8, 3, 8)
         layout.setSpacing(8)
+        layout.addWidget(self.tour)
+        layout.addWidget(self.scroll)
+        column = self.scroll.column
+        column.setContentsMargins(3, 0, 3, 0)
+        column.setSpacing(8)
         for widget in (
             self.form,
             options,
@@ -365,8 +404,8 @@ class SegmentStackWidget(QWidget):
             self.objects_panel,
             self.session_panel,
         ):
-            layout.addWidget(widget)
-        layout.addStretch(1)
+            column.addWidget(widget)
+        column.addStretch(1)
         self.setMinimumWidth(240)
         # napari needs a vertical size policy to know that the dock may grow.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
