@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_vrp_sam.plugin.accepted import accepted_frames
 from napari_vrp_sam.plugin.results import is_result
-from napari_vrp_sam.plugin.segment_widget import RUN_KEYS
+from napari_vrp_sam.plugin.run_controls import RUN_KEYS
 
 
 def focused():

@@ -7,11 +7,16 @@ import subprocess
 import sys
 from math import cos, sin
 
+import dask.array as da
 import numpy as np
+import psutil
 import pytest
 from qtpy.QtCore import QPoint
+from skimage.filters.rank import minimum
 from skimage.measure import label, regionprops
+from skimage.morphology import disk
 
+from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.accepted import accepted_frames, current_result
 from napari_vrp_sam.plugin.results import is_result
 
@@ -47,6 +52,11 @@ class Mouse:
         for position in path[1:]:
             self._move(position)
         self._xdotool("mouseup", 1)
+
+    def click_at(self, position):
+        """Click on the canvas."""
+        self._move(position)
+        self._xdotool("click", 1)
 
     def scroll(self, steps):
         """Turn the wheel over the canvas with Ctrl held: napari goes through the frames."""
@@ -145,6 +155,75 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     assert second is not result
     np.testing.assert_array_equal(second.data[corrected], kept)
     assert accepted_frames(second) == [corrected]
+    look_at(qtbot, viewer, "loop")
+
+
+@pytest.mark.slow
+def test_the_loop_on_two_gigabytes_that_are_never_loaded(qtbot, make_napari_viewer):
+    """Some frames of 8192, lazy, of which as few are read as can be."""
+    small, truth = sample_stack(size=512, frames=24)
+    read = []
+
+    def frame(block_info):
+        (z,) = (start for start, _ in block_info[None]["array-location"][:1])
+        read.append(z)
+        return small[z % 24][None]
+
+    data = da.map_blocks(
+        frame, chunks=((1,) * 8192, (512,), (512,)), dtype=np.uint8, meta=small[:0]
+    )
+    assert data.nbytes == 2**31
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.setGeometry(0, 0, 1200, 860)
+    viewer.add_image(data, name="large", contrast_limits=(0, 255))
+    _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    mouse = Mouse(qtbot, viewer)
+    at = 4096 + 12  # shows frame 4 of the sample
+    viewer.dims.set_current_step(0, at)
+    qtbot.wait(500)
+    memory = psutil.Process().memory_info().rss
+
+    mouse.click(dock.form.draw_buttons["mask"])
+    masks = viewer.layers["masks"]
+    masks.mode = "fill"
+    outlines = truth[at % 24] - minimum(truth[at % 24], disk(2)) > 0
+    masks.data[at][outlines] = 1
+    masks.refresh()
+    for body in regionprops(label(truth[at % 24])):
+        if truth[at % 24][tuple(np.round(body.centroid).astype(int))]:
+            mouse.click_at(body.centroid)
+    painted = masks.data[at] > 0
+    assert (painted & (truth[at % 24] > 0)).sum() > 0.6 * (truth[at % 24] > 0).sum()
+    viewer.layers.selection.active = masks
+    dock.form.frame_range.choose((at - 2, at + 4))
+    mouse.click(dock.segment_button)
+    assert dock.running
+    qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
+    assert "all 6 frames" in dock.status.text()
+
+    result = current_result(viewer, viewer.layers["large"])
+    mouse.click(dock.quality_panel.next_button)
+    corrected = viewer.dims.current_step[0]
+    assert corrected in range(at - 2, at + 4)
+    viewer.layers.selection.active = result
+    result.mode, result.selected_label, result.brush_size = "paint", 1, 21
+    mouse.draw((40, 40), (40, 120), steps=3)
+    mouse.key("a")
+    assert accepted_frames(result) == [corrected]
+    kept = result.data[corrected].copy()
+    mouse.click(dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
+    second = current_result(viewer, viewer.layers["large"])
+    assert second is not result
+    np.testing.assert_array_equal(second.data[corrected], kept)
+    look_at(qtbot, viewer, "two-gigabytes")
+    # Eight frames for the intensities, six to segment, what was looked at.
+    assert len(set(read)) < 40
+    assert psutil.Process().memory_info().rss - memory < 500e6
+
+
+def look_at(qtbot, viewer, name):
+    """Leave a picture, where somebody wants to look."""
     if SCREENSHOTS:
         qtbot.wait(1000)
-        viewer.screenshot(f"{SCREENSHOTS}/loop.png", canvas_only=False)
+        viewer.screenshot(f"{SCREENSHOTS}/{name}.png", canvas_only=False)

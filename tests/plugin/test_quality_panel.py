@@ -56,6 +56,16 @@ def test_every_frame_can_be_hit(plot):
     assert plot.frame_at(QPointF(10, 0)) is None
 
 
+def test_of_a_long_stack_the_known_frames_are_drawn(plot):
+    plot.show_stack(8192, {4000: 0.9, 4005: 0.5}, accepted=[4003])
+    assert plot.shown == range(3998, 4008)
+    for frame in plot.shown:
+        assert plot.frame_at(QPointF(plot.bar(frame).center().x(), 3)) == frame
+    assert colour_at(plot, 4000).name() == SURE.name()
+    plot.show_stack(8192, {0: 0.9, 8191: 0.5}, accepted=[])
+    assert plot.shown == range(8192)
+
+
 def test_mouse_and_keys_choose_a_frame(qtbot, plot):
     chosen = []
     plot.chosen.connect(chosen.append)

@@ -17,6 +17,9 @@ HEIGHT = 54
 SURE, UNSURE, ACCEPTED = QColor("#3b8ed0"), QColor("#d99a00"), QColor("#3fa34d")
 """Colours that differ in brightness too, for those who tell hues apart badly."""
 
+MARGIN = 2
+"""Frames drawn beside the known ones of a long stack."""
+
 LOW = 0.5
 """A frame of a lower expected IoU is worth a look."""
 
@@ -75,21 +78,31 @@ class ConfidencePlot(QWidget):
         self._current = frame
         self.update()
 
+    @property
+    def shown(self) -> range:
+        """The frames that are drawn: of a very long stack only those around what is known."""
+        known = self._accepted | self._confidence.keys()
+        if self._length <= self.width() or not known:
+            return range(self._length)
+        return range(max(min(known) - MARGIN, 0), min(max(known) + 1 + MARGIN, self._length))
+
     def bar(self, frame: int) -> QRectF:
         """Where the bar of a frame is."""
-        width = self.width() / max(self._length, 1)
+        width = self.width() / max(len(self.shown), 1)
         value = 1.0 if frame in self._accepted else self._confidence.get(frame, 0.0)
         height = max(value * (self.height() - 6), 1.0)
         # Bars stand apart as long as there is room for it.
         gap = 1.0 if width >= 4 else 0.0
-        return QRectF(frame * width, self.height() - 3 - height, width - gap, height)
+        left = (frame - self.shown.start) * width
+        return QRectF(left, self.height() - 3 - height, width - gap, height)
 
     def frame_at(self, point: QPointF) -> int | None:
         """The frame whose column holds a point."""
         if not self._length:
             return None
-        frame = int(point.x() * self._length / max(self.width(), 1))
-        return min(max(frame, 0), self._length - 1)
+        shown = self.shown
+        column = int(point.x() * len(shown) / max(self.width(), 1))
+        return shown[min(max(column, 0), len(shown) - 1)]
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
         """Draw the bars."""
@@ -98,7 +111,7 @@ class ConfidencePlot(QWidget):
         faint = QColor(text)
         faint.setAlpha(40)
         painter.fillRect(QRectF(0, self.height() - 3, self.width(), 1), faint)
-        for frame in range(self._length):
+        for frame in self.shown:
             if frame == self._current:
                 bar = self.bar(frame)
                 column = QRectF(bar.left(), 0, max(bar.width(), 2.0), self.height())

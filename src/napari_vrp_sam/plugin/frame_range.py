@@ -20,6 +20,8 @@ class FrameRange(QWidget):
         self.last.setAccessibleName("Last frame")
         for box in (self.first, self.last):  # napari's style would widen the dock
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            # Without buttons, which would take the room of the number; keys and wheel do as well.
+            box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
             box.setStyleSheet("QSpinBox { min-width: 40px; }")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtGui import QKeySequence, QShowEvent
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.job import Job, plan
+from napari_vrp_sam.inference.job import plan
 from napari_vrp_sam.inference.process import ProcessEngine
 from napari_vrp_sam.plugin.accept_button import AcceptButton
 from napari_vrp_sam.plugin.accepted import ACCEPTED
 from napari_vrp_sam.plugin.class_link import CLASSES
 from napari_vrp_sam.plugin.closing import ClosingWatch
-from napari_vrp_sam.plugin.controls import PRIMARY, MessageLabel, explain
-from napari_vrp_sam.plugin.frame_view import frame_in_view
+from napari_vrp_sam.plugin.controls import MessageLabel
+from napari_vrp_sam.plugin.expectation import ExpectationLabel
+from napari_vrp_sam.plugin.jobs import Jobs
 from napari_vrp_sam.plugin.keyboard import KeyboardWalk
 from napari_vrp_sam.plugin.objects_panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
@@ -35,26 +25,20 @@ from napari_vrp_sam.plugin.preview import PreviewBox
 from napari_vrp_sam.plugin.probabilities import Probabilities
 from napari_vrp_sam.plugin.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.results import Result
+from napari_vrp_sam.plugin.run_controls import RunControls
 from napari_vrp_sam.plugin.scroll_column import ScrollColumn
 from napari_vrp_sam.plugin.segment_form import SegmentForm
 from napari_vrp_sam.plugin.segmentation_run import SegmentationRun
 from napari_vrp_sam.plugin.session_panel import SessionPanel
-from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.stacks import frames_of
 from napari_vrp_sam.plugin.tour import Tour
 from napari_vrp_sam.plugin.undo import UndoButtons, UndoHistory
 from napari_vrp_sam.plugin.undo_layers import RunRecord
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
 
-    from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.engine import Engine
-    from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.models.choice import Choice
-
-DEFAULT_MODEL = "lite"
-RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
 
 class SegmentStackWidget(QWidget):
@@ -75,19 +59,18 @@ class SegmentStackWidget(QWidget):
         self._record: RunRecord | None = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
-        self.preview_box = PreviewBox(viewer, self._engine, self._preview_job)
-        self.probability_box = QCheckBox("Probabilities")
-        self.segment_button = QPushButton("Segment stack")
-        self.cancel_button = QPushButton("Cancel")
-        self.progress = QProgressBar()
+        self._jobs = Jobs(viewer, self.form)
+        self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
+        self._controls = controls = RunControls(self.preview_box)
+        self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
+        self.probability_box, self.progress = controls.probability_box, controls.progress
         self.status = MessageLabel()
-        self.quality = MessageLabel()
+        self.quality = ExpectationLabel()
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
-        self._models_used = {DEFAULT_MODEL}
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
@@ -155,12 +138,7 @@ class SegmentStackWidget(QWidget):
         references = self.form.references(settled)
         class_ids = {reference.class_id for reference in references}
         self.form.class_list.include(class_ids)
-        job = replace(
-            self._job(references, settled),
-            frames=self.form.frame_range.value(),
-            first=self._frame_in_view(),
-            probabilities=self.probability_box.isChecked(),
-        )
+        job = self._jobs.run(references, settled, probabilities=self.probability_box.isChecked())
         frame_count = len(plan(job)[1]) + len(settled)
         result = Result(
             self._viewer,
@@ -177,8 +155,9 @@ class SegmentStackWidget(QWidget):
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
         )
+        names = self._jobs.class_names(class_ids)
         probabilities = (
-            Probabilities(self._viewer, image, frames_of(image, axes), self._class_names(class_ids))
+            Probabilities(self._viewer, image, frames_of(image, axes), names)
             if job.probabilities
             else None
         )
@@ -187,90 +166,27 @@ class SegmentStackWidget(QWidget):
         self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
         self._run.written.connect(self.quality_panel.follow)
-        self._run.learned.connect(self._show_choices)
-        self._run.learned.connect(lambda _: self._models_used.add(str(job.model)))
+        self._run.learned.connect(lambda choices: self.quality.show_choices(choices, names))
+        self._run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
         self._run.ended.connect(self._end)
         self.quality.say("")
         self._show_progress(0, frame_count, "Starting: the model is loaded first.")
         self._show_running(running=True)
-
-    def _job(self, references: list[Reference], settled: Collection[int]) -> Job:
-        """All frames, with what is chosen in the form."""
-        return Job(
-            data=stack_data(self.form.image),
-            axes=self.form.axes,
-            channels=self.form.channels,
-            references=references,
-            model=self.form.model_box.model,
-            device=self.form.device_box.currentText(),
-            settled=frozenset(settled),
-        )
-
-    def _preview_job(self) -> tuple[Image, Frames, int, Job]:
-        """See `PreviewBox`."""
-        image = self.form.image
-        if self.form.model_box.model not in self._models_used:
-            raise InputError("Only a run may download a model: press Segment stack once.")
-        index = self._frame_in_view()
-        if index is None:
-            raise InputError("No frame is in view: move the sliders onto one.")
-        settled = self.form.settled()
-        job = self._job(self.form.references(settled), settled)
-        job = replace(job, frames=(index, index + 1))
-        plan(job)
-        return image, frames_of(image, self.form.axes), index, job
-
-    def _frame_in_view(self) -> int | None:
-        image = self.form.image
-        try:
-            return frame_in_view(image, frames_of(image, self.form.axes), self._viewer.dims)
-        except InputError:  # between frames, or beyond the stack
-            return None
-
-    def _class_names(self, class_ids: Iterable[int]) -> dict[int, str]:
-        return {class_id: self.form.class_list.name(class_id) for class_id in class_ids}
 
     def _follow_drawings(self) -> None:
         annotations = self.form.annotation_list.annotations
         self.preview_box.follow([annotation.layer for annotation in annotations])
 
     def _show_progress(self, done: int, total: int, message: str) -> None:
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        self._controls.show_progress(done, total)
         if self.cancel_button.isEnabled():  # else "Cancelling" stays
             self.status.say(message)
 
-    def _show_choices(self, choices: dict[int, Choice]) -> None:
-        """What to expect, before the first frame comes."""
-        names = self._class_names(choices)
-        expected = {
-            class_id: "unknown" if choice.expected_iou is None else f"{choice.expected_iou:.2f}"
-            for class_id, choice in choices.items()
-        }
-        if any(choice.expected_iou is not None for choice in choices.values()):
-            texts = [f"{names[class_id]} {iou}" for class_id, iou in expected.items()]
-            self.quality.say(f"Expected IoU: {', '.join(texts)}")
-        details = [f"{escape(names[class_id])}: {choice}." for class_id, choice in choices.items()]
-        explain(
-            self.quality,
-            "Measured by holding back half of the mask annotation and segmenting it by the other "
-            "half.<br>" + "<br>".join(details),
-        )
-
-    def _show_confidence(self, run: SegmentationRun) -> None:
-        """Where to look first."""
-        least = run.least_sure()
-        if least:
-            expected = f"{self.quality.text()}. " if self.quality.text() else ""
-            frame, confidence = least
-            self.quality.say(
-                f"{expected}Least sure of frame {frame} ({confidence:.2f}): if it went wrong, "
-                "annotate it too."
-            )
-
     def _end(self, outcome: str, message: str) -> None:
         if self._run is not None and outcome in {"done", "cancelled"}:
-            self._show_confidence(self._run)
+            least = self._run.least_sure()
+            if least:
+                self.quality.show_least_sure(*least)
         if self._record is not None:
             self._record.push(self.history)
         self._run = self._record = None
@@ -347,42 +263,13 @@ class SegmentStackWidget(QWidget):
         self.history.release()
 
     def _show_running(self, *, running: bool) -> None:
-        self.segment_button.setEnabled(not running)
-        self.cancel_button.setEnabled(running)
-        self._progress_row.setVisible(running)
+        self._controls.show_running(running=running)
         self.preview_box.lock(locked=running)
         self.accept_button.lock(locked=running)
         self.objects_panel.lock(locked=running)
         self.history.lock(locked=running)
 
     def _lay_out(self) -> None:
-        self.segment_button.setMinimumHeight(38)
-        self.segment_button.setStyleSheet(PRIMARY)
-        explain(
-            self.segment_button,
-            "Segment every frame. The result is a new Labels layer, filled from the annotated "
-            "frames outwards; earlier results are kept, hidden. Keys: "
-            + RUN_KEYS.toString(QKeySequence.SequenceFormat.NativeText),
-        )
-        self.segment_button.setShortcut(RUN_KEYS)
-        explain(self.cancel_button, "Stop the run; the frames that are done are kept.")
-        self.progress.setFormat("%v of %m frames")
-        explain(self.progress, "Frames that are done.")
-        self._progress_row = QWidget()
-        row = QHBoxLayout(self._progress_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.progress, 1)
-        row.addWidget(self.cancel_button)
-        explain(
-            self.probability_box,
-            "Keep the probability of each class in every pixel too, in percent: an Image layer for "
-            "each class, hidden at first, as large as the stack.",
-        )
-        options = QWidget()
-        options_row = QHBoxLayout(options)
-        options_row.setContentsMargins(0, 0, 0, 0)
-        options_row.addWidget(self.preview_box)
-        options_row.addWidget(self.probability_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(5, 8, 3, 8)
         layout.setSpacing(8)
@@ -393,9 +280,7 @@ class SegmentStackWidget(QWidget):
         column.setSpacing(8)
         for widget in (
             self.form,
-            options,
-            self.segment_button,
-            self._progress_row,
+            self._controls,
             self.accept_button,
             self.undo_buttons,
             self.status,
