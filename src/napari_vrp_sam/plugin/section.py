@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
@@ -20,7 +21,8 @@ class Section(QCollapsible):
 
     def __init__(self, title: str, tip: str, parent: QWidget | None = None) -> None:
         # Text arrows have the colour of the theme, icons would keep that of their first one.
-        super().__init__("", parent, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        super().__init__("", parent, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
+        self.toggleButton().setIconSize(QSize(0, 0))
         self._title = title
         self.toggleButton().setStyleSheet(HEADER)
         explain(self.toggleButton(), tip)
@@ -33,3 +35,10 @@ class Section(QCollapsible):
 
     def _name(self, opened: bool) -> None:  # noqa: FBT001
         self.setText(f"{'▾' if opened else '▸'} {self._title}")
+
+
+def _no_icon() -> QIcon:
+    """An icon that shows nothing; an empty one is false to PySide, and superqt would take none."""
+    nothing = QPixmap(1, 1)
+    nothing.fill(Qt.GlobalColor.transparent)
+    return QIcon(nothing)

@@ -41,7 +41,7 @@ class SegmentationRun(QObject):
 
     progressed = Signal(int, int, str)
     written = Signal()
-    learned = Signal(dict)
+    learned = Signal(object)  # PySide would lose a dict with keys that are no strings
     ended = Signal(str, str)
 
     def __init__(
