@@ -78,6 +78,17 @@ def test_objects_through_the_stack(qtbot, viewer, dock, segmented, stack):
     assert "2 objects are in 'stack objects'" in dock.status.text()
 
 
+def test_objects_can_be_undone(qtbot, viewer, dock, segmented):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    found = objects_layers(viewer)[0].data.copy()
+    assert dock.history.undo_text == "find objects"
+    dock.history.undo()
+    assert not objects_layers(viewer)
+    dock.history.redo()
+    np.testing.assert_array_equal(objects_layers(viewer)[0].data, found)
+
+
 def test_objects_on_each_frame_and_corrections_count(qtbot, viewer, dock, segmented):
     result(viewer).data[0, 40:46, 20:30] = 2
     choose(dock, ON_FRAMES)

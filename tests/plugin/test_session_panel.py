@@ -137,6 +137,18 @@ def test_opening_adds_to_what_is_there(qtbot, viewer, dock, corrected, tmp_path)
     ]  # fmt: skip
 
 
+def test_opening_can_be_undone(qtbot, viewer, dock, corrected, tmp_path):
+    save(qtbot, dock, tmp_path / "day.vrpsam")
+    before = [layer.name for layer in viewer.layers]
+    dock.session_panel.open(tmp_path / "day.vrpsam")
+    opened = [layer.name for layer in viewer.layers]
+    assert len(opened) > len(before)
+    dock.history.undo()
+    assert [layer.name for layer in viewer.layers] == before
+    dock.history.redo()
+    assert [layer.name for layer in viewer.layers] == opened
+
+
 def test_a_session_that_was_dropped_before_the_dock_opened(
     qtbot, viewer, dock, corrected, tmp_path, make_napari_viewer_proxy
 ):

@@ -44,12 +44,15 @@ class ObjectsPanel(Section):
 
     Signals
     -------
+    added : (text, layers)
+        What was done, and the layers that came by it.
     told : (message,)
         How far it is, or what was found.
     mistaken : (message,)
         One sentence on what the user cannot do.
     """
 
+    added = Signal(str, list)
     told = Signal(str)
     mistaken = Signal(str)
 
@@ -188,6 +191,7 @@ class ObjectsPanel(Section):
 
     def _show(self, target: NewObjects, objects: Objects) -> None:
         layer = target.show(objects)
+        self.added.emit("find objects", [layer])
         count = len(objects.table)
         found = "1 object is" if count == 1 else f"{count} objects are"
         self.told.emit(f"{found} in '{layer.name}', with a table of features.")

@@ -33,10 +33,11 @@ from napari_vrp_sam.plugin.session_panel import SessionPanel
 from napari_vrp_sam.plugin.stacks import frames_of
 from napari_vrp_sam.plugin.tour import Tour
 from napari_vrp_sam.plugin.undo import UndoButtons, UndoHistory
-from napari_vrp_sam.plugin.undo_layers import RunRecord
+from napari_vrp_sam.plugin.undo_layers import AddedLayers, RunRecord
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_vrp_sam.inference.engine import Engine
 
@@ -95,6 +96,8 @@ class SegmentStackWidget(QWidget):
         self.session_panel.told.connect(self.status.say)
         self.session_panel.opened.connect(self.quality_panel.follow)
         self.session_panel.opened.connect(self.accept_button.follow)
+        self.objects_panel.added.connect(self._remember)
+        self.session_panel.added.connect(self._remember)
         self.history.told.connect(self._step_told)
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.leave_guiding)
@@ -206,6 +209,10 @@ class SegmentStackWidget(QWidget):
         self.status.say(message)
         self.quality_panel.follow()
         self._warm_up()
+
+    def _remember(self, action: str, layers: list[Layer]) -> None:
+        added = AddedLayers(self._viewer, layers)
+        self.history.push(action, added.take_out, added.put_back)
 
     def _step_told(self, sentence: str) -> None:
         """Something was undone: layers may be others, or accepted otherwise."""

@@ -32,12 +32,15 @@ class SessionPanel(QWidget):
     -------
     told : (sentence, mood)
         What was saved or opened, or why not.
+    added : (text, layers)
+        What was done, and the layers that came by it.
     opened : ()
         A session is in the window, by whatever way.
     """
 
     told = Signal(str, str)
     opened = Signal()
+    added = Signal(str, list)
 
     def __init__(
         self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QWidget | None = None
@@ -113,8 +116,10 @@ class SessionPanel(QWidget):
         except InputError as mistake:
             self.told.emit(str(mistake), "warning")
             return
-        for data, options, kind in layers:
-            self._viewer.add_layer(Layer.create(data, options, kind))
+        opened = [Layer.create(data, options, kind) for data, options, kind in layers]
+        for layer in opened:
+            self._viewer.add_layer(layer)
+        self.added.emit("open the session", opened)
         self.told.emit(f"Opened {folder.name}.", "info")
 
     def follow(self, _event: Any = None) -> None:
