@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Layer
-from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.stacks import channel_count, placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.watched_run import POLL_MILLISECONDS, single_shot
 
 if TYPE_CHECKING:
     import napari
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 PREVIEW = "preview"
 PAUSE_MILLISECONDS = 500
 """After the last stroke: a job for each stroke would never catch up."""
-POLL_MILLISECONDS = 50
 CONTOUR = 2
 """Width of the outlines: the image and a result stay to be seen."""
 
@@ -45,14 +44,7 @@ class PreviewBox(QCheckBox):
     make_job : callable
         Gives the image, its frames, the index of the frame in view and the job that segments that
         frame alone; raises `InputError` where nothing is to be seen.
-
-    Signals
-    -------
-    shown : ()
-        Another preview is there.
     """
-
-    shown = Signal()
 
     def __init__(
         self,
@@ -79,8 +71,8 @@ class PreviewBox(QCheckBox):
             "after the last stroke.",
         )
         self.setChecked(True)
-        self._pause = self._timer(PAUSE_MILLISECONDS, self._start)
-        self._poll = self._timer(POLL_MILLISECONDS, self._take)
+        self._pause = single_shot(self, PAUSE_MILLISECONDS, self._start)
+        self._poll = single_shot(self, POLL_MILLISECONDS, self._take)
         self.toggled.connect(self._toggled)
         viewer.dims.events.current_step.connect(self._scrolled)
         viewer.layers.events.removed.connect(self._removed)
@@ -123,13 +115,6 @@ class PreviewBox(QCheckBox):
         self._pause.stop()
         self._viewer.dims.events.current_step.disconnect(self._scrolled)
         self._viewer.layers.events.removed.disconnect(self._removed)
-
-    def _timer(self, milliseconds: int, slot: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(milliseconds)
-        timer.timeout.connect(slot)
-        return timer
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 # Qt's signal
         if on:
@@ -193,13 +178,12 @@ class PreviewBox(QCheckBox):
             return
         labels = np.zeros(frames.label_shape, dtype=result.labels.dtype)
         labels[frames.position(index)] = result.labels
-        channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
+        channels = channel_count(stack_data(image).shape, frames.axes)
         data = spread_over_channels(labels, frames.axes, channels)
         if self._layer is not None and self._layer.data.shape == data.shape:
             self._layer.data = data
         else:
             self._add(image, data)
-        self.shown.emit()
 
     def _add(self, image: Image, data: Any) -> None:
         layers = self._viewer.layers

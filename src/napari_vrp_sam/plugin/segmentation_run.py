@@ -1,16 +1,15 @@
-"""One run of the engine as the window sees it: polled by a timer, on the GUI thread."""
+"""The segmentation of a stack as the window sees it."""
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
-from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.confidence import least_sure, of_frame
 from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult, Learned, Progress
+from napari_vrp_sam.plugin.watched_run import WatchedRun
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -19,12 +18,8 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.probabilities import Probabilities
     from napari_vrp_sam.plugin.results import Result
 
-logger = logging.getLogger(__name__)
 
-POLL_MILLISECONDS = 50
-
-
-class SegmentationRun(QObject):
+class SegmentationRun(WatchedRun):
     """Carries the events of a run into the result layer and napari's activity dock.
 
     Signals
@@ -34,15 +29,13 @@ class SegmentationRun(QObject):
         More frames are in the result layer.
     learned : (choices,)
         `Choice` by class: how the result is put together and what to expect of it.
-    ended : (outcome, message)
-        The outcome is "done", "cancelled", "refused" (the user can mend it) or "failed" (a fault
-        of ours); the message is one sentence.
+    ended : see `WatchedRun`; what is done is kept
     """
 
     progressed = Signal(int, int, str)
     written = Signal()
     learned = Signal(object)  # PySide would lose a dict with keys that are no strings
-    ended = Signal(str, str)
+    fault = "The result could not be shown; what was finished is kept."
 
     def __init__(
         self,
@@ -52,31 +45,14 @@ class SegmentationRun(QObject):
         parent: QWidget,
         probabilities: Probabilities | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._run = run
+        super().__init__(run, frame_count, "Segment stack", parent)
         self._result = result
         self._probabilities = probabilities
         self._first: tuple[int, float] | None = None
         """Frames that were done when the clock was started, and when that was."""
         self._frame_count = frame_count
-        self._bar = cancelable_progress(total=frame_count, desc="Segment stack")
-        self._ended = False
         self.confidence: dict[int, float] = {}
         """Expected IoU of the frames that are done, the mean over the classes found on each."""
-        # Single shots: napari's progress bar processes events, and would call a running poll again.
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._poll)
-        self._timer.start(POLL_MILLISECONDS)
-
-    def cancel(self) -> None:
-        """Ask the engine to stop; `ended` follows, and what is done is kept."""
-        self._run.cancel()
-
-    def abandon(self) -> None:
-        """Stop at once and touch no layer again: the dock or the window is closing."""
-        self._run.cancel()
-        self._stop()
 
     def least_sure(self) -> tuple[str, float] | None:
         """The frame of the lowest confidence as the sliders number it, and its confidence."""
@@ -84,19 +60,6 @@ class SegmentationRun(QObject):
         if lowest is None:
             return None
         return ", ".join(map(str, self._result.position(lowest.frame))), lowest.confidence
-
-    def _poll(self) -> None:
-        try:
-            self._take(self._run.poll())
-        except Exception:
-            self.abandon()
-            self.ended.emit("failed", "The result could not be shown; what was finished is kept.")
-            raise
-        if self._ended:
-            return
-        if self._bar.is_canceled:  # in the activity dock
-            self.cancel()
-        self._timer.start(POLL_MILLISECONDS)
 
     def _take(self, events: list[Event]) -> None:
         frames = []
@@ -122,7 +85,7 @@ class SegmentationRun(QObject):
             last = progress[-1]
             message = last.message + self._time_left(last)
             self.progressed.emit(last.done, last.total, message)
-            self._bar.update(last.done - self._bar.n)  # processes events: anything may be clicked
+            self._advance(last)
         if events and not self._ended:
             self._take_last(events[-1])
 
@@ -145,25 +108,16 @@ class SegmentationRun(QObject):
                 self._end("done", f"Segmented {self._kept} into '{self._result.name}'.")
             case Cancelled():
                 self._end("cancelled", f"Cancelled: {self._kept} are kept.")
-            case Failed(message, ""):
-                self._end("refused", message)
-            case Failed(message, traceback):
-                logger.error(traceback)
-                self._end("failed", message)
+            case Failed():
+                self._fail(event)
 
     @property
     def _kept(self) -> str:
         done, total = self._result.frames_done, self._frame_count
         return f"{done} of {total} frames" if done < total else f"all {total} frames"
 
-    def _end(self, outcome: str, message: str) -> None:
-        self._stop()
-        self.ended.emit(outcome, message)
-
     def _stop(self) -> None:
-        self._ended = True
-        self._timer.stop()
-        self._bar.close()
+        super()._stop()
         self._result.finish()
 
 

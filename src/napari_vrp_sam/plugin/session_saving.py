@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils import cancelable_progress
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.session import Session, SessionClass, Settings, write_session
@@ -21,6 +21,7 @@ from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.session_layers import image_attributes, stored_layer, stored_result
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.watched_run import POLL_MILLISECONDS, single_shot
 
 if TYPE_CHECKING:
     import napari
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-POLL_MILLISECONDS = 50
 SOURCE = "source"
 """What an image out of a session notes: the path of its file."""
 
@@ -67,7 +67,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
             frames=form.frame_range.value(),
             channels=form.channels,
             point_radius=form.radius_box.value() or None,
-            frame_in_view=_in_view(image, frames, viewer),
+            frame_in_view=frame_in_view(image, frames, viewer.dims),
         ),
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,
@@ -97,13 +97,6 @@ def image_source(image: Image) -> Path | None:
     return Path(path).absolute() if path else None
 
 
-def _in_view(image: Image, frames: Any, viewer: napari.viewer.Viewer) -> int | None:
-    try:
-        return frame_in_view(image, frames, viewer.dims)
-    except InputError:  # between frames, or beyond the stack
-        return None
-
-
 class SessionWriting(QObject):
     """Writes a session in a thread; the session is whole even if the window closes meanwhile.
 
@@ -126,11 +119,8 @@ class SessionWriting(QObject):
             target=self._write, args=(session, data), name="vrp-sam-save"
         )
         self.thread.start()
-        # Single shots: napari's progress bar processes events, and would call a running poll again.
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._poll)
-        self._timer.start(POLL_MILLISECONDS)
+        self._timer = single_shot(self, POLL_MILLISECONDS, self._poll)
+        self._timer.start()
 
     def leave(self) -> None:
         """Tell nobody any more; the writing goes on."""
@@ -165,7 +155,7 @@ class SessionWriting(QObject):
                 return
         if self._bar is not None and self._bar.is_canceled:  # in the activity dock
             self._stop.set()
-        self._timer.start(POLL_MILLISECONDS)
+        self._timer.start()
 
     def _show(self, done: int, total: int) -> None:
         if self._bar is None:
