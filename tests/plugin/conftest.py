@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from qtpy.QtWidgets import QWidget
 from torch import nn
 
 from napari_vrp_sam.inference.engine import Job, Run, ThreadEngine
@@ -143,3 +144,14 @@ def annotated(viewer, dock, stack):
     drawn[3] = truth[3]
     labels = viewer.add_labels(drawn, name="drawn", scale=(2, 0.5, 0.5), units=("um",) * 3)
     return image, labels
+
+
+@pytest.fixture
+def canvas(dock):
+    """The widget that napari draws on, and that takes the keys."""
+    (canvas,) = [
+        child
+        for child in dock.window().findChildren(QWidget)
+        if type(child).__name__.startswith("CanvasBackend")
+    ]
+    return canvas

@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QApplication, QColorDialog, QWidget
+from qtpy.QtWidgets import QApplication, QColorDialog
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.choice import Choice
@@ -25,13 +25,8 @@ def class_list(dock):
 
 
 @pytest.fixture
-def press_key(qtbot, viewer, dock):
+def press_key(qtbot, canvas):
     """Press a key over the canvas."""
-    (canvas,) = [
-        child
-        for child in dock.window().findChildren(QWidget)
-        if type(child).__name__.startswith("CanvasBackend")
-    ]
     return lambda text: qtbot.keyClicks(canvas, text)
 
 

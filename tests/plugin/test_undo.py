@@ -8,7 +8,6 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import accepted_frames
@@ -23,13 +22,8 @@ CTRL_ALT = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
 
 
 @pytest.fixture
-def press_key(qtbot, viewer, dock):
+def press_key(qtbot, canvas):
     """Press Ctrl+Alt+Z over the canvas, with or without Shift."""
-    (canvas,) = [
-        child
-        for child in dock.window().findChildren(QWidget)
-        if type(child).__name__.startswith("CanvasBackend")
-    ]
 
     def press_key(*, shift=False):
         more = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier

@@ -90,7 +90,7 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
                 f"An annotation lies on frame {index}, the stack has the frames 0 to "
                 f"{len(frames) - 1}: annotate one of them."
             )
-    check_classes(job.references)
+    _check_classes(job.references)
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.settled]
     if not indices:
         raise InputError("Every frame is accepted: there is nothing left to segment.")
@@ -106,14 +106,8 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
     return frames, indices
 
 
-def check_classes(references: Sequence[Reference]) -> None:
-    """Refuse a class that is shown nowhere, or that nothing can be told apart from.
-
-    Raises
-    ------
-    InputError
-        With the class, and how to mend it.
-    """
+def _check_classes(references: Sequence[Reference]) -> None:
+    """Refuse a class that is shown nowhere, or that nothing can be told apart from."""
     shown = {r.class_id for r in references if not r.empty}
     for class_id in sorted({r.class_id for r in references} - shown):
         raise InputError(

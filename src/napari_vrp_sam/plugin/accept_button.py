@@ -10,9 +10,9 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.accepted import (
     accepted_frames,
+    result_events,
     set_accepted,
     shown_result,
 )
@@ -63,13 +63,10 @@ class AcceptButton(QPushButton):
             f"again it is withdrawn. Key: {KEY}, with the result selected.",
         )
         self.clicked.connect(self.toggle)
+        events = viewer.dims.events
         self._emitters = [
-            viewer.dims.events.current_step,
-            viewer.dims.events.ndisplay,
-            viewer.dims.events.order,
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
+            *(events.current_step, events.ndisplay, events.order),
+            *result_events(viewer),
         ]
         for emitter in self._emitters:
             emitter.connect(self.follow)
@@ -136,10 +133,8 @@ class AcceptButton(QPushButton):
         at = shown_result(self._viewer, self._image_box.layer)
         if at is None:
             return None
-        try:
-            return *at, frame_in_view(*at, self._viewer.dims)
-        except InputError:  # between frames, beyond the stack, or in 3-D
-            return None
+        index = frame_in_view(*at, self._viewer.dims)
+        return (*at, index) if index is not None else None
 
     def _bind(self, layer: Labels) -> None:
         if layer not in self._bound:

@@ -46,6 +46,12 @@ def shown_result(viewer: napari.viewer.Viewer, image: Image | None) -> tuple[Lab
     return layer, frames_of(image, noted(layer, "axes"))
 
 
+def result_events(viewer: napari.viewer.Viewer) -> list[Any]:
+    """Emitters of the events after which another result may be the current one."""
+    events = viewer.layers.events
+    return [events.inserted, events.removed, viewer.layers.selection.events.active]
+
+
 def accepted_frames(layer: Labels) -> list[int]:
     """Indices of the accepted frames, ascending."""
     return sorted(noted(layer, ACCEPTED) or [])
@@ -62,6 +68,13 @@ def frame_labels(layer: Labels, frames: Frames, index: int) -> NDArray[Any]:
     # Channels share their labels: any of them will do.
     lead = {"T": next, "Z": next, "C": lambda _: 0}
     at = tuple(lead[axis](position) for axis in frames.axes if axis in lead)
+    return np.array(layer.data[at])
+
+
+def result_labels(layer: Labels, frames: Frames) -> NDArray[Any]:
+    """Labels of a whole result, shape `Frames.label_shape`; a copy."""
+    # Channels share their labels: any of them will do.
+    at = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")
     return np.array(layer.data[at])
 
 

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
 
 
-def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int:
+def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int | None:
     """Index of the frame that the viewer shows of a layer with a stack's axes.
 
-    Raises
-    ------
-    InputError
-        If the viewer shows none, or several at once.
+    None if it shows none, or many at once as in 3-D.
     """
     lead = [i for i, axis in enumerate(frames.axes) if axis in "TZ"]
     if shown_at_once(layer, dims, lead):
-        raise InputError("The viewer shows many frames at once: go back to the 2-D display.")
+        return None
     at = np.round(layer.world_to_data(slice_in_view(layer, dims))).astype(int)
-    return frames.index([int(at[i]) for i in lead])
+    try:
+        return frames.index([int(at[i]) for i in lead])
+    except InputError:  # between frames, or beyond the stack
+        return None
 
 
 def show_frame(layer: Layer, frames: Frames, dims: Dims, index: int) -> None:

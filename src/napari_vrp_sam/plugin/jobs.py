@@ -84,7 +84,4 @@ class Jobs:
 
     def _frame_in_view(self) -> int | None:
         image = self._form.image
-        try:
-            return frame_in_view(image, frames_of(image, self._form.axes), self._viewer.dims)
-        except InputError:  # between frames, or beyond the stack
-            return None
+        return frame_in_view(image, frames_of(image, self._form.axes), self._viewer.dims)

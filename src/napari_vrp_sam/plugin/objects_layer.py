@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image, Labels
 
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.stacks import channel_count, placement, spread_over_channels, stack_data
 from napari_vrp_sam.plugin.transforms import bring_into_view, slice_in_view
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class NewObjects:
         self._name = f"{image.name} objects"
         self._image_id = image.unique_id
         self._placement = placement(image)
-        self._channels = stack_data(image).shape[axes.index("C")] if "C" in axes else 1
+        self._channels = channel_count(stack_data(image).shape, axes)
 
     def show(self, objects: Objects) -> Labels:
         """Add the layer above all others; earlier ones are kept, hidden."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -14,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, Q
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects import Objects, ObjectsJob
 from napari_vrp_sam.io.tables import write_table
-from napari_vrp_sam.plugin.accepted import shown_result
+from napari_vrp_sam.plugin.accepted import result_events, result_labels, shown_result
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.objects_form import ObjectsForm
@@ -84,11 +83,7 @@ class ObjectsPanel(Section):
         self.form.changed.connect(self._enable)
         self.find_button.clicked.connect(self._find_or_cancel)
         self.save_button.clicked.connect(self._save)
-        self._emitters = [
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
-        ]
+        self._emitters = result_events(viewer)
         for emitter in self._emitters:
             emitter.connect(self.follow)
         image_box.chosen.connect(self.follow)
@@ -170,11 +165,10 @@ class ObjectsPanel(Section):
             raise InputError("There is no result to find objects in: segment the stack first.")
         layer, frames = at
         # The user may go on correcting, and delete what it is about: copies of all that is needed.
-        lead = [0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S"]
         spacing, unit = pixel_size(layer, frames.axes)
         job = ObjectsJob(
             stack_data(image),
-            labels=np.array(layer.data[tuple(lead)]),
+            labels=result_labels(layer, frames),
             axes=frames.axes,
             settings=self.form.settings(),
             confidence=dict(noted(layer, CONFIDENCE) or {}),

@@ -10,7 +10,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.stacks import channel_count, placement, spread_over_channels, stack_data
 
 if TYPE_CHECKING:
     import napari
@@ -42,7 +42,7 @@ class Probabilities:
         self._position = frames.position
         self._names = dict(sorted(names.items()))
         self._data = np.zeros((len(names), *frames.label_shape), dtype=np.uint8)
-        channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
+        channels = channel_count(stack_data(image).shape, frames.axes)
         self._shown = [spread_over_channels(data, frames.axes, channels) for data in self._data]
         self._placement = placement(image)
         self.layers: list[Image] = []

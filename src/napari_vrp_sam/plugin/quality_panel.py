@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.confidence import least_sure
-from napari_vrp_sam.plugin.accepted import accepted_frames, shown_result
+from napari_vrp_sam.plugin.accepted import accepted_frames, result_events, shown_result
 from napari_vrp_sam.plugin.confidence_plot import ConfidencePlot
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_view import frame_in_view, show_frame
@@ -46,11 +45,7 @@ class QualityPanel(QWidget):
         layout.addWidget(self.next_button)
         self.plot.chosen.connect(self._show)
         self.next_button.clicked.connect(self._show_next)
-        self._emitters = [
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
-        ]
+        self._emitters = result_events(viewer)
         for emitter in self._emitters:
             emitter.connect(self.follow)
         viewer.dims.events.current_step.connect(self._mark)
@@ -96,12 +91,8 @@ class QualityPanel(QWidget):
 
     def _mark(self, _event: Any = None) -> None:
         at = self._current()
-        if at is None:
-            return
-        try:
+        if at is not None:
             self.plot.mark(frame_in_view(*at, self._viewer.dims))
-        except InputError:  # between frames, or beyond the stack
-            self.plot.mark(None)
 
 
 def _confidence(layer: Labels) -> dict[int, float]:

@@ -9,10 +9,15 @@ import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import frames_of, placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.stacks import (
+    channel_count,
+    frames_of,
+    placement,
+    spread_over_channels,
+    stack_data,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -65,7 +70,7 @@ class Result:
         self.labels = np.zeros(frames.label_shape, dtype=np.min_scalar_type(highest_class))
         for index, labels in (settled or {}).items():
             self.labels[self.position(index)] = labels
-        channels = stack_data(image).shape[frames.axes.index("C")] if "C" in frames.axes else 1
+        channels = channel_count(stack_data(image).shape, frames.axes)
         self._data = spread_over_channels(self.labels, frames.axes, channels)
         self.layer: Labels | None = None
         self._tool: tuple[Any, float, int] | None = None
@@ -115,10 +120,7 @@ class Result:
 
     def _in_view(self, layer: Labels, written: set[int]) -> bool:
         dims = self._viewer.dims
-        try:
-            return dims.ndisplay == 3 or frame_in_view(layer, self._frames, dims) in written
-        except InputError:  # between frames, or beyond the stack
-            return False
+        return dims.ndisplay == 3 or frame_in_view(layer, self._frames, dims) in written
 
     def _shown(self) -> Labels:
         if self.layer is not None and self.layer in self._viewer.layers:

@@ -12,6 +12,7 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
 from napari_vrp_sam.io.plain import as_kept
 from napari_vrp_sam.io.stored_layers import DrawnPlanes, StoredLayer, StoredResult
+from napari_vrp_sam.plugin.accepted import result_labels
 from napari_vrp_sam.plugin.notes import KEY, note, noted
 from napari_vrp_sam.plugin.results import RESULT_OF
 from napari_vrp_sam.plugin.session_values import (
@@ -20,7 +21,7 @@ from napari_vrp_sam.plugin.session_values import (
     stored_table,
     table,
 )
-from napari_vrp_sam.plugin.stacks import spread_over_channels
+from napari_vrp_sam.plugin.stacks import channel_count, spread_over_channels
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
@@ -76,10 +77,7 @@ def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool)
 
 def stored_result(layer: Labels, frames: Frames) -> StoredResult:
     """A copy of a result, and what is noted of it."""
-    # Channels share their labels: any of them will do.
-    first = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")
-    axes = "".join(axis for axis in frames.axes if axis in "TZYX")
-    return StoredResult(np.array(layer.data[first]), axes, _attributes(layer))
+    return StoredResult(result_labels(layer, frames), frames.label_axes, _attributes(layer))
 
 
 def image_tuple(data: Any, attributes: Mapping[str, Any], facts: Mapping[str, Any]) -> LayerTuple:
@@ -111,8 +109,8 @@ def result_tuple(
     notes = options["metadata"][KEY]
     notes[RESULT_OF] = image_id
     axes = notes.get("axes", axes)  # the user may have chosen others after the run
-    channels = shape[axes.index("C")] if "C" in axes else 1
-    return spread_over_channels(result.labels, axes, channels), options, "labels"
+    data = spread_over_channels(result.labels, axes, channel_count(shape, axes))
+    return data, options, "labels"
 
 
 def take_up_pen(layer: Layer) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
 from napari_vrp_sam.io.plain import as_kept
+from napari_vrp_sam.plugin.class_colours import NAPARI_LABEL_COLOURS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def stored_colours(colormap: CyclicLabelColormap | DirectLabelColormap) -> dict[
     """The colours of a Labels layer; None for those of a new one."""
     if isinstance(colormap, DirectLabelColormap):
         return {"of": as_kept(dict(colormap.color_dict))}
-    usual = label_colormap(49, 0.5)
+    usual = label_colormap(*NAPARI_LABEL_COLOURS)
     same = usual.seed == colormap.seed and np.array_equal(usual.colors, colormap.colors)
     return None if same else {"cycle": as_kept(colormap.colors), "seed": as_kept(colormap.seed)}
 

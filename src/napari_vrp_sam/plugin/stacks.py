@@ -13,6 +13,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Image
 
 
@@ -66,6 +68,11 @@ def placement(image: Image) -> dict[str, Any]:
         "units": image.units,
         "axis_labels": image.axis_labels,
     }
+
+
+def channel_count(shape: Sequence[int], axes: str) -> int:
+    """Size of the C axis of an image of this shape and these axes; 1 without one."""
+    return int(shape[axes.index("C")]) if "C" in axes else 1
 
 
 def spread_over_channels(labels: NDArray[Any], axes: str, channels: int) -> NDArray[Any]:
