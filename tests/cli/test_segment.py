@@ -61,6 +61,17 @@ def test_tiff_with_the_shipped_model(files: Path) -> None:
     assert min(iou(a, b) for a, b in zip(labels, truth, strict=True)) > 0.7
 
 
+def test_a_large_frame_in_tiles(tmp_path: Path) -> None:
+    rows, columns = np.indices((300, 420))
+    truth = (((rows % 100 - 50) ** 2 + (columns % 140 - 70) ** 2) < 900).astype(np.uint8)
+    picture = np.random.default_rng(0).integers(0, 40, truth.shape, dtype=np.uint8) + 150 * truth
+    Image.fromarray(picture).save(tmp_path / "large.png")
+    Image.fromarray(truth).save(tmp_path / "drawn.png")
+    result = run(tmp_path / "large.png", "--reference", tmp_path / "drawn.png", "--tile", 256)
+    assert result.exit_code == 0, result.stderr
+    assert iou(np.asarray(Image.open(tmp_path / "large_labels.png")), truth) > 0.9
+
+
 def test_folder_labels_by_name_and_frame_range(files: Path) -> None:
     result = run(
         files / "frames", "--reference", files / "drawn", "--frames", "1:3",
@@ -140,6 +151,7 @@ def test_a_failure_before_the_first_frame_leaves_nothing(files: Path) -> None:
         (["stack.tif", "--reference", "truth.tif", "--frames", "4:9"], "does not fit"),
         (["stack.tif", "--reference", "truth.tif", "--axes", "YX"], "name 2 axes"),
         (["stack.tif", "--reference", "truth.tif", "--channel", "1"], "no channel 1"),
+        (["stack.tif", "--reference", "truth.tif", "--tile", "64"], "Tiles of 64 pixels are too"),
         (["stack.tif", "--reference", "truth.tif", "--output", "a.jpg"], "cannot be written"),
         (["frames/f0.png", "--reference", "empty.png"], "no annotation"),
     ],

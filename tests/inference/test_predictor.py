@@ -130,6 +130,60 @@ def test_gray_frames_need_no_channel_axis(model, frames, truth):
     np.testing.assert_array_equal(predictor.predict(gray), predictor.predict(gray[..., None]))
 
 
+def large(labels, size=(520, 700), seed=0):
+    """A red disc where labels say so, on a frame of several tiles; picture and truth."""
+    rows, columns = np.indices(size)
+    truth = np.zeros(size, bool)
+    for row, column in labels:
+        truth |= (rows - row) ** 2 + (columns - column) ** 2 <= 900
+    picture = np.random.default_rng(seed).integers(0, 20, (*size, 3), dtype=np.uint8)
+    picture[..., 0] += truth * np.uint8(200)
+    return picture, truth
+
+
+def test_tiles_of_a_local_model_give_what_the_whole_frame_gives(model):
+    image, truth = large([(100, 100), (256, 250), (400, 600)])
+    other, wanted = large([(256, 384), (130, 500)], seed=1)
+    reference = Reference(image, truth, RED, frame=0)
+    normalisation = Normalisation((0,) * 3, (255,) * 3)
+    whole, tiled = Predictor(model, device="cpu"), Predictor(model, device="cpu", tile=256)
+    for predictor in (whole, tiled):
+        predictor.set_references([reference], normalisation)
+    before = model.encoded
+    found = tiled.predict(other)
+    assert model.encoded - before == 4 * 5
+    np.testing.assert_allclose(found, whole.predict(other), atol=1e-4)
+    assert ((found[0] > 0.5) == wanted).mean() > 0.99
+
+
+def test_models_that_resize_learn_from_parts_as_large_as_tiles(model):
+    seen = []
+
+    class Resized(type(model)):
+        side = 64
+
+        def prepare(self, references):
+            seen.extend(references)
+            return super().prepare(references)
+
+    image, truth = large([(100, 100)])
+    predictor = Predictor(Resized(), device="cpu", tile=256)
+    predictor.set_references(
+        [Reference(image, truth, RED, frame=0)], Normalisation((0,) * 3, (255,) * 3)
+    )
+    assert [r.image.shape for r in seen] == [(3, 256, 256)]
+    assert seen[0].mask.sum() == truth.sum()
+
+
+def test_another_tile_size_is_another_lesson(model, frames, truth, normalisation):
+    predictor = Predictor(model, device="cpu")
+    references = references_from_labels(truth[1, 1], frames[5], frame=5)
+    predictor.set_references(references, normalisation)
+    predictor.tile = 4096
+    predictor.set_references(references, normalisation)
+    assert model.encoded == 2
+
+
 class TestBadInput:
     def test_no_reference(self, model, normalisation):
         with pytest.raises(InputError, match="no annotation"):

@@ -48,11 +48,13 @@ def test_the_panel_starts_with_what_is_preferred(viewer, engine, preferences, tm
     preferences().model = "vit_b"
     preferences().device = "cpu"
     preferences().point_radius = 4.5
+    preferences().tile = 1024
     preferences().cache_folder = str(tmp_path / "models")
     form = SegmentStackWidget(viewer, engine).form
     assert form.model_box.model == "vit_b"
     assert form.device_box.currentText() == "cpu"
     assert form.radius_box.value() == 4.5
+    assert form.tile == 1024
     assert cache_folder() == tmp_path / "models"
     assert "vit_b" in (tmp_path / "napari-vrp-sam.yaml").read_text()
 

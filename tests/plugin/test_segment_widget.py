@@ -423,3 +423,21 @@ def test_the_dock_fits_300_pixels(qtbot, viewer, dock, stack):
     dock.status.say("Some long sentence that has to be wrapped because it is long. " * 3)
 
     assert dock.minimumSizeHint().width() <= 284  # the dock's frame takes the rest
+
+
+def test_only_large_frames_have_a_tile_size(viewer, dock, engine):
+    form = dock.form
+    viewer.add_image(np.zeros((2, 64, 64), np.uint8), name="small")
+    assert not form.tile_box.isVisibleTo(form)
+    large = viewer.add_image(np.zeros((1100, 64), np.uint8), name="large")
+    form.image_box.choose(large)
+    assert form.tile_box.isVisibleTo(form)
+    assert form.tile is None
+    labels = viewer.add_labels(np.zeros((1100, 64), np.uint8), name="drawn")
+    labels.data[:20] = 1
+    form.tile_box.setValue(100)
+    dock.segment()
+    assert "Tiles of 100 pixels are too small" in dock.status.text()
+    form.tile_box.setValue(512)
+    dock.segment()
+    assert engine.jobs[-1].tile == 512

@@ -69,6 +69,7 @@ def test_a_second_window_goes_on_where_the_first_stopped(
     dock.form.frame_range.choose((1, 6))
     dock.form.device_box.setCurrentText("cpu")
     dock.form.radius_box.setValue(3.5)
+    dock.form.tile_box.setValue(768)
     dock.form.class_list.set_classes(
         [ClassEntry(1, "nuclei", "#ff0000"), ClassEntry(2, "walls", "#00ff80")]
     )
@@ -101,6 +102,7 @@ def test_a_second_window_goes_on_where_the_first_stopped(
     assert again.form.frame_range.value() == (1, 6)
     assert again.form.device_box.currentText() == "cpu"
     assert again.form.radius_box.value() == 3.5
+    assert again.form.tile == 768
     assert other.dims.current_step[0] == 4
     result_again = current_result(other, image_again)
     assert accepted_frames(result_again) == [5]

@@ -28,7 +28,7 @@ SessionOption = Annotated[
     ),
 ]
 SAID_BY_SESSION = (
-    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "frames", "limits",
+    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "frames", "limits", "tile",
 )  # fmt: skip
 """Options that say again what a session says."""
 
@@ -95,6 +95,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         frames=settings.frames,
         limits=settings.limits,
         pseudo_mask=settings.pseudo_mask,
+        tile=settings.tile,
         settled=frozenset(session.accepted),
     )
     folder = folder.absolute()

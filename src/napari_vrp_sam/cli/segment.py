@@ -73,6 +73,10 @@ def segment(
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Pixels of a side that are seen at once, 2048 unless given."),
+    ] = None,
     probabilities: Annotated[
         Path | None, typer.Option(help="Write the probability of each class here, as TIFF.")
     ] = None,
@@ -131,6 +135,7 @@ def segment(
             frames=_range(frames),
             limits=limits,
             pseudo_mask=pseudo_mask.value,
+            tile=tile,
         )
         settled, inputs, beside = {}, (image, reference), _beside(image)
     output = output or beside

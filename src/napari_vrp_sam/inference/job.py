@@ -12,6 +12,7 @@ import numpy as np
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
@@ -49,6 +50,8 @@ class Job:
         Intensities that become 0 and 1; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}
         How the first guess of a target is made; a loaded model keeps its own way.
+    tile : int, optional
+        Longest side in pixels that is seen at once; larger frames are segmented in tiles.
     """
 
     data: Any
@@ -64,6 +67,7 @@ class Job:
     probabilities: bool = False
     limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind = "probe"
+    tile: int | None = None
 
 
 def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
@@ -81,6 +85,7 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
         If the job cannot be done as it stands.
     """
     frames = Frames(job.data, job.axes, job.channels)
+    check_tile(job.tile)
     if not job.references:
         raise InputError("There is no annotation: mark a class on at least one frame.")
     annotated = sorted({r.frame for r in job.references if r.frame is not None})

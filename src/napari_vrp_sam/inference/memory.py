@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_vrp_sam.inference.tiling import check_tile
+
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.predictor import Predictor
@@ -42,6 +44,7 @@ class Memory:
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
         assert self._predictor.cache is not None
+        self._predictor.tile = check_tile(job.tile)
         self._predictor.cache.start_round()
         return self._predictor
 
@@ -65,7 +68,7 @@ def load_predictor(job: Job) -> Predictor:
         from napari_vrp_sam.models.registry import load_model
 
         model = load_model(model, device=job.device, pseudo_mask=job.pseudo_mask)
-    return Predictor(model, device=job.device)
+    return Predictor(model, device=job.device, tile=job.tile)
 
 
 def _key(job: Job) -> object:

@@ -15,6 +15,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.feature_cache import FeatureCache, digest, frame_key
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.tiling import DEFAULT_TILE, blend, check_tile
+from napari_vrp_sam.inference.windows import image_key, windowed
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
@@ -26,6 +28,16 @@ class Movable(Protocol):
 
     def to(self, device: torch.device, /) -> Any:
         """Move the weights."""
+        ...
+
+
+@runtime_checkable
+class Resizing(Protocol):
+    """A model that resizes whatever it sees to a side of its own, as SAM does."""
+
+    @property
+    def side(self) -> int:
+        """In pixels."""
         ...
 
 
@@ -50,6 +62,9 @@ class Predictor:
         Moved to the device and put into evaluation mode.
     device : str
         "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
+    tile : int, optional
+        Longest side of what is seen at once, in pixels; larger frames are segmented in tiles, and
+        of larger references parts are learned.
 
     Attributes
     ----------
@@ -59,12 +74,15 @@ class Predictor:
     Raises
     ------
     InputError
-        If there is no such device.
+        If there is no such device, or tiles are too small.
     """
 
-    def __init__(self, model: Model, *, device: str | torch.device = "auto") -> None:
+    def __init__(
+        self, model: Model, *, device: str | torch.device = "auto", tile: int | None = None
+    ) -> None:
         self.device = resolve_device(device)
         self.model = model
+        self.tile = check_tile(tile)
         self.cache: FeatureCache | None = None
         if isinstance(model, Movable):
             model.to(self.device)
@@ -113,15 +131,15 @@ class Predictor:
         """
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
-        known = _digest(references, normalisation)
+        known = _digest(references, normalisation, self._reference_side)
         if known == self._learned:
             return
         self._learned = None
         self._normalisation = normalisation
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
-        for reference in references:
-            key = _image_key(reference)
+        for reference in windowed(references, self._reference_side):
+            key = image_key(reference)
             if key not in images:
                 planes = self._planes(reference.image)
                 images[key] = planes, self.encode(reference.image)
@@ -148,7 +166,7 @@ class Predictor:
         self._learned = known
 
     def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """Probability of each class in each pixel of a frame.
+        """Probability of each class in each pixel of a frame, in tiles where it is large.
 
         Parameters
         ----------
@@ -165,7 +183,14 @@ class Predictor:
         InputError
             If no references are set, or the frame does not match them.
         """
-        return self.decode(self.encode(frame))
+        height, width = frame.shape[:2]
+        if max(height, width) <= self.tile:
+            return self.decode(self.encode(frame))
+
+        def of_tile(rows: slice, columns: slice) -> NDArray[np.float32]:
+            return self._logits(self.encode(frame[rows, columns]))
+
+        return _sigmoid(blend((height, width), self.tile, of_tile))
 
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
@@ -187,13 +212,22 @@ class Predictor:
         check_frame_size(frame.shape[:2])
         return torch.from_numpy(self._normalisation.apply(frame)).to(self.device)
 
-    @torch.no_grad()
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
-        """The cheap half of `predict`."""
+        """The cheap half of `predict`, of a frame that was encoded whole."""
+        return _sigmoid(self._logits(features))
+
+    @torch.no_grad()
+    def _logits(self, features: FrameFeatures) -> NDArray[np.float32]:
         prompts = self.model.prompt(features, self._prepared)
-        logits = self.model.decode(features, prompts)
-        probabilities: NDArray[np.float32] = logits.float().sigmoid().cpu().numpy()
-        return probabilities
+        logits: NDArray[np.float32] = self.model.decode(features, prompts).float().cpu().numpy()
+        return logits
+
+    @property
+    def _reference_side(self) -> int:
+        """Longest side of references that are learned whole."""
+        # A class has to look as large on a reference as in a tile. Others than resizing models see
+        # it so anyway: they learn from as much as memory allows.
+        return self.tile if isinstance(self.model, Resizing) else max(self.tile, DEFAULT_TILE)
 
 
 def labels_from_probabilities(
@@ -212,22 +246,25 @@ def labels_from_probabilities(
     ndarray, shape (Y, X)
         In the smallest unsigned dtype that holds all class values.
     """
-    values = np.asarray(class_ids, dtype=np.min_scalar_type(max(class_ids)))
-    best = values[probabilities.argmax(axis=0)]
-    return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(values.dtype)
+    labels = np.zeros(probabilities.shape[1:], dtype=np.min_scalar_type(max(class_ids)))
+    highest = np.full(labels.shape, 0.5, dtype=probabilities.dtype)
+    # Class by class, as `argmax` would need eight bytes for each pixel of a large frame.
+    for class_id, probability in zip(class_ids, probabilities, strict=True):
+        labels[probability > highest] = class_id
+        np.maximum(highest, probability, out=highest)
+    return labels
 
 
-def _digest(references: Sequence[Reference], normalisation: Normalisation) -> bytes:
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities in the memory of the logits: those of a large frame fill a good part of it."""
+    values = torch.from_numpy(logits)
+    probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
+    return probabilities
+
+
+def _digest(references: Sequence[Reference], normalisation: Normalisation, largest: int) -> bytes:
     """Equal for references that teach the same."""
-    parts: list[NDArray[Any] | str | None] = [repr(normalisation)]
+    parts: list[NDArray[Any] | str | None] = [repr((normalisation, largest))]
     for r in references:
         parts += [r.image, r.mask, r.ignored, repr((r.class_id, r.kind, r.frame))]
     return digest(*parts)
-
-
-def _image_key(reference: Reference) -> object:
-    """Equal for references on one image, be it read from the stack once or for each of them."""
-    if reference.frame is not None:
-        return reference.frame
-    image = reference.image
-    return image.ctypes.data, image.shape, image.strides

@@ -36,6 +36,7 @@ def segment_stack(
     frames: tuple[int | None, int | None] | None = None,
     limits: tuple[float, float] | None = None,
     pseudo_mask: PseudoMaskKind = "probe",
+    tile: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[Any]:
     """Segment a class on every frame of a stack after annotating it on one.
@@ -65,6 +66,9 @@ def segment_stack(
         Intensities that become black and white; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}
         How the first guess of a target is made; a loaded model keeps its own way.
+    tile : int, optional
+        Longest side in pixels that is seen at once, 2048 unless given; larger frames are segmented
+        in overlapping tiles.
     progress : callable, optional
         Called with (frames done, frames to do).
 
@@ -93,6 +97,7 @@ def segment_stack(
         frames=frames,
         limits=limits,
         pseudo_mask=pseudo_mask,
+        tile=tile,
     )
     total = len(plan(job)[1])
     highest = max(reference.class_id for reference in job.references)

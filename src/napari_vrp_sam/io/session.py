@@ -74,6 +74,7 @@ class Settings:
     channels: tuple[int, ...] | None = None
     limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind = "probe"
+    tile: int | None = None
     point_radius: float | None = None
     frame_in_view: int | None = None
 

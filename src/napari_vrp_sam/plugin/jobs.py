@@ -79,6 +79,7 @@ class Jobs:
             references=references,
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
+            tile=self._form.tile,
             settled=frozenset(settled),
         )
 

@@ -37,6 +37,7 @@ class Preferences(QObject):
             "model": form.model_box.setCurrentText,
             "device": form.device_box.setCurrentText,
             "point_radius": form.radius_box.setValue,
+            "tile": form.tile_box.setValue,
             "cache_folder": self._use_cache_folder,
         }
         self._settings = _settings()

@@ -14,11 +14,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.tiling import DEFAULT_TILE
 from napari_vrp_sam.plugin.accepted import current_result, settled_labels, with_accepted
 from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_layer
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
@@ -71,6 +73,7 @@ class SegmentForm(QWidget):
         self.draw_buttons = {drawing: QPushButton(DRAWINGS[drawing][0]) for drawing in DRAWINGS}
         self.class_list = ClassList(viewer, self.annotation_list, history)
         self.radius_box = QDoubleSpinBox()
+        self.tile_box = QSpinBox()
         self.frame_range = FrameRange()
         self.model_box = ModelBox()
         self.device_box = NarrowComboBox()
@@ -102,6 +105,11 @@ class SegmentForm(QWidget):
     def channels(self) -> tuple[int, ...] | None:
         """Indices of the channels to use; None for all of them."""
         return self.channel_box.channels
+
+    @property
+    def tile(self) -> int | None:
+        """Side in pixels of what is seen at once; None for the default."""
+        return self.tile_box.value() or None
 
     def settled(self) -> dict[int, NDArray[Any]]:
         """Labels of the frames that the user has accepted, by index."""
@@ -143,6 +151,10 @@ class SegmentForm(QWidget):
         self.radius_box.setDecimals(1)
         self.radius_box.setSuffix(" px")
         self.radius_box.setSpecialValueText("1 % of the frame")
+        self.tile_box.setRange(0, 16 * DEFAULT_TILE)
+        self.tile_box.setSingleStep(DEFAULT_TILE // 8)
+        self.tile_box.setSuffix(" px")
+        self.tile_box.setSpecialValueText(f"{DEFAULT_TILE} px")
         self.device_box.addItems(DEVICES)
 
     def _explain(self) -> None:
@@ -169,6 +181,12 @@ class SegmentForm(QWidget):
             self.model_box,
             "<b>lite</b> comes with the plugin and is quick without a GPU; the SAM models need "
             "a download; a fine-tuned model is read from a file.",
+        )
+        explain(
+            self.tile_box,
+            "Larger frames are segmented in overlapping tiles with sides of so many pixels. Larger "
+            "tiles show the model more of the surroundings and take more memory; smaller ones show "
+            "the SAM models finer detail.",
         )
         explain(
             self.device_box,
@@ -198,6 +216,7 @@ class SegmentForm(QWidget):
         self._form.addRow("Point radius", self.radius_box)
         self._form.addRow("Frames", self.frame_range)
         self._form.addRow("Model", self.model_box)
+        self._form.addRow("Tile size", self.tile_box)
         self._form.addRow("Device", self.device_box)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -241,17 +260,16 @@ class SegmentForm(QWidget):
 
     def _follow_axes(self, _axes: str = "") -> None:
         image, axes = self.image_box.layer, self.axes
-        sizes = [
-            size
-            for axis, size in zip(axes, stack_data(image).shape if image else (), strict=False)
-            if axis in "TZ"
-        ]
+        sizes = dict(zip(axes, stack_data(image).shape if image else (), strict=False))
+        lead = [size for axis, size in sizes.items() if axis in "TZ"]
         # Ranges of planes and time points together could not be read off the sliders.
-        length = sizes[0] if len(sizes) == 1 else 0
+        length = lead[0] if len(lead) == 1 else 0
         self.frame_range.set_length(length)
         self._show_row(self.frame_range, visible=length > 1)
         self.channel_box.offer(channel_names(image, axes) if image else [])
         self._show_row(self.channel_box, visible=self.channels is not None)
+        large = max(sizes.get("Y", 0), sizes.get("X", 0)) > DEFAULT_TILE // 2
+        self._show_row(self.tile_box, visible=large)
 
     def _follow_channels(self) -> None:
         self.channel_problem.say(self.channel_box.problem, "warning")

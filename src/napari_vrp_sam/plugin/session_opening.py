@@ -113,6 +113,7 @@ def _choose(
     form.model_box.choose(settings.model)
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
+    form.tile_box.setValue(settings.tile or 0)
     form.frame_range.choose(settings.frames)
     if settings.channels is not None:
         form.channel_box.choose(settings.channels)

@@ -66,6 +66,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
             device=form.device_box.currentText(),
             frames=form.frame_range.value(),
             channels=form.channels,
+            tile=form.tile,
             point_radius=form.radius_box.value() or None,
             frame_in_view=frame_in_view(image, frames, viewer.dims),
         ),
