@@ -16,16 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.job import Job
-    from napari_vrp_sam.inference.objects import ObjectsJob
+    from napari_vrp_sam.inference.engine import AnyJob
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A job, and the number by which it can be cancelled."""
+    """A job, and the number by which it can be paused and cancelled."""
 
     number: int
-    job: Job | ObjectsJob
+    job: AnyJob
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,14 @@ class Cancel:
     """Stop that task, if it is under way."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Let that task wait, or go on."""
+
+    number: int
+    paused: bool
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ import math
 import queue
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.confidence import confidences
+from napari_vrp_sam.inference.control import Control, StopRunError
 from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.inference.objects import Objects, ObjectsJob, find_objects
 from napari_vrp_sam.inference.segment import iter_segment
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cancelled",
+    "Control",
     "Done",
     "Engine",
     "Event",
@@ -39,6 +41,8 @@ __all__ = [
     "Progress",
     "Run",
     "ThreadEngine",
+    "Work",
+    "WorkEvent",
 ]
 
 
@@ -79,6 +83,10 @@ class ObjectsFound:
     objects: Objects
 
 
+class WorkEvent:
+    """What a `Work` tells; its own module says more."""
+
+
 @dataclass(frozen=True)
 class Done:
     """The end: every frame was written."""
@@ -104,7 +112,44 @@ class Cancelled:
     labels_written: int
 
 
-Event = Progress | Learned | FrameResult | ObjectsFound | Done | Failed | Cancelled
+Event = Progress | Learned | FrameResult | ObjectsFound | WorkEvent | Done | Failed | Cancelled
+
+
+class Work(Protocol):
+    """A job that brings its own way to be done; a dataclass, so that its data can be replaced."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def data(self) -> Any:
+        """The stack, as `Frames` takes it."""
+        ...
+
+    @property
+    def axes(self) -> str | None:
+        """One letter of T, Z, C, Y, X, S for each axis of the data."""
+        ...
+
+    @property
+    def channels(self) -> Sequence[int] | None:
+        """The channels in use."""
+        ...
+
+    def events(self, control: Control, memory: Memory | None) -> Iterator[Event]:
+        """Do it, and tell of it; the engine adds the end.
+
+        Parameters
+        ----------
+        control : Control
+            To be checked at every step.
+        memory : Memory, optional
+            What earlier jobs have left in the same process.
+        """
+        ...
+
+
+AnyJob = Job | ObjectsJob | Work
+"""Whatever an engine takes."""
 
 
 class Run(Protocol):
@@ -122,11 +167,19 @@ class Run(Protocol):
         """Stop after the frame in work."""
         ...
 
+    def pause(self) -> None:
+        """Wait after the frame in work."""
+        ...
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        ...
+
 
 class Engine(Protocol):
     """Something that does jobs."""
 
-    def submit(self, job: Job | ObjectsJob) -> Run:
+    def submit(self, job: AnyJob) -> Run:
         """Start a job and return at once."""
         ...
 
@@ -143,7 +196,7 @@ class ThreadEngine:
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = memory
 
-    def submit(self, job: Job | ObjectsJob) -> ThreadRun:
+    def submit(self, job: AnyJob) -> ThreadRun:
         """Start a job and return at once; mistakes in the job arrive as `Failed`."""
         return ThreadRun(job, self._memory)
 
@@ -151,10 +204,10 @@ class ThreadEngine:
 class ThreadRun:
     """A `Run` in a thread of its own."""
 
-    def __init__(self, job: Job | ObjectsJob, memory: Memory | None = None) -> None:
+    def __init__(self, job: AnyJob, memory: Memory | None = None) -> None:
         self._memory = memory
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._cancelled = threading.Event()
+        self._control = Control()
         self._ended = False
         # A daemon, or a closed window would wait for the frame in work.
         self._thread = threading.Thread(
@@ -181,24 +234,36 @@ class ThreadRun:
 
     def cancel(self) -> None:
         """Stop after the frame in work."""
-        self._cancelled.set()
+        self._control.cancel()
+
+    def pause(self) -> None:
+        """Wait after the frame in work."""
+        self._control.pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._control.resume()
 
     def _seen(self, event: Event) -> Event:
         self._ended = isinstance(event, Done | Failed | Cancelled)
         return event
 
-    def _work(self, job: Job | ObjectsJob) -> None:
+    def _work(self, job: AnyJob) -> None:
         done = total = 0
 
         def report(message: str) -> None:
-            if self._cancelled.is_set():
-                raise _StopRunError
+            self._control.check()
             self._queue.put(Progress(done, total, message))
 
         try:
             if isinstance(job, ObjectsJob):
                 done = self._find_objects(job)
                 self._queue.put(Done(done))
+                return
+            if not isinstance(job, Job):
+                for event in job.events(self._control, self._memory):
+                    self._queue.put(event)
+                self._queue.put(Done(0))
                 return
             total = len(plan(job)[1])
             results = iter_segment(
@@ -218,7 +283,7 @@ class ThreadRun:
                     report(f"Frame {done} of {total}")
             self._queue.put(Progress(done, total, f"Frame {done} of {total}"))
             self._queue.put(Done(done))
-        except _StopRunError:
+        except StopRunError:
             self._queue.put(Cancelled(done))
         except InputError as error:
             self._queue.put(Failed(str(error)))
@@ -230,8 +295,7 @@ class ThreadRun:
         """The number of frames whose objects were found."""
 
         def report(done: int, total: int, message: str) -> None:
-            if self._cancelled.is_set():
-                raise _StopRunError
+            self._control.check()
             self._queue.put(Progress(done, total, message))
 
         objects = find_objects(job, report)
@@ -243,7 +307,3 @@ def in_percent(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Probabilities in whole percent: a quarter of the memory, and easy to read."""
     percent: NDArray[np.uint8] = (100 * probabilities).round().astype(np.uint8)
     return percent
-
-
-class _StopRunError(Exception):
-    """Carries a cancellation out of the work."""

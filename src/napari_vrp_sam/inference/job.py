@@ -86,16 +86,8 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
     """
     frames = Frames(job.data, job.axes, job.channels)
     check_tile(job.tile)
-    if not job.references:
-        raise InputError("There is no annotation: mark a class on at least one frame.")
+    check_references(job.references, len(frames))
     annotated = sorted({r.frame for r in job.references if r.frame is not None})
-    for index in annotated:
-        if not 0 <= index < len(frames):
-            raise InputError(
-                f"An annotation lies on frame {index}, the stack has the frames 0 to "
-                f"{len(frames) - 1}: annotate one of them."
-            )
-    _check_classes(job.references)
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.settled]
     if not indices:
         raise InputError("Every frame is accepted: there is nothing left to segment.")
@@ -111,8 +103,28 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
     return frames, indices
 
 
-def _check_classes(references: Sequence[Reference]) -> None:
-    """Refuse a class that is shown nowhere, or that nothing can be told apart from."""
+def check_references(references: Sequence[Reference], frames: int) -> None:
+    """Refuse a class that is shown nowhere, or that nothing can be told apart from.
+
+    Parameters
+    ----------
+    references : sequence of Reference
+    frames : int
+        Number of frames of the stack.
+
+    Raises
+    ------
+    InputError
+        Also if there is no reference, or one lies beyond the stack.
+    """
+    if not references:
+        raise InputError("There is no annotation: mark a class on at least one frame.")
+    for index in sorted({r.frame for r in references if r.frame is not None}):
+        if not 0 <= index < frames:
+            raise InputError(
+                f"An annotation lies on frame {index}, the stack has the frames 0 to "
+                f"{frames - 1}: annotate one of them."
+            )
     shown = {r.class_id for r in references if not r.empty}
     for class_id in sorted({r.class_id for r in references} - shown):
         raise InputError(

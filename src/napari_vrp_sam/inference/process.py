@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.channel import Cancel, Channel, ReadRequest, RemoteArray, Task
+from napari_vrp_sam.inference.channel import Cancel, Channel, Pause, ReadRequest, RemoteArray, Task
 from napari_vrp_sam.inference.engine import (
+    AnyJob,
     Cancelled,
     Done,
     Failed,
@@ -29,8 +30,6 @@ from napari_vrp_sam.inference.engine import (
     ThreadRun,
 )
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.objects import ObjectsJob
 
 PATIENCE = 0.6
 """Seconds that a cancelled job has to end by itself. A worker that is ended in the middle of a
@@ -43,7 +42,7 @@ class ProcessEngine:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    def submit(self, job: Job | ObjectsJob) -> ProcessRun:
+    def submit(self, job: AnyJob) -> ProcessRun:
         """Start a job and return at once; mistakes in the job arrive as `Failed`.
 
         The job's model has to be a name or a file. Another job that is under way is waited for.
@@ -107,10 +106,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class ProcessRun(ThreadRun):
     """A `Run` in another process; a thread here listens to it and reads what it asks for."""
 
-    def __init__(self, job: Job | ObjectsJob, worker: Worker) -> None:
+    def __init__(self, job: AnyJob, worker: Worker) -> None:
         self._worker = worker
         self._number = next(worker.numbers)
         self._at_work = False
+        self._pausing = threading.Lock()
         super().__init__(job)
 
     def cancel(self) -> None:
@@ -126,6 +126,25 @@ class ProcessRun(ThreadRun):
             thread.daemon = True
             thread.start()
 
+    def pause(self) -> None:
+        """Wait after the frame in work; the process is kept from other jobs meanwhile."""
+        super().pause()
+        self._tell_pause()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        super().resume()
+        self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        if self._at_work:
+            threading.Thread(target=self._send_pause, name="vrp-sam-pause", daemon=True).start()
+
+    def _send_pause(self) -> None:
+        # Whoever sends last sends how it is by then: threads may overtake each other.
+        with self._pausing, contextlib.suppress(OSError, ValueError):
+            self._worker.channel.send(Pause(self._number, self._control.paused))
+
     def _send_cancel(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the process is gone already
             self._worker.channel.send(Cancel(self._number))
@@ -134,9 +153,9 @@ class ProcessRun(ThreadRun):
         if self._at_work:
             self._worker.process.kill()
 
-    def _work(self, job: Job | ObjectsJob) -> None:
+    def _work(self, job: AnyJob) -> None:
         while not self._worker.turn.acquire(timeout=0.05):
-            if self._cancelled.is_set():
+            if self._control.cancelled:
                 self._queue.put(Cancelled(0))
                 return
         done = 0
@@ -145,9 +164,11 @@ class ProcessRun(ThreadRun):
             data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
             stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))
             self._at_work = True
-            if self._cancelled.is_set():  # nobody has told the worker
+            if self._control.cancelled:  # nobody has told the worker
                 self._queue.put(Cancelled(0))
                 return
+            if self._control.paused:
+                self._send_pause()
             channel = self._worker.channel
             channel.send(Task(self._number, replace(job, data=stand_in, axes=frames.axes)))
             while True:
@@ -165,7 +186,7 @@ class ProcessRun(ThreadRun):
             self._queue.put(Failed(str(error)))
         except (EOFError, OSError, ValueError):  # ValueError: the pipe was closed here
             self._worker.end()
-            self._queue.put(Cancelled(done) if self._cancelled.is_set() else self._died())
+            self._queue.put(Cancelled(done) if self._control.cancelled else self._died())
         except Exception as error:  # the other thread must hear of anything
             self._worker.end()  # nobody knows where it stands
             message = f"Something went wrong on our side ({type(error).__name__}: {error})."

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from napari_vrp_sam.inference.channel import Cancel, Channel, ReadRequest, Task
+from napari_vrp_sam.inference.channel import Cancel, Channel, Pause, ReadRequest, Task
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.engine import Run
@@ -21,7 +21,7 @@ REST = 15 * 60
 
 
 class Post:
-    """Sorts what comes in: tasks and answers wait to be taken, a cancellation acts at once.
+    """Sorts what comes in: tasks and answers wait to be taken, cancellation and pause act at once.
 
     The process ends with the one at the other end, even in the middle of a frame.
     """
@@ -33,6 +33,7 @@ class Post:
         self._number = -1
         self._run: Run | None = None
         self._cancelled = -1
+        self._paused = -1
         threading.Thread(target=self._sort, name="vrp-sam-post", daemon=True).start()
 
     def next_task(self) -> Task | None:
@@ -52,6 +53,8 @@ class Post:
         """Send the events of a run until its end."""
         with self._lock:
             self._number, self._run = task.number, run
+            if self._paused == task.number:
+                run.pause()
             if self._cancelled == task.number:
                 run.cancel()
         for event in run.events():
@@ -65,13 +68,19 @@ class Post:
                 message = self._channel.receive()
             except EOFError:
                 os._exit(0)
-            if not isinstance(message, Cancel):
+            if not isinstance(message, Cancel | Pause):
                 self._inbox.put(message)
                 continue
             with self._lock:
-                self._cancelled = message.number
-                if self._run is not None and self._number == message.number:
-                    self._run.cancel()
+                run = self._run if self._number == message.number else None
+                if isinstance(message, Cancel):
+                    self._cancelled = message.number
+                    if run is not None:
+                        run.cancel()
+                    continue
+                self._paused = message.number if message.paused else -1
+                if run is not None:
+                    run.pause() if message.paused else run.resume()
 
 
 def main() -> None:

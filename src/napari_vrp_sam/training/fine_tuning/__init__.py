@@ -1,0 +1,1 @@
+"""Fine-tuning: a model learns from one's own annotated frames."""

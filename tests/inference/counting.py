@@ -1,0 +1,44 @@
+"""A job that brings its own work: it can be imported by another process too."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.control import Control
+from napari_vrp_sam.inference.engine import WorkEvent
+
+
+@dataclass(frozen=True)
+class Counted(WorkEvent):
+    number: int
+    process: int
+    mean: float
+
+
+@dataclass(frozen=True, eq=False)
+class Count:
+    """Counts to `last`, and reads a frame of the stack for each number."""
+
+    data: Any
+    last: int
+    axes: str | None = None
+    channels: None = None
+    mistake: str = ""
+
+    def events(self, control: Control, memory: object) -> Iterator[Counted]:
+        if self.mistake:
+            raise InputError(self.mistake)
+        for number in range(self.last):
+            control.check()
+            mean = float(self.data[(number % len_of(self.data),)].mean())
+            yield Counted(number, os.getpid(), mean)
+            time.sleep(0.01)
+
+
+def len_of(data: Any) -> int:
+    return int(data.shape[0])
