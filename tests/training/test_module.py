@@ -160,29 +160,3 @@ def test_targets_are_compared_with_the_references_of_their_episode(module: LiteM
     }
     _, _, probe_iou = module.episodic_loss(batch)
     assert probe_iou > 0.85
-
-
-def test_iou_of_a_mask() -> None:
-    truth = torch.zeros(3, 4, 4)
-    truth[0, :2], truth[1, :2] = 1, 1
-    logits = torch.full((3, 4, 4), -1.0)
-    logits[0, 1:3] = 1
-    valid = torch.ones(3, 4, 4, dtype=torch.bool)
-    # Half found and as much again invented; nothing found; nothing there and nothing found.
-    torch.testing.assert_close(training._iou(logits, truth, valid), torch.tensor([1 / 3, 0.0, 1.0]))
-    valid[0, 2] = False
-    assert training._iou(logits, truth, valid)[0] == 0.5
-
-
-def test_the_decoder_sees_probes_of_any_calibration_and_none() -> None:
-    torch.manual_seed(0)
-    logits = torch.linspace(-4, 4, 100).reshape(1, 1, 10, 10).expand(4000, 1, 10, 10)
-    seen = training._recalibrated(logits).flatten(1)
-    gone = (seen == 0).all(dim=1)
-    assert gone.float().mean() == pytest.approx(training.UNPROBED, abs=0.02)
-    left = seen[~gone]
-    scale = (left[:, -1] - left[:, 0]) / 8
-    torch.testing.assert_close(scale.log().std(), torch.tensor(training.STEEPER), rtol=0.1, atol=0)
-    torch.testing.assert_close(
-        left.mean(dim=1).std(), torch.tensor(training.SHIFTED), rtol=0.1, atol=0
-    )

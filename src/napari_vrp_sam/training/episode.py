@@ -41,6 +41,8 @@ class Episode:
         1 where the class is, 0 elsewhere, 255 where nobody knows.
     source : str
         Data set or synthetic world that it came from.
+    reference_ignored : ndarray, shape (K, H, W), bool, optional
+        Pixels of the references that teach nothing.
     """
 
     references: FloatArray
@@ -49,6 +51,7 @@ class Episode:
     targets: FloatArray
     target_masks: NDArray[np.uint8]
     source: str
+    reference_ignored: NDArray[np.bool_] | None = None
 
 
 class EpisodeSource(Protocol):
@@ -116,9 +119,16 @@ def collate(episodes: Sequence[Episode]) -> dict[str, Any]:
     return {
         "references": torch.from_numpy(np.stack([e.references for e in episodes])),
         "reference_masks": torch.from_numpy(np.stack([e.reference_masks for e in episodes])),
+        "reference_ignored": torch.from_numpy(np.stack([_ignored(e) for e in episodes])),
         "kinds": [list(e.kinds) for e in episodes],
         "targets": torch.from_numpy(np.stack([e.targets for e in episodes])),
         "target_masks": torch.from_numpy((labels * valid).astype(np.float32)),
         "valid": torch.from_numpy(valid),
         "sources": [e.source for e in episodes],
     }
+
+
+def _ignored(episode: Episode) -> NDArray[np.bool_]:
+    if episode.reference_ignored is None:
+        return np.zeros(episode.reference_masks.shape, dtype=bool)
+    return episode.reference_ignored
