@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_vrp_sam.models.lite_parts import LiteConfig
-from napari_vrp_sam.training import module as training
+from napari_vrp_sam.training import objective
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.lite import imagenet_backbone
 from napari_vrp_sam.training.module import LiteModule
