@@ -24,7 +24,8 @@ from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.types import EncodedReference
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
-from napari_vrp_sam.training.lite import LAST, imagenet_backbone, save, train
+from napari_vrp_sam.training.lite import LAST, imagenet_backbone, train
+from napari_vrp_sam.training.lite_file import save
 from napari_vrp_sam.training.module import LiteModule
 
 TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)

@@ -112,7 +112,7 @@ def test_a_backbone_learns_from_the_probe_too(
     module.network.backbone.load_state_dict(
         {n: v for n, v in imagenet_backbone().items() if n in module.network.backbone.state_dict()}
     )
-    monkeypatch.setattr(training, "PROBE_WEIGHT", 1e3)  # nothing else counts
+    monkeypatch.setattr(objective, "PROBE_WEIGHT", 1e3)  # nothing else counts
     optimiser = torch.optim.SGD(module.network.backbone.parameters(), lr=2e-6)
     losses = []
     for _ in range(4):

@@ -177,13 +177,17 @@ class LiteNetwork(nn.Module):
                     completed = with_halves(completed)
                     views = self._views(completed)
                 probe = fit_ensemble(completed, PROBE_RECIPE, views, effort=effort)
-        encodings = tuple(
+        encodings = self.encodings(shots)
+        return Conditioning(tuple(completed), tuple(views or ()), probe, bank, encodings)
+
+    def encodings(self, shots: Sequence[Shot]) -> tuple[ReferenceEncoding, ...]:
+        """What the VRP encoder makes of the references that show the class."""
+        return tuple(
             self.vrp_encoder.encode_reference(
                 self.semantic_features(shot.features), shot.mask[:, None]
             )
             for shot in (showing(shots) or shots)
         )
-        return Conditioning(tuple(completed), tuple(views or ()), probe, bank, encodings)
 
     def _views(self, shots: Sequence[Shot]) -> list[Shot]:
         """The annotated frames in other ways, as far as the frames themselves are known."""

@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import Dataset
-from napari_vrp_sam.models.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from napari_vrp_sam.models.checkpoints import Checkpoint, read_checkpoint
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.downloads import file_sha256
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.lite_network import PADDING, LiteNetwork
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
+from napari_vrp_sam.training.lite_file import save
 from napari_vrp_sam.training.module import LiteModule
 
 REAL_SHARE = 0.5
@@ -207,16 +208,6 @@ def train(
     header = {"training_data": _data_card(datasets), "training": json.dumps(settings)}
     save(output, module.network, {**header, **(metadata or {})})
     return output
-
-
-def save(path: str | os.PathLike[str], network: LiteNetwork, metadata: Mapping[str, str]) -> None:
-    """Write the weights of `lite` in half precision."""
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-    }
-    header = {"kind": "lite", "architecture": "EfficientNet-Lite0, SAM-shaped", **metadata}
-    write_checkpoint(path, tensors, {**network.config.as_metadata(), **header})
 
 
 def _data_card(datasets: Sequence[Dataset]) -> str:

@@ -2,12 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from napari_vrp_sam.inference.engine import Control, Event
-from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
+import numpy as np
+import torch
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.engine import Control, Event, Progress
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.predictor import labels_from_probabilities
+from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.lite import LiteModel
+from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
+from napari_vrp_sam.training.fine_tuning.annotated import (
+    AnnotatedFrame,
+    Fold,
+    annotated_frames,
+    folds_of,
+)
+from napari_vrp_sam.training.fine_tuning.candidate import Candidate, mean, put
+from napari_vrp_sam.training.fine_tuning.checkpoint import (
+    Checkpoint,
+    Scores,
+    settings_digest,
+    settings_of,
+)
+from napari_vrp_sam.training.fine_tuning.clock import Clock, Plan
+from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes
+from napari_vrp_sam.training.fine_tuning.events import Compared, FineTuned, Validated
+from napari_vrp_sam.training.fine_tuning.job import FineTuneJob, Part
+from napari_vrp_sam.training.fine_tuning.lite_subject import LiteSubject
+from napari_vrp_sam.training.fine_tuning.loop import Training
+from napari_vrp_sam.training.fine_tuning.recipe import RECIPE, FineTuningRecipe
+from napari_vrp_sam.training.fine_tuning.result import (
+    base_digest,
+    card_of,
+    finished,
+    write_result,
+)
+from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Subject, encoded_references
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNPLANNED = 10_000
+"""Steps until it is known how long one takes."""
 
 
-def fine_tune_events(job: FineTuneJob, control: Control) -> Iterator[Event]:
-    """Train, and tell of it."""
-    raise NotImplementedError
+def fine_tune_events(
+    job: FineTuneJob, control: Control, recipe: FineTuningRecipe = RECIPE
+) -> Iterator[Event]:
+    """Train, and tell of it.
+
+    Parameters
+    ----------
+    job : FineTuneJob
+        Checked already.
+    control : Control
+    recipe : FineTuningRecipe
+
+    Yields
+    ------
+    Event
+        `Progress` in words, `TrainingStep`, `Validated`, `Compared`, and at last `FineTuned`.
+
+    Raises
+    ------
+    InputError
+        If the job cannot be done as it stands, or the result cannot be written.
+    """
+    output = Path(job.output)
+    settings = settings_of(job, recipe, base_digest(job.model))
+    run = settings_digest(settings)
+    checkpoint = Checkpoint(job.folder, settings)
+    if output.exists():
+        # Killed after the file was there and before the checkpoints were gone.
+        done = finished(output, run)
+        if done is None:
+            raise InputError(f"{output} is there already: choose another name.")
+        checkpoint.remove()
+        yield done
+        return
+
+    start = time.monotonic()
+    yield _doing("Loading the model")
+    device = resolve_device(job.device)
+    subject = subject_of(load_model(job.model, device=device), job.parts)
+    base = {name: p.detach().clone() for name, p in subject.parameters.items()}
+    control.check()
+    yield _doing("Sampling intensities")
+    frames = Frames(job.data, job.axes, job.channels)
+    normalisation = (
+        Normalisation.from_limits(job.limits, len(frames.channels))
+        if job.limits
+        else Normalisation.fit(frames)
+    )
+    annotated = annotated_frames(job.references, normalisation)
+    folds = folds_of(annotated, recipe.folds)
+
+    candidates = [Candidate(subject.parameters, recipe) for _ in folds]
+    stored = checkpoint.load(candidates)
+    minutes = recipe.minutes_cpu if device.type == "cpu" else recipe.minutes_gpu
+    budget = None if job.steps is not None else 60 * (job.minutes or minutes)
+    fresh = Plan(0, job.steps or UNPLANNED, recipe.validations, 0.0, recipe.batch_size)
+    plan = stored[0] if stored else fresh
+    clock = Clock(plan, budget, start)
+    checkpoint.begin({"settings": settings, "name": job.name, "model": str(job.model)})
+
+    put(subject.parameters, base)
+    exams = []
+    for number, fold in enumerate(folds, start=1):
+        control.check()
+        yield _doing(f"Examining the model, {number} of {len(folds)}")
+        exams.append(FoldExam(subject, fold, recipe.validation_side, device))
+    view = None
+    if job.view is not None:
+        control.check()
+        yield _doing("Segmenting the frame in view")
+        view = View(subject, annotated, normalisation.apply(frames[job.view]), job.view, device)
+    if stored:
+        scores = stored[1]
+    else:
+        begun = time.monotonic()
+        before = mean_iou(exams)
+        clock.limit_validations(time.monotonic() - begun, recipe.validation_share)
+        scores = Scores(before, before)
+    yield Validated(0, scores.before, scores.before)
+
+    training = Training(
+        subject,
+        [_stream(fold, plan, job.seed, recipe) for fold in folds],
+        exams,
+        candidates,
+        plan=plan,
+        scores=scores,
+        clock=clock,
+        checkpoint=checkpoint,
+        recipe=recipe,
+        seed=job.seed,
+        device=device,
+    )
+    for event in training.events(control):
+        yield event
+        if view is not None and isinstance(event, Validated) and scores.since == 0:
+            put(subject.parameters, mean([c.weights for c in candidates], base, recipe.keep_base))
+            yield view.compared()
+
+    put(subject.parameters, mean([c.best for c in candidates], base, recipe.keep_base))
+    # The mean of the folds has seen all frames: what it reaches tells no more than that it is
+    # sound. What to expect is what each fold reached where it had not learned.
+    better = scores.best >= scores.before + recipe.gain and mean_iou(exams) >= scores.before
+    if better:
+        clock.tick()
+        facts = {
+            "iou_before": scores.before,
+            "iou_after": scores.best,
+            "steps": plan.step,
+            "best_step": scores.best_step,
+            "seconds": round(plan.seconds, 1),
+            "device": device.type,
+        }
+        write_result(output, subject, card_of(job, subject, settings, run, facts))
+    checkpoint.remove()
+    yield FineTuned(output if better else None, scores.before, scores.best)
+
+
+def subject_of(model: Any, parts: Part) -> Subject:
+    """A model as it is tuned.
+
+    Raises
+    ------
+    InputError
+        If it has no such parts.
+    """
+    if isinstance(model, LiteModel):
+        return LiteSubject(model, parts)
+    raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
+
+
+def mean_iou(exams: Sequence[FoldExam]) -> float:
+    """Mean over the folds, with the present weights."""
+    return float(np.mean([exam.iou() for exam in exams]))
+
+
+class View:
+    """The frame in view, segmented by all annotations with the base model and later."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        annotated: Sequence[AnnotatedFrame],
+        image: NDArray[np.float32],
+        number: int,
+        device: torch.device,
+    ) -> None:
+        references = encoded_references(subject, annotated, device)
+        self._class_ids = sorted({r.class_id for r in references})
+        self._exam = subject.exam(references, [torch.from_numpy(image).to(device)])
+        self._number = number
+        self._before = self._labels()
+
+    def compared(self) -> Compared:
+        """Labels of the base model, and of the present weights."""
+        return Compared(self._number, self._before, self._labels())
+
+    def _labels(self) -> NDArray[Any]:
+        (logits,) = self._exam.logits()
+        return labels_from_probabilities(logits.sigmoid().cpu().numpy(), self._class_ids)
+
+
+def _stream(fold: Fold, plan: Plan, seed: int, recipe: FineTuningRecipe) -> EpisodeStream:
+    """Batches of one fold: a function of seed and step."""
+    own = AnnotatedEpisodes(fold.learned, recipe)
+    synthetic = SyntheticEpisodes((recipe.size, recipe.size))
+    return EpisodeStream(
+        [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
+        plan.steps,
+        batch_size=recipe.batch_size,
+        references=range(1, min(recipe.shots, len(fold.learned)) + 1),
+        targets=1,
+        seed=seed,
+    )
+
+
+def _doing(message: str) -> Progress:
+    return Progress(0, 1, message)

@@ -1,0 +1,112 @@
+"""`lite` as it is tuned: its backbone stays, so probes are fitted once and serve all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.decoder_share import decoder_share
+from napari_vrp_sam.models.lite import LiteModel, PreparedClass
+from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
+from napari_vrp_sam.training.fine_tuning.job import Part
+from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
+from napari_vrp_sam.training.objective import episodic_loss
+
+
+class LiteSubject:
+    """Implements `Subject`.
+
+    Parameters
+    ----------
+    model : LiteModel
+        Changed in place.
+    parts : {"decoder", "vrp-encoder"}
+
+    Raises
+    ------
+    InputError
+        If `lite` has no such parts.
+    """
+
+    def __init__(self, model: LiteModel, parts: Part) -> None:
+        if parts == "lora":
+            raise InputError(
+                "LoRA changes the image encoder of a full-size model, and 'lite' has none: choose "
+                "'decoder', or another model."
+            )
+        self.model = model
+        self._network = model.network
+        prefix = "vrp_encoder." if parts == "vrp-encoder" else ""
+        self.parameters: dict[str, nn.Parameter] = {
+            name: parameter
+            for name, parameter in self._network.named_parameters()
+            if name.startswith(prefix) and not name.startswith("backbone.")
+        }
+        for parameter in self.parameters.values():
+            parameter.requires_grad = True
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """The paper's loss on the targets."""
+        self._network.train()
+        try:
+            return episodic_loss(self._network, batch)[0]
+        finally:
+            self._network.eval()
+
+    def encode(self, frame: Tensor) -> FrameFeatures:
+        """Encode a frame of shape (3, Y, X)."""
+        return self.model.encode(frame[None])
+
+    @torch.no_grad()
+    def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> LiteExam:
+        """Fit the probes, and encode the frames."""
+        return LiteExam(self.model, references, [self.encode(frame) for frame in frames])
+
+    def card(self) -> dict[str, str]:
+        """Kind and sizes."""
+        return lite_card(self._network)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights, in half precision."""
+        return lite_tensors(self._network)
+
+
+class LiteExam:
+    """Implements `Exam`: what stems from the backbone is kept, the rest is made anew."""
+
+    def __init__(
+        self,
+        model: LiteModel,
+        references: Sequence[EncodedReference],
+        frames: Sequence[FrameFeatures],
+    ) -> None:
+        self._model = model
+        self._frames = frames
+        self._prepared = model.prepare(references)
+
+    @torch.no_grad()
+    def logits(self) -> list[Tensor]:
+        """Of each frame, shape (K, Y, X)."""
+        prepared = [self._renewed(one) for one in self._prepared]
+        logits = []
+        for features in map(self._reembedded, self._frames):
+            prompts = self._model.prompt(features, prepared)
+            logits.append(self._model.decode(features, prompts))
+        return logits
+
+    def _renewed(self, prepared: PreparedClass) -> PreparedClass:
+        """The class as the present weights see it; smoothing and threshold are the probe's."""
+        network, old = self._model.network, prepared.conditioning
+        shots = tuple(replace(s, features=self._reembedded(s.features)) for s in old.shots)
+        conditioning = replace(old, shots=shots, encodings=network.encodings(shots))
+        share = decoder_share(network, conditioning)
+        choice = replace(prepared.choice, decoder_share=share)
+        return replace(prepared, conditioning=conditioning, choice=choice)
+
+    def _reembedded(self, features: FrameFeatures) -> FrameFeatures:
+        return replace(features, embedding=self._model.network.neck(features.semantic))

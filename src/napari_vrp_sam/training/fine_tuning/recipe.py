@@ -1,0 +1,82 @@
+"""Every number that a fine-tuning depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FineTuningRecipe:
+    """How a model learns from few frames without losing what it knew.
+
+    Attributes
+    ----------
+    learning_rate, weight_decay : float
+        Of AdamW; the rate decays along a cosine to 0.
+    lora_rate : float
+        Learning rate of LoRA's additions.
+    lora_rank : int
+    warm_up : int
+        First steps, along which the rate rises.
+    clip : float
+        Largest norm of a gradient.
+    batch_size : int
+        Episodes a step.
+    size : int
+        Height and width of an episode's crops in pixels.
+    shots : int
+        References of an episode, at most: 1 to as many as there are frames.
+    synthetic : float
+        Share of episodes from synthetic worlds, against forgetting.
+    zoom : tuple of float
+        Smallest and largest scale at which crops are seen.
+    relit : float
+        How much the light changes: deviation of the logarithm of gamma and gain.
+    disguised : float
+        Share of episodes with a change of look as the first training has them.
+    folds : int
+        Parts that are held out in turn, at most.
+    validations : int
+        Along a whole run.
+    validation_share : float
+        Of the time, at most.
+    validation_side : int
+        Of a held-out frame that is larger, a part of this height and width in pixels counts.
+    patience : int
+        Validations without a gain after which it ends.
+    gain : float
+        IoU by which the new model has to be better to be kept.
+    keep_base : float
+        Share of the old weights in the new ones, 0..1.
+    checkpoint_seconds : float
+        Between checkpoints.
+    minutes_cpu, minutes_gpu : float
+        Time unless the user gives one.
+    """
+
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+    lora_rate: float = 1e-3
+    lora_rank: int = 4
+    warm_up: int = 10
+    clip: float = 1.0
+    batch_size: int = 2
+    size: int = 192
+    shots: int = 2
+    synthetic: float = 0.15
+    zoom: tuple[float, float] = (0.7, 1.5)
+    relit: float = 0.15
+    disguised: float = 0.15
+    folds: int = 2
+    validations: int = 12
+    validation_share: float = 0.25
+    validation_side: int = 768
+    patience: int = 6
+    gain: float = 0.002
+    keep_base: float = 0.0
+    checkpoint_seconds: float = 5.0
+    minutes_cpu: float = 3.0
+    minutes_gpu: float = 1.0
+
+
+RECIPE = FineTuningRecipe()
