@@ -4,5 +4,6 @@ from .errors import InputError as InputError
 from .inference.objects import objects_from_labels as objects_from_labels
 from .inference.segment import segment_stack as segment_stack
 from .models.registry import load_model as load_model
+from .training.fine_tuning.api import fine_tune as fine_tune
 
 __version__: str

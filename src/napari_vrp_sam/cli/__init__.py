@@ -9,7 +9,15 @@ from __future__ import annotations
 import os
 
 # Importing a command registers it; none of them imports anything heavy before it runs.
-from napari_vrp_sam.cli import benchmark, demo, evaluate, models, segment, train  # noqa: F401
+from napari_vrp_sam.cli import (  # noqa: F401
+    benchmark,
+    demo,
+    evaluate,
+    fine_tune,
+    models,
+    segment,
+    train,
+)
 from napari_vrp_sam.cli.app import app
 
 __all__ = ["app", "main"]

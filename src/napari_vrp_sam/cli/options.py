@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from napari_vrp_sam.errors import InputError
+
 
 class Kind(StrEnum):
     """How a class was annotated."""
@@ -33,3 +35,14 @@ DeviceOption = Annotated[
 PseudoMaskOption = Annotated[
     PseudoMask, typer.Option("--pseudo-mask", help="How the first guess of a frame is made.")
 ]
+
+
+def frame_numbers(frame: str | None) -> int | tuple[int, ...] | None:
+    """`7` or `T,Z` as numbers."""
+    if frame is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in frame.split(","))
+    except ValueError:
+        raise InputError(f"--frame {frame} is no frame: give a number, or T,Z.") from None
+    return numbers[0] if len(numbers) == 1 else numbers

@@ -16,6 +16,7 @@ from napari_vrp_sam.cli.options import (
     ModelOption,
     PseudoMask,
     PseudoMaskOption,
+    frame_numbers,
 )
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.errors import InputError
@@ -123,7 +124,7 @@ def segment(
         data, known_axes = read_stack(image)
         view = Frames(data, axes or known_axes, channel or None)
         references = gather_references(
-            view, read_labels(reference, image), frame=_numbers(frame), kind=kind.value
+            view, read_labels(reference, image), frame=frame_numbers(frame), kind=kind.value
         )
         job = Job(
             data,
@@ -227,17 +228,6 @@ def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
         f"lowest on frame {frame} ({lowest.confidence:.2f}).",
         soft_wrap=True,
     )
-
-
-def _numbers(frame: str | None) -> int | tuple[int, ...] | None:
-    """`7` or `T,Z` as numbers."""
-    if frame is None:
-        return None
-    try:
-        numbers = tuple(int(part) for part in frame.split(","))
-    except ValueError:
-        raise InputError(f"--frame {frame} is no frame: give a number, or T,Z.") from None
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _range(frames: str | None) -> tuple[int | None, int | None] | None:

@@ -71,9 +71,10 @@ def write_checkpoint(
         temporary.write_bytes(safetensors.torch.save(whole, dict(metadata or {})))
         temporary.replace(path)
     except OSError as error:
+        raise InputError(f"Cannot write weights to {path}: {error.strerror or error}.") from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise InputError(f"Cannot write weights to {path}: {error.strerror or error}.") from error
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) -> Checkpoint:

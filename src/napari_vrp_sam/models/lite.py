@@ -116,7 +116,7 @@ class LiteModel:
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             own = [r for r in references if r.class_id == class_id]
-            shots = [_shot(r, references) for r in own]
+            shots = [shot_of(r, references) for r in own]
             conditioning = self.network.condition(shots)
             shown = showing(shots) if self.pseudo_mask == "correlation" else ()
             deepest = tuple(map(self._deepest, shown))
@@ -189,7 +189,7 @@ class LiteModel:
         return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
 
 
-def _shot(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
+def shot_of(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
     """One reference, and what the other classes on its frame say about it."""
     excluded = marks_of_other_classes(reference, all_references)
     shot = make_shot(

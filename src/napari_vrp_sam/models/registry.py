@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -109,12 +108,8 @@ class ModelSpec:
         """The weights that ship with the package."""
         from napari_vrp_sam.models.checkpoints import read_checkpoint
 
-        with self.packaged_file() as path:
+        with resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights) as path:
             return read_checkpoint(path)
-
-    def packaged_file(self) -> AbstractContextManager[Path]:
-        """Where they lie, while it is entered."""
-        return resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights)
 
     def download(self, *, progress: bool = False) -> list[Path]:
         """Fetch all files that the model needs; see `fetch`."""

@@ -37,6 +37,7 @@ def check_annotations(references: Sequence[Reference], frames: int) -> None:
             "The annotated frames show background only: mark a class on at least one of them."
         )
     check_references(references, frames)
+    _check_background(references)
     by_frame: dict[int, list[Reference]] = defaultdict(list)
     for reference in references:
         if reference.frame is not None:
@@ -44,6 +45,18 @@ def check_annotations(references: Sequence[Reference], frames: int) -> None:
     for frame, own in sorted(by_frame.items()):
         for first, second in combinations(own, 2):
             _check_pair(frame, first, second)
+
+
+def _check_background(references: Sequence[Reference]) -> None:
+    """Refuse a class that is marked, but nowhere told apart from anything."""
+    for class_id in sorted({r.class_id for r in references}):
+        own = [r for r in references if r.class_id == class_id]
+        others = {r.frame for r in references if r.class_id != class_id and r.kind != "box"}
+        if all(r.sparse and (r.frame is None or r.frame not in others) for r in own):
+            raise InputError(
+                f"Class {class_id} is marked by points or scribbles alone, which say nothing about "
+                "the background: mark that as another class, or paint a mask."
+            )
 
 
 def _check_pair(frame: int, first: Reference, second: Reference) -> None:

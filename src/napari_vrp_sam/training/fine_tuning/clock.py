@@ -16,8 +16,8 @@ class Plan:
     ----------
     step, steps : int
         Steps done, and steps in all.
-    validations : int
-        In all, that of the base model not counted.
+    validations, validated : int
+        Examinations in all, and those done; that of the base model does not count.
     seconds : float
         Spent until now, by all starts of the run together; pauses do not count.
     micro_batch : int
@@ -27,16 +27,14 @@ class Plan:
     step: int
     steps: int
     validations: int
+    validated: int
     seconds: float
     micro_batch: int
 
     @property
     def due(self) -> bool:
         """Whether the model is to be examined now."""
-        if self.step >= self.steps:
-            return True
-        every = max(1, round(self.steps / self.validations))
-        return self.step > 0 and self.step % every == 0
+        return self.step * self.validations >= (self.validated + 1) * self.steps
 
 
 class Clock:
@@ -82,6 +80,7 @@ class Clock:
 
     def validated(self, seconds: float) -> None:
         """Take note of a validation, and plan the rest anew."""
+        self._plan.validated += 1
         self._per_validation = seconds
         self.tick()
         if self._budget is not None and self._plan.step < self._plan.steps:
@@ -101,9 +100,8 @@ class Clock:
         return left * self._per_step + self._validations_left * self._per_validation
 
     @property
-    def _validations_left(self) -> float:
-        left = 1 - self._plan.step / max(self._plan.steps, 1)
-        return left * self._plan.validations
+    def _validations_left(self) -> int:
+        return max(0, self._plan.validations - self._plan.validated)
 
     def _replan(self) -> None:
         assert self._budget is not None

@@ -77,7 +77,7 @@ class AnnotatedEpisodes:
         ]
         return Episode(
             references=np.ascontiguousarray(stacked[:references], dtype=np.float32),
-            reference_masks=np.stack(masks[:references]) / np.float32(255),
+            reference_masks=np.stack(masks[:references]).astype(np.float32) / np.float32(255),
             kinds=kinds,
             targets=np.ascontiguousarray(stacked[references:], dtype=np.float32),
             target_masks=np.stack(truths[references:]),

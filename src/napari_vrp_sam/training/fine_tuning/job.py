@@ -116,7 +116,8 @@ class FineTuneJob:
         output = Path(self.output)
         if output.suffix != ".safetensors":
             raise InputError(f"Models are written as .safetensors, not as '{output.name}'.")
-        if output.exists():
+        # What this run wrote itself, before it was killed, is told apart where the run begins.
+        if output.exists() and not (self.folder / RECORD).is_file():
             raise InputError(f"{output} is there already: choose another name, or delete it first.")
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is in the way: delete it, or choose another name.")

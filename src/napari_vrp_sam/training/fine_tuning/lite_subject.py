@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.decoder_share import decoder_share
-from napari_vrp_sam.models.lite import LiteModel, PreparedClass
+from napari_vrp_sam.models.evidence import choose
+from napari_vrp_sam.models.lite import LiteModel, PreparedClass, shot_of
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 from napari_vrp_sam.training.fine_tuning.job import Part
+from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
 from napari_vrp_sam.training.objective import episodic_loss
 
@@ -26,6 +29,7 @@ class LiteSubject:
     model : LiteModel
         Changed in place.
     parts : {"decoder", "vrp-encoder"}
+    recipe : FineTuningRecipe
 
     Raises
     ------
@@ -33,7 +37,7 @@ class LiteSubject:
         If `lite` has no such parts.
     """
 
-    def __init__(self, model: LiteModel, parts: Part) -> None:
+    def __init__(self, model: LiteModel, parts: Part, recipe: FineTuningRecipe) -> None:
         if parts == "lora":
             raise InputError(
                 "LoRA changes the image encoder of a full-size model, and 'lite' has none: choose "
@@ -41,6 +45,7 @@ class LiteSubject:
             )
         self.model = model
         self._network = model.network
+        self._recipe = recipe
         prefix = "vrp_encoder." if parts == "vrp-encoder" else ""
         self.parameters: dict[str, nn.Parameter] = {
             name: parameter
@@ -65,7 +70,15 @@ class LiteSubject:
     @torch.no_grad()
     def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> LiteExam:
         """Fit the probes, and encode the frames."""
-        return LiteExam(self.model, references, [self.encode(frame) for frame in frames])
+        prepared = []
+        for class_id in sorted({r.class_id for r in references}):
+            shots = [shot_of(r, references) for r in references if r.class_id == class_id]
+            conditioning = self._network.condition(shots, effort=self._recipe.exam_effort)
+            choice = Choice(0.0)
+            if self._recipe.exam_choices:
+                choice = choose(self._network, conditioning)
+            prepared.append(PreparedClass(class_id, conditioning, choice, ()))
+        return LiteExam(self.model, prepared, [self.encode(frame) for frame in frames])
 
     def card(self) -> dict[str, str]:
         """Kind and sizes."""
@@ -82,12 +95,12 @@ class LiteExam:
     def __init__(
         self,
         model: LiteModel,
-        references: Sequence[EncodedReference],
+        prepared: Sequence[PreparedClass],
         frames: Sequence[FrameFeatures],
     ) -> None:
         self._model = model
+        self._prepared = prepared
         self._frames = frames
-        self._prepared = model.prepare(references)
 
     @torch.no_grad()
     def logits(self) -> list[Tensor]:

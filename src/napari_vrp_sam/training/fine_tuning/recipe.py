@@ -42,6 +42,10 @@ class FineTuningRecipe:
         Of the time, at most.
     validation_side : int
         Of a held-out frame that is larger, a part of this height and width in pixels counts.
+    exam_effort : float
+        Of fitting the probes that a held-out part is segmented with; see `fit_ensemble`.
+    exam_choices : bool
+        Whether smoothing and threshold are chosen there too.
     patience : int
         Validations without a gain after which it ends.
     gain : float
@@ -71,8 +75,10 @@ class FineTuningRecipe:
     validations: int = 12
     validation_share: float = 0.25
     validation_side: int = 768
+    exam_effort: float = 1.0
+    exam_choices: bool = True
     patience: int = 6
-    gain: float = 0.002
+    gain: float = 0.01
     keep_base: float = 0.0
     checkpoint_seconds: float = 5.0
     minutes_cpu: float = 3.0

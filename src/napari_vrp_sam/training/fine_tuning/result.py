@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ def base_digest(model: str | Path) -> str:
     spec = model_spec(str(model))
     if spec.sam_weights is not None:
         return spec.sam_weights.sha256
-    with spec.packaged_file() as path:
+    packaged = resources.files("napari_vrp_sam") / spec.packaged_weights
+    with resources.as_file(packaged) as path:
         return file_sha256(path)
 
 

@@ -92,16 +92,12 @@ def fine_tune_events(
     start = time.monotonic()
     yield _doing("Loading the model")
     device = resolve_device(job.device)
-    subject = subject_of(load_model(job.model, device=device), job.parts)
+    subject = subject_of(load_model(job.model, device=device), job.parts, recipe)
     base = {name: p.detach().clone() for name, p in subject.parameters.items()}
     control.check()
     yield _doing("Sampling intensities")
     frames = Frames(job.data, job.axes, job.channels)
-    normalisation = (
-        Normalisation.from_limits(job.limits, len(frames.channels))
-        if job.limits
-        else Normalisation.fit(frames)
-    )
+    normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
     folds = folds_of(annotated, recipe.folds)
 
@@ -109,7 +105,7 @@ def fine_tune_events(
     stored = checkpoint.load(candidates)
     minutes = recipe.minutes_cpu if device.type == "cpu" else recipe.minutes_gpu
     budget = None if job.steps is not None else 60 * (job.minutes or minutes)
-    fresh = Plan(0, job.steps or UNPLANNED, recipe.validations, 0.0, recipe.batch_size)
+    fresh = Plan(0, job.steps or UNPLANNED, recipe.validations, 0, 0.0, recipe.batch_size)
     plan = stored[0] if stored else fresh
     clock = Clock(plan, budget, start)
     checkpoint.begin({"settings": settings, "name": job.name, "model": str(job.model)})
@@ -172,7 +168,7 @@ def fine_tune_events(
     yield FineTuned(output if better else None, scores.before, scores.best)
 
 
-def subject_of(model: Any, parts: Part) -> Subject:
+def subject_of(model: Any, parts: Part, recipe: FineTuningRecipe) -> Subject:
     """A model as it is tuned.
 
     Raises
@@ -181,7 +177,7 @@ def subject_of(model: Any, parts: Part) -> Subject:
         If it has no such parts.
     """
     if isinstance(model, LiteModel):
-        return LiteSubject(model, parts)
+        return LiteSubject(model, parts, recipe)
     raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
 
 
@@ -228,6 +224,16 @@ def _stream(fold: Fold, plan: Plan, seed: int, recipe: FineTuningRecipe) -> Epis
         targets=1,
         seed=seed,
     )
+
+
+def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:
+    """That of the stack, as segmenting it has it."""
+    if job.limits:
+        return Normalisation.from_limits(job.limits, len(frames.channels))
+    if any(reference.mask.shape != frames.frame_shape for reference in job.references):
+        # Images of their own rather than frames of the stack.
+        return Normalisation.fit([reference.image for reference in job.references])
+    return Normalisation.fit(frames)
 
 
 def _doing(message: str) -> Progress:

@@ -1,0 +1,96 @@
+"""What annotations are refused, and with which sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+
+IMAGE = np.zeros((72, 80), np.uint8)
+
+
+def mask(rows: slice, columns: slice, value: float = 1) -> np.ndarray:
+    marked = np.zeros(IMAGE.shape, np.float32)
+    marked[rows, columns] = value
+    return marked
+
+
+SQUARE = mask(slice(10, 30), slice(10, 30))
+BESIDE = mask(slice(10, 30), slice(29, 50))
+OTHER = mask(slice(40, 60), slice(10, 30))
+EVERYTHING = mask(slice(None), slice(None))
+NOTHING = mask(slice(0), slice(0))
+
+
+@pytest.mark.parametrize(
+    ("references", "sentence"),
+    [
+        ([], "There is no annotation"),
+        ([Reference(IMAGE, NOTHING, frame=0), Reference(IMAGE, NOTHING, frame=1)], "background"),
+        ([Reference(IMAGE, EVERYTHING, frame=0)], "Class 1 covers everything"),
+        ([Reference(IMAGE, SQUARE, 1, "scribble", 0)], "Class 1 is marked by points or scribbles"),
+        ([Reference(IMAGE, SQUARE, frame=9)], "frame 9"),
+        (
+            [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, SQUARE, 2, frame=2)],
+            "On frame 2, 400 pixels are marked as class 1 and as class 2",
+        ),
+        (
+            [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, OTHER, 1, frame=2)],
+            "On frame 2, 400 pixels are marked as class 1 by one annotation and as background",
+        ),
+        (
+            [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, OTHER, 1, "point", 2)],
+            "On frame 2, 400 pixels are marked as class 1 by one annotation and as background",
+        ),
+    ],
+)
+def test_what_teaches_nothing_is_refused(job_of, references, sentence):
+    with pytest.raises(InputError, match=sentence):
+        replace(job_of(), references=references).check()
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, OTHER, 2, frame=0)],
+        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, SQUARE, 2, frame=1)],
+        # Borders drawn by hand overlap by a pixel.
+        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, BESIDE, 2, frame=0)],
+        # The corners of a box show other things.
+        [Reference(IMAGE, SQUARE, 1, "box", 0), Reference(IMAGE, SQUARE, 2, frame=0)],
+        [Reference(IMAGE, SQUARE, 1, "scribble", 0), Reference(IMAGE, OTHER, 2, "scribble", 0)],
+        [Reference(IMAGE, SQUARE, frame=0), Reference(IMAGE, NOTHING, frame=1)],
+        [Reference(IMAGE, SQUARE), Reference(IMAGE[:40, :40], SQUARE[:40, :40])],
+    ],
+)
+def test_what_teaches_something_is_taken(job_of, references):
+    replace(job_of(), references=references).check()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"parts": "toes"}, "Unknown parts 'toes'"),
+        ({"parts": "lora", "model": "lite"}, "'lite' has none"),
+        ({"steps": 0}, "0 steps teach nothing"),
+        ({"steps": None, "minutes": 0.0}, "0 minutes teach nothing"),
+        ({"minutes": 1.0}, "either minutes or steps"),
+        ({"view": 4}, "There is no frame 4"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(job_of, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        job_of(**options).check()
+
+
+def test_a_name_that_is_taken_is_refused(job_of, tmp_path):
+    job = job_of()
+    job.output.write_text("mine")
+    with pytest.raises(InputError, match="is there already: choose another name"):
+        job.check()
+    with pytest.raises(InputError, match=r"not as 'own\.pth'"):
+        replace(job, output=tmp_path / "own.pth").check()
