@@ -64,7 +64,9 @@ def test_every_public_name_exists_and_is_documented(name: str) -> None:
 
 
 def test_the_api_is_what_the_design_promises() -> None:
-    assert {"InputError", "Reference", "fine_tune", "load_model", "segment_stack"} <= set(dir(napari_vrp_sam))
+    assert {"InputError", "Reference", "fine_tune", "load_model", "segment_stack"} <= set(
+        dir(napari_vrp_sam)
+    )
     with pytest.raises(AttributeError):
         napari_vrp_sam.no_such_name  # noqa: B018
 

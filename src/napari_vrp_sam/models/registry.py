@@ -277,19 +277,20 @@ def _load_full_size(
     pseudo_mask: PseudoMaskKind,
 ) -> Any:
     from napari_vrp_sam.models.checkpoints import load_tensors, read_checkpoint
+    from napari_vrp_sam.models.full_size_file import tune_sam, vrp_encoder_of
     from napari_vrp_sam.models.sam import FullSizeModel, build_sam
     from napari_vrp_sam.models.semantic import build_semantic_encoder
     from napari_vrp_sam.models.vrp_encoder import VRPEncoder
 
-    vrp_encoder = None
+    vrp_encoder = checkpoint = None
     if weights is not None and weights != RANDOM:
         checkpoint = read_checkpoint(weights)
-        vrp_encoder = VRPEncoder.from_checkpoint(checkpoint, source=os.fspath(weights))
+        vrp_encoder = vrp_encoder_of(checkpoint, source=os.fspath(weights))
         trained_with = checkpoint.metadata.get("sam", spec.name)
         if trained_with != spec.name:
             raise InputError(f"{os.fspath(weights)} was trained with '{trained_with}': load that.")
         semantic_encoder = semantic_encoder or _semantic_encoder_of(
-            checkpoint, vrp_encoder.config["in_channels"]
+            checkpoint, vrp_encoder.config["in_channels"] if vrp_encoder else 0
         )
     semantic = build_semantic_encoder(semantic_encoder or spec.semantic_encoder)
     sam = build_sam(spec.image_encoder)
@@ -300,7 +301,10 @@ def _load_full_size(
         assert spec.sam_weights is not None
         path = fetch(spec.sam_weights)
         load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
-    return FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask)
+    model = FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask)
+    if checkpoint is not None:
+        model.additions = tune_sam(sam, checkpoint, source=os.fspath(weights or ""))
+    return model
 
 
 def _semantic_encoder_of(checkpoint: Checkpoint, in_channels: int) -> str:

@@ -102,6 +102,8 @@ class FullSizeModel(nn.Module):
         self.semantic = semantic
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
+        self.additions: dict[str, Tensor] = {}
+        """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
 
     @property
     def side(self) -> int:
@@ -111,6 +113,10 @@ class FullSizeModel(nn.Module):
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
         """Encode frames of shape (B, 3, H, W), float32 in 0..1."""
+        return self.features(frames)
+
+    def features(self, frames: Tensor) -> FrameFeatures:
+        """The same, for training: SAM's image encoder passes gradients on, if it has any."""
         large = resize_longest_side(frames, self.side)
         embedding = self.sam.image_encoder(self.sam.preprocess(255 * large))
 
@@ -120,7 +126,9 @@ class FullSizeModel(nn.Module):
         )
         canvas[..., : small.shape[-2], : small.shape[-1]] = small
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
-        return FrameFeatures(size, embedding, self.semantic(canvas))
+        with torch.no_grad():
+            semantic = self.semantic(canvas)
+        return FrameFeatures(size, embedding, semantic)
 
     def prepare(self, references: Sequence[EncodedReference]) -> tuple[PreparedClass, ...]:
         """Encode the references, class by class, in ascending order of the classes."""
@@ -132,26 +140,34 @@ class FullSizeModel(nn.Module):
     def _prepare_class(
         self, own: Sequence[EncodedReference], references: Sequence[EncodedReference]
     ) -> PreparedClass:
-        everything = own
-        own = [r for r in own if bool(r.mask.any())]  # the others only say what is background
-        stage_2, stage_3 = (
-            torch.cat([r.features.semantic[stage] for r in own]) for stage in (0, 1)
-        )
-        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in own)
-        grid = (stage_3.shape[-2], stage_3.shape[-1])
-        masks = torch.cat([mask_on_grid(mask, grid) for mask in padded])
-        encoding = None
-        if self.vrp_encoder is not None:
-            features = concatenate_stages(stage_2, stage_3)
-            encoding = self.vrp_encoder.encode_reference(features, masks)
+        showing = [r for r in own if bool(r.mask.any())]  # others only say what is background
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
-            pseudo_mask = partial(probe_probability, probe=fit_probe(everything, references))
+            pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
         else:
+            _, stage_3, masks = self._masked(showing)
             with torch.no_grad():
                 masked = self.semantic.stage_4(stage_3 * masks)
             pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
-        return PreparedClass(own[0].class_id, len(own), pseudo_mask, encoding)
+        encoding = self.encode_references(own)
+        return PreparedClass(own[0].class_id, len(showing), pseudo_mask, encoding)
+
+    def encode_references(self, own: Sequence[EncodedReference]) -> ReferenceEncoding | None:
+        """What the VRP encoder, if there is one, makes of the references of one class."""
+        if self.vrp_encoder is None:
+            return None
+        stage_2, stage_3, masks = self._masked([r for r in own if bool(r.mask.any())])
+        return self.vrp_encoder.encode_reference(concatenate_stages(stage_2, stage_3), masks)
+
+    @staticmethod
+    def _masked(showing: Sequence[EncodedReference]) -> tuple[Tensor, Tensor, Tensor]:
+        """Stages 2 and 3 of references, and their masks on the grid of stage 3."""
+        stage_2, stage_3 = (
+            torch.cat([r.features.semantic[stage] for r in showing]) for stage in (0, 1)
+        )
+        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in showing)
+        grid = (stage_3.shape[-2], stage_3.shape[-1])
+        return stage_2, stage_3, torch.cat([mask_on_grid(mask, grid) for mask in padded])
 
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Prompts of all prepared classes for one frame.

@@ -8,13 +8,13 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.training.episode import collate
 from napari_vrp_sam.training.fine_tuning.annotated import annotated_frames
-from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes
+from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes, Pooled
 
 BYTES = Normalisation((0.0,), (255.0,))
 
 
 def source_of(recipe, references):
-    return AnnotatedEpisodes(annotated_frames(references, BYTES), recipe)
+    return AnnotatedEpisodes(annotated_frames(references, BYTES), recipe, recipe.size)
 
 
 def references_of(stack, truth, kind="mask"):
@@ -82,3 +82,10 @@ def test_ignored_pixels_of_references_teach_nothing(recipe, stack, truth):
     references = [Reference(stack[z], truth[z] > 0, 1, "mask", z, ignored) for z in (0, 1)]
     episode = source_of(recipe, references).sample(np.random.default_rng(3))
     assert 0.3 < episode.reference_ignored.mean() < 0.7
+
+
+def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, truth):
+    source = Pooled(source_of(recipe, references_of(stack, truth)), 3)
+    rng = np.random.default_rng(4)
+    seen = {source.sample(rng).targets.tobytes() for _ in range(30)}
+    assert len(seen) == 3

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.io.datasets import IGNORED
 from napari_vrp_sam.training.augmentation import Appearance, Window, turn
-from napari_vrp_sam.training.episode import Episode
+from napari_vrp_sam.training.episode import Episode, EpisodeSource
 from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
@@ -22,6 +22,25 @@ TURNED_ALIKE = 0.6
 """Share of episodes whose frames are all turned in one way."""
 
 
+class Pooled:
+    """The first so many episodes of a source, drawn again and again.
+
+    Parameters
+    ----------
+    source : EpisodeSource
+    count : int
+    """
+
+    def __init__(self, source: EpisodeSource, count: int) -> None:
+        self.source = source
+        self.count = count
+
+    def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
+        """One of them; see `EpisodeSource.sample`."""
+        number = int(rng.integers(self.count))
+        return self.source.sample(np.random.default_rng(number), references, targets)
+
+
 class AnnotatedEpisodes:
     """Episodes of crops; reference and target come from different crops, or different frames.
 
@@ -30,12 +49,16 @@ class AnnotatedEpisodes:
     frames : sequence of AnnotatedFrame
         At least one tells a class from what it is not.
     recipe : FineTuningRecipe
+    crop : int
+        Height and width of the crops in pixels.
     """
 
-    def __init__(self, frames: Sequence[AnnotatedFrame], recipe: FineTuningRecipe) -> None:
+    def __init__(
+        self, frames: Sequence[AnnotatedFrame], recipe: FineTuningRecipe, crop: int
+    ) -> None:
         self.frames = frames
         self.recipe = recipe
-        self.shape = (recipe.size, recipe.size)
+        self.shape = (crop, crop)
         self.class_ids = sorted({c for frame in frames for c in frame.telling})
         # As pictures, which are quickly cut and resized.
         self._pictures = [_picture(frame.image) for frame in frames]

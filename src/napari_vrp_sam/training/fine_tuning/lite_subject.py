@@ -46,6 +46,8 @@ class LiteSubject:
         self.model = model
         self._network = model.network
         self._recipe = recipe
+        self.crop = recipe.size
+        self.pool: int | None = None
         prefix = "vrp_encoder." if parts == "vrp-encoder" else ""
         self.parameters: dict[str, nn.Parameter] = {
             name: parameter

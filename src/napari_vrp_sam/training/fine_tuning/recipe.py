@@ -24,6 +24,10 @@ class FineTuningRecipe:
         Episodes a step.
     size : int
         Height and width of an episode's crops in pixels.
+    full_size_crop : int
+        The same for full-size models.
+    pool : int
+        Episodes of each fold where encoding takes long; they are encoded once and seen again.
     shots : int
         References of an episode, at most: 1 to as many as there are frames.
     synthetic : float
@@ -66,6 +70,8 @@ class FineTuningRecipe:
     clip: float = 1.0
     batch_size: int = 2
     size: int = 192
+    full_size_crop: int = 512
+    pool: int = 16
     shots: int = 2
     synthetic: float = 0.15
     zoom: tuple[float, float] = (0.7, 1.5)

@@ -18,7 +18,8 @@ from napari_vrp_sam.inference.predictor import labels_from_probabilities
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
+from napari_vrp_sam.models.sam import FullSizeModel
+from napari_vrp_sam.training.episodes import EpisodeSource, EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.fine_tuning.annotated import (
     AnnotatedFrame,
     Fold,
@@ -33,8 +34,9 @@ from napari_vrp_sam.training.fine_tuning.checkpoint import (
     settings_of,
 )
 from napari_vrp_sam.training.fine_tuning.clock import Clock, Plan
-from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes
+from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes, Pooled
 from napari_vrp_sam.training.fine_tuning.events import Compared, FineTuned, Validated
+from napari_vrp_sam.training.fine_tuning.full_size_subject import FullSizeSubject
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob, Part
 from napari_vrp_sam.training.fine_tuning.lite_subject import LiteSubject
 from napari_vrp_sam.training.fine_tuning.loop import Training
@@ -92,6 +94,7 @@ def fine_tune_events(
     start = time.monotonic()
     yield _doing("Loading the model")
     device = resolve_device(job.device)
+    torch.manual_seed(job.seed)  # of what LoRA begins with
     subject = subject_of(load_model(job.model, device=device), job.parts, recipe)
     base = {name: p.detach().clone() for name, p in subject.parameters.items()}
     control.check()
@@ -132,7 +135,7 @@ def fine_tune_events(
 
     training = Training(
         subject,
-        [_stream(fold, plan, job.seed, recipe) for fold in folds],
+        [_stream(subject, fold, plan, job.seed, recipe) for fold in folds],
         exams,
         candidates,
         plan=plan,
@@ -178,6 +181,8 @@ def subject_of(model: Any, parts: Part, recipe: FineTuningRecipe) -> Subject:
     """
     if isinstance(model, LiteModel):
         return LiteSubject(model, parts, recipe)
+    if isinstance(model, FullSizeModel):
+        return FullSizeSubject(model, parts, recipe)
     raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
 
 
@@ -212,10 +217,15 @@ class View:
         return labels_from_probabilities(logits.sigmoid().cpu().numpy(), self._class_ids)
 
 
-def _stream(fold: Fold, plan: Plan, seed: int, recipe: FineTuningRecipe) -> EpisodeStream:
+def _stream(
+    subject: Subject, fold: Fold, plan: Plan, seed: int, recipe: FineTuningRecipe
+) -> EpisodeStream:
     """Batches of one fold: a function of seed and step."""
-    own = AnnotatedEpisodes(fold.learned, recipe)
-    synthetic = SyntheticEpisodes((recipe.size, recipe.size))
+    own: EpisodeSource = AnnotatedEpisodes(fold.learned, recipe, subject.crop)
+    synthetic: EpisodeSource = SyntheticEpisodes((subject.crop, subject.crop))
+    if subject.pool is not None:
+        own = Pooled(own, subject.pool)
+        synthetic = Pooled(synthetic, max(1, round(recipe.synthetic * subject.pool)))
     return EpisodeStream(
         [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
         plan.steps,

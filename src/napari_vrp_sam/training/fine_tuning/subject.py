@@ -30,9 +30,15 @@ class Subject(Protocol):
     ----------
     parameters : dict of str to Parameter
         What learns, by name.
+    crop : int
+        Height and width of an episode's crops in pixels.
+    pool : int, optional
+        Number of different episodes, where seeing one again costs less.
     """
 
     parameters: dict[str, nn.Parameter]
+    crop: int
+    pool: int | None
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """Loss of a batch of episodes; see `training.episode.collate`."""
