@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.io import samples
+from napari_vrp_sam.training.fine_tuning import run
+from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +29,20 @@ def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert np.any(names["labels"]), "the class was not found"
+
+
+def test_the_fine_tuning_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    quick = FineTuningRecipe(size=64, gain=-1.0, exam_effort=0.02, exam_choices=False)
+    whole = run.fine_tune_events
+    monkeypatch.setattr(run, "fine_tune_events", lambda job, control: whole(job, control, quick))
+    monkeypatch.setattr(samples, "sample_stack", partial(samples.sample_stack, size=112, frames=3))
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/getting-started/fine-tuning.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block.replace("minutes=3", "steps=2"), names)
+    assert (tmp_path / "mitochondria.safetensors").is_file()
+    assert np.any(names["labels"])
 
 
 def test_tables_of_the_accuracy_page_are_those_of_the_data() -> None:
