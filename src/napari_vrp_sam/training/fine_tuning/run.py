@@ -155,7 +155,8 @@ def fine_tune_events(
     put(subject.parameters, mean([c.best for c in candidates], base, recipe.keep_base))
     # The mean of the folds has seen all frames: what it reaches tells no more than that it is
     # sound. What to expect is what each fold reached where it had not learned.
-    better = scores.best >= scores.before + recipe.gain and mean_iou(exams) >= scores.before
+    sound = mean_iou(exams) >= scores.before + min(recipe.gain, 0)
+    better = sound and scores.best >= scores.before + recipe.gain
     if better:
         clock.tick()
         facts = {
