@@ -10,7 +10,6 @@ import queue
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -19,10 +18,20 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.control import Control, StopRunError
+from napari_vrp_sam.inference.events import (
+    Cancelled,
+    Done,
+    Event,
+    Failed,
+    FrameResult,
+    Learned,
+    ObjectsFound,
+    Progress,
+    WorkEvent,
+)
 from napari_vrp_sam.inference.job import Job, plan
-from napari_vrp_sam.inference.objects import Objects, ObjectsJob, find_objects
+from napari_vrp_sam.inference.objects import ObjectsJob, find_objects
 from napari_vrp_sam.inference.segment import iter_segment
-from napari_vrp_sam.models.choice import Choice
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.memory import Memory
@@ -44,75 +53,6 @@ __all__ = [
     "Work",
     "WorkEvent",
 ]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is, and what it is doing."""
-
-    done: int
-    total: int
-    message: str
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What the annotations taught: how each class is put together, and the IoU to expect."""
-
-    choices: dict[int, Choice]
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """Labels of one frame, shape (Y, X); frames come nearest to the annotated ones first.
-
-    `confidence` is the IoU to expect of each class that was found on the frame; `percent`, where
-    the job asks for it, the probability of each class in percent, shape (K, Y, X), uint8.
-    """
-
-    index: int
-    labels: NDArray[Any]
-    confidence: dict[int, float] = field(default_factory=dict)
-    percent: NDArray[np.uint8] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectsFound:
-    """The result of an `ObjectsJob`, all at once: ids are known when all frames are linked."""
-
-    objects: Objects
-
-
-class WorkEvent:
-    """What a `Work` tells; its own module says more."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """The end: every frame was written."""
-
-    labels_written: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The end: a sentence for the user.
-
-    `detail` is empty where the user can mend it, and a traceback where the fault is ours.
-    """
-
-    message: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """The end, wished for: the frames written until then are whole and kept."""
-
-    labels_written: int
-
-
-Event = Progress | Learned | FrameResult | ObjectsFound | WorkEvent | Done | Failed | Cancelled
 
 
 class Work(Protocol):
