@@ -12,8 +12,12 @@ from torch import Tensor
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
 from napari_vrp_sam.models.choice import Choice
+from napari_vrp_sam.models.decoder_share import MAX_REFERENCES
+from napari_vrp_sam.models.dense_head import PREFIX, DenseHead, full_size
+from napari_vrp_sam.models.dense_head_file import read_head
 from napari_vrp_sam.models.evidence import choose, smoothed
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.head_choice import head_choice, mixed
 from napari_vrp_sam.models.lite_network import (
     LOGIT_LIMIT,
     PADDING,
@@ -51,6 +55,8 @@ class LiteModel:
         Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
         Unless given it is chosen for each class on the annotated frames, and smoothing and
         offset with it; see `evidence`.
+    head : DenseHead, optional
+        What a fine-tuning has added.
 
     Raises
     ------
@@ -66,10 +72,12 @@ class LiteModel:
         *,
         pseudo_mask: PseudoMaskKind = "probe",
         decoder_share: float | None = None,
+        head: DenseHead | None = None,
     ) -> None:
         self.network = (network or LiteNetwork()).eval().requires_grad_(requires_grad=False)
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         self.decoder_share = decoder_share
+        self.head = None if head is None else head.eval()
 
     @classmethod
     def from_checkpoint(
@@ -92,12 +100,16 @@ class LiteModel:
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.tensors.items()
         }
+        of_head = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
         load_tensors(network, tensors, source="The weights file of 'lite'")
-        return cls(network, pseudo_mask=pseudo_mask)
+        head = read_head(of_head, checkpoint.metadata) if of_head else None
+        return cls(network, pseudo_mask=pseudo_mask, head=head)
 
     def to(self, device: torch.device | str) -> LiteModel:
         """Move the network; features and prompts follow it."""
         self.network.to(device)
+        if self.head is not None:
+            self.head.to(device)
         return self
 
     def eval(self) -> LiteModel:
@@ -106,9 +118,16 @@ class LiteModel:
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
-        """Encode frames of shape (B, 3, H, W), float32 in 0..1."""
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1.
+
+        Where there is a dense head, its logits are the last of the maps.
+        """
         # Channels-last saves about a fifth of the backbone's time on a CPU.
-        return self.network.encode(frames.contiguous(memory_format=torch.channels_last))
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        features = self.network.encode(frames)
+        if self.head is None:
+            return features
+        return replace(features, semantic=(*features.semantic, self.head(frames)))
 
     @torch.no_grad()
     def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
@@ -122,7 +141,10 @@ class LiteModel:
             deepest = tuple(map(self._deepest, shown))
             share = self.decoder_share
             choice = choose(self.network, conditioning) if share is None else Choice(share)
-            prepared.append(PreparedClass(class_id, conditioning, choice, deepest))
+            one = PreparedClass(class_id, conditioning, choice, deepest)
+            if self.head is not None:
+                one = self._headed(one, self.head, own)
+            prepared.append(one)
         return prepared
 
     def choices(self, prepared: Sequence[PreparedClass]) -> dict[int, Choice]:
@@ -165,12 +187,30 @@ class LiteModel:
         height, width = features.size
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-        return full[:, 0, :height, :width]
+        return self._with_head(full[:, 0, :height, :width], features, prompts.choices)
+
+    def _with_head(
+        self, logits: Tensor, features: FrameFeatures, choices: Sequence[Choice]
+    ) -> Tensor:
+        """Logits (K, H, W) mixed with those of the dense head, as far as it counts."""
+        if not any(choice.head_share for choice in choices):
+            return logits
+        return mixed(logits, full_size(features.semantic[-1], features.size)[0], choices)
+
+    def _headed(
+        self, prepared: PreparedClass, head: DenseHead, own: Sequence[EncodedReference]
+    ) -> PreparedClass:
+        """The class with the dense head, as far as that draws its references."""
+        shown = [r for r in own if bool(r.mask.any())][:MAX_REFERENCES]
+        bases = [self.decode(r.features, self.prompt(r.features, [prepared]))[0] for r in shown]
+        return replace(prepared, choice=head_choice(prepared.choice, head, shown, bases))
 
     @staticmethod
     def _choice(prepared: PreparedClass) -> Choice:
         # Smoothing and offset were found for the probe.
-        return Choice(prepared.choice.decoder_share) if prepared.deepest else prepared.choice
+        if not prepared.deepest:
+            return prepared.choice
+        return replace(prepared.choice, smoothing=0.0, offset=0.0, expected_iou=None)
 
     def _deepest(self, shot: Shot) -> tuple[Tensor, Tensor]:
         """Deepest features of the masked reference (paper, section 3.2), and the mask."""

@@ -57,6 +57,11 @@ class Conditioning:
     encodings: tuple[ReferenceEncoding, ...]
 
 
+def new_backbone() -> Any:
+    """EfficientNet-Lite0 without weights, as maps at strides 2 to 32."""
+    return timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True)
+
+
 class LiteNetwork(nn.Module):
     """All learned parts of `lite`, batched over B frames of one class each.
 
@@ -69,9 +74,7 @@ class LiteNetwork(nn.Module):
         super().__init__()
         self.config = config = config or LiteConfig()
         dim = config.dim
-        self.backbone: Any = timm.create_model(
-            "tf_efficientnet_lite0", pretrained=False, features_only=True
-        )
+        self.backbone = new_backbone()
         self.neck = Neck(dim)
         # Frozen unless a training says otherwise.
         self.backbone.requires_grad_(requires_grad=False)

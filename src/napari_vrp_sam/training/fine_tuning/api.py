@@ -25,7 +25,7 @@ def fine_tune(
     frame: int | Sequence[int] | None = None,
     kind: AnnotationKind = "mask",
     model: str | Path = "lite",
-    parts: Part = "decoder",
+    parts: Part | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     device: str = "auto",
@@ -58,9 +58,10 @@ def fine_tune(
         How a label image was drawn; "scribble" tells that unmarked pixels are unknown.
     model : str or Path
         The base model: a name or a file.
-    parts : {"decoder", "vrp-encoder", "lora"}
-        What learns: all but the backbone; the VRP encoder alone, as in the paper; or low-rank
-        additions to the image encoder of a full-size model as well.
+    parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
+        What learns: a dense head on a copy of the backbone, for `lite` unless given; all but the
+        backbone; the VRP encoder alone, as in the paper; or low-rank additions to the image encoder
+        of a full-size model as well.
     minutes : float, optional
         Time to train; 3 on a CPU and 1 on a GPU, unless it or `steps` is given.
     steps : int, optional

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,21 +21,28 @@ class Candidate:
     base : mapping of str to Parameter
         What it starts from, and whose place it takes by `enter`.
     recipe : FineTuningRecipe
+    rate : callable
+        From the name of a parameter to its highest learning rate.
     """
 
-    def __init__(self, base: Mapping[str, nn.Parameter], recipe: FineTuningRecipe) -> None:
+    def __init__(
+        self,
+        base: Mapping[str, nn.Parameter],
+        recipe: FineTuningRecipe,
+        rate: Callable[[str], float],
+    ) -> None:
         self._model = base
         self._clip = recipe.clip
         self.weights = {name: nn.Parameter(p.detach().clone()) for name, p in base.items()}
         self.best = {name: p.detach().clone() for name, p in base.items()}
         groups: list[dict[str, Any]] = []
-        for of_lora in (False, True):
-            rate = recipe.lora_rate if of_lora else recipe.learning_rate
-            own = [p for name, p in self.weights.items() if ("lora_" in name) == of_lora]
+        rates = {name: rate(name) for name in self.weights}
+        for peak in sorted(set(rates.values())):
+            own = [p for name, p in self.weights.items() if rates[name] == peak]
             for matrices, decay in ((True, recipe.weight_decay), (False, 0.0)):
                 params = [p for p in own if (p.ndim > 1) == matrices]
                 if params:
-                    groups.append({"params": params, "weight_decay": decay, "peak": rate})
+                    groups.append({"params": params, "weight_decay": decay, "peak": peak})
         self._optimiser = torch.optim.AdamW(groups, lr=0.0)
 
     def enter(self) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.io.datasets import IGNORED
 from napari_vrp_sam.training.augmentation import Appearance, Window, turn
 from napari_vrp_sam.training.episode import Episode, EpisodeSource
+from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
@@ -61,7 +62,7 @@ class AnnotatedEpisodes:
         self.shape = (crop, crop)
         self.class_ids = sorted({c for frame in frames for c in frame.telling})
         # As pictures, which are quickly cut and resized.
-        self._pictures = [_picture(frame.image) for frame in frames]
+        self._pictures = [as_picture(frame.image) for frame in frames]
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
         """An episode of one class; see `EpisodeSource.sample`."""
@@ -87,7 +88,7 @@ class AnnotatedEpisodes:
             image = (look.jittered(rng) if look else Appearance((0, 1, 2), _ONES, None)).apply(
                 picture, rng
             )
-            images.append(turn(_relit(image, light + rng.normal(0, 0.03, 2)), orientation))
+            images.append(turn(relit(image, light + rng.normal(0, 0.03, 2)), orientation))
             drawing = np.round(255 * marks.mask).astype(np.uint8)
             masks.append(turn(window.crop_labels(drawing, self.shape), orientation))
             truths.append(turn(window.crop_labels(marks.truth, self.shape), orientation))
@@ -138,14 +139,50 @@ class AnnotatedEpisodes:
 _ONES = np.ones(3, dtype=np.float32)
 
 
-def _picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def as_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A frame (3, Y, X) in 0..1 as (Y, X, 3), or (Y, X, 1) where all channels are the same."""
     planes = image[:1] if (image == image[:1]).all() else image
     picture: NDArray[np.uint8] = np.round(255 * planes.transpose(1, 2, 0)).astype(np.uint8)
     return picture
 
 
-def _relit(image: FloatArray, light: NDArray[np.float64]) -> FloatArray:
+def relit(image: FloatArray, light: NDArray[np.float64]) -> FloatArray:
     """Another light: logarithms of gamma and gain."""
     gamma, gain = np.exp(light).astype(np.float32)
     return np.asarray(np.clip(gain * image**gamma, 0, 1), dtype=np.float32)
+
+
+def episode_stream(
+    frames: Sequence[AnnotatedFrame],
+    steps: int,
+    seed: int,
+    recipe: FineTuningRecipe,
+    *,
+    crop: int,
+    pool: int | None = None,
+) -> EpisodeStream:
+    """Batches of episodes of frames and of synthetic worlds: a function of seed and step.
+
+    Parameters
+    ----------
+    frames : sequence of AnnotatedFrame
+    steps, seed : int
+    recipe : FineTuningRecipe
+    crop : int
+        Height and width of crops in pixels.
+    pool : int, optional
+        Number of different episodes, where seeing one again costs less.
+    """
+    own: EpisodeSource = AnnotatedEpisodes(frames, recipe, crop)
+    synthetic: EpisodeSource = SyntheticEpisodes((crop, crop))
+    if pool is not None:
+        own = Pooled(own, pool)
+        synthetic = Pooled(synthetic, max(1, round(recipe.synthetic * pool)))
+    return EpisodeStream(
+        [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
+        steps,
+        batch_size=recipe.batch_size,
+        references=range(1, min(recipe.shots, len(frames)) + 1),
+        targets=1,
+        seed=seed,
+    )

@@ -26,6 +26,9 @@ from napari_vrp_sam.models.probe_recipe import fit_linear_probe
 from napari_vrp_sam.models.sam import FullSizeModel, PreparedClass
 from napari_vrp_sam.models.semantic import SEMANTIC_ENCODERS
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
+from napari_vrp_sam.training.episodes import EpisodeStream
+from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
+from napari_vrp_sam.training.fine_tuning.episodes import episode_stream
 from napari_vrp_sam.training.fine_tuning.job import Part
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.losses import segmentation_loss
@@ -49,6 +52,8 @@ class FullSizeSubject:
         If the model has no such part, or LoRA's library is not installed.
     """
 
+    learns_from_all = False
+
     def __init__(self, model: FullSizeModel, parts: Part, recipe: FineTuningRecipe) -> None:
         if parts == "vrp-encoder" and model.vrp_encoder is None:
             raise InputError(
@@ -56,8 +61,8 @@ class FullSizeSubject:
                 "weights file of a VRP encoder as the model."
             )
         self.model = model
-        self.crop = recipe.full_size_crop
-        self.pool: int | None = None if parts == "lora" else recipe.pool
+        # Features of frames that were seen are kept, unless the encoder learns.
+        self._pool: int | None = None if parts == "lora" else recipe.pool
         self._lora = parts == "lora"
         self._semantic_encoder = next(
             name for name, made in SEMANTIC_ENCODERS.items() if type(model.semantic) is made
@@ -75,6 +80,16 @@ class FullSizeSubject:
             self.parameters |= {prefix + name: p for name, p in module.named_parameters()}
         if self._lora:
             self.parameters |= _with_lora(model.sam.image_encoder, recipe.lora_rank)
+
+    def rate(self, name: str) -> float:
+        """Highest learning rate of a parameter."""
+        return self._recipe.lora_rate if "lora_" in name else self._recipe.learning_rate
+
+    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> EpisodeStream:
+        """Episodes of the frames, and some of synthetic worlds."""
+        recipe = self._recipe
+        crop = recipe.full_size_crop
+        return episode_stream(frames, steps, seed, recipe, crop=crop, pool=self._pool)
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Encode a frame of shape (3, Y, X); one that was seen costs nothing."""

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.engine import Control, Event
     from napari_vrp_sam.inference.memory import Memory
 
-Part = Literal["vrp-encoder", "decoder", "lora"]
-"""What learns: the VRP encoder alone, as in the paper; all but the backbone; low-rank additions to
-the image encoder of a full-size model as well."""
+Part = Literal["head", "decoder", "vrp-encoder", "lora"]
+"""What learns: a dense head on a copy of the backbone of `lite`; all but the backbone; the VRP
+encoder alone, as in the paper; low-rank additions to the image encoder of a full-size model as
+well."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -52,7 +53,8 @@ class FineTuneJob:
     channels : sequence of int, optional
     model : str or Path
         The base model: a name or a file.
-    parts : {"decoder", "vrp-encoder", "lora"}
+    parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
+        What learns; a head for `lite` and the decoder of other models, unless given.
     minutes : float, optional
         Time to train; 3 on a CPU and 1 on a GPU, unless it or `steps` is given.
     steps : int, optional
@@ -74,7 +76,7 @@ class FineTuneJob:
     axes: str | None = None
     channels: Sequence[int] | None = None
     model: str | Path = "lite"
-    parts: Part = "decoder"
+    parts: Part | None = None
     minutes: float | None = None
     steps: int | None = None
     device: str = "auto"
@@ -98,7 +100,7 @@ class FineTuneJob:
         """
         frames = Frames(self.data, self.axes, self.channels)
         check_annotations(self.references, len(frames))
-        if self.parts not in PARTS:
+        if self.parts is not None and self.parts not in PARTS:
             raise InputError(f"Unknown parts '{self.parts}': choose one of {', '.join(PARTS)}.")
         if self.parts == "lora" and self.model == "lite":
             raise InputError(

@@ -15,6 +15,9 @@ from napari_vrp_sam.models.decoder_share import decoder_share
 from napari_vrp_sam.models.evidence import choose
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass, shot_of
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
+from napari_vrp_sam.training.episodes import EpisodeStream
+from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
+from napari_vrp_sam.training.fine_tuning.episodes import episode_stream
 from napari_vrp_sam.training.fine_tuning.job import Part
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
@@ -37,6 +40,8 @@ class LiteSubject:
         If `lite` has no such parts.
     """
 
+    learns_from_all = False
+
     def __init__(self, model: LiteModel, parts: Part, recipe: FineTuningRecipe) -> None:
         if parts == "lora":
             raise InputError(
@@ -46,8 +51,6 @@ class LiteSubject:
         self.model = model
         self._network = model.network
         self._recipe = recipe
-        self.crop = recipe.size
-        self.pool: int | None = None
         prefix = "vrp_encoder." if parts == "vrp-encoder" else ""
         self.parameters: dict[str, nn.Parameter] = {
             name: parameter
@@ -56,6 +59,14 @@ class LiteSubject:
         }
         for parameter in self.parameters.values():
             parameter.requires_grad = True
+
+    def rate(self, name: str) -> float:  # noqa: ARG002 # one for all
+        """Highest learning rate of a parameter."""
+        return self._recipe.learning_rate
+
+    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> EpisodeStream:
+        """Episodes of the frames, and some of synthetic worlds."""
+        return episode_stream(frames, steps, seed, self._recipe, crop=self._recipe.size)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The paper's loss on the targets."""

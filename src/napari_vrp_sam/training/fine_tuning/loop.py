@@ -12,13 +12,12 @@ import torch
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Control, WorkEvent
-from napari_vrp_sam.training.episodes import EpisodeStream
 from napari_vrp_sam.training.fine_tuning.candidate import Candidate
 from napari_vrp_sam.training.fine_tuning.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.training.fine_tuning.clock import Clock, Plan
 from napari_vrp_sam.training.fine_tuning.events import TrainingStep, Validated
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Subject
+from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Stream, Subject
 
 
 class Training:
@@ -27,12 +26,14 @@ class Training:
     Parameters
     ----------
     subject : Subject
-    streams : sequence of EpisodeStream
-        Of each fold.
+    streams : sequence of Stream
+        Of each candidate.
     exams : sequence of FoldExam
         Of each fold.
     candidates : sequence of Candidate
-        Of each fold.
+        Of each fold; a further one learns from everything.
+    turns : sequence of int
+        Which candidate learns at a step: these numbers over and over.
     plan : Plan
     scores : Scores
     clock : Clock
@@ -46,10 +47,11 @@ class Training:
     def __init__(
         self,
         subject: Subject,
-        streams: Sequence[EpisodeStream],
+        streams: Sequence[Stream],
         exams: Sequence[FoldExam],
         candidates: Sequence[Candidate],
         *,
+        turns: Sequence[int],
         plan: Plan,
         scores: Scores,
         clock: Clock,
@@ -62,6 +64,7 @@ class Training:
         self._streams = streams
         self._exams = exams
         self._candidates = candidates
+        self._turns = turns
         self._plan, self._scores, self._clock = plan, scores, clock
         self._checkpoint = checkpoint
         self._recipe = recipe
@@ -98,7 +101,8 @@ class Training:
 
     def _validate(self) -> Validated:
         ious = []
-        for exam, candidate in zip(self._exams, self._candidates, strict=True):
+        # Who learns from everything cannot be examined.
+        for exam, candidate in zip(self._exams, self._candidates, strict=False):
             candidate.enter()
             ious.append(exam.iou())
         iou = float(np.mean(ious))
@@ -107,7 +111,8 @@ class Training:
             scores.best, scores.best_step, scores.since = iou, self._plan.step, 0
             for candidate in self._candidates:
                 candidate.keep()
-        else:
+        elif 2 * self._plan.step >= self._plan.steps:
+            # What starts anew is worse at first, and gets good while the rate decays.
             scores.since += 1
         return Validated(self._plan.step, iou, scores.best)
 
@@ -115,7 +120,7 @@ class Training:
         """One step of the fold whose turn it is; the mean loss of its episodes."""
         # Dropout too is a function of seed and step: a resumed run repeats an undisturbed one.
         torch.manual_seed(int(np.random.default_rng([self._seed, number]).integers(2**62)))
-        turn = number % len(self._candidates)
+        turn = self._turns[number % len(self._turns)]
         candidate = self._candidates[turn]
         candidate.enter()
         batch = self._streams[turn].batch(number)

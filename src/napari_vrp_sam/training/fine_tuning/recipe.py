@@ -56,6 +56,16 @@ class FineTuningRecipe:
         IoU by which the new model has to be better to be kept.
     keep_base : float
         Share of the old weights in the new ones, 0..1.
+    head_rate, head_backbone_rate : float
+        Learning rates of a dense head, and of the backbone under it.
+    head_batch : int
+        Crops a step.
+    head_zoom : tuple of float
+        Smallest and largest scale at which they are seen.
+    head_folds : int
+        Parts that are held out in turn, at most, for a head that learns from everything beside.
+    head_share : float
+        Of a dense head's logits in the result, the rest being the base model's.
     checkpoint_seconds : float
         Between checkpoints.
     minutes_cpu, minutes_gpu : float
@@ -78,14 +88,20 @@ class FineTuningRecipe:
     relit: float = 0.15
     disguised: float = 0.15
     folds: int = 2
-    validations: int = 12
+    validations: int = 10
     validation_share: float = 0.25
     validation_side: int = 768
     exam_effort: float = 1.0
     exam_choices: bool = True
-    patience: int = 6
+    patience: int = 4
     gain: float = 0.01
     keep_base: float = 0.0
+    head_rate: float = 1e-3
+    head_backbone_rate: float = 1e-4
+    head_batch: int = 3
+    head_zoom: tuple[float, float] = (0.6, 1.6)
+    head_folds: int = 1
+    head_share: float = 0.6
     checkpoint_seconds: float = 5.0
     minutes_cpu: float = 3.0
     minutes_gpu: float = 1.0

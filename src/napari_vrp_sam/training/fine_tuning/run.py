@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,8 @@ from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.sam import FullSizeModel
-from napari_vrp_sam.training.episodes import EpisodeSource, EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.fine_tuning.annotated import (
     AnnotatedFrame,
-    Fold,
     annotated_frames,
     folds_of,
 )
@@ -34,10 +32,10 @@ from napari_vrp_sam.training.fine_tuning.checkpoint import (
     settings_of,
 )
 from napari_vrp_sam.training.fine_tuning.clock import Clock, Plan
-from napari_vrp_sam.training.fine_tuning.episodes import AnnotatedEpisodes, Pooled
 from napari_vrp_sam.training.fine_tuning.events import Compared, FineTuned, Validated
 from napari_vrp_sam.training.fine_tuning.full_size_subject import FullSizeSubject
-from napari_vrp_sam.training.fine_tuning.job import FineTuneJob, Part
+from napari_vrp_sam.training.fine_tuning.head_subject import HeadSubject
+from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.training.fine_tuning.lite_subject import LiteSubject
 from napari_vrp_sam.training.fine_tuning.loop import Training
 from napari_vrp_sam.training.fine_tuning.recipe import RECIPE, FineTuningRecipe
@@ -94,17 +92,23 @@ def fine_tune_events(
     start = time.monotonic()
     yield _doing("Loading the model")
     device = resolve_device(job.device)
-    torch.manual_seed(job.seed)  # of what LoRA begins with
-    subject = subject_of(load_model(job.model, device=device), job.parts, recipe)
+    torch.manual_seed(job.seed)  # of what is added to the model
+    subject = subject_of(load_model(job.model, device=device), job, recipe)
     base = {name: p.detach().clone() for name, p in subject.parameters.items()}
     control.check()
     yield _doing("Sampling intensities")
     frames = Frames(job.data, job.axes, job.channels)
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
-    folds = folds_of(annotated, recipe.folds)
+    folds = folds_of(annotated, recipe.head_folds if subject.learns_from_all else recipe.folds)
+    learners = [fold.learned for fold in folds]
+    turns = list(range(len(folds)))
+    if subject.learns_from_all:
+        # Half of the steps are its own.
+        turns = [turn for number in turns for turn in (len(folds), number)]
+        learners.append(tuple(annotated))
 
-    candidates = [Candidate(subject.parameters, recipe) for _ in folds]
+    candidates = [Candidate(subject.parameters, recipe, subject.rate) for _ in learners]
     stored = checkpoint.load(candidates)
     minutes = recipe.minutes_cpu if device.type == "cpu" else recipe.minutes_gpu
     budget = None if job.steps is not None else 60 * (job.minutes or minutes)
@@ -112,6 +116,10 @@ def fine_tune_events(
     plan = stored[0] if stored else fresh
     clock = Clock(plan, budget, start)
     checkpoint.begin({"settings": settings, "name": job.name, "model": str(job.model)})
+
+    def final(sets: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
+        """The weights that are the result: of who learns from everything, or all folds' mean."""
+        return sets[-1] if subject.learns_from_all else mean(sets, base, recipe.keep_base)
 
     put(subject.parameters, base)
     exams = []
@@ -135,9 +143,10 @@ def fine_tune_events(
 
     training = Training(
         subject,
-        [_stream(subject, fold, plan, job.seed, recipe) for fold in folds],
+        [subject.stream(frames, plan.steps, job.seed) for frames in learners],
         exams,
         candidates,
+        turns=turns,
         plan=plan,
         scores=scores,
         clock=clock,
@@ -149,11 +158,11 @@ def fine_tune_events(
     for event in training.events(control):
         yield event
         if view is not None and isinstance(event, Validated) and scores.since == 0:
-            put(subject.parameters, mean([c.weights for c in candidates], base, recipe.keep_base))
+            put(subject.parameters, final([c.weights for c in candidates]))
             yield view.compared()
 
-    put(subject.parameters, mean([c.best for c in candidates], base, recipe.keep_base))
-    # The mean of the folds has seen all frames: what it reaches tells no more than that it is
+    put(subject.parameters, final([c.best for c in candidates]))
+    # The final weights have seen all frames: what they reach tells no more than that they are
     # sound. What to expect is what each fold reached where it had not learned.
     sound = mean_iou(exams) >= scores.before + min(recipe.gain, 0)
     better = sound and scores.best >= scores.before + recipe.gain
@@ -172,7 +181,7 @@ def fine_tune_events(
     yield FineTuned(output if better else None, scores.before, scores.best)
 
 
-def subject_of(model: Any, parts: Part, recipe: FineTuningRecipe) -> Subject:
+def subject_of(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Subject:
     """A model as it is tuned.
 
     Raises
@@ -180,11 +189,14 @@ def subject_of(model: Any, parts: Part, recipe: FineTuningRecipe) -> Subject:
     InputError
         If it has no such parts.
     """
-    if isinstance(model, LiteModel):
-        return LiteSubject(model, parts, recipe)
     if isinstance(model, FullSizeModel):
-        return FullSizeSubject(model, parts, recipe)
-    raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
+        return FullSizeSubject(model, job.parts or "decoder", recipe)
+    if not isinstance(model, LiteModel):
+        raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
+    if job.parts in (None, "head"):
+        class_ids = sorted({reference.class_id for reference in job.references})
+        return HeadSubject(model, class_ids, recipe)
+    return LiteSubject(model, job.parts, recipe)
 
 
 def mean_iou(exams: Sequence[FoldExam]) -> float:
@@ -216,25 +228,6 @@ class View:
     def _labels(self) -> NDArray[Any]:
         (logits,) = self._exam.logits()
         return labels_from_probabilities(logits.sigmoid().cpu().numpy(), self._class_ids)
-
-
-def _stream(
-    subject: Subject, fold: Fold, plan: Plan, seed: int, recipe: FineTuningRecipe
-) -> EpisodeStream:
-    """Batches of one fold: a function of seed and step."""
-    own: EpisodeSource = AnnotatedEpisodes(fold.learned, recipe, subject.crop)
-    synthetic: EpisodeSource = SyntheticEpisodes((subject.crop, subject.crop))
-    if subject.pool is not None:
-        own = Pooled(own, subject.pool)
-        synthetic = Pooled(synthetic, max(1, round(recipe.synthetic * subject.pool)))
-    return EpisodeStream(
-        [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
-        plan.steps,
-        batch_size=recipe.batch_size,
-        references=range(1, min(recipe.shots, len(fold.learned)) + 1),
-        targets=1,
-        seed=seed,
-    )
 
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:

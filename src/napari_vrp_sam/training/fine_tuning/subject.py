@@ -15,6 +15,14 @@ from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame, Fold, largest_part
 
 
+class Stream(Protocol):
+    """Batches, a function of the step alone."""
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """What `Subject.loss` takes: tensors and lists with an entry for each example."""
+        ...
+
+
 class Exam(Protocol):
     """References that are learned once, and frames that are segmented with the present weights."""
 
@@ -30,18 +38,25 @@ class Subject(Protocol):
     ----------
     parameters : dict of str to Parameter
         What learns, by name.
-    crop : int
-        Height and width of an episode's crops in pixels.
-    pool : int, optional
-        Number of different episodes, where seeing one again costs less.
+    learns_from_all : bool
+        Whether the result is a candidate of its own that learns from everything; else it is the
+        mean of those that learn from the folds. New weights cannot be averaged: they start far
+        from where they end.
     """
 
     parameters: dict[str, nn.Parameter]
-    crop: int
-    pool: int | None
+    learns_from_all: bool
+
+    def rate(self, name: str) -> float:
+        """Highest learning rate of a parameter."""
+        ...
+
+    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> Stream:
+        """Batches of what these frames teach."""
+        ...
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
-        """Loss of a batch of episodes; see `training.episode.collate`."""
+        """Loss of a batch of its stream."""
         ...
 
     def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> Exam:
