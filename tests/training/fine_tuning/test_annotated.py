@@ -56,6 +56,16 @@ def test_ignored_and_disputed_pixels_teach_nothing():
     assert (frame.marks[2].truth[30:50, 30:50] == 1).all()
 
 
+def test_of_a_box_the_middle_is_the_class_and_the_corners_are_unknown():
+    (frame,) = frames_of(Reference(IMAGE, LEFT + RIGHT, 1, "box", 0))
+    truth = frame.marks[1].truth
+    assert (truth[LEFT + RIGHT == 0] == 0).all()
+    for corner in (truth[10, 10], truth[29, 29], truth[40, 90], truth[59, 109]):
+        assert corner == 255
+    assert (truth[15:25, 15:25] == 1).all()
+    assert (truth == 1).sum() == pytest.approx(2 * np.pi * 10**2, rel=0.02)
+
+
 def test_faint_brushes_count():
     (frame,) = frames_of(Reference(IMAGE, 0.2 * LEFT, frame=0))
     np.testing.assert_array_equal(frame.marks[1].truth, LEFT)

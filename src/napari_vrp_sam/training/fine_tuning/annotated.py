@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label, regionprops
 
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
@@ -130,14 +131,28 @@ def _marks(class_id: int, group: Sequence[Reference]) -> Marks:
     truth = np.full(mask.shape, IGNORED if sparse else 0, dtype=np.uint8)
     truth[elsewhere] = 0
     truth[marked] = 1
-    if kind != "box":
-        truth[marked & elsewhere] = IGNORED
-    else:
+    if kind == "box":
+        truth[marked & ~_middles(marked)] = IGNORED
         truth[elsewhere] = 0
+    else:
+        truth[marked & elsewhere] = IGNORED
     for r in own:
         if r.ignored is not None:
             truth[r.ignored] = IGNORED
     return Marks(mask, truth, kind)
+
+
+def _middles(boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The ellipse in each box: its corners mostly show other things."""
+    inside = np.zeros_like(boxes)
+    for region in regionprops(label(boxes)):
+        top, left, bottom, right = region.bbox
+        rows, columns = np.ogrid[top:bottom, left:right]
+        vertical = (2 * rows + 1 - top - bottom) / (bottom - top)
+        horizontal = (2 * columns + 1 - left - right) / (right - left)
+        inside[top:bottom, left:right] |= vertical**2 + horizontal**2 <= 1
+    middles: NDArray[np.bool_] = inside & boxes
+    return middles
 
 
 def folds_of(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:

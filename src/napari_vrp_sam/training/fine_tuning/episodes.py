@@ -94,9 +94,9 @@ class AnnotatedEpisodes:
             truths.append(turn(window.crop_labels(marks.truth, self.shape), orientation))
         kinds = tuple(self.frames[i].marks[class_id].kind for i in drawn[:references])
         stacked = np.stack(images).transpose(0, 3, 1, 2)
-        # Around points and scribbles nothing is known anyway: that is what their kind says.
+        # Of the other kinds, their name says what is not known.
         unknown = [
-            (truth == IGNORED) & (kind in ("box", "mask"))
+            (truth == IGNORED) & (kind == "mask")
             for truth, kind in zip(truths, kinds, strict=False)
         ]
         return Episode(

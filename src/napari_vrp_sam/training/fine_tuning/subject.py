@@ -87,7 +87,7 @@ def encoded_references(
         for class_id, marks in sorted(frame.marks.items()):
             mask = torch.from_numpy(np.ascontiguousarray(marks.mask)).to(device)
             ignored = None
-            if marks.kind in ("box", "mask"):
+            if marks.kind == "mask":
                 unknown = np.ascontiguousarray(marks.truth == IGNORED)
                 ignored = torch.from_numpy(unknown).to(device)
             encoded.append(
