@@ -70,3 +70,11 @@ def data_folder(tmp_path: Path) -> Path:
         json.dumps([{"name": "plates", "use": "evaluate"}, {"name": "cells", "use": "train"}])
     )
     return root
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the user's own models: one for each test, never that of whoever runs it."""
+    folder = tmp_path_factory.mktemp("data") / "models"
+    monkeypatch.setenv("VRP_SAM_MODELS", str(folder))
+    return folder

@@ -1,5 +1,8 @@
 import gc
+import os
 import weakref
+from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.memory import Memory
 from napari_vrp_sam.inference.segment import gather_references, iter_segment
+from napari_vrp_sam.models import store
 
 
 @pytest.fixture
@@ -96,3 +100,18 @@ def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
     path.unlink()
     path.write_bytes(weights)
     assert memory.predictor(of_file) is not first
+
+
+def test_another_model_under_the_same_name_is_loaded_anew(job, own_models):
+    packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+    with resources.as_file(packaged) as path:
+        model = store.add(path, "mito")
+    memory = Memory()
+    job = replace(job, model="mito")
+    first = memory.predictor(job)
+    assert memory.predictor(job) is first
+    weights = model.path.read_bytes()
+    store.delete("mito")
+    model.path.write_bytes(weights)
+    os.utime(model.path, ns=(0, 0))
+    assert memory.predictor(job) is not first

@@ -17,7 +17,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models import registry
+from napari_vrp_sam.models import catalogue, loading, registry
 from napari_vrp_sam.models.checkpoints import write_checkpoint
 from napari_vrp_sam.models.downloads import WeightsFile
 from napari_vrp_sam.models.lite import LiteModel
@@ -56,7 +56,7 @@ def tiny(
         "tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", published("sam.pth")
     )
     monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", make_tiny_sam)
-    monkeypatch.setattr(registry, "_SPECS", (*registry.list_models(), spec))
+    monkeypatch.setattr(catalogue, "BUILT_IN", (*catalogue.BUILT_IN, spec))
     monkeypatch.setitem(registry.SEMANTIC_WEIGHTS, "efficientnet_lite0", published("semantic.pth"))
     return spec
 
@@ -160,7 +160,7 @@ def test_published_weights_of_another_architecture(
     server.files["sam.pth"] = state
     wrong = WeightsFile(f"{server.url}/sam.pth", hashlib.sha256(state).hexdigest(), "MIT")
     spec = ModelSpec("tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", wrong)
-    monkeypatch.setattr(registry, "_SPECS", (spec,))
+    monkeypatch.setattr(catalogue, "BUILT_IN", (spec,))
     with pytest.raises(InputError, match="does not hold weights of this model"):
         load_model("tiny")
 
@@ -212,10 +212,10 @@ def test_files_that_are_no_model(tmp_path: Path, vrp_file: Path, tiny: ModelSpec
 def test_a_file_of_the_authors_names_its_encoder_by_its_width() -> None:
     from napari_vrp_sam.models.checkpoints import Checkpoint
 
-    assert registry._semantic_encoder_of(Checkpoint({}), 768) == "vgg16"
-    assert registry._semantic_encoder_of(Checkpoint({}), 1536) == "resnet50"
+    assert loading.semantic_encoder_of(Checkpoint({}), 768) == "vgg16"
+    assert loading.semantic_encoder_of(Checkpoint({}), 1536) == "resnet50"
     named = Checkpoint({}, {"semantic_encoder": "dinov2_b14"})
-    assert registry._semantic_encoder_of(named, 1536) == "dinov2_b14"
+    assert loading.semantic_encoder_of(named, 1536) == "dinov2_b14"
 
 
 def test_the_device_is_checked_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ def _key(job: Job) -> object:
     """What decides which model a job gets; a file may be written anew under the same name."""
     if not isinstance(job.model, str | Path):
         return id(job.model), job.device
-    path = Path(job.model)
-    state = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+    from napari_vrp_sam.models.registry import weights_file
+
+    path = weights_file(str(job.model))
+    state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
     return str(job.model), state, job.device, job.pseudo_mask

@@ -1,0 +1,82 @@
+"""Models put together from what a catalogue entry and a weights file say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.catalogue import LITE_KIND, SEMANTIC_WEIGHTS, ModelSpec
+from napari_vrp_sam.models.downloads import fetch
+
+# torch comes with the first model that is loaded: listing models needs none of it.
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.checkpoints import Checkpoint
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
+
+RANDOM = "random"
+"""As `weights`: the architecture without any training, to measure speed."""
+
+
+def load_lite(
+    spec: ModelSpec, weights: str | os.PathLike[str] | None, pseudo_mask: PseudoMaskKind
+) -> Any:
+    """A `lite` with the weights of a file, or with its packaged or random ones."""
+    from napari_vrp_sam.models.checkpoints import read_checkpoint
+    from napari_vrp_sam.models.lite import LiteModel
+
+    if weights == RANDOM:
+        return LiteModel(pseudo_mask=pseudo_mask)
+    if weights is not None:
+        checkpoint = read_checkpoint(weights)
+        if checkpoint.metadata.get("kind", LITE_KIND) != LITE_KIND:
+            raise InputError(f"{os.fspath(weights)} does not hold weights of '{spec.name}'.")
+    else:
+        checkpoint = spec.packaged()
+    return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
+
+
+def load_full_size(
+    spec: ModelSpec,
+    weights: str | os.PathLike[str] | None,
+    semantic_encoder: str | None,
+    pseudo_mask: PseudoMaskKind,
+) -> Any:
+    """A full-size model, with the VRP encoder of a file or without one."""
+    from napari_vrp_sam.models.checkpoints import load_tensors, read_checkpoint
+    from napari_vrp_sam.models.full_size_file import tune_sam, vrp_encoder_of
+    from napari_vrp_sam.models.sam import FullSizeModel, build_sam
+    from napari_vrp_sam.models.semantic import build_semantic_encoder
+    from napari_vrp_sam.models.vrp_encoder import VRPEncoder
+
+    vrp_encoder = checkpoint = None
+    if weights is not None and weights != RANDOM:
+        checkpoint = read_checkpoint(weights)
+        vrp_encoder = vrp_encoder_of(checkpoint, source=os.fspath(weights))
+        trained_with = checkpoint.metadata.get("sam", spec.image_encoder)
+        if trained_with != spec.image_encoder:
+            raise InputError(f"{os.fspath(weights)} was trained with '{trained_with}': load that.")
+        semantic_encoder = semantic_encoder or semantic_encoder_of(
+            checkpoint, vrp_encoder.config["in_channels"] if vrp_encoder else 0
+        )
+    semantic = build_semantic_encoder(semantic_encoder or spec.semantic_encoder)
+    sam = build_sam(spec.image_encoder)
+    if weights == RANDOM:
+        vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
+    else:
+        semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]))
+        assert spec.sam_weights is not None
+        path = fetch(spec.sam_weights)
+        load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
+    model = FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask)
+    if checkpoint is not None:
+        model.additions = tune_sam(sam, checkpoint, source=os.fspath(weights or ""))
+    return model
+
+
+def semantic_encoder_of(checkpoint: Checkpoint, in_channels: int) -> str:
+    """The semantic encoder that a VRP encoder was trained with."""
+    # The paper's code leaves no name, but its ResNet-50 and VGG-16 differ in width.
+    by_width: Mapping[int, str] = {768: "vgg16"}
+    return checkpoint.metadata.get("semantic_encoder", by_width.get(in_channels, "resnet50"))
