@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari_vrp_sam.io.images import read_stack
 from napari_vrp_sam.io.session import Session, Settings, write_session
 from napari_vrp_sam.io.session_image import SessionImage
 from napari_vrp_sam.io.stored_references import StoredReference
+from napari_vrp_sam.models import store
 
 runner = CliRunner()
 
@@ -159,3 +161,20 @@ def test_mistakes_are_one_sentence(
     assert sentence in " ".join(result.stderr.split())
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_is_not_here(
+    tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
+) -> None:
+    folder = tmp_path / "a.vrpsam"
+    mine = replace(session, settings=Settings(device="cpu", model="mito"))
+    write_session(folder, mine, stack[0])
+    result = run("--session", folder)
+    assert result.exit_code == 2
+    assert "The session's model 'mito' is not here" in result.stderr
+    assert "vrp-sam models import" in result.stderr
+    assert run("--session", folder, "--model", "lite").exit_code == 0
+    packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+    with resources.as_file(packaged) as path:
+        store.add(path, "mito")
+    assert run("--session", folder, "--output", tmp_path / "with own.tif").exit_code == 0

@@ -68,6 +68,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
     from napari_vrp_sam.io.session import read_session
     from napari_vrp_sam.io.session_image import COPY, open_image
     from napari_vrp_sam.io.stored_layers import RESULT
+    from napari_vrp_sam.models.registry import missing_model
 
     for name in SAID_BY_SESSION:
         if _given(context, name):
@@ -84,13 +85,17 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         )
     data = open_image(folder, session.image, image)
     settings = session.settings
+    model = context.params["model"] if _given(context, "model") else settings.model
+    missing = missing_model(model)
+    if missing:
+        raise InputError(missing)
     view = Frames(data, session.image.axes, settings.channels)
     job = Job(
         data,
         references=[reference.on(view[reference.frame]) for reference in session.references],
         axes=view.axes,
         channels=settings.channels,
-        model=context.params["model"] if _given(context, "model") else settings.model,
+        model=model,
         device=context.params["device"] if _given(context, "device") else settings.device,
         frames=settings.frames,
         limits=settings.limits,

@@ -28,6 +28,7 @@ __all__ = [
     "list_models",
     "load_model",
     "looks_like_a_path",
+    "missing_model",
     "model_spec",
     "weights_file",
 ]
@@ -68,6 +69,21 @@ def weights_file(model: str) -> Path | None:
         if spec.name == model:
             return spec.own_weights
     return Path(model) if looks_like_a_path(model) else None
+
+
+def missing_model(model: str) -> str:
+    """What to tell of a session's model that is not here; empty where all is well."""
+    if looks_like_a_path(model):
+        gone = not Path(model).exists()
+        return f"The session's model is no longer at {model}: choose another." if gone else ""
+    try:
+        model_spec(model)
+    except InputError:
+        return (
+            f"The session's model '{model}' is not here: bring its file with `vrp-sam models "
+            "import`, or choose another."
+        )
+    return ""
 
 
 def looks_like_a_path(model: str) -> bool:

@@ -1,8 +1,7 @@
-"""Small Qt controls that follow the viewer: a choice of layer, a choice of model, a message."""
+"""Small Qt controls that follow the viewer: a choice of layer, a message."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari.layers import Image
@@ -10,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QLabel,
     QSizePolicy,
     QStyle,
@@ -19,7 +17,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vrp_sam.models.registry import list_models
 from napari_vrp_sam.plugin.probabilities import is_probability
 
 if TYPE_CHECKING:
@@ -111,53 +108,6 @@ class ImageBox(NarrowComboBox):
         """Choose one of the images."""
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))
-
-
-class ModelBox(NarrowComboBox):
-    """The models by name, and any checkpoint file."""
-
-    FROM_FILE = "from a file…"
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        for row, spec in enumerate(list_models()):
-            self.addItem(spec.name, spec.name)
-            self.setItemData(row, spec.description, Qt.ItemDataRole.ToolTipRole)
-        self.addItem(self.FROM_FILE)
-        self._last = 0
-        self.activated.connect(self._activated)
-
-    @property
-    def model(self) -> str:
-        """Name of the chosen model, or path of the chosen file."""
-        return str(self.currentData())
-
-    def add_file(self, path: Path) -> None:
-        """Offer a checkpoint file beside the models, and choose it."""
-        if self.findData(str(path)) < 0:
-            self.insertItem(self.count() - 1, path.name, str(path))
-        self._last = self.findData(str(path))
-        self.setCurrentIndex(self._last)
-
-    def choose(self, model: str) -> None:
-        """Choose a model by its name, or a file by its path."""
-        row = self.findData(model)
-        if row < 0:
-            self.add_file(Path(model))
-        else:
-            self._last = row
-            self.setCurrentIndex(row)
-
-    def _activated(self, index: int) -> None:
-        if self.itemData(index) is not None:
-            self._last = index
-            return
-        self.setCurrentIndex(self._last)
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Model file", "", "Models (*.safetensors *.pth *.pt);;All files (*)"
-        )
-        if path:
-            self.add_file(Path(path))
 
 
 class MessageLabel(QLabel):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.job import Job, plan
+from napari_vrp_sam.models.registry import list_models
 from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.plugin.segment_form import SegmentForm
-
-DEFAULT_MODEL = "lite"
 
 
 class Jobs:
@@ -34,7 +33,7 @@ class Jobs:
     def __init__(self, viewer: napari.viewer.Viewer, form: SegmentForm) -> None:
         self._viewer = viewer
         self._form = form
-        self.loaded = {DEFAULT_MODEL}
+        self.loaded: set[str] = set()
 
     def run(
         self, references: list[Reference], settled: Collection[int], *, probabilities: bool
@@ -56,7 +55,7 @@ class Jobs:
             If there is nothing to show.
         """
         image = self._form.image
-        if self._form.model_box.model not in self.loaded:
+        if not self._at_hand(self._form.model_box.model):
             raise InputError("Only a run may download a model: press Segment stack once.")
         index = self._frame_in_view()
         if index is None:
@@ -82,6 +81,11 @@ class Jobs:
             tile=self._form.tile,
             settled=frozenset(settled),
         )
+
+    def _at_hand(self, model: str) -> bool:
+        """Whether a model loads at once: it needs no download, or was loaded before."""
+        light = (spec.name for spec in list_models() if not spec.downloads)
+        return model in self.loaded or model in light
 
     def _frame_in_view(self) -> int | None:
         image = self._form.image

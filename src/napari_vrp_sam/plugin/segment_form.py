@@ -26,9 +26,10 @@ from napari_vrp_sam.plugin.annotation_layers import Drawing, new_annotation_laye
 from napari_vrp_sam.plugin.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.channel_box import ChannelBox, channel_names
 from napari_vrp_sam.plugin.class_list import ClassList
-from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, ModelBox, NarrowComboBox, explain
+from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, NarrowComboBox, explain
 from napari_vrp_sam.plugin.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers import references_from_layers
+from napari_vrp_sam.plugin.model_box import ModelBox
 from napari_vrp_sam.plugin.stacks import possible_axes, stack_data
 from napari_vrp_sam.plugin.undo_layers import AddedLayers
 
@@ -180,7 +181,7 @@ class SegmentForm(QWidget):
         explain(
             self.model_box,
             "<b>lite</b> comes with the plugin and is quick without a GPU; the SAM models need "
-            "a download; a fine-tuned model is read from a file.",
+            "a download; your own models come after them, or from a file.",
         )
         explain(
             self.tile_box,

@@ -14,6 +14,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.plain import as_kept
 from napari_vrp_sam.io.session import SUFFIX, Session, SessionClass, Settings, read_session
 from napari_vrp_sam.io.session_image import COPY, open_image
+from napari_vrp_sam.models.registry import missing_model
 from napari_vrp_sam.plugin.classes import ClassEntry
 from napari_vrp_sam.plugin.frame_view import show_frame
 from napari_vrp_sam.plugin.notes import note, noted
@@ -110,7 +111,11 @@ def _choose(
     for row in form.annotation_list.rows:
         form.annotation_list.tick(row.layer, on=False)
     form.axes_box.setCurrentText(axes)
-    form.model_box.choose(settings.model)
+    missing = missing_model(settings.model)
+    if missing:
+        form.mistaken.emit(missing)
+    else:
+        form.model_box.choose(settings.model)
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
     form.tile_box.setValue(settings.tile or 0)

@@ -117,10 +117,11 @@ class SessionPanel(QWidget):
             self.told.emit(str(mistake), "warning")
             return
         opened = [Layer.create(data, options, kind) for data, options, kind in layers]
+        # Said first: what its choices cannot bring back is told when its image arrives.
+        self.told.emit(f"Opened {folder.name}.", "info")
         for layer in opened:
             self._viewer.add_layer(layer)
         self.added.emit("open the session", opened)
-        self.told.emit(f"Opened {folder.name}.", "info")
 
     def follow(self, _event: Any = None) -> None:
         """Take over the choices of a session that was opened, here or by dropping its folder."""

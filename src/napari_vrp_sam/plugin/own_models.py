@@ -1,0 +1,23 @@
+"""Tells every window of this program that the list of the user's own models has changed."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, Signal
+
+
+class OwnModels(QObject):
+    """To be emitted by whoever adds, renames or deletes a model.
+
+    Signals
+    -------
+    changed : ()
+    renamed : (old name, new name)
+        Comes before `changed`, so that a choice of the old name can follow.
+    """
+
+    changed = Signal()
+    renamed = Signal(str, str)
+
+
+own_models = OwnModels()
+"""The one of this program."""
