@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.models import store
 from napari_vrp_sam.models.registry import list_models, model_spec
 
 runner = CliRunner()
@@ -65,3 +68,52 @@ def test_nothing_to_download() -> None:
     result = runner.invoke(app, ["models", "download", "lite"])
     assert result.exit_code == 0
     assert "a part of the package" in result.stdout
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+    (tmp_path / "mito.safetensors").write_bytes(packaged.read_bytes())
+    return tmp_path / "mito.safetensors"
+
+
+def models(*arguments: object, typed: str | None = None) -> Result:
+    return runner.invoke(app, ["models", *map(str, arguments)], input=typed)
+
+
+def test_the_life_of_an_own_model(model_file: Path, tmp_path: Path) -> None:
+    assert models("import", model_file, "--name", "mito [EM]").exit_code == 2
+    assert models("import", model_file, "--name", "mito EM").exit_code == 0
+    assert "mito EM" in models().stdout
+    shown = models("show", "mito EM").stdout
+    assert "mitoEM.safetensors" in "".join(shown.split())
+    assert "synthetic worlds of this project" in shown
+    assert "mito EM: whole" in models("verify").stdout
+    assert "a file of your own" in models("download", "mito EM").stdout
+    assert models("rename", "mito EM", "mito").exit_code == 0
+    exported = tmp_path / "out.safetensors"
+    assert models("export", "mito", exported).exit_code == 0
+    assert exported.read_bytes() == model_file.read_bytes()
+    for typed in ("n\n", None):
+        refused = models("delete", "mito", typed=typed)
+        assert refused.exit_code == 2
+        assert "'mito' was kept" in refused.stderr
+    assert models("delete", "mito", typed="y\n").exit_code == 0
+    assert models("import", exported).exit_code == 0
+    assert models("delete", "out", "--yes").exit_code == 0
+    assert store.list_own() == []
+    gone = models("delete", "out", "--yes")
+    assert gone.exit_code == 2
+    assert "you have none yet" in gone.stderr
+
+
+def test_damaged_models_are_listed_and_found(model_file: Path, own_models: Path) -> None:
+    own_models.mkdir()
+    (own_models / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
+    listed = models("list")
+    assert listed.exit_code == 0
+    assert "damaged" in listed.stdout
+    verified = models("verify")
+    assert verified.exit_code == 2
+    assert "lite: whole" in verified.stdout
+    assert "which is not all of it" in verified.stderr

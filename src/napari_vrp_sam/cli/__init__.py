@@ -15,6 +15,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     evaluate,
     fine_tune,
     models,
+    own_models,
     segment,
     train,
 )

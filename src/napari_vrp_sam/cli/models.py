@@ -27,20 +27,26 @@ def _models(ctx: typer.Context) -> None:
 
 @models_app.command("list")
 def list_all() -> None:
-    """List all models, the default first."""
+    """List all models: the default first, your own last."""
+    from rich.markup import escape
     from rich.table import Table
 
     from napari_vrp_sam.models.registry import list_models
+    from napari_vrp_sam.models.store import list_own
 
     table = Table("model", "", "weights")
     for spec in list_models():
-        table.add_row(spec.name, spec.description, _state(spec))
+        table.add_row(escape(spec.name), escape(spec.description), _state(spec))
+    for own in list_own():
+        if own.problem:
+            table.add_row(escape(own.name), escape(own.problem), "damaged")
     console.print(table)
 
 
 @models_app.command()
 def show(name: Name) -> None:
     """Show what a model is made of, and where its weights come from and lie."""
+    from rich.markup import escape
     from rich.table import Table
 
     from napari_vrp_sam.models.registry import model_spec
@@ -49,12 +55,14 @@ def show(name: Name) -> None:
     table = Table(show_header=False, box=None)
     table.add_column()
     table.add_column(overflow="fold")
-    table.add_row("model", spec.name)
-    table.add_row("", spec.description)
+    table.add_row("model", escape(spec.name))
+    table.add_row("", escape(spec.description))
     table.add_row("image encoder", spec.image_encoder)
     table.add_row("semantic encoder", spec.semantic_encoder)
     table.add_row("licence", spec.licence)
     table.add_row("weights", _state(spec))
+    if spec.own_weights is not None:
+        table.add_row("file", escape(str(spec.own_weights)))
     for file in spec.downloads:
         table.add_section()
         table.add_row("file", str(file.path))
@@ -62,7 +70,7 @@ def show(name: Name) -> None:
         table.add_row("sha256", file.sha256)
         table.add_row("licence", file.licence)
     for key, value in sorted(spec.metadata().items()):
-        table.add_row(key.replace("_", " "), _readable(value))
+        table.add_row(escape(key.replace("_", " ")), escape(_readable(value)))
     console.print(table)
 
 
@@ -73,7 +81,8 @@ def download(name: Name) -> None:
 
     spec = model_spec(name)
     if not spec.downloads:
-        console.print(f"{name} is a part of the package: there is nothing to download.")
+        where = "a file of your own" if spec.own_weights else "a part of the package"
+        console.print(f"{name} is {where}: there is nothing to download.")
     for path in spec.download(progress=notes.is_terminal):
         console.print(path, soft_wrap=True)
 
@@ -84,11 +93,13 @@ def verify(
         list[str] | None, typer.Argument(help="Names of models; all that are here unless given.")
     ] = None,
 ) -> None:
-    """Check the weights of models: the digest of downloads, the fit of what the package ships."""
+    """Check the weights of models: the digest of downloads, the fit of all other files."""
     from napari_vrp_sam.models.registry import list_models, load_model, model_spec
+    from napari_vrp_sam.models.store import list_own
 
     specs = [model_spec(name) for name in names] if names else list_models()
     damaged = []
+    unusable = [own.problem for own in list_own() if own.problem and not names]
     for spec in specs:
         if not spec.downloads:
             load_model(spec.name)  # says itself what is wrong
@@ -100,6 +111,8 @@ def verify(
         if spec.ready:
             state = "damaged" if any(str(f.path) in damaged for f in spec.downloads) else "whole"
             console.print(f"{spec.name}: {state}")
+    if unusable:
+        raise InputError(unusable[0])
     if damaged:
         raise InputError(f"{', '.join(damaged)} differs from what was published: download again.")
 
@@ -122,7 +135,7 @@ def _readable(value: str) -> str:
 
 def _state(spec: ModelSpec) -> str:
     if not spec.downloads:
-        return "in the package"
+        return "your own" if spec.own_weights else "in the package"
     size = sum(file.size or 0 for file in spec.downloads)
     missing = f"to be downloaded ({size / 1e6:,.0f} MB and more)"
     return "downloaded" if spec.ready else missing
