@@ -31,12 +31,19 @@ def import_(
 @models_app.command()
 def export(
     name: Name,
-    file: Annotated[Path, typer.Argument(help="File to write: .safetensors.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File to write: .safetensors, or .zip for a package of the BioImage Model Zoo."
+        ),
+    ],
 ) -> None:
-    """Write a copy of one of your own models, which can be imported on any machine."""
+    """Write a copy of one of your own models, to be imported on any machine; or a package."""
+    from napari_vrp_sam.io.model_zoo import export_package
     from napari_vrp_sam.models import store
 
-    console.print(store.export(name, file), soft_wrap=True)
+    write = export_package if file.suffix == ".zip" else store.export
+    console.print(write(name, file), soft_wrap=True)
 
 
 @models_app.command()
