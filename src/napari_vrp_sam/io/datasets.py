@@ -147,17 +147,23 @@ class Dataset:
 
 
 def find_datasets(
-    arguments: Iterable[str | os.PathLike[str]], data: str | os.PathLike[str] | None = None
+    arguments: Iterable[str | os.PathLike[str]],
+    data: str | os.PathLike[str] | None = None,
+    *,
+    images: Path | None = None,
 ) -> list[Dataset]:
-    """Open data sets by folder, by name or by use.
+    """Open data sets by folder, by file, by name or by use.
 
     Parameters
     ----------
     arguments : iterable of str or path
-        Each a data set's folder; or, looked up in `data`, a data set's name or a use ("train",
+        Each a data set's folder, a folder of pairs (see `open_pairs`) or a COCO file (see
+        `open_coco`); or, looked up in `data`, a data set's name or a use ("train",
         "evaluate") that selects every such set of its `index.json`.
     data : str or path, optional
         Folder of data sets, by default what `VRP_SAM_DATA` names.
+    images : Path, optional
+        Folder of the images of COCO files.
 
     Returns
     -------
@@ -174,7 +180,7 @@ def find_datasets(
     uses = _uses(collection) if collection else {}
     folders: dict[Path, None] = {}
     for argument in arguments:
-        if Path(argument).is_dir():
+        if Path(argument).is_dir() or Path(argument).suffix == ".json":
             found = [Path(argument)]
         elif collection is None:
             raise InputError(
@@ -190,7 +196,16 @@ def find_datasets(
             known = ", ".join([*sorted(uses), *names]) or "nothing"
             raise InputError(f"No data set {str(argument)!r} in {collection}, which holds {known}.")
         folders.update((folder.resolve(), None) for folder in found)
-    return [Dataset.open(folder) for folder in folders]
+    return [_open(folder, images) for folder in folders]
+
+
+def _open(path: Path, images: Path | None) -> Dataset:
+    from napari_vrp_sam.io.coco import open_coco
+    from napari_vrp_sam.io.own_datasets import open_pairs
+
+    if path.suffix == ".json":
+        return open_coco(path, images)
+    return Dataset.open(path) if (path / "meta.json").exists() else open_pairs(path)
 
 
 def _uses(collection: Path) -> dict[str, list[str]]:
