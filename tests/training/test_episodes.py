@@ -126,3 +126,13 @@ def test_the_number_of_references_varies_between_batches(stream_of) -> None:
     stream = stream_of(references=(1, 2, 3), steps=12)
     shots = {batch["references"].shape[1] for batch in stream}
     assert shots == {1, 2, 3}
+
+
+def test_devices_share_the_batch_that_one_would_have() -> None:
+    def batch(**options: Any) -> dict[str, Any]:
+        return EpisodeStream([(SyntheticEpisodes((32, 32)), 1.0)], 3, seed=5, **options).batch(1)
+
+    whole = batch(batch_size=4)
+    halves = [batch(batch_size=2, rank=rank) for rank in range(2)]
+    for name in ("references", "targets", "target_masks"):
+        assert torch.equal(torch.cat([half[name] for half in halves]), whole[name])

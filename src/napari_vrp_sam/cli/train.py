@@ -31,9 +31,12 @@ def lite(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Data set beside the synthetic worlds: a folder; or a name or a use ('train') in "
-            "VRP_SAM_DATA. May be repeated."
+            help="Data beside the synthetic worlds: a folder of images and masks, a COCO file of "
+            "instances (.json), or a name or a use ('train') in VRP_SAM_DATA. May be repeated."
         ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images of COCO files, if not beside them.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = 3000,
     batch_size: Annotated[int, typer.Option(min=1, help="Episodes a step.")] = 6,
@@ -59,7 +62,12 @@ def lite(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that make episodes.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="How many of them; each takes a batch of its own.")
+    ] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that make episodes, for each device.")
+    ] = 1,
 ) -> None:
     """Train the default model from ImageNet weights on synthetic worlds and data sets.
 
@@ -67,7 +75,7 @@ def lite(
     """
     from napari_vrp_sam.io.datasets import find_datasets
 
-    datasets = find_datasets(data or [])
+    datasets = find_datasets(data or [], images=images)
     try:
         from napari_vrp_sam.training.lite import train
     except ModuleNotFoundError as error:
@@ -90,6 +98,7 @@ def lite(
         keep_initial=keep_initial,
         seed=seed,
         device=device,
+        devices=devices,
         workers=workers,
     )
     console.print(path, soft_wrap=True)

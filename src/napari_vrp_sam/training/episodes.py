@@ -223,6 +223,9 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
     seed : int, default: 0
     start : int, default: 0
         First step.
+    rank : int, default: 0
+        Number of the device among several: each draws episodes of its own, which follow those of
+        the ones before it.
 
     Yields
     ------
@@ -245,6 +248,7 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
         targets: int = 2,
         seed: int = 0,
         start: int = 0,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         if not sources or sum(share for _, share in sources) <= 0:
@@ -258,6 +262,7 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
         self.targets = targets
         self.seed = seed
         self.start = start
+        self.rank = rank
 
     def __len__(self) -> int:
         # Of the whole run: Lightning counts the steps before `start` as done.
@@ -275,7 +280,8 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
         shots = np.random.default_rng([self.seed, step])
         references = int(shots.choice(self.references))
         episodes = []
-        for number in range(self.batch_size):
+        before = self.rank * self.batch_size
+        for number in range(before, before + self.batch_size):
             # every episode has numbers of its own, so that none depends on its neighbours
             rng = np.random.default_rng([self.seed, step, number + 1])
             source = self.sources[int(rng.choice(len(self.sources), p=self._shares))]

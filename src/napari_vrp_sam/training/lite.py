@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pickle
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
@@ -33,6 +26,7 @@ from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
 from napari_vrp_sam.training.lite_file import save
 from napari_vrp_sam.training.module import LiteModule
+from napari_vrp_sam.training.trainer import EpisodeData, check_devices, fit, make_trainer, quiet
 
 REAL_SHARE = 0.5
 """Share of episodes from data sets, where some are given; the rest is synthetic."""
@@ -79,6 +73,7 @@ def train(
     seed: int = 0,
     workers: int = 1,
     device: str | torch.device = "auto",
+    devices: int = 1,
     checkpoint_every: int = 100,
     config: LiteConfig | None = None,
     initial: str | os.PathLike[str] | None = None,
@@ -108,9 +103,12 @@ def train(
     seed : int
         Of initialisation, episodes and dropout.
     workers : int
-        Processes that make episodes.
+        Processes that make episodes, for each device.
     device : str or torch.device
         See `resolve_device`.
+    devices : int
+        How many of that kind. Each takes `batch_size` episodes a step: N devices see in each step
+        what one device with N times the batch size sees, in the same order.
     checkpoint_every : int
         Steps between checkpoints.
     config : LiteConfig, optional
@@ -148,6 +146,7 @@ def train(
             "Initial weights can be kept from 0 to below 1, and only if some are given."
         )
     where = resolve_device(device)
+    check_devices(where, devices)
     start = None if initial is None else read_checkpoint(initial)
     config = LiteConfig.from_metadata(start.metadata) if start else config or LiteConfig()
     settings: dict[str, Any] = {
@@ -161,13 +160,14 @@ def train(
         "seed": seed,
         "datasets": [dataset.name for dataset in datasets],
         "network": config.as_metadata(),
+        "devices": devices,
         "initial": None if initial is None else file_sha256(initial),
     }
     folder = output.with_name(output.name + ".training")
     checkpoint = _checkpoint_of(folder, settings)
     done = int(checkpoint["global_step"]) if checkpoint else 0
 
-    with _quiet():
+    with quiet():
         lightning.seed_everything(seed, workers=True, verbose=False)
         module = LiteModule(
             steps,
@@ -188,18 +188,18 @@ def train(
             ]
             if datasets:
                 sources.append((RealEpisodes(datasets, shape=shape), REAL_SHARE))
-            stream = EpisodeStream(
-                sources, steps, batch_size=batch_size, references=references, seed=seed, start=done
+            make_stream = partial(
+                EpisodeStream,
+                sources,
+                steps,
+                batch_size=batch_size,
+                references=references,
+                seed=seed,
+                start=done,
             )
-            loader = DataLoader(
-                stream,
-                batch_size=None,
-                num_workers=workers,
-                # A process in which CUDA has started must not be forked.
-                multiprocessing_context="spawn" if workers and where.type != "cpu" else None,
-            )
-            trainer = _trainer(folder, where, steps, checkpoint_every, done)
-            _fit(trainer, module, loader, str(folder / LAST) if done else None)
+            data = EpisodeData(make_stream, workers, where)
+            trainer = make_trainer(folder, where, devices, steps, checkpoint_every, done)
+            fit(trainer, module, data, str(folder / LAST) if done else None)
         elif checkpoint:
             module.load_state_dict(checkpoint["state_dict"])
     if start and keep_initial:
@@ -225,6 +225,7 @@ def _checkpoint_of(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | N
         return None
     try:
         begun = json.loads(record.read_text("utf-8")) if record.is_file() else settings
+        begun = {"devices": 1, **begun}  # runs of earlier versions knew one only
         checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"The run in {folder} cannot be read: delete that folder.") from error
@@ -255,65 +256,3 @@ def _start_from_imagenet(network: LiteNetwork) -> None:
     network.backbone.load_state_dict(
         {name: tensors[name] for name in network.backbone.state_dict()}
     )
-
-
-def _trainer(
-    folder: Path, device: torch.device, steps: int, checkpoint_every: int, done: int
-) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_steps=steps,
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        # A log for each start: Lightning empties the one it finds.
-        logger=CSVLogger(folder, name="log", version=f"from-{done}", flush_logs_every_n_steps=20),
-        log_every_n_steps=min(10, steps),
-        gradient_clip_val=1.0,
-        callbacks=[
-            ModelCheckpoint(
-                folder,
-                every_n_train_steps=checkpoint_every,
-                save_last=True,
-                enable_version_counter=False,
-            ),
-            TQDMProgressBar(refresh_rate=20),
-        ],
-        enable_model_summary=False,
-    )
-
-
-def _fit(
-    trainer: lightning.Trainer,
-    module: LiteModule,
-    loader: DataLoader[dict[str, Any]],
-    checkpoint: str | None,
-) -> None:
-    """Train; an interrupt stays one, which Lightning turns into an exit of its own."""
-    at_interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, loader, ckpt_path=checkpoint)
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
-        # Lightning has switched further interrupts off.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, at_interrupt)
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's advice, meant for its own users, from ours.
-
-    What it warns of is so on purpose: a stream that starts where the run resumes, a folder with
-    an earlier checkpoint in it, a single worker.
-    """
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
-            yield
-    finally:
-        log.setLevel(level)

@@ -59,9 +59,10 @@ class LiteModule(lightning.LightningModule):
         """Loss of one batch of episodes (see `training.episodes.collate`)."""
         step = int(batch["step"])
         # Dropout is a function of seed and step too: a resumed run repeats an uninterrupted one.
-        torch.manual_seed(int(np.random.default_rng([self.seed, step]).integers(2**62)))
+        own = [self.seed, step] + [self.global_rank] * (self.global_rank > 0)
+        torch.manual_seed(int(np.random.default_rng(own).integers(2**62)))
         if step < self.promptable_steps or step % 8 == 0:
-            loss = self.promptable_loss(batch, np.random.default_rng([self.seed, step]))
+            loss = self.promptable_loss(batch, np.random.default_rng(own))
             self.log("loss/promptable", loss)
             return loss
         loss, iou, probe_iou = self.episodic_loss(batch)

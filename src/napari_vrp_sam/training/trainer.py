@@ -1,0 +1,144 @@
+"""Lightning, as the training of this project uses it: on one device or several, and quietly."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.training.episodes import EpisodeStream
+from napari_vrp_sam.training.module import LiteModule
+
+MakeStream = Callable[..., EpisodeStream]
+
+
+class EpisodeData(lightning.LightningDataModule):
+    """Hands every device a stream with episodes of its own.
+
+    Parameters
+    ----------
+    make_stream : callable
+        Takes `rank`, the device's number, and returns its `EpisodeStream`.
+    workers : int
+        Processes that make episodes, for each device.
+    device : torch.device
+    """
+
+    def __init__(self, make_stream: MakeStream, workers: int, device: torch.device) -> None:
+        super().__init__()
+        self._make_stream = make_stream
+        self._workers = workers
+        self._device = device
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The loader of the process that asks."""
+        rank = self.trainer.global_rank if self.trainer else 0
+        # A process in which CUDA has started, or a group of processes, must not be forked.
+        alone = self._device.type == "cpu" and not (self.trainer and self.trainer.world_size > 1)
+        return DataLoader(
+            self._make_stream(rank=rank),
+            batch_size=None,
+            num_workers=self._workers,
+            multiprocessing_context="spawn" if self._workers and not alone else None,
+        )
+
+
+def check_devices(device: torch.device, devices: int) -> None:
+    """Raise InputError if there are not so many devices of a kind."""
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)
+    if devices < 1 or devices > there:
+        raise InputError(f"There are not {devices} devices of the kind '{device.type}': {there}.")
+    if devices > 1 and device.index is not None:
+        raise InputError(f"'{device}' is a single device: give its kind to use {devices}.")
+
+
+def make_trainer(
+    folder: Path, device: torch.device, devices: int, steps: int, checkpoint_every: int, done: int
+) -> lightning.Trainer:
+    """A trainer that logs and keeps checkpoints in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    device : torch.device
+    devices : int
+        Of the device's kind; above 1 each gets a process, and gradients are their mean.
+    steps, checkpoint_every : int
+        Steps in all, and between checkpoints.
+    done : int
+        Steps done before, after which the log is named.
+    """
+    return lightning.Trainer(
+        max_steps=steps,
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
+        # A step trains either by prompts or by references, and each leaves parts out.
+        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
+        if devices > 1
+        else "auto",
+        # A log for each start: Lightning empties the one it finds.
+        logger=CSVLogger(folder, name="log", version=f"from-{done}", flush_logs_every_n_steps=20),
+        log_every_n_steps=min(10, steps),
+        gradient_clip_val=1.0,
+        callbacks=[
+            ModelCheckpoint(
+                folder,
+                every_n_train_steps=checkpoint_every,
+                save_last=True,
+                enable_version_counter=False,
+            ),
+            TQDMProgressBar(refresh_rate=20),
+        ],
+        enable_model_summary=False,
+    )
+
+
+def fit(
+    trainer: lightning.Trainer,
+    module: LiteModule,
+    data: EpisodeData,
+    checkpoint: str | None,
+) -> None:
+    """Train; an interrupt stays one, which Lightning turns into an exit of its own."""
+    at_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        # Lightning has switched further interrupts off.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, at_interrupt)
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's advice, meant for its own users, from ours.
+
+    What it warns of is so on purpose: a stream that starts where the run resumes, a folder with
+    an earlier checkpoint in it, a single worker.
+    """
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        log.setLevel(level)
