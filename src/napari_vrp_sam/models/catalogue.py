@@ -20,6 +20,9 @@ VRP_ENCODER_KIND = "vrp-encoder"
 LITE_KIND = "lite"
 """Values of `kind` in the metadata of weights files."""
 
+HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
+"""Beginnings of the names of tensors that fine-tuning adds to a file."""
+
 TIMM = "https://github.com/rwightman"
 
 SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {

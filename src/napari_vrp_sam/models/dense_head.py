@@ -25,9 +25,6 @@ CLASSICAL_CHANNELS = 28
 CLASSES_KEY, SHARE_KEY = "dense_classes", "dense_share"
 """In a weights file's metadata: the classes, and how much the head counts."""
 
-PREFIX = "dense."
-"""Of the head's tensors in a weights file."""
-
 
 class DenseHead(nn.Module):
     """Logits of some classes in every pixel.

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.catalogue import HEAD_PREFIX
 from napari_vrp_sam.models.checkpoints import load_tensors
 from napari_vrp_sam.models.dense_head import (
     CLASSES_KEY,
-    PREFIX,
     SHARE_KEY,
     DenseHead,
 )
@@ -20,7 +20,7 @@ from napari_vrp_sam.models.dense_head import (
 def head_tensors(head: DenseHead) -> dict[str, Tensor]:
     """The weights in half precision, by the names that they have in the file."""
     return {
-        PREFIX + name: tensor.half() if tensor.is_floating_point() else tensor
+        HEAD_PREFIX + name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in head.state_dict().items()
     }
 
@@ -44,6 +44,6 @@ def read_head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Den
         head = DenseHead(class_ids, float(metadata[SHARE_KEY]), held_out)
     except (KeyError, ValueError) as error:
         raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
-    own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    own = {name.removeprefix(HEAD_PREFIX): tensor for name, tensor in tensors.items()}
     load_tensors(head, own, source="The weights file of 'lite'")
     return head.requires_grad_(requires_grad=False)

@@ -16,10 +16,11 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.catalogue import MASK_DECODER_PREFIX
 from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
 
-MASK_DECODER, IMAGE_ENCODER = "mask_decoder.", "image_encoder."
+MASK_DECODER, IMAGE_ENCODER = MASK_DECODER_PREFIX, "image_encoder."
 LORA_A, LORA_B = ".lora_A", ".lora_B"
 
 

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.catalogue import HEAD_PREFIX
 from napari_vrp_sam.models.checkpoints import Checkpoint, load_tensors
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.decoder_share import MAX_REFERENCES
-from napari_vrp_sam.models.dense_head import PREFIX, DenseHead, full_size
+from napari_vrp_sam.models.dense_head import DenseHead, full_size
 from napari_vrp_sam.models.dense_head_file import read_head
 from napari_vrp_sam.models.evidence import choose, smoothed
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
@@ -100,7 +101,9 @@ class LiteModel:
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.tensors.items()
         }
-        of_head = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PREFIX)}
+        of_head = {
+            name: tensors.pop(name) for name in list(tensors) if name.startswith(HEAD_PREFIX)
+        }
         load_tensors(network, tensors, source="The weights file of 'lite'")
         head = read_head(of_head, checkpoint.metadata) if of_head else None
         return cls(network, pseudo_mask=pseudo_mask, head=head)

@@ -18,7 +18,13 @@ import platformdirs
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import catalogue
-from napari_vrp_sam.models.catalogue import LITE_KIND, VRP_ENCODER_KIND, base_of
+from napari_vrp_sam.models.catalogue import (
+    HEAD_PREFIX,
+    LITE_KIND,
+    MASK_DECODER_PREFIX,
+    VRP_ENCODER_KIND,
+    base_of,
+)
 from napari_vrp_sam.models.headers import Header, read_header
 
 MODELS_VARIABLE = "VRP_SAM_MODELS"
@@ -210,14 +216,21 @@ def check_model(path: Path) -> Header:
 
 def _fits_lite(header: Header) -> bool:
     ours = _packaged_lite()
+    # What fine-tuning has added is checked when the model is loaded.
+    shapes = {n: s for n, s in header.shapes.items() if not n.startswith(HEAD_PREFIX)}
     sizes = {key: value for key, value in ours.metadata.items() if key in LITE_SIZES}
     if any(header.metadata.get(key, value) != value for key, value in sizes.items()):
-        return header.shapes.keys() == ours.shapes.keys()
-    return header.shapes == ours.shapes
+        return shapes.keys() == ours.shapes.keys()
+    return shapes == ours.shapes
 
 
 def _holds_vrp_encoder(header: Header) -> bool:
-    return any(name.endswith(("generator.queries", "supp_q_feat.weight")) for name in header.shapes)
+    """Or at least a tuned mask decoder: a full-size model works without a VRP encoder."""
+    return any(
+        name.endswith(("generator.queries", "supp_q_feat.weight"))
+        or name.startswith(MASK_DECODER_PREFIX)
+        for name in header.shapes
+    )
 
 
 @cache

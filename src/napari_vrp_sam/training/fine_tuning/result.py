@@ -13,7 +13,7 @@ from typing import Any
 import napari_vrp_sam
 from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
 from napari_vrp_sam.models.downloads import file_sha256
-from napari_vrp_sam.models.registry import model_spec
+from napari_vrp_sam.models.registry import model_spec, weights_file
 from napari_vrp_sam.training.fine_tuning.events import FineTuned
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.training.fine_tuning.subject import Subject
@@ -21,8 +21,9 @@ from napari_vrp_sam.training.fine_tuning.subject import Subject
 
 def base_digest(model: str | Path) -> str:
     """The sha256 of the base model's file."""
-    if Path(model).is_file():
-        return file_sha256(Path(model))
+    own = weights_file(str(model))
+    if own is not None:
+        return file_sha256(own)
     spec = model_spec(str(model))
     if spec.sam_weights is not None:
         return spec.sam_weights.sha256
