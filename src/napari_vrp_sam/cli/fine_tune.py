@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Parts(StrEnum):
     """What learns."""
 
+    HEAD = "head"
     DECODER = "decoder"
     VRP_ENCODER = "vrp-encoder"
     LORA = "lora"
@@ -49,12 +50,13 @@ def fine_tune(
     ] = None,
     model: ModelOption = "lite",
     parts: Annotated[
-        Parts,
+        Parts | None,
         typer.Option(
-            help="What learns: all but the backbone; the VRP encoder alone, as in the paper; or "
-            "also small additions to the image encoder of a full-size model."
+            help="What learns: a dense head on a copy of the backbone (lite unless given); all but "
+            "the backbone; the VRP encoder alone, as in the paper; or also small additions to the "
+            "image encoder of a full-size model."
         ),
-    ] = Parts.DECODER,
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Time to train; 3 on a CPU, 1 on a GPU unless given.")
     ] = None,
@@ -105,7 +107,7 @@ def fine_tune(
         "frame": frame_numbers(frame),
         "kind": kind.value,
         "model": model,
-        "parts": parts.value,
+        "parts": None if parts is None else parts.value,
         "minutes": minutes,
         "steps": steps,
         "device": device,

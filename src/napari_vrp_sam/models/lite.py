@@ -101,9 +101,8 @@ class LiteModel:
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.tensors.items()
         }
-        of_head = {
-            name: tensors.pop(name) for name in list(tensors) if name.startswith(HEAD_PREFIX)
-        }
+        names = [name for name in tensors if name.startswith(HEAD_PREFIX)]
+        of_head = {name: tensors.pop(name) for name in names}
         load_tensors(network, tensors, source="The weights file of 'lite'")
         head = read_head(of_head, checkpoint.metadata) if of_head else None
         return cls(network, pseudo_mask=pseudo_mask, head=head)

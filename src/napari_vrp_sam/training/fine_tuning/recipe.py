@@ -91,7 +91,7 @@ class FineTuningRecipe:
     validations: int = 10
     validation_share: float = 0.25
     validation_side: int = 768
-    exam_effort: float = 1.0
+    exam_effort: float = 0.5
     exam_choices: bool = True
     patience: int = 4
     gain: float = 0.01
@@ -102,7 +102,7 @@ class FineTuningRecipe:
     head_zoom: tuple[float, float] = (0.6, 1.6)
     head_folds: int = 1
     head_share: float = 0.6
-    checkpoint_seconds: float = 5.0
+    checkpoint_seconds: float = 10.0
     minutes_cpu: float = 3.0
     minutes_gpu: float = 1.0
 
