@@ -21,8 +21,9 @@ from napari_vrp_sam.models.types import EncodedReference
 DRAWN, UNDRAWN = 0.55, 0.25
 """IoU with the annotation from which on a head counts fully, and below which it does not."""
 
-AGREED, DISAGREED = 0.8, 0.5
-"""The same for the agreement of head and base on a frame, over that on the annotated frames."""
+AGREED, DISAGREED = 0.75, 0.55
+"""The same for the agreement of head and base on a frame, over that on the annotated frames. On 26
+frames of five training sets no set lost by heads so bounded, of which one had lost 0.22 before."""
 
 
 def head_choice(

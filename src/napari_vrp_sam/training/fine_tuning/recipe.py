@@ -101,7 +101,7 @@ class FineTuningRecipe:
     head_batch: int = 3
     head_zoom: tuple[float, float] = (0.6, 1.6)
     head_folds: int = 1
-    head_share: float = 0.6
+    head_share: float = 0.8
     checkpoint_seconds: float = 10.0
     minutes_cpu: float = 3.0
     minutes_gpu: float = 1.0
