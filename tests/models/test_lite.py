@@ -275,11 +275,11 @@ def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
     own = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
     own = replace(own, image=image)
     other = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
-    shot = module._shot(own, [own, other])
+    shot = module.shot_of(own, [own, other])
     expected = square(shape, 4, 10) * (1 - square(shape, 0, 6))
     torch.testing.assert_close(shot.excluded[0, :50, :90], expected)
     torch.testing.assert_close(shot.known[0, :50, :90], 1 - ignored.float())
-    assert module._shot(own, [own]).excluded.sum() == 0
+    assert module.shot_of(own, [own]).excluded.sum() == 0
     assert shot.maps[0].shape[-2:] == (32, 48)
     assert shot.maps is own.features.semantic
     assert shot.image is image

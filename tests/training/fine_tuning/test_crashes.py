@@ -109,7 +109,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, r
 @pytest.mark.parametrize(("limit", "steps_left"), [(1_000_000, 3), (5_000_000, 0)])
 def test_without_room_nothing_is_lost(start, job_of, recipe, limit, steps_left):
     """Files may grow to a limit: first too small for a checkpoint, then for the model alone."""
-    job = job_of()
+    job = job_of(parts="decoder")
     events = fine_tune_events(job, Control(), recipe)
     while getattr(next(events), "step", 0) < 3:
         pass

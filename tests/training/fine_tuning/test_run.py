@@ -114,7 +114,7 @@ def test_a_model_that_is_no_better_is_not_kept(run, job_of, tmp_path):
 
 
 def test_it_ends_when_nothing_is_gained_any_more(run, job_of):
-    job = job_of(steps=60)
+    job = job_of(steps=60, parts="decoder")
     events = run(job, learning_rate=0.0, weight_decay=0.0, validations=30, patience=3)
     assert of_kind(events, TrainingStep)[-1].step == 6
     assert isinstance(events[-1], FineTuned)

@@ -74,8 +74,8 @@ class Training:
 
     def events(self, control: Control) -> Iterator[WorkEvent]:
         """Train to the end of the plan, or until nothing is gained any more."""
-        plan, scores = self._plan, self._scores
-        while plan.step < plan.steps and scores.since < self._recipe.patience:
+        plan = self._plan
+        while plan.step < plan.steps and not self._waited:
             try:
                 self._clock.wait(control)
             except BaseException:
@@ -94,6 +94,12 @@ class Training:
                 self._save()
         self._save()
 
+    @property
+    def _waited(self) -> bool:
+        """Whether nothing is gained any more; new weights are good at the end of the decay."""
+        patient = self._subject.learns_from_all
+        return not patient and self._scores.since >= self._recipe.patience
+
     def _save(self) -> None:
         self._clock.tick()
         self._checkpoint.save(self._plan, self._scores, self._candidates)
@@ -111,8 +117,7 @@ class Training:
             scores.best, scores.best_step, scores.since = iou, self._plan.step, 0
             for candidate in self._candidates:
                 candidate.keep()
-        elif 2 * self._plan.step >= self._plan.steps:
-            # What starts anew is worse at first, and gets good while the rate decays.
+        else:
             scores.since += 1
         return Validated(self._plan.step, iou, scores.best)
 

@@ -155,22 +155,28 @@ def fine_tune_events(
         seed=job.seed,
         device=device,
     )
+    reached = None
     for event in training.events(control):
         yield event
+        if isinstance(event, Validated):
+            reached = event.iou
         if view is not None and isinstance(event, Validated) and scores.since == 0:
             put(subject.parameters, final([c.weights for c in candidates]))
             yield view.compared()
 
-    put(subject.parameters, final([c.best for c in candidates]))
+    # New weights are best at the end of the decay; tuned ones where they did best.
+    last = subject.learns_from_all and reached is not None
+    put(subject.parameters, final([c.weights if last else c.best for c in candidates]))
+    after = reached if last and reached is not None else scores.best
     # The final weights have seen all frames: what they reach tells no more than that they are
     # sound. What to expect is what each fold reached where it had not learned.
     sound = mean_iou(exams) >= scores.before + min(recipe.gain, 0)
-    better = sound and scores.best >= scores.before + recipe.gain
+    better = sound and after >= scores.before + recipe.gain
     if better:
         clock.tick()
         facts = {
             "iou_before": scores.before,
-            "iou_after": scores.best,
+            "iou_after": after,
             "steps": plan.step,
             "best_step": scores.best_step,
             "seconds": round(plan.seconds, 1),
@@ -178,7 +184,7 @@ def fine_tune_events(
         }
         write_result(output, subject, card_of(job, subject, settings, run, facts))
     checkpoint.remove()
-    yield FineTuned(output if better else None, scores.before, scores.best)
+    yield FineTuned(output if better else None, scores.before, after)
 
 
 def subject_of(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Subject:
