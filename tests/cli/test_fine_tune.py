@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.models.checkpoints import read_checkpoint
+from napari_vrp_sam.models.lite_network import LiteNetwork
+from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.fine_tuning import api, job, run
 from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
+from napari_vrp_sam.training.lite_file import save
 
 runner = CliRunner()
 RECIPE = FineTuningRecipe(
@@ -145,10 +148,13 @@ def test_a_model_that_is_no_better_is_told(files: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGINT for one process")
 def test_ctrl_c_keeps_the_checkpoint(files: Path) -> None:
+    small = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
+    save(files / "small.safetensors", LiteNetwork(small), {})
     command = [
         sys.executable, "-m", "napari_vrp_sam.cli", "fine-tune", str(files / "stack.tif"),
         "--reference", str(files / "drawn.tif"), "--output", str(files / "own.safetensors"),
-        "--steps", "100000", "--device", "cpu",
+        "--steps", "100000", "--device", "cpu", "--model", str(files / "small.safetensors"),
+        "--parts", "decoder",
     ]  # fmt: skip
     code = "import sys; from napari_vrp_sam.cli import main; main()"
     command[1:3] = ["-c", code]
@@ -158,7 +164,7 @@ def test_ctrl_c_keeps_the_checkpoint(files: Path) -> None:
         while not checkpoint.is_file():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130
