@@ -17,10 +17,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.plugin.controls import explain
+from napari_vrp_sam.plugin.frame_outline import is_preview
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS, Annotation
 from napari_vrp_sam.plugin.notes import noted
 from napari_vrp_sam.plugin.objects_layer import is_objects
-from napari_vrp_sam.plugin.preview import is_preview
 from napari_vrp_sam.plugin.results import is_result
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from napari_vrp_sam.plugin.class_colours import (
 )
 from napari_vrp_sam.plugin.class_keys import ClassKeys
 from napari_vrp_sam.plugin.classes import HIGHEST, ClassEntry, Classes
+from napari_vrp_sam.plugin.frame_outline import is_preview
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.preview import is_preview
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.undo_layers import unwrapped
 

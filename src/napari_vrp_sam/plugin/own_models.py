@@ -13,10 +13,13 @@ class OwnModels(QObject):
     changed : ()
     renamed : (old name, new name)
         Comes before `changed`, so that a choice of the old name can follow.
+    made : (name,)
+        A new one was fine-tuned; comes after `changed`, so that it can be chosen.
     """
 
     changed = Signal()
     renamed = Signal(str, str)
+    made = Signal(str)
 
 
 own_models = OwnModels()

@@ -67,6 +67,12 @@ class Preferences(QObject):
         self.cache_moved.emit()
 
 
+def preferred(name: str, otherwise: Any) -> Any:
+    """What is set on the page now; napari before 0.9 has none."""
+    settings = _settings()
+    return otherwise if settings is None else getattr(settings, name)
+
+
 def _settings() -> Any:
     """The evented model that napari makes of the manifest's `configurations`, if it does."""
     try:

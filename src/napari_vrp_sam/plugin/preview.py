@@ -6,20 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Cancelled, Done, Failed, FrameResult
 from napari_vrp_sam.plugin.controls import explain
-from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import channel_count, placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.frame_outline import FrameOutline
 from napari_vrp_sam.plugin.watched_run import POLL_MILLISECONDS, single_shot
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_vrp_sam.inference.engine import Engine, Run
     from napari_vrp_sam.inference.frames import Frames
@@ -27,11 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PREVIEW = "preview"
 PAUSE_MILLISECONDS = 500
 """After the last stroke: a job for each stroke would never catch up."""
-CONTOUR = 2
-"""Width of the outlines: the image and a result stay to be seen."""
 
 
 class PreviewBox(QCheckBox):
@@ -63,7 +57,7 @@ class PreviewBox(QCheckBox):
         self._drawn = False
         """Whether something was drawn since the last run."""
         self._target: tuple[Image, Frames, int] | None = None
-        self._layer: Labels | None = None
+        self._outline = FrameOutline(viewer, "preview")
         self._followed: list[Layer] = []
         explain(
             self,
@@ -135,9 +129,7 @@ class PreviewBox(QCheckBox):
         self._pause.stop()
         self._outdated = False
         self._target = None
-        layer, self._layer = self._layer, None
-        if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+        self._outline.remove()
 
     def _start(self) -> None:
         if self._run is not None:  # one at a time: the next begins where this one ends
@@ -169,39 +161,13 @@ class PreviewBox(QCheckBox):
             self._start()
 
     def _show(self, image: Image, frames: Frames, index: int, result: FrameResult) -> None:
-        layers = self._viewer.layers
-        if image not in layers:
+        if image not in self._viewer.layers:
             return
-        if self._layer is not None and self._layer not in layers:
-            self._layer = None
+        if self._outline.deleted:
+            self._outline.remove()
             self.setChecked(False)  # who deletes it wants none
             return
-        labels = np.zeros(frames.label_shape, dtype=result.labels.dtype)
-        labels[frames.position(index)] = result.labels
-        channels = channel_count(stack_data(image).shape, frames.axes)
-        data = spread_over_channels(labels, frames.axes, channels)
-        if self._layer is not None and self._layer.data.shape == data.shape:
-            self._layer.data = data
-        else:
-            self._add(image, data)
-
-    def _add(self, image: Image, data: Any) -> None:
-        layers = self._viewer.layers
-        if self._layer is not None:  # of another image
-            layers.remove(self._layer)
-        self._layer = Labels(data, name=f"{image.name} preview", **placement(image))
-        self._layer.contour = CONTOUR
-        self._layer.editable = False
-        note(self._layer, **{PREVIEW: True})
-        active = layers.selection.active
-        self._viewer.add_layer(self._layer)
-        if active is not None and active in layers:
-            layers.selection.active = active  # the user goes on drawing
-
-
-def is_preview(layer: Any) -> bool:
-    """Whether a layer shows a preview: neither an annotation nor a result."""
-    return bool(noted(layer, PREVIEW))
+        self._outline.show(image, frames, index, result.labels)
 
 
 def _drawing_events(layer: Layer) -> list[Any]:

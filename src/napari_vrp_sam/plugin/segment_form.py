@@ -30,6 +30,7 @@ from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, NarrowComboBo
 from napari_vrp_sam.plugin.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers import references_from_layers
 from napari_vrp_sam.plugin.model_box import ModelBox
+from napari_vrp_sam.plugin.shared_choice import SharedChoice
 from napari_vrp_sam.plugin.stacks import possible_axes, stack_data
 from napari_vrp_sam.plugin.undo_layers import AddedLayers
 
@@ -81,6 +82,7 @@ class SegmentForm(QWidget):
         self._fill()
         self._explain()
         self._lay_out()
+        self._shared = SharedChoice(viewer, self.image_box, self.annotation_list, self)
         self._connect()
         self._follow_image()
 
@@ -144,6 +146,7 @@ class SegmentForm(QWidget):
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
         self.class_list.release()
+        self._shared.release()
         for emitter in self._layer_emitters():
             emitter.disconnect(self._follow_layers)
 

@@ -20,6 +20,7 @@ from napari_vrp_sam.plugin.expectation import ExpectationLabel
 from napari_vrp_sam.plugin.jobs import Jobs
 from napari_vrp_sam.plugin.keyboard import KeyboardWalk
 from napari_vrp_sam.plugin.objects_panel import ObjectsPanel
+from napari_vrp_sam.plugin.own_models import own_models
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.preview import PreviewBox
 from napari_vrp_sam.plugin.probabilities import Probabilities
@@ -101,6 +102,7 @@ class SegmentStackWidget(QWidget):
         self.history.told.connect(self._step_told)
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.leave_guiding)
+        own_models.made.connect(self.form.model_box.choose)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)

@@ -11,7 +11,6 @@ from typing import Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.feature_cache import digest
-from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
 from napari_vrp_sam.training.fine_tuning.candidate import Candidate
 from napari_vrp_sam.training.fine_tuning.clock import Plan
@@ -110,10 +109,6 @@ class Checkpoint:
                 )
         elif folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is no run of ours: choose another name.")
-
-    def begin(self, record: Mapping[str, Any]) -> None:
-        """Make the folder, and write down what is done."""
-        write_json(self._folder / RECORD, record)
 
     def save(self, plan: Plan, scores: Scores, candidates: Sequence[Candidate]) -> None:
         """Write all that is needed to go on; the last checkpoint stays until this one is whole.

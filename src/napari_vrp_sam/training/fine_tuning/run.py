@@ -36,6 +36,7 @@ from napari_vrp_sam.training.fine_tuning.events import Compared, FineTuned, Vali
 from napari_vrp_sam.training.fine_tuning.full_size_subject import FullSizeSubject
 from napari_vrp_sam.training.fine_tuning.head_subject import HeadSubject
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
+from napari_vrp_sam.training.fine_tuning.kept import keep
 from napari_vrp_sam.training.fine_tuning.lite_subject import LiteSubject
 from napari_vrp_sam.training.fine_tuning.loop import Training
 from napari_vrp_sam.training.fine_tuning.recipe import RECIPE, FineTuningRecipe
@@ -115,7 +116,7 @@ def fine_tune_events(
     fresh = Plan(0, job.steps or UNPLANNED, recipe.validations, 0, 0.0, recipe.batch_size)
     plan = stored[0] if stored else fresh
     clock = Clock(plan, budget, start)
-    checkpoint.begin({"settings": settings, "name": job.name, "model": str(job.model)})
+    keep(job, settings)
 
     def final(sets: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
         """The weights that are the result: of who learns from everything, or all folds' mean."""

@@ -1,0 +1,74 @@
+"""The choice of what learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.catalogue import BUILT_IN, base_of
+from napari_vrp_sam.models.headers import read_header
+from napari_vrp_sam.models.registry import weights_file
+from napari_vrp_sam.plugin.controls import NarrowComboBox, explain
+from napari_vrp_sam.training.fine_tuning.job import Part
+
+CHOICES: dict[Part, tuple[str, str]] = {
+    "decoder": (
+        "All but the backbone",
+        "VRP encoder, neck and mask decoder learn: what is best in most cases.",
+    ),
+    "vrp-encoder": (
+        "VRP encoder only",
+        "As in the paper: least can be lost, least can be gained.",
+    ),
+    "lora": (
+        "LoRA",
+        "The image encoder of a SAM model learns too, by low-rank additions; takes a GPU.",
+    ),
+}
+NO_LORA = (
+    "Not for models made from 'lite': they have no image encoder of the kind that LoRA adds to."
+)
+
+
+class PartsBox(NarrowComboBox):
+    """Offers what the base model can learn."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        for part, (text, _) in CHOICES.items():
+            self.addItem(text, part)
+        told = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())
+        explain(self, "Which parts of the model learn.<br>" + "<br>".join(told))
+        self.follow("lite")
+
+    @property
+    def part(self) -> Part:
+        """The chosen one."""
+        part: Part = self.currentData()
+        return part
+
+    def follow(self, model: str) -> None:
+        """Offer what this base model, a name or a path, can learn."""
+        fits = base_model(model) != "lite"
+        for row, (part, (_, tip)) in enumerate(CHOICES.items()):
+            possible = part != "lora" or fits
+            item = self.model().item(row)
+            item.setEnabled(possible)
+            self.setItemData(row, tip if possible else NO_LORA, Qt.ItemDataRole.ToolTipRole)
+        if self.part == "lora" and not fits:
+            self.setCurrentIndex(0)
+
+
+def base_model(model: str) -> str:
+    """The built-in model that a model, given by name or path, is made from."""
+    if any(spec.name == model for spec in BUILT_IN):
+        return model
+    path = weights_file(model) or Path(model)
+    try:
+        metadata = read_header(path).metadata if path.suffix == ".safetensors" else {}
+        return base_of(metadata, path)
+    except InputError:  # the run will say what is wrong with it
+        return "lite"
