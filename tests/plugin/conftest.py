@@ -1,7 +1,9 @@
 """A real window, and an engine whose frames the test lets through one by one."""
 
+import shutil
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -9,9 +11,18 @@ import torch
 from qtpy.QtWidgets import QWidget
 from torch import nn
 
-from napari_vrp_sam.inference.engine import Job, Run, ThreadEngine
+from napari_vrp_sam.inference.engine import Job, Progress, Run, ThreadEngine
 from napari_vrp_sam.inference.objects import ObjectsJob
+from napari_vrp_sam.models import store
 from napari_vrp_sam.models.types import FrameFeatures, Prompts
+from napari_vrp_sam.training.fine_tuning.events import (
+    Compared,
+    FineTuned,
+    TrainingStep,
+    Validated,
+)
+from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
+from napari_vrp_sam.training.fine_tuning.kept import keep
 
 
 class BrightnessModel(nn.Module):
@@ -83,6 +94,60 @@ class GatedEngine:
         self.gate.release(frames)
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A fine-tuning that learns nothing, but tells of it: six steps, each let through by a gate."""
+
+    data: object
+    job: FineTuneJob
+    gate: threading.Semaphore
+    gain: float
+    axes: str | None = None
+    channels: tuple[int, ...] | None = None
+
+    def events(self, control, memory):
+        keep(self.job, {"image": list(self.data.shape), "channels": None, "parts": "decoder"})
+        yield Progress(0, 1, "Loading the model")
+        yield Validated(0, 0.5, 0.5)
+        shape = self.data.shape[-2:]
+        before = np.zeros(shape, np.uint8)
+        for step in range(1, 7):
+            while not self.gate.acquire(timeout=0.01):
+                control.check()
+            control.check()
+            yield TrainingStep(step, 6, 1 / step, 10.0 * (6 - step))
+            if step % 2 == 0:
+                iou = 0.5 + self.gain * step / 6
+                yield Validated(step, iou, max(iou, 0.5))
+                after = np.full(shape, step, np.uint8)
+                yield Compared(self.job.view or 0, before, after)
+        path = self.job.output if self.gain > 0 else None
+        if path is not None:
+            packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+            with resources.as_file(packaged) as source:
+                store.add(source, path.stem)
+        shutil.rmtree(self.job.folder)
+        yield FineTuned(path, 0.5, 0.5 + max(self.gain, 0))
+
+
+class LessonEngine:
+    """The real engine, with lessons for jobs."""
+
+    def __init__(self):
+        self.gate = threading.Semaphore(0)
+        self.jobs: list[FineTuneJob] = []
+        self.runs: list[Run] = []
+        self.gain = 0.2
+
+    def submit(self, job):
+        self.jobs.append(job)
+        self.runs.append(ThreadEngine().submit(Lesson(job.data, job, self.gate, self.gain)))
+        return self.runs[-1]
+
+    def let_through(self, steps=6):
+        self.gate.release(steps)
+
+
 @pytest.fixture(autouse=True)
 def preferences(monkeypatch, tmp_path):
     """The plugin's page of napari's Preferences, untouched; saved for this test alone."""
@@ -104,6 +169,26 @@ def engine():
     for run in engine.runs:
         run._thread.join(timeout=30)
         assert not run._thread.is_alive()
+
+
+@pytest.fixture
+def lessons():
+    engine = LessonEngine()
+    yield engine
+    for run in engine.runs:
+        run.cancel()
+        run._thread.join(timeout=30)
+        assert not run._thread.is_alive()
+
+
+@pytest.fixture
+def tuner(viewer, lessons):
+    """The dock widget 'Fine-tune' in the window, with lessons to learn."""
+    from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
+
+    widget = FineTuneWidget(viewer, lessons)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    return widget
 
 
 @pytest.fixture
@@ -138,6 +223,16 @@ def dock(viewer, engine):
 @pytest.fixture
 def annotated(viewer, dock, stack):
     """The stack opened, and both classes drawn on frame 3: image and annotation layer."""
+    return open_annotated(viewer, stack)
+
+
+@pytest.fixture
+def opened(viewer, tuner, stack):
+    """The same for the dock 'Fine-tune'."""
+    return open_annotated(viewer, stack)
+
+
+def open_annotated(viewer, stack):
     data, truth = stack
     image = viewer.add_image(data, name="stack", scale=(2, 0.5, 0.5), units=("um",) * 3)
     drawn = np.zeros_like(truth)

@@ -1,7 +1,7 @@
-from napari_vrp_sam.plugin.frame_outline import is_preview
 import numpy as np
 import pytest
 
+from napari_vrp_sam.plugin.frame_outline import is_preview
 from napari_vrp_sam.plugin.results import is_result
 
 

@@ -26,7 +26,8 @@ class ComparisonBox(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._outline = FrameOutline(viewer, "before | after")
+        # Seen above an annotation of the same colour, too.
+        self._outline = FrameOutline(viewer, "before | after", opacity=1.0)
         self._image: Image | None = None
         self._frames: Frames | None = None
         self._compared: Compared | None = None

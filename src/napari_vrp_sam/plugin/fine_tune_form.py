@@ -45,6 +45,7 @@ class FineTuneForm(QWidget):
         self._viewer = viewer
         self._named = False
         """Whether the user has given the name."""
+        self._locked = False
         self.guide = MessageLabel()
         self.image_box = ImageBox(viewer)
         self.axes_box = NarrowComboBox()
@@ -115,7 +116,7 @@ class FineTuneForm(QWidget):
 
     def suggest_name(self) -> None:
         """Name the model after image and base, unless the user has named it."""
-        if self._named and self.name_box.text().strip():
+        if self._locked or (self._named and self.name_box.text().strip()):
             return
         image = self.image_box.layer
         stem = re.sub(r"[\W_]+", "-", image.name.lower()).strip("-") if image else ""
@@ -127,6 +128,11 @@ class FineTuneForm(QWidget):
         free = [name for name in (stem, *numbered) if name.casefold() not in taken]
         self._named = False
         self.name_box.setText(free[0])
+
+    def lock(self, *, locked: bool) -> None:
+        """A run begins, which has the name; or it has ended."""
+        self._locked = locked
+        self.suggest_name()
 
     def forget_name(self) -> None:
         """The name is taken now: the next model gets another."""

@@ -132,9 +132,13 @@ class FineTuneWidget(QWidget):
         self.comparison.begin(image, frames_of(image, job.axes))
         self.plot.begin()
         self.plot.show()
-        self.controls.show_running(running=True)
-        self.unfinished_box.lock(locked=True)
+        self._show_running(running=True)
         self.status.say("Starting: libraries and model are loaded first.")
+
+    def _show_running(self, *, running: bool) -> None:
+        self.controls.show_running(running=running)
+        self.unfinished_box.lock(locked=running)
+        self.form.lock(locked=running)
 
     def _refuse_second(self) -> bool:
         if self.running:
@@ -162,8 +166,7 @@ class FineTuneWidget(QWidget):
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
         self._end_worker()
-        self.controls.show_running(running=False)
-        self.unfinished_box.lock(locked=False)
+        self._show_running(running=False)
         if outcome == "refused":
             self._refuse(message)
         elif outcome == "failed":
@@ -179,8 +182,9 @@ class FineTuneWidget(QWidget):
         """Say what came of it, good or bad."""
         ious = f"IoU held out: {result.iou_before:.3f} before, {result.iou_after:.3f} after"
         if result.path is None:
+            verdict = "Hardly better" if result.iou_after > result.iou_before else "Not better"
             self.status.say(
-                f"Not better ({ious}): nothing was saved, '{self._base}' stays. Annotate another "
+                f"{verdict} ({ious}): nothing was saved, '{self._base}' stays. Annotate another "
                 "frame, or give it more time.",
                 "warning",
             )

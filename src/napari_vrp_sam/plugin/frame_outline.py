@@ -35,11 +35,13 @@ class FrameOutline:
     viewer : napari.viewer.Viewer
     suffix : str
         What the layer is called, after the image's name.
+    opacity : float
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, suffix: str) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, suffix: str, opacity: float = 0.7) -> None:
         self._viewer = viewer
         self._suffix = suffix
+        self._opacity = opacity
         self.layer: Labels | None = None
 
     @property
@@ -69,6 +71,7 @@ class FrameOutline:
         layers = self._viewer.layers
         self.layer = Labels(data, name=f"{image.name} {self._suffix}", **placement(image))
         self.layer.contour = CONTOUR
+        self.layer.opacity = self._opacity
         self.layer.editable = False
         note(self.layer, **{PREVIEW: True})
         active = layers.selection.active
