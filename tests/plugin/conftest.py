@@ -102,6 +102,7 @@ class Lesson:
     job: FineTuneJob
     gate: threading.Semaphore
     gain: float
+    error: Exception | None
     axes: str | None = None
     channels: tuple[int, ...] | None = None
 
@@ -116,6 +117,8 @@ class Lesson:
                 control.check()
             control.check()
             yield TrainingStep(step, 6, 1 / step, 10.0 * (6 - step))
+            if self.error is not None:
+                raise self.error
             if step % 2 == 0:
                 iou = 0.5 + self.gain * step / 6
                 yield Validated(step, iou, max(iou, 0.5))
@@ -138,10 +141,12 @@ class LessonEngine:
         self.jobs: list[FineTuneJob] = []
         self.runs: list[Run] = []
         self.gain = 0.2
+        self.error: Exception | None = None
 
     def submit(self, job):
         self.jobs.append(job)
-        self.runs.append(ThreadEngine().submit(Lesson(job.data, job, self.gate, self.gain)))
+        lesson = Lesson(job.data, job, self.gate, self.gain, self.error)
+        self.runs.append(ThreadEngine().submit(lesson))
         return self.runs[-1]
 
     def let_through(self, steps=6):

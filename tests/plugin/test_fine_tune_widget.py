@@ -6,6 +6,7 @@ from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin.comparison import AFTER, BEFORE, OFF
 from napari_vrp_sam.plugin.frame_outline import is_preview
@@ -219,12 +220,21 @@ def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):
     assert ours == []
 
 
-def test_a_fault_of_ours_is_told_and_the_next_run_works(
-    qtbot, viewer, tuner, lessons, opened, monkeypatch
+@pytest.mark.parametrize(
+    ("error", "mood", "told"),
+    [
+        (InputError("The disk is full: make room."), "warning", "The disk is full: make room."),
+        (RuntimeError("oops"), "error", "Something went wrong on our side (RuntimeError: oops)."),
+    ],
+)
+def test_what_goes_wrong_is_told_and_the_next_run_works(
+    qtbot, viewer, tuner, lessons, opened, error, mood, told
 ):
-    monkeypatch.setattr(type(tuner.plot), "add", lambda *_: 1 / 0)
-    with qtbot.capture_exceptions() as faults:
-        press(qtbot, tuner.controls.start_button)
-        qtbot.waitUntil(lambda: not tuner.running)
-    assert faults
-    assert tuner.status.mood == "error"
+    lessons.error = error
+    start(qtbot, tuner, lessons, 1)
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert (tuner.status.text(), tuner.status.mood) == (told, mood)
+    lessons.error = None
+    tuner.unfinished_box.rows.popitem()[1][1].click()
+    learn(qtbot, tuner, lessons)
+    assert "is better" in tuner.status.text()

@@ -129,6 +129,7 @@ class AnnotationList(QTreeWidget):
         box = QComboBox()
         box.addItems(["mask", "scribble"])
         box.setCurrentIndex(int(sparse))
+        box.currentIndexChanged.connect(self.changed)
         box.setStyleSheet("QComboBox { margin: 2px 0; }")  # rows do not touch
         explain(
             box,
