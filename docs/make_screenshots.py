@@ -3,7 +3,8 @@
     python docs/make_screenshots.py [FOLDER]
 
 Opens napari (it needs a screen, Xvfb will do), annotates one frame of the sample stack, segments
-the stack with the shipped model, and leaves PNG files in docs/images or FOLDER.
+the stack with the shipped model, lets it learn for a while, and leaves PNG files in docs/images or
+FOLDER.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 FRAME, SHOWN = 12, 16
 """The annotated frame, and one that nobody annotated."""
+VALIDATIONS = 6
+"""To see of the fine-tuning."""
 SIZE, DOCK_WIDTH = (1280, 800), 300
 
 
@@ -23,6 +26,7 @@ def main(folder: Path) -> None:
     """Go through the main job, and take a picture of each step."""
     # napari remembers windows and themes; the pictures must not depend on whose they are.
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+    os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
     import napari
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
@@ -69,6 +73,17 @@ def main(folder: Path) -> None:
     result.refresh()
     widget.accept_button.click()
     take("accept-frame.png")
+
+    viewer.window.remove_dock_widget(dock)
+    viewer.layers.remove(result)
+    dock, tuner = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Fine-tune")
+    dock.parent().resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    viewer.dims.set_current_step(0, SHOWN)
+    viewer.reset_view(margin=0.02)
+    tuner.fine_tune()
+    while tuner.running and len(tuner.plot.ious) < VALIDATIONS:
+        wait(0.2)
+    take("fine-tune.png")
     viewer.close()
 
 

@@ -29,6 +29,7 @@ LIGHT_MODULES = (
     "napari_vrp_sam.training.fine_tuning.api",
     "napari_vrp_sam.training.fine_tuning.events",
     "napari_vrp_sam.training.fine_tuning.job",
+    "napari_vrp_sam.training.fine_tuning.kept",
 )
 
 

@@ -113,6 +113,11 @@ def test_the_curve_rises_with_the_iou(plot):
     assert low < 0.5 < 0.7 < high
 
 
+def test_the_bold_loss_is_the_mean_until_there_are_many(plot):
+    plot.add([TrainingStep(i, 9, loss, 1.0) for i, loss in enumerate([4.0, 2.0, 0.0])], [])
+    assert [loss for _, loss in plot.smoothed] == pytest.approx([4, 3, 2])
+
+
 def test_an_even_iou_looks_even(plot):
     plot.add([], [Validated(step, 0.6 + 0.001 * step, 0.7) for step in range(5)])
     low, high = plot.iou_range()

@@ -113,3 +113,18 @@ def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
     annotated[1].paint((3, 14, 45), 2)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2, timeout=30_000)
     assert engine.jobs[-1].model == "vit_b"
+
+
+def test_a_closed_dock_previews_nothing_until_it_is_opened_again(qtbot, viewer, dock, engine, live):
+    frame = dock.parentWidget()
+    frame.close()
+    assert not previews(viewer)
+    count = len(engine.jobs)
+    live[1].paint((3, 20, 50), 1)
+    dock.form.annotation_list.set_sparse(live[1], sparse=True)
+    qtbot.wait(1000)
+    assert len(engine.jobs) == count
+
+    frame.show()
+    live[1].paint((3, 25, 50), 1)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)

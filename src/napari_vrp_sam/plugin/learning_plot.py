@@ -61,7 +61,8 @@ class LearningPlot(QWidget):
         for step in steps:
             self.losses.append((step.step, step.loss))
             before = self.smoothed[-1][1] if self.smoothed else step.loss
-            mean = SMOOTHING * before + (1 - SMOOTHING) * step.loss
+            new = max(1 - SMOOTHING, 1 / len(self.losses))  # the first alone would weigh too much
+            mean = before + new * (step.loss - before)
             self.smoothed.append((step.step, mean))
             self._steps = max(step.steps, step.step)
         for validation in validations:

@@ -59,6 +59,7 @@ class SegmentStackWidget(QWidget):
         self._engine = engine if engine is not None else ProcessEngine()
         self._run: SegmentationRun | None = None
         self._record: RunRecord | None = None
+        self._closed = False
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
         self._jobs = Jobs(viewer, self.form)
@@ -116,6 +117,9 @@ class SegmentStackWidget(QWidget):
         """Hold the keys as long as the dock is open, in a tab behind others too."""
         super().showEvent(event)
         self._hold_keys(held=True)
+        if self._closed:
+            self._closed = False
+            self.preview_box.lock(locked=False)
 
     def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: FBT001, N802 # Qt's
         """Tab goes through the controls as they are seen."""
@@ -228,7 +232,8 @@ class SegmentStackWidget(QWidget):
 
     def _warm_up(self) -> None:
         """The user is drawing or correcting: a run will follow."""
-        if isinstance(self._engine, ProcessEngine) and self.form.annotation_list.annotations:
+        drawn = bool(self.form.annotation_list.annotations) and not self._closed
+        if isinstance(self._engine, ProcessEngine) and drawn:
             self._engine.warm_up()
 
     def _hold_keys(self, *, held: bool) -> None:
@@ -236,7 +241,8 @@ class SegmentStackWidget(QWidget):
         self.form.class_list.hold_keys(held=held)
 
     def _abandon(self) -> None:
-        """The dock closes: stop, and touch no layer again."""
+        """The dock closes: stop, and touch no layer until it is opened again."""
+        self._closed = True
         self._hold_keys(held=False)
         self.tour.end()
         if self._run is not None:
@@ -245,6 +251,7 @@ class SegmentStackWidget(QWidget):
         self.objects_panel.abandon()
         self.session_panel.leave()
         self.preview_box.abandon()
+        self.preview_box.lock(locked=True)
         self._end_worker()
 
     def _cache_moved(self) -> None:
