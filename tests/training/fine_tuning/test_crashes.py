@@ -126,7 +126,8 @@ def test_without_room_nothing_is_lost(start, job_of, recipe, limit, steps_left):
     assert not job.output.exists()
     names = [path.name for path in job.folder.parent.iterdir()]
     assert sorted(names) == ["own.safetensors.fine-tuning", "what.pickle"]
-    assert sorted(path.name for path in job.folder.iterdir()) == [CHECKPOINT, "job.json"]
+    kept = [CHECKPOINT, "job.json", "references", "references.json"]
+    assert sorted(path.name for path in job.folder.iterdir()) == kept
     assert ((job.folder / CHECKPOINT).read_bytes() == saved) == (steps_left > 0)
 
     *told, end = fine_tune_events(job, Control(), recipe)
