@@ -42,7 +42,8 @@ def test_frames_of_any_size(shape: tuple[int, int]) -> None:
     for features, channels in ((intensities(frames), 15), (structures(frames), 13)):
         assert features.shape == (2, channels, shape[0] // 2, shape[1] // 2)
         assert torch.isfinite(features).all()
-    torch.testing.assert_close(structures(frames[1:]), structures(frames)[1:])
+    # The largest scale multiplies the rounding of its blur by 64.
+    torch.testing.assert_close(structures(frames[1:]), structures(frames)[1:], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(intensities(frames[1:]), intensities(frames)[1:])
 
 
