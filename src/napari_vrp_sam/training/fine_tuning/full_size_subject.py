@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -90,6 +90,10 @@ class FullSizeSubject:
         recipe = self._recipe
         crop = recipe.full_size_crop
         return episode_stream(frames, steps, seed, recipe, crop=crop, pool=self._pool)
+
+    def settle(self, examine: Callable[[], float]) -> float:
+        """Nothing is left to be chosen."""
+        return examine()
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Encode a frame of shape (3, Y, X); one that was seen costs nothing."""

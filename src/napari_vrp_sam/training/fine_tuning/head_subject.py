@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,7 @@ class HeadSubject:
             self.head = copy.deepcopy(model.head)
         else:
             self.head = DenseHead.on(model.network, self._class_ids)
-        self.head.share = recipe.head_share
+        self.head.share = recipe.head_shares[-1]
         self.head.requires_grad_(requires_grad=True)
         self.parameters: dict[str, nn.Parameter] = dict(self.head.named_parameters())
 
@@ -72,6 +72,15 @@ class HeadSubject:
         # Masks of which nothing is known would count as empty ones in the Dice loss.
         told = valid.any(dim=3).any(dim=2)
         return segmentation_loss(logits[told], truth[told], valid[told])
+
+    def settle(self, examine: Callable[[], float]) -> float:
+        """Take the share with which the head does best where it has not learned."""
+        reached = {}
+        for share in self._recipe.head_shares:
+            self.head.share = share
+            reached[share] = examine()
+        self.head.share = max(reached, key=reached.__getitem__)
+        return reached[self.head.share]
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Encode a frame of shape (3, Y, X) by the base model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +75,10 @@ class LiteSubject:
             return episodic_loss(self._network, batch)[0]
         finally:
             self._network.eval()
+
+    def settle(self, examine: Callable[[], float]) -> float:
+        """Nothing is left to be chosen."""
+        return examine()
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Encode a frame of shape (3, Y, X)."""

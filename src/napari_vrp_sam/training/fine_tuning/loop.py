@@ -105,13 +105,17 @@ class Training:
         self._checkpoint.save(self._plan, self._scores, self._candidates)
         self._saved = time.monotonic()
 
-    def _validate(self) -> Validated:
+    def held_out_iou(self) -> float:
+        """Mean over the folds, each with the weights that have not seen what it holds out."""
         ious = []
         # Who learns from everything cannot be examined.
         for exam, candidate in zip(self._exams, self._candidates, strict=False):
             candidate.enter()
             ious.append(exam.iou())
-        iou = float(np.mean(ious))
+        return float(np.mean(ious))
+
+    def _validate(self) -> Validated:
+        iou = self.held_out_iou()
         scores = self._scores
         if iou > scores.best:
             scores.best, scores.best_step, scores.since = iou, self._plan.step, 0

@@ -64,8 +64,11 @@ class FineTuningRecipe:
         Smallest and largest scale at which they are seen.
     head_folds : int
         Parts that are held out in turn, at most, for a head that learns from everything beside.
-    head_share : float
-        Of a dense head's logits in the result, the rest being the base model's.
+    head_turns : int
+        Steps of that head for each one of who is examined.
+    head_shares : tuple of float
+        How much of a dense head's logits may count in the result, the rest being the base model's;
+        which it is to be is what does best where it was held out. The last counts until then.
     checkpoint_seconds : float
         Between checkpoints.
     minutes_cpu, minutes_gpu : float
@@ -96,12 +99,13 @@ class FineTuningRecipe:
     patience: int = 4
     gain: float = 0.01
     keep_base: float = 0.0
-    head_rate: float = 1e-3
-    head_backbone_rate: float = 1e-4
+    head_rate: float = 2e-3
+    head_backbone_rate: float = 3e-4
     head_batch: int = 3
     head_zoom: tuple[float, float] = (0.6, 1.6)
     head_folds: int = 1
-    head_share: float = 0.8
+    head_turns: int = 2
+    head_shares: tuple[float, ...] = (0.25, 0.5, 0.8)
     checkpoint_seconds: float = 10.0
     minutes_cpu: float = 3.0
     minutes_gpu: float = 1.0

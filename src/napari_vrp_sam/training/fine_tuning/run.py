@@ -105,8 +105,8 @@ def fine_tune_events(
     learners = [fold.learned for fold in folds]
     turns = list(range(len(folds)))
     if subject.learns_from_all:
-        # Half of the steps are its own.
-        turns = [turn for number in turns for turn in (len(folds), number)]
+        own = [len(folds)] * recipe.head_turns
+        turns = [turn for number in turns for turn in (*own, number)]
         learners.append(tuple(annotated))
 
     candidates = [Candidate(subject.parameters, recipe, subject.rate) for _ in learners]
@@ -156,19 +156,16 @@ def fine_tune_events(
         seed=job.seed,
         device=device,
     )
-    reached = None
     for event in training.events(control):
         yield event
-        if isinstance(event, Validated):
-            reached = event.iou
         if view is not None and isinstance(event, Validated) and scores.since == 0:
             put(subject.parameters, final([c.weights for c in candidates]))
             yield view.compared()
 
     # New weights are best at the end of the decay; tuned ones where they did best.
-    last = subject.learns_from_all and reached is not None
+    last = subject.learns_from_all
+    after = subject.settle(training.held_out_iou) if last else scores.best
     put(subject.parameters, final([c.weights if last else c.best for c in candidates]))
-    after = reached if last and reached is not None else scores.best
     # The final weights have seen all frames: what they reach tells no more than that they are
     # sound. What to expect is what each fold reached where it had not learned.
     sound = mean_iou(exams) >= scores.before + min(recipe.gain, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -61,6 +61,16 @@ class Subject(Protocol):
 
     def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> Exam:
         """Prepare to segment frames, shape (3, Y, X) each, by references."""
+        ...
+
+    def settle(self, examine: Callable[[], float]) -> float:
+        """Choose, once trained, what is not learned; `examine` gives the IoU on what is held out.
+
+        Returns
+        -------
+        float
+            The IoU with what is chosen.
+        """
         ...
 
     def encode(self, frame: Tensor) -> FrameFeatures:
