@@ -84,7 +84,7 @@ def test_the_suggested_name_will_do(viewer, tuner, stack, name):
     assert store.path_for(tuner.form.name_box.text())
 
 
-def test_lora_is_for_full_size_models(tuner, own_models):
+def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, own_models):
     box = tuner.form.parts_box
     row = box.findData("lora")
 
@@ -95,14 +95,16 @@ def test_lora_is_for_full_size_models(tuner, own_models):
     assert box.itemData(row, Qt.ItemDataRole.ToolTipRole) == NO_LORA
     tuner.form.model_box.choose("vit_b")
     assert offered()
+    assert box.part == "decoder"
+    assert not box.model().item(box.findData("head")).isEnabled()
     box.setCurrentIndex(row)
     assert box.part == "lora"
     add("nuclei")  # made from lite
     tuner.form.model_box.choose("nuclei")
     assert not offered()
-    assert box.part == "decoder"
+    assert box.part == "head"
     tuner.form.model_box.choose(str(own_models / "gone.safetensors"))
-    assert box.part == "decoder"
+    assert box.part == "head"
 
 
 def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, own_models):
@@ -110,7 +112,7 @@ def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, own_models):
     assert form.job().minutes is None
     form.minutes_box.setValue(7.5)
     form.device_box.setCurrentText("cpu")
-    form.parts_box.setCurrentIndex(1)
+    form.parts_box.setCurrentIndex(form.parts_box.findData("vrp-encoder"))
     job = form.job()
     assert (job.minutes, job.device, job.parts) == (7.5, "cpu", "vrp-encoder")
     assert job.output == own_models / "stack-lite.safetensors"

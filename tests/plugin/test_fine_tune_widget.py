@@ -48,7 +48,7 @@ def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tune
     assert tuner.form.name_box.text() == "stack-lite-2"
     (job,) = lessons.jobs
     assert [(r.frame, r.class_id) for r in job.references] == [(3, 1), (3, 2)]
-    assert (job.view, job.minutes, job.parts, job.model) == (3, None, "decoder", "lite")
+    assert (job.view, job.minutes, job.parts, job.model) == (3, None, "head", "lite")
     assert tuner.controls.start_button.isEnabled()
 
 

@@ -15,9 +15,16 @@ from napari_vrp_sam.plugin.controls import NarrowComboBox, explain
 from napari_vrp_sam.training.fine_tuning.job import Part
 
 CHOICES: dict[Part, tuple[str, str]] = {
+    "head": (
+        "A new head",
+        (
+            "A copy of the backbone of 'lite' and a head learn these classes alone, as a U-Net "
+            "would, and 'lite' stays beside them: what is best on images of one kind."
+        ),
+    ),
     "decoder": (
         "All but the backbone",
-        "VRP encoder, neck and mask decoder learn: what is best in most cases.",
+        "VRP encoder, neck and mask decoder learn: stays a model for any class.",
     ),
     "vrp-encoder": (
         "VRP encoder only",
@@ -28,6 +35,7 @@ CHOICES: dict[Part, tuple[str, str]] = {
         "The image encoder of a SAM model learns too, by low-rank additions; takes a GPU.",
     ),
 }
+ONLY_LITE = "Only for models made from 'lite': the others have no small backbone to copy."
 NO_LORA = (
     "Not for models made from 'lite': they have no image encoder of the kind that LoRA adds to."
 )
@@ -52,14 +60,14 @@ class PartsBox(NarrowComboBox):
 
     def follow(self, model: str) -> None:
         """Offer what this base model, a name or a path, can learn."""
-        fits = base_model(model) != "lite"
+        lite = base_model(model) == "lite"
+        barred: dict[Part, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}
         for row, (part, (_, tip)) in enumerate(CHOICES.items()):
-            possible = part != "lora" or fits
             item = self.model().item(row)
-            item.setEnabled(possible)
-            self.setItemData(row, tip if possible else NO_LORA, Qt.ItemDataRole.ToolTipRole)
-        if self.part == "lora" and not fits:
-            self.setCurrentIndex(0)
+            item.setEnabled(part not in barred)
+            self.setItemData(row, barred.get(part, tip), Qt.ItemDataRole.ToolTipRole)
+        if self.part in barred:
+            self.setCurrentIndex(list(CHOICES).index("head" if lite else "decoder"))
 
 
 def base_model(model: str) -> str:

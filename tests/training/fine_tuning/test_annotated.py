@@ -113,6 +113,16 @@ def test_classes_that_one_frame_alone_shows_are_not_asked_for():
     assert [fold.class_ids for fold in folds_of(frames, 2)] == [(1,), (1,)]
 
 
+def test_frames_are_cut_where_each_shows_a_class_of_its_own():
+    own = mask(slice(10, 30), slice(30, 90))
+    frames = frames_of(Reference(IMAGE, own, 1, "mask", 0), Reference(IMAGE, own, 2, "mask", 1))
+    fold, other = folds_of(frames, 2)
+    assert (fold.class_ids, other.class_ids) == ((1,), (2,))
+    # What is not cut is learned from all the same.
+    assert fold.learned[0] is frames[1]
+    assert fold.learned[1].shape[1] + fold.held_out.shape[1] == 120
+
+
 @pytest.mark.parametrize(
     ("image", "marked"),
     [

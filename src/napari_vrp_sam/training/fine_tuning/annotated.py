@@ -156,7 +156,7 @@ def _middles(boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def folds_of(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:
-    """Ways to hold out one frame in turn; a single frame is cut in two.
+    """Ways to hold out one frame in turn; where no class is on two frames, they are cut in two.
 
     Parameters
     ----------
@@ -169,10 +169,14 @@ def folds_of(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:
     InputError
         If too little is annotated to hold any of it out.
     """
-    if len(frames) == 1:
-        frames = _halves(frames[0])
-    possible = [Fold((*frames[:i], *frames[i + 1 :]), frame) for i, frame in enumerate(frames)]
-    possible = [fold for fold in possible if fold.class_ids]
+    possible = _left_out(frames)
+    if not possible:  # one frame, or no class on two of them
+        for number, frame in enumerate(frames):
+            others = [*frames[:number], *frames[number + 1 :]]
+            possible += [
+                Fold((*others, *fold.learned), fold.held_out) for fold in _left_out(_halves(frame))
+            ]
+    possible.sort(key=lambda fold: -len(fold.class_ids))
     if not possible:
         raise InputError(
             "Too little is annotated to hold out a part, by which to see whether anything is "
@@ -180,6 +184,12 @@ def folds_of(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:
         )
     at = np.linspace(0, len(possible) - 1, min(count, len(possible))).round().astype(int)
     return [possible[i] for i in at]
+
+
+def _left_out(frames: Sequence[AnnotatedFrame]) -> list[Fold]:
+    """Each frame held out in turn, where it shows what the others do."""
+    folds = [Fold((*frames[:i], *frames[i + 1 :]), frame) for i, frame in enumerate(frames)]
+    return [fold for fold in folds if fold.class_ids]
 
 
 def _halves(frame: AnnotatedFrame) -> list[AnnotatedFrame]:
