@@ -97,7 +97,7 @@ class FineTuningRecipe:
     exam_effort: float = 0.5
     exam_choices: bool = True
     patience: int = 4
-    gain: float = 0.01
+    gain: float = 0.005
     keep_base: float = 0.0
     head_rate: float = 2e-3
     head_backbone_rate: float = 3e-4
