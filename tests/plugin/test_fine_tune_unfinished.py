@@ -14,6 +14,7 @@ from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
 from napari_vrp_sam.training.fine_tuning.job import unfinished
 from napari_vrp_sam.training.fine_tuning.kept import keep
+from napari_vrp_sam.training.fine_tuning.lock import held
 
 
 def press(qtbot, button):
@@ -68,6 +69,14 @@ def test_it_can_be_discarded(qtbot, tuner, broken_off, own_models):
     assert not broken_off.folder.exists()
     assert not tuner.unfinished_box.isVisible()
     assert tuner.status.text() == "The fine-tuning of 'stack-lite' is discarded."
+
+
+def test_what_another_window_is_at_is_not_discarded(qtbot, tuner, broken_off):
+    ((_, discard),) = tuner.unfinished_box.rows.values()
+    with held(broken_off.folder):
+        press(qtbot, discard)
+    assert tuner.status.text().startswith("Another window or process fine-tunes 'stack-lite'")
+    assert broken_off.folder.is_dir()
 
 
 def test_another_image_is_refused(qtbot, viewer, tuner, lessons, broken_off):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.store import models_folder
 from napari_vrp_sam.plugin.controls import MessageLabel, explain
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob, unfinished
+from napari_vrp_sam.training.fine_tuning.lock import held
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,12 @@ class UnfinishedBox(QWidget):
         self.resumed.emit(output)
 
     def _discard(self, output: Path, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's
-        shutil.rmtree(FineTuneJob(None, references=(), output=output).folder, ignore_errors=True)
+        folder = FineTuneJob(None, references=(), output=output).folder
+        try:
+            with held(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        except InputError as mistake:
+            self.told.emit(str(mistake))
+            return
         self.follow()
         self.told.emit(f"The fine-tuning of '{output.stem}' is discarded.")

@@ -21,7 +21,7 @@ from napari_vrp_sam.training.fine_tuning.checkpoint import CHECKPOINT
 from napari_vrp_sam.training.fine_tuning.events import FineTuned, TrainingStep
 from napari_vrp_sam.training.fine_tuning.run import fine_tune_events
 
-KILLS = int(os.environ.get("VRP_SAM_KILLS", "3"))
+KILLS = int(os.environ.get("VRP_SAM_KILLS", "1"))
 """Times that a run is killed; set it to 20 to be thorough."""
 
 SCRIPT = """
@@ -67,9 +67,9 @@ def start(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(60 + 60 * KILLS)
 def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, recipe, tmp_path):
-    recipe = replace(recipe, validations=6, checkpoint_seconds=0.05)
+    recipe = replace(recipe, validations=3, checkpoint_seconds=0.05)
     whole, killed = (
-        job_of(1, 2, steps=30 + 6 * KILLS, output=tmp_path / f"{name}.safetensors")
+        job_of(1, 2, steps=12 + 6 * KILLS, output=tmp_path / f"{name}.safetensors")
         for name in ("whole", "killed")
     )
     *_, told = fine_tune_events(whole, Control(), recipe)
@@ -103,6 +103,20 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, r
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "killed.safetensors", "what.pickle", "whole.safetensors",
     ]  # fmt: skip
+
+
+def test_two_processes_do_not_work_on_one_run(start, job_of, recipe):
+    job = job_of()
+    events = fine_tune_events(job, Control(), recipe)
+    next(events)
+    output, _ = (process := start(job, recipe)).communicate(timeout=120)
+    assert process.returncode == 2
+    assert output == (
+        "Another window or process fine-tunes 'own' at the moment: wait until it ends, or choose "
+        "another name.\n"
+    )
+    *_, end = events
+    assert end.path == job.output
 
 
 @pytest.mark.slow

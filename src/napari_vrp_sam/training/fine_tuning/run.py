@@ -38,6 +38,7 @@ from napari_vrp_sam.training.fine_tuning.head_subject import HeadSubject
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.training.fine_tuning.kept import keep
 from napari_vrp_sam.training.fine_tuning.lite_subject import LiteSubject
+from napari_vrp_sam.training.fine_tuning.lock import held
 from napari_vrp_sam.training.fine_tuning.loop import Training
 from napari_vrp_sam.training.fine_tuning.recipe import RECIPE, FineTuningRecipe
 from napari_vrp_sam.training.fine_tuning.result import (
@@ -77,6 +78,13 @@ def fine_tune_events(
     InputError
         If the job cannot be done as it stands, or the result cannot be written.
     """
+    # Two that write the same checkpoints would spoil both.
+    with held(job.folder):
+        yield from _run(job, control, recipe)
+
+
+def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterator[Event]:
+    """See `fine_tune_events`."""
     output = Path(job.output)
     settings = settings_of(job, recipe, base_digest(job.model))
     run = settings_digest(settings)
