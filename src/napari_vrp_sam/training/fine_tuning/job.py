@@ -65,7 +65,7 @@ class FineTuneJob:
     seed : int
         Of crops, turns and dropout.
     view : int, optional
-        The frame to compare, before and after.
+        The frame to compare, before and after; not done where frames are segmented in tiles.
     """
 
     data: Any

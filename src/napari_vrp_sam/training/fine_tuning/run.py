@@ -14,16 +14,12 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Control, Event, Progress
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.predictor import labels_from_probabilities
+from napari_vrp_sam.inference.tiling import DEFAULT_TILE
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.sam import FullSizeModel
-from napari_vrp_sam.training.fine_tuning.annotated import (
-    AnnotatedFrame,
-    annotated_frames,
-    folds_of,
-)
+from napari_vrp_sam.training.fine_tuning.annotated import annotated_frames, folds_of
 from napari_vrp_sam.training.fine_tuning.candidate import Candidate, mean, put
 from napari_vrp_sam.training.fine_tuning.checkpoint import (
     Checkpoint,
@@ -32,7 +28,7 @@ from napari_vrp_sam.training.fine_tuning.checkpoint import (
     settings_of,
 )
 from napari_vrp_sam.training.fine_tuning.clock import Clock, Plan
-from napari_vrp_sam.training.fine_tuning.events import Compared, FineTuned, Validated
+from napari_vrp_sam.training.fine_tuning.events import FineTuned, Validated
 from napari_vrp_sam.training.fine_tuning.full_size_subject import FullSizeSubject
 from napari_vrp_sam.training.fine_tuning.head_subject import HeadSubject
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
@@ -47,10 +43,11 @@ from napari_vrp_sam.training.fine_tuning.result import (
     finished,
     write_result,
 )
-from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Subject, encoded_references
+from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Subject
+from napari_vrp_sam.training.fine_tuning.view import View
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 UNPLANNED = 10_000
 """Steps until it is known how long one takes."""
@@ -137,7 +134,8 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         yield _doing(f"Examining the model, {number} of {len(folds)}")
         exams.append(FoldExam(subject, fold, recipe.validation_side, device))
     view = None
-    if job.view is not None:
+    # A frame that is segmented in tiles takes too long to be shown again and again.
+    if job.view is not None and max(frames.frame_shape) <= DEFAULT_TILE:
         control.check()
         yield _doing("Segmenting the frame in view")
         view = View(subject, annotated, normalisation.apply(frames[job.view]), job.view, device)
@@ -214,32 +212,6 @@ def subject_of(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Subjec
 def mean_iou(exams: Sequence[FoldExam]) -> float:
     """Mean over the folds, with the present weights."""
     return float(np.mean([exam.iou() for exam in exams]))
-
-
-class View:
-    """The frame in view, segmented by all annotations with the base model and later."""
-
-    def __init__(
-        self,
-        subject: Subject,
-        annotated: Sequence[AnnotatedFrame],
-        image: NDArray[np.float32],
-        number: int,
-        device: torch.device,
-    ) -> None:
-        references = encoded_references(subject, annotated, device)
-        self._class_ids = sorted({r.class_id for r in references})
-        self._exam = subject.exam(references, [torch.from_numpy(image).to(device)])
-        self._number = number
-        self._before = self._labels()
-
-    def compared(self) -> Compared:
-        """Labels of the base model, and of the present weights."""
-        return Compared(self._number, self._before, self._labels())
-
-    def _labels(self) -> NDArray[Any]:
-        (logits,) = self._exam.logits()
-        return labels_from_probabilities(logits.sigmoid().cpu().numpy(), self._class_ids)
 
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:
