@@ -11,8 +11,10 @@ import os
 # Importing a command registers it; none of them imports anything heavy before it runs.
 from napari_vrp_sam.cli import (  # noqa: F401
     benchmark,
+    data,
     demo,
     evaluate,
+    few_shot,
     fine_tune,
     models,
     own_models,

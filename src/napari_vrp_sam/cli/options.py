@@ -26,6 +26,13 @@ class PseudoMask(StrEnum):
     CORRELATION = "correlation"
 
 
+class Benchmark(StrEnum):
+    """What the paper is measured on."""
+
+    PASCAL = "pascal5i"
+    COCO = "coco20i"
+
+
 ModelOption = Annotated[
     str, typer.Option("--model", help="Name of a model (vrp-sam models), or a weights file.")
 ]

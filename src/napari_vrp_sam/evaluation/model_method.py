@@ -1,4 +1,4 @@
-"""A VRP-SAM model as a method of the one-slice protocol."""
+"""A VRP-SAM model as a method of the protocols."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.few_shot import Segment as FewShotSegment
 from napari_vrp_sam.evaluation.one_slice import Segment, Segmented
 from napari_vrp_sam.inference.confidence import confidences
 from napari_vrp_sam.inference.normalisation import Normalisation
@@ -16,6 +17,24 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.predictor import Predictor
     from napari_vrp_sam.models.types import Model
+
+
+WHOLE_RANGE = Normalisation.from_limits((0, 255), 3)
+"""Photographs are taken as they are."""
+
+
+def one_image_method(model: Model, device: str = "auto") -> FewShotSegment:
+    """A model as a method of the few-shot protocol: new references for each image."""
+    from napari_vrp_sam.inference.predictor import Predictor
+
+    predictor = Predictor(model, device=device)
+
+    def segment(image: NDArray[np.uint8], references: Sequence[Reference]) -> NDArray[np.bool_]:
+        predictor.set_references(references, WHOLE_RANGE)
+        found: NDArray[np.bool_] = predictor.predict(image)[0] > 0.5
+        return found
+
+    return segment
 
 
 class ModelMethod:

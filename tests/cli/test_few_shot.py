@@ -1,0 +1,58 @@
+"""`vrp-sam evaluate pascal5i | coco20i` and `vrp-sam data check`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.few_shot_data import write_coco, write_pascal
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("VRP_SAM_CACHE", str(tmp_path / "cache"))
+
+
+def test_pascal_with_the_model_that_is_there(tmp_path):
+    root = write_pascal(tmp_path / "data")
+    out = tmp_path / "scores.json"
+    command = ["evaluate", "pascal5i", "--data", str(root), "--fold", "0", "--episodes", "3"]
+    result = runner.invoke(app, [*command, "--json", str(out), "--device", "cpu"])
+    assert result.exit_code == 0, result.stderr
+    written = json.loads(out.read_text())
+    assert written["protocol"]["episodes"] == 3
+    assert written["classes"].keys() <= {"aeroplane", "bicycle"}
+    # Two discs of colours of their own: anything less would be a mistake in the plumbing.
+    assert written["mean_iou"] > 0.6
+    assert f"mIoU {written['mean_iou']:.3f}, FB-IoU {written['fb_iou']:.3f}" in result.stdout
+    assert (tmp_path / "cache/few-shot/pascal5i-test.json").is_file()
+
+
+def test_coco_with_several_references(tmp_path):
+    root = write_coco(tmp_path / "data")
+    command = ["evaluate", "coco20i", "--data", str(root), "--fold", "0", "--episodes", "1"]
+    result = runner.invoke(app, [*command, "--references", "2", "--annotation", "box"])
+    assert result.exit_code == 0, result.stderr
+    assert "fold 0: mIoU 0." in result.stdout
+
+
+def test_what_is_missing_is_named_with_its_source(tmp_path):
+    root = write_pascal(tmp_path / "data")
+    result = runner.invoke(app, ["data", "check", "pascal5i", "--data", str(root)])
+    assert result.exit_code == 2
+    told = "".join(result.stdout.split())
+    assert "VOCdevkit/VOC2012/JPEGImages" in told
+    assert "17125" in told
+    assert "2 of 3 parts are not whole" in result.stderr
+    result = runner.invoke(app, ["data", "check", "coco20i", "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "4 of 4 parts are not whole" in result.stderr
+    command = ["evaluate", "pascal5i", "--data", str(tmp_path), "--fold", "0"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 2
+    assert "val.txt is not there: get it from http" in result.stderr.replace("\n", "")
