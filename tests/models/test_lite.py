@@ -283,7 +283,7 @@ def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
     assert shot.maps[0].shape[-2:] == (32, 48)
     assert shot.maps is own.features.semantic
     assert shot.image is image
-    assert module._shot(other, [own, other]).image is None
+    assert module.shot_of(other, [own, other]).image is None
 
 
 def weights(network: LiteNetwork, **metadata: str) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -171,9 +172,7 @@ def test_killed_after_the_file_was_there(run, job_of, recipe, monkeypatch):
     """The next start finds its own file, tells of it, and clears up."""
     job = job_of()
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "napari_vrp_sam.training.fine_tuning.checkpoint.shutil.rmtree", lambda *a, **k: None
-        )
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         told = run(job)[-1]
     assert job.folder.is_dir()
     (again,) = run(job)
