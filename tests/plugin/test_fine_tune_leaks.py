@@ -12,7 +12,7 @@ from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin import shared_choice
 from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
 
-WARM_UP, CYCLES = 4, 8
+WARM_UP, CYCLES = 3, 4
 
 
 def cycle(qtbot, viewer, lessons, stack):

@@ -156,16 +156,6 @@ def test_a_wrong_pth_file_is_refused_by_a_process(qtbot, tuner, models, tmp_path
     assert store.list_own() == []
 
 
-@pytest.mark.slow
-def test_a_package_for_the_model_zoo(qtbot, tuner, models, mito, tmp_path):
-    models.import_file(mito, "mito")
-    models.export(tmp_path / "mito.zip")
-    assert tuner.status.text() == "Writing the package…"
-    qtbot.waitUntil(lambda: not models.busy, timeout=240_000)
-    assert tuner.status.text() == f"The package of 'mito' is {tmp_path / 'mito.zip'}."
-    assert (tmp_path / "mito.zip").is_file()
-
-
 def test_closing_the_dock_stops_what_is_written(qtbot, tuner, models, mito, tmp_path):
     models.import_file(mito, "mito")
     models.export(tmp_path / "mito.zip")

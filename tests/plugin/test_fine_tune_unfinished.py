@@ -149,7 +149,7 @@ def test_killed_the_process_comes_back_where_it_was(qtbot, viewer, real, own_mod
 @pytest.mark.timeout(600)
 def test_a_real_model_comes_out_or_the_reason_why_not(qtbot, viewer, real):
     viewer.dims.set_current_step(0, 0)
-    real.form.minutes_box.setValue(0.2)
+    real.form.minutes_box.setValue(0.1)
     press(qtbot, real.controls.start_button)
     qtbot.waitUntil(lambda: not real.running, timeout=300_000)
     assert "IoU held out: 0." in real.status.text()
