@@ -14,7 +14,7 @@ from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
 WARM_UP = 10
-CYCLES = int(os.environ.get("VRP_SAM_CYCLES", "24"))
+CYCLES = int(os.environ.get("VRP_SAM_CYCLES", "16"))
 """Two hundred take minutes: 27 MB, measured once; what leaks a widget a cycle shows in forty."""
 MEGABYTES = 50 * max(CYCLES / 200, 0.5)
 """To grow by, at most; half of it is left to whatever the libraries keep."""
