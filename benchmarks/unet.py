@@ -24,8 +24,9 @@ BATCH = 4
 RATE = 1e-3
 LOOK = 50
 """Steps between looks at whether it still improves."""
-PATIENCE = 6
-"""Looks without a gain of a hundredth of the loss, after which it ends."""
+PATIENCE = 20
+"""Looks without a gain of a hundredth of the loss, after which it ends; with fewer it gives up on
+rare classes before it has begun to see them."""
 
 
 class MonaiUNet:
