@@ -23,11 +23,12 @@ class Variant(StrEnum):
 
 
 class Semantic(StrEnum):
-    """Encoders that the paper reads classes from."""
+    """Where classes are read from; the last is no part of the paper."""
 
     RESNET50 = "resnet50"
     VGG16 = "vgg16"
     DINOV2 = "dinov2_b14"
+    EFFICIENTNET = "efficientnet_lite0"
 
 
 class Loss(StrEnum):
@@ -134,10 +135,6 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         few_shot.ids("train")  # before SAM is loaded, or even downloaded
         model: Any = load_model(sam.value, semantic_encoder=semantic.value)
         with notes.status("") as status:
-
-            def progress(message: str) -> None:
-                status.update(message)
-
             path = train_few_shot(
                 output,
                 few_shot,
@@ -151,7 +148,8 @@ def _register(benchmark: Benchmark, summary: str) -> None:
                 nodes=nodes,
                 workers=workers,
                 precision=precision.value,
-                progress=progress,
+                progress=status.update,
+                on_start=status.stop,
             )
         console.print(path, soft_wrap=True)
 

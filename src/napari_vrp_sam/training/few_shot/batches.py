@@ -17,6 +17,7 @@ from napari_vrp_sam.io.few_shot_sets import FewShotSet
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.square_canvas import frame_cells, on_square_canvas, pad_to_square
 from napari_vrp_sam.training.few_shot.embeddings import EmbeddingCache
+from napari_vrp_sam.training.few_shot.encoding import as_frame
 from napari_vrp_sam.training.few_shot.frozen_sam import Canvas
 from napari_vrp_sam.training.few_shot.pairs import TrainingPair, TrainingPairs
 from napari_vrp_sam.training.few_shot.recipe import Recipe
@@ -107,11 +108,6 @@ class PairStream(StepStream):
     def _frame(self, image_id: str) -> Tensor:
         frame = as_frame(self.data.image("train", image_id))
         return on_square_canvas(frame, self.canvas.side, self.canvas.fill)[0]
-
-
-def as_frame(image: NDArray[np.uint8]) -> Tensor:
-    """An image (Y, X, 3) as a batch of one, shape (1, 3, Y, X), in 0..1."""
-    return torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 255
 
 
 def labels_on_canvas(labels: NDArray[np.uint8], side: int) -> Tensor:

@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import Sam
 from torch import Tensor
 
 from napari_vrp_sam.models.mask_decoder import decode_masks
 from napari_vrp_sam.models.pseudo_mask import correlation
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.semantic import concatenate_stages
-from napari_vrp_sam.models.square_canvas import resize_longest_side
 from napari_vrp_sam.training.few_shot.module import EpisodeView, Frozen
 
 
@@ -90,11 +88,3 @@ class FrozenSam(Frozen):
         dense = no_mask.expand(len(prompts), -1, *position.shape[-2:])
         embeddings = batch["embeddings"].to(position.dtype)
         return decode_masks(self.mask_decoder, embeddings, position, prompts, dense)
-
-
-@torch.no_grad()
-def embed(sam: Sam, frame: Tensor) -> Tensor:
-    """SAM's image embedding (D, h, w) of a frame of shape (1, 3, H, W) in 0..1."""
-    large = resize_longest_side(frame, sam.image_encoder.img_size)
-    embedding: Tensor = sam.image_encoder(sam.preprocess(255 * large))[0]
-    return embedding

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
-from torch import Tensor
 
 from napari_vrp_sam.io.few_shot_sets import FewShotSet, Progress
 from napari_vrp_sam.models.catalogue import VRP_ENCODER_KIND
@@ -19,9 +18,10 @@ from napari_vrp_sam.models.checkpoints import write_checkpoint
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
-from napari_vrp_sam.training.few_shot.batches import PairStream, as_frame
+from napari_vrp_sam.training.few_shot.batches import PairStream
 from napari_vrp_sam.training.few_shot.embeddings import EmbeddingCache, digest
-from napari_vrp_sam.training.few_shot.frozen_sam import Canvas, FrozenSam, embed
+from napari_vrp_sam.training.few_shot.encoding import encode_images
+from napari_vrp_sam.training.few_shot.frozen_sam import Canvas, FrozenSam
 from napari_vrp_sam.training.few_shot.module import VRPModule
 from napari_vrp_sam.training.few_shot.pairs import TrainingPairs
 from napari_vrp_sam.training.few_shot.recipe import Recipe
@@ -48,6 +48,7 @@ def train_few_shot(
     checkpoint_every: int = 500,
     metadata: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    on_start: Callable[[], None] | None = None,
 ) -> Path:
     """Train a VRP encoder on the classes outside a fold; call it again to resume.
 
@@ -82,7 +83,9 @@ def train_few_shot(
     metadata : mapping of str to str, optional
         Added to the file's header.
     progress : callable, optional
-        Told how far it is until the training begins.
+        Told how far it is until the training begins, which shows its own.
+    on_start : callable, optional
+        Called when the training begins.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def train_few_shot(
         )
         if done < steps:
             embeddings = EmbeddingCache(cache_folder, data.name, sam, pairs.images)
-            _fill(embeddings, model, data, where, progress)
+            encode_images(embeddings, model.sam, data, where, devices, progress)
             make_stream = partial(
                 PairStream,
                 data,
@@ -160,6 +163,8 @@ def train_few_shot(
                 nodes=nodes,
                 precision="bf16-mixed" if precision == "bf16" else "32-true",
             )
+            if on_start:
+                on_start()
             stream = StreamData(make_stream, workers, where)
             fit(trainer, module, stream, str(folder / LAST) if done else None)
         elif checkpoint:
@@ -179,25 +184,3 @@ def train_few_shot(
     if int(os.environ.get("NODE_RANK", "0")) == 0:
         write_checkpoint(output, encoder.state_dict(), header)
     return output
-
-
-def _fill(
-    embeddings: EmbeddingCache,
-    model: FullSizeModel,
-    data: FewShotSet,
-    device: torch.device,
-    progress: Progress | None,
-) -> None:
-    """Have SAM encode what no run before has."""
-    if not embeddings.missing():
-        return
-    sam = model.sam.to(device)
-
-    def encode(image_id: str) -> Tensor:
-        frame = as_frame(data.image("train", image_id)).to(device)
-        # Half of the digits are enough for what is kept with as many.
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return embed(sam, frame)
-
-    embeddings.fill(encode, progress)
-    sam.cpu()
