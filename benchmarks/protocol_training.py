@@ -242,10 +242,11 @@ class Worker:
         trained = time.time()
         module.to(self.device)
         cast(FrozenLite, module.frozen).bank = self.held_out
+        loss = float(trainer.callback_metrics["loss"])
         result: dict[str, Any] = {
             **asdict(setup),
             "parameters": sum(p.numel() for p in encoder.parameters()),
-            "loss_at_end": float(trainer.callback_metrics["loss"]),
+            "loss_at_end": loss if np.isfinite(loss) else None,
         }
         for references in SHOTS:
             result[f"references_{references}"] = measured(
