@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,9 +33,6 @@ COVERAGE = (0.002, 0.97)
 DRAWS = 4
 """Annotations of a class on a training image, of which each step takes one."""
 
-MAPS = 5
-"""Of the backbone; those after them only the probe reads."""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -50,8 +48,12 @@ class Bank:
 
     Attributes
     ----------
-    maps : list of Tensor, each of shape (N, C_i, h_i, w_i), float16
-        The backbone's, fine to coarse.
+    fine : list of two Tensors, each of shape (N, C_i, h_i, w_i), float16
+        The backbone's finest maps, which the mask decoder sees.
+    stage_3, stage_4 : Tensor, shape (N, C, h, w), float16
+        Maps that the correlation is computed from.
+    semantic : Tensor, shape (N, C, h, w), float16
+        What the VRP encoder sees.
     embeddings : Tensor, shape (N, D, h, w), float16
     labels : Tensor, shape (N, S, S), uint8
         255 is ignored.
@@ -65,7 +67,10 @@ class Bank:
         By class.
     """
 
-    maps: list[Tensor]
+    fine: list[Tensor]
+    stage_3: Tensor
+    stage_4: Tensor
+    semantic: Tensor
     embeddings: Tensor
     labels: Tensor
     annotations: dict[str, Tensor]
@@ -75,13 +80,26 @@ class Bank:
 
     def to(self, device: torch.device | str) -> Bank:
         """The same on another device."""
-        self.maps = [m.to(device) for m in self.maps]
-        self.embeddings, self.labels = self.embeddings.to(device), self.labels.to(device)
+        self.fine = [m.to(device) for m in self.fine]
+        for name in ("stage_3", "stage_4", "semantic", "embeddings", "labels"):
+            setattr(self, name, getattr(self, name).to(device))
         self.annotations = {kind: a.to(device) for kind, a in self.annotations.items()}
         return self
 
+    def split(self) -> tuple[Bank, Bank]:
+        """The same images with three of four classes, and with the rest: those that are novel."""
+        parts = []
+        for keep in (lambda n: n % 4 != 3, lambda n: n % 4 == 3):
+            chosen = [n for n in range(len(self.names)) if keep(n)]
+            part = copy(self)
+            part.names = [self.names[n] for n in chosen]
+            part.values = [self.values[n] for n in chosen]
+            part.shown = [self.shown[n] for n in chosen]
+            parts.append(part)
+        return parts[0], parts[1]
+
     def batch(
-        self, classes: Sequence[int], shown: Sequence[Sequence[Shown]], kind: str, draw: Tensor
+        self, classes: Sequence[int], shown: Sequence[Sequence[Shown]], draws: Sequence[int]
     ) -> dict[str, Any]:
         """Episodes as `VRPModule` wants them.
 
@@ -90,10 +108,8 @@ class Bank:
         classes : sequence of int, length B
         shown : sequence of sequences of Shown
             The target of each first, then its references.
-        kind : str
-            Of the annotations.
-        draw : Tensor, shape (B,)
-            Which of the annotations to take.
+        draws : sequence of int, length B
+            Which of their annotations to take.
         """
         device = self.labels.device
         images = torch.tensor([[s.image for s in row] for row in shown], device=device)
@@ -102,7 +118,8 @@ class Bank:
         values = torch.tensor([self.values[c] for c in classes], device=device)
         return {
             "references": images[:, 1:],
-            "reference_masks": self.annotations[kind][marked, draw.to(device)[:, None]].float(),
+            "annotations": marked,
+            "draws": torch.tensor(draws, device=device)[:, None].expand_as(marked),
             "targets": images[:, 0],
             "target_masks": (labels == values[:, None, None]).float(),
             "valid": labels != IGNORED,
@@ -176,10 +193,10 @@ def build_bank(pictures: Sequence[Picture], network: LiteNetwork, device: torch.
             for kind, masks in drawn.items():
                 annotations[kind].append(masks)
     usable = [key for key in sorted(by_class) if len(by_class[key]) > 1]
-    maps, embeddings = _encode([p.frame for p in pictures], network, device)
+    first, second, *others = _encode([p.frame for p in pictures], network, device)
     return Bank(
-        maps,
-        embeddings,
+        [first, second],
+        *others,
         torch.from_numpy(np.stack([p.labels for p in pictures])),
         {kind: torch.from_numpy(np.stack(a)) for kind, a in annotations.items()},
         [titles[key] for key in usable],
@@ -222,15 +239,18 @@ def _annotated(
 @torch.no_grad()
 def _encode(
     frames: Sequence[NDArray[np.uint8]], network: LiteNetwork, device: torch.device
-) -> tuple[list[Tensor], Tensor]:
+) -> list[Tensor]:
+    """Both fine maps, stages 3 and 4, what the VRP encoder sees, and the embeddings."""
     network.to(device)
     parts = []
     for start in range(0, len(frames), 64):
         stacked = torch.from_numpy(np.stack(frames[start : start + 64])).to(device)
         features = network.encode(stacked.float() / 255)
-        parts.append([m.half().cpu() for m in (*features.semantic[:MAPS], features.embedding)])
-    *maps, embeddings = (torch.cat(kind) for kind in zip(*parts, strict=True))
-    return maps, embeddings
+        first, second, _, third, fourth, *_ = features.semantic
+        semantic = network.semantic_features(features)
+        maps = (first, second, third, fourth, semantic, features.embedding)
+        parts.append([m.half().cpu() for m in maps])
+    return [torch.cat(kind) for kind in zip(*parts, strict=True)]
 
 
 def save(bank: Bank, path: Path) -> None:

@@ -11,10 +11,12 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from protocol_bank import Bank, Shown, load
+from protocol_bank import DRAWS, Bank, Shown, load
+from protocol_sam import DECODER, decode_by_prompts, read_decoder
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.evaluation.few_shot import FewShotScores
 from napari_vrp_sam.io.datasets import IGNORED
 from napari_vrp_sam.models.devices import resolve_device
@@ -24,14 +26,17 @@ from napari_vrp_sam.models.lite_network import LiteNetwork
 from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS
 from napari_vrp_sam.models.pseudo_mask import correlation
 from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.types import FrameFeatures
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
 from napari_vrp_sam.training.few_shot.module import EpisodeView, Frozen, VRPModule
 from napari_vrp_sam.training.stream import StepStream
 from napari_vrp_sam.training.trainer import quiet
 
 SHOTS = (1, 5)
-"""Numbers of references that each training is measured with."""
+"""Numbers of references that a training is measured with; but for the annotations only the first.
+"""
+
+WHERE = ("novel", "evaluate")
+"""Novel classes of the images that are learned from, and classes of other images."""
 
 
 @dataclass(frozen=True)
@@ -56,57 +61,57 @@ SETUPS = (
 
 
 class FrozenLite(Frozen):
-    """`lite` on features that are there already; a batch tells the rows of its images."""
+    """`lite` on features that are there already; a batch tells the rows of its images.
 
-    def __init__(self, network: LiteNetwork, bank: Bank) -> None:
+    Parameters
+    ----------
+    network : LiteNetwork
+    bank : Bank
+    kind : str
+        Of the annotations.
+    """
+
+    def __init__(self, network: LiteNetwork, bank: Bank, kind: str) -> None:
         super().__init__()
         self.network = network
         self.bank = bank
-
-    def features(self, rows: Tensor) -> FrameFeatures:
-        """Features of images."""
-        side = self.bank.labels.shape[-1]
-        maps = tuple(m[rows].float() for m in self.bank.maps)
-        return FrameFeatures((side, side), self.bank.embeddings[rows].float(), maps)
+        self.marked = bank.annotations[kind][:, :, None].float()
+        rows = torch.zeros(len(self.marked), dtype=torch.int64)
+        for shown in (shown for of_class in bank.shown for shown in of_class):
+            rows[shown.annotation] = shown.image
+        stage_3 = bank.stage_3[rows.to(bank.stage_3.device)].float()
+        grid = (stage_3.shape[-2], stage_3.shape[-1])
+        coarse, masked = [], []
+        with torch.no_grad():
+            for draw in range(self.marked.shape[1]):
+                coarse.append(mask_on_grid(self.marked[:, draw], grid))
+                masked.append(network.deepest_stage(stage_3 * coarse[-1]))
+        self.coarse, self.masked = torch.stack(coarse, dim=1), torch.stack(masked, dim=1)
 
     def view(self, batch: dict[str, Any]) -> EpisodeView:
         """See `Frozen.view`; the correlation is the paper's, on the backbone's last stage."""
         shots = batch["references"].shape[1]
-        reference = self.features(batch["references"].flatten())
-        target = self.features(batch["targets"])
-        masks = batch["reference_masks"].flatten(0, 1)[:, None]
-        stage_3 = reference.semantic[3]
-        coarse = mask_on_grid(masks, (stage_3.shape[-2], stage_3.shape[-1]))
-        masked = self.network.deepest_stage(stage_3 * coarse)
-        deepest = target.semantic[4].repeat_interleave(shots, dim=0)
-        with torch.autocast(masks.device.type, enabled=False):
-            similarity = correlation(deepest.float(), masked.float(), coarse)
-        targets = self.network.semantic_features(target)
+        at = batch["annotations"].flatten(), batch["draws"].flatten()
+        deepest = self.bank.stage_4[batch["targets"]].float().repeat_interleave(shots, dim=0)
+        similarity = correlation(deepest, self.masked[at], self.coarse[at])
+        targets = self.bank.semantic[batch["targets"]].float()
         pseudo_masks = F.interpolate(
             similarity, targets.shape[-2:], mode="bilinear", align_corners=True
         )
-        references = self.network.semantic_features(reference)
-        return EpisodeView(references, masks, targets, pseudo_masks)
+        references = self.bank.semantic[batch["references"].flatten()].float()
+        return EpisodeView(references, self.marked[at], targets, pseudo_masks)
 
     def decode(self, batch: dict[str, Any], prompts: Tensor) -> Tensor:
-        """See `Frozen.decode`; as in promptable training, prompts alone tell what to segment."""
-        features = self.features(batch["targets"])
-        height, width = features.embedding.shape[-2:]
-        dense = self.network.prompt_encoder.no_mask_embed.weight[..., None, None]
-        nothing = prompts.new_zeros(len(prompts), 1, 4 * height, 4 * width)
-        logits, _ = self.network.decode(
-            features, prompts, dense.expand(len(prompts), -1, height, width), nothing
-        )
-        return logits
+        """See `Frozen.decode`."""
+        return decode_by_prompts(self.network, self.bank, batch["targets"], prompts)
 
 
 class Pairs(StepStream):
     """Batches of reference and target of a class; classes are drawn evenly."""
 
-    def __init__(self, bank: Bank, kind: str, steps: int, batch_size: int, seed: int) -> None:
+    def __init__(self, bank: Bank, steps: int, batch_size: int, seed: int) -> None:
         super().__init__(steps)
         self.bank = bank
-        self.kind = kind
         self.batch_size = batch_size
         self.seed = seed
 
@@ -120,14 +125,15 @@ class Pairs(StepStream):
             target = int(chance[0] * len(images))
             other = target + 1 + int(chance[1] * (len(images) - 1))
             shown.append([images[target], images[other % len(images)]])
-        draws = self.bank.annotations[self.kind].shape[1]
-        draw = torch.from_numpy(rng.integers(draws, size=self.batch_size))
-        return {**self.bank.batch(classes, shown, self.kind, draw), "step": step}
+        draws = rng.integers(DRAWS, size=self.batch_size).tolist()
+        return {**self.bank.batch(classes, shown, draws), "step": step}
 
 
 def episodes(bank: Bank, references: int, count: int) -> list[tuple[int, list[Shown]]]:
     """Class, target and references of each; the same for every training."""
     usable = [c for c, images in enumerate(bank.shown) if len(images) > max(SHOTS)]
+    if not usable:
+        raise InputError(f"No class is on more than {max(SHOTS)} images: take more of each set.")
     drawn = []
     for number in range(count):
         rng = np.random.default_rng([0, number])
@@ -141,20 +147,17 @@ def episodes(bank: Bank, references: int, count: int) -> list[tuple[int, list[Sh
 
 @torch.no_grad()
 def measured(
-    module: VRPModule, bank: Bank, kind: str, references: int, count: int, precision: str
+    frozen: FrozenLite, encoder: VRPEncoder, references: int, count: int
 ) -> dict[str, Any]:
     """mIoU over classes, FB-IoU, and the IoU of each class."""
-    module.eval()
-    device = bank.labels.device
+    module = VRPModule(frozen, encoder, 1, learning_rate=1.0).eval()
+    bank = frozen.bank
     scores = FewShotScores(range(len(bank.names)))
     drawn = episodes(bank, references, count)
-    for start in range(0, count, 25):
-        part = drawn[start : start + 25]
-        classes = [class_index for class_index, _ in part]
-        first = torch.zeros(len(part), dtype=torch.int64)
-        batch = bank.batch(classes, [shown for _, shown in part], kind, first)
-        with torch.autocast(device.type, torch.bfloat16, enabled="bf16" in precision):
-            found = (module(batch) > 0).cpu().numpy()
+    for start in range(0, count, 50):
+        classes, shown = zip(*drawn[start : start + 50], strict=True)
+        batch = bank.batch(classes, shown, [0] * len(classes))
+        found = (module(batch) > 0).cpu().numpy()
         truths = torch.where(batch["valid"], batch["target_masks"], IGNORED).byte().cpu().numpy()
         for class_index, mask, truth in zip(classes, found, truths, strict=True):
             scores.add(class_index, mask, truth)
@@ -171,7 +174,6 @@ class Run:
 
     folder: str
     device: str
-    precision: str
     steps: int
     batch_size: int
     learning_rate: float
@@ -189,9 +191,11 @@ class Worker:
         self.device = resolve_device(run.device)
         if self.device.type == "cuda":
             torch.set_num_threads(1)
-        self.learned = load(Path(run.folder) / "train.pt", self.device)
-        self.held_out = load(Path(run.folder) / "evaluate.pt", self.device)
+        self.learned, novel = load(Path(run.folder) / "train.pt", self.device).split()
+        other = load(Path(run.folder) / "evaluate.pt", self.device)
+        self.held_out = dict(zip(WHERE, (novel, other), strict=True))
         self.network = cast(LiteModel, load_model("lite")).network.to(self.device)
+        read_decoder(self.network, Path(run.folder) / DECODER)
         self.longest = 0.0
 
     @classmethod
@@ -216,23 +220,21 @@ class Worker:
             queries=setup.queries,
             initialisation=cast(Any, setup.initialisation),
         )
+        learned = FrozenLite(self.network, self.learned, setup.annotation)
         module = VRPModule(
-            FrozenLite(self.network, self.learned),
+            learned,
             encoder,
             self.run.steps,
             learning_rate=self.run.learning_rate,
             loss=cast(Any, setup.loss),
             seed=setup.seed,
         )
-        pairs = Pairs(
-            self.learned, setup.annotation, self.run.steps, self.run.batch_size, setup.seed
-        )
+        pairs = Pairs(self.learned, self.run.steps, self.run.batch_size, setup.seed)
         with quiet():
             trainer = lightning.Trainer(
                 max_steps=self.run.steps,
                 accelerator=self.device.type,
                 devices=1,
-                precision=cast(Any, self.run.precision),
                 logger=False,
                 enable_checkpointing=False,
                 enable_progress_bar=False,
@@ -240,22 +242,18 @@ class Worker:
             )
             trainer.fit(module, DataLoader(pairs, batch_size=None))
         trained = time.time()
-        module.to(self.device)
-        cast(FrozenLite, module.frozen).bank = self.held_out
+        module.to(self.device)  # which Lightning has left
         loss = float(trainer.callback_metrics["loss"])
         result: dict[str, Any] = {
             **asdict(setup),
             "parameters": sum(p.numel() for p in encoder.parameters()),
             "loss_at_end": loss if np.isfinite(loss) else None,
         }
-        for references in SHOTS:
-            result[f"references_{references}"] = measured(
-                module,
-                self.held_out,
-                setup.annotation,
-                references,
-                self.run.episodes,
-                self.run.precision,
-            )
+        shots = SHOTS if replace(setup, annotation="mask", seed=0) == PAPER else SHOTS[:1]
+        for where, bank in self.held_out.items():
+            frozen = FrozenLite(self.network, bank, setup.annotation)
+            result[where] = {
+                str(count): measured(frozen, encoder, count, self.run.episodes) for count in shots
+            }
         self.longest = max(self.longest, time.time() - begun)
         return {**result, "seconds": [round(trained - begun, 1), round(time.time() - trained, 1)]}

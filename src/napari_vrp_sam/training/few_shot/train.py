@@ -181,6 +181,6 @@ def train_few_shot(
         "training": json.dumps(settings),
         **(metadata or {}),
     }
-    if int(os.environ.get("NODE_RANK", "0")) == 0:
+    if nodes == 1 or int(os.environ.get("NODE_RANK", "0")) == 0:
         write_checkpoint(output, encoder.state_dict(), header)
     return output
