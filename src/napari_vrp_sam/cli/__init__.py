@@ -20,6 +20,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     own_models,
     segment,
     train,
+    train_few_shot,
 )
 from napari_vrp_sam.cli.app import app
 

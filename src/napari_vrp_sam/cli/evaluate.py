@@ -49,7 +49,7 @@ def one_slice(
             help="Leave the frames unmeasured that so many references would take: to compare.",
         ),
     ] = 1,
-    pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+    pseudo_mask: PseudoMaskOption = None,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Of random groups and simulated annotations.")] = 0,
     max_frames: Annotated[
@@ -90,7 +90,7 @@ def one_slice(
                     "protocol": {
                         "name": "one-slice",
                         "model": model,
-                        "pseudo_mask": pseudo_mask.value,
+                        "pseudo_mask": pseudo_mask.value if pseudo_mask else None,
                         "annotation": annotation.value,
                         "references": references,
                         "spared": spared,
@@ -108,16 +108,17 @@ def one_slice(
 
 
 def _methods(
-    model: str, baseline: Baseline | None, pseudo_mask: PseudoMask, device: str
+    model: str, baseline: Baseline | None, pseudo_mask: PseudoMask | None, device: str
 ) -> dict[str, Any]:
     methods: dict[str, Any] = {}
     if model != "none":
         from napari_vrp_sam.evaluation.model_method import ModelMethod
         from napari_vrp_sam.models.registry import load_model
 
-        methods["model"] = ModelMethod(
-            load_model(model, device=device, pseudo_mask=pseudo_mask.value), device
+        loaded = load_model(
+            model, device=device, pseudo_mask=pseudo_mask.value if pseudo_mask else None
         )
+        methods["model"] = ModelMethod(loaded, device)
     if baseline is Baseline.RANDOM_FOREST:
         from napari_vrp_sam.evaluation.random_forest import RandomForest
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import console, evaluate_app, notes
-from napari_vrp_sam.cli.options import Benchmark, DeviceOption, Kind, PseudoMask, PseudoMaskOption
+from napari_vrp_sam.cli.options import Benchmark, DeviceOption, Kind, PseudoMaskOption
 
 DataOption = Annotated[Path, typer.Option("--data", help="Its folder; see vrp-sam data check.")]
 FoldOption = Annotated[int, typer.Option("--fold", min=0, max=3, help="Whose classes are novel.")]
@@ -35,7 +35,7 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         annotation: KindOption = Kind.MASK,
         references: ShotsOption = 1,
         episodes: EpisodesOption = 1000,
-        pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+        pseudo_mask: PseudoMaskOption = None,
         device: DeviceOption = "auto",
         seed: SeedOption = 0,
         json: JsonOption = None,
@@ -50,7 +50,9 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         few_shot = open_few_shot(benchmark.value, data, cache_folder() / "few-shot")
         with notes.status("") as status:
             few_shot.showing("test", status.update)
-            loaded = load_model(model, device=device, pseudo_mask=pseudo_mask.value)
+            loaded = load_model(
+                model, device=device, pseudo_mask=pseudo_mask.value if pseudo_mask else None
+            )
 
             def progress(done: int, scores: FewShotScores) -> None:
                 status.update(f"Episode {done} of {episodes}, mIoU until now {scores.mean_iou:.3f}")
@@ -73,7 +75,7 @@ def _register(benchmark: Benchmark, summary: str) -> None:
                     "name": benchmark.value,
                     "fold": fold,
                     "model": model,
-                    "pseudo_mask": pseudo_mask.value,
+                    "pseudo_mask": pseudo_mask.value if pseudo_mask else None,
                     "annotation": annotation.value,
                     "references": references,
                     "episodes": episodes,

@@ -40,7 +40,11 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, mps; auto takes the fastest that is there.")
 ]
 PseudoMaskOption = Annotated[
-    PseudoMask, typer.Option("--pseudo-mask", help="How the first guess of a frame is made.")
+    PseudoMask | None,
+    typer.Option(
+        "--pseudo-mask",
+        help="How the first guess of a frame is made; as the weights were trained, else probe.",
+    ),
 ]
 
 

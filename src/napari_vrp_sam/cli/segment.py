@@ -14,7 +14,6 @@ from napari_vrp_sam.cli.options import (
     DeviceOption,
     Kind,
     ModelOption,
-    PseudoMask,
     PseudoMaskOption,
     frame_numbers,
 )
@@ -62,7 +61,7 @@ def segment(
     channel: Annotated[
         list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
     ] = None,
-    pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+    pseudo_mask: PseudoMaskOption = None,
     kind: Annotated[
         Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
     ] = Kind.MASK,
@@ -135,7 +134,7 @@ def segment(
             device=device,
             frames=_range(frames),
             limits=limits,
-            pseudo_mask=pseudo_mask.value,
+            pseudo_mask=pseudo_mask.value if pseudo_mask else None,
             tile=tile,
         )
         settled, inputs, beside = {}, (image, reference), _beside(image)

@@ -48,8 +48,8 @@ class Job:
         Whether the probabilities of the classes are wanted beside the labels.
     limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
-    pseudo_mask : {"probe", "correlation"}
-        How the first guess of a target is made; a loaded model keeps its own way.
+    pseudo_mask : {"probe", "correlation"}, optional
+        How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
     tile : int, optional
         Longest side in pixels that is seen at once; larger frames are segmented in tiles.
     """
@@ -66,7 +66,7 @@ class Job:
     first: int | None = None
     probabilities: bool = False
     limits: tuple[float, float] | None = None
-    pseudo_mask: PseudoMaskKind = "probe"
+    pseudo_mask: PseudoMaskKind | None = None
     tile: int | None = None
 
 

@@ -98,7 +98,7 @@ def load_model(
     name_or_path: str | os.PathLike[str] = "lite",
     *,
     device: str | torch.device = "cpu",
-    pseudo_mask: PseudoMaskKind = "probe",
+    pseudo_mask: PseudoMaskKind | None = None,
     weights: str | os.PathLike[str] | None = None,
     semantic_encoder: str | None = None,
 ) -> Model:
@@ -111,10 +111,11 @@ def load_model(
         paper's code).
     device : str or torch.device, default "cpu"
         "cpu", "cuda", "mps" or "auto".
-    pseudo_mask : {"probe", "correlation"}
+    pseudo_mask : {"probe", "correlation"}, optional
         How the target's pseudo-mask is made: by a classifier fitted on the references, or by the
-        paper's training-free correlation. A VRP encoder of the paper's code was trained with the
-        correlation.
+        paper's training-free correlation. Unless given it is what the weights file says it was
+        trained with, and else the probe. A file of the paper's code says nothing; its VRP encoder
+        was trained with the correlation.
     weights : str or path-like, optional
         For `lite` another weights file, for full-size models that of a VRP encoder, without which
         they use points and a box (GP-SAM); "random" leaves everything untrained.

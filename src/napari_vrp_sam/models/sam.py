@@ -21,7 +21,12 @@ from napari_vrp_sam.models.geometric_prompts import geometric_prompts
 from napari_vrp_sam.models.mask_decoder import decode_masks
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
-from napari_vrp_sam.models.square_canvas import frame_cells, pad_to_square, resize_longest_side
+from napari_vrp_sam.models.square_canvas import (
+    frame_cells,
+    on_square_canvas,
+    pad_to_square,
+    resize_longest_side,
+)
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
 
@@ -120,11 +125,7 @@ class FullSizeModel(nn.Module):
         large = resize_longest_side(frames, self.side)
         embedding = self.sam.image_encoder(self.sam.preprocess(255 * large))
 
-        small = resize_longest_side(frames, self.semantic_side)
-        canvas = small.new_tensor(self.semantic.mean)[:, None, None].repeat(
-            len(frames), 1, self.semantic_side, self.semantic_side
-        )
-        canvas[..., : small.shape[-2], : small.shape[-1]] = small
+        canvas = on_square_canvas(frames, self.semantic_side, self.semantic.mean)
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
         with torch.no_grad():
             semantic = self.semantic(canvas)

@@ -6,6 +6,8 @@ grid over the canvas lie where they do on any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
@@ -18,6 +20,14 @@ def resize_longest_side(frames: Tensor, side: int) -> Tensor:
     """
     size = ResizeLongestSide.get_preprocess_shape(*frames.shape[-2:], side)
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def on_square_canvas(frames: Tensor, side: int, fill: Sequence[float]) -> Tensor:
+    """Frames of shape (B, 3, H, W) at the top left of a canvas (B, 3, side, side) of one colour."""
+    small = resize_longest_side(frames, side)
+    canvas = small.new_tensor(fill)[:, None, None].repeat(len(frames), 1, side, side)
+    canvas[..., : small.shape[-2], : small.shape[-1]] = small
+    return canvas
 
 
 def pad_to_square(mask: Tensor) -> Tensor:

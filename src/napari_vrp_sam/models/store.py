@@ -227,7 +227,7 @@ def _fits_lite(header: Header) -> bool:
 def _holds_vrp_encoder(header: Header) -> bool:
     """Or at least a tuned mask decoder: a full-size model works without a VRP encoder."""
     return any(
-        name.endswith(("generator.queries", "supp_q_feat.weight"))
+        name.endswith(("augmenter.merge.0.weight", "supp_q_feat.weight"))
         or name.startswith(MASK_DECODER_PREFIX)
         for name in header.shapes
     )
