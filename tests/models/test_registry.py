@@ -21,7 +21,14 @@ from napari_vrp_sam.models import catalogue, loading, registry
 from napari_vrp_sam.models.checkpoints import write_checkpoint
 from napari_vrp_sam.models.downloads import WeightsFile
 from napari_vrp_sam.models.lite import LiteModel
-from napari_vrp_sam.models.registry import ModelSpec, list_models, load_model, model_spec
+from napari_vrp_sam.models.prompting import PROMPTINGS
+from napari_vrp_sam.models.registry import (
+    ModelSpec,
+    list_models,
+    load_model,
+    model_spec,
+    prompting_note,
+)
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.semantic import EfficientNetLite0, build_semantic_encoder
 from napari_vrp_sam.models.types import EncodedReference
@@ -111,7 +118,8 @@ def test_weights_are_downloaded_once_and_used(
     model = load_model("tiny")
     assert isinstance(model, FullSizeModel)
     assert tiny.ready
-    assert sorted(p.name for p in cache.iterdir()) == ["sam.pth", "semantic.pth"]
+    shown = sorted(p.name for p in cache.iterdir() if not p.name.startswith("."))
+    assert shown == ["sam.pth", "semantic.pth"]
     for name, tensor in make_tiny_sam(seed=3).state_dict().items():
         assert torch.equal(model.sam.state_dict()[name], tensor), name
     torch.testing.assert_close(segment(model), segment(load_model("tiny")))
@@ -143,6 +151,48 @@ def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Pa
     for name in ("lite", "tiny"):
         with pytest.raises(InputError, match="Unknown pseudo-mask 'guess': use 'probe' or 'corr"):
             load_model(name, pseudo_mask="guess")
+
+
+def test_the_prompting_is_chosen_and_told(tiny: ModelSpec, vrp_file: Path) -> None:
+    for name in ("persam", "box"):
+        model: Any = load_model("tiny", prompting=name)
+        assert model.prompting == name
+    loaded: Any = load_model(vrp_file)
+    assert loaded.prompting == "vrp"
+    assert prompting_note(str(vrp_file)) == "SAM is prompted by the VRP encoder."
+    note = prompting_note("tiny")
+    assert "no VRP encoder" in note
+    assert PROMPTINGS["points+box"] in note
+    assert "Fine-tuning" in note
+    assert PROMPTINGS["persam"] in prompting_note("tiny", "persam")
+    for without in ("lite", "vit_x", "gone.safetensors"):
+        assert prompting_note(without) == ""
+    with pytest.raises(InputError, match="'lite' chooses its prompting itself"):
+        load_model("lite", prompting="box")
+    with pytest.raises(InputError, match="'tiny' has no VRP encoder"):
+        load_model("tiny", prompting="vrp")
+
+
+def test_downloads_are_told_and_can_be_forbidden(
+    tiny: ModelSpec, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"semantic\.pth is not in .* forbids downloads"):
+        load_model("tiny")
+    assert server.requests == []
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "0")
+    told: list[str] = []
+    load_model("tiny", progress=lambda name, done, total: told.append(name))
+    assert set(told) == {"sam.pth", "semantic.pth"}
+
+
+def test_a_brought_file_is_known_for_what_it_is(
+    tiny: ModelSpec, server: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "brought").write_bytes(server.files["sam.pth"])
+    assert catalogue.published_as(tmp_path / "brought") == tiny.sam_weights
+    (tmp_path / "brought").write_bytes(b"something else")
+    assert catalogue.published_as(tmp_path / "brought") is None
 
 
 def test_a_failed_download_says_where_the_file_belongs(
