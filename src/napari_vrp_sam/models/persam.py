@@ -114,7 +114,8 @@ def decode_persam(sam: Sam, features: FrameFeatures, prompts: PerSAMPrompts) -> 
         masks, ious = sam.mask_decoder(
             features.embedding, position, sparse, dense, multimask_output=True
         )
-        best: Tensor = masks[torch.arange(len(masks)), ious.argmax(dim=1)][:, None]
+        rows = torch.arange(len(masks), device=masks.device)
+        best: Tensor = masks[rows, ious.argmax(dim=1)][:, None]
         return best
 
     first = refined(logits, None)
