@@ -12,9 +12,10 @@ from subprocess import PIPE
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models import transfer
+from napari_vrp_sam.models import downloads, transfer
 from napari_vrp_sam.models.downloads import (
     CACHE_VARIABLE,
     MIRROR_VARIABLE,
@@ -258,6 +259,26 @@ def test_of_two_processes_one_downloads(server: Any, weights: WeightsFile, cache
     assert told == [str(cache / "good.pth")] * 2
     assert server.requests == ["good.pth"]
     assert names(cache) == ["good.pth"]
+
+
+def test_whoever_waits_for_another_is_told_how_far_that_one_is(
+    weights: WeightsFile, part: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "PATIENCE", 0.01)
+    part(CONTENT[:3000])
+    other = FileLock(weights.path.with_name(LOCK))
+    other.acquire()
+    told: list[int] = []
+
+    def tell(name: str, done: int, total: int | None) -> None:
+        told.append(done)
+        if len(told) == 3:
+            part(CONTENT)
+            weights.part.replace(weights.path)  # as the other does at its end
+            other.release()
+
+    assert fetch(weights, progress=tell).read_bytes() == CONTENT
+    assert told == [3000] * 3
 
 
 def test_a_cache_that_cannot_be_written(weights: WeightsFile, cache: Path) -> None:

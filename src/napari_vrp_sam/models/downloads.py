@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.transfer import receive
@@ -20,6 +20,8 @@ from napari_vrp_sam.models.transfer import receive
 CACHE_VARIABLE = "VRP_SAM_CACHE"
 MIRROR_VARIABLE = "VRP_SAM_MIRROR"
 OFFLINE_VARIABLE = "VRP_SAM_OFFLINE"
+PATIENCE = 0.5
+"""Seconds between two looks at how far another process is."""
 
 DownloadProgress = Callable[[str, int, int | None], None]
 """Told a file's name, how many of its bytes are there, and of how many."""
@@ -57,6 +59,12 @@ class WeightsFile:
         return cache_folder() / self.name
 
     @property
+    def part(self) -> Path:
+        """What has arrived of it until now."""
+        # Named by the digest too: a part of an older file of the same name would spoil this one.
+        return self.path.with_name(f".{self.name}.{self.sha256[:8]}.part")
+
+    @property
     def downloaded(self) -> bool:
         """Whether a file lies there, or one of its size; `verify` says whether it is the one."""
         return self.path.is_file() or (self.size is not None and any(self._others()))
@@ -81,7 +89,7 @@ class WeightsFile:
 
     def _others(self) -> Iterator[Path]:
         """What could be this file by its size."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             for path in sorted(cache_folder().iterdir()):
                 hidden = path.name.startswith(".") or path == self.path
                 if not hidden and path.is_file() and self.size in (None, path.stat().st_size):
@@ -141,7 +149,7 @@ def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> 
                 "folder, under any name."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
+        with _sole(weights, progress):
             found = weights.find()  # another process may just have brought it
             return _under_its_name(found, weights) if found else _download(weights, progress)
     except OSError as error:
@@ -165,7 +173,7 @@ def keep(file: Path, weights: WeightsFile) -> Path:
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink()
     return path
 
@@ -200,11 +208,24 @@ def _under_its_name(found: Path, weights: WeightsFile) -> Path:
     return path
 
 
+@contextmanager
+def _sole(weights: WeightsFile, progress: DownloadProgress | None) -> Iterator[None]:
+    """Wait until no other process downloads the file, and tell how far that one is."""
+    lock, part = FileLock(weights.path.with_name(f".{weights.name}.lock")), weights.part
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=PATIENCE)
+        if progress and part.exists():
+            progress(weights.name, part.stat().st_size, weights.size)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
     """From the mirror if there is one, else from the publisher."""
-    path = weights.path
-    # Named by its digest too: a part of an older file of the same name would spoil this one.
-    part = path.with_name(f".{path.name}.{weights.sha256[:8]}.part")
+    path, part = weights.path, weights.part
 
     def tell(done: int, total: int | None) -> None:
         if progress:
