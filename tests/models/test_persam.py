@@ -191,16 +191,22 @@ def model(tiny_sam: Sam) -> FullSizeModel:
 
 
 @torch.no_grad()
-def test_several_classes_and_references_through_the_whole_model(model: FullSizeModel) -> None:
+def test_several_classes_and_references_through_the_whole_model(
+    make_tiny_sam: Callable[..., Sam],
+) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    semantic = EfficientNetLite0()
+    model = FullSizeModel("tiny", make_tiny_sam(), semantic, semantic_side=128, prompting="persam")
+    model.to(device).eval()
     random = torch.Generator().manual_seed(0)
-    frames = [torch.rand(1, 3, *SIZE, generator=random) for _ in range(3)]
+    frames = [torch.rand(1, 3, *SIZE, generator=random).to(device) for _ in range(3)]
     target, *shown = (model.encode(frame) for frame in frames)
-    mask = square(SIZE, slice(20, 70), slice(30, 110))
+    mask = square(SIZE, slice(20, 70), slice(30, 110)).to(device)
     references = [
         EncodedReference(shown[0], mask, 7),
         EncodedReference(shown[1], mask.flip(1), 7),
         EncodedReference(shown[1], mask.roll(20, 0), 3),
-        EncodedReference(shown[0], torch.zeros(SIZE), 3),
+        EncodedReference(shown[0], torch.zeros(SIZE, device=device), 3),
     ]
     prepared = model.prepare(references)
     prompts = model.prompt(target, prepared)

@@ -89,6 +89,8 @@ def segment(model: FullSizeModel) -> Tensor:
 def test_listing_models_imports_no_torch() -> None:
     code = (
         "import sys\nfrom napari_vrp_sam.models.registry import list_models\n"
+        "from napari_vrp_sam.models.registry import prompting_note\n"
+        "assert prompting_note('vit_b') and prompting_note('paper.pth')\n"
         "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -165,6 +167,7 @@ def test_the_prompting_is_chosen_and_told(tiny: ModelSpec, vrp_file: Path) -> No
     assert PROMPTINGS["points+box"] in note
     assert "Fine-tuning" in note
     assert PROMPTINGS["persam"] in prompting_note("tiny", "persam")
+    assert prompting_note("paper.pth") == prompting_note(str(vrp_file))
     for without in ("lite", "vit_x", "gone.safetensors"):
         assert prompting_note(without) == ""
     with pytest.raises(InputError, match="'lite' chooses its prompting itself"):

@@ -99,7 +99,7 @@ def looks_like_a_path(model: str) -> bool:
 
 
 def prompting_note(model: str, prompting: Prompting | None = None) -> str:
-    """What prompts SAM in a model, and how to train it, in a sentence or two; no file is loaded.
+    """What prompts SAM in a model, and how to train it, in a sentence or two; without torch.
 
     Parameters
     ----------
@@ -115,8 +115,10 @@ def prompting_note(model: str, prompting: Prompting | None = None) -> str:
     """
     try:
         path = weights_file(model)
-        base = model_spec(_base_of_file(path) if path else model)
-        trained = path is not None and _holds_vrp_encoder(path)
+        # A .pth file is one of the paper's code, which knows nothing but the VRP encoder.
+        header = read_header(path) if path and path.suffix == ".safetensors" else None
+        base = model_spec(base_of(header.metadata if header else {}, path) if path else model)
+        trained = any(name.endswith(QUERIES) for name in header.shapes) if header else bool(path)
     except InputError:
         return ""  # whoever loads it says what is wrong
     if base.sam_weights is None:
@@ -202,13 +204,6 @@ def load_model(
         model = load_full_size(spec, weights, semantic_encoder, pseudo_mask, prompting, progress)
     loaded: Model = model.to(where).eval()
     return loaded
-
-
-def _holds_vrp_encoder(path: Path) -> bool:
-    """Whether a file of a full-size model holds more than a tuned mask decoder."""
-    if path.suffix != ".safetensors":
-        return True  # of the paper's code, which knows nothing else
-    return any(name.endswith(QUERIES) for name in read_header(path).shapes)
 
 
 def _base_of_file(path: Path) -> str:
