@@ -108,8 +108,10 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
     from napari_vrp_sam.evaluation.few_shot import evaluate_methods
     from napari_vrp_sam.evaluation.model_method import prompted_methods
     from napari_vrp_sam.models.downloads import in_words
-    from napari_vrp_sam.models.registry import load_model
+    from napari_vrp_sam.models.registry import load_model, prompting_note
 
+    if not settings.prompting and (note := prompting_note(settings.model)):
+        notes.print(note, soft_wrap=True)
     with notes.status("") as status:
         for course in courses:
             course.data.showing("test", status.update)

@@ -50,7 +50,7 @@ def show(name: Name) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from napari_vrp_sam.models.registry import model_spec
+    from napari_vrp_sam.models.registry import model_spec, prompting_note
 
     spec = model_spec(name)
     table = Table(show_header=False, box=None)
@@ -60,6 +60,8 @@ def show(name: Name) -> None:
     table.add_row("", escape(spec.description))
     table.add_row("image encoder", spec.image_encoder)
     table.add_row("semantic encoder", spec.semantic_encoder)
+    if note := prompting_note(name):
+        table.add_row("prompting", escape(note))
     table.add_row("licence", spec.licence)
     table.add_row("weights", _state(spec))
     if spec.own_weights is not None:

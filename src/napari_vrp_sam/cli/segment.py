@@ -154,8 +154,7 @@ def segment(
     for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
             _check_output(path, inputs, overwrite=overwrite)
-    note = prompting_note(str(job.model), job.prompting)
-    if note:
+    if note := prompting_note(str(job.model), job.prompting):
         notes.print(note, soft_wrap=True)
     _run(job, view, output, probabilities, _names(inputs[0]), settled, wish)
 

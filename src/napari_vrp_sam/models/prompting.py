@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_vrp_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
 
 Prompting = Literal["vrp", "points", "box", "points+box", "persam", "probe"]
 
@@ -18,22 +21,20 @@ PROMPTINGS: dict[Prompting, str] = {
 }
 """Each in a few words; all but the first need no training."""
 
-TRAINING_FREE = tuple(name for name in PROMPTINGS if name != "vrp")
-
 
 def default_prompting(*, trained: bool) -> Prompting:
     """The best that a model has: of a VRP encoder, if it has one."""
     return "vrp" if trained else "points+box"
 
 
-def choose_prompting(
-    wanted: str | None, *, model: str, trained: bool, pseudo_mask: str
+def check_prompting(
+    wanted: str, *, model: str, trained: bool, pseudo_mask: PseudoMaskKind
 ) -> Prompting:
-    """What is wanted, or the best that the model has.
+    """What is wanted, if the model can be prompted so.
 
     Parameters
     ----------
-    wanted : str, optional
+    wanted : str
         A key of `PROMPTINGS`.
     model : str
         Named in the error.
@@ -47,16 +48,15 @@ def choose_prompting(
     InputError
         If there is no such prompting, or the model lacks what it needs.
     """
-    if wanted is None:
-        return default_prompting(trained=trained)
     known = [name for name in PROMPTINGS if name == wanted]
     if not known:
         raise InputError(f"Unknown prompting '{wanted}': choose one of {', '.join(PROMPTINGS)}.")
     if wanted == "vrp" and not trained:
+        others = ", ".join(name for name in PROMPTINGS if name != "vrp")
         raise InputError(
             f"'{model}' has no VRP encoder: give the weights of one, or choose another prompting: "
-            f"{', '.join(TRAINING_FREE)}."
+            f"{others}."
         )
-    if wanted == "probe" != pseudo_mask:
+    if wanted == "probe" and pseudo_mask != "probe":
         raise InputError("The prompting 'probe' is the pseudo-mask 'probe': choose that too.")
     return known[0]

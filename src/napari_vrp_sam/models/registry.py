@@ -115,10 +115,14 @@ def prompting_note(model: str, prompting: Prompting | None = None) -> str:
     """
     try:
         path = weights_file(model)
-        # A .pth file is one of the paper's code, which knows nothing but the VRP encoder.
-        header = read_header(path) if path and path.suffix == ".safetensors" else None
-        base = model_spec(base_of(header.metadata if header else {}, path) if path else model)
-        trained = any(name.endswith(QUERIES) for name in header.shapes) if header else bool(path)
+        if path is None:
+            base, trained = model_spec(model), False
+        elif path.suffix == ".safetensors":
+            header = read_header(path)
+            base = model_spec(base_of(header.metadata, path))
+            trained = any(name.endswith(QUERIES) for name in header.shapes)
+        else:  # of the paper's code, which knows nothing but the VRP encoder
+            base, trained = model_spec(base_of({}, path)), True
     except InputError:
         return ""  # whoever loads it says what is wrong
     if base.sam_weights is None:
@@ -127,7 +131,7 @@ def prompting_note(model: str, prompting: Prompting | None = None) -> str:
     if trained:
         return f"SAM is prompted by {what}."
     return (
-        f"There is no VRP encoder in this model, as none was ever published; SAM is prompted by "
+        "There is no VRP encoder in this model, as none was ever published; SAM is prompted by "
         f"{what}. Fine-tuning adapts its mask decoder to your images."
     )
 

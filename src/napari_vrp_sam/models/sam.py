@@ -16,20 +16,20 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models import persam
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.full_size_probe import fit_probe, probe_probability
-from napari_vrp_sam.models.geometric_prompts import geometric_prompts
+from napari_vrp_sam.models.geometric_prompts import encode_geometric
 from napari_vrp_sam.models.mask_decoder import decode_masks
-from napari_vrp_sam.models.persam import (
-    PerSAMPrompts,
-    class_embedding,
-    decode_persam,
-    persam_prompts,
-)
-from napari_vrp_sam.models.prompting import Prompting, choose_prompting
+from napari_vrp_sam.models.prompting import Prompting, check_prompting, default_prompting
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
-from napari_vrp_sam.models.square_canvas import frame_cells, pad_to_square, resize_longest_side
+from napari_vrp_sam.models.square_canvas import (
+    frame_cells,
+    on_canvas,
+    pad_to_square,
+    resize_longest_side,
+)
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
 
@@ -117,7 +117,7 @@ class FullSizeModel(nn.Module):
         self.semantic = semantic
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
-        self.prompting = self._choose(prompting)
+        self._prompting = prompting and self._checked(prompting)
         self.additions: dict[str, Tensor] = {}
         """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
 
@@ -130,12 +130,17 @@ class FullSizeModel(nn.Module):
             If the model lacks what that needs.
         """
         other = copy(self)
-        other.prompting = self._choose(prompting)
+        other._prompting = self._checked(prompting)  # noqa: SLF001 # of this class
         return other
 
-    def _choose(self, prompting: Prompting | None) -> Prompting:
+    @property
+    def prompting(self) -> Prompting:
+        """What prompts SAM: what was chosen, or the best that the model has."""
+        return self._prompting or default_prompting(trained=self.vrp_encoder is not None)
+
+    def _checked(self, prompting: Prompting) -> Prompting:
         trained = self.vrp_encoder is not None
-        return choose_prompting(
+        return check_prompting(
             prompting, model=self.name, trained=trained, pseudo_mask=self.pseudo_mask
         )
 
@@ -177,7 +182,7 @@ class FullSizeModel(nn.Module):
         showing = [r for r in own if bool(r.mask.any())]  # others only say what is background
         class_id, shots = own[0].class_id, len(showing)
         if self.prompting == "persam":
-            return PreparedClass(class_id, shots, None, None, class_embedding(showing))
+            return PreparedClass(class_id, shots, None, None, persam.class_embedding(showing))
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
             pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
@@ -215,7 +220,7 @@ class FullSizeModel(nn.Module):
         class_ids = tuple(c.class_id for c in prepared)
         embeddings = [c.embedding for c in prepared if c.embedding is not None]
         if embeddings:
-            return persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
+            return persam.persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
         made = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
         with torch.no_grad():
             pseudo_masks = [self._inside(make(features), features) for make in made]
@@ -228,12 +233,8 @@ class FullSizeModel(nn.Module):
             no_mask = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
             dense = no_mask.expand(len(prepared), -1, *self.sam.prompt_encoder.image_embedding_size)
         else:
-            points, labels, boxes = geometric_prompts(visible, self.side / mean.shape[-1])
-            sparse, dense = self.sam.prompt_encoder(
-                None if self.prompting == "box" else (points, labels),
-                None if self.prompting == "points" else boxes,
-                None,
-            )
+            cell = self.side / mean.shape[-1]
+            sparse, dense = encode_geometric(self.sam, visible, cell, self.prompting)
         return Prompts(class_ids, sparse, dense, visible.logit(eps=1e-4))
 
     def _visual_prompts(
@@ -257,12 +258,10 @@ class FullSizeModel(nn.Module):
 
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
         """Mask logits of shape (K, H, W) at the frame's size."""
-        if isinstance(prompts, PerSAMPrompts):
-            logits = decode_persam(self.sam, features, prompts)
+        if isinstance(prompts, persam.PerSAMPrompts):
+            logits = persam.decode_persam(self.sam, features, prompts)
         elif self.prompting == "probe" and prompts.pseudo_mask is not None:
-            rows, columns = prompts.pseudo_mask.shape[-2:]
-            below, beside = max(columns - rows, 0), max(rows - columns, 0)
-            logits = F.pad(prompts.pseudo_mask, (0, beside, 0, below), mode="replicate")
+            logits = on_canvas(prompts.pseudo_mask)
         else:
             logits = decode_masks(
                 self.sam.mask_decoder,
