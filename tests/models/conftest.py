@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
             self.send_header("Content-Length", str(len(rest)))
             self.end_headers()
             rest = rest[: self.server.breaks.get(name)]
-            step = -(-len(rest) // 10)
+            step = -(-len(rest) // 10) or 1
             for at in range(0, len(rest), step):
                 time.sleep(self.server.pauses.get(name, 0))
                 self.wfile.write(rest[at : at + step])

@@ -36,6 +36,7 @@ LOCK, PART = ".good.pth.lock", f".good.pth.{DIGEST[:8]}.part"
 def weights(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> WeightsFile:
     monkeypatch.setattr(transfer, "CHUNK", 100)
     server.files |= {"good.pth": CONTENT, "portal.pth": b"<html>log in first</html>"}
+    server.files |= {"spoilt.pth": b"x" + CONTENT[1:], "empty.pth": b""}
     return WeightsFile(f"{server.url}/good.pth", DIGEST, "Apache-2.0", len(CONTENT))
 
 
@@ -112,6 +113,17 @@ def test_a_server_that_knows_no_ranges(
     assert server.requests[1:] == ["other.pth", "other.pth bytes=500-"]
 
 
+def test_a_page_in_its_stead_costs_nothing_of_what_is_there(
+    server: Any, weights: WeightsFile, part: Callable[[bytes], Path]
+) -> None:
+    there = part(CONTENT[:5000])
+    server.files["good.pth"] = server.files["portal.pth"]
+    server.rangeless.add("good.pth")
+    with pytest.raises(InputError, match="its size differs"):
+        fetch(weights)
+    assert there.read_bytes() == CONTENT[:5000]
+
+
 @pytest.mark.parametrize("wrong", [b"x" * 500, b"x" * 9000, b"x" * len(CONTENT)])
 def test_a_part_of_something_else_is_given_up(
     server: Any, weights: WeightsFile, part: Callable[[bytes], Path], wrong: bytes, cache: Path
@@ -143,7 +155,9 @@ def test_a_server_that_falls_silent_is_given_up(
     ("path", "message"),
     [
         ("/absent.pth", r"Cannot download absent\.pth .*404.*put the file at .*absent\.pth"),
-        ("/portal.pth", "did not send the file that was published"),
+        ("/portal.pth", r"does not send the file that was published, its size differs"),
+        ("/spoilt.pth", r"does not send the file that was published, its sha256 differs"),
+        ("/empty.pth", r"does not send the file that was published"),
     ],
 )
 def test_what_is_not_the_file_leaves_nothing_behind(
@@ -174,7 +188,9 @@ def test_a_mirror_comes_first_and_the_publisher_after_it(
     assert fetch(elsewhere).read_bytes() == CONTENT
     (cache / "good.pth").unlink()
     server.files["good.pth"] = b"the mirror's own"
-    with pytest.raises(InputError, match=r"mirror/good\.pth did not send.*; http://127.0.0.1:9/"):
+    with pytest.raises(
+        InputError, match=r"mirror/good\.pth: it does not send.*; http://127.0.0.1:9/"
+    ):
         fetch(elsewhere)
     server.files["published.pth"] = CONTENT
     monkeypatch.setenv(MIRROR_VARIABLE, "http://127.0.0.1:9")

@@ -7,16 +7,21 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import segment_anything
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.memory import Memory
 from napari_vrp_sam.models import catalogue, loading, registry
 from napari_vrp_sam.models.checkpoints import write_checkpoint
 from napari_vrp_sam.models.downloads import WeightsFile
@@ -187,6 +192,21 @@ def test_downloads_are_told_and_can_be_forbidden(
     told: list[str] = []
     load_model("tiny", progress=lambda name, done, total: told.append(name))
     assert set(told) == {"sam.pth", "semantic.pth"}
+
+
+def test_a_run_tells_about_its_downloads_and_keeps_one_model_a_prompting(tiny: ModelSpec) -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    frame = np.zeros((32, 32, 1), np.uint8)
+    told: list[str] = []
+    job = Job(frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu")
+    memory = Memory()
+    first: Any = memory.predictor(job, told.append)
+    for name in ("semantic.pth", "sam.pth"):
+        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in told)
+    assert memory.predictor(job) is first
+    other: Any = memory.predictor(replace(job, prompting="persam"))
+    assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")
 
 
 def test_a_brought_file_is_known_for_what_it_is(

@@ -15,7 +15,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.transfer import receive
+from napari_vrp_sam.models.transfer import NOT_PUBLISHED, receive
 
 CACHE_VARIABLE = "VRP_SAM_CACHE"
 MIRROR_VARIABLE = "VRP_SAM_MIRROR"
@@ -236,16 +236,16 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
         # What was there already may have been of another file: that deserves a try without it.
         for _ in range(2 if part.exists() else 1):
             try:
-                receive(url, part, tell)
+                receive(url, part, tell, size=weights.size)
             except OSError as error:
                 problems.append(f"{url}: {error}")
                 break
-            if file_sha256(part).startswith(weights.sha256):
+            if part.exists() and file_sha256(part).startswith(weights.sha256):
                 part.replace(path)
                 return path
-            part.unlink()
+            part.unlink(missing_ok=True)
         else:
-            problems.append(f"{url} did not send the file that was published, its sha256 differs")
+            problems.append(f"{url}: {NOT_PUBLISHED}, its sha256 differs")
     raise InputError(
         f"Cannot download {weights.name} ({'; '.join(problems)}): check the connection and the "
         "free space and try again, which goes on where this try ended; or put the file at "

@@ -108,7 +108,7 @@ def _attend_guided(
     tokens: Tensor,
     guidance: Guidance,
 ) -> tuple[Tensor, Tensor]:
-    """`TwoWayTransformer.forward` with PerSAM's attention and prompting (its equations 5 to 7)."""
+    """`TwoWayTransformer.forward`, with target-guided attention and target-semantic prompting."""
     keys, position = (x.flatten(2).transpose(1, 2) for x in (image, position))
     target = guidance.embedding[:, None]
     # As the authors' code has it, the tokens' position embedding holds the class too.

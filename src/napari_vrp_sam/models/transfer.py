@@ -22,7 +22,10 @@ TRIES = 5
 """Of a connection that breaks off, as long as each brings something."""
 
 
-def receive(url: str, part: Path, tell: Tell | None = None) -> None:
+NOT_PUBLISHED = "it does not send the file that was published"
+
+
+def receive(url: str, part: Path, tell: Tell | None = None, *, size: int | None = None) -> None:
     """Complete a partial file; what has come stays there, whatever happens.
 
     Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
@@ -33,6 +36,9 @@ def receive(url: str, part: Path, tell: Tell | None = None) -> None:
     part : Path
         Bytes that are there already are not asked for again, if the server knows how (`Range`).
     tell : callable, optional
+    size : int, optional
+        Of the whole file in bytes, where it is known. A server that has another one, or the page of
+        a network that wants a password first, costs nothing of what is there.
 
     Raises
     ------
@@ -47,7 +53,7 @@ def receive(url: str, part: Path, tell: Tell | None = None) -> None:
     for left in reversed(range(TRIES)):
         before = _size(part)
         try:
-            _receive_once(url, part, tell)
+            _receive_once(url, part, tell, size)
         except HTTPError as error:
             beyond = error.response is not None and error.response.status_code == 416
             if not (beyond and before):
@@ -66,9 +72,9 @@ def receive(url: str, part: Path, tell: Tell | None = None) -> None:
                 part.unlink(missing_ok=True)
 
 
-def _receive_once(url: str, part: Path, tell: Tell | None) -> None:
+def _receive_once(url: str, part: Path, tell: Tell | None, size: int | None) -> None:
     with part.open("ab") as stream:
-        sink = _Sink(stream, tell)
+        sink = _Sink(stream, tell, size)
         headers = {"Accept-Encoding": "identity"}  # bytes are counted as they are stored
         if sink.done:
             headers["Range"] = f"bytes={sink.done}-"
@@ -81,9 +87,10 @@ def _receive_once(url: str, part: Path, tell: Tell | None) -> None:
 class _Sink:
     """A file being appended to, that counts; what `HTTPDownloader` writes into."""
 
-    def __init__(self, stream: BinaryIO, tell: Tell | None) -> None:
+    def __init__(self, stream: BinaryIO, tell: Tell | None, size: int | None) -> None:
         self._stream = stream
         self._tell = tell
+        self._size = size
         self._total: int | None = None
         self.done = stream.tell()
 
@@ -92,11 +99,13 @@ class _Sink:
         if not response.ok or response.is_redirect:
             return
         continued = response.headers.get("Content-Range", "").startswith(f"bytes {self.done}-")
-        if not (response.status_code == 206 and continued):
-            self._stream.truncate(0)
-            self.done = 0
+        start = self.done if response.status_code == 206 and continued else 0
         length = response.headers.get("Content-Length", "")
-        self._total = self.done + int(length) if length.isdigit() else None
+        self._total = start + int(length) if length.isdigit() else None
+        if self._size is not None and self._total not in (None, self._size):
+            raise OSError(f"{NOT_PUBLISHED}, its size differs")
+        self._stream.truncate(start)
+        self.done = start
 
     def write(self, chunk: bytes) -> None:
         """Append."""
