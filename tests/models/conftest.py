@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from segment_anything.modeling import Sam
 from tests.tiny_sam import build_tiny_sam
 
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE
+from napari_vrp_sam.models.downloads import CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,19 @@ def make_tiny_sam() -> Callable[..., Sam]:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` on the loopback address; of `cut.pth` only the beginning."""
+    """Serves `files` on the loopback address, whole or in parts; asked as a proxy it serves too.
+
+    Attributes
+    ----------
+    breaks : dict of str to int
+        Files of which each answer breaks off after so many bytes.
+    pauses : dict of str to float
+        Files that come slowly: seconds before each of ten pieces.
+    rangeless : set of str
+        Files that are sent whole, whatever part is asked for.
+    requests : list of str
+        Names of what was asked for, with the range if there is one.
+    """
 
     daemon_threads = True
 
@@ -33,16 +46,29 @@ class Server(ThreadingHTTPServer):
         server: Server
 
         def do_GET(self) -> None:
-            name = self.path.removeprefix("/")
-            self.server.requests.append(name)
+            name, asked = self.path.rsplit("/", 1)[-1], self.headers.get("Range", "")
+            self.server.requests.append(" ".join(filter(None, (name, asked))))
             if name not in self.server.files:
                 self.send_error(404)
                 return
-            body = self.server.files[name]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            body, start = self.server.files[name], 0
+            if asked and name not in self.server.rangeless:
+                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+                if start >= len(body):
+                    self.send_error(416)
+                    return
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            else:
+                self.send_response(200)
+            rest = body[start:]
+            self.send_header("Content-Length", str(len(rest)))
             self.end_headers()
-            self.wfile.write(body[:100] if name == "cut.pth" else body)
+            rest = rest[: self.server.breaks.get(name)]
+            step = -(-len(rest) // 10) or 1
+            for at in range(0, len(rest), step):
+                time.sleep(self.server.pauses.get(name, 0))
+                self.wfile.write(rest[at : at + step])
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""
@@ -51,13 +77,22 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), self.Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.files: dict[str, bytes] = {}
+        self.breaks: dict[str, int] = {}
+        self.pauses: dict[str, float] = {}
+        self.rangeless: set[str] = set()
         self.requests: list[str] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has given up is no fault of the server's."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    # A proxy would answer for the loopback address.
+    # A proxy would answer for the loopback address; nor may the settings of whoever tests count.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for variable in (MIRROR_VARIABLE, OFFLINE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -13,6 +13,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     benchmark,
     data,
     demo,
+    episodes,
     evaluate,
     few_shot,
     fine_tune,

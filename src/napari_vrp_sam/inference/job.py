@@ -15,6 +15,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
@@ -50,6 +51,8 @@ class Job:
         Intensities that become 0 and 1; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}, optional
         How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
+    prompting : Prompting, optional
+        What prompts SAM in a full-size model; a loaded model keeps its own way.
     tile : int, optional
         Longest side in pixels that is seen at once; larger frames are segmented in tiles.
     """
@@ -67,6 +70,7 @@ class Job:
     probabilities: bool = False
     limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind | None = None
+    prompting: Prompting | None = None
     tile: int | None = None
 
 

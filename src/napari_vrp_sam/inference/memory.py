@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from napari_vrp_sam.inference.tiling import check_tile
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.predictor import Predictor
+
+Report = Callable[[str], None]
+"""Told in words what is being done."""
 
 
 class Memory:
@@ -26,8 +30,14 @@ class Memory:
         self._key: object = None
         self._predictor: Predictor | None = None
 
-    def predictor(self, job: Job) -> Predictor:
+    def predictor(self, job: Job, report: Report | None = None) -> Predictor:
         """The predictor of a job: the last one, if it has the same model.
+
+        Parameters
+        ----------
+        job : Job
+        report : callable, optional
+            Told about downloads.
 
         Raises
         ------
@@ -39,7 +49,7 @@ class Memory:
         key = _key(job)
         if self._predictor is None or key != self._key:
             self.clear()  # before the next model needs the room
-            predictor = load_predictor(job)
+            predictor = load_predictor(job, report)
             predictor.cache = FeatureCache(self._limit)
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
@@ -53,8 +63,14 @@ class Memory:
         self._key = self._predictor = None
 
 
-def load_predictor(job: Job) -> Predictor:
+def load_predictor(job: Job, report: Report | None = None) -> Predictor:
     """A predictor with the job's model, on its device.
+
+    Parameters
+    ----------
+    job : Job
+    report : callable, optional
+        Told about downloads.
 
     Raises
     ------
@@ -65,9 +81,16 @@ def load_predictor(job: Job) -> Predictor:
 
     model = job.model
     if isinstance(model, str | Path):
+        from napari_vrp_sam.models.downloads import in_words
         from napari_vrp_sam.models.registry import load_model
 
-        model = load_model(model, device=job.device, pseudo_mask=job.pseudo_mask)
+        model = load_model(
+            model,
+            device=job.device,
+            pseudo_mask=job.pseudo_mask,
+            prompting=job.prompting,
+            progress=in_words(report) if report else None,
+        )
     return Predictor(model, device=job.device, tile=job.tile)
 
 
@@ -79,4 +102,4 @@ def _key(job: Job) -> object:
 
     path = weights_file(str(job.model))
     state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
-    return str(job.model), state, job.device, job.pseudo_mask
+    return str(job.model), state, job.device, job.pseudo_mask, job.prompting

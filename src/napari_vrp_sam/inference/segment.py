@@ -153,7 +153,7 @@ def iter_segment(
     from napari_vrp_sam.inference.memory import load_predictor
     from napari_vrp_sam.inference.predictor import labels_from_probabilities
 
-    predictor = memory.predictor(job) if memory else load_predictor(job)
+    predictor = memory.predictor(job, report) if memory else load_predictor(job, report)
     report("Sampling intensities")
     normalisation = (
         Normalisation.from_limits(job.limits, len(frames.channels))

@@ -13,6 +13,8 @@ from napari_vrp_sam.models.downloads import fetch
 # torch comes with the first model that is loaded: listing models needs none of it.
 if TYPE_CHECKING:
     from napari_vrp_sam.models.checkpoints import Checkpoint
+    from napari_vrp_sam.models.downloads import DownloadProgress
+    from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
 
 RANDOM = "random"
@@ -42,6 +44,8 @@ def load_full_size(
     weights: str | os.PathLike[str] | None,
     semantic_encoder: str | None,
     pseudo_mask: PseudoMaskKind | None,
+    prompting: Prompting | None = None,
+    progress: DownloadProgress | None = None,
 ) -> Any:
     """A full-size model, with the VRP encoder of a file or without one."""
     from napari_vrp_sam.models.checkpoints import load_tensors, read_checkpoint
@@ -67,11 +71,19 @@ def load_full_size(
     if weights == RANDOM:
         vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
     else:
-        semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]))
+        semantic_weights = SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]
+        semantic.load(fetch(semantic_weights, progress=progress))
         assert spec.sam_weights is not None
-        path = fetch(spec.sam_weights)
+        path = fetch(spec.sam_weights, progress=progress)
         load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
-    model = FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask or "probe")
+    model = FullSizeModel(
+        spec.name,
+        sam,
+        semantic,
+        vrp_encoder,
+        pseudo_mask=pseudo_mask or "probe",
+        prompting=prompting,
+    )
     if checkpoint is not None:
         model.additions = tune_sam(sam, checkpoint, source=os.fspath(weights or ""))
     return model

@@ -37,6 +37,13 @@ def pad_to_square(mask: Tensor) -> Tensor:
     return F.pad(mask, (0, longest - width, 0, longest - height))
 
 
+def on_canvas(visible: Tensor) -> Tensor:
+    """A map (..., h, w) of the frame's cells alone on the square canvas, its border repeated."""
+    rows, columns = visible.shape[-2:]
+    side = max(rows, columns)
+    return F.pad(visible, (0, side - columns, 0, side - rows), mode="replicate")
+
+
 def frame_cells(size: tuple[int, int], grid: Tensor) -> tuple[int, int]:
     """Rows and columns of a map (..., h, w) that show a frame of `size` rather than padding."""
     height, width = size
