@@ -16,7 +16,8 @@ from napari_vrp_sam.models import lite_network as module
 from napari_vrp_sam.models.lite_network import LOGIT_LIMIT, PADDING, Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, PROBE_RECIPE, VIEWS, LiteConfig
 from napari_vrp_sam.models.mask_decoder import decode_masks
-from napari_vrp_sam.models.probe import LinearProbe, PerceptronProbe
+from napari_vrp_sam.models.perceptron import PerceptronProbe
+from napari_vrp_sam.models.probe import LinearProbe
 from napari_vrp_sam.models.probe_recipe import EnsembleProbe, ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.trees import TreesProbe

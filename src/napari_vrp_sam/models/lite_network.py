@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.models.classical_features import intensities, structures
 from napari_vrp_sam.models.completion import complete_shots
+from napari_vrp_sam.models.folded_backbone import FoldedBackbone
 from napari_vrp_sam.models.halves import with_halves
 from napari_vrp_sam.models.lite_parts import (
     BACKBONE_CHANNELS,
@@ -75,6 +76,7 @@ class LiteNetwork(nn.Module):
         self.config = config = config or LiteConfig()
         dim = config.dim
         self.backbone = new_backbone()
+        self._folded = FoldedBackbone(self.backbone)
         self.neck = Neck(dim)
         # Frozen unless a training says otherwise.
         self.backbone.requires_grad_(requires_grad=False)
@@ -109,7 +111,8 @@ class LiteNetwork(nn.Module):
         height, width = frames.shape[-2:]
         bottom, right = -height % PADDING, -width % PADDING
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
-        maps = self.backbone((padded - 0.5) / 0.5)
+        backbone = self.backbone if torch.is_grad_enabled() else self._folded
+        maps = backbone((padded - 0.5) / 0.5)
         maps = (*maps, intensities(padded), structures(padded))
         return FrameFeatures((height, width), self.neck(maps), maps)
 
