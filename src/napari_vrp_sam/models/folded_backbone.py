@@ -160,6 +160,9 @@ class FoldedBackbone:
     def __call__(self, frames: Tensor) -> list[Tensor]:
         """Maps of frames of shape (B, 3, H, W), as the backbone itself gives them."""
         self._follow()
+        return self._maps(frames)
+
+    def _maps(self, frames: Tensor) -> list[Tensor]:
         height, width = frames.shape[-2:]
         x = self._stem(frames, self._stem.padding(height), self._stem.padding(width))
         maps = []

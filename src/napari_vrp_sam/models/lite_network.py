@@ -113,8 +113,10 @@ class LiteNetwork(nn.Module):
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
         backbone = self.backbone if torch.is_grad_enabled() else self._folded
         maps = backbone((padded - 0.5) / 0.5)
-        maps = (*maps, intensities(padded), structures(padded))
-        return FrameFeatures((height, width), self.neck(maps), maps)
+        # Second derivatives are the small differences of large numbers: never in half precision.
+        with torch.autocast(frames.device.type, enabled=False):
+            classical = intensities(padded), structures(padded)
+        return FrameFeatures((height, width), self.neck(maps), (*maps, *classical))
 
     def geometric_prompt(
         self, features: FrameFeatures, points: Tensor, labels: Tensor, boxes: Tensor | None = None
@@ -290,9 +292,12 @@ class LiteNetwork(nn.Module):
         batch = len(sparse)
         height, width = features.embedding.shape[-2:]
         scaled = pseudo_mask / LOGIT_LIMIT
+        # Many turns of a sine: in half precision its phase would be off.
+        with torch.autocast(features.embedding.device.type, enabled=False):
+            position = self.prompt_encoder.pe_layer((height, width))[None]
         masks, quality = self.decoder.forward_with_skips(
             features.embedding.expand(batch, -1, -1, -1),
-            self.prompt_encoder.pe_layer((height, width))[None],
+            position,
             sparse,
             dense,
             [m.expand(batch, -1, -1, -1) for m in features.semantic[:2]],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -41,10 +42,9 @@ class PerceptronProbe:
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """See `Probe`; evaluated on the grid of the finest map."""
-        # Standardisation is folded into the weights, and each map is projected before it is
-        # resized: dozens of channels to interpolate instead of hundreds.
-        weight = self.hidden / self.spread.transpose(1, 2)
-        bias = self.hidden_bias - self.mean @ weight
+        # Each map is projected before it is resized: dozens of channels to interpolate instead of
+        # hundreds.
+        weight, bias = self.folded
         parts = torch.split(weight, [m.shape[1] for m in maps], dim=1)
         logits = (
             self._in_strips(maps, parts, bias)
@@ -52,6 +52,14 @@ class PerceptronProbe:
             else self._at_once(maps, parts, bias)
         )
         return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+    @cached_property
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weights (B, D, H) and bias (B, 1, H) with the standardisation folded in."""
+        # Where half precision is asked for, this is not where it may be used: means are large.
+        with torch.autocast(self.hidden.device.type, enabled=False):
+            weight = self.hidden / self.spread.transpose(1, 2)
+            return weight, self.hidden_bias - self.mean @ weight
 
     def _at_once(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
         """Logits (B, 1, h, w) on the finest grid."""
@@ -61,7 +69,7 @@ class PerceptronProbe:
             projected = torch.einsum("bck,bchw->bkhw", part, features.expand(len(part), -1, -1, -1))
             if projected.shape[-2:] != grid:
                 projected = F.interpolate(projected, grid, mode="bilinear", align_corners=False)
-            hidden = hidden + projected
+            hidden = hidden.to(projected) + projected
         logits = torch.einsum("bkl,bkhw->blhw", self.output, F.gelu(hidden))
         return logits + self.output_bias[..., None]
 
@@ -107,7 +115,7 @@ def hidden_strips(
         bottom = min(top + rows, height)
         hidden = bias.repeat((bottom - top) * width, 1)
         for features, weight in fine:
-            hidden.addmm_(_cells(features[:, top:bottom]), weight)
+            hidden.addmm_(_cells(features[:, top:bottom]).to(weight), weight)
         by_row = hidden.view(bottom - top, -1)
         for between, lines in coarse:
             first, last = _reach(between[top:bottom])
@@ -125,7 +133,7 @@ def _widened(features: Tensor, weight: Tensor, height: int, width: int) -> tuple
     lines : Tensor, shape (h_i, width * H)
     """
     count = features.shape[1]
-    projected = (_cells(features) @ weight).view(1, count, -1, weight.shape[1])
+    projected = (_cells(features).to(weight) @ weight).view(1, count, -1, weight.shape[1])
     lines = F.interpolate(
         projected.permute(0, 3, 1, 2), (count, width), mode="bilinear", align_corners=False
     )
