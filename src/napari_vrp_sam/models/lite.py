@@ -183,9 +183,11 @@ class LiteModel:
         # which waits for all that is under way there.
         logits = torch.stack(
             [
-                smoothed(torch.lerp(*pair, choice.decoder_share)[None], choice.smoothing)[0]
+                smoothed(torch.lerp(own, drawn, choice.decoder_share)[None], choice.smoothing)[0]
                 + choice.offset
-                for *pair, choice in zip(logits, decoded.to(logits), prompts.choices, strict=True)
+                for own, drawn, choice in zip(
+                    logits, decoded.to(logits), prompts.choices, strict=True
+                )
             ]
         )
         height, width = features.size

@@ -59,7 +59,9 @@ class ReferenceBank:
             target = (features - self.mean[level]) / self.scale[level]
             tokens = F.normalize(target.flatten(2), dim=1)
             for bank in (self.foreground[level], self.background[level]):
-                parts = tokens.split(CELLS, dim=2) if tokens.device.type == "cpu" else [tokens]
+                parts = (
+                    torch.split(tokens, CELLS, dim=2) if tokens.device.type == "cpu" else [tokens]
+                )
                 best = torch.cat([torch.bmm(bank, part).amax(dim=1) for part in parts], dim=1)
                 channels.append(
                     F.interpolate(
