@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.benchmark import Timer
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
@@ -79,31 +80,18 @@ class Subject:
         logits: Tensor = self.model.decode(features, self.model.prompt(features, self.prepared))
         return logits
 
-    def time(self, run: Run, *, least: float = 0.2, calls: int = 3) -> float:
-        """Seconds of a call: the best of `calls` rounds of at least `least` seconds together."""
-        run()
-        best = float("inf")
-        for _ in range(calls):
-            count, start = 0, time.perf_counter()
-            self.synchronise()
-            while count == 0 or time.perf_counter() - start < least / calls:
-                run()
-                count += 1
-                if count % 8 == 0:  # so that the queue stays short
-                    self.synchronise()
-            self.synchronise()
-            best = min(best, (time.perf_counter() - start) / count)
-        return best
+
+def seconds_of(run: Run) -> float:
+    """Of a call, at best."""
+    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=0.1).times)
 
 
 @torch.no_grad()
 def parts_of(subject: Subject) -> dict[str, Run]:
     """The steps of a frame, to be timed one by one."""
-    model, network, conditioning = (
-        subject.model,
-        subject.model.network,
-        subject.prepared[0].conditioning,
-    )
+    model, network = subject.model, subject.model.network
+    conditioning = subject.prepared[0].conditioning
     frame = subject.frame.contiguous(memory_format=torch.channels_last)
     features = model.encode(frame)
     prompts = model.prompt(features, subject.prepared)
@@ -111,7 +99,6 @@ def parts_of(subject: Subject) -> dict[str, Run]:
     semantic = network.semantic_features(features)
     belief = torch.rand(1, 1, height, width, device=subject.device)
     levels = [features.semantic[level] for level in SIMILARITY_LEVELS]
-    encodings = conditioning.encodings
     backbone = getattr(network, "_folded", network.backbone)
     parts: dict[str, Run] = {
         "encode": lambda: model.encode(frame),
@@ -122,7 +109,7 @@ def parts_of(subject: Subject) -> dict[str, Run]:
         "prompt": lambda: model.prompt(features, subject.prepared),
         "prompt: bank": lambda: conditioning.bank.similarity(levels, (height, width)),
         "prompt: VRP encoder": lambda: [
-            network.vrp_encoder.prompts(e, semantic, belief) for e in encodings
+            network.vrp_encoder.prompts(e, semantic, belief) for e in conditioning.encodings
         ],
         "decode": lambda: model.decode(features, prompts),
         "decode: mask decoder": lambda: network.decode(
@@ -140,19 +127,13 @@ def parts_of(subject: Subject) -> dict[str, Run]:
 @contextmanager
 def arithmetic(subject: Subject, kind: str) -> Iterator[None]:
     """Numbers of that kind, and no gradients."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind != "float32"
-    try:
-        with (
-            torch.no_grad(),
-            # What autocast keeps between calls must not be part of a recording.
-            torch.autocast(
-                subject.device.type, HALF.get(kind), enabled=kind in HALF, cache_enabled=False
-            ),
-        ):
-            yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    # What autocast keeps between calls must not be part of a recording.
+    half = torch.autocast(
+        subject.device.type, HALF.get(kind), enabled=kind in HALF, cache_enabled=False
+    )
+    with torch.no_grad(), half:
+        yield
 
 
 @contextmanager
@@ -231,7 +212,7 @@ def whole_frames(subject: Subject, variants: list[str], turns: int) -> dict[str,
         for variant, run in runs.items():
             kind, *ways = variant.split()
             with arithmetic(subject, kind), compiled("compiled" in ways and "graph" not in ways):
-                results[variant]["seconds_per_frame"].append(subject.time(run, calls=1))
+                results[variant]["seconds_per_frame"].append(seconds_of(run))
     for result in results.values():
         if result.get("seconds_per_frame"):
             result["frames_per_second"] = 1 / min(result["seconds_per_frame"])
@@ -245,7 +226,7 @@ def batches(subject: Subject, sizes: list[int], kinds: list[str]) -> dict[str, A
         for size in sizes:
             frames = subject.frame.expand(size, -1, -1, -1).contiguous()
             with arithmetic(subject, kind):
-                seconds = subject.time(lambda f=frames: subject.model.encode(f)) / size
+                seconds = seconds_of(lambda f=frames: subject.model.encode(f)) / size
             found[f"{kind}, {size} at a time"] = seconds
     return found
 
@@ -301,7 +282,7 @@ def main() -> None:
             say(f"parts, {kind}")
             with arithmetic(subject, kind):
                 parts = parts_of(subject)
-                results[f"parts, {kind}"] = {k: subject.time(run) for k, run in parts.items()}
+                results[f"parts, {kind}"] = {k: seconds_of(run) for k, run in parts.items()}
         sizes = [int(b) for b in arguments.batches.split(",")]
         results["encode"] = batches(subject, sizes, kinds)
     results["frames"] = whole_frames(subject, variants, arguments.turns)

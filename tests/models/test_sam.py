@@ -160,7 +160,7 @@ def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
         alone = visual.encode(batch[i : i + 1])
         torch.testing.assert_close(together[i].embedding, alone.embedding, rtol=1e-4, atol=1e-5)
         for ours, theirs in zip(together[i].semantic, alone.semantic, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_only_the_vrp_encoder_learns(make_tiny_sam: Callable[[], Sam]) -> None:
