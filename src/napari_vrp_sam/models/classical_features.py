@@ -86,7 +86,7 @@ def blurred(frames: Tensor, sigma: float, *, truncate: int) -> Tensor:
     kernel = kernel / kernel.sum()
     maps = frames.reshape(-1, *frames.shape[-2:])
     if frames.device.type == "cpu":
-        return _along_columns(_along_columns(maps, kernel).mT, kernel).mT.reshape(frames.shape)
+        return _along_columns(_along_columns(maps.mT, kernel).mT, kernel).reshape(frames.shape)
     # Channels as single maps, rows after columns: torchvision's kernel of both dimensions takes up
     # to 24 times as long.
     maps = F.pad(maps[:, None], (radius,) * 4, mode="replicate")
