@@ -14,9 +14,16 @@ from torch import Tensor
 
 from napari_vrp_sam.models import lite_network as module
 from napari_vrp_sam.models.lite_network import LOGIT_LIMIT, PADDING, Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS, PROBE_RECIPE, VIEWS, LiteConfig
+from napari_vrp_sam.models.lite_parts import (
+    BACKBONE_CHANNELS,
+    PROBE_RECIPE,
+    VIEWS,
+    LiteConfig,
+    _joined,
+)
 from napari_vrp_sam.models.mask_decoder import decode_masks
-from napari_vrp_sam.models.probe import LinearProbe, PerceptronProbe
+from napari_vrp_sam.models.perceptron import PerceptronProbe
+from napari_vrp_sam.models.probe import LinearProbe
 from napari_vrp_sam.models.probe_recipe import EnsembleProbe, ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.trees import TreesProbe
@@ -332,3 +339,12 @@ def test_only_running_learns_from_views(
     assert len(viewed) == (0 if training else 2)
     assert training or viewed[0][0] is completed
     assert not any(view.sparse.any() for view in views)
+
+
+def test_skips_are_convolutions_of_maps_joined_with_the_mask() -> None:
+    generator = torch.Generator().manual_seed(0)
+    decoder = LiteNetwork().decoder
+    fine, mask = (torch.randn(2, c, 6, 8, generator=generator) for c in (24, 1))
+    with torch.no_grad():
+        expected = decoder.skip4(torch.cat([fine, mask], dim=1))
+        torch.testing.assert_close(_joined(decoder.skip4, fine, mask), expected)

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from napari_vrp_sam.models.perceptron import PerceptronProbe
 from napari_vrp_sam.models.probe import (
     SPREAD_FLOOR,
     LinearProbe,
-    PerceptronProbe,
     fit_linear,
     fit_perceptron,
     gather,

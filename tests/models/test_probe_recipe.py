@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models import probe_recipe as module
-from napari_vrp_sam.models.probe import LinearProbe, PerceptronProbe, gather
+from napari_vrp_sam.models.perceptron import PerceptronProbe
+from napari_vrp_sam.models.probe import LinearProbe, gather
 from napari_vrp_sam.models.probe_recipe import (
     MEMBER_LIMIT,
     OFFSET,

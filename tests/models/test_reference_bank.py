@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models import reference_bank as module
 from napari_vrp_sam.models.reference_bank import TOKENS, build_bank
 from napari_vrp_sam.models.shots import Shot, make_shot
 from napari_vrp_sam.models.types import FrameFeatures
@@ -116,3 +117,11 @@ def test_one_target_is_shared_by_all_classes() -> None:
     twice = bank.similarity([m.expand(2, -1, -1, -1) for m in maps_of(target)], (8, 8))
     torch.testing.assert_close(shared, twice)
     assert not torch.allclose(shared[0], shared[1])
+
+
+def test_a_target_may_be_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = build_bank([shot(square(0, 0))], LEVELS)
+    target = maps_of(world(square(16, 32), seed=2))
+    at_once = bank.similarity(target, (8, 8))
+    monkeypatch.setattr(module, "CELLS", 7)
+    torch.testing.assert_close(bank.similarity(target, (8, 8)), at_once)

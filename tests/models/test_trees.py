@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -120,3 +121,20 @@ def test_of_many_cells_a_random_part_is_used() -> None:
     assert logits[0, 0, 0, 0] < -3 < 3 < logits[0, 0, 0, 1]
     samples = [tree.tree_.n_node_samples[0] for tree in probe.forests[0].estimators_]
     assert max(samples) <= module.MAX_CELLS
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_probabilities_are_scikit_learn_s_whatever_the_threads(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps, truth = frame(side=24)
+    probe = fit_trees(*cells(maps, truth))
+    others, _ = frame(side=24, seed=1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    theirs = probe.forests[0].predict_proba(gather(others, (24, 24))[0].numpy())[:, 1]
+    expected = torch.from_numpy(theirs.astype(np.float32)).clamp(CERTAINTY, 1 - CERTAINTY).logit()
+    found = probe.logits(others, (24, 24)).flatten()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    # Fewer cells than threads.
+    few = [m[..., :1, :1] for m in others]
+    assert probe.logits(few, (1, 1)).shape == (1, 1, 1, 1)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_vrp_sam.models.classical_features import intensities, structures
+from napari_vrp_sam.models.folded_backbone import FoldedBackbone
 from napari_vrp_sam.models.lite_network import LOGIT_LIMIT, PADDING, LiteNetwork, new_backbone
 from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS
 
@@ -47,6 +48,7 @@ class DenseHead(nn.Module):
         self.share = share
         self.expected_iou = expected_iou
         self.backbone = new_backbone()
+        self._folded = FoldedBackbone(self.backbone)
         self.lateral = nn.ModuleList(nn.Conv2d(c, DIM, kernel_size=1) for c in BACKBONE_CHANNELS)
         self.smooth = nn.ModuleList(_Smooth() for _ in BACKBONE_CHANNELS[:-1])
         self.classical = nn.Conv2d(CLASSICAL_CHANNELS, DIM, kernel_size=1)
@@ -74,7 +76,8 @@ class DenseHead(nn.Module):
         """Logits of shape (B, K, H / 2, W / 2) of the padded frames, shape (B, 3, H, W) in 0..1."""
         height, width = frames.shape[-2:]
         frames = F.pad(frames, (0, -width % PADDING, 0, -height % PADDING), mode="replicate")
-        maps = self.backbone((frames - 0.5) / 0.5)
+        backbone = self.backbone if torch.is_grad_enabled() else self._folded
+        maps = backbone((frames - 0.5) / 0.5)
         merged = self.lateral[-1](maps[-1])
         for level in reversed(range(len(maps) - 1)):
             size = maps[level].shape[-2:]

@@ -176,14 +176,18 @@ class LiteModel:
         """Mask logits of shape (K, H, W): the mask decoder's mixed with the pseudo-mask's."""
         logits = prompts.pseudo_mask
         assert logits is not None  # `prompt` always makes one
+        decoded = logits
         if any(choice.decoder_share for choice in prompts.choices):
             decoded, _ = self.network.decode(features, prompts.sparse, prompts.dense, logits)
-            shares = logits.new_tensor([choice.decoder_share for choice in prompts.choices])
-            logits = torch.lerp(logits, decoded, shares[:, None, None, None])
-        logits = torch.cat(
+        # Class by class with plain numbers: a tensor of them would have to be copied to the device,
+        # which waits for all that is under way there.
+        logits = torch.stack(
             [
-                smoothed(own[None], choice.smoothing) + choice.offset
-                for own, choice in zip(logits, prompts.choices, strict=True)
+                smoothed(torch.lerp(own, drawn, choice.decoder_share)[None], choice.smoothing)[0]
+                + choice.offset
+                for own, drawn, choice in zip(
+                    logits, decoded.to(logits), prompts.choices, strict=True
+                )
             ]
         )
         height, width = features.size

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.models.classical_features import intensities, structures
 from napari_vrp_sam.models.completion import complete_shots
+from napari_vrp_sam.models.folded_backbone import FoldedBackbone
 from napari_vrp_sam.models.halves import with_halves
 from napari_vrp_sam.models.lite_parts import (
     BACKBONE_CHANNELS,
@@ -75,6 +76,7 @@ class LiteNetwork(nn.Module):
         self.config = config = config or LiteConfig()
         dim = config.dim
         self.backbone = new_backbone()
+        self._folded = FoldedBackbone(self.backbone)
         self.neck = Neck(dim)
         # Frozen unless a training says otherwise.
         self.backbone.requires_grad_(requires_grad=False)
@@ -109,9 +111,12 @@ class LiteNetwork(nn.Module):
         height, width = frames.shape[-2:]
         bottom, right = -height % PADDING, -width % PADDING
         padded = F.pad(frames, (0, right, 0, bottom), mode="replicate")
-        maps = self.backbone((padded - 0.5) / 0.5)
-        maps = (*maps, intensities(padded), structures(padded))
-        return FrameFeatures((height, width), self.neck(maps), maps)
+        backbone = self.backbone if torch.is_grad_enabled() else self._folded
+        maps = backbone((padded - 0.5) / 0.5)
+        # Second derivatives are the small differences of large numbers: never in half precision.
+        with torch.autocast(frames.device.type, enabled=False):
+            classical = intensities(padded), structures(padded)
+        return FrameFeatures((height, width), self.neck(maps), (*maps, *classical))
 
     def geometric_prompt(
         self, features: FrameFeatures, points: Tensor, labels: Tensor, boxes: Tensor | None = None
@@ -287,9 +292,12 @@ class LiteNetwork(nn.Module):
         batch = len(sparse)
         height, width = features.embedding.shape[-2:]
         scaled = pseudo_mask / LOGIT_LIMIT
+        # Many turns of a sine: in half precision its phase would be off.
+        with torch.autocast(features.embedding.device.type, enabled=False):
+            position = self.prompt_encoder.pe_layer((height, width))[None]
         masks, quality = self.decoder.forward_with_skips(
             features.embedding.expand(batch, -1, -1, -1),
-            self.prompt_encoder.pe_layer((height, width))[None],
+            position,
             sparse,
             dense,
             [m.expand(batch, -1, -1, -1) for m in features.semantic[:2]],

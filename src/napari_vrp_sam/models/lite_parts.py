@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import torch
 import torch.nn.functional as F
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.common import LayerNorm2d
@@ -123,8 +122,13 @@ class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything ha
         """
         tokens, pixels = attend(self, embedding, position, sparse, dense)
         up4, norm, act, up2, act2 = self.output_upscaling
-        coarse_mask = F.avg_pool2d(pseudo_mask, 2)
-        skip4 = self.skip4(torch.cat([fine[1], coarse_mask], dim=1))
+        skip4 = _joined(self.skip4, fine[1], F.avg_pool2d(pseudo_mask, 2))
         pixels = act(norm(up4(pixels) + skip4))
-        pixels = act2(up2(pixels) + self.skip2(torch.cat([fine[0], pseudo_mask], dim=1)))
+        pixels = act2(up2(pixels) + _joined(self.skip2, fine[0], pseudo_mask))
         return read_masks(self, tokens, pixels), self.iou_prediction_head(tokens[:, 0])
+
+
+def _joined(convolution: nn.Conv2d, features: Tensor, mask: Tensor) -> Tensor:
+    """A 1 x 1 convolution of features and a mask as one more channel, without joining them."""
+    weight = convolution.weight
+    return F.conv2d(features, weight[:, :-1], convolution.bias) + weight[None, :, -1] * mask

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.perceptron import PerceptronProbe
+
 HIDDEN_DROPOUT = 0.3
 
 PERCEPTRON_STEPS = 200
@@ -70,48 +72,12 @@ class LinearProbe:
         return total
 
 
-@dataclass(frozen=True, eq=False)
-class PerceptronProbe:
-    """A perceptron with one hidden layer.
-
-    Attributes
-    ----------
-    mean, spread : Tensor, shape (B, 1, D)
-        Standardisation, from the references.
-    hidden, hidden_bias : Tensor, shapes (B, D, H) and (B, 1, H)
-    output, output_bias : Tensor, shapes (B, H, 1) and (B, 1, 1)
-    """
-
-    mean: Tensor
-    spread: Tensor
-    hidden: Tensor
-    hidden_bias: Tensor
-    output: Tensor
-    output_bias: Tensor
-
-    def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """See `Probe`; evaluated on the grid of the finest map."""
-        grid = (maps[0].shape[-2], maps[0].shape[-1])
-        # Standardisation is folded into the weights, and each map is projected before it is
-        # resized: dozens of channels to interpolate instead of hundreds.
-        weight = self.hidden / self.spread.transpose(1, 2)
-        hidden = (self.hidden_bias - self.mean @ weight).transpose(1, 2)[..., None]
-        start = 0
-        for features in maps:
-            part = weight[:, start : start + features.shape[1]]
-            start += features.shape[1]
-            projected = torch.einsum("bck,bchw->bkhw", part, features.expand(len(part), -1, -1, -1))
-            if projected.shape[-2:] != grid:
-                projected = F.interpolate(projected, grid, mode="bilinear", align_corners=False)
-            hidden = hidden + projected
-        logits = torch.einsum("bkl,bkhw->blhw", self.output, F.gelu(hidden))
-        logits = logits + self.output_bias[..., None]
-        return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-
 def gather(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Features of every cell of a grid: maps resized to `size` and joined, (B, h * w, D)."""
-    resized = [F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps]
+    resized = [
+        m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear", align_corners=False)
+        for m in maps
+    ]
     return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)
 
 

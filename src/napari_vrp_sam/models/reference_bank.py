@@ -19,6 +19,9 @@ from napari_vrp_sam.models.shots import Shot
 TOKENS = 512
 """Tokens kept of the class and of the background; bounds memory for frames of any size."""
 
+CELLS = 2048
+"""Of a target that a processor compares at once: the products stay in its cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReferenceBank:
@@ -56,7 +59,10 @@ class ReferenceBank:
             target = (features - self.mean[level]) / self.scale[level]
             tokens = F.normalize(target.flatten(2), dim=1)
             for bank in (self.foreground[level], self.background[level]):
-                best = torch.bmm(bank, tokens).amax(dim=1)
+                parts = (
+                    torch.split(tokens, CELLS, dim=2) if tokens.device.type == "cpu" else [tokens]
+                )
+                best = torch.cat([torch.bmm(bank, part).amax(dim=1) for part in parts], dim=1)
                 channels.append(
                     F.interpolate(
                         best.reshape(len(bank), 1, *features.shape[-2:]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.probe import gather
+from napari_vrp_sam.models.tree_tables import TreeTables
 
 TREES = 30
 MAX_DEPTH = 20
@@ -34,21 +37,45 @@ class TreesProbe:
     """
 
     forests: tuple[Any, ...]
+    _tables: dict[torch.device, tuple[TreeTables, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """See `Probe`; evaluated on the grid of the finest map."""
         grid = (maps[0].shape[-2], maps[0].shape[-1])
-        pixels = gather(maps, grid).cpu().numpy()
-        probability = np.stack(
-            [
-                _probability(forest, pixels[b if len(pixels) > 1 else 0])
-                for b, forest in enumerate(self.forests)
-            ]
-        )
-        logits = torch.from_numpy(probability).clamp(CERTAINTY, 1 - CERTAINTY).logit()
+        cells = gather(maps, grid)
+        evaluate = self._in_tables if cells.is_cuda else self._in_threads
+        logits = evaluate(cells).clamp(CERTAINTY, 1 - CERTAINTY).logit()
         return F.interpolate(
             logits.reshape(-1, 1, *grid).to(maps[0]), size, mode="bilinear", align_corners=False
         )
+
+    def _in_threads(self, cells: Tensor) -> Tensor:
+        """Probabilities (B, N) of cells (B or 1, N, D), by scikit-learn."""
+        # Its own threads add up trees in any order: here results repeat to the last bit.
+        threads = torch.get_num_threads()
+        frames = [np.array_split(frame, threads) for frame in cells.cpu().numpy()]
+        with ThreadPoolExecutor(threads) as pool:
+            rows = [
+                np.concatenate(list(pool.map(partial(_probability, forest), parts)))
+                for forest, parts in zip(self.forests, self._own(frames), strict=True)
+            ]
+        return torch.from_numpy(np.stack(rows))
+
+    def _in_tables(self, cells: Tensor) -> Tensor:
+        """The same on the cells' own device."""
+        if cells.device not in self._tables:
+            tables = (TreeTables.of(forest).to(cells.device) for forest in self.forests)
+            self._tables[cells.device] = tuple(tables)
+        own = self._own(list(cells.mT))
+        return torch.stack(
+            [table(frame) for table, frame in zip(self._tables[cells.device], own, strict=True)]
+        )
+
+    def _own(self, frames: list[Any]) -> list[Any]:
+        """For each class its frame; a single one is shared by all."""
+        return frames if len(frames) > 1 else frames * len(self.forests)
 
 
 def fit_trees(
@@ -79,9 +106,12 @@ def fit_trees(
 
 def _probability(forest: Any, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Probability of the class, shape (N,), float32."""
+    total = np.zeros(len(pixels))
     # Cells that are all on one side leave the other unknown to the forest.
     column = np.flatnonzero(forest.classes_)
-    if not len(column):
-        return np.zeros(len(pixels), dtype=np.float32)
-    probability: np.ndarray[Any, Any] = forest.predict_proba(pixels)[:, column[0]]
-    return probability.astype(np.float32)
+    if not len(column) or not len(pixels):
+        return total.astype(np.float32)
+    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+    for tree in forest.estimators_:
+        total += tree.predict_proba(pixels, check_input=False)[:, column[0]]
+    return (total / len(forest.estimators_)).astype(np.float32)

@@ -1,0 +1,300 @@
+"""Where the time of `lite` goes: its parts one by one, and whole frames in several ways.
+
+    python benchmarks/lite_speed.py --device cuda --size 1024 --json lite-speed.json
+
+Parts are timed alone, so what runs side by side on a GPU counts twice. Whole frames go through
+`encode`, `prompt` and `decode`, as a run does it, from a frame on the device to logits there:
+
+- `float32`, `tf32`, `float16`, `bfloat16`: operation by operation, the half ones by autocast.
+- `... graph`: recorded once as a CUDA graph, for what launching a thousand kernels costs.
+- `... compiled graph`: probes, filters and backbone by `torch.compile` before.
+
+All of them take turns. Each is compared with `float32`: `agreement` is the intersection over union
+of the two masks. With `--baseline SRC` (the `src` folder of another checkout) that one's `float32`
+takes turns too, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.benchmark import Timer
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.predictor import Predictor
+from napari_vrp_sam.io.samples import sample_stack
+from napari_vrp_sam.models import lite_network
+from napari_vrp_sam.models.lite_parts import SIMILARITY_LEVELS
+from napari_vrp_sam.models.registry import load_model
+
+HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+ON_GPU = (
+    "float32,tf32,float16,bfloat16,float32 graph,tf32 graph,float16 graph,bfloat16 graph,"
+    "tf32 compiled graph,float16 compiled graph"
+)
+Run = Callable[[], Any]
+
+
+class Subject:
+    """`lite` with one class learned, and a frame that it has not seen, on a device."""
+
+    def __init__(self, device: str, size: int) -> None:
+        self.device = torch.device(device)
+        stack, truth = sample_stack(size=256, frames=3)
+        times = -(-size // 256)
+        frames = np.tile(stack[1:], (1, times, times))[:, :size, :size, None]
+        mask = np.tile(truth[1:], (1, times, times))[0, :size, :size]
+        normalisation = Normalisation.fit(list(frames))
+        predictor = Predictor(load_model("lite"), device=device)
+        start = time.perf_counter()
+        predictor.set_references([Reference(frames[0], mask, frame=0)], normalisation)
+        self.synchronise()
+        self.seconds_to_learn = time.perf_counter() - start
+        self.model: Any = predictor.model
+        self.prepared = predictor.prepared
+        planes = torch.from_numpy(normalisation.apply(frames[1])).to(self.device)
+        self.frame = planes[None]
+
+    def synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    @torch.no_grad()
+    def segment(self) -> Tensor:
+        """The frame's logits, shape (1, H, W)."""
+        features = self.model.encode(self.frame)
+        logits: Tensor = self.model.decode(features, self.model.prompt(features, self.prepared))
+        return logits
+
+
+def seconds_of(run: Run) -> float:
+    """Of a call, at best."""
+    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
+    return min(timer.blocked_autorange(min_run_time=0.1).times)
+
+
+@torch.no_grad()
+def parts_of(subject: Subject) -> dict[str, Run]:
+    """The steps of a frame, to be timed one by one."""
+    model, network = subject.model, subject.model.network
+    conditioning = subject.prepared[0].conditioning
+    frame = subject.frame.contiguous(memory_format=torch.channels_last)
+    features = model.encode(frame)
+    prompts = model.prompt(features, subject.prepared)
+    height, width = features.embedding.shape[-2:]
+    semantic = network.semantic_features(features)
+    belief = torch.rand(1, 1, height, width, device=subject.device)
+    levels = [features.semantic[level] for level in SIMILARITY_LEVELS]
+    backbone = getattr(network, "_folded", network.backbone)
+    parts: dict[str, Run] = {
+        "encode": lambda: model.encode(frame),
+        "encode: backbone": lambda: backbone(frame),
+        "encode: neck": lambda: network.neck(features.semantic),
+        "encode: intensities": lambda: lite_network.intensities(frame),
+        "encode: structures": lambda: lite_network.structures(frame),
+        "prompt": lambda: model.prompt(features, subject.prepared),
+        "prompt: bank": lambda: conditioning.bank.similarity(levels, (height, width)),
+        "prompt: VRP encoder": lambda: [
+            network.vrp_encoder.prompts(e, semantic, belief) for e in conditioning.encodings
+        ],
+        "decode": lambda: model.decode(features, prompts),
+        "decode: mask decoder": lambda: network.decode(
+            features, prompts.sparse, prompts.dense, prompts.pseudo_mask
+        ),
+    }
+    for number, (probe, read) in enumerate(conditioning.probe.members):
+        maps = [features.semantic[level] for level in read]
+        parts[f"prompt: {type(probe).__name__} {number}"] = lambda p=probe, m=maps: p.logits(
+            m, (4 * height, 4 * width)
+        )
+    return parts
+
+
+@contextmanager
+def arithmetic(subject: Subject, kind: str) -> Iterator[None]:
+    """Numbers of that kind, and no gradients."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind != "float32"
+    # What autocast keeps between calls must not be part of a recording.
+    half = torch.autocast(
+        subject.device.type, HALF.get(kind), enabled=kind in HALF, cache_enabled=False
+    )
+    with torch.no_grad(), half:
+        yield
+
+
+@contextmanager
+def compiled(wanted: bool) -> Iterator[None]:  # noqa: FBT001
+    """Probes, filters and backbone through `torch.compile` for the while."""
+    if not wanted:
+        yield
+        return
+    from napari_vrp_sam.models.folded_backbone import FoldedBackbone
+    from napari_vrp_sam.models.perceptron import PerceptronProbe
+    from napari_vrp_sam.models.tree_tables import TreeTables
+
+    places: list[tuple[Any, str]] = [
+        (PerceptronProbe, "_at_once"),
+        (TreeTables, "__call__"),
+        (FoldedBackbone, "_maps"),
+        (lite_network, "intensities"),
+        (lite_network, "structures"),
+    ]
+    before = [getattr(owner, name) for owner, name in places]
+    for (owner, name), function in zip(places, before, strict=True):
+        setattr(owner, name, torch.compile(function, dynamic=False))
+    try:
+        yield
+    finally:
+        for (owner, name), function in zip(places, before, strict=True):
+            setattr(owner, name, function)
+
+
+def recorded(run: Run) -> tuple[Run, Tensor]:
+    """A CUDA graph of a call, and where its result will be."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = run()
+    return graph.replay, result
+
+
+def whole_frames(subject: Subject, variants: list[str], turns: int) -> dict[str, Any]:
+    """Seconds a frame, memory and agreement of each variant."""
+    results: dict[str, Any] = {}
+    runs: dict[str, Run] = {}
+    expected = None
+    for variant in variants:
+        kind, *ways = variant.split()
+        say(f"preparing {variant}")
+        start = time.perf_counter()
+        try:
+            with arithmetic(subject, kind), compiled("compiled" in ways):
+                if "graph" in ways:
+                    runs[variant], logits = recorded(subject.segment)
+                    runs[variant]()
+                else:
+                    logits = subject.segment()
+                subject.synchronise()
+                logits = logits.float().clone()
+        except Exception as error:  # the others may still run
+            traceback.print_exc()
+            results[variant] = {"error": f"{type(error).__name__}: {error}"[:300]}
+            continue
+        expected = logits if expected is None else expected
+        both, either = (logits > 0) & (expected > 0), (logits > 0) | (expected > 0)
+        results[variant] = {
+            "seconds_to_prepare": time.perf_counter() - start,
+            "agreement": float(both.sum() / either.sum().clamp_min(1)),
+            "largest_difference": float((logits.sigmoid() - expected.sigmoid()).abs().max()),
+            "seconds_per_frame": [],
+        }
+        runs.setdefault(variant, subject.segment)
+    for _ in range(turns):
+        for variant, run in runs.items():
+            kind, *ways = variant.split()
+            with arithmetic(subject, kind), compiled("compiled" in ways and "graph" not in ways):
+                results[variant]["seconds_per_frame"].append(seconds_of(run))
+    for result in results.values():
+        if result.get("seconds_per_frame"):
+            result["frames_per_second"] = 1 / min(result["seconds_per_frame"])
+    return results
+
+
+def batches(subject: Subject, sizes: list[int], kinds: list[str]) -> dict[str, Any]:
+    """Seconds a frame of the encoder alone, by batch."""
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        for size in sizes:
+            frames = subject.frame.expand(size, -1, -1, -1).contiguous()
+            with arithmetic(subject, kind):
+                seconds = seconds_of(lambda f=frames: subject.model.encode(f)) / size
+            found[f"{kind}, {size} at a time"] = seconds
+    return found
+
+
+def baseline_turn(source: str, arguments: argparse.Namespace) -> list[float]:
+    """Seconds a frame of another checkout."""
+    command = [sys.executable, __file__, "--device", arguments.device, "--size"]
+    command += [str(arguments.size), "--variants", "float32", "--turns", str(arguments.turns)]
+    answer = subprocess.run(
+        [*command, "--frames-only"],
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    seconds: list[float] = json.loads(answer.stdout)["frames"]["float32"]["seconds_per_frame"]
+    return seconds
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--variants", help="separated by commas; see above")
+    parser.add_argument("--batches", default="1,4,8")
+    parser.add_argument("--baseline", help="src folder of another checkout")
+    parser.add_argument("--frames-only", action="store_true", help="no parts, no batches")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    on_gpu = arguments.device.startswith("cuda")
+    kinds = ["float32", "float16"] if on_gpu else ["float32"]
+    variants = [
+        v.strip() for v in (arguments.variants or (ON_GPU if on_gpu else "float32")).split(",")
+    ]
+
+    results: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "size": arguments.size,
+    }
+    if arguments.baseline:
+        say("baseline, first turn")
+        results["baseline"] = baseline_turn(arguments.baseline, arguments)
+    subject = Subject(arguments.device, arguments.size)
+    results["seconds_to_learn"] = subject.seconds_to_learn
+    if not arguments.frames_only:
+        for kind in kinds:
+            say(f"parts, {kind}")
+            with arithmetic(subject, kind):
+                parts = parts_of(subject)
+                results[f"parts, {kind}"] = {k: seconds_of(run) for k, run in parts.items()}
+        sizes = [int(b) for b in arguments.batches.split(",")]
+        results["encode"] = batches(subject, sizes, kinds)
+    results["frames"] = whole_frames(subject, variants, arguments.turns)
+    if on_gpu:
+        results["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
+    if arguments.baseline:
+        say("baseline, second turn")
+        results["baseline"] += baseline_turn(arguments.baseline, arguments)
+    print(json.dumps(results, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
