@@ -200,8 +200,7 @@ class Predictor:
         key = frame_key(frame, self._normalisation)
         features = self.cache.get(key)
         if features is None:
-            features = self.model.encode(self._planes(frame)[None])
-            self.cache.put(key, features)
+            features = self.cache.put(key, self.model.encode(self._planes(frame)[None]))
         return features.to(self.device)
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
