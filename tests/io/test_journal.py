@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io import journal as module
-from napari_vrp_sam.io.journal import Finished, Journal, checksum, journal_of
+from napari_vrp_sam.io.journal import Finished, Journal, journal_of
 
 SETTINGS = {"model": "abc", "limits": None, "channels": (0, 1)}
 FRAMES = {index: np.full((4, 5), index, np.uint8) for index in range(5)}
@@ -24,7 +25,7 @@ def begun(output: Path, frames: int = 3) -> Journal:
     journal.begin()
     output.mkdir(exist_ok=True)
     for index in range(frames):
-        journal.add(Finished(index, checksum(FRAMES[index]), 0.5 if index else None))
+        journal.add(Finished(index, labels_checksum(FRAMES[index]), 0.5 if index else None))
     return journal
 
 
@@ -40,7 +41,7 @@ def test_what_is_finished_is_known_again(output: Path) -> None:
     assert second.finished == first.finished
     assert second.facts == {"normalisation": [[0.1], [0.7]]}
     second.begin()
-    second.add(Finished(4, checksum(FRAMES[4])))
+    second.add(Finished(4, labels_checksum(FRAMES[4])))
     assert sorted(resumed(output).finished) == [0, 1, 2, 4]
 
 
@@ -54,7 +55,7 @@ def test_a_line_that_was_cut_off_does_not_count(output: Path, cut: int) -> None:
     journal = resumed(output)
     assert list(journal.finished) == [0]
     journal.begin()
-    journal.add(Finished(3, checksum(FRAMES[3])))
+    journal.add(Finished(3, labels_checksum(FRAMES[3])))
     assert list(resumed(output).finished) == [0, 3]
 
 

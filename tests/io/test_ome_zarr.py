@@ -57,6 +57,14 @@ def test_plain_arrays_name_no_axes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(labels), IMAGE[0, 0])
 
 
+def test_labels_and_image_may_both_be_zarr(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.zarr", AXES_04, 3)
+    drawn = (IMAGE[0, 0] > 30000).astype(np.uint8)
+    zarr.save_array(str(tmp_path / "drawn.zarr"), drawn)
+    labels = read_labels(tmp_path / "drawn.zarr", tmp_path / "a.zarr")
+    np.testing.assert_array_equal(np.asarray(labels), drawn)
+
+
 def test_a_group_without_an_image_is_told(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     with pytest.raises(InputError, match="holds no image"):

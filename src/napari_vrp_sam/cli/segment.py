@@ -21,7 +21,7 @@ from napari_vrp_sam.cli.options import (
 )
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.cli.segment_output import Output
-from napari_vrp_sam.cli.segment_run import run
+from napari_vrp_sam.cli.segment_run import Workforce, run
 from napari_vrp_sam.errors import InputError
 
 
@@ -105,6 +105,13 @@ def segment(
         Path | None,
         typer.Option(help="Write a table of the objects here, as CSV: area, intensity, ..."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Share the frames among so many processes.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Or among the workers of this dask scheduler: tcp://HOST:PORT."),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -159,7 +166,8 @@ def segment(
     for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
             _check_output(path, inputs, overwrite=overwrite or (resume and path == output))
-    run(job, view, Output(output, probabilities, _names(inputs[0]), settled, wish, resume))
+    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
+    run(job, view, results, Workforce(workers, scheduler))
 
 
 def _range(frames: str | None) -> tuple[int | None, int | None] | None:
@@ -197,7 +205,6 @@ def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> N
 def _names(image: Path) -> list[str]:
     """Names for the labels of a folder's images."""
     from napari_vrp_sam.io.frame_files import folder_images
-    from napari_vrp_sam.io.ome_zarr import is_zarr
+    from napari_vrp_sam.io.images import is_picture_folder
 
-    pictures = image.is_dir() and not is_zarr(image)
-    return [path.stem for path in folder_images(image)] if pictures else []
+    return [path.stem for path in folder_images(image)] if is_picture_folder(image) else []

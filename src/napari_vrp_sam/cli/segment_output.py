@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.io.label_writers import ZarrLabelWriter
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,16 @@ class Results:
         class_ids = sorted({reference.class_id for reference in job.references})
         self._dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
         given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
-        self.writer: Any = label_writer(*given, resume=output.resume)
+        self._writer = label_writer(*given, resume=output.resume)
         self._journal: Journal | None = None
         if grows(output.labels):
             self._journal = Journal(output.labels, settings_of(job, view))
         if output.resume:
             _check_resumable(output, self._journal)
             assert self._journal is not None
-            self._journal.resume(self.writer.read)
+            self._journal.resume(self._writer.read)
             if not self._journal.finished:
-                self.writer = label_writer(*given)
+                self._writer = label_writer(*given)
             known = self._journal.finished.values()
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
@@ -113,20 +114,32 @@ class Results:
         if self._journal is not None:
             self._journal.facts["normalisation"] = astuple(normalisation)
 
-    def add(
-        self, index: int, labels: NDArray[Any], probabilities: NDArray[np.float32] | None
-    ) -> None:
+    def add(self, index: int, labels: NDArray[Any], probabilities: NDArray[np.float32]) -> None:
         """Write a frame."""
         from napari_vrp_sam.inference.confidence import confidences, of_frame
-        from napari_vrp_sam.io.journal import checksum
 
-        confidence = of_frame(confidences(probabilities))
-        if self._journal is not None:
-            self._journal.begin()
-        self.writer.write(index, labels)
         if self._probabilities is not None:
             self._probabilities.write(index, probabilities)
-        self.note(index, checksum(labels), confidence)
+        self.add_labels(index, labels, of_frame(confidences(probabilities)))
+
+    def add_labels(self, index: int, labels: NDArray[Any], confidence: float | None) -> None:
+        """Write the labels of a frame."""
+        from napari_vrp_sam.annotations.labels import labels_checksum
+
+        if self._journal is not None:
+            self._journal.begin()
+        self._writer.write(index, labels)
+        self.note(index, labels_checksum(labels), confidence)
+
+    def shared_writer(self) -> ZarrLabelWriter | None:
+        """What several processes can write with at once; whoever does so has to `note` it."""
+        from napari_vrp_sam.io.label_writers import ZarrLabelWriter
+
+        if not isinstance(self._writer, ZarrLabelWriter):
+            return None
+        assert self._journal is not None
+        self._journal.begin()
+        return self._writer
 
     def note(self, index: int, labels_checksum: int, confidence: float | None) -> None:
         """Remember that a frame is written, by whomever."""
@@ -147,7 +160,7 @@ class Results:
 
         whole = np.zeros(self._view.label_shape, self._dtype)
         for index in self.finished:
-            whole[self._view.position(index)] = self.writer.read(index)
+            whole[self._view.position(index)] = self._writer.read(index)
         for index, labels in self._settled.items():
             whole[self._view.position(index)] = labels
         return whole
@@ -155,10 +168,12 @@ class Results:
     def close(self) -> None:
         """Finish what was begun; where no frame ever came, leave nothing."""
         for index, labels in self._settled.items() if self.finished else ():
-            self.writer.write(index, labels)
-        for writer in (self.writer, self._probabilities):
+            self._writer.write(index, labels)
+        for writer in (self._writer, self._probabilities):
             if writer is not None:
                 writer.close() if self.finished else writer.discard()
+        if self._journal is not None and not self.finished:
+            self._journal.discard()
 
 
 def _check_resumable(output: Output, journal: object) -> None:

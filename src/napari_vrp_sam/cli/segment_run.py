@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.cli.app import notes
 from napari_vrp_sam.cli.segment_output import Output, Results
+from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
@@ -16,7 +17,26 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.choice import Choice
 
 
-def run(job: Job, view: Frames, output: Output) -> None:
+@dataclass(frozen=True)
+class Workforce:
+    """Who does the work: this process, unless workers are to be started, or a scheduler has some.
+
+    Attributes
+    ----------
+    workers : int, optional
+    scheduler : str, optional
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes do it."""
+        return self.workers is not None or self.scheduler is not None
+
+
+def run(job: Job, view: Frames, output: Output, workforce: Workforce) -> None:
     """Segment and write; what is finished is kept, whatever ends the run; so is what is settled.
 
     Raises
@@ -29,6 +49,11 @@ def run(job: Job, view: Frames, output: Output) -> None:
     from napari_vrp_sam.inference.job import normalisation_of, plan
 
     indices = plan(job)[1]
+    if workforce.elsewhere and output.probabilities is not None:
+        raise InputError(
+            "Probabilities are not collected from workers: leave out --probabilities, or --workers "
+            "and --scheduler."
+        )
     results = Results(job, view, output)
     classes = None
     try:
@@ -41,7 +66,11 @@ def run(job: Job, view: Frames, output: Output) -> None:
             with Progress(console=notes, transient=True) as bar:
                 known = len(results.finished.keys() & set(indices))
                 task = bar.add_task("Starting", total=len(indices), completed=known)
-                _segment(job, results, partial(bar.update, task))
+                update = partial(bar.update, task)
+                if workforce.elsewhere:
+                    _segment_elsewhere(job, results, workforce, update)
+                else:
+                    _segment(job, results, update)
         if output.wish is not None:
             classes = results.classes()
     finally:
@@ -61,6 +90,33 @@ def _segment(job: Job, results: Results, update: Callable[..., None]) -> None:
     for index, labels, probabilities in frames:
         results.add(index, labels, probabilities)
         update(description=f"Frame {index}", advance=1)
+
+
+def _segment_elsewhere(
+    job: Job, results: Results, workforce: Workforce, update: Callable[..., None]
+) -> None:
+    """The same on workers, which write the labels themselves where many can write."""
+    from napari_vrp_sam.inference.confidence import of_frame
+    from napari_vrp_sam.inference.distributed import DaskEngine
+    from napari_vrp_sam.inference.engine import Failed, FrameResult, FrameWritten, Learned, Progress
+
+    writer = results.shared_writer()
+    with DaskEngine(
+        workers=workforce.workers, scheduler=workforce.scheduler, writer=writer
+    ) as engine:
+        for event in engine.submit(job).events():
+            if isinstance(event, Progress):
+                update(description=event.message)
+            elif isinstance(event, Learned):
+                _tell_choices(event.choices)
+            elif isinstance(event, FrameResult):
+                results.add_labels(event.index, event.labels, of_frame(event.confidence.values()))
+                update(advance=1)
+            elif isinstance(event, FrameWritten):
+                results.note(event.index, event.checksum, of_frame(event.confidence.values()))
+                update(advance=1)
+            elif isinstance(event, Failed):
+                raise RuntimeError(event.detail) if event.detail else InputError(event.message)
 
 
 def _tell_choices(choices: dict[int, Choice]) -> None:

@@ -47,7 +47,7 @@ def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
     InputError
         If there is nothing there that can be read, or the images of a folder differ in size.
     """
-    return _read(Path(path))
+    return _read(Path(path).absolute())  # what is lazy may be read elsewhere
 
 
 def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | None = None) -> Any:
@@ -74,7 +74,7 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     path = Path(path)
     labels: Any
     axes: str | None
-    if path.is_dir() and image is not None and Path(image).is_dir():
+    if image is not None and is_picture_folder(path) and is_picture_folder(Path(image)):
         labels, axes = _labels_by_name(path, Path(image))
     else:
         labels, axes = _read(path, palette=True)
@@ -84,6 +84,11 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
             "save labels as one channel of integers, 0 for background."
         )
     return labels
+
+
+def is_picture_folder(path: Path) -> bool:
+    """Whether a path is a folder of images, one a frame."""
+    return path.is_dir() and not is_zarr(path)
 
 
 def write_labels(path: str | os.PathLike[str], labels: NDArray[Any], axes: str) -> None:
@@ -160,7 +165,7 @@ def _read(path: Path, *, palette: bool = False) -> tuple[Any, str | None]:
     """An array and its axes; of palette pictures the colours or, told so, the indices."""
     if is_zarr(path):
         return guarded(_read_zarr, path)
-    if path.is_dir():
+    if is_picture_folder(path):
         return _read_folder(path, palette=palette)
     if not path.exists():
         raise InputError(f"There is no image {path}: check the path.")
@@ -190,17 +195,17 @@ def _read_tiff(path: Path) -> tuple[Any, str]:
         contiguous = series.dataoffset is not None
         paged = not contiguous and pages > 1 and shape[-len(page_shape) :] == page_shape
         # OME-TIFF spreads a stack over several files, and may leave planes out.
-        places = (
-            [(Path(page.parent.filehandle.path), page.offset) for page in series]
-            if paged and None not in series.pages
-            else []
-        )
+        places = [
+            (Path(page.parent.filehandle.path), page.offset)
+            for page in (series if paged else ())
+            if page is not None
+        ]
     kept = [size > 1 or axis in "YX" for size, axis in zip(shape, axes, strict=True)]
     sizes = [size for size, keep in zip(shape, kept, strict=True) if keep]
     lead = len(sizes) - sum(kept[-len(page_shape) :])
     if contiguous:
         data: Any = tifffile.memmap(path, mode="r", series=0).reshape(sizes)
-    elif places:
+    elif paged and len(places) == pages:
         reads = [partial(_read_page, *place, sizes[lead:]) for place in places]
         data = LazyStack(reads, tuple(sizes[:lead]), tuple(sizes[lead:]), dtype)
     else:

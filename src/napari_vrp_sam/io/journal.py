@@ -7,15 +7,14 @@ after the labels they tell of; one that was cut off in the middle does not count
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import atomic
 
@@ -35,7 +34,7 @@ class Finished:
     index : int
         Counted along the flattened leading axes.
     checksum : int
-        See `checksum`.
+        See `labels_checksum`.
     confidence : float, optional
         The IoU to expect, where something was found.
     """
@@ -125,6 +124,11 @@ class Journal:
         with self._path.open("ab", buffering=0) as file:
             file.write(_line(asdict(frame)))
 
+    def discard(self) -> None:
+        """Forget a run that finished nothing."""
+        if self._begun:
+            self._path.unlink(missing_ok=True)
+
     def _write(self) -> None:
         """Begin the file anew with what is known."""
         with atomic(self._path) as temporary:
@@ -140,14 +144,9 @@ def journal_of(output: Path) -> Path:
     return output.with_name(output.name + SUFFIX)
 
 
-def checksum(labels: NDArray[Any]) -> int:
-    """Equal for equal labels of one type."""
-    return zlib.crc32(np.ascontiguousarray(labels).data)
-
-
 def _is_there(frame: Finished, read: Callable[[int], NDArray[Any]]) -> bool:
     try:
-        return checksum(read(frame.index)) == frame.checksum
+        return labels_checksum(read(frame.index)) == frame.checksum
     except (OSError, KeyError, ValueError):  # gone, or not written to its end
         return False
 

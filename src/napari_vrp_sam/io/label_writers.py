@@ -127,11 +127,12 @@ class ZarrLabelWriter:
         *,
         resume: bool = False,
     ) -> None:
-        self._path = path
+        self._path = path.absolute()  # it may be written to from elsewhere
         self._shape = shape
         self._dtype = dtype
         self._axes = axes
         self._kept = resume and path.exists()
+        self._made = False
         self._array: Any = None
 
     def open(self) -> None:
@@ -145,7 +146,7 @@ class ZarrLabelWriter:
         try:
             if not self._kept:
                 self._array = create_labels(self._path, self._shape, self._dtype, self._axes)
-                self._kept = True
+                self._kept = self._made = True
                 return
             self._array = open_zarr(self._path, mode="r+")[0]
         except OSError as error:
@@ -180,10 +181,13 @@ class ZarrLabelWriter:
         """Every frame is where it belongs already."""
 
     def discard(self) -> None:
-        """Nothing is made before the first frame comes."""
+        """Remove what was made for frames that never came."""
+        if self._made:
+            shutil.rmtree(self._path, ignore_errors=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_array": None}
+        # A copy in another process adds to what the first one has made.
+        return {**self.__dict__, "_array": None, "_kept": True, "_made": False}
 
     def _position(self, index: int) -> tuple[int, ...]:
         lead = self._shape[:-2]
