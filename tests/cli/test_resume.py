@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tifffile
+import zarr
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
@@ -152,6 +154,30 @@ def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch
     result = segment(files, output)
     assert "is there already" in result.stderr
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.tile(tifffile.imread(files / "stack.tif")[:10], (16, 1, 1))
+    zarr.save_array(str(files / "long.zarr"), stack, chunks=(1, 64, 64))
+    tifffile.imwrite(files / "slice.tif", tifffile.imread(files / "drawn.tif")[2])
+    whole = inference.iter_segment
+    used = []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        for result in whole(*args, **kwargs):
+            yield result
+            used.append(psutil.Process().memory_info().rss)
+
+    monkeypatch.setattr(inference, "iter_segment", watched)
+    given = ("segment", files / "long.zarr", "--reference", files / "slice.tif", "--frame", 2)
+    result = runner.invoke(app, [*map(str, given), "--device", "cpu"])
+    assert result.exit_code == 0, result.stderr
+    labels, axes = read_stack(files / "long_labels.zarr")
+    assert (labels.shape, axes) == (stack.shape, "ZYX")
+    assert np.asarray(labels).any(axis=(1, 2)).all()
+    # A frame too many would be 64 KB of probabilities and features of 300 KB: 40 MB in all.
+    assert max(used[60:]) - used[59] < 15e6
 
 
 @pytest.mark.parametrize(
