@@ -69,6 +69,7 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
     assert process.returncode == 0
     settled = [s for s in seen if s[0] >= min(SETTLED, frames // 2)]
     first, last = settled[0], settled[-1]
+    tenths = settled[:: max(1, len(settled) // 12)]
     stored = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return {
         "frames": frames,
@@ -76,6 +77,7 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
         "options": options,
         "seconds": seen[-1][1],
         "seconds_per_frame": (last[1] - first[1]) / max(1, last[0] - first[0]),
+        "megabytes_by_frame": {str(done): round(mb) for done, _, mb in tenths},
         "megabytes_settled": first[2],
         "megabytes_peak_after": max(s[2] for s in settled),
         "megabytes_peak": max(s[2] for s in seen),

@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch
     assert "6 of 6 frames are in" in result.stderr
     objects, _ = read_stack(files / "out/labels_objects.tif")
     labels, _ = read_stack(output)
-    np.testing.assert_array_equal(np.asarray(objects) > 0, np.asarray(labels) > 0)
+    np.testing.assert_array_equal(np.asarray(objects)[:6] > 0, np.asarray(labels) > 0)
     # Once more, as a batch system would: there is nothing left to do.
     result = segment(files, output, "--resume", "--frames", "0:6")
     assert result.exit_code == 0, result.stderr
@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = np.tile(tifffile.imread(files / "stack.tif")[:10], (16, 1, 1))
-    zarr.save_array(str(files / "long.zarr"), stack, chunks=(1, 64, 64))
+    zarr.create_array(str(files / "long.zarr"), data=stack, chunks=(1, 64, 64))
     tifffile.imwrite(files / "slice.tif", tifffile.imread(files / "drawn.tif")[2])
     whole = inference.iter_segment
     used = []

@@ -130,6 +130,21 @@ def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
     assert "either how many workers" in wrong.stderr
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_tiles_of_a_large_frame_are_shared(engine, job, tmp_path, in_memory):
+    """One annotated small image, a frame of three tiles: the labels of the whole in one process."""
+    large = np.tile(job.data[0], (1, 1, 10))[:, :40]
+    np.save(tmp_path / "large.npy", large)
+    references = [replace(job.references[0], frame=None)]
+    data = large if in_memory else np.load(tmp_path / "large.npy", mmap_mode="r")
+    large_job = replace(job, data=data, references=references, tile=256)
+    (expected,) = results(ThreadEngine().submit(large_job).events())
+    (found,) = results(engine.submit(large_job).events())
+    assert found.labels.any()
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.confidence == expected.confidence
+
+
 def test_mistakes_arrive_in_one_sentence(engine, job, tmp_path):
     missing = replace(job, model=tmp_path / "missing.safetensors")
     (end,) = [e for e in engine.submit(missing).events() if isinstance(e, Failed)]

@@ -1,26 +1,42 @@
-"""Work on several processes or machines: dask.distributed, a frame a task."""
+"""Work on several processes or machines: dask.distributed, a frame or a tile of one a task."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.engine import AnyJob, Learned, ThreadRun
+from napari_vrp_sam.inference.engine import AnyJob, Learned, ThreadRun, frame_result
+from napari_vrp_sam.inference.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job, normalisation_of, plan
+from napari_vrp_sam.inference.local_cluster import local_cluster
+from napari_vrp_sam.inference.overview import Look, looks, place
 from napari_vrp_sam.inference.remote_stack import described
-from napari_vrp_sam.inference.tasks import FrameWriter, Order, keep, learn, segment_frame
+from napari_vrp_sam.inference.tasks import (
+    FrameWriter,
+    Order,
+    Tile,
+    gather,
+    glimpse_tile,
+    keep,
+    learn,
+    segment_frame,
+    segment_tile,
+)
+from napari_vrp_sam.inference.tiling import OVERLAP, WIDE_OVERLAP, add_up, check_tile, tiles_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from distributed import Client, Future
+    from numpy.typing import NDArray
 
 AHEAD = 2
 """Frames a worker that are handed out before they are asked for: so many results, and where pixels
@@ -72,7 +88,7 @@ class DaskEngine:
                 "python -m pip install 'napari-vrp-sam[distributed]'."
             ) from error
         self._writer = writer
-        self._cluster = None if workers is None else _local_cluster(workers)
+        self._cluster = None if workers is None else local_cluster(workers)
         try:
             self._client = Client(self._cluster or scheduler, timeout=PATIENCE)
         except (OSError, ValueError) as error:
@@ -131,19 +147,81 @@ class DaskRun(ThreadRun):
         self._report("Waiting for a worker")
         # Not scattered: a task is done again when all workers that had its result are lost.
         order = self._submit(keep, Order.of(uuid.uuid4().hex, sent, self._writer))
-        pending = [self._submit(learn, order)]
+        ((choices, surveying),) = self._results([(learn, order)])
+        self._queue.put(Learned(choices))
+        if self._writer is not None:
+            self._writer.open()
+        self._report("Segmenting")
+        whole_frames = max(frames.frame_shape) <= check_tile(job.tile)
+
+        def pixels(index: int) -> Any:
+            return frames[index] if stack is None else None
+
+        if whole_frames:
+            tasks = ((segment_frame, order, index, pixels(index)) for index in indices)
+            for event in self._results(tasks):
+                self._tell_frame(event)
+            return
+        for index in indices:
+            logits = self._large_frame(job, order, index, pixels(index), frames, surveying)
+            self._tell_frame(self._finished(job, index, logits))
+
+    def _large_frame(
+        self,
+        job: Job,
+        order: Future[Any],
+        index: int,
+        pixels: NDArray[Any] | None,
+        frames: Frames,
+        surveying: bool,  # noqa: FBT001
+    ) -> NDArray[np.float32]:
+        """Logits of a frame whose tiles are tasks."""
+        size, tile = frames.frame_shape, check_tile(job.tile)
+        survey = None
+        if surveying:
+            glimpses = [
+                self._submit(glimpse_tile, order, index, look, _cut(pixels, look))
+                for look in looks(size, tile)
+            ]
+            survey = self._submit(gather, order, glimpses)
+        spans = tiles_of(size, tile, WIDE_OVERLAP if surveying else OVERLAP)
+        tiles = [Tile(r.pixels, c.pixels, place(r.pixels, c.pixels, size)) for r, c in spans]
+        results = self._results(
+            (segment_tile, order, index, number, one, survey, _cut(pixels, one))
+            for number, one in enumerate(tiles)
+        )
+        return add_up(size, spans, _in_order(results))
+
+    def _finished(
+        self, job: Job, index: int, logits: NDArray[np.float32]
+    ) -> FrameResult | FrameWritten:
+        """The event of a frame whose tiles have come together here."""
+        import torch
+
+        from napari_vrp_sam.inference.predictor import labels_from_probabilities
+
+        probabilities = torch.from_numpy(logits).sigmoid_().numpy()
+        class_ids = sorted({reference.class_id for reference in job.references})
+        labels = labels_from_probabilities(probabilities, class_ids)
+        result = frame_result(index, labels, probabilities, class_ids, job)
+        if self._writer is None:
+            return result
+        self._writer.write(index, labels)
+        return FrameWritten(index, labels_checksum(labels), result.confidence)
+
+    def _results(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Results of tasks as they come; a few are handed out ahead.
+
+        A task is what to call, and with what.
+        """
+        pending: list[Future[Any]] = []
         try:
-            self._queue.put(Learned(self._next(pending)))
-            if self._writer is not None:
-                self._writer.open()
-            self._report("Segmenting")
-            for index in indices:
+            for task in tasks:
                 while len(pending) >= self._room():
-                    self._tell_frame(self._next(pending))
-                pixels = frames[index] if stack is None else None
-                pending.append(self._submit(segment_frame, order, index, pixels))
+                    yield self._next(pending)
+                pending.append(self._submit(*task))
             while pending:
-                self._tell_frame(self._next(pending))
+                yield self._next(pending)
         finally:
             self._client.cancel(pending)
 
@@ -186,34 +264,22 @@ class DaskRun(ThreadRun):
         return AHEAD * max(self._workers, 1)
 
 
+def _cut(pixels: NDArray[Any] | None, part: Look | Tile) -> NDArray[Any] | None:
+    return None if pixels is None else pixels[part.rows, part.columns]
+
+
+def _in_order(results: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+    """Numbered results by their numbers: sums depend on the order."""
+    early: dict[int, NDArray[np.float32]] = {}
+    following = 0
+    for number, result in results:
+        early[number] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
+
+
 def _absolute(model: Any) -> Any:
     """A model's file as workers in other folders find it; names stay as they are."""
     is_file = isinstance(model, str | Path) and Path(model).is_file()
     return Path(model).absolute() if is_file else model
-
-
-def _local_cluster(workers: int) -> Any:
-    """Workers on this machine, each in a process of its own that was started afresh."""
-    from dask.system import CPU_COUNT
-    from distributed import LocalCluster
-
-    options = {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "silence_logs": logging.CRITICAL,
-        # Processors are shared out; threads that wait must not keep those of the others busy.
-        "env": {
-            "OMP_NUM_THREADS": str(max(1, CPU_COUNT // workers)),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        },
-    }
-    with contextlib.suppress(ImportError):
-        from dask_cuda import LocalCUDACluster
-        from torch import cuda
-
-        gpus = cuda.device_count()
-        if gpus > 1:
-            devices = [number % gpus for number in range(workers)]
-            return LocalCUDACluster(CUDA_VISIBLE_DEVICES=devices[:gpus], **options)
-    return LocalCluster(**options)

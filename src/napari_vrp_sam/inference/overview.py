@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -73,51 +73,77 @@ def tiled_logits(
     -------
     ndarray, shape (K, Y, X), float32
     """
-    seen = None
+    survey = None
     if isinstance(model, Surveying):
-        seen = _look(model, prepared, encode, size, tile)
+        glimpses = [
+            model.glimpse(encode(look.rows, look.columns), prepared, look.place, look.cells)
+            for look in looks(size, tile)
+        ]
+        survey = model.overview(glimpses, prepared)
 
     def logits(rows: slice, columns: slice) -> NDArray[np.float32]:
         features = encode(rows, columns)
-        prompts = model.prompt(features, prepared)
-        if seen is not None:
-            prompts = replace(prompts, whole=(seen, _place(rows, columns, size)))
-        values: NDArray[np.float32] = model.decode(features, prompts).float().cpu().numpy()
-        return values
+        return logits_of_tile(model, prepared, features, survey, place(rows, columns, size))
 
-    return blend(size, tile, logits, OVERLAP if seen is None else WIDE_OVERLAP)
+    return blend(size, tile, logits, OVERLAP if survey is None else WIDE_OVERLAP)
 
 
-def _look(
-    model: Surveying,
-    prepared: Any,
-    encode: Callable[[slice, slice], FrameFeatures],
-    size: tuple[int, int],
-    tile: int,
-) -> Any:
-    """What the model gathers from tiles all over the frame."""
+def logits_of_tile(
+    model: Model, prepared: Any, features: FrameFeatures, survey: Any, where: Place
+) -> NDArray[np.float32]:
+    """Logits (K, Y, X) of a tile; with what was gathered of its frame, unless that is None."""
+    prompts = model.prompt(features, prepared)
+    if survey is not None:
+        prompts = replace(prompts, whole=(survey, where))
+    values: NDArray[np.float32] = model.decode(features, prompts).float().cpu().numpy()
+    return values
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which cells of a frame are looked at in a tile of it.
+
+    Attributes
+    ----------
+    rows, columns : slice
+        The tile, in pixels of the frame.
+    place : Place
+    cells : tuple of slice
+        Rows and columns of the tile's cells, with steps.
+    """
+
+    rows: slice
+    columns: slice
+    place: Place
+    cells: tuple[slice, slice]
+
+
+def looks(size: tuple[int, int], tile: int) -> list[Look]:
+    """How a frame is looked at: in all tiles, or, of many, in some spread evenly.
+
+    Parameters are those of `tiled_logits`.
+    """
     rows, columns = (spans(length, tile, WIDE_OVERLAP) for length in size)
-    tiles = [
-        (r, c, own_r, own_c)
-        for r, own_r in zip(rows, _owned(rows), strict=True)
-        for c, own_c in zip(columns, _owned(columns), strict=True)
-    ]
+    tiles = list(
+        itertools.product(
+            zip(rows, _owned(rows), strict=True), zip(columns, _owned(columns), strict=True)
+        )
+    )
     most = max(1, PIXELS // tile**2)
     if len(tiles) > most:
         chosen = np.linspace(0, len(tiles), most, endpoint=False) + len(tiles) / (2 * most)
         tiles = [tiles[int(at)] for at in chosen]
-    cells = sum((r.stop - r.start) * (c.stop - c.start) / STRIDE**2 for _, _, r, c in tiles)
+    cells = sum((r.stop - r.start) * (c.stop - c.start) / STRIDE**2 for (_, r), (_, c) in tiles)
     step = max(1, math.ceil(math.sqrt(cells / CELLS)))
-    glimpses = [
-        model.glimpse(
-            encode(r.pixels, c.pixels),
-            prepared,
-            _place(r.pixels, c.pixels, size),
+    return [
+        Look(
+            r.pixels,
+            c.pixels,
+            place(r.pixels, c.pixels, size),
             (_cells(r, own_r, step), _cells(c, own_c, step)),
         )
-        for r, c, own_r, own_c in tiles
+        for (r, own_r), (c, own_c) in tiles
     ]
-    return model.overview(glimpses, prepared)
 
 
 def _owned(spans_: list[Span]) -> list[slice]:
@@ -135,7 +161,8 @@ def _cells(span: Span, own: slice, step: int) -> slice:
     return slice(start, (own.stop - span.start) // STRIDE, step)
 
 
-def _place(rows: slice, columns: slice, size: tuple[int, int]) -> Place:
+def place(rows: slice, columns: slice, size: tuple[int, int]) -> Place:
+    """Where a tile lies on a frame of that size."""
     grid = (_padded(size[0]) // STRIDE, _padded(size[1]) // STRIDE)
     return Place(rows.start // STRIDE, columns.start // STRIDE, grid)
 

@@ -8,7 +8,8 @@ one array of the frame's size is all the memory it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,14 +133,28 @@ def blend(
     -------
     ndarray, shape (K, Y, X), float32
     """
+    tiles = tiles_of(size, tile, overlap)
+    parts = (logits(rows.pixels, columns.pixels) for rows, columns in tiles)
+    return add_up(size, tiles, parts)
+
+
+def tiles_of(size: tuple[int, int], tile: int, overlap: int = OVERLAP) -> list[tuple[Span, Span]]:
+    """Rows and columns of all tiles of a frame, row by row; parameters are those of `blend`."""
+    rows, columns = (spans(length, tile, overlap) for length in size)
+    return list(itertools.product(rows, columns))
+
+
+def add_up(
+    size: tuple[int, int],
+    tiles: Sequence[tuple[Span, Span]],
+    parts: Iterable[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Logits of a frame, shape (K, Y, X), out of those of its tiles, in the same order."""
     whole: NDArray[np.float32] | None = None
-    for rows in spans(size[0], tile, overlap):
-        for columns in spans(size[1], tile, overlap):
-            part = logits(rows.pixels, columns.pixels)
-            if whole is None:
-                whole = np.zeros((len(part), *size), np.float32)
-            part = part * (rows.weight[:, None] * columns.weight)
-            whole[:, rows.pixels, columns.pixels] += part
+    for (rows, columns), part in zip(tiles, parts, strict=True):
+        if whole is None:
+            whole = np.zeros((len(part), *size), np.float32)
+        whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
     assert whole is not None  # no frame is without a pixel
     return whole
 

@@ -155,7 +155,9 @@ class LiteModel:
             one = PreparedClass(class_id, conditioning, choice, deepest)
             if self.head is not None:
                 one = self._headed(one, self.head, own)
-            prepared.append(one)
+            # Features of references and of their views are a gigabyte where these are large.
+            learned = replace(conditioning, shots=(), views=())
+            prepared.append(replace(one, conditioning=learned))
         return prepared
 
     def choices(self, prepared: Sequence[PreparedClass]) -> dict[int, Choice]:
