@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -74,3 +75,8 @@ def check_labels_dtype(labels: Any) -> Any:
             "image instead of the picture."
         )
     return labels
+
+
+def labels_checksum(labels: NDArray[Any]) -> int:
+    """Equal for equal labels of one type."""
+    return zlib.crc32(np.ascontiguousarray(labels).data)

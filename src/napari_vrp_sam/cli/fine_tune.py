@@ -90,12 +90,14 @@ def fine_tune(
     does not. Interrupted with Ctrl+C, or by a crash, the same command goes on where it was.
     """
     from napari_vrp_sam.io.frame_files import folder_images
-    from napari_vrp_sam.io.images import read_labels, read_stack
+    from napari_vrp_sam.io.images import is_picture_folder, read_labels, read_stack
 
     forbid_downloads(offline)
     data: Any
     annotations: Any
-    if image.is_dir() and reference.is_dir() and _sizes_differ(folder_images(image)):
+    folders = is_picture_folder(image) and is_picture_folder(reference)
+    known_axes: str | None
+    if folders and _sizes_differ(folder_images(image)):
         annotations = _pairs(image, reference, kind.value, channel or range(3))
         channel = None  # the references show no other
         data, known_axes = annotations[0].image, "YXS"

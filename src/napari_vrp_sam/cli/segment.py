@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,16 +21,9 @@ from napari_vrp_sam.cli.options import (
     frame_numbers,
 )
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
+from napari_vrp_sam.cli.segment_output import Output
+from napari_vrp_sam.cli.segment_run import Workforce, run
 from napari_vrp_sam.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.job import Job
-    from napari_vrp_sam.models.choice import Choice
 
 
 @app.command()
@@ -38,8 +32,8 @@ def segment(
     image: Annotated[
         Path | None,
         typer.Argument(
-            help="TIFF file, picture, or folder of images (one a frame); with --session only "
-            "where the image has moved."
+            help="TIFF file, OME-Zarr, picture, or folder of images (one a frame); with --session "
+            "only where the image has moved."
         ),
     ] = None,
     reference: Annotated[
@@ -54,7 +48,8 @@ def segment(
         str | None, typer.Option(help="The annotated frame, from 0; of several axes: T,Z.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="TIFF file or folder; beside the image unless given.")
+        Path | None,
+        typer.Option(help="TIFF file, .zarr, or folder; beside the image unless given."),
     ] = None,
     model: ModelOption = "lite",
     axes: Annotated[
@@ -81,6 +76,15 @@ def segment(
         int | None,
         typer.Option(help="Pixels of a side that are seen at once, 2048 unless given."),
     ] = None,
+    cache: Annotated[
+        bool | None,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Keep features of frames on disk for later runs; full-size models on a processor "
+            "do unless told.",
+            show_default=False,
+        ),
+    ] = None,
     probabilities: Annotated[
         Path | None, typer.Option(help="Write the probability of each class here, as TIFF.")
     ] = None,
@@ -104,6 +108,20 @@ def segment(
         Path | None,
         typer.Option(help="Write a table of the objects here, as CSV: area, intensity, ..."),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Share the frames among so many processes.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Or among the workers of this dask scheduler: tcp://HOST:PORT."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run that was cut off; its --output ends in .zarr, or is a folder.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are there already.")
     ] = False,
@@ -145,6 +163,7 @@ def segment(
             tile=tile,
         )
         settled, inputs, beside = {}, (image, reference), _beside(image)
+    job = replace(job, cache=cache)
     output = output or beside
     wish = None
     if instances or link or divisions or table is not None:
@@ -152,90 +171,11 @@ def segment(
         wish.check(view)
     for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
-            _check_output(path, inputs, overwrite=overwrite)
+            _check_output(path, inputs, overwrite=overwrite or (resume and path == output))
     if note := prompting_note(str(job.model), job.prompting):
         notes.print(note, soft_wrap=True)
-    _run(job, view, output, probabilities, _names(inputs[0]), settled, wish)
-
-
-def _run(
-    job: Job,
-    view: Frames,
-    output: Path,
-    probabilities: Path | None,
-    names: list[str],
-    settled: Mapping[int, NDArray[Any]],
-    wish: Wish | None = None,
-) -> None:
-    """Segment and write; what is finished is kept, whatever ends the run; so is what is settled."""
-    import numpy as np
-    from rich.progress import Progress
-
-    from napari_vrp_sam.inference.confidence import confidences, of_frame
-    from napari_vrp_sam.inference.job import plan
-    from napari_vrp_sam.inference.segment import iter_segment
-    from napari_vrp_sam.io.results import ProbabilityWriter, label_writer
-
-    total = len(plan(job)[1])
-    class_ids = sorted({reference.class_id for reference in job.references})
-    axes = view.label_axes
-    dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
-    writers: list[Any] = [label_writer(output, view.label_shape, dtype, axes, names)]
-    if probabilities is not None:
-        shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
-        writers.append(ProbabilityWriter(probabilities, shape, axes[:-2] + "CYX"))
-    classes = np.zeros(view.label_shape, dtype) if wish else None
-    done = 0
-    sure: dict[int, float] = {}
-    with Progress(console=notes, transient=True) as bar:
-        task = bar.add_task("Starting", total=total)
-        results = iter_segment(
-            job, report=lambda text: bar.update(task, description=text), learned=_tell
-        )
-        try:
-            for index, labels, of_class in results:
-                for writer, result in zip(writers, (labels, of_class), strict=False):
-                    writer.write(index, result)
-                if classes is not None:
-                    classes[view.position(index)] = labels
-                done += 1
-                confidence = of_frame(confidences(of_class))
-                if confidence is not None:
-                    sure[index] = confidence
-                bar.update(task, completed=done, description=f"Frame {done} of {total}")
-        finally:
-            for index, labels in settled.items() if done else ():
-                writers[0].write(index, labels)
-                if classes is not None:
-                    classes[view.position(index)] = labels
-            for writer in writers:
-                writer.close() if done else writer.discard()
-            if done:
-                notes.print(f"{done} of {total} frames are in {output}.", soft_wrap=True)
-                _tell_confidence(view, sure)
-    if wish is not None and classes is not None:
-        wish.fulfil(job.data, view, classes, sure)
-
-
-def _tell(choices: dict[int, Choice]) -> None:
-    for class_id, choice in choices.items():
-        notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
-
-
-def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
-    """Where another annotation would help most."""
-    from napari_vrp_sam.inference.confidence import least_sure
-
-    lowest = least_sure(sure)
-    if lowest is None:
-        notes.print("Nothing was found on any frame: annotate more of the class.")
-        return
-    frame = ",".join(map(str, view.position(lowest.frame))) or "0"
-    notes.print(
-        f"Confidence (the IoU to expect) {sum(sure.values()) / len(sure):.2f} on average, "
-        f"lowest on frame {frame} ({lowest.confidence:.2f}).",
-        soft_wrap=True,
-    )
+    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
+    run(job, view, results, Workforce(workers, scheduler))
 
 
 def _range(frames: str | None) -> tuple[int | None, int | None] | None:
@@ -252,10 +192,15 @@ def _range(frames: str | None) -> tuple[int | None, int | None] | None:
 
 
 def _beside(image: Path) -> Path:
+    from napari_vrp_sam.io.ome_zarr import is_zarr
+
+    stem = image.name.split(".")[0]
+    if is_zarr(image):
+        return image.with_name(f"{stem}_labels.zarr")
     if image.is_dir():
         return image.resolve().with_name(image.resolve().name + "_labels")
     single = image.suffix.lower() in (".png", ".jpg", ".jpeg")
-    return image.with_name(image.name.split(".")[0] + ("_labels.png" if single else "_labels.tif"))
+    return image.with_name(stem + ("_labels.png" if single else "_labels.tif"))
 
 
 def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
@@ -268,6 +213,6 @@ def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> N
 def _names(image: Path) -> list[str]:
     """Names for the labels of a folder's images."""
     from napari_vrp_sam.io.frame_files import folder_images
+    from napari_vrp_sam.io.images import is_picture_folder
 
-    pictures = image.is_dir() and image.suffix != ".zarr"
-    return [path.stem for path in folder_images(image)] if pictures else []
+    return [path.stem for path in folder_images(image)] if is_picture_folder(image) else []

@@ -24,6 +24,7 @@ from napari_vrp_sam.inference.events import (
     Event,
     Failed,
     FrameResult,
+    FrameWritten,
     Learned,
     ObjectsFound,
     Progress,
@@ -44,6 +45,7 @@ __all__ = [
     "Event",
     "Failed",
     "FrameResult",
+    "FrameWritten",
     "Job",
     "Learned",
     "ObjectsFound",
@@ -149,6 +151,7 @@ class ThreadRun:
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._control = Control()
         self._ended = False
+        self._done = self._total = 0
         # A daemon, or a closed window would wait for the frame in work.
         self._thread = threading.Thread(
             target=self._work, args=(job,), name="vrp-sam-run", daemon=True
@@ -189,47 +192,50 @@ class ThreadRun:
         return event
 
     def _work(self, job: AnyJob) -> None:
-        done = total = 0
-
-        def report(message: str) -> None:
-            self._control.check()
-            self._queue.put(Progress(done, total, message))
-
         try:
             if isinstance(job, ObjectsJob):
-                done = self._find_objects(job)
-                self._queue.put(Done(done))
-                return
-            if not isinstance(job, Job):
+                self._done = self._find_objects(job)
+            elif isinstance(job, Job):
+                self._segment(job)
+            else:
                 for event in job.events(self._control, self._memory):
                     self._queue.put(event)
-                self._queue.put(Done(0))
-                return
-            total = len(plan(job)[1])
-            results = iter_segment(
-                job,
-                report=report,
-                learned=lambda choices: self._queue.put(Learned(choices)),
-                memory=self._memory,
-            )
-            class_ids = sorted({reference.class_id for reference in job.references})
-            for index, labels, probabilities in results:
-                expected = zip(class_ids, confidences(probabilities).tolist(), strict=True)
-                found = {class_id: iou for class_id, iou in expected if not math.isnan(iou)}
-                percent = in_percent(probabilities) if job.probabilities else None
-                self._queue.put(FrameResult(index, labels, found, percent))
-                done += 1
-                if done < total:
-                    report(f"Frame {done} of {total}")
-            self._queue.put(Progress(done, total, f"Frame {done} of {total}"))
-            self._queue.put(Done(done))
+            self._queue.put(Done(self._done))
         except StopRunError:
-            self._queue.put(Cancelled(done))
+            self._queue.put(Cancelled(self._done))
         except InputError as error:
             self._queue.put(Failed(str(error)))
         except Exception as error:  # the other thread must hear of anything
             message = f"Something went wrong on our side ({type(error).__name__}: {error})."
             self._queue.put(Failed(message, traceback.format_exc()))
+
+    def _segment(self, job: Job) -> None:
+        self._total = len(plan(job)[1])
+        results = iter_segment(
+            job,
+            report=self._report,
+            learned=lambda choices: self._queue.put(Learned(choices)),
+            memory=self._memory,
+        )
+        class_ids = sorted({reference.class_id for reference in job.references})
+        for index, labels, probabilities in results:
+            self._tell_frame(frame_result(index, labels, probabilities, class_ids, job))
+
+    def _report(self, message: str) -> None:
+        self._control.check()
+        self._queue.put(Progress(self._done, self._total, message))
+
+    def _tell_frame(self, event: Event) -> None:
+        """Tell of a frame; cancelled after the last one, a run is done all the same."""
+        self._queue.put(event)
+        self._done += 1
+        if self._done == self._total:
+            self._queue.put(Progress(self._done, self._total, self._frame_message()))
+        else:
+            self._report(self._frame_message())
+
+    def _frame_message(self) -> str:
+        return f"Frame {self._done} of {self._total}"
 
     def _find_objects(self, job: ObjectsJob) -> int:
         """The number of frames whose objects were found."""
@@ -241,6 +247,32 @@ class ThreadRun:
         objects = find_objects(job, report)
         self._queue.put(ObjectsFound(objects))
         return math.prod(objects.labels.shape[:-2])
+
+
+def frame_result(
+    index: int,
+    labels: NDArray[Any],
+    probabilities: NDArray[np.float32],
+    class_ids: Sequence[int],
+    job: Job,
+) -> FrameResult:
+    """The event of a frame that was segmented.
+
+    Parameters
+    ----------
+    index : int
+    labels : ndarray, shape (Y, X)
+    probabilities : ndarray, shape (K, Y, X)
+    class_ids : sequence of int
+        The K classes, ascending.
+    job : Job
+        Says whether probabilities are wanted.
+    """
+    expected = zip(class_ids, confidences(probabilities).tolist(), strict=True)
+    found = {class_id: iou for class_id, iou in expected if not math.isnan(iou)}
+    return FrameResult(
+        index, labels, found, in_percent(probabilities) if job.probabilities else None
+    )
 
 
 def in_percent(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:

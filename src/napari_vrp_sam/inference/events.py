@@ -42,6 +42,18 @@ class FrameResult:
     percent: NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True)
+class FrameWritten:
+    """A frame whose labels went to the output from where they were made, and not through here.
+
+    `confidence` is as in `FrameResult`, `checksum` that of the labels.
+    """
+
+    index: int
+    checksum: int
+    confidence: dict[int, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectsFound:
     """The result of an `ObjectsJob`, all at once: ids are known when all frames are linked."""
@@ -78,4 +90,14 @@ class Cancelled:
     labels_written: int
 
 
-Event = Progress | Learned | FrameResult | ObjectsFound | WorkEvent | Done | Failed | Cancelled
+Event = (
+    Progress
+    | Learned
+    | FrameResult
+    | FrameWritten
+    | ObjectsFound
+    | WorkEvent
+    | Done
+    | Failed
+    | Cancelled
+)

@@ -1,6 +1,7 @@
 """Features of frames that were seen, so that a second run with other annotations encodes nothing.
 
-They are kept as they are, in single precision: a run gives the same labels with or without them.
+In memory they are kept as they are: a run gives the same labels with or without them. On disk they
+are rounded, and so are then those of the first run.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.models.types import FrameFeatures
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.disk_cache import DiskFeatureCache
 
 SHARE_OF_MEMORY = 0.25
 """Of the memory that is free when the cache is made."""
@@ -32,14 +36,17 @@ class FeatureCache:
     ----------
     limit : int, optional
         Bytes to keep at most; a quarter of the free memory unless given.
+    disk : DiskFeatureCache, optional
+        Where features outlive this process.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, disk: DiskFeatureCache | None = None) -> None:
         free = psutil.virtual_memory().available
         self.limit = int(SHARE_OF_MEMORY * free) if limit is None else limit
         self.size = 0
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._round = 0
+        self._disk = disk
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -47,19 +54,35 @@ class FeatureCache:
     def start_round(self) -> None:
         """A run begins: what it does not use may go."""
         self._round += 1
+        if self._disk is not None:
+            self._disk.start_round()
 
     def get(self, key: bytes) -> FrameFeatures | None:
         """Features that were put under a key, on the CPU."""
         entry = self._entries.get(key)
         if entry is None:
-            return None
+            features = None if self._disk is None else self._disk.get(key)
+            if features is not None:
+                self._keep(key, features)
+            return features
         entry.round = self._round
         self._entries.move_to_end(key)
         return entry.features
 
-    def put(self, key: bytes, features: FrameFeatures) -> None:
-        """Keep features, if there is room."""
-        features = features.to("cpu")  # what rests takes no memory of a GPU
+    def put(self, key: bytes, features: FrameFeatures) -> FrameFeatures:
+        """Keep features, if there is room.
+
+        Returns
+        -------
+        FrameFeatures
+            As `get` will give them, on the device where they are.
+        """
+        if self._disk is not None:
+            features = self._disk.put(key, features)
+        self._keep(key, features.to("cpu"))  # what rests takes no memory of a GPU
+        return features
+
+    def _keep(self, key: bytes, features: FrameFeatures) -> None:
         size = _size(features)
         while self.size + size > self.limit:
             oldest = next(iter(self._entries.values()), None)

@@ -97,6 +97,11 @@ class Frames:
         return "".join(self._lead_axes) + "YX"
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the data's values."""
+        return np.dtype(self._data.dtype)
+
+    @property
     def rgb(self) -> bool:
         """Whether the channels are the colours of a picture, to be scaled alike."""
         return "S" in self.axes and len(self.channels) >= 3

@@ -12,6 +12,7 @@ import numpy as np
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Job:
         Whether the probabilities of the classes are wanted beside the labels.
     limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
+    cache : bool, optional
+        Whether features of frames are kept on disk for later runs; unless given, those of models
+        whose encoding takes longer than reading does.
+    normalisation : Normalisation, optional
+        The intensities as they were fitted before, for one part of the work out of many.
     pseudo_mask : {"probe", "correlation"}, optional
         How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
     prompting : Prompting, optional
@@ -72,6 +78,8 @@ class Job:
     pseudo_mask: PseudoMaskKind | None = None
     prompting: Prompting | None = None
     tile: int | None = None
+    cache: bool | None = None
+    normalisation: Normalisation | None = None
 
 
 def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
@@ -105,6 +113,15 @@ def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:
         indices.remove(job.first)
         indices.insert(0, job.first)
     return frames, indices
+
+
+def normalisation_of(job: Job, frames: Frames) -> Normalisation:
+    """How intensities are mapped to 0..1; unless the job says, a sample of the frames is read."""
+    if job.normalisation is not None:
+        return job.normalisation
+    if job.limits is not None:
+        return Normalisation.from_limits(job.limits, len(frames.channels))
+    return Normalisation.fit(frames)
 
 
 def check_references(references: Sequence[Reference], frames: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.disk_cache import DiskFeatureCache
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.predictor import Predictor
 
@@ -49,8 +50,8 @@ class Memory:
         key = _key(job)
         if self._predictor is None or key != self._key:
             self.clear()  # before the next model needs the room
-            predictor = load_predictor(job, report)
-            predictor.cache = FeatureCache(self._limit)
+            predictor = _loaded(job, report)
+            predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
         assert self._predictor.cache is not None
@@ -64,7 +65,7 @@ class Memory:
 
 
 def load_predictor(job: Job, report: Report | None = None) -> Predictor:
-    """A predictor with the job's model, on its device.
+    """A predictor with the job's model, on its device; it keeps features on disk if at all.
 
     Parameters
     ----------
@@ -77,6 +78,16 @@ def load_predictor(job: Job, report: Report | None = None) -> Predictor:
     InputError
         If the model cannot be loaded, or there is no such device.
     """
+    from napari_vrp_sam.inference.feature_cache import FeatureCache
+
+    predictor = _loaded(job, report)
+    disk = _disk_cache(job, predictor)
+    if disk is not None:
+        predictor.cache = FeatureCache(0, disk)
+    return predictor
+
+
+def _loaded(job: Job, report: Report | None) -> Predictor:
     from napari_vrp_sam.inference.predictor import Predictor
 
     model = job.model
@@ -94,6 +105,25 @@ def load_predictor(job: Job, report: Report | None = None) -> Predictor:
     return Predictor(model, device=job.device, tile=job.tile)
 
 
+def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
+    """Where features of the job's model outlive the process, if they are worth it."""
+    if job.cache is False or not isinstance(job.model, str | Path):
+        return None
+    from napari_vrp_sam.inference.predictor import Resizing
+
+    # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
+    slow = isinstance(predictor.model, Resizing) and predictor.device.type != "cuda"
+    if not (job.cache or slow):
+        return None
+    from napari_vrp_sam import __version__
+    from napari_vrp_sam.inference.disk_cache import disk_cache
+    from napari_vrp_sam.inference.feature_cache import digest
+    from napari_vrp_sam.models.identity import weights_digest
+
+    # Encoders may change from version to version, and keep what the pseudo-mask needs.
+    return disk_cache(digest(weights_digest(job.model), job.pseudo_mask, __version__).hex())
+
+
 def _key(job: Job) -> object:
     """What decides which model a job gets; a file may be written anew under the same name."""
     if not isinstance(job.model, str | Path):
@@ -102,4 +132,4 @@ def _key(job: Job) -> object:
 
     path = weights_file(str(job.model))
     state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
-    return str(job.model), state, job.device, job.pseudo_mask, job.prompting
+    return str(job.model), state, job.device, job.pseudo_mask, job.prompting, job.cache

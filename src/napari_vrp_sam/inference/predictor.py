@@ -15,7 +15,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.feature_cache import FeatureCache, digest, frame_key
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.tiling import DEFAULT_TILE, blend, check_tile
+from napari_vrp_sam.inference.overview import tiled_logits
+from napari_vrp_sam.inference.tiling import DEFAULT_TILE, check_tile
 from napari_vrp_sam.inference.windows import image_key, windowed
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
@@ -187,10 +188,12 @@ class Predictor:
         if max(height, width) <= self.tile:
             return self.decode(self.encode(frame))
 
-        def of_tile(rows: slice, columns: slice) -> NDArray[np.float32]:
-            return self._logits(self.encode(frame[rows, columns]))
+        def of_tile(rows: slice, columns: slice) -> FrameFeatures:
+            return self.encode(frame[rows, columns])
 
-        return _sigmoid(blend((height, width), self.tile, of_tile))
+        with torch.no_grad():
+            logits = tiled_logits(self.model, self._prepared, of_tile, (height, width), self.tile)
+        return _sigmoid(logits)
 
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
@@ -200,8 +203,7 @@ class Predictor:
         key = frame_key(frame, self._normalisation)
         features = self.cache.get(key)
         if features is None:
-            features = self.model.encode(self._planes(frame)[None])
-            self.cache.put(key, features)
+            features = self.cache.put(key, self.model.encode(self._planes(frame)[None]))
         return features.to(self.device)
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:

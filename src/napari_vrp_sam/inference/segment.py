@@ -13,8 +13,7 @@ from napari_vrp_sam.annotations.labels import check_labels_dtype, references_fro
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.job import Job, Order, plan
-from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.job import Job, Order, normalisation_of, plan
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.memory import Memory
@@ -155,11 +154,7 @@ def iter_segment(
 
     predictor = memory.predictor(job, report) if memory else load_predictor(job, report)
     report("Sampling intensities")
-    normalisation = (
-        Normalisation.from_limits(job.limits, len(frames.channels))
-        if job.limits
-        else Normalisation.fit(frames)
-    )
+    normalisation = normalisation_of(job, frames)
     report("Learning from the annotations")
     predictor.set_references(job.references, normalisation)
     if learned:

@@ -1,14 +1,15 @@
 """Frames too large to be seen at once: tiles that overlap, and how their results become one.
 
-Neighbouring tiles share a strip. In its middle half the result passes gradually from one to the
-other; what lies nearer to a tile's border, where its model sees no surroundings, does not count.
+Neighbouring tiles share a strip. In its middle the result passes gradually from one to the other;
+what lies nearer to a tile's border, where its model sees no surroundings, does not count.
 The weights of all tiles sum to 1 in every pixel, so that nothing has to be divided in the end and
 one array of the frame's size is all the memory it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,13 @@ MIN_TILE = 256
 
 OVERLAP = 256
 """Pixels that neighbouring tiles share, at least; in small tiles half of a tile."""
+
+WIDE_OVERLAP = 512
+"""The same for models whose only hold on a place are its surroundings; in small tiles half of one.
+What `lite` sees in a tile is exact from 256 pixels inside."""
+
+RISE = 64
+"""Pixels in which the result passes over, at most half of what is shared."""
 
 ALIGNMENT = 32
 """Tiles begin at multiples of it: there the cells of a convolutional model's grids lie as on the
@@ -68,7 +76,7 @@ def check_tile(tile: int | None) -> int:
     return tile
 
 
-def spans(length: int, tile: int) -> list[Span]:
+def spans(length: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
     """Tiles along one axis, equally long as far as the alignment lets them.
 
     Parameters
@@ -77,6 +85,8 @@ def spans(length: int, tile: int) -> list[Span]:
         Of the axis in pixels.
     tile : int
         Side of a tile in pixels; shortened to a multiple of `ALIGNMENT`.
+    overlap : int
+        Pixels that neighbours share, at least; at most half of a tile.
 
     Returns
     -------
@@ -86,7 +96,7 @@ def spans(length: int, tile: int) -> list[Span]:
     if length <= tile:
         return [Span(0, length, np.ones(length, np.float32))]
     tile -= tile % ALIGNMENT
-    overlap = min(OVERLAP, tile // 2 // ALIGNMENT * ALIGNMENT)
+    overlap = min(overlap, tile // 2 // ALIGNMENT * ALIGNMENT)
     starts = list(range(0, length - tile, tile - overlap))
     # The last one ends with the frame, and is moved back to be as large as the others.
     starts.append(-(-(length - tile) // ALIGNMENT) * ALIGNMENT)
@@ -94,7 +104,7 @@ def spans(length: int, tile: int) -> list[Span]:
     weights = [np.ones(stop - start, np.float32) for start, stop in zip(starts, stops, strict=True)]
     for at in range(len(starts) - 1):
         shared = stops[at] - starts[at + 1]
-        passed = _ramp(shared, min(shared, overlap) // 2)
+        passed = _ramp(shared, min(shared // 2, RISE))
         weights[at][-shared:] *= 1 - passed
         weights[at + 1][:shared] *= passed
     return [Span(*span) for span in zip(starts, stops, weights, strict=True)]
@@ -104,6 +114,7 @@ def blend(
     size: tuple[int, int],
     tile: int,
     logits: Callable[[slice, slice], NDArray[np.float32]],
+    overlap: int = OVERLAP,
 ) -> NDArray[np.float32]:
     """Logits of a frame out of those of its tiles.
 
@@ -115,19 +126,35 @@ def blend(
         Side of tiles in pixels.
     logits : callable
         From rows and columns of the frame to logits of shape (K, rows, columns).
+    overlap : int
+        See `spans`.
 
     Returns
     -------
     ndarray, shape (K, Y, X), float32
     """
+    tiles = tiles_of(size, tile, overlap)
+    parts = (logits(rows.pixels, columns.pixels) for rows, columns in tiles)
+    return add_up(size, tiles, parts)
+
+
+def tiles_of(size: tuple[int, int], tile: int, overlap: int = OVERLAP) -> list[tuple[Span, Span]]:
+    """Rows and columns of all tiles of a frame, row by row; parameters are those of `blend`."""
+    rows, columns = (spans(length, tile, overlap) for length in size)
+    return list(itertools.product(rows, columns))
+
+
+def add_up(
+    size: tuple[int, int],
+    tiles: Sequence[tuple[Span, Span]],
+    parts: Iterable[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Logits of a frame, shape (K, Y, X), out of those of its tiles, in the same order."""
     whole: NDArray[np.float32] | None = None
-    for rows in spans(size[0], tile):
-        for columns in spans(size[1], tile):
-            part = logits(rows.pixels, columns.pixels)
-            if whole is None:
-                whole = np.zeros((len(part), *size), np.float32)
-            part = part * (rows.weight[:, None] * columns.weight)
-            whole[:, rows.pixels, columns.pixels] += part
+    for (rows, columns), part in zip(tiles, parts, strict=True):
+        if whole is None:
+            whole = np.zeros((len(part), *size), np.float32)
+        whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
     assert whole is not None  # no frame is without a pixel
     return whole
 

@@ -1,12 +1,11 @@
-"""Results written frame by frame: whatever was finished can be kept."""
+"""Probabilities written frame by frame: whatever was finished can be kept."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -14,96 +13,6 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import atomic
-from napari_vrp_sam.io.images import write_labels
-
-
-class LabelWriter(Protocol):
-    """Takes the labels of one frame after the other, in any order."""
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Take the labels of a frame, counted along the flattened leading axes."""
-        ...
-
-    def close(self) -> None:
-        """Finish; frames that never came are 0 in a file and missing in a folder."""
-        ...
-
-    def discard(self) -> None:
-        """End without a result, where no frame ever came."""
-        ...
-
-
-def label_writer(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str, names: Sequence[str] = ()
-) -> LabelWriter:
-    """A writer for a path: a file if it ends in .tif, .tiff or .png, else a folder.
-
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        Leading axes + (Y, X).
-    dtype : dtype
-        Of the labels, unsigned.
-    axes : str
-        One letter for each axis of the labels.
-    names : sequence of str
-        In a folder, names of the frames without suffix; numbers unless given.
-
-    Raises
-    ------
-    InputError
-        If the path cannot hold such labels.
-    """
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return _FileWriter(path, shape, dtype, axes)
-    if path.suffix.lower() == ".png" and len(shape) == 2:
-        return _FileWriter(path, shape, dtype, axes)
-    if path.suffix and not path.is_dir():
-        raise InputError(
-            f"Labels cannot be written to {path.name}: choose a .tif file, or a folder."
-        )
-    count = int(np.prod(shape[:-2], dtype=int))
-    width = len(str(count - 1))
-    return _FolderWriter(path, dtype, list(names) or [f"{i:0{width}}" for i in range(count)])
-
-
-class _FileWriter:
-    """Collects labels in memory: compressed files cannot grow in any order."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> None:
-        self._path = path
-        self._labels = np.zeros(shape, dtype)
-        self._axes = axes
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        self._labels.reshape(-1, *labels.shape)[index] = labels
-
-    def close(self) -> None:
-        write_labels(self._path, self._labels, self._axes)
-
-    def discard(self) -> None:
-        pass
-
-
-class _FolderWriter:
-    """Writes each frame as soon as it comes."""
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], names: list[str]) -> None:
-        self._folder = folder
-        self._dtype = dtype
-        self._names = names
-        self._suffix = ".png" if dtype.itemsize <= 2 else ".tif"
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        path = self._folder / (self._names[index] + self._suffix)
-        write_labels(path, labels.astype(self._dtype), "YX")
-
-    def close(self) -> None:
-        pass
-
-    def discard(self) -> None:
-        pass
 
 
 class ProbabilityWriter:

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.frame_files import guarded
 from napari_vrp_sam.io.images import read_stack
+from napari_vrp_sam.io.lazy_stack import LazyArray
+from napari_vrp_sam.io.ome_zarr import is_zarr, open_zarr
 
 COPY = "image.zarr"
 SPREAD = 8
@@ -83,9 +86,12 @@ def open_source(path: Path, shape: tuple[int, ...]) -> Any:
     InputError
         If it cannot be read.
     """
-    if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
-        return guarded(_open_zarr, path)
+    if is_zarr(path):
+        return guarded(open_zarr, path)[0]
     data, _ = read_stack(path)
+    if isinstance(data, LazyArray):
+        # A window looks at what is lazy through dask.
+        data = da.from_array(data, (*(1,) * (data.ndim - 2), *data.shape[-2:]))  # type: ignore[no-untyped-call]
     squeezed = [[n for n in sizes if n > 1] for sizes in (data.shape, shape)]
     return data.reshape(shape) if squeezed[0] == squeezed[1] else data
 
@@ -186,14 +192,6 @@ def _holds(path: Path, image: SessionImage) -> bool:
         return is_same(open_source(path, image.shape), image)
     except InputError:
         return False
-
-
-def _open_zarr(path: Path) -> Any:
-    import zarr
-
-    node: Any = zarr.open(str(path), mode="r")
-    # Of several resolutions, OME-Zarr puts the finest first.
-    return node if hasattr(node, "dtype") else node["0"]
 
 
 def _digest(data: Any, axes: str, index: int) -> str:

@@ -28,6 +28,15 @@ from napari_vrp_sam.models.lite_network import (
 from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes, showing
+from napari_vrp_sam.models.tile_tokens import (
+    Glimpse,
+    Overview,
+    Place,
+    decode_tile,
+    equally_many,
+    glimpse,
+    overview,
+)
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 
 
@@ -146,7 +155,9 @@ class LiteModel:
             one = PreparedClass(class_id, conditioning, choice, deepest)
             if self.head is not None:
                 one = self._headed(one, self.head, own)
-            prepared.append(one)
+            # Features of references and of their views are a gigabyte where these are large.
+            learned = replace(conditioning, shots=(), views=())
+            prepared.append(replace(one, conditioning=learned))
         return prepared
 
     def choices(self, prepared: Sequence[PreparedClass]) -> dict[int, Choice]:
@@ -160,12 +171,9 @@ class LiteModel:
             self.network.prompt(features, c.conditioning, self._correlation(features, c))
             for c in prepared
         ]
-        # Classes with fewer references repeat their tokens: a batch needs equal numbers.
-        longest = max(sparse.shape[1] for sparse, _, _ in parts)
-        sparse = [s.repeat(1, -(-longest // s.shape[1]), 1)[:, :longest] for s, _, _ in parts]
         return Prompts(
             tuple(c.class_id for c in prepared),
-            torch.cat(sparse),
+            equally_many([sparse for sparse, _, _ in parts]),
             torch.cat([dense for _, dense, _ in parts]),
             torch.cat([pseudo for _, _, pseudo in parts]),
             tuple(map(self._choice, prepared)),
@@ -178,7 +186,7 @@ class LiteModel:
         assert logits is not None  # `prompt` always makes one
         decoded = logits
         if any(choice.decoder_share for choice in prompts.choices):
-            decoded, _ = self.network.decode(features, prompts.sparse, prompts.dense, logits)
+            decoded = self._decoded(features, prompts, logits)
         # Class by class with plain numbers: a tensor of them would have to be copied to the device,
         # which waits for all that is under way there.
         logits = torch.stack(
@@ -194,6 +202,30 @@ class LiteModel:
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         return self._with_head(full[:, 0, :height, :width], features, prompts.choices)
+
+    def _decoded(self, features: FrameFeatures, prompts: Prompts, logits: Tensor) -> Tensor:
+        """The mask decoder's logits; of a tile with the tokens of its frame."""
+        if prompts.whole is None:
+            return self.network.decode(features, prompts.sparse, prompts.dense, logits)[0]
+        return decode_tile(self.network, features, prompts.dense, logits, *prompts.whole)
+
+    @torch.no_grad()
+    def glimpse(
+        self,
+        features: FrameFeatures,
+        prepared: Sequence[PreparedClass],
+        place: Place,
+        cells: tuple[slice, slice],
+    ) -> Glimpse:
+        """Look at some cells of a tile; see `tile_tokens`."""
+        prompts = self.prompt(features, prepared)
+        conditionings = [c.conditioning for c in prepared]
+        return glimpse(self.network, features, prompts, conditionings, place, cells)
+
+    @torch.no_grad()
+    def overview(self, glimpses: Sequence[Glimpse], prepared: Sequence[PreparedClass]) -> Overview:
+        """What the tokens make of all that was seen of a frame."""
+        return overview(self.network, glimpses, [c.conditioning for c in prepared])
 
     def _with_head(
         self, logits: Tensor, features: FrameFeatures, choices: Sequence[Choice]

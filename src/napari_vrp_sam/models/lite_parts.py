@@ -121,11 +121,17 @@ class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything ha
             Predicted IoU.
         """
         tokens, pixels = attend(self, embedding, position, sparse, dense)
+        return self.read(tokens, pixels, fine, pseudo_mask), self.iou_prediction_head(tokens[:, 0])
+
+    def read(
+        self, tokens: Tensor, pixels: Tensor, fine: Sequence[Tensor], pseudo_mask: Tensor
+    ) -> Tensor:
+        """Masks from what the transformer made of tokens (B, T, D) and image (B, D, h, w)."""
         up4, norm, act, up2, act2 = self.output_upscaling
         skip4 = _joined(self.skip4, fine[1], F.avg_pool2d(pseudo_mask, 2))
         pixels = act(norm(up4(pixels) + skip4))
         pixels = act2(up2(pixels) + _joined(self.skip2, fine[0], pseudo_mask))
-        return read_masks(self, tokens, pixels), self.iou_prediction_head(tokens[:, 0])
+        return read_masks(self, tokens, pixels)
 
 
 def _joined(convolution: nn.Conv2d, features: Tensor, mask: Tensor) -> Tensor:

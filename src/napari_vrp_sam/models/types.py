@@ -91,6 +91,8 @@ class Prompts:
         Logits of the pseudo-mask that the prompts were made with.
     choices : tuple of Choice
         How the K results are put together; empty for a model that knows one way only.
+    whole : object, optional
+        For a tile of a large frame, what a model has gathered of the whole frame.
     """
 
     class_ids: tuple[int, ...]
@@ -98,6 +100,7 @@ class Prompts:
     dense: Tensor
     pseudo_mask: Tensor | None = None
     choices: tuple[Choice, ...] = ()
+    whole: Any = None
 
 
 class Model(Protocol):

@@ -178,10 +178,16 @@ class VRPEncoder(nn.Module):
         Tensor, shape (B, N, dim)
             `concatenate_shots` joins those of several references of one class.
         """
+        enhanced = self.enhanced_target(references, target_features, pseudo_mask)
+        return self.generator.attend_target(references.queries, enhanced)
+
+    def enhanced_target(
+        self, references: ReferenceEncoding, target_features: Tensor, pseudo_mask: Tensor
+    ) -> Tensor:
+        """What the queries attend to in targets, shape (B, dim, h, w); parameters as `prompts`."""
         reduced = self.augmenter.reduce(target_features)
         reduced = reduced.expand(len(references.queries), -1, -1, -1)
-        enhanced = self.augmenter.enhance(reduced, references.prototype, pseudo_mask)
-        return self.generator.attend_target(references.queries, enhanced)
+        return self.augmenter.enhance(reduced, references.prototype, pseudo_mask)
 
     def forward(
         self,

@@ -8,11 +8,11 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import Control
+from napari_vrp_sam.models.identity import weights_digest
 from napari_vrp_sam.training.fine_tuning.checkpoint import settings_of
 from napari_vrp_sam.training.fine_tuning.events import FineTuned, TrainingStep
 from napari_vrp_sam.training.fine_tuning.job import RECORD, unfinished
 from napari_vrp_sam.training.fine_tuning.kept import kept_job
-from napari_vrp_sam.training.fine_tuning.result import base_digest
 from napari_vrp_sam.training.fine_tuning.run import fine_tune_events
 
 
@@ -29,7 +29,7 @@ def broken_off(job_of, recipe, rising):
 def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
     assert unfinished(tmp_path) == [broken_off.output]
     job = kept_job(broken_off.output, broken_off.data)
-    digest = base_digest(job.model)
+    digest = weights_digest(job.model)
     assert settings_of(job, recipe, digest) == settings_of(broken_off, recipe, digest)
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.feature_cache import digest
+from napari_vrp_sam.inference.settings import annotations_digest
 from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
 from napari_vrp_sam.training.fine_tuning.candidate import Candidate
 from napari_vrp_sam.training.fine_tuning.clock import Plan
@@ -49,15 +50,8 @@ def settings_of(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[s
     base : str
         Digest of the base model.
     """
-    annotations = digest(
-        *(
-            part
-            for r in job.references
-            for part in (r.image, r.mask, r.ignored, repr((r.class_id, r.kind, r.frame)))
-        )
-    )
     return {
-        "annotations": annotations.hex(),
+        "annotations": annotations_digest(job.references).hex(),
         "image": list(map(int, job.data.shape)) if hasattr(job.data, "shape") else None,
         "channels": None if job.channels is None else list(job.channels),
         "base model": base,

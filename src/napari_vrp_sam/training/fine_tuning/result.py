@@ -6,30 +6,15 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import napari_vrp_sam
 from napari_vrp_sam.models.checkpoints import read_checkpoint, write_checkpoint
-from napari_vrp_sam.models.downloads import file_sha256
-from napari_vrp_sam.models.registry import model_spec, weights_file
 from napari_vrp_sam.training.fine_tuning.events import FineTuned
 from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.training.fine_tuning.subject import Subject
-
-
-def base_digest(model: str | Path) -> str:
-    """The sha256 of the base model's file."""
-    own = weights_file(str(model))
-    if own is not None:
-        return file_sha256(own)
-    spec = model_spec(str(model))
-    if spec.sam_weights is not None:
-        return spec.sam_weights.sha256
-    packaged = resources.files("napari_vrp_sam") / spec.packaged_weights
-    with resources.as_file(packaged) as path:
-        return file_sha256(path)
 
 
 def card_of(

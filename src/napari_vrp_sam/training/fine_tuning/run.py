@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE
 from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.identity import weights_digest
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.sam import FullSizeModel
@@ -38,7 +39,6 @@ from napari_vrp_sam.training.fine_tuning.lock import held
 from napari_vrp_sam.training.fine_tuning.loop import Training
 from napari_vrp_sam.training.fine_tuning.recipe import RECIPE, FineTuningRecipe
 from napari_vrp_sam.training.fine_tuning.result import (
-    base_digest,
     card_of,
     finished,
     write_result,
@@ -83,7 +83,7 @@ def fine_tune_events(
 def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterator[Event]:
     """See `fine_tune_events`."""
     output = Path(job.output)
-    settings = settings_of(job, recipe, base_digest(job.model))
+    settings = settings_of(job, recipe, weights_digest(job.model))
     run = settings_digest(settings)
     checkpoint = Checkpoint(job.folder, settings)
     if output.exists():

@@ -1,0 +1,110 @@
+"""A long stack through `vrp-sam segment`: does memory stay flat, and what does a frame cost?
+
+python benchmarks/long_stack.py --frames 5000 --size 512 --json results/long-stack.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tifffile
+import zarr
+
+from napari_vrp_sam.io.journal import journal_of
+from napari_vrp_sam.io.samples import sample_stack
+
+SETTLED = 100
+"""Frames after which memory is to grow no more."""
+
+
+def write_stack(folder: Path, frames: int, size: int) -> tuple[Path, Path]:
+    """Tissue of 256 pixels, mirrored to the size, each frame with noise of its own."""
+    tissue, truth = sample_stack(seed=0, size=256, frames=16)
+    pad = [(0, max(0, size - 256))] * 2
+    image = zarr.create_array(
+        str(folder / "stack.zarr"),
+        shape=(frames, size, size),
+        chunks=(1, size, size),
+        dtype=np.uint8,
+        dimension_names=("z", "y", "x"),
+    )
+    rng = np.random.default_rng(0)
+    for index in range(frames):
+        plane = np.pad(tissue[index % 16], pad, mode="symmetric")[:size, :size]
+        noise = rng.integers(-4, 5, plane.shape, dtype=np.int16)
+        image[index] = (plane + noise).clip(0, 255).astype(np.uint8)
+    drawn = np.pad(truth[3], pad, mode="symmetric")[:size, :size]
+    tifffile.imwrite(folder / "drawn.tif", drawn)
+    return folder / "stack.zarr", folder / "drawn.tif"
+
+
+def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[str, object]:
+    """Run it, and watch the process and its children."""
+    stack, drawn = write_stack(folder, frames, size)
+    output = folder / "labels.zarr"
+    arguments = [
+        "segment", str(stack), "--reference", str(drawn), "--frame", "3", "--output", str(output),
+        "--device", "cpu", *options,
+    ]  # fmt: skip
+    code = "from napari_vrp_sam.cli import main; main()"
+    start = time.perf_counter()
+    process = psutil.Popen([sys.executable, "-c", code, *arguments])
+    seen: list[tuple[int, float, float]] = []
+    while process.poll() is None:
+        try:
+            family = [process, *process.children(recursive=True)]
+            memory = sum(one.memory_info().rss for one in family) / 1e6
+        except psutil.NoSuchProcess:
+            continue
+        seen.append((lines(journal_of(output)), time.perf_counter() - start, memory))
+        time.sleep(0.25)
+    assert process.returncode == 0
+    settled = [s for s in seen if s[0] >= min(SETTLED, frames // 2)]
+    first, last = settled[0], settled[-1]
+    tenths = settled[:: max(1, len(settled) // 12)]
+    stored = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    return {
+        "frames": frames,
+        "size": size,
+        "options": options,
+        "seconds": seen[-1][1],
+        "seconds_per_frame": (last[1] - first[1]) / max(1, last[0] - first[0]),
+        "megabytes_by_frame": {str(done): round(mb) for done, _, mb in tenths},
+        "megabytes_settled": first[2],
+        "megabytes_peak_after": max(s[2] for s in settled),
+        "megabytes_peak": max(s[2] for s in seen),
+        "bytes_of_labels_per_frame": stored / frames,
+        "machine": {"cpus": psutil.cpu_count(), "python": platform.python_version()},
+    }
+
+
+def lines(journal: Path) -> int:
+    """Frames that a journal tells of."""
+    return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=5000)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("options", nargs="*", help="after --: options of `vrp-sam segment`")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), given.frames, given.size, given.options)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

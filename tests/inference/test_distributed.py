@@ -1,0 +1,181 @@
+"""Two workers, one of them killed midway: the same labels as in one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_vrp_sam.annotations.labels import labels_checksum
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.distributed import DaskEngine
+from napari_vrp_sam.inference.engine import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    FrameWritten,
+    Learned,
+    ThreadEngine,
+)
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.segment import gather_references
+from napari_vrp_sam.io.images import read_stack
+from napari_vrp_sam.io.label_writers import ZarrLabelWriter
+
+pytestmark = pytest.mark.slow
+
+LENGTH = 16
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with DaskEngine(workers=2) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def job() -> Job:
+    """A bright square that wanders, in memory."""
+    stack = np.random.default_rng(0).integers(0, 40, (LENGTH, 64, 64), dtype=np.uint8)
+    drawn = np.zeros((64, 64), np.uint8)
+    drawn[7:27, 12:40] = 3
+    for index in range(LENGTH):
+        stack[index, 5 + index : 25 + index, 12:40] += 160
+    references = gather_references(Frames(stack), drawn, frame=2)
+    return Job(stack, references=references, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def expected(job):
+    return {event.index: event for event in results(ThreadEngine().submit(job).events())}
+
+
+def results(events):
+    return [event for event in events if isinstance(event, FrameResult)]
+
+
+def test_frames_in_memory_are_sent_one_by_one(engine, job, expected):
+    events = list(engine.submit(replace(job, probabilities=True)).events())
+    assert events[-1] == Done(LENGTH)
+    kinds = [type(event) for event in events]
+    assert kinds.index(Learned) < kinds.index(FrameResult)
+    found = {event.index: event for event in results(events)}
+    assert sorted(found) == list(range(LENGTH))
+    for index, event in found.items():
+        np.testing.assert_array_equal(event.labels, expected[index].labels)
+        assert event.confidence == expected[index].confidence
+        assert event.percent.shape == (1, 64, 64)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_lost_worker_is_no_loss(engine, job, expected, tmp_path):
+    """The workers read a file, and write one image together."""
+    tifffile.imwrite(tmp_path / "stack.tif", job.data, imagej=True, metadata={"axes": "ZYX"})
+    data, axes = read_stack(tmp_path / "stack.tif")
+    writer = ZarrLabelWriter(tmp_path / "labels.zarr", job.data.shape, np.dtype(np.uint8), "ZYX")
+    client = engine._client
+    before = set(client.run(os.getpid).values())
+    running = DaskEngine.submit(_with_writer(engine, writer), replace(job, data=data, axes=axes))
+    written = {}
+    for event in running.events():
+        if isinstance(event, FrameWritten):
+            written[event.index] = event
+            if len(written) == 3:
+                os.kill(min(before), signal.SIGKILL)
+    assert event == Done(LENGTH)
+    client.wait_for_workers(2, timeout=60)
+    assert min(before) not in client.run(os.getpid).values()
+    labels, _ = read_stack(tmp_path / "labels.zarr")
+    for index in range(LENGTH):
+        np.testing.assert_array_equal(labels[index], expected[index].labels)
+        assert written[index].checksum == labels_checksum(expected[index].labels)
+        assert written[index].confidence == expected[index].confidence
+
+
+def _with_writer(engine, writer):
+    """The same workers, who write."""
+    other = object.__new__(DaskEngine)
+    other.__dict__.update(engine.__dict__, _writer=writer)
+    return other
+
+
+def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", job.data, imagej=True, metadata={"axes": "ZYX"})
+    drawn = (job.references[0].mask * 3).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "drawn.tif", drawn)
+    given = ["segment", "stack.tif", "--reference", "drawn.tif", "--frame", "2", "--device", "cpu"]
+    given[1], given[3] = (str(tmp_path / name) for name in (given[1], given[3]))
+    address = engine._client.scheduler.address
+    for output in ("labels.zarr", "labels.tif"):
+        to = ["--output", str(tmp_path / output), "--scheduler", address]
+        result = CliRunner().invoke(app, [*given, *to])
+        assert result.exit_code == 0, result.stderr
+        assert f"{LENGTH} of {LENGTH} frames are in" in result.stderr
+        labels = np.asarray(read_stack(tmp_path / output)[0])
+        for index in range(LENGTH):
+            np.testing.assert_array_equal(labels[index], expected[index].labels)
+    again = CliRunner().invoke(app, [*given, *to[:1], str(tmp_path / "labels.zarr"), "--resume"])
+    assert "frames are in" in again.stderr
+    wrong = CliRunner().invoke(app, [*given, *to, "--overwrite", "--workers", "2"])
+    assert wrong.exit_code == 2
+    assert "either how many workers" in wrong.stderr
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_tiles_of_a_large_frame_are_shared(engine, job, tmp_path, in_memory):
+    """One annotated small image, a frame of three tiles: the labels of the whole in one process."""
+    large = np.tile(job.data[0], (1, 1, 10))[:, :40]
+    np.save(tmp_path / "large.npy", large)
+    references = [replace(job.references[0], frame=None)]
+    data = large if in_memory else np.load(tmp_path / "large.npy", mmap_mode="r")
+    large_job = replace(job, data=data, references=references, tile=256)
+    (expected,) = results(ThreadEngine().submit(large_job).events())
+    (found,) = results(engine.submit(large_job).events())
+    assert found.labels.any()
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.confidence == expected.confidence
+
+
+def test_mistakes_arrive_in_one_sentence(engine, job, tmp_path):
+    missing = replace(job, model=tmp_path / "missing.safetensors")
+    (end,) = [e for e in engine.submit(missing).events() if isinstance(e, Failed)]
+    assert "There is no weights file" in end.message
+    assert not end.detail
+    axes = replace(job, axes="QQ")
+    assert list(engine.submit(axes).events()) == [
+        Failed(f"The axes QQ name 2 axes, the image has 3, of shape ({LENGTH}, 64, 64).")
+    ]
+
+
+def test_a_run_can_be_cancelled(engine, job):
+    run = engine.submit(job)
+    events = run.events()
+    for event in events:
+        if isinstance(event, FrameResult):
+            run.cancel()
+            break
+    *_, end = events
+    assert isinstance(end, Cancelled)
+    assert 1 <= end.labels_written < LENGTH
+
+
+def test_what_cannot_be_started_is_told(monkeypatch):
+    with pytest.raises(InputError, match="either how many workers"):
+        DaskEngine()
+    with pytest.raises(InputError, match="cannot be 0 workers"):
+        DaskEngine(workers=0)
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.PATIENCE", 1)
+    with pytest.raises(InputError, match=r"No scheduler of dask answers at tcp://127\.0\.0\.1:9"):
+        DaskEngine(scheduler="tcp://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"dask\.distributed is missing"):
+        DaskEngine(workers=2)
