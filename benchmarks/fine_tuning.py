@@ -41,9 +41,10 @@ SPARED = 5
 class FineTunedLite:
     """`lite`, fine-tuned on the references before it segments; a one-slice method."""
 
-    def __init__(self, minutes: float | None, steps: int | None) -> None:
+    def __init__(self, minutes: float | None, steps: int | None, device: str) -> None:
         self.minutes = minutes
         self.steps = steps
+        self.device = device
         self.outcomes: list[dict[str, Any]] = []
         """Of each fine-tuning: whether the new model was kept, and the held-out IoU."""
 
@@ -59,6 +60,7 @@ class FineTunedLite:
                 axes="TYXC",
                 minutes=self.minutes,
                 steps=self.steps,
+                device=self.device,
             )
             outcome = None
             for event in ThreadEngine().submit(job).events():
@@ -75,28 +77,34 @@ class FineTunedLite:
                 }
             )
             model = load_model(outcome.path or "lite")
-        return ModelMethod(model)(frames, references)
+        return ModelMethod(model, self.device)(frames, references)
 
 
 def main(
     data: Annotated[list[str], typer.Argument(help="Data sets; see vrp-sam evaluate one-slice.")],
     json: Annotated[Path, typer.Option(help="Write the results here, after every data set.")],
     references: Annotated[int, typer.Option(help="Annotated frames of a class.")] = 1,
-    minutes: Annotated[float | None, typer.Option(help="To fine-tune; 3 on a CPU.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="To fine-tune; 3 on a CPU, 1 on a GPU.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Instead of minutes.")] = None,
     unet_minutes: Annotated[
         float, typer.Option(help="Train a U-Net too, so long at most; 0 for none.")
     ] = 0,
     max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = 8,
     max_sequences: Annotated[int | None, typer.Option(help="Sequences of each set.")] = 1,
+    device: Annotated[str, typer.Option(help="Of all methods: cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Measure the default, its fine-tuned self, and perhaps a U-Net."""
-    tuned = FineTunedLite(minutes, steps)
-    methods: dict[str, Method] = {"lite": ModelMethod(load_model("lite")), "fine-tuned": tuned}
+    tuned = FineTunedLite(minutes, steps, device)
+    methods: dict[str, Method] = {
+        "lite": ModelMethod(load_model("lite"), device),
+        "fine-tuned": tuned,
+    }
     if unet_minutes:
         from unet import MonaiUNet
 
-        methods["U-Net"] = MonaiUNet(minutes=unet_minutes)
+        methods["U-Net"] = MonaiUNet(minutes=unet_minutes, device=device)
     measured: dict[str, Any] = {}
     for dataset in find_datasets(data):
         tuned.outcomes.clear()
@@ -119,6 +127,7 @@ def main(
                 "references": references,
                 "max_frames": max_frames,
                 "max_sequences": max_sequences,
+                "device": device,
                 "mean_iou": mean_over_datasets(measured),
                 "datasets": measured,
             },

@@ -24,8 +24,9 @@ BATCH = 4
 RATE = 1e-3
 LOOK = 50
 """Steps between looks at whether it still improves."""
-PATIENCE = 6
-"""Looks without a gain of a hundredth of the loss, after which it ends."""
+PATIENCE = 20
+"""Looks without a gain of a hundredth of the loss, after which it ends; with fewer it gives up on
+rare classes before it has begun to see them."""
 
 
 class MonaiUNet:
@@ -35,9 +36,10 @@ class MonaiUNet:
     its loss falls, or so many minutes. Only masks without ignored pixels are meant to be learned.
     """
 
-    def __init__(self, *, minutes: float = 30, seed: int = 0) -> None:
+    def __init__(self, *, minutes: float = 30, seed: int = 0, device: str = "cpu") -> None:
         self.minutes = minutes
         self.seed = seed
+        self.device = device
         self.steps: list[int] = []
         """Of each training until now."""
 
@@ -54,16 +56,16 @@ class MonaiUNet:
             channels=(16, 32, 64, 128, 256),
             strides=(2, 2, 2, 2),
             num_res_units=2,
-        )
+        ).to(self.device)
         self._train(network, shown)
         network.eval()
 
         @torch.no_grad()
         def segment(frame: Frame) -> Segmented:
-            image = torch.from_numpy(normalisation.apply(frame))[None]
+            image = torch.from_numpy(normalisation.apply(frame))[None].to(self.device)
             height, width = image.shape[-2:]
             image = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-            return Segmented((network(image)[0, :, :height, :width] > 0).numpy())
+            return Segmented((network(image)[0, :, :height, :width] > 0).cpu().numpy())
 
         return segment
 
@@ -71,21 +73,24 @@ class MonaiUNet:
         rng = np.random.default_rng(self.seed)
         objective = DiceCELoss(sigmoid=True, batch=True)
         optimiser = torch.optim.Adam(network.parameters(), RATE)
-        best, waited, recent = float("inf"), 0, []
+        best, waited = float("inf"), 0
+        recent: list[Tensor] = []
         end = time.perf_counter() + 60 * self.minutes
         network.train()
         step = 0
         while time.perf_counter() < end and waited < PATIENCE:
             crops = [crop(*shown[int(rng.integers(len(shown)))], rng) for _ in range(BATCH)]
-            images, masks, known = (torch.stack(parts) for parts in zip(*crops, strict=True))
+            images, masks, known = (
+                torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True)
+            )
             loss = objective(network(images) * known, masks * known)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            recent.append(float(loss))
+            recent.append(loss.detach())
             step += 1
             if step % LOOK == 0:
-                mean = float(np.mean(recent))
+                mean = float(torch.stack(recent).mean())
                 recent.clear()
                 waited = 0 if mean < 0.99 * best else waited + 1
                 best = min(best, mean)

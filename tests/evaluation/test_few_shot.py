@@ -7,7 +7,12 @@ import pytest
 from tests.few_shot_data import write_pascal
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.evaluation.few_shot import FewShotScores, evaluate_fold, pairs
+from napari_vrp_sam.evaluation.few_shot import (
+    FewShotScores,
+    evaluate_fold,
+    evaluate_methods,
+    pairs,
+)
 from napari_vrp_sam.io.few_shot_sets import open_few_shot
 
 
@@ -102,5 +107,18 @@ def test_a_method_sees_the_annotation_and_is_measured_on_the_target(data, kind):
     mean, both = plainly(expected)
     assert scores.mean_iou == pytest.approx(mean)
     assert scores.fb_iou == pytest.approx(both)
+    both_ways = {"copied": copied, "nothing": lambda image, _: np.zeros(image.shape[:2], bool)}
+    side_by_side = evaluate_methods(data, 0, both_ways, count=6, references=2, kind=kind)
+    assert side_by_side["copied"].ious == scores.ious
+    assert side_by_side["nothing"].mean_iou == 0
     again = evaluate_fold(data, 0, copied, count=6, references=2, kind=kind)
     assert again.mean_iou == scores.mean_iou
+
+
+def test_other_classes_than_those_of_the_fold(data):
+    """Fold 0 of COCO-20i holds person and aeroplane; bicycle was learned from its other folds."""
+    classes = data.novel_to("coco20i", 0)
+    drawn = list(pairs(data, 0, classes=classes, count=20))
+    assert {pair.class_id for pair in drawn} == {1}
+    scores = evaluate_methods(data, 0, {"": lambda *_: np.ones((64, 64), bool)}, classes=classes)
+    assert scores[""].ious.keys() == {1}

@@ -4,13 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from tests.models.conftest import build_tiny_sam
 from torch import Tensor, nn
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.model_method import ModelMethod
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.evaluation.model_method import ModelMethod, one_image_method, prompted_methods
 from napari_vrp_sam.evaluation.one_slice import evaluate_dataset
 from napari_vrp_sam.io.datasets import Dataset
+from napari_vrp_sam.models.sam import FullSizeModel
+from napari_vrp_sam.models.semantic import EfficientNetLite0
 from napari_vrp_sam.models.types import FrameFeatures, Prompts
 
 
@@ -66,3 +71,30 @@ def test_measured_on_a_data_set(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     results = evaluate_dataset(plates, {"model": ModelMethod(NearestIntensity(), "cpu")})
     assert results["model"]["classes"]["bright"] > 0.7
+
+
+def test_ways_to_prompt_share_what_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FullSizeModel("tiny", build_tiny_sam(), EfficientNetLite0(), semantic_side=128)
+    encoded: list[Tensor] = []
+    encode = FullSizeModel.features
+
+    def counted(self: FullSizeModel, frames: Tensor) -> FrameFeatures:
+        encoded.append(frames)
+        return encode(self, frames)
+
+    monkeypatch.setattr(FullSizeModel, "features", counted)
+    methods = prompted_methods(model, ["box", "persam", "probe"], "cpu")
+    image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 10:40] = True
+    shown = Reference(image, mask, 1)
+    found = {name: segment(image[::-1].copy(), [shown]) for name, segment in methods.items()}
+    assert len(encoded) == 2
+    for name in ("box", "persam", "probe"):
+        alone = one_image_method(model.prompted_by(name), "cpu")
+        np.testing.assert_array_equal(alone(image[::-1].copy(), [shown]), found[name])
+    assert list(prompted_methods(model, [], "cpu")) == ["tiny"]
+    with pytest.raises(InputError, match="has no VRP encoder"):
+        prompted_methods(model, ["vrp"])
+    with pytest.raises(InputError, match="chooses its prompting itself"):
+        prompted_methods(NearestIntensity(), ["box"])

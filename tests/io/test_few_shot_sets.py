@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 from tests.few_shot_data import scene, write_coco, write_pascal
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.datasets import Dataset
+from napari_vrp_sam.io.few_shot_folders import FolderSet
 from napari_vrp_sam.io.few_shot_sets import FOLDS, open_few_shot
 
 
@@ -102,3 +107,49 @@ def test_what_is_missing_is_told(tmp_path):
     (coco / "annotations/instances_val2014.json").write_text("[]")
     with pytest.raises(InputError, match="is no COCO file of instances"):
         open_few_shot("coco20i", coco).ids("test")
+
+
+def test_pascal_classes_that_training_on_coco_has_not_seen(tmp_path):
+    """The split of the domain shift, as Boudiaf et al. and Min et al. publish it."""
+    data = open_few_shot("pascal5i", tmp_path)
+    published = (
+        {"aeroplane", "boat", "chair", "diningtable", "dog", "person"},
+        {"horse", "sofa", "bicycle", "bus"},
+        {"bird", "car", "pottedplant", "sheep", "train", "tvmonitor"},
+        {"bottle", "cow", "cat", "motorbike"},
+    )
+    for fold, names in enumerate(published):
+        assert {data.class_names[c - 1] for c in data.novel_to("coco20i", fold)} == names
+        assert data.novel_to("pascal5i", fold) == data.novel(fold)
+    with pytest.raises(InputError, match="What of coco20i is novel to pascal5i is not known"):
+        open_few_shot("coco20i", tmp_path).novel_to("pascal5i", 0)
+
+
+def test_a_folder_of_images_and_masks(data_folder):
+    plates = FolderSet(Dataset.open(data_folder / "plates"))
+    assert plates.class_names == ("dim", "bright")
+    assert plates.novel(0) == (1, 2)
+    assert plates.base(0) == ()
+    ids = plates.ids("test")
+    assert ids == tuple(f"p{n}" for n in range(9))
+    assert len(plates) == 9
+    assert plates.ids("train") == ()
+    assert {plates.image("test", image_id).shape[-1] for image_id in ids} == {3}
+    labels = np.asarray(Image.open(data_folder / "plates/masks/p3.png"))
+    mask = plates.mask("test", "p3", 2)
+    np.testing.assert_array_equal(mask == 1, labels == 2)
+    np.testing.assert_array_equal(mask == 255, labels == 255)
+    for class_id, shown in plates.showing("test").items():
+        assert all((plates.mask("test", image_id, class_id) == 1).any() for image_id in shown)
+    with pytest.raises(InputError, match="There is no fold 1: plates has 0 alone"):
+        plates.novel(1)
+    cells = FolderSet(Dataset.open(data_folder / "cells"))
+    assert cells.showing("test") == {1: tuple(f"z{n}" for n in range(5))}
+
+
+def test_class_values_with_gaps(data_folder):
+    meta = data_folder / "plates/meta.json"
+    meta.write_text(json.dumps({"kind": "semantic", "classes": {"2": "bright", "7": "absent"}}))
+    plates = FolderSet(Dataset.open(data_folder / "plates"))
+    assert plates.class_names == ("bright", "absent")
+    assert plates.showing("test").keys() == {1}

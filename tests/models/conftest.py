@@ -3,49 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
-from segment_anything.modeling import (
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from segment_anything.modeling import Sam
+from tests.tiny_sam import build_tiny_sam
 
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE
-
-SIDE = 256
-WIDTH = 64
-
-
-def build_tiny_sam(seed: int = 0) -> Sam:
-    """256 px, two blocks, width 64, random weights."""
-    torch.manual_seed(seed)
-    grid = SIDE // 16
-    encoder = ImageEncoderViT(
-        img_size=SIDE,
-        depth=2,
-        embed_dim=WIDTH,
-        num_heads=2,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=7,
-        global_attn_indexes=(1,),
-        out_chans=WIDTH,
-    )
-    decoder = MaskDecoder(
-        transformer_dim=WIDTH,
-        transformer=TwoWayTransformer(depth=2, embedding_dim=WIDTH, mlp_dim=128, num_heads=4),
-        iou_head_hidden_dim=WIDTH,
-    )
-    prompts = PromptEncoder(WIDTH, (grid, grid), (SIDE, SIDE), mask_in_chans=16)
-    return Sam(encoder, prompts, decoder).eval()
+from napari_vrp_sam.models.downloads import CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +26,19 @@ def make_tiny_sam() -> Callable[..., Sam]:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` on the loopback address; of `cut.pth` only the beginning."""
+    """Serves `files` on the loopback address, whole or in parts; asked as a proxy it serves too.
+
+    Attributes
+    ----------
+    breaks : dict of str to int
+        Files of which each answer breaks off after so many bytes.
+    pauses : dict of str to float
+        Files that come slowly: seconds before each of ten pieces.
+    rangeless : set of str
+        Files that are sent whole, whatever part is asked for.
+    requests : list of str
+        Names of what was asked for, with the range if there is one.
+    """
 
     daemon_threads = True
 
@@ -67,16 +46,29 @@ class Server(ThreadingHTTPServer):
         server: Server
 
         def do_GET(self) -> None:
-            name = self.path.removeprefix("/")
-            self.server.requests.append(name)
+            name, asked = self.path.rsplit("/", 1)[-1], self.headers.get("Range", "")
+            self.server.requests.append(" ".join(filter(None, (name, asked))))
             if name not in self.server.files:
                 self.send_error(404)
                 return
-            body = self.server.files[name]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            body, start = self.server.files[name], 0
+            if asked and name not in self.server.rangeless:
+                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+                if start >= len(body):
+                    self.send_error(416)
+                    return
+                self.send_response(206)
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            else:
+                self.send_response(200)
+            rest = body[start:]
+            self.send_header("Content-Length", str(len(rest)))
             self.end_headers()
-            self.wfile.write(body[:100] if name == "cut.pth" else body)
+            rest = rest[: self.server.breaks.get(name)]
+            step = -(-len(rest) // 10) or 1
+            for at in range(0, len(rest), step):
+                time.sleep(self.server.pauses.get(name, 0))
+                self.wfile.write(rest[at : at + step])
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""
@@ -85,13 +77,22 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), self.Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.files: dict[str, bytes] = {}
+        self.breaks: dict[str, int] = {}
+        self.pauses: dict[str, float] = {}
+        self.rangeless: set[str] = set()
         self.requests: list[str] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that has given up is no fault of the server's."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    # A proxy would answer for the loopback address.
+    # A proxy would answer for the loopback address; nor may the settings of whoever tests count.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for variable in (MIRROR_VARIABLE, OFFLINE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -7,21 +7,33 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import segment_anything
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.memory import Memory
 from napari_vrp_sam.models import catalogue, loading, registry
 from napari_vrp_sam.models.checkpoints import write_checkpoint
 from napari_vrp_sam.models.downloads import WeightsFile
 from napari_vrp_sam.models.lite import LiteModel
-from napari_vrp_sam.models.registry import ModelSpec, list_models, load_model, model_spec
+from napari_vrp_sam.models.prompting import PROMPTINGS
+from napari_vrp_sam.models.registry import (
+    ModelSpec,
+    list_models,
+    load_model,
+    model_spec,
+    prompting_note,
+)
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.semantic import EfficientNetLite0, build_semantic_encoder
 from napari_vrp_sam.models.types import EncodedReference
@@ -82,6 +94,8 @@ def segment(model: FullSizeModel) -> Tensor:
 def test_listing_models_imports_no_torch() -> None:
     code = (
         "import sys\nfrom napari_vrp_sam.models.registry import list_models\n"
+        "from napari_vrp_sam.models.registry import prompting_note\n"
+        "assert prompting_note('vit_b') and prompting_note('paper.pth')\n"
         "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -111,7 +125,8 @@ def test_weights_are_downloaded_once_and_used(
     model = load_model("tiny")
     assert isinstance(model, FullSizeModel)
     assert tiny.ready
-    assert sorted(p.name for p in cache.iterdir()) == ["sam.pth", "semantic.pth"]
+    shown = sorted(p.name for p in cache.iterdir() if not p.name.startswith("."))
+    assert shown == ["sam.pth", "semantic.pth"]
     for name, tensor in make_tiny_sam(seed=3).state_dict().items():
         assert torch.equal(model.sam.state_dict()[name], tensor), name
     torch.testing.assert_close(segment(model), segment(load_model("tiny")))
@@ -143,6 +158,64 @@ def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Pa
     for name in ("lite", "tiny"):
         with pytest.raises(InputError, match="Unknown pseudo-mask 'guess': use 'probe' or 'corr"):
             load_model(name, pseudo_mask="guess")
+
+
+def test_the_prompting_is_chosen_and_told(tiny: ModelSpec, vrp_file: Path) -> None:
+    for name in ("persam", "box"):
+        model: Any = load_model("tiny", prompting=name)
+        assert model.prompting == name
+    loaded: Any = load_model(vrp_file)
+    assert loaded.prompting == "vrp"
+    assert prompting_note(str(vrp_file)) == "SAM is prompted by the VRP encoder."
+    note = prompting_note("tiny")
+    assert "no VRP encoder" in note
+    assert PROMPTINGS["points+box"] in note
+    assert "Fine-tuning" in note
+    assert PROMPTINGS["persam"] in prompting_note("tiny", "persam")
+    assert prompting_note("paper.pth") == prompting_note(str(vrp_file))
+    for without in ("lite", "vit_x", "gone.safetensors"):
+        assert prompting_note(without) == ""
+    with pytest.raises(InputError, match="'lite' chooses its prompting itself"):
+        load_model("lite", prompting="box")
+    with pytest.raises(InputError, match="'tiny' has no VRP encoder"):
+        load_model("tiny", prompting="vrp")
+
+
+def test_downloads_are_told_and_can_be_forbidden(
+    tiny: ModelSpec, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"semantic\.pth is not in .* forbids downloads"):
+        load_model("tiny")
+    assert server.requests == []
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "0")
+    told: list[str] = []
+    load_model("tiny", progress=lambda name, done, total: told.append(name))
+    assert set(told) == {"sam.pth", "semantic.pth"}
+
+
+def test_a_run_tells_about_its_downloads_and_keeps_one_model_a_prompting(tiny: ModelSpec) -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    frame = np.zeros((32, 32, 1), np.uint8)
+    told: list[str] = []
+    job = Job(frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu")
+    memory = Memory()
+    first: Any = memory.predictor(job, told.append)
+    for name in ("semantic.pth", "sam.pth"):
+        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in told)
+    assert memory.predictor(job) is first
+    other: Any = memory.predictor(replace(job, prompting="persam"))
+    assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")
+
+
+def test_a_brought_file_is_known_for_what_it_is(
+    tiny: ModelSpec, server: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "brought").write_bytes(server.files["sam.pth"])
+    assert catalogue.published_as(tmp_path / "brought") == tiny.sam_weights
+    (tmp_path / "brought").write_bytes(b"something else")
+    assert catalogue.published_as(tmp_path / "brought") is None
 
 
 def test_a_failed_download_says_where_the_file_belongs(

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.models.checkpoints import from_authors
-from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.checkpoints import Checkpoint, from_authors
+from napari_vrp_sam.models.feature_augmenter import mask_on_grid, prototype
 from napari_vrp_sam.models.prompt_generator import sine_position_embedding
 from napari_vrp_sam.models.pseudo_mask import correlation
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder, concatenate_shots
@@ -193,3 +194,38 @@ def test_position_embedding_is_y_then_x_sine_then_cosine() -> None:
     assert embedding[1, 0, 2] == pytest.approx((angle / 10000**0.25).sin().item(), abs=1e-6)
     torch.testing.assert_close(embedding[:, :1, :8].expand(-1, 5, -1), embedding[..., :8])
     torch.testing.assert_close(embedding[:1, :, 8:].expand(3, -1, -1), embedding[..., 8:])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("initialisation", "kinds"),
+    [("foreground", "fffff"), ("background", "bbbbb"), ("half", "fffbb")],
+)
+def test_queries_may_begin_as_prototypes(initialisation: str, kinds: str) -> None:
+    torch.manual_seed(0)
+    encoder = VRPEncoder(24, 32, queries=5, initialisation=initialisation).eval()  # type: ignore[arg-type]
+    features, masks = torch.rand(2, 24, 6, 6), torch.zeros(2, 1, 6, 6)
+    masks[:, :, :3] = 1
+    reduced = encoder.augmenter.reduce(features)
+    means = {"f": reduced[:, :, :3].mean((2, 3)), "b": reduced[:, :, 3:].mean((2, 3))}
+    first = encoder._prototypes(reduced, prototype(reduced, masks), masks)
+    for number, kind in enumerate(kinds):
+        torch.testing.assert_close(first[:, number], means[kind], rtol=1e-3, atol=1e-3)
+    prompts = encoder(features, masks, torch.rand(2, 24, 6, 6), torch.rand(2, 1, 6, 6))
+    # What begins equal stays equal.
+    for one, other in zip(range(4), range(1, 5), strict=True):
+        alike = torch.allclose(prompts[:, one], prompts[:, other], atol=1e-5)
+        assert alike == (kinds[one] == kinds[other])
+
+    read = VRPEncoder.from_checkpoint(
+        Checkpoint(encoder.state_dict(), encoder.as_metadata()), source="a file"
+    )
+    assert (read.initialisation, read.config) == (initialisation, encoder.config)
+
+
+def test_an_unknown_beginning_of_queries_is_told() -> None:
+    with pytest.raises(InputError, match="initialisation of queries 'zero': use random, "):
+        VRPEncoder(24, 32, initialisation="zero")  # type: ignore[arg-type]
+    tensors = VRPEncoder(24, 32, initialisation="half").state_dict()
+    with pytest.raises(InputError, match="a file holds no VRP encoder"):
+        VRPEncoder.from_checkpoint(Checkpoint(tensors, {"initialisation": "half"}), source="a file")

@@ -356,9 +356,8 @@ def test_the_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
         press(qtbot, class_list.add_button)
     assert heights[0] < heights[1] < heights[2] < heights[3] == heights[4] == heights[5]
     assert dock.minimumSizeHint().width() <= 284
-    qtbot.wait(50)
     row = class_list.row(7)
-    assert not row.visibleRegion().isEmpty()  # the chosen one is in view
+    qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the chosen one is in view
 
 
 def test_classes_are_saved_and_set_as_plain_data(viewer, dock, class_list):

@@ -12,6 +12,8 @@ from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin import shared_choice
 from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
 
+pytestmark = pytest.mark.alone
+
 WARM_UP, CYCLES = 3, 4
 
 

@@ -11,6 +11,8 @@ from tests.plugin.test_responsiveness import Stopwatch, percentile
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
 
+pytestmark = pytest.mark.alone
+
 FRAMES = 24
 STEPS = 12
 """Steps to watch: half a minute or so."""

@@ -119,6 +119,7 @@ def real(viewer):
     widget._engine.close()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_the_process_comes_back_where_it_was(qtbot, viewer, real, own_models):

@@ -9,6 +9,8 @@ import pytest
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.results import is_result
 
+pytestmark = pytest.mark.alone
+
 
 def results(viewer):
     return [layer for layer in viewer.layers if is_result(layer)]

@@ -13,6 +13,8 @@ from qtpy.QtWidgets import QApplication
 from napari_vrp_sam.plugin.results import is_result
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
+pytestmark = pytest.mark.alone
+
 WARM_UP = 10
 CYCLES = int(os.environ.get("VRP_SAM_CYCLES", "16"))
 """Two hundred take minutes: 27 MB, measured once; what leaks a widget a cycle shows in forty."""

@@ -2,7 +2,9 @@
 
 from importlib import resources
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin.model_box import ModelBox
@@ -64,6 +66,22 @@ def test_files_stay_in_the_list(box, tmp_path):
     changes.changed.emit()
     assert entries(box) == [*BUILT_IN, "mito", "paper.pth", ModelBox.FROM_FILE]
     assert box.model == str(tmp_path / "paper.pth")
+
+
+def test_what_prompts_sam_is_told_and_training_offered(dock, box, tmp_path):
+    label = dock.form.prompting_label
+    assert label.isHidden()  # lite has a way of its own
+    box.choose("vit_b")
+    assert not label.isHidden()
+    assert "no VRP encoder" in label.text()
+    assert "points in the pseudo-mask and the box around it" in label.text()
+    assert "Fine-tuning" in label.text()
+    tensors = {"generator.queries": np.zeros((4, 8), np.float32)}
+    save_file(tensors, tmp_path / "mine.safetensors", {"kind": "vrp-encoder", "sam": "vit_b"})
+    box.add_file(tmp_path / "mine.safetensors")
+    assert label.text() == "SAM is prompted by the VRP encoder."
+    box.choose("lite")
+    assert label.isHidden()
 
 
 def test_a_model_of_another_program_is_there_when_the_list_opens(box):

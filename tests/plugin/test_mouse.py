@@ -20,7 +20,10 @@ from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.accepted import accepted_frames, current_result
 from napari_vrp_sam.plugin.results import is_result
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="xdotool moves the mouse of X11")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="xdotool moves the mouse of X11"),
+]
 
 SCREENSHOTS = os.environ.get("VRP_SAM_SCREENSHOTS")
 """A folder to leave pictures in, if somebody wants to look."""

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
-from qtpy.QtWidgets import QComboBox, QLineEdit
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
 from napari_vrp_sam.inference.process import ProcessEngine
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE, cache_folder
+from napari_vrp_sam.models.downloads import (
+    CACHE_VARIABLE,
+    MIRROR_VARIABLE,
+    OFFLINE_VARIABLE,
+    cache_folder,
+)
 from napari_vrp_sam.models.registry import list_models
+from napari_vrp_sam.plugin.preferences import FROM_OUTSIDE
 from napari_vrp_sam.plugin.segment_form import DEVICES
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
@@ -18,9 +24,10 @@ from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 @pytest.fixture(autouse=True)
 def _no_cache_from_outside(monkeypatch):
     # Set first, so that it is restored whatever the test does.
-    monkeypatch.setenv(CACHE_VARIABLE, "")
-    monkeypatch.delenv(CACHE_VARIABLE)
-    monkeypatch.setattr("napari_vrp_sam.plugin.preferences.CACHE_FROM_OUTSIDE", None)
+    for variable in FROM_OUTSIDE:
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+        monkeypatch.setitem(FROM_OUTSIDE, variable, None)
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ def test_the_panel_starts_with_what_is_preferred(viewer, engine, preferences, tm
 def test_what_is_chosen_on_the_page_counts_at_once(dock, dialog, tmp_path):
     page = dialog._stack.currentWidget()
     model, device = page.findChildren(QComboBox)
-    (folder,) = [
+    folder, mirror = [
         edit for edit in page.findChildren(QLineEdit) if edit.objectName() != "qt_spinbox_lineedit"
     ]
     model.setCurrentText("vit_h")
@@ -73,13 +80,20 @@ def test_what_is_chosen_on_the_page_counts_at_once(dock, dialog, tmp_path):
     assert cache_folder() == tmp_path
     folder.setText("")
     assert CACHE_VARIABLE not in os.environ
+    mirror.setText("http://weights.lab/sam")
+    assert os.environ[MIRROR_VARIABLE] == "http://weights.lab/sam"
+    (offline,) = page.findChildren(QCheckBox)
+    offline.setChecked(True)
+    assert os.environ[OFFLINE_VARIABLE] == "1"
+    offline.setChecked(False)
+    assert OFFLINE_VARIABLE not in os.environ
 
 
 def test_the_folder_of_the_environment_counts_where_none_is_preferred(
     viewer, engine, preferences, monkeypatch
 ):
     monkeypatch.setenv(CACHE_VARIABLE, "outside")
-    monkeypatch.setattr("napari_vrp_sam.plugin.preferences.CACHE_FROM_OUTSIDE", "outside")
+    monkeypatch.setitem(FROM_OUTSIDE, CACHE_VARIABLE, "outside")
     SegmentStackWidget(viewer, engine)
     assert cache_folder() == Path("outside")
     preferences().cache_folder = "~/models"

@@ -12,6 +12,8 @@ from skimage.measure import block_reduce
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.results import is_result
 
+pytestmark = pytest.mark.alone
+
 FRAMES, SIDE = 50, 1024
 ENOUGH = 12
 """Frames to watch: a minute or two are enough."""

@@ -17,10 +17,12 @@ def test_a_perfect_answer_costs_nothing_and_an_empty_truth_can_be_met() -> None:
     assert segmentation_loss((masks - 0.5) * 200, masks).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_loss_is_the_sum_of_both_parts() -> None:
+def test_loss_is_the_sum_of_both_parts_or_one_of_them() -> None:
     logits, masks = torch.randn(2, 3, 8, 8), (torch.rand(2, 3, 8, 8) > 0.5).float()
-    expected = bce_loss(logits, masks) + dice_loss(logits, masks)
-    torch.testing.assert_close(segmentation_loss(logits, masks), expected)
+    bce, dice = bce_loss(logits, masks), dice_loss(logits, masks)
+    torch.testing.assert_close(segmentation_loss(logits, masks), bce + dice)
+    torch.testing.assert_close(segmentation_loss(logits, masks, kind="bce"), bce)
+    torch.testing.assert_close(segmentation_loss(logits, masks, kind="dice"), dice)
 
 
 def test_ignored_pixels_have_no_influence() -> None:

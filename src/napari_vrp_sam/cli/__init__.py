@@ -13,6 +13,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     benchmark,
     data,
     demo,
+    episodes,
     evaluate,
     few_shot,
     fine_tune,
@@ -20,6 +21,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     own_models,
     segment,
     train,
+    train_few_shot,
 )
 from napari_vrp_sam.cli.app import app
 

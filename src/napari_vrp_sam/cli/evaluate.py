@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import console, evaluate_app, notes
-from napari_vrp_sam.cli.options import DeviceOption, Kind, PseudoMask, PseudoMaskOption
+from napari_vrp_sam.cli.downloads import OfflineOption, download_bar, forbid_downloads
+from napari_vrp_sam.cli.options import (
+    DeviceOption,
+    Kind,
+    PromptingName,
+    PromptingOption,
+    PseudoMask,
+    PseudoMaskOption,
+)
 from napari_vrp_sam.errors import InputError
 
 
@@ -49,12 +57,14 @@ def one_slice(
             help="Leave the frames unmeasured that so many references would take: to compare.",
         ),
     ] = 1,
-    pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+    pseudo_mask: PseudoMaskOption = None,
+    prompting: PromptingOption = None,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Of random groups and simulated annotations.")] = 0,
     max_frames: Annotated[
         int | None, typer.Option(min=2, help="Thin longer sequences out to so many frames.")
     ] = None,
+    offline: OfflineOption = False,
 ) -> None:
     """Annotate one slice, measure the IoU on the others.
 
@@ -70,8 +80,9 @@ def one_slice(
     from napari_vrp_sam.io.atomic import write_json
     from napari_vrp_sam.io.datasets import find_datasets
 
+    forbid_downloads(offline)
     datasets = find_datasets(data)
-    methods = _methods(model, baseline, pseudo_mask, device)
+    methods = _methods(model, baseline, pseudo_mask, prompting, device)
     results: dict[str, dict[str, dict[str, Any]]] = {}
     with notes.status("") as status:
         for dataset in datasets:
@@ -90,7 +101,8 @@ def one_slice(
                     "protocol": {
                         "name": "one-slice",
                         "model": model,
-                        "pseudo_mask": pseudo_mask.value,
+                        "pseudo_mask": pseudo_mask,
+                        "prompting": prompting,
                         "annotation": annotation.value,
                         "references": references,
                         "spared": spared,
@@ -108,16 +120,26 @@ def one_slice(
 
 
 def _methods(
-    model: str, baseline: Baseline | None, pseudo_mask: PseudoMask, device: str
+    model: str,
+    baseline: Baseline | None,
+    pseudo_mask: PseudoMask | None,
+    prompting: PromptingName | None,
+    device: str,
 ) -> dict[str, Any]:
     methods: dict[str, Any] = {}
     if model != "none":
         from napari_vrp_sam.evaluation.model_method import ModelMethod
         from napari_vrp_sam.models.registry import load_model
 
-        methods["model"] = ModelMethod(
-            load_model(model, device=device, pseudo_mask=pseudo_mask.value), device
-        )
+        with download_bar() as progress:
+            loaded = load_model(
+                model,
+                device=device,
+                pseudo_mask=None if pseudo_mask is None else pseudo_mask.value,
+                prompting=None if prompting is None else prompting.value,
+                progress=progress,
+            )
+        methods["model"] = ModelMethod(loaded, device)
     if baseline is Baseline.RANDOM_FOREST:
         from napari_vrp_sam.evaluation.random_forest import RandomForest
 

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from napari_vrp_sam.cli.app import console, evaluate_app, notes
-from napari_vrp_sam.cli.options import Benchmark, DeviceOption, Kind, PseudoMask, PseudoMaskOption
+from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.options import (
+    Benchmark,
+    DeviceOption,
+    Kind,
+    PromptingName,
+    PseudoMask,
+    PseudoMaskOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from napari_vrp_sam.evaluation.few_shot import FewShotScores
+    from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.io.few_shot_sets import FewShotSet
 
 DataOption = Annotated[Path, typer.Option("--data", help="Its folder; see vrp-sam data check.")]
 FoldOption = Annotated[int, typer.Option("--fold", min=0, max=3, help="Whose classes are novel.")]
 ModelChoice = Annotated[str, typer.Option("--model", help="Name or weights file.")]
+PromptingsOption = Annotated[
+    list[PromptingName] | None,
+    typer.Option(
+        "--prompting",
+        help="What prompts SAM; may be repeated, to measure several ways on the same episodes.",
+    ),
+]
+SemanticOption = Annotated[
+    str | None,
+    typer.Option(
+        "--semantic-encoder",
+        help="resnet50, vgg16 or dinov2_b14; that of the weights, or resnet50, unless given.",
+    ),
+]
 KindOption = Annotated[Kind, typer.Option("--annotation", help="Simulated from the masks.")]
 ShotsOption = Annotated[
     int, typer.Option("--references", min=1, help="Annotated images of an episode.")
@@ -22,6 +52,124 @@ EpisodesOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of pairs and annotations.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here.")]
+NovelToOption = Annotated[
+    Benchmark | None,
+    typer.Option(
+        "--novel-to",
+        help="Measure on classes that training on this benchmark's fold has not seen; pascal5i "
+        "with coco20i is the paper's domain shift.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every command is told alike."""
+
+    model: str
+    prompting: Sequence[PromptingName]
+    semantic_encoder: str | None
+    pseudo_mask: PseudoMask | None
+    annotation: Kind
+    references: int
+    episodes: int
+    seed: int
+    device: str
+
+    def protocol(self) -> dict[str, Any]:
+        """What decides the results, to be written beside them."""
+        told = asdict(self)
+        del told["device"]
+        return told | {"prompting": [prompting.value for prompting in self.prompting]}
+
+
+class Course(NamedTuple):
+    """What is measured on."""
+
+    data: FewShotSet
+    fold: int
+    classes: Sequence[int]
+    normalisation: Normalisation
+
+
+def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:
+    """Load the model once and measure each course in turn.
+
+    Yields
+    ------
+    dict
+        By method: `mean_iou`, `fb_iou` and, by name, `classes`.
+
+    Raises
+    ------
+    InputError
+        If a set or the model is not there, or the model cannot be prompted so.
+    """
+    from napari_vrp_sam.evaluation.few_shot import evaluate_methods
+    from napari_vrp_sam.evaluation.model_method import prompted_methods
+    from napari_vrp_sam.models.downloads import in_words
+    from napari_vrp_sam.models.registry import load_model, prompting_note
+
+    if not settings.prompting and (note := prompting_note(settings.model)):
+        notes.print(note, soft_wrap=True)
+    with notes.status("") as status:
+        for course in courses:
+            course.data.showing("test", status.update)
+        loaded = load_model(
+            settings.model,
+            device=settings.device,
+            pseudo_mask=None if settings.pseudo_mask is None else settings.pseudo_mask.value,
+            semantic_encoder=settings.semantic_encoder,
+            progress=in_words(status.update),
+        )
+
+        def progress(done: int, scores: Mapping[str, FewShotScores]) -> None:
+            until_now = ", ".join(f"{name} {of.mean_iou:.3f}" for name, of in scores.items())
+            status.update(f"Episode {done} of {settings.episodes}, mIoU until now {until_now}")
+
+        for data, fold, classes, normalisation in courses:
+            scores = evaluate_methods(
+                data,
+                fold,
+                prompted_methods(
+                    loaded,
+                    [prompting.value for prompting in settings.prompting],
+                    settings.device,
+                    normalisation=normalisation,
+                ),
+                classes=classes,
+                count=settings.episodes,
+                references=settings.references,
+                kind=settings.annotation.value,
+                seed=settings.seed,
+                progress=progress,
+            )
+            yield {
+                method: {
+                    "mean_iou": of.mean_iou,
+                    "fb_iou": of.fb_iou,
+                    "classes": {data.class_names[c - 1]: iou for c, iou in of.ious.items()},
+                }
+                for method, of in scores.items()
+            }
+
+
+def print_results(title: str, results: Mapping[str, Any]) -> None:
+    """A table of the classes, a column for each method."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("IoU")
+    for method in results:
+        table.add_column(escape(method), justify="right")
+    for name in next(iter(results.values()))["classes"]:
+        ious = (of["classes"][name] for of in results.values())
+        table.add_row(escape(name), *(f"{iou:.3f}" for iou in ious))
+    table.add_section()
+    for name, key in (("mIoU", "mean_iou"), ("FB-IoU", "fb_iou")):
+        table.add_row(name, *(f"{of[key]:.3f}" for of in results.values()))
+    console.print(escape(title))
+    console.print(table)
 
 
 def _register(benchmark: Benchmark, summary: str) -> None:
@@ -32,61 +180,43 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         data: DataOption,
         fold: FoldOption,
         model: ModelChoice = "lite",
+        prompting: PromptingsOption = None,
+        semantic_encoder: SemanticOption = None,
         annotation: KindOption = Kind.MASK,
         references: ShotsOption = 1,
         episodes: EpisodesOption = 1000,
-        pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+        novel_to: NovelToOption = None,
+        pseudo_mask: PseudoMaskOption = None,
         device: DeviceOption = "auto",
         seed: SeedOption = 0,
         json: JsonOption = None,
+        offline: OfflineOption = False,
     ) -> None:
-        from napari_vrp_sam.evaluation.few_shot import FewShotScores, evaluate_fold
-        from napari_vrp_sam.evaluation.model_method import one_image_method
+        from napari_vrp_sam.evaluation.model_method import WHOLE_RANGE
         from napari_vrp_sam.io.atomic import write_json
         from napari_vrp_sam.io.few_shot_sets import open_few_shot
         from napari_vrp_sam.models.downloads import cache_folder
-        from napari_vrp_sam.models.registry import load_model
 
+        forbid_downloads(offline)
+        settings = Settings(
+            model=model,
+            prompting=prompting or (),
+            semantic_encoder=semantic_encoder,
+            pseudo_mask=pseudo_mask,
+            annotation=annotation,
+            references=references,
+            episodes=episodes,
+            seed=seed,
+            device=device,
+        )
         few_shot = open_few_shot(benchmark.value, data, cache_folder() / "few-shot")
-        with notes.status("") as status:
-            few_shot.showing("test", status.update)
-            loaded = load_model(model, device=device, pseudo_mask=pseudo_mask.value)
-
-            def progress(done: int, scores: FewShotScores) -> None:
-                status.update(f"Episode {done} of {episodes}, mIoU until now {scores.mean_iou:.3f}")
-
-            scores = evaluate_fold(
-                few_shot,
-                fold,
-                one_image_method(loaded, device),
-                count=episodes,
-                references=references,
-                kind=annotation.value,
-                seed=seed,
-                progress=progress,
-            )
-        names = few_shot.class_names
-        by_class = {names[class_id - 1]: iou for class_id, iou in scores.ious.items()}
+        training = (novel_to or benchmark).value
+        classes = few_shot.novel_to(training, fold)
+        (results,) = measure(settings, [Course(few_shot, fold, classes, WHOLE_RANGE)])
         if json:
-            content = {
-                "protocol": {
-                    "name": benchmark.value,
-                    "fold": fold,
-                    "model": model,
-                    "pseudo_mask": pseudo_mask.value,
-                    "annotation": annotation.value,
-                    "references": references,
-                    "episodes": episodes,
-                    "seed": seed,
-                },
-                "mean_iou": scores.mean_iou,
-                "fb_iou": scores.fb_iou,
-                "classes": by_class,
-            }
-            write_json(json, content)
-        for name, iou in by_class.items():
-            console.print(f"{name}: {iou:.3f}")
-        console.print(f"fold {fold}: mIoU {scores.mean_iou:.3f}, FB-IoU {scores.fb_iou:.3f}")
+            place = {"name": benchmark.value, "fold": fold, "novel_to": training}
+            write_json(json, {"protocol": place | settings.protocol(), "results": results})
+        print_results(f"{benchmark.value}, novel to fold {fold} of {training}", results)
 
 
 _register(Benchmark.PASCAL, "Pascal-5i: mIoU and FB-IoU on the five novel classes of a fold.")

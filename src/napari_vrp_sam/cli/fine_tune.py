@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import app, console, notes
+from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.options import DeviceOption, Kind, ModelOption, frame_numbers
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def fine_tune(
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
+    offline: OfflineOption = False,
     seed: Annotated[int, typer.Option(min=0, help="Of crops, turns and dropout.")] = 0,
 ) -> None:
     """Let a model learn from one to a few annotated frames.
@@ -90,6 +92,7 @@ def fine_tune(
     from napari_vrp_sam.io.frame_files import folder_images
     from napari_vrp_sam.io.images import is_picture_folder, read_labels, read_stack
 
+    forbid_downloads(offline)
     data: Any
     annotations: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, notes
+from napari_vrp_sam.cli.app import app, console
+from napari_vrp_sam.cli.downloads import download_bar
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def show(name: Name) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from napari_vrp_sam.models.registry import model_spec
+    from napari_vrp_sam.models.registry import model_spec, prompting_note
 
     spec = model_spec(name)
     table = Table(show_header=False, box=None)
@@ -59,6 +60,8 @@ def show(name: Name) -> None:
     table.add_row("", escape(spec.description))
     table.add_row("image encoder", spec.image_encoder)
     table.add_row("semantic encoder", spec.semantic_encoder)
+    if note := prompting_note(name):
+        table.add_row("prompting", escape(note))
     table.add_row("licence", spec.licence)
     table.add_row("weights", _state(spec))
     if spec.own_weights is not None:
@@ -76,14 +79,20 @@ def show(name: Name) -> None:
 
 @models_app.command()
 def download(name: Name) -> None:
-    """Download what a model needs; files that are there and whole are kept."""
+    """Download what a model needs; files that are there and whole are kept.
+
+    What broke off goes on. VRP_SAM_CACHE names the folder, VRP_SAM_MIRROR an address to try before
+    the publishers'. A file that you put into the folder counts, whatever its name.
+    """
     from napari_vrp_sam.models.registry import model_spec
 
     spec = model_spec(name)
     if not spec.downloads:
         where = "a file of your own" if spec.own_weights else "a part of the package"
         console.print(f"{name} is {where}: there is nothing to download.")
-    for path in spec.download(progress=notes.is_terminal):
+    with download_bar() as progress:
+        paths = spec.download(progress=progress)
+    for path in paths:
         console.print(path, soft_wrap=True)
 
 

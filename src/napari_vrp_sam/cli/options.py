@@ -26,6 +26,17 @@ class PseudoMask(StrEnum):
     CORRELATION = "correlation"
 
 
+class PromptingName(StrEnum):
+    """What prompts SAM in a full-size model."""
+
+    VRP = "vrp"
+    POINTS = "points"
+    BOX = "box"
+    POINTS_AND_BOX = "points+box"
+    PERSAM = "persam"
+    PROBE = "probe"
+
+
 class Benchmark(StrEnum):
     """What the paper is measured on."""
 
@@ -40,7 +51,19 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, mps; auto takes the fastest that is there.")
 ]
 PseudoMaskOption = Annotated[
-    PseudoMask, typer.Option("--pseudo-mask", help="How the first guess of a frame is made.")
+    PseudoMask | None,
+    typer.Option(
+        "--pseudo-mask",
+        help="How the first guess of a frame is made; as the weights were trained, else probe.",
+    ),
+]
+PromptingOption = Annotated[
+    PromptingName | None,
+    typer.Option(
+        "--prompting",
+        help="What prompts SAM in vit_b, vit_l and vit_h: a VRP encoder unless given, or where "
+        "there is none, points and a box.",
+    ),
 ]
 
 

@@ -15,15 +15,25 @@ from napari_vrp_sam.errors import InputError
 @models_app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="Model file: .safetensors, or .pth of the paper's code.")
+        Path,
+        typer.Argument(
+            help="Model file: .safetensors, or .pth of the paper's code; or the published weights "
+            "of SAM or a semantic encoder, under any name."
+        ),
     ],
     name: Annotated[
         str | None, typer.Option(help="Its name; that of the file unless given.")
     ] = None,
 ) -> None:
-    """Take a copy of a model file into your own models."""
+    """Take a copy of a model file into your own models, or of published weights into the cache."""
+    from napari_vrp_sam.models.catalogue import published_as
+    from napari_vrp_sam.models.downloads import keep
     from napari_vrp_sam.models.store import add
 
+    published = published_as(file) if file.is_file() else None
+    if published is not None:
+        console.print(f"Published weights: {keep(file, published)}", soft_wrap=True)
+        return
     own = add(file, name)
     console.print(f"{own.name}: {own.path}", soft_wrap=True)
 

@@ -24,7 +24,7 @@ SessionOption = Annotated[
         "--session",
         metavar="FOLDER",
         help="Session saved in napari: its image, annotations, accepted frames and choices; only "
-        "--model and --device may be chosen anew.",
+        "--model, --prompting and --device may be chosen anew.",
     ),
 ]
 SAID_BY_SESSION = (
@@ -89,6 +89,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
     missing = missing_model(model)
     if missing:
         raise InputError(missing)
+    prompting = context.params["prompting"]
     view = Frames(data, session.image.axes, settings.channels)
     job = Job(
         data,
@@ -100,6 +101,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         frames=settings.frames,
         limits=settings.limits,
         pseudo_mask=settings.pseudo_mask,
+        prompting=None if prompting is None else prompting.value,
         tile=settings.tile,
         settled=frozenset(session.accepted),
     )

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app
+from napari_vrp_sam.cli.app import app, notes
+from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.objects import Wish
 from napari_vrp_sam.cli.objects import beside as objects_beside
 from napari_vrp_sam.cli.options import (
     DeviceOption,
     Kind,
     ModelOption,
-    PseudoMask,
+    PromptingOption,
     PseudoMaskOption,
     frame_numbers,
 )
@@ -57,7 +58,8 @@ def segment(
     channel: Annotated[
         list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
     ] = None,
-    pseudo_mask: PseudoMaskOption = PseudoMask.PROBE,
+    pseudo_mask: PseudoMaskOption = None,
+    prompting: PromptingOption = None,
     kind: Annotated[
         Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
     ] = Kind.MASK,
@@ -69,6 +71,7 @@ def segment(
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
+    offline: OfflineOption = False,
     tile: Annotated[
         int | None,
         typer.Option(help="Pixels of a side that are seen at once, 2048 unless given."),
@@ -131,7 +134,9 @@ def segment(
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.segment import gather_references
     from napari_vrp_sam.io.images import read_labels, read_stack
+    from napari_vrp_sam.models.registry import prompting_note
 
+    forbid_downloads(offline)
     if session is not None:
         job, view, settled, inputs, beside = replay_of(context, session, image)
     elif image is None or reference is None:
@@ -153,7 +158,8 @@ def segment(
             device=device,
             frames=_range(frames),
             limits=limits,
-            pseudo_mask=pseudo_mask.value,
+            pseudo_mask=None if pseudo_mask is None else pseudo_mask.value,
+            prompting=None if prompting is None else prompting.value,
             tile=tile,
         )
         settled, inputs, beside = {}, (image, reference), _beside(image)
@@ -166,6 +172,8 @@ def segment(
     for path in (output, probabilities, table, wish.labels if wish else None):
         if path is not None:
             _check_output(path, inputs, overwrite=overwrite or (resume and path == output))
+    if note := prompting_note(str(job.model), job.prompting):
+        notes.print(note, soft_wrap=True)
     results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     run(job, view, results, Workforce(workers, scheduler))
 

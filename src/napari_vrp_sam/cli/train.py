@@ -1,7 +1,9 @@
-"""`vrp-sam train`: the training that made the model that ships, to be repeated by anyone."""
+"""`vrp-sam train lite`: the training that made the model that ships, to be repeated by anyone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +17,17 @@ train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
-@train_app.callback()
-def _train() -> None:
-    """Keep `lite` a word of its own, though it is the only one."""
+@contextmanager
+def lightning_needed() -> Iterator[None]:
+    """Say what to install where Lightning, which trains, is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "lightning":
+            raise
+        raise InputError(
+            "Training needs Lightning: python -m pip install 'napari-vrp-sam[train]'."
+        ) from error
 
 
 @train_app.command()
@@ -76,14 +86,8 @@ def lite(
     from napari_vrp_sam.io.datasets import find_datasets
 
     datasets = find_datasets(data or [], images=images)
-    try:
+    with lightning_needed():
         from napari_vrp_sam.training.lite import train
-    except ModuleNotFoundError as error:
-        if error.name != "lightning":
-            raise
-        raise InputError(
-            "Training needs Lightning: python -m pip install 'napari-vrp-sam[train]'."
-        ) from error
 
     path = train(
         output,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,9 +96,17 @@ class FewShotScores:
 
 
 def pairs(
-    data: FewShotSet, fold: int, *, count: int = PAIRS, references: int = 1, seed: int = 0
+    data: FewShotSet,
+    fold: int,
+    *,
+    classes: Sequence[int] | None = None,
+    count: int = PAIRS,
+    references: int = 1,
+    seed: int = 0,
 ) -> Iterator[Pair]:
     """Draw episodes of a fold's novel classes; the same for a seed, however many are drawn.
+
+    Parameters are those of `evaluate_methods`.
 
     Raises
     ------
@@ -106,7 +114,8 @@ def pairs(
         If no novel class is on enough images.
     """
     showing = data.showing("test")
-    usable = [c for c in data.novel(fold) if len(showing.get(c, ())) > references]
+    wanted = data.novel(fold) if classes is None else classes
+    usable = [c for c in wanted if len(showing.get(c, ())) > references]
     if not usable:
         raise InputError(
             f"No class of fold {fold} is on more than {references} images of {data.root}."
@@ -130,14 +139,47 @@ def evaluate_fold(
     seed: int = 0,
     progress: Callable[[int, FewShotScores], None] | None = None,
 ) -> FewShotScores:
-    """Measure a method on the novel classes of a fold.
+    """Measure one method on the novel classes of a fold; see `evaluate_methods`."""
+
+    def tell(done: int, scores: Mapping[str, FewShotScores]) -> None:
+        if progress:
+            progress(done, scores[""])
+
+    scores = evaluate_methods(
+        data,
+        fold,
+        {"": segment},
+        count=count,
+        references=references,
+        kind=kind,
+        seed=seed,
+        progress=tell,
+    )
+    return scores[""]
+
+
+def evaluate_methods(
+    data: FewShotSet,
+    fold: int,
+    methods: Mapping[str, Segment],
+    *,
+    classes: Sequence[int] | None = None,
+    count: int = PAIRS,
+    references: int = 1,
+    kind: AnnotationKind = "mask",
+    seed: int = 0,
+    progress: Callable[[int, Mapping[str, FewShotScores]], None] | None = None,
+) -> dict[str, FewShotScores]:
+    """Measure methods on the same episodes.
 
     Parameters
     ----------
     data : FewShotSet
     fold : int
         0..3.
-    segment : callable
+    methods : mapping of str to callable
+    classes : sequence of int, optional
+        To be measured on; the novel ones of the fold unless given.
     count : int
         Episodes.
     references : int
@@ -154,15 +196,18 @@ def evaluate_fold(
     InputError
         If the data is not there, or has no pairs.
     """
-    scores = FewShotScores(data.novel(fold))
-    drawn = pairs(data, fold, count=count, references=references, seed=seed)
+    wanted = data.novel(fold) if classes is None else classes
+    scores = {name: FewShotScores(wanted) for name in methods}
+    drawn = pairs(data, fold, classes=wanted, count=count, references=references, seed=seed)
     for done, pair in enumerate(drawn, start=1):
         annotated = [
             _reference(data, image_id, pair.class_id, kind, [seed, pair.number, shot])
             for shot, image_id in enumerate(pair.references)
         ]
-        found = segment(data.image("test", pair.target), annotated)
-        scores.add(pair.class_id, found, data.mask("test", pair.target, pair.class_id))
+        image = data.image("test", pair.target)
+        truth = data.mask("test", pair.target, pair.class_id)
+        for name, segment in methods.items():
+            scores[name].add(pair.class_id, segment(image, annotated), truth)
         if progress:
             progress(done, scores)
     return scores

@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
@@ -54,8 +55,10 @@ class Job:
         whose encoding takes longer than reading does.
     normalisation : Normalisation, optional
         The intensities as they were fitted before, for one part of the work out of many.
-    pseudo_mask : {"probe", "correlation"}
-        How the first guess of a target is made; a loaded model keeps its own way.
+    pseudo_mask : {"probe", "correlation"}, optional
+        How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
+    prompting : Prompting, optional
+        What prompts SAM in a full-size model; a loaded model keeps its own way.
     tile : int, optional
         Longest side in pixels that is seen at once; larger frames are segmented in tiles.
     """
@@ -72,7 +75,8 @@ class Job:
     first: int | None = None
     probabilities: bool = False
     limits: tuple[float, float] | None = None
-    pseudo_mask: PseudoMaskKind = "probe"
+    pseudo_mask: PseudoMaskKind | None = None
+    prompting: Prompting | None = None
     tile: int | None = None
     cache: bool | None = None
     normalisation: Normalisation | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.disk_cache import DiskFeatureCache
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.predictor import Predictor
+
+Report = Callable[[str], None]
+"""Told in words what is being done."""
 
 
 class Memory:
@@ -27,8 +31,14 @@ class Memory:
         self._key: object = None
         self._predictor: Predictor | None = None
 
-    def predictor(self, job: Job) -> Predictor:
+    def predictor(self, job: Job, report: Report | None = None) -> Predictor:
         """The predictor of a job: the last one, if it has the same model.
+
+        Parameters
+        ----------
+        job : Job
+        report : callable, optional
+            Told about downloads.
 
         Raises
         ------
@@ -40,7 +50,7 @@ class Memory:
         key = _key(job)
         if self._predictor is None or key != self._key:
             self.clear()  # before the next model needs the room
-            predictor = _loaded(job)
+            predictor = _loaded(job, report)
             predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
@@ -54,8 +64,14 @@ class Memory:
         self._key = self._predictor = None
 
 
-def load_predictor(job: Job) -> Predictor:
+def load_predictor(job: Job, report: Report | None = None) -> Predictor:
     """A predictor with the job's model, on its device; it keeps features on disk if at all.
+
+    Parameters
+    ----------
+    job : Job
+    report : callable, optional
+        Told about downloads.
 
     Raises
     ------
@@ -64,21 +80,28 @@ def load_predictor(job: Job) -> Predictor:
     """
     from napari_vrp_sam.inference.feature_cache import FeatureCache
 
-    predictor = _loaded(job)
+    predictor = _loaded(job, report)
     disk = _disk_cache(job, predictor)
     if disk is not None:
         predictor.cache = FeatureCache(0, disk)
     return predictor
 
 
-def _loaded(job: Job) -> Predictor:
+def _loaded(job: Job, report: Report | None) -> Predictor:
     from napari_vrp_sam.inference.predictor import Predictor
 
     model = job.model
     if isinstance(model, str | Path):
+        from napari_vrp_sam.models.downloads import in_words
         from napari_vrp_sam.models.registry import load_model
 
-        model = load_model(model, device=job.device, pseudo_mask=job.pseudo_mask)
+        model = load_model(
+            model,
+            device=job.device,
+            pseudo_mask=job.pseudo_mask,
+            prompting=job.prompting,
+            progress=in_words(report) if report else None,
+        )
     return Predictor(model, device=job.device, tile=job.tile)
 
 
@@ -109,4 +132,4 @@ def _key(job: Job) -> object:
 
     path = weights_file(str(job.model))
     state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
-    return str(job.model), state, job.device, job.pseudo_mask, job.cache
+    return str(job.model), state, job.device, job.pseudo_mask, job.prompting, job.cache

@@ -34,7 +34,7 @@ def segment_stack(
     device: str = "auto",
     frames: tuple[int | None, int | None] | None = None,
     limits: tuple[float, float] | None = None,
-    pseudo_mask: PseudoMaskKind = "probe",
+    pseudo_mask: PseudoMaskKind | None = None,
     tile: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[Any]:
@@ -63,8 +63,8 @@ def segment_stack(
         Segment only frames from the first number up to, not including, the second; others stay 0.
     limits : tuple of float, optional
         Intensities that become black and white; percentiles of the stack unless given.
-    pseudo_mask : {"probe", "correlation"}
-        How the first guess of a target is made; a loaded model keeps its own way.
+    pseudo_mask : {"probe", "correlation"}, optional
+        How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
     tile : int, optional
         Longest side in pixels that is seen at once, 2048 unless given; larger frames are segmented
         in overlapping tiles.
@@ -152,7 +152,7 @@ def iter_segment(
     from napari_vrp_sam.inference.memory import load_predictor
     from napari_vrp_sam.inference.predictor import labels_from_probabilities
 
-    predictor = memory.predictor(job) if memory else load_predictor(job)
+    predictor = memory.predictor(job, report) if memory else load_predictor(job, report)
     report("Sampling intensities")
     normalisation = normalisation_of(job, frames)
     report("Learning from the annotations")

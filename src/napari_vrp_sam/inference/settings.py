@@ -30,6 +30,7 @@ def settings_of(job: Job, frames: Frames) -> dict[str, Any]:
         "annotations": annotations_digest(job.references).hex(),
         "model": weights_digest(job.model),
         "pseudo-mask": job.pseudo_mask,
+        "prompting": job.prompting,
         "channels": list(frames.channels),
         "limits": None if job.limits is None else list(job.limits),
         "tile": job.tile,

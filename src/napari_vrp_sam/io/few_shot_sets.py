@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,8 +72,8 @@ class FewShotSet(ABC):
         Class 1 is the first.
     """
 
-    name: ClassVar[str]
-    class_names: ClassVar[tuple[str, ...]]
+    name: str
+    class_names: tuple[str, ...]
 
     def __init__(self, root: str | os.PathLike[str], cache_folder: Path | None = None) -> None:
         self.root = Path(root)
@@ -120,6 +120,18 @@ class FewShotSet(ABC):
         """Classes of the other folds, to learn from."""
         novel = self.novel(fold)
         return tuple(c for c in range(1, len(self.class_names) + 1) if c not in novel)
+
+    def novel_to(self, training: str, fold: int) -> tuple[int, ...]:
+        """Classes that training on a fold of a benchmark, this or another, has not seen.
+
+        Raises
+        ------
+        InputError
+            If it is another one that shares no classes with this.
+        """
+        if training != self.name:
+            raise InputError(f"What of {self.name} is novel to {training} is not known here.")
+        return self.novel(fold)
 
     def showing(self, split: Split, progress: Progress | None = None) -> dict[int, tuple[str, ...]]:
         """Images of each class.

@@ -19,6 +19,16 @@ SBD = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/seman
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 SBD_PLACES = (".", "benchmark_RELEASE", "../benchmark_RELEASE", "../../benchmark_RELEASE")
 
+COCO_NAMES = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+"""What COCO calls classes that both data sets have; the others share their names."""
+
 
 class Pascal5i(FewShotSet):
     """VOC 2012, in whose folder or beside it are the masks of SBD.
@@ -61,6 +71,21 @@ class Pascal5i(FewShotSet):
         """Five consecutive classes."""
         self._check_fold(fold)
         return tuple(range(5 * fold + 1, 5 * fold + 6))
+
+    def novel_to(self, training: str, fold: int) -> tuple[int, ...]:
+        """Classes that training on a fold has not seen; of COCO-20i four to six.
+
+        With COCO-20i this is the domain shift of Boudiaf et al. (CVPR 2021) and Min et al. (ICCV
+        2021), which the paper's Table 4 follows.
+        """
+        from napari_vrp_sam.io.coco20i import Coco20i
+
+        if training != Coco20i.name:
+            return super().novel_to(training, fold)
+        coco = Coco20i(self.root)
+        unseen = {coco.class_names[class_id - 1] for class_id in coco.novel(fold)}
+        names = enumerate(self.class_names, start=1)
+        return tuple(n for n, name in names if COCO_NAMES.get(name, name) in unseen)
 
     def ids(self, split: Split) -> Sequence[str]:
         """VOC's `val` to be measured on; to learn from, every other image with a mask."""

@@ -73,7 +73,7 @@ class Settings:
     frames: tuple[int | None, int | None] | None = None
     channels: tuple[int, ...] | None = None
     limits: tuple[float, float] | None = None
-    pseudo_mask: PseudoMaskKind = "probe"
+    pseudo_mask: PseudoMaskKind | None = None
     tile: int | None = None
     point_radius: float | None = None
     frame_in_view: int | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.downloads import WeightsFile, fetch
+from napari_vrp_sam.models.downloads import DownloadProgress, WeightsFile, fetch
 from napari_vrp_sam.models.headers import read_header
 
 # torch is imported where a model is loaded: listing models needs none of it.
@@ -22,6 +22,9 @@ LITE_KIND = "lite"
 
 HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
 """Beginnings of the names of tensors that fine-tuning adds to a file."""
+
+VRP_ENCODER_ENDS = ("augmenter.merge.0.weight", "supp_q_feat.weight")
+"""Ends of the names of a tensor that every VRP encoder has, ours and that of the paper's code."""
 
 TIMM = "https://github.com/rwightman"
 
@@ -110,7 +113,7 @@ class ModelSpec:
         with resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights) as path:
             return read_checkpoint(path)
 
-    def download(self, *, progress: bool = False) -> list[Path]:
+    def download(self, *, progress: DownloadProgress | None = None) -> list[Path]:
         """Fetch all files that the model needs; see `fetch`."""
         return [fetch(file, progress=progress) for file in self.downloads]
 
@@ -154,6 +157,13 @@ BUILT_IN: tuple[ModelSpec, ...] = (
         2_564_550_879,
     ),
 )
+
+
+def published_as(path: Path) -> WeightsFile | None:
+    """Which of the published files that models are made of a file is, known by its digest."""
+    published = [spec.sam_weights for spec in BUILT_IN if spec.sam_weights is not None]
+    published += SEMANTIC_WEIGHTS.values()
+    return next((weights for weights in published if weights.describes(path)), None)
 
 
 def base_of(metadata: Mapping[str, str], path: Path) -> str:

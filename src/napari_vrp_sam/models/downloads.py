@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
-import pooch
+from filelock import FileLock, Timeout
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.transfer import NOT_PUBLISHED, receive
 
 CACHE_VARIABLE = "VRP_SAM_CACHE"
-TIMEOUT = 30.0
-"""Seconds without an answer after which a download fails, so that no progress bar spins forever."""
+MIRROR_VARIABLE = "VRP_SAM_MIRROR"
+OFFLINE_VARIABLE = "VRP_SAM_OFFLINE"
+PATIENCE = 0.5
+"""Seconds between two looks at how far another process is."""
+
+DownloadProgress = Callable[[str, int, int | None], None]
+"""Told a file's name, how many of its bytes are there, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +49,51 @@ class WeightsFile:
     size: int | None = None
 
     @property
+    def name(self) -> str:
+        """The file's own."""
+        return self.url.rsplit("/", 1)[-1]
+
+    @property
     def path(self) -> Path:
         """Where the file lies once it was downloaded."""
-        return cache_folder() / self.url.rsplit("/", 1)[-1]
+        return cache_folder() / self.name
+
+    @property
+    def part(self) -> Path:
+        """What has arrived of it until now."""
+        # Named by the digest too: a part of an older file of the same name would spoil this one.
+        return self.path.with_name(f".{self.name}.{self.sha256[:8]}.part")
 
     @property
     def downloaded(self) -> bool:
-        """Whether a file lies there; `verify` says whether it is the right one."""
-        return self.path.is_file()
+        """Whether a file lies there, or one of its size; `verify` says whether it is the one."""
+        return self.path.is_file() or (self.size is not None and any(self._others()))
 
     def verify(self) -> bool:
-        """Whether the downloaded file has the published digest."""
-        return self.downloaded and file_sha256(self.path).startswith(self.sha256)
+        """Whether a file with the published digest is there."""
+        return self.find() is not None
+
+    def find(self) -> Path | None:
+        """The file in the cache folder, by whatever name somebody has put it there."""
+        own = [self.path] if self.path.is_file() else []
+        return next((path for path in (*own, *self._others()) if self.describes(path)), None)
+
+    def describes(self, path: Path) -> bool:
+        """Whether a file has the published digest."""
+        state = path.stat()
+        if self.size not in (None, state.st_size):
+            return False
+        # Gigabytes are read once, as long as size and time stay.
+        digest = _sha256_of(os.fspath(path), state.st_size, state.st_mtime_ns)
+        return digest.startswith(self.sha256)
+
+    def _others(self) -> Iterator[Path]:
+        """What could be this file by its size."""
+        with suppress(OSError):
+            for path in sorted(cache_folder().iterdir()):
+                hidden = path.name.startswith(".") or path == self.path
+                if not hidden and path.is_file() and self.size in (None, path.stat().st_size):
+                    yield path
 
 
 def cache_folder() -> Path:
@@ -62,46 +104,156 @@ def cache_folder() -> Path:
     )
 
 
+def offline() -> bool:
+    """Whether `$VRP_SAM_OFFLINE` forbids downloads."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
+
+
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal sha256 digest of a file."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def fetch(weights: WeightsFile, *, progress: bool = False) -> Path:
+@lru_cache(maxsize=64)
+def _sha256_of(path: str, _size: int, _changed: int) -> str:
+    return file_sha256(path)
+
+
+def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> Path:
     """Path of a weights file, downloaded unless it is there; its digest is always checked.
+
+    Of several processes one downloads, the others wait for it. What came before a break stays, and
+    the next try goes on there.
 
     Parameters
     ----------
     weights : WeightsFile
-    progress : bool, default False
-        Show a progress bar on standard error.
+    progress : callable, optional
 
     Raises
     ------
     InputError
-        If it cannot be downloaded or stored, or is not the file that was published.
+        If it cannot be downloaded or stored, is not the file that was published, or is not there
+        and `$VRP_SAM_OFFLINE` is set.
+    """
+    path = weights.path
+    try:
+        found = weights.find()
+        if found is not None:
+            return _under_its_name(found, weights)
+        if offline():
+            raise InputError(
+                f"{weights.name} is not in {path.parent}, and {OFFLINE_VARIABLE} or --offline "
+                f"forbids downloads: allow them, or put the file from {weights.url} into that "
+                "folder, under any name."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _sole(weights, progress):
+            found = weights.find()  # another process may just have brought it
+            return _under_its_name(found, weights) if found else _download(weights, progress)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read or written: {error.strerror or error}.") from error
+
+
+def keep(file: Path, weights: WeightsFile) -> Path:
+    """Copy a weights file that somebody brought into the cache.
+
+    Raises
+    ------
+    InputError
+        If it cannot be copied.
     """
     path = weights.path
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if weights.verify():
-            return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        download = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=progress, chunk_size=1 << 20)
-        download(weights.url, temporary, None)
-        if not file_sha256(temporary).startswith(weights.sha256):
-            raise InputError(
-                f"{weights.url} did not send the file that was published (its sha256 differs): "
-                f"try again, or put the right file at {path}."
-            )
+        shutil.copyfile(file, temporary)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(
-            f"Cannot download {weights.url} ({error}): check the connection and the free space, "
-            f"or put the file at {path} yourself."
-        ) from error
+        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             temporary.unlink()
     return path
+
+
+def in_words(report: Callable[[str], None]) -> DownloadProgress:
+    """Progress for whoever shows a line of text; told at every per cent."""
+    last = -1
+
+    def tell(name: str, done: int, total: int | None) -> None:
+        nonlocal last
+        megabytes = done // 1_000_000
+        step = 100 * done // total if total else megabytes
+        if step != last:
+            last = step
+            of = f"{step} % of {total / 1e6:,.0f} MB" if total else f"{megabytes:,} MB"
+            report(f"Downloading {name}: {of}")
+
+    return tell
+
+
+def _under_its_name(found: Path, weights: WeightsFile) -> Path:
+    """Give a brought file its published name too: the suffix says how to read it."""
+    path = weights.path
+    if found == path:
+        return path
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.hardlink_to(found)  # takes no room
+        temporary.replace(path)
+    except OSError:
+        return found  # others' folder, or one without links
+    return path
+
+
+@contextmanager
+def _sole(weights: WeightsFile, progress: DownloadProgress | None) -> Iterator[None]:
+    """Wait until no other process downloads the file, and tell how far that one is."""
+    lock, part = FileLock(weights.path.with_name(f".{weights.name}.lock")), weights.part
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=PATIENCE)
+        if progress and part.exists():
+            progress(weights.name, part.stat().st_size, weights.size)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
+    """From the mirror if there is one, else from the publisher."""
+    path, part = weights.path, weights.part
+
+    def tell(done: int, total: int | None) -> None:
+        if progress:
+            progress(weights.name, done, weights.size or total)
+
+    problems = []
+    for url in _sources(weights):
+        # What was there already may have been of another file: that deserves a try without it.
+        for _ in range(2 if part.exists() else 1):
+            try:
+                receive(url, part, tell, size=weights.size)
+            except OSError as error:
+                problems.append(f"{url}: {error}")
+                break
+            if part.exists() and file_sha256(part).startswith(weights.sha256):
+                part.replace(path)
+                return path
+            part.unlink(missing_ok=True)
+        else:
+            problems.append(f"{url}: {NOT_PUBLISHED}, its sha256 differs")
+    raise InputError(
+        f"Cannot download {weights.name} ({'; '.join(problems)}): check the connection and the "
+        "free space and try again, which goes on where this try ended; or put the file at "
+        f"{path} yourself, under this or any other name."
+    )
+
+
+def _sources(weights: WeightsFile) -> list[str]:
+    """Addresses in the order to try them."""
+    mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
+    return [*([f"{mirror.rstrip('/')}/{weights.name}"] if mirror else []), weights.url]

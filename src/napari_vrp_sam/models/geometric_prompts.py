@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+from segment_anything.modeling import Sam
 from torch import Tensor
+
+from napari_vrp_sam.models.prompting import Prompting
 
 POINTS = 5
 
@@ -40,3 +43,26 @@ def geometric_prompts(pseudo_mask: Tensor, cell: float) -> tuple[Tensor, Tensor,
         boxes.append(torch.cat([cells.amin(dim=0), cells.amax(dim=0) + 1]) * cell)
     labels = torch.ones(len(inside), POINTS, dtype=torch.int32, device=pseudo_mask.device)
     return torch.stack(points), labels, torch.stack(boxes)
+
+
+def encode_geometric(
+    sam: Sam, pseudo_mask: Tensor, cell: float, prompting: Prompting
+) -> tuple[Tensor, Tensor]:
+    """SAM's sparse (K, N, D) and dense (K, D, h, w) prompts of points, a box, or both.
+
+    Parameters
+    ----------
+    sam : Sam
+    pseudo_mask : Tensor, shape (K, 1, h, w)
+    cell : float
+        See `geometric_prompts`.
+    prompting : Prompting
+        "points" and "box" leave the other out.
+    """
+    points, labels, boxes = geometric_prompts(pseudo_mask, cell)
+    encoded: tuple[Tensor, Tensor] = sam.prompt_encoder(
+        None if prompting == "box" else (points, labels),
+        None if prompting == "points" else boxes,
+        None,
+    )
+    return encoded

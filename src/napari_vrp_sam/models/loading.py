@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.catalogue import LITE_KIND, SEMANTIC_WEIGHTS, ModelSpec
@@ -13,6 +13,8 @@ from napari_vrp_sam.models.downloads import fetch
 # torch comes with the first model that is loaded: listing models needs none of it.
 if TYPE_CHECKING:
     from napari_vrp_sam.models.checkpoints import Checkpoint
+    from napari_vrp_sam.models.downloads import DownloadProgress
+    from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
 
 RANDOM = "random"
@@ -20,28 +22,30 @@ RANDOM = "random"
 
 
 def load_lite(
-    spec: ModelSpec, weights: str | os.PathLike[str] | None, pseudo_mask: PseudoMaskKind
+    spec: ModelSpec, weights: str | os.PathLike[str] | None, pseudo_mask: PseudoMaskKind | None
 ) -> Any:
     """A `lite` with the weights of a file, or with its packaged or random ones."""
     from napari_vrp_sam.models.checkpoints import read_checkpoint
     from napari_vrp_sam.models.lite import LiteModel
 
     if weights == RANDOM:
-        return LiteModel(pseudo_mask=pseudo_mask)
+        return LiteModel(pseudo_mask=pseudo_mask or "probe")
     if weights is not None:
         checkpoint = read_checkpoint(weights)
         if checkpoint.metadata.get("kind", LITE_KIND) != LITE_KIND:
             raise InputError(f"{os.fspath(weights)} does not hold weights of '{spec.name}'.")
     else:
         checkpoint = spec.packaged()
-    return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
+    return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask or "probe")
 
 
 def load_full_size(
     spec: ModelSpec,
     weights: str | os.PathLike[str] | None,
     semantic_encoder: str | None,
-    pseudo_mask: PseudoMaskKind,
+    pseudo_mask: PseudoMaskKind | None,
+    prompting: Prompting | None = None,
+    progress: DownloadProgress | None = None,
 ) -> Any:
     """A full-size model, with the VRP encoder of a file or without one."""
     from napari_vrp_sam.models.checkpoints import load_tensors, read_checkpoint
@@ -54,6 +58,8 @@ def load_full_size(
     if weights is not None and weights != RANDOM:
         checkpoint = read_checkpoint(weights)
         vrp_encoder = vrp_encoder_of(checkpoint, source=os.fspath(weights))
+        told = checkpoint.metadata.get("pseudo_mask")
+        pseudo_mask = pseudo_mask or cast("PseudoMaskKind | None", told)
         trained_with = checkpoint.metadata.get("sam", spec.image_encoder)
         if trained_with != spec.image_encoder:
             raise InputError(f"{os.fspath(weights)} was trained with '{trained_with}': load that.")
@@ -65,11 +71,19 @@ def load_full_size(
     if weights == RANDOM:
         vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
     else:
-        semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]))
+        semantic_weights = SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]
+        semantic.load(fetch(semantic_weights, progress=progress))
         assert spec.sam_weights is not None
-        path = fetch(spec.sam_weights)
+        path = fetch(spec.sam_weights, progress=progress)
         load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
-    model = FullSizeModel(spec.name, sam, semantic, vrp_encoder, pseudo_mask=pseudo_mask)
+    model = FullSizeModel(
+        spec.name,
+        sam,
+        semantic,
+        vrp_encoder,
+        pseudo_mask=pseudo_mask or "probe",
+        prompting=prompting,
+    )
     if checkpoint is not None:
         model.additions = tune_sam(sam, checkpoint, source=os.fspath(weights or ""))
     return model

@@ -21,22 +21,35 @@ class PromptGenerator(nn.Module):
     dim : int, default 256
         Width of queries, features and prompts; a multiple of four and of `heads`.
     queries : int, default 50
-        Number of prompts.
+        Number of prompts; 0 where the first queries are given from outside.
     heads : int, default 4
         Attention heads.
     """
 
     def __init__(self, dim: int = 256, queries: int = 50, heads: int = 4) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.randn(queries, dim))
+        self.queries = nn.Parameter(torch.randn(queries, dim)) if queries else None
         self.reference_cross_attention = ResidualAttention(dim, heads)
         self.reference_self_attention = ResidualAttention(dim, heads)
         self.target_cross_attention = ResidualAttention(dim, heads)
         self.target_self_attention = ResidualAttention(dim, heads)
 
-    def attend_reference(self, enhanced: Tensor) -> Tensor:
-        """Queries after the reference, shape (B, N, dim); `enhanced` has shape (B, dim, h, w)."""
-        queries = self.queries.expand(len(enhanced), -1, -1)
+    def attend_reference(self, enhanced: Tensor, queries: Tensor | None = None) -> Tensor:
+        """Queries after the reference.
+
+        Parameters
+        ----------
+        enhanced : Tensor, shape (B, dim, h, w)
+        queries : Tensor, shape (B, N, dim), optional
+            What to begin with; the learnable queries unless given.
+
+        Returns
+        -------
+        Tensor, shape (B, N, dim)
+        """
+        if queries is None:
+            assert self.queries is not None
+            queries = self.queries.expand(len(enhanced), -1, -1)
         queries = self.reference_cross_attention(queries, *_keys_and_values(enhanced))
         attended: Tensor = self.reference_self_attention(queries, queries, queries)
         return attended

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import catalogue
-from napari_vrp_sam.models.catalogue import SEMANTIC_WEIGHTS, ModelSpec, base_of
+from napari_vrp_sam.models.catalogue import SEMANTIC_WEIGHTS, VRP_ENCODER_ENDS, ModelSpec, base_of
 from napari_vrp_sam.models.headers import read_header
 from napari_vrp_sam.models.loading import RANDOM, load_full_size, load_lite
+from napari_vrp_sam.models.prompting import PROMPTINGS, default_prompting
 from napari_vrp_sam.models.store import OwnModel, list_own
 
 # torch is imported where a model is loaded: listing models needs none of it.
 if TYPE_CHECKING:
     import torch
 
+    from napari_vrp_sam.models.downloads import DownloadProgress
+    from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
@@ -30,6 +33,7 @@ __all__ = [
     "looks_like_a_path",
     "missing_model",
     "model_spec",
+    "prompting_note",
     "weights_file",
 ]
 
@@ -94,13 +98,53 @@ def looks_like_a_path(model: str) -> bool:
     )
 
 
+def prompting_note(model: str, prompting: Prompting | None = None) -> str:
+    """What prompts SAM in a model, and how to train it, in a sentence or two; without torch.
+
+    Parameters
+    ----------
+    model : str
+        Name or path.
+    prompting : Prompting, optional
+        What was chosen.
+
+    Returns
+    -------
+    str
+        Empty for `lite`, which has a way of its own, and for a model that is not there.
+    """
+    try:
+        path = weights_file(model)
+        if path is None:
+            base, trained = model_spec(model), False
+        elif path.suffix == ".safetensors":
+            header = read_header(path)
+            base = model_spec(base_of(header.metadata, path))
+            trained = any(name.endswith(VRP_ENCODER_ENDS) for name in header.shapes)
+        else:  # of the paper's code, which knows nothing but the VRP encoder
+            base, trained = model_spec(base_of({}, path)), True
+    except InputError:
+        return ""  # whoever loads it says what is wrong
+    if base.sam_weights is None:
+        return ""
+    what = PROMPTINGS[prompting or default_prompting(trained=trained)]
+    if trained:
+        return f"SAM is prompted by {what}."
+    return (
+        "There is no VRP encoder in this model, as none was ever published; SAM is prompted by "
+        f"{what}. Fine-tuning adapts its mask decoder to your images."
+    )
+
+
 def load_model(
     name_or_path: str | os.PathLike[str] = "lite",
     *,
     device: str | torch.device = "cpu",
-    pseudo_mask: PseudoMaskKind = "probe",
+    pseudo_mask: PseudoMaskKind | None = None,
     weights: str | os.PathLike[str] | None = None,
     semantic_encoder: str | None = None,
+    prompting: Prompting | None = None,
+    progress: DownloadProgress | None = None,
 ) -> Model:
     """Load a model, ready to run.
 
@@ -111,15 +155,21 @@ def load_model(
         paper's code).
     device : str or torch.device, default "cpu"
         "cpu", "cuda", "mps" or "auto".
-    pseudo_mask : {"probe", "correlation"}
+    pseudo_mask : {"probe", "correlation"}, optional
         How the target's pseudo-mask is made: by a classifier fitted on the references, or by the
-        paper's training-free correlation. A VRP encoder of the paper's code was trained with the
-        correlation.
+        paper's training-free correlation. Unless given it is what the weights file says it was
+        trained with, and else the probe. A file of the paper's code says nothing; its VRP encoder
+        was trained with the correlation.
     weights : str or path-like, optional
-        For `lite` another weights file, for full-size models that of a VRP encoder, without which
-        they use points and a box (GP-SAM); "random" leaves everything untrained.
+        For `lite` another weights file, for full-size models that of a VRP encoder; "random" leaves
+        everything untrained.
     semantic_encoder : str, optional
         For full-size models another semantic encoder than the default.
+    prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
+        What prompts SAM in a full-size model, see `prompting.PROMPTINGS`: the VRP encoder unless
+        given, or where there is none, points and a box from the pseudo-mask (GP-SAM).
+    progress : callable, optional
+        Told about downloads; see `downloads.DownloadProgress`.
 
     Returns
     -------
@@ -128,7 +178,8 @@ def load_model(
     Raises
     ------
     InputError
-        If the name, file, device or pseudo-mask does not exist or fit, or a download fails.
+        If the name, file, device, pseudo-mask or prompting does not exist or fit, or a download
+        fails.
     """
     from napari_vrp_sam.models.devices import resolve_device
 
@@ -149,9 +200,13 @@ def load_model(
     if spec.sam_weights is None:
         if semantic_encoder not in {None, spec.semantic_encoder}:
             raise InputError(f"The semantic encoder of '{name}' is a part of it: leave it out.")
+        if prompting is not None:
+            raise InputError(
+                f"'{name}' chooses its prompting itself: leave it out, or take a model of SAM."
+            )
         model = load_lite(spec, weights, pseudo_mask)
     else:
-        model = load_full_size(spec, weights, semantic_encoder, pseudo_mask)
+        model = load_full_size(spec, weights, semantic_encoder, pseudo_mask, prompting, progress)
     loaded: Model = model.to(where).eval()
     return loaded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +16,21 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models import persam
 from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.full_size_probe import fit_probe, probe_probability
-from napari_vrp_sam.models.geometric_prompts import geometric_prompts
+from napari_vrp_sam.models.geometric_prompts import encode_geometric
 from napari_vrp_sam.models.mask_decoder import decode_masks
+from napari_vrp_sam.models.prompting import Prompting, check_prompting, default_prompting
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
-from napari_vrp_sam.models.square_canvas import frame_cells, pad_to_square, resize_longest_side
+from napari_vrp_sam.models.square_canvas import (
+    frame_cells,
+    on_canvas,
+    on_square_canvas,
+    pad_to_square,
+    resize_longest_side,
+)
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
 from napari_vrp_sam.models.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
 
@@ -35,17 +44,20 @@ class PreparedClass:
     class_id : int
     shots : int
         Number of references.
-    pseudo_mask : callable
+    pseudo_mask : callable, optional
         From the features of a target to probabilities of shape (shots, 1, h, w): the correlation
         with each reference; or (1, 1, h, w): of the probe, which is fitted on all of them.
     encoding : ReferenceEncoding, optional
-        Where the model has a VRP encoder.
+        Where the VRP encoder prompts.
+    embedding : Tensor, shape (D,), optional
+        Of the class in SAM's features, where PerSAM prompts, which looks at no pseudo-mask.
     """
 
     class_id: int
     shots: int
-    pseudo_mask: Callable[[FrameFeatures], Tensor]
+    pseudo_mask: Callable[[FrameFeatures], Tensor] | None
     encoding: ReferenceEncoding | None
+    embedding: Tensor | None = None
 
 
 class FullSizeModel(nn.Module):
@@ -61,18 +73,21 @@ class FullSizeModel(nn.Module):
         Of `segment_anything`; frozen.
     semantic : SemanticEncoder
     vrp_encoder : VRPEncoder, optional
-        Without it prompts are points and a box from the pseudo-mask (GP-SAM, paper, table 3).
     semantic_side : int, default 512
         Longest side of frames for the semantic encoder, in pixels.
     pseudo_mask : {"probe", "correlation"}
         What tells the VRP encoder, or chooses points and a box, where the class may be: the probe,
         one for each class, on the maps of both encoders; or the paper's training-free correlation,
         which a VRP encoder of the paper's code was trained with.
+    prompting : Prompting, optional
+        What prompts SAM, see `PROMPTINGS`: the VRP encoder, or where there is none, points and a
+        box from the pseudo-mask (GP-SAM, paper, table 3).
 
     Raises
     ------
     InputError
-        If the VRP encoder does not fit the semantic encoder or SAM, or the pseudo-mask is unknown.
+        If the VRP encoder does not fit the semantic encoder or SAM, or pseudo-mask and prompting
+        are unknown or need what the model lacks.
     """
 
     def __init__(
@@ -84,6 +99,7 @@ class FullSizeModel(nn.Module):
         *,
         semantic_side: int = 512,
         pseudo_mask: PseudoMaskKind = "probe",
+        prompting: Prompting | None = None,
     ) -> None:
         super().__init__()
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
@@ -102,8 +118,32 @@ class FullSizeModel(nn.Module):
         self.semantic = semantic
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
+        self._prompting = prompting and self._checked(prompting)
         self.additions: dict[str, Tensor] = {}
         """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
+
+    def prompted_by(self, prompting: Prompting) -> FullSizeModel:
+        """The same model, of the same weights in memory, with another prompting.
+
+        Raises
+        ------
+        InputError
+            If the model lacks what that needs.
+        """
+        other = copy(self)
+        other._prompting = self._checked(prompting)  # noqa: SLF001 # of this class
+        return other
+
+    @property
+    def prompting(self) -> Prompting:
+        """What prompts SAM: what was chosen, or the best that the model has."""
+        return self._prompting or default_prompting(trained=self.vrp_encoder is not None)
+
+    def _checked(self, prompting: Prompting) -> Prompting:
+        trained = self.vrp_encoder is not None
+        return check_prompting(
+            prompting, model=self.name, trained=trained, pseudo_mask=self.pseudo_mask
+        )
 
     @property
     def side(self) -> int:
@@ -120,11 +160,7 @@ class FullSizeModel(nn.Module):
         large = resize_longest_side(frames, self.side)
         embedding = self.sam.image_encoder(self.sam.preprocess(255 * large))
 
-        small = resize_longest_side(frames, self.semantic_side)
-        canvas = small.new_tensor(self.semantic.mean)[:, None, None].repeat(
-            len(frames), 1, self.semantic_side, self.semantic_side
-        )
-        canvas[..., : small.shape[-2], : small.shape[-1]] = small
+        canvas = on_square_canvas(frames, self.semantic_side, self.semantic.mean)
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
         with torch.no_grad():
             semantic = self.semantic(canvas)
@@ -141,6 +177,9 @@ class FullSizeModel(nn.Module):
         self, own: Sequence[EncodedReference], references: Sequence[EncodedReference]
     ) -> PreparedClass:
         showing = [r for r in own if bool(r.mask.any())]  # others only say what is background
+        class_id, shots = own[0].class_id, len(showing)
+        if self.prompting == "persam":
+            return PreparedClass(class_id, shots, None, None, persam.class_embedding(showing))
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
             pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
@@ -150,11 +189,11 @@ class FullSizeModel(nn.Module):
                 masked = self.semantic.stage_4(stage_3 * masks)
             pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
         encoding = self.encode_references(own)
-        return PreparedClass(own[0].class_id, len(showing), pseudo_mask, encoding)
+        return PreparedClass(class_id, shots, pseudo_mask, encoding)
 
     def encode_references(self, own: Sequence[EncodedReference]) -> ReferenceEncoding | None:
-        """What the VRP encoder, if there is one, makes of the references of one class."""
-        if self.vrp_encoder is None:
+        """What the VRP encoder, if it prompts, makes of the references of one class."""
+        if self.vrp_encoder is None or self.prompting != "vrp":
             return None
         stage_2, stage_3, masks = self._masked([r for r in own if bool(r.mask.any())])
         return self.vrp_encoder.encode_reference(concatenate_stages(stage_2, stage_3), masks)
@@ -175,21 +214,24 @@ class FullSizeModel(nn.Module):
         Where classes have different numbers of references, those of the smaller ones are
         repeated, because the classes are decoded as one batch.
         """
+        class_ids = tuple(c.class_id for c in prepared)
+        embeddings = [c.embedding for c in prepared if c.embedding is not None]
+        if embeddings:
+            return persam.persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
+        made = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
         with torch.no_grad():
-            pseudo_masks = [self._inside(c.pseudo_mask(features), features) for c in prepared]
+            pseudo_masks = [self._inside(make(features), features) for make in made]
         mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
         rows, columns = frame_cells(features.size, mean)
         visible = mean[..., :rows, :columns]
 
-        position = self.sam.prompt_encoder.get_dense_pe()
-        if self.vrp_encoder is None:
-            points, labels, boxes = geometric_prompts(visible, self.side / mean.shape[-1])
-            sparse, dense = self.sam.prompt_encoder((points, labels), boxes, None)
-        else:
+        if self.prompting == "vrp":
             sparse = self._visual_prompts(features, prepared, pseudo_masks)
             no_mask = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
-            dense = no_mask.expand(len(prepared), -1, *position.shape[-2:])
-        class_ids = tuple(c.class_id for c in prepared)
+            dense = no_mask.expand(len(prepared), -1, *self.sam.prompt_encoder.image_embedding_size)
+        else:
+            cell = self.side / mean.shape[-1]
+            sparse, dense = encode_geometric(self.sam, visible, cell, self.prompting)
         return Prompts(class_ids, sparse, dense, visible.logit(eps=1e-4))
 
     def _visual_prompts(
@@ -213,13 +255,18 @@ class FullSizeModel(nn.Module):
 
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
         """Mask logits of shape (K, H, W) at the frame's size."""
-        logits = decode_masks(
-            self.sam.mask_decoder,
-            features.embedding,
-            self.sam.prompt_encoder.get_dense_pe(),
-            prompts.sparse,
-            prompts.dense,
-        )
+        if isinstance(prompts, persam.PerSAMPrompts):
+            logits = persam.decode_persam(self.sam, features, prompts)
+        elif self.prompting == "probe" and prompts.pseudo_mask is not None:
+            logits = on_canvas(prompts.pseudo_mask)
+        else:
+            logits = decode_masks(
+                self.sam.mask_decoder,
+                features.embedding,
+                self.sam.prompt_encoder.get_dense_pe(),
+                prompts.sparse,
+                prompts.dense,
+            )
         resized = ResizeLongestSide.get_preprocess_shape(*features.size, self.side)
         masks: Tensor = self.sam.postprocess_masks(logits, resized, features.size)
         return masks[:, 0]

@@ -6,6 +6,8 @@ grid over the canvas lie where they do on any other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
@@ -20,11 +22,26 @@ def resize_longest_side(frames: Tensor, side: int) -> Tensor:
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
 
 
+def on_square_canvas(frames: Tensor, side: int, fill: Sequence[float]) -> Tensor:
+    """Frames of shape (B, 3, H, W) at the top left of a canvas (B, 3, side, side) of one colour."""
+    small = resize_longest_side(frames, side)
+    canvas = small.new_tensor(fill)[:, None, None].repeat(len(frames), 1, side, side)
+    canvas[..., : small.shape[-2], : small.shape[-1]] = small
+    return canvas
+
+
 def pad_to_square(mask: Tensor) -> Tensor:
     """Pad a mask of shape (B, C, H, W) with zeros below and to the right."""
     height, width = mask.shape[-2:]
     longest = max(height, width)
     return F.pad(mask, (0, longest - width, 0, longest - height))
+
+
+def on_canvas(visible: Tensor) -> Tensor:
+    """A map (..., h, w) of the frame's cells alone on the square canvas, its border repeated."""
+    rows, columns = visible.shape[-2:]
+    side = max(rows, columns)
+    return F.pad(visible, (0, side - columns, 0, side - rows), mode="replicate")
 
 
 def frame_cells(size: tuple[int, int], grid: Tensor) -> tuple[int, int]:

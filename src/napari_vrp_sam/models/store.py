@@ -22,6 +22,7 @@ from napari_vrp_sam.models.catalogue import (
     HEAD_PREFIX,
     LITE_KIND,
     MASK_DECODER_PREFIX,
+    VRP_ENCODER_ENDS,
     VRP_ENCODER_KIND,
     base_of,
 )
@@ -227,8 +228,7 @@ def _fits_lite(header: Header) -> bool:
 def _holds_vrp_encoder(header: Header) -> bool:
     """Or at least a tuned mask decoder: a full-size model works without a VRP encoder."""
     return any(
-        name.endswith(("generator.queries", "supp_q_feat.weight"))
-        or name.startswith(MASK_DECODER_PREFIX)
+        name.endswith(VRP_ENCODER_ENDS) or name.startswith(MASK_DECODER_PREFIX)
         for name in header.shapes
     )
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, cast, get_args
 
+import torch
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.checkpoints import Checkpoint, from_authors, load_tensors
 from napari_vrp_sam.models.feature_augmenter import FeatureAugmenter, mask_on_grid, prototype
 from napari_vrp_sam.models.prompt_generator import PromptGenerator
+
+QueryInitialisation = Literal["random", "foreground", "background", "half"]
+"""What queries begin as (paper, table 6): learnable tokens, the class prototype, the prototype of
+all that is not annotated, or one half of them each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,14 @@ class VRPEncoder(nn.Module):
         Attention heads.
     dropout : float, default 0.5
         Channel dropout on the reduced features, in training only.
+    initialisation : {"random", "foreground", "background", "half"}
+        What the queries begin as. Equal queries stay equal: prototypes make one or two prompts,
+        repeated.
+
+    Raises
+    ------
+    InputError
+        If there is no such initialisation.
     """
 
     def __init__(
@@ -55,16 +69,29 @@ class VRPEncoder(nn.Module):
         queries: int = 50,
         heads: int = 4,
         dropout: float = 0.5,
+        initialisation: QueryInitialisation = "random",
     ) -> None:
         super().__init__()
+        if initialisation not in get_args(QueryInitialisation):
+            raise InputError(
+                f"Unknown initialisation of queries {initialisation!r}: "
+                f"use {', '.join(get_args(QueryInitialisation))}."
+            )
         self.augmenter = FeatureAugmenter(in_channels, dim, dropout=dropout)
-        self.generator = PromptGenerator(dim, queries, heads)
+        learned = queries if initialisation == "random" else 0
+        self.generator = PromptGenerator(dim, learned, heads)
+        self.initialisation: QueryInitialisation = initialisation
         self.config = {
             "in_channels": in_channels,
             "dim": dim,
             "queries": queries,
             "heads": heads,
         }
+
+    def as_metadata(self) -> dict[str, str]:
+        """What `from_checkpoint` cannot tell from the tensors alone."""
+        numbers = {key: str(self.config[key]) for key in ("queries", "heads")}
+        return {**numbers, "initialisation": self.initialisation}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, *, source: str) -> VRPEncoder:
@@ -73,7 +100,8 @@ class VRPEncoder(nn.Module):
         Parameters
         ----------
         checkpoint : Checkpoint
-            Sizes follow from its tensors; `heads` from its metadata, else 4.
+            Sizes follow from its tensors; `heads` from its metadata, else 4, and so does what
+            the queries begin as.
         source : str
             Named in the error.
 
@@ -84,13 +112,22 @@ class VRPEncoder(nn.Module):
         """
         ours = "augmenter.reduction.0.weight" in checkpoint.tensors
         tensors = checkpoint.tensors if ours else from_authors(checkpoint.tensors)
+        told = checkpoint.metadata
+        initialisation = told.get("initialisation", "random")
         try:
             dim, in_channels = tensors["augmenter.reduction.0.weight"].shape[:2]
-            queries = len(tensors["generator.queries"])
-        except KeyError as error:
+            learned = initialisation == "random"
+            queries = len(tensors["generator.queries"]) if learned else int(told["queries"])
+            heads = int(told.get("heads", 4))
+        except (KeyError, ValueError) as error:
             raise InputError(f"{source} holds no VRP encoder.") from error
-        heads = int(checkpoint.metadata.get("heads", 4))
-        encoder = cls(in_channels, dim, queries=queries, heads=heads)
+        encoder = cls(
+            in_channels,
+            dim,
+            queries=queries,
+            heads=heads,
+            initialisation=cast(QueryInitialisation, initialisation),
+        )
         load_tensors(encoder, tensors, source=source)
         return encoder
 
@@ -108,7 +145,19 @@ class VRPEncoder(nn.Module):
         reduced = self.augmenter.reduce(features)
         mean = prototype(reduced, mask)
         enhanced = self.augmenter.enhance(reduced, mean, mask)
-        return ReferenceEncoding(mean, self.generator.attend_reference(enhanced))
+        first = self._prototypes(reduced, mean, mask)
+        return ReferenceEncoding(mean, self.generator.attend_reference(enhanced, first))
+
+    def _prototypes(self, reduced: Tensor, mean: Tensor, mask: Tensor) -> Tensor | None:
+        """Queries of shape (B, N, dim) to begin with, where they are not learned."""
+        if self.initialisation == "random":
+            return None
+        count = self.config["queries"]
+        background = {"foreground": 0, "background": count}.get(self.initialisation, count // 2)
+        # Of an odd number the foreground has one more.
+        of_class = mean.flatten(2).transpose(1, 2).expand(-1, count - background, -1)
+        rest = prototype(reduced, 1 - mask).flatten(2).transpose(1, 2).expand(-1, background, -1)
+        return torch.cat([of_class, rest], dim=1)
 
     def prompts(
         self, references: ReferenceEncoding, target_features: Tensor, pseudo_mask: Tensor

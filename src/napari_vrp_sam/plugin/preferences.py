@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE
+from napari_vrp_sam.models.downloads import CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment_form import SegmentForm
 
 PLUGIN = "napari-vrp-sam"
-CACHE_FROM_OUTSIDE = os.environ.get(CACHE_VARIABLE)
-"""The folder that counts where the preference is empty."""
+FROM_OUTSIDE = {
+    variable: os.environ.get(variable)
+    for variable in (CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE)
+}
+"""What counts where the preference is empty."""
 
 
 class Preferences(QObject):
@@ -25,11 +28,12 @@ class Preferences(QObject):
 
     Signals
     -------
-    cache_moved : ()
-        Processes that are started from now on keep downloads in another folder.
+    downloads_changed : ()
+        Processes that are started from now on keep downloads in another folder, get them from
+        another place, or not at all.
     """
 
-    cache_moved = Signal()
+    downloads_changed = Signal()
 
     def __init__(self, form: SegmentForm, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -39,6 +43,8 @@ class Preferences(QObject):
             "point_radius": form.radius_box.setValue,
             "tile": form.tile_box.setValue,
             "cache_folder": self._use_cache_folder,
+            "mirror": lambda mirror: self._set(MIRROR_VARIABLE, mirror.strip()),
+            "offline": lambda offline: self._set(OFFLINE_VARIABLE, "1" if offline else ""),
         }
         self._settings = _settings()
         if self._settings is not None:
@@ -56,15 +62,18 @@ class Preferences(QObject):
         self._takers[event.type](event.value)
 
     def _use_cache_folder(self, folder: str) -> None:
+        self._set(CACHE_VARIABLE, str(Path(folder).expanduser()) if folder.strip() else "")
+
+    def _set(self, variable: str, preferred: str) -> None:
         # The environment reaches the process that does the work, too.
-        wanted = str(Path(folder).expanduser()) if folder.strip() else CACHE_FROM_OUTSIDE
-        if wanted == os.environ.get(CACHE_VARIABLE):
+        wanted = preferred or FROM_OUTSIDE[variable]
+        if wanted == os.environ.get(variable):
             return
         if wanted is None:
-            del os.environ[CACHE_VARIABLE]
+            del os.environ[variable]
         else:
-            os.environ[CACHE_VARIABLE] = wanted
-        self.cache_moved.emit()
+            os.environ[variable] = wanted
+        self.downloads_changed.emit()
 
 
 def preferred(name: str, otherwise: Any) -> Any:

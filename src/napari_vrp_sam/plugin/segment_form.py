@@ -30,6 +30,7 @@ from napari_vrp_sam.plugin.controls import ImageBox, MessageLabel, NarrowComboBo
 from napari_vrp_sam.plugin.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers import references_from_layers
 from napari_vrp_sam.plugin.model_box import ModelBox
+from napari_vrp_sam.plugin.prompting_label import PromptingLabel
 from napari_vrp_sam.plugin.shared_choice import SharedChoice
 from napari_vrp_sam.plugin.stacks import possible_axes, stack_data
 from napari_vrp_sam.plugin.undo_layers import AddedLayers
@@ -78,6 +79,7 @@ class SegmentForm(QWidget):
         self.tile_box = QSpinBox()
         self.frame_range = FrameRange()
         self.model_box = ModelBox()
+        self.prompting_label = PromptingLabel(self.model_box)
         self.device_box = NarrowComboBox()
         self._fill()
         self._explain()
@@ -220,6 +222,7 @@ class SegmentForm(QWidget):
         self._form.addRow("Point radius", self.radius_box)
         self._form.addRow("Frames", self.frame_range)
         self._form.addRow("Model", self.model_box)
+        self._form.addRow(self.prompting_label)
         self._form.addRow("Tile size", self.tile_box)
         self._form.addRow("Device", self.device_box)
         layout = QVBoxLayout(self)

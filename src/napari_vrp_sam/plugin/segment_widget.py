@@ -83,7 +83,7 @@ class SegmentStackWidget(QWidget):
         self._lay_out()
         self._show_running(running=False)
 
-        self._preferences.cache_moved.connect(self._cache_moved)
+        self._preferences.downloads_changed.connect(self._downloads_changed)
         self.form.mistaken.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._follow_drawings)
@@ -254,8 +254,8 @@ class SegmentStackWidget(QWidget):
         self.preview_box.lock(locked=True)
         self._end_worker()
 
-    def _cache_moved(self) -> None:
-        """The process knows the folder that it started with; a run is not disturbed."""
+    def _downloads_changed(self) -> None:
+        """The process knows what it started with; a run is not disturbed."""
         if self._run is None:
             self._end_worker()
         else:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, get_worker_info
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.datasets import Dataset
 from napari_vrp_sam.training.augmentation import Appearance, Window, turn
 from napari_vrp_sam.training.episode import Episode, EpisodeSource, collate, make_episode
+from napari_vrp_sam.training.stream import StepStream
 from napari_vrp_sam.training.synthetic import SyntheticScenes
 from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
 from napari_vrp_sam.training.training_sets import Task, TrainingSet
@@ -204,11 +204,8 @@ def _orientations(rng: np.random.Generator, count: int, common: float) -> list[i
     return [int(k) for k in rng.integers(0, 8, count)]
 
 
-class EpisodeStream(IterableDataset[dict[str, Any]]):
+class EpisodeStream(StepStream):
     """Batches of episodes, a function of seed and step alone.
-
-    Hand it to ``DataLoader(stream, batch_size=None, num_workers=N)``: the batches and their order
-    are the same for every N, and a run resumed at step n sees what an uninterrupted run would have.
 
     Parameters
     ----------
@@ -250,30 +247,17 @@ class EpisodeStream(IterableDataset[dict[str, Any]]):
         start: int = 0,
         rank: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(steps, start)
         if not sources or sum(share for _, share in sources) <= 0:
             raise InputError("An episode stream needs a source with a share above 0.")
         self.sources = [source for source, _ in sources]
         shares = np.array([share for _, share in sources], dtype=float)
         self._shares = shares / shares.sum()
-        self.steps = steps
         self.batch_size = batch_size
         self.references = tuple(references)
         self.targets = targets
         self.seed = seed
-        self.start = start
         self.rank = rank
-
-    def __len__(self) -> int:
-        # Of the whole run: Lightning counts the steps before `start` as done.
-        return self.steps
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        # the loader asks its workers in turn: every one makes each N-th step
-        first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        for step in range(self.start + first, self.steps, stride):
-            yield self.batch(step)
 
     def batch(self, step: int) -> dict[str, Any]:
         """The batch of one step."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import Dataset
 from napari_vrp_sam.models.checkpoints import Checkpoint, read_checkpoint
 from napari_vrp_sam.models.devices import resolve_device
@@ -26,13 +24,13 @@ from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
 from napari_vrp_sam.training.lite_file import save
 from napari_vrp_sam.training.module import LiteModule
-from napari_vrp_sam.training.trainer import EpisodeData, check_devices, fit, make_trainer, quiet
+from napari_vrp_sam.training.resuming import LAST, checkpoint_of, folder_of, weights_path
+from napari_vrp_sam.training.trainer import StreamData, check_devices, fit, make_trainer, quiet
+
+__all__ = ["LAST", "imagenet_backbone", "train"]
 
 REAL_SHARE = 0.5
 """Share of episodes from data sets, where some are given; the rest is synthetic."""
-
-LAST = "last.ckpt"
-"""Name of the checkpoint that a run goes on from."""
 
 
 def imagenet_backbone() -> dict[str, Tensor]:
@@ -136,9 +134,7 @@ def train(
     KeyboardInterrupt
         If it was interrupted: the last checkpoint stays, no weights file is written.
     """
-    output = Path(output)
-    if output.suffix != ".safetensors":
-        raise InputError(f"Weights are written as .safetensors, not as '{output.name}'.")
+    output = weights_path(output)
     if size < PADDING or size % PADDING:
         raise InputError(f"Frames of {size} pixels do not train: use a multiple of {PADDING}.")
     if not 0 <= keep_initial < 1 or (keep_initial and initial is None):
@@ -163,8 +159,9 @@ def train(
         "devices": devices,
         "initial": None if initial is None else file_sha256(initial),
     }
-    folder = output.with_name(output.name + ".training")
-    checkpoint = _checkpoint_of(folder, settings)
+    folder = folder_of(output)
+    # Runs of earlier versions knew one device only.
+    checkpoint = checkpoint_of(folder, settings, unsaid={"devices": 1})
     done = int(checkpoint["global_step"]) if checkpoint else 0
 
     with quiet():
@@ -197,8 +194,18 @@ def train(
                 seed=seed,
                 start=done,
             )
-            data = EpisodeData(make_stream, workers, where)
-            trainer = make_trainer(folder, where, devices, steps, checkpoint_every, done)
+            data = StreamData(make_stream, workers, where)
+            trainer = make_trainer(
+                folder,
+                where,
+                devices,
+                steps,
+                checkpoint_every,
+                done,
+                clip=1.0,
+                # A step trains either by prompts or by references, and each leaves parts out.
+                unused=True,
+            )
             fit(trainer, module, data, str(folder / LAST) if done else None)
         elif checkpoint:
             module.load_state_dict(checkpoint["state_dict"])
@@ -215,27 +222,6 @@ def _data_card(datasets: Sequence[Dataset]) -> str:
     sets = [{"name": "synthetic worlds of this project", "license": "BSD-3-Clause"}]
     sets += [{"name": d.name, "title": d.title, "license": d.license} for d in datasets]
     return json.dumps(sets)
-
-
-def _checkpoint_of(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The checkpoint that an earlier run left, of the same settings or refused."""
-    record, last = folder / "settings.json", folder / LAST
-    if not last.is_file():
-        write_json(record, settings)
-        return None
-    try:
-        begun = json.loads(record.read_text("utf-8")) if record.is_file() else settings
-        begun = {"devices": 1, **begun}  # runs of earlier versions knew one only
-        checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise InputError(f"The run in {folder} cannot be read: delete that folder.") from error
-    differing = [name for name in settings if begun.get(name) != settings[name]]
-    if differing:
-        raise InputError(
-            f"{folder} holds a run with another {' and '.join(differing)}: "
-            "resume it with the same, or name another output."
-        )
-    return checkpoint
 
 
 def _weights_of(start: Checkpoint) -> dict[str, Tensor]:

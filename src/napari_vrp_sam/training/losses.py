@@ -1,9 +1,15 @@
-"""The loss of the paper (section 3.4): binary cross-entropy plus Dice."""
+"""The loss of the paper (section 3.4): binary cross-entropy plus Dice, or one of them alone."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+LossKind = Literal["bce", "dice", "both"]
+"""What is minimised (paper, table 5)."""
 
 
 def bce_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -42,6 +48,9 @@ def dice_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Ten
     return (1 - (2 * overlap + 1) / (size + 1)).mean()
 
 
-def segmentation_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Sum of `bce_loss` and `dice_loss`, equally weighted as in the paper."""
-    return bce_loss(logits, masks, valid) + dice_loss(logits, masks, valid)
+def segmentation_loss(
+    logits: Tensor, masks: Tensor, valid: Tensor | None = None, kind: LossKind = "both"
+) -> Tensor:
+    """Sum of `bce_loss` and `dice_loss`, equally weighted as in the paper, or one of them."""
+    parts = [bce_loss] * (kind != "dice") + [dice_loss] * (kind != "bce")
+    return torch.stack([part(logits, masks, valid) for part in parts]).sum()

@@ -8,30 +8,34 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.training.episodes import EpisodeStream
-from napari_vrp_sam.training.module import LiteModule
+from napari_vrp_sam.training.stream import StepStream
 
-MakeStream = Callable[..., EpisodeStream]
+Precision = Literal["32-true", "bf16-mixed"]
+"""Of what is computed; weights are always kept in single precision."""
+
+MakeStream = Callable[..., StepStream]
 
 
-class EpisodeData(lightning.LightningDataModule):
+class StreamData(lightning.LightningDataModule):
     """Hands every device a stream with episodes of its own.
 
     Parameters
     ----------
     make_stream : callable
-        Takes `rank`, the device's number, and returns its `EpisodeStream`.
+        Takes `rank`, the device's number, and returns its stream.
     workers : int
         Processes that make episodes, for each device.
     device : torch.device
@@ -66,7 +70,17 @@ def check_devices(device: torch.device, devices: int) -> None:
 
 
 def make_trainer(
-    folder: Path, device: torch.device, devices: int, steps: int, checkpoint_every: int, done: int
+    folder: Path,
+    device: torch.device,
+    devices: int,
+    steps: int,
+    checkpoint_every: int,
+    done: int,
+    *,
+    nodes: int = 1,
+    precision: Precision = "32-true",
+    clip: float | None = None,
+    unused: bool = False,
 ) -> lightning.Trainer:
     """A trainer that logs and keeps checkpoints in a folder.
 
@@ -80,19 +94,30 @@ def make_trainer(
         Steps in all, and between checkpoints.
     done : int
         Steps done before, after which the log is named.
+    nodes : int, default 1
+        Machines, each with so many devices; on each the same command runs, told by MASTER_ADDR,
+        MASTER_PORT and NODE_RANK where the others are.
+    precision : {"32-true", "bf16-mixed"}
+    clip : float, optional
+        Gradients are scaled down to this norm.
+    unused : bool, default False
+        Whether a step may leave parts of the module out.
     """
+    alone = devices * nodes == 1
     return lightning.Trainer(
         max_steps=steps,
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
-        # A step trains either by prompts or by references, and each leaves parts out.
-        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
-        if devices > 1
-        else "auto",
-        # A log for each start: Lightning empties the one it finds.
-        logger=CSVLogger(folder, name="log", version=f"from-{done}", flush_logs_every_n_steps=20),
+        num_nodes=nodes,
+        precision=precision,
+        strategy="auto"
+        if alone
+        else DDPStrategy(start_method="spawn", find_unused_parameters=unused),
+        # Whatever else Lightning would find of a cluster: what starts processes is always this.
+        plugins=None if alone else LightningEnvironment(),
+        logger=_loggers(folder, f"from-{done}"),
         log_every_n_steps=min(10, steps),
-        gradient_clip_val=1.0,
+        gradient_clip_val=clip,
         callbacks=[
             ModelCheckpoint(
                 folder,
@@ -106,10 +131,21 @@ def make_trainer(
     )
 
 
+def _loggers(folder: Path, version: str) -> list[Logger]:
+    """A table and, where TensorBoard is installed, what that reads."""
+    # A log for each start: Lightning empties the one it finds.
+    loggers: list[Logger] = [
+        CSVLogger(folder, name="log", version=version, flush_logs_every_n_steps=20)
+    ]
+    if find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=version))
+    return loggers
+
+
 def fit(
     trainer: lightning.Trainer,
-    module: LiteModule,
-    data: EpisodeData,
+    module: lightning.LightningModule,
+    data: StreamData,
     checkpoint: str | None,
 ) -> None:
     """Train; an interrupt stays one, which Lightning turns into an exit of its own."""

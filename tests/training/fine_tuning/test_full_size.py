@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.tiny_sam import build_tiny_sam
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.control import Control
@@ -22,18 +21,9 @@ from napari_vrp_sam.training.fine_tuning import full_size_subject, run
 from napari_vrp_sam.training.fine_tuning.events import FineTuned, TrainingStep, Validated
 
 
-def tiny_sams():
-    """`build_tiny_sam` of the models' tests; their conftest is no module of a package."""
-    path = Path(__file__).parents[2] / "models/conftest.py"
-    spec = importlib.util.spec_from_file_location("models_conftest", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.build_tiny_sam
-
-
 def build(path=None, *, vrp=True, pseudo_mask="correlation"):
     """A tiny full-size model; of a file, what the file says of it."""
-    sam = tiny_sams()()
+    sam = build_tiny_sam()
     torch.manual_seed(2)
     semantic = EfficientNetLite0()
     encoder = VRPEncoder(152, 64, queries=6) if vrp else None

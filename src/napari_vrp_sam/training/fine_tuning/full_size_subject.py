@@ -183,7 +183,7 @@ class FullSizeSubject:
             "semantic_encoder": self._semantic_encoder,
         }
         if self.model.vrp_encoder is not None:
-            card["heads"] = str(self.model.vrp_encoder.config["heads"])
+            card |= self.model.vrp_encoder.as_metadata()
         return card
 
     def tensors(self) -> dict[str, Tensor]:

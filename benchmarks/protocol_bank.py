@@ -1,0 +1,264 @@
+"""Features of all images of `VRP_SAM_DATA`, computed once: what `paper_protocol.py` works on.
+
+Images are squeezed into a square, as in the paper's code; every class of every image is annotated
+in each of the four ways, on the grid that the VRP encoder sees.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
+from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.io.datasets import IGNORED, Dataset
+from napari_vrp_sam.models.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.lite_network import STRIDE, LiteNetwork
+
+COVERAGE = (0.002, 0.97)
+"""Of a frame, between which a class is a task."""
+
+DRAWS = 4
+"""Annotations of a class on a training image, of which each step takes one."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A class on an image: the row of its annotations, and that of the image."""
+
+    annotation: int
+    image: int
+
+
+@dataclass(eq=False)
+class Bank:
+    """Features, labels and annotations of the images of some data sets.
+
+    Attributes
+    ----------
+    fine : list of two Tensors, each of shape (N, C_i, h_i, w_i), float16
+        The backbone's finest maps, which the mask decoder sees.
+    stage_3, stage_4 : Tensor, shape (N, C, h, w), float16
+        Maps that the correlation is computed from.
+    semantic : Tensor, shape (N, C, h, w), float16
+        What the VRP encoder sees.
+    embeddings : Tensor, shape (N, D, h, w), float16
+    labels : Tensor, shape (N, S, S), uint8
+        255 is ignored.
+    annotations : dict of str to Tensor, each of shape (A, draws, h, w), bool
+        By kind.
+    names : list of str
+        Of the classes.
+    values : list of int
+        Of each class, in the labels.
+    shown : list of list of Shown
+        By class.
+    """
+
+    fine: list[Tensor]
+    stage_3: Tensor
+    stage_4: Tensor
+    semantic: Tensor
+    embeddings: Tensor
+    labels: Tensor
+    annotations: dict[str, Tensor]
+    names: list[str]
+    values: list[int]
+    shown: list[list[Shown]]
+
+    def to(self, device: torch.device | str) -> Bank:
+        """The same on another device."""
+        self.fine = [m.to(device) for m in self.fine]
+        for name in ("stage_3", "stage_4", "semantic", "embeddings", "labels"):
+            setattr(self, name, getattr(self, name).to(device))
+        self.annotations = {kind: a.to(device) for kind, a in self.annotations.items()}
+        return self
+
+    def split(self) -> tuple[Bank, Bank]:
+        """The same images with three of four classes, and with the rest: those that are novel."""
+        parts = []
+        for keep in (lambda n: n % 4 != 3, lambda n: n % 4 == 3):
+            chosen = [n for n in range(len(self.names)) if keep(n)]
+            part = copy(self)
+            part.names = [self.names[n] for n in chosen]
+            part.values = [self.values[n] for n in chosen]
+            part.shown = [self.shown[n] for n in chosen]
+            parts.append(part)
+        return parts[0], parts[1]
+
+    def batch(
+        self, classes: Sequence[int], shown: Sequence[Sequence[Shown]], draws: Sequence[int]
+    ) -> dict[str, Any]:
+        """Episodes as `VRPModule` wants them.
+
+        Parameters
+        ----------
+        classes : sequence of int, length B
+        shown : sequence of sequences of Shown
+            The target of each first, then its references.
+        draws : sequence of int, length B
+            Which of their annotations to take.
+        """
+        device = self.labels.device
+        images = torch.tensor([[s.image for s in row] for row in shown], device=device)
+        marked = torch.tensor([[s.annotation for s in row[1:]] for row in shown], device=device)
+        labels = self.labels[images[:, 0]]
+        values = torch.tensor([self.values[c] for c in classes], device=device)
+        return {
+            "references": images[:, 1:],
+            "annotations": marked,
+            "draws": torch.tensor(draws, device=device)[:, None].expand_as(marked),
+            "targets": images[:, 0],
+            "target_masks": (labels == values[:, None, None]).float(),
+            "valid": labels != IGNORED,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as it is read.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    frame : ndarray, shape (3, S, S), uint8
+    labels : ndarray, shape (S, S), uint8
+    annotations : dict
+        Of each class on it by kind, each of shape (draws, h, w).
+    """
+
+    dataset: Dataset
+    frame: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    annotations: dict[int, dict[str, NDArray[np.bool_]]]
+
+
+def read_pictures(
+    datasets: Sequence[Dataset],
+    *,
+    size: int,
+    training: bool,
+    workers: int,
+    most: int | None = None,
+) -> list[Picture]:
+    """Read and annotate all images of data sets.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+    size : int
+        Side of the square frames.
+    training : bool
+        Annotations of 1 to 20 marks, several of each class, as the paper trains; else one of 20.
+    workers : int
+        Processes.
+    most : int, optional
+        Images of each set, evenly spread; all unless given.
+    """
+    items = []
+    for dataset in datasets:
+        step = 1 if most is None else max(1, len(dataset.ids) // most)
+        items += [(dataset, image_id) for image_id in dataset.ids[::step][:most]]
+    read = partial(_read, size=size, training=training)
+    # Forked processes need not import torch again; they must come before any device starts, and
+    # never meet the threads of this one.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
+        return list(pool.map(read, items, chunksize=8))
+
+
+def build_bank(pictures: Sequence[Picture], network: LiteNetwork, device: torch.device) -> Bank:
+    """Encode images; the result is on the CPU."""
+    by_class: dict[tuple[str, int], list[Shown]] = {}
+    annotations: dict[str, list[NDArray[np.bool_]]] = {kind: [] for kind in ANNOTATION_KINDS}
+    titles = {}
+    for row, picture in enumerate(pictures):
+        for value, drawn in picture.annotations.items():
+            shown = Shown(len(annotations["mask"]), row)
+            by_class.setdefault((picture.dataset.name, value), []).append(shown)
+            name = picture.dataset.classes.get(value, str(value))
+            titles[picture.dataset.name, value] = f"{picture.dataset.name}: {name}"
+            for kind, masks in drawn.items():
+                annotations[kind].append(masks)
+    usable = [key for key in sorted(by_class) if len(by_class[key]) > 1]
+    first, second, *others = _encode([p.frame for p in pictures], network, device)
+    return Bank(
+        [first, second],
+        *others,
+        torch.from_numpy(np.stack([p.labels for p in pictures])),
+        {kind: torch.from_numpy(np.stack(a)) for kind, a in annotations.items()},
+        [titles[key] for key in usable],
+        [value for _, value in usable],
+        [by_class[key] for key in usable],
+    )
+
+
+def _read(item: tuple[Dataset, str], size: int, *, training: bool) -> Picture:
+    dataset, image_id = item
+    image = dataset.image(image_id)
+    whole = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    frame = Image.fromarray(whole).resize((size, size), Image.Resampling.BILINEAR)
+    stored = Image.fromarray(dataset.labels(image_id))
+    labels = np.asarray(stored.resize((size, size), Image.Resampling.NEAREST))
+    found = {}
+    for value in np.unique(labels[(labels > 0) & (labels != IGNORED)]).tolist():
+        mask = labels == value
+        if COVERAGE[0] <= mask.mean() <= COVERAGE[1]:
+            # Of names, so that a set added or left out changes no other.
+            seed = [*f"{dataset.name}/{image_id}/{value}".encode()]
+            found[value] = _annotated(mask, np.random.default_rng(seed), training=training)
+    return Picture(dataset, np.asarray(frame).transpose(2, 0, 1), labels, found)
+
+
+def _annotated(
+    mask: NDArray[np.bool_], rng: np.random.Generator, *, training: bool
+) -> dict[str, NDArray[np.bool_]]:
+    count, draws = (None, DRAWS) if training else (20, 1)
+    grid = (len(mask) // STRIDE, len(mask) // STRIDE)
+    drawn = {}
+    for kind in ANNOTATION_KINDS:
+        chance = kind in {"point", "scribble"}
+        masks = [simulate(mask, kind, rng, count=count) for _ in range(draws if chance else 1)]
+        on_grid = mask_on_grid(torch.from_numpy(np.stack(masks))[:, None], grid)[:, 0] > 0.5
+        drawn[kind] = on_grid.expand(draws, -1, -1).numpy().copy()
+    return drawn
+
+
+@torch.no_grad()
+def _encode(
+    frames: Sequence[NDArray[np.uint8]], network: LiteNetwork, device: torch.device
+) -> list[Tensor]:
+    """Both fine maps, stages 3 and 4, what the VRP encoder sees, and the embeddings."""
+    network.to(device)
+    parts = []
+    for start in range(0, len(frames), 64):
+        stacked = torch.from_numpy(np.stack(frames[start : start + 64])).to(device)
+        features = network.encode(stacked.float() / 255)
+        first, second, _, third, fourth, *_ = features.semantic
+        semantic = network.semantic_features(features)
+        maps = (first, second, third, fourth, semantic, features.embedding)
+        parts.append([m.half().cpu() for m in maps])
+    return [torch.cat(kind) for kind in zip(*parts, strict=True)]
+
+
+def save(bank: Bank, path: Path) -> None:
+    """Write a bank for other processes of this run."""
+    torch.save(bank.__dict__, path)
+
+
+def load(path: Path, device: torch.device) -> Bank:
+    """Read it back."""
+    # Written by this run itself, and it holds more than tensors.
+    return Bank(**torch.load(path, weights_only=False, mmap=True)).to(device)

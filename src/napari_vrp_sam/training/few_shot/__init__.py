@@ -1,0 +1,1 @@
+"""The paper's training: a VRP encoder learns, all else is frozen."""

@@ -1,0 +1,41 @@
+"""A SAM of `segment_anything`'s own classes, small enough to run in every test."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from segment_anything.modeling import (
+    ImageEncoderViT,
+    MaskDecoder,
+    PromptEncoder,
+    Sam,
+    TwoWayTransformer,
+)
+
+SIDE = 256
+WIDTH = 64
+
+
+def build_tiny_sam(seed: int = 0) -> Sam:
+    """256 px, two blocks, width 64, random weights."""
+    torch.manual_seed(seed)
+    grid = SIDE // 16
+    encoder = ImageEncoderViT(
+        img_size=SIDE,
+        depth=2,
+        embed_dim=WIDTH,
+        num_heads=2,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=7,
+        global_attn_indexes=(1,),
+        out_chans=WIDTH,
+    )
+    decoder = MaskDecoder(
+        transformer_dim=WIDTH,
+        transformer=TwoWayTransformer(depth=2, embedding_dim=WIDTH, mlp_dim=128, num_heads=4),
+        iou_head_hidden_dim=WIDTH,
+    )
+    prompts = PromptEncoder(WIDTH, (grid, grid), (SIDE, SIDE), mask_in_chans=16)
+    return Sam(encoder, prompts, decoder).eval()
