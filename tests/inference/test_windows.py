@@ -40,6 +40,15 @@ def test_a_part_shows_what_was_marked_and_its_surroundings(image):
     np.testing.assert_array_equal(part.image[part.mask > 0, 0], image[mask > 0])
 
 
+def test_parts_may_be_smaller_than_what_is_left_whole(image):
+    mask = marked((slice(500, 540), slice(700, 760)))
+    (part,) = windowed([Reference(image, mask, frame=3)], 1000, 300)
+    assert part.image.shape == (300, 300, 1)
+    assert part.mask.sum() == mask.sum()
+    reference = Reference(image, mask, frame=3)
+    assert windowed([reference], 1100, 300) == [reference]
+
+
 def test_marks_far_apart_get_a_part_each(image):
     mask = marked((slice(20), slice(20)), (slice(880, 900), slice(1080, 1100)))
     parts = windowed([Reference(image, mask)], 300)

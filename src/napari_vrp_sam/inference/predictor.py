@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.overview import tiled_logits
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE, check_tile
-from napari_vrp_sam.inference.windows import image_key, windowed
+from napari_vrp_sam.inference.windows import LARGEST_PART, image_key, windowed
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
@@ -139,7 +139,8 @@ class Predictor:
         self._normalisation = normalisation
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
-        for reference in windowed(references, self._reference_side):
+        part = self._reference_side if isinstance(self.model, Resizing) else LARGEST_PART
+        for reference in windowed(references, self._reference_side, part):
             key = image_key(reference)
             if key not in images:
                 planes = self._planes(reference.image)

@@ -17,11 +17,17 @@ MOST = 3
 ENOUGH = 0.95
 """Of what is marked: further parts show too little that is new."""
 
+LARGEST_PART = 1536
+"""Pixels a side of parts, where the model does not say: three of them and their views, which are
+encoded too, fill a gigabyte and a half."""
+
 BLOCK = 32
 """Pixels; a part need not lie more exactly."""
 
 
-def windowed(references: Sequence[Reference], side: int) -> list[Reference]:
+def windowed(
+    references: Sequence[Reference], side: int, part: int | None = None
+) -> list[Reference]:
     """References with large frames replaced by parts of them.
 
     All classes on a frame get the same parts, so that one is background to the other there.
@@ -30,7 +36,9 @@ def windowed(references: Sequence[Reference], side: int) -> list[Reference]:
     ----------
     references : sequence of Reference
     side : int
-        Longest side in pixels of frames that are left whole, and of parts.
+        Longest side in pixels of frames that are left whole.
+    part : int, optional
+        Of parts; the same unless given.
 
     Returns
     -------
@@ -49,7 +57,7 @@ def windowed(references: Sequence[Reference], side: int) -> list[Reference]:
         if max(on_image[0].mask.shape) <= side:
             parts += on_image
             continue
-        for rows, columns in _windows([r.mask for r in on_image], side):
+        for rows, columns in _windows([r.mask for r in on_image], part or side):
             number -= 1
             found = (_part(reference, rows, columns, number) for reference in on_image)
             parts += [part for part in found if part is not None]
