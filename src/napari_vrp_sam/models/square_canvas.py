@@ -17,6 +17,8 @@ def resize_longest_side(frames: Tensor, side: int) -> Tensor:
     Anti-aliased bilinear, as `segment_anything` resizes a batch.
     """
     size = ResizeLongestSide.get_preprocess_shape(*frames.shape[-2:], side)
+    if size == tuple(frames.shape[-2:]):
+        return frames
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
 
 
