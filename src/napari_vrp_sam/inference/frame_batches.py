@@ -45,7 +45,10 @@ class FrameBatches:
         if self._frames is not None or self._device.type != "cuda":
             return self._frames or 1
         free, _ = torch.cuda.mem_get_info(self._device)
-        return max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
+        size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
+        if self.compiled:
+            self._frames = size  # once for all: another size would be compiled anew
+        return size
 
     def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
         """From normalised frames (B, 3, Y, X) to logits (B, K, Y, X) of prepared references."""
