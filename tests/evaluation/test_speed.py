@@ -5,6 +5,12 @@ from functools import partial
 
 from napari_vrp_sam.evaluation.speed import measure_speed
 from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.models.sam import FullSizeModel
+
+
+def test_the_plain_way_beside_a_full_size_model(full_size_model: FullSizeModel) -> None:
+    results = measure_speed({"tiny": lambda: full_size_model}, size=64, repeats=1)
+    assert results["models"]["tiny"]["plain_seconds_per_frame"] > 0
 
 
 def test_models_side_by_side() -> None:
@@ -20,6 +26,7 @@ def test_models_side_by_side() -> None:
         assert 0 < result["cached_seconds_per_frame"] < result["seconds_per_frame"]
         assert result["seconds_to_learn"] > 0
         assert result["peak_memory_bytes"] > 1e6
+        assert result["plain_seconds_per_frame"] is None  # the paper knows no `lite`
     assert results["machine"]["cores"] >= 1
     json.dumps(results, allow_nan=False)
     # In turns: the second model is timed before the first one's second frame.

@@ -8,8 +8,9 @@ from hypothesis.extra.numpy import arrays
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.class_labels import labels_from_probabilities
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.predictor import Predictor, labels_from_probabilities
+from napari_vrp_sam.inference.predictor import Predictor
 
 RED, GREEN = 3, 8  # the classes of the stack
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_vrp_sam.models.geometric_prompts import geometric_prompts
 from napari_vrp_sam.models.prompting import Prompting
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
 from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.sam import FullSizeModel
+from napari_vrp_sam.models.sam import FullSizeModel, together
 from napari_vrp_sam.models.semantic import EfficientNetLite0
 from napari_vrp_sam.models.types import EncodedReference
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
@@ -162,6 +163,46 @@ def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
         torch.testing.assert_close(together[i].embedding, alone.embedding, rtol=1e-4, atol=1e-5)
         for ours, theirs in zip(together[i].semantic, alone.semantic, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
+def test_a_batch_of_frames_is_segmented_as_each(tiny_sam: Sam, pseudo_mask: PseudoMaskKind) -> None:
+    model = build(tiny_sam, pseudo_mask=pseudo_mask)
+    prepared = model.prepare([reference(model, 1), reference(model, 2), reference(model, 2, 5)])
+    features = model.encode(torch.cat([frame(seed) for seed in (1, 2, 3)]))
+    each = [model.decode(features[i], model.prompt(features[i], prepared)) for i in range(3)]
+    expected = torch.stack(each)
+    assert (expected[0] - expected[1]).abs().max() > 1e-3
+    torch.testing.assert_close(model.segment(features, prepared), expected)
+    # As on a GPU, where they go through together.
+    one = partial(model._segment_one, features.size, prepared)
+    found = together(one, features.embedding, *features.semantic)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@torch.no_grad()
+def test_stage_4_runs_for_the_correlation_alone(
+    visual: FullSizeModel, probing: FullSizeModel
+) -> None:
+    whole, shallow = (model.encode(frame(1)).semantic for model in (visual, probing))
+    assert (len(whole), len(shallow)) == (3, 2)
+    for deep, same in zip(whole[:2], shallow, strict=True):
+        torch.testing.assert_close(deep, same)
+
+
+@torch.no_grad()
+def test_features_are_single_precision_whatever_they_were_computed_in(tiny_sam: Sam) -> None:
+    model = build(tiny_sam)
+    exact = model.encode(frame(1))
+    model.precision = "bfloat16"
+    half = model.encode(frame(1))
+    for found, expected in zip(
+        (half.embedding, *half.semantic), (exact.embedding, *exact.semantic), strict=True
+    ):
+        assert found.dtype == torch.float32
+        assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 def test_only_the_vrp_encoder_learns(make_tiny_sam: Callable[[], Sam]) -> None:

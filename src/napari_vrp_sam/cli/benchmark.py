@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from napari_vrp_sam.cli.app import app, console, notes
 from napari_vrp_sam.cli.options import DeviceOption
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.precision import Precision
 
 
 @app.command()
@@ -18,11 +21,20 @@ def benchmark(
     device: DeviceOption = "auto",
     size: Annotated[int, typer.Option(min=16, help="Height and width of a frame.")] = 1024,
     repeats: Annotated[int, typer.Option(min=1, help="Timed frames, after one to warm up.")] = 3,
+    precision: Annotated[
+        str, typer.Option(help="Of full-size models: auto, float32, bfloat16 or float16.")
+    ] = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile full-size models, on a GPU."),
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
 ) -> None:
     """Measure the time and memory that models take for a frame, in turns in the same run.
 
     Models whose weights would have to be downloaded run with random ones: the speed is the same.
+    Beside them stands the plain way, with the same networks: single precision, one frame at a time,
+    the reference encoded again for every frame.
     """
     from rich.table import Table
 
@@ -37,7 +49,13 @@ def benchmark(
     }
     with notes.status("") as status:
         results = measure_speed(
-            loaders, size=size, device=device, repeats=repeats, progress=status.update
+            loaders,
+            size=size,
+            device=device,
+            repeats=repeats,
+            precision=cast("Precision", precision),
+            compiled=compiled,
+            progress=status.update,
         )
     if json:
         write_json(json, results)
@@ -46,6 +64,7 @@ def benchmark(
         "model",
         "s / frame",
         "again, other prompts",
+        "the plain way",
         "learning",
         "peak memory",
         title=f"{size} x {size} pixels on {machine['device_name']}, {machine['cores']} cores",
@@ -53,8 +72,9 @@ def benchmark(
     for name, result in results["models"].items():
         table.add_row(
             name,
-            f"{result['seconds_per_frame']:.2f}",
-            f"{result['cached_seconds_per_frame']:.2f}",
+            f"{result['seconds_per_frame']:.3g}",
+            f"{result['cached_seconds_per_frame']:.3g}",
+            f"{plain:.3g}" if (plain := result["plain_seconds_per_frame"]) else "",
             f"{result['seconds_to_learn']:.2f}",
             f"{result['peak_memory_bytes'] / 1e6:,.0f} MB",
         )

@@ -17,11 +17,18 @@ import psutil
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.evaluation.plain_flow import PlainFlow
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.io.samples import sample_stack
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.predictor import Predictor
+    from napari_vrp_sam.models.precision import Precision
     from napari_vrp_sam.models.types import Model
+
+
+STREAM = 32
+"""Frames of a stack that a GPU is timed with: it works on several at once."""
 
 
 def measure_speed(
@@ -30,6 +37,8 @@ def measure_speed(
     size: int = 1024,
     device: str = "cpu",
     repeats: int = 3,
+    precision: Precision = "auto",
+    compiled: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Time models on the same frames, in turns, so that whatever else runs slows all alike.
@@ -43,20 +52,26 @@ def measure_speed(
     device : str
     repeats : int
         Timed frames of each model, after one to warm up.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of full-size models; see `Predictor`.
+    compiled : bool
+        Whether they are compiled; see `Predictor`.
     progress : callable, optional
         Told what is being measured.
 
     Returns
     -------
     dict
-        `models`: for each, `seconds_per_frame` (encoders, prompts and mask decoder; the median),
-        `cached_seconds_per_frame` (prompts and mask decoder, features known),
-        `seconds_to_learn` (from the annotated frame) and `peak_memory_bytes` (on a GPU what torch
-        allocated there, else the growth of the process from before loading to the highest point of
-        learning and the first frame). `machine`: what it ran on.
+        `models`: for each, `seconds_per_frame` (encoders, prompts and mask decoder; the median; on
+        a GPU of a stack, see `Predictor.predict_stream`), `cached_seconds_per_frame` (prompts and
+        mask decoder, features known), `plain_seconds_per_frame` (see `plain_flow`; None where there
+        is no such way), `seconds_to_learn` (from the annotated frame) and `peak_memory_bytes` (on a
+        GPU what torch allocated there, else the growth of the process from before loading to the
+        highest point of learning and the first frame). `machine`: what it ran on.
     """
     from napari_vrp_sam.inference.predictor import Predictor
     from napari_vrp_sam.models.devices import resolve_device
+    from napari_vrp_sam.models.sam import FullSizeModel
 
     where = resolve_device(device)
     report = progress or (lambda _: None)
@@ -64,29 +79,38 @@ def measure_speed(
     normalisation = Normalisation.fit(list(frames))
     reference = Reference(frames[0], truth[0], frame=0)
     predictors: dict[str, Predictor] = {}
-    results: dict[str, dict[str, float]] = {}
+    plain: dict[str, PlainFlow] = {}
+    results: dict[str, dict[str, float | None]] = {}
     for name, load in models.items():
         report(f"{name}: loading, one frame to warm up")
         with _PeakMemory(str(where)) as memory:
-            predictors[name] = Predictor(load(), device=where)
+            model = load()
+            predictors[name] = Predictor(
+                model, device=where, precision=precision, compiled=compiled
+            )
             start = time.perf_counter()
             predictors[name].set_references([reference], normalisation)
             learning = time.perf_counter() - start
-            predictors[name].predict(frames[1])
+            _time_frame(predictors[name], frames[1], str(where))
+        if isinstance(model, FullSizeModel) and model.vrp_encoder is not None:
+            plain[name] = PlainFlow(model)
         results[name] = {"seconds_to_learn": learning, "peak_memory_bytes": memory.peak}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
     for turn in range(repeats):
         for name, predictor in predictors.items():
             report(f"{name}: frame {turn + 1} of {repeats}")
-            times[name].append(_time_frame(predictor, frames[1], str(where)))
+            own = _time_frame(predictor, frames[1], str(where))
+            other = _time_plain(plain[name], frames, truth) if name in plain else np.nan
+            times[name].append((*own, other))
     for name, values in times.items():
-        whole, cached = np.median(values, axis=0)
-        results[name]["seconds_per_frame"] = float(whole)
-        results[name]["cached_seconds_per_frame"] = float(cached)
-    return {"models": results, "machine": _machine(str(where)), "size": size, "repeats": repeats}
+        whole, cached, other = (float(value) for value in np.median(values, axis=0))
+        results[name]["seconds_per_frame"] = whole
+        results[name]["cached_seconds_per_frame"] = cached
+        results[name]["plain_seconds_per_frame"] = other if name in plain else None
+    return {"models": results, "machine": machine(str(where)), "size": size, "repeats": repeats}
 
 
-def _time_frame(predictor: Any, frame: NDArray[Any], device: str) -> tuple[float, float]:
+def _time_frame(predictor: Predictor, frame: NDArray[Any], device: str) -> tuple[float, float]:
     """Seconds for a frame, and for its second half: what a change of annotation costs."""
     start = time.perf_counter()
     features = predictor.encode(frame)
@@ -94,7 +118,18 @@ def _time_frame(predictor: Any, frame: NDArray[Any], device: str) -> tuple[float
     middle = time.perf_counter()
     predictor.decode(features)  # ends on the CPU, and so with the work on the GPU
     end = time.perf_counter()
-    return end - start, end - middle
+    if not device.startswith("cuda"):
+        return end - start, end - middle
+    for _ in predictor.predict_stream([frame] * STREAM, probabilities=False):
+        pass
+    return (time.perf_counter() - end) / STREAM, end - middle
+
+
+def _time_plain(flow: PlainFlow, frames: NDArray[Any], truth: NDArray[Any]) -> float:
+    reference, target = (frame.repeat(3, axis=-1) for frame in frames)
+    start = time.perf_counter()
+    flow.predict(target, reference, truth[0])
+    return time.perf_counter() - start
 
 
 def _frames(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -157,7 +192,8 @@ def _synchronise(device: str) -> None:
         torch.mps.synchronize()
 
 
-def _machine(device: str) -> dict[str, Any]:
+def machine(device: str) -> dict[str, Any]:
+    """What there is to compute with."""
     import torch
 
     name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()

@@ -198,7 +198,7 @@ class DaskRun(ThreadRun):
         """The event of a frame whose tiles have come together here."""
         import torch
 
-        from napari_vrp_sam.inference.predictor import labels_from_probabilities
+        from napari_vrp_sam.inference.class_labels import labels_from_probabilities
 
         probabilities = torch.from_numpy(logits).sigmoid_().numpy()
         class_ids = sorted({reference.class_id for reference in job.references})

@@ -109,7 +109,7 @@ def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
     """Where features of the job's model outlive the process, if they are worth it."""
     if job.cache is False or not isinstance(job.model, str | Path):
         return None
-    from napari_vrp_sam.inference.predictor import Resizing
+    from napari_vrp_sam.inference.capabilities import Adjustable, Resizing
 
     # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
     slow = isinstance(predictor.model, Resizing) and predictor.device.type != "cuda"
@@ -120,8 +120,11 @@ def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
     from napari_vrp_sam.inference.feature_cache import digest
     from napari_vrp_sam.models.identity import weights_digest
 
+    model = predictor.model
+    precision = model.precision if isinstance(model, Adjustable) else None
     # Encoders may change from version to version, and keep what the pseudo-mask needs.
-    return disk_cache(digest(weights_digest(job.model), job.pseudo_mask, __version__).hex())
+    known = digest(weights_digest(job.model), job.pseudo_mask, precision, __version__)
+    return disk_cache(known.hex())
 
 
 def _key(job: Job) -> object:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+import itertools
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,43 +13,20 @@ from torch import nn
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.capabilities import Adjustable, Choosing, Movable, Resizing
+from napari_vrp_sam.inference.class_labels import labels_from_probabilities
 from napari_vrp_sam.inference.feature_cache import FeatureCache, digest, frame_key
+from napari_vrp_sam.inference.frame_batches import FrameBatches
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.overview import tiled_logits
+from napari_vrp_sam.inference.pipeline import Result, Work, run_pipeline
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE, check_tile
 from napari_vrp_sam.inference.windows import LARGEST_PART, image_key, windowed
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.precision import Precision, half_type
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Model
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A model that can change its device; every module can."""
-
-    def to(self, device: torch.device, /) -> Any:
-        """Move the weights."""
-        ...
-
-
-@runtime_checkable
-class Resizing(Protocol):
-    """A model that resizes whatever it sees to a side of its own, as SAM does."""
-
-    @property
-    def side(self) -> int:
-        """In pixels."""
-        ...
-
-
-@runtime_checkable
-class Choosing(Protocol):
-    """A model that decides for each class how its result is put together, and says so."""
-
-    def choices(self, prepared: Any) -> dict[int, Choice]:
-        """Choices by class, of what `Model.prepare` returned."""
-        ...
 
 
 class Predictor:
@@ -66,6 +44,15 @@ class Predictor:
     tile : int, optional
         Longest side of what is seen at once, in pixels; larger frames are segmented in tiles, and
         of larger references parts are learned.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        What the encoders of a full-size model compute in; "auto" is half precision where the device
+        is quick in it.
+    compiled : bool
+        Whether they run through `torch.compile`, and on a GPU the whole of a batch as a CUDA graph:
+        a minute or two of preparation for more speed, for long stacks of one frame size.
+    batch : int, optional
+        Frames that `predict_stream` computes at a time; on a GPU as many as fit into its memory, up
+        to 8, on a processor one unless given.
 
     Attributes
     ----------
@@ -79,9 +66,17 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Model, *, device: str | torch.device = "auto", tile: int | None = None
+        self,
+        model: Model,
+        *,
+        device: str | torch.device = "auto",
+        tile: int | None = None,
+        precision: Precision = "auto",
+        compiled: bool = False,
+        batch: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
+        half_type(self.device, precision)  # refuses what it does not know
         self.model = model
         self.tile = check_tile(tile)
         self.cache: FeatureCache | None = None
@@ -89,6 +84,9 @@ class Predictor:
             model.to(self.device)
         if isinstance(model, nn.Module):
             model.eval()
+        if isinstance(model, Adjustable):
+            model.precision, model.compiled = precision, compiled
+        self._batches = FrameBatches(model, self.device, batch, compiled=compiled)
         self._normalisation: Normalisation | None = None
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
@@ -196,6 +194,50 @@ class Predictor:
             logits = tiled_logits(self.model, self._prepared, of_tile, (height, width), self.tile)
         return _sigmoid(logits)
 
+    def predict_stream(
+        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True
+    ) -> Generator[Result]:
+        """Labels and probabilities of many frames; on a GPU quicker than one by one.
+
+        Parameters
+        ----------
+        frames : iterable of ndarray, shape (Y, X, C) or (Y, X)
+            On a GPU read ahead, by another thread, which ends with the loop.
+        probabilities : bool
+            Whether they are wanted.
+
+        Yields
+        ------
+        labels : ndarray, shape (Y, X)
+            See `labels_from_probabilities`.
+        probabilities : ndarray, shape (K, Y, X), float32, or None
+            See `predict`.
+
+        Raises
+        ------
+        InputError
+            See `predict`.
+        """
+        size = self._batches.size
+        ahead = iter(frames)
+        if size > 1 and self.cache is None and (first := next(ahead, None)) is not None:
+            ahead = itertools.chain([first], ahead)
+            if max(first.shape[:2]) <= self.tile:
+                work = Work(
+                    self._batches.logits(self._prepared),
+                    self._known_normalisation(),
+                    self.class_ids,
+                    self.device,
+                    size,
+                    fixed=self._batches.compiled,
+                    probabilities=probabilities,
+                )
+                yield from run_pipeline(map(_checked, ahead), work)
+                return
+        for frame in ahead:
+            found = self.predict(frame)
+            yield labels_from_probabilities(found, self.class_ids), found
+
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """The expensive half of `predict`; its result outlives a change of references."""
@@ -209,11 +251,13 @@ class Predictor:
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
         """A frame as models take it, shape (3, Y, X)."""
+        planes = self._known_normalisation().apply(_checked(frame))
+        return torch.from_numpy(planes).to(self.device)
+
+    def _known_normalisation(self) -> Normalisation:
         if self._normalisation is None:
             raise InputError("No references are set: call set_references before predict.")
-        frame = frame[..., None] if frame.ndim == 2 else frame
-        check_frame_size(frame.shape[:2])
-        return torch.from_numpy(self._normalisation.apply(frame)).to(self.device)
+        return self._normalisation
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """The cheap half of `predict`, of a frame that was encoded whole."""
@@ -233,29 +277,17 @@ class Predictor:
         return self.tile if isinstance(self.model, Resizing) else max(self.tile, DEFAULT_TILE)
 
 
-def labels_from_probabilities(
-    probabilities: NDArray[np.floating], class_ids: Sequence[int]
-) -> NDArray[Any]:
-    """The class with the highest probability over 0.5 in each pixel, else 0.
+def _checked(frame: NDArray[Any]) -> NDArray[Any]:
+    """A frame of shape (Y, X, C).
 
-    Parameters
-    ----------
-    probabilities : ndarray, shape (K, Y, X)
-    class_ids : sequence of int
-        Label values of the K classes.
-
-    Returns
-    -------
-    ndarray, shape (Y, X)
-        In the smallest unsigned dtype that holds all class values.
+    Raises
+    ------
+    InputError
+        If it is too small.
     """
-    labels = np.zeros(probabilities.shape[1:], dtype=np.min_scalar_type(max(class_ids)))
-    highest = np.full(labels.shape, 0.5, dtype=probabilities.dtype)
-    # Class by class, as `argmax` would need eight bytes for each pixel of a large frame.
-    for class_id, probability in zip(class_ids, probabilities, strict=True):
-        labels[probability > highest] = class_id
-        np.maximum(highest, probability, out=highest)
-    return labels
+    frame = frame[..., None] if frame.ndim == 2 else frame
+    check_frame_size(frame.shape[:2])
+    return frame
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

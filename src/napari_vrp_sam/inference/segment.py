@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ def segment_stack(
     total = len(plan(job)[1])
     highest = max(reference.class_id for reference in job.references)
     labels = np.zeros(view.label_shape, dtype=np.min_scalar_type(highest))
-    for done, (index, frame_labels, _) in enumerate(iter_segment(job), start=1):
+    for done, (index, frame_labels, _) in enumerate(_segment(job), start=1):
         labels[view.position(index)] = frame_labels
         if progress:
             progress(done, total)
@@ -145,12 +146,31 @@ def iter_segment(
     InputError
         If the job cannot be done as it stands.
     """
+    results = _segment(
+        job, order=order, report=report, learned=learned, memory=memory, probabilities=True
+    )
+    # Closed with this one: a thread may be reading ahead.
+    with closing(results):
+        for index, labels, found in results:
+            assert found is not None
+            yield index, labels, found
+
+
+def _segment(
+    job: Job,
+    *,
+    order: Order = "nearest",
+    report: Callable[[str], None] | None = None,
+    learned: Callable[[dict[int, Choice]], None] | None = None,
+    memory: Memory | None = None,
+    probabilities: bool = False,
+) -> Generator[tuple[int, NDArray[Any], NDArray[np.float32] | None]]:
+    """`iter_segment`, also without probabilities: on a GPU they are most of what comes back."""
     frames, indices = plan(job, order)
     report = report or (lambda _: None)
     report("Loading the model")
     # torch takes seconds to import: not before the job is known to make sense.
     from napari_vrp_sam.inference.memory import load_predictor
-    from napari_vrp_sam.inference.predictor import labels_from_probabilities
 
     predictor = memory.predictor(job, report) if memory else load_predictor(job, report)
     report("Sampling intensities")
@@ -160,9 +180,10 @@ def iter_segment(
     if learned:
         learned(predictor.choices)
     report("Segmenting")
-    for index in indices:
-        probabilities = predictor.predict(frames[index])
-        yield index, labels_from_probabilities(probabilities, predictor.class_ids), probabilities
+    wanted = (frames[index] for index in indices)
+    with closing(predictor.predict_stream(wanted, probabilities=probabilities)) as results:
+        for index, (labels, found) in zip(indices, results, strict=True):
+            yield index, labels, found
 
 
 def gather_references(

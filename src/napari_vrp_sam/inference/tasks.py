@@ -118,7 +118,7 @@ def segment_frame(
     frame : ndarray, shape (Y, X, C), optional
         Its pixels, where the worker cannot read them.
     """
-    from napari_vrp_sam.inference.predictor import labels_from_probabilities
+    from napari_vrp_sam.inference.class_labels import labels_from_probabilities
 
     with _lock:
         prepared = _prepare(order)

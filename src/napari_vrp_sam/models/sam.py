@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import persam
@@ -21,8 +22,10 @@ from napari_vrp_sam.models.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.full_size_probe import fit_probe, probe_probability
 from napari_vrp_sam.models.geometric_prompts import encode_geometric
 from napari_vrp_sam.models.mask_decoder import decode_masks
+from napari_vrp_sam.models.precision import Precision, mixed
 from napari_vrp_sam.models.prompting import Prompting, check_prompting, default_prompting
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
+from napari_vrp_sam.models.sam_encoder import encode_images
 from napari_vrp_sam.models.semantic import SemanticEncoder, concatenate_stages
 from napari_vrp_sam.models.square_canvas import (
     frame_cells,
@@ -115,10 +118,14 @@ class FullSizeModel(nn.Module):
                 )
         self.name = name
         self.sam = sam.requires_grad_(requires_grad=False)
-        self.semantic = semantic
+        self.semantic = semantic.to(memory_format=torch.channels_last)  # convolutions like it
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
         self._prompting = prompting and self._checked(prompting)
+        self.precision: Precision = "float32"
+        """What `encode` computes in."""
+        self.compiled = False
+        """Whether `encode` runs batches through `torch.compile`, on a GPU."""
         self.additions: dict[str, Tensor] = {}
         """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
 
@@ -152,18 +159,30 @@ class FullSizeModel(nn.Module):
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
-        """Encode frames of shape (B, 3, H, W), float32 in 0..1."""
-        return self.features(frames)
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1; all features are float32."""
+        # Code is compiled for one shape: not for a reference alone.
+        compiled = self.compiled and len(frames) > 1 and frames.is_cuda
+        image_encoder = partial(encode_images, self.sam.image_encoder, compiled=compiled)
+        with mixed(frames.device, self.precision):
+            features = self._features(frames, image_encoder)
+        return FrameFeatures(
+            features.size, features.embedding.float(), tuple(m.float() for m in features.semantic)
+        )
 
     def features(self, frames: Tensor) -> FrameFeatures:
         """The same, for training: SAM's image encoder passes gradients on, if it has any."""
-        large = resize_longest_side(frames, self.side)
-        embedding = self.sam.image_encoder(self.sam.preprocess(255 * large))
+        return self._features(frames, self.sam.image_encoder)
 
-        canvas = on_square_canvas(frames, self.semantic_side, self.semantic.mean)
+    def _features(self, frames: Tensor, image_encoder: Callable[[Tensor], Tensor]) -> FrameFeatures:
+        large = resize_longest_side(frames, self.side)
+        embedding = image_encoder(self.sam.preprocess(255 * large))
+
+        canvas = on_square_canvas(frames, self.semantic_side, self.semantic.centre)
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
+        # Stage 4 is a large part of the work, and the correlation alone looks at it.
+        stages = self.semantic if self.pseudo_mask == "correlation" else self.semantic.shallow
         with torch.no_grad():
-            semantic = self.semantic(canvas)
+            semantic = tuple(stages(canvas))
         return FrameFeatures(size, embedding, semantic)
 
     def prepare(self, references: Sequence[EncodedReference]) -> tuple[PreparedClass, ...]:
@@ -271,12 +290,44 @@ class FullSizeModel(nn.Module):
         masks: Tensor = self.sam.postprocess_masks(logits, resized, features.size)
         return masks[:, 0]
 
+    def segment(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Tensor:
+        """Mask logits (B, K, H, W) of a batch of frames: what `prompt` and `decode` give of each.
+
+        On a GPU the frames go through both together, whose small steps would not fill it, unless
+        points are drawn: of each frame as many as it has cells.
+        """
+        maps = (features.embedding, *features.semantic)
+        one = partial(self._segment_one, features.size, prepared)
+        if len(features) == 1 or not features.embedding.is_cuda or self.prompting != "vrp":
+            return torch.stack([one(*of_frame) for of_frame in zip(*maps, strict=True)])
+        return together(one, *maps)
+
+    def _segment_one(
+        self, size: tuple[int, int], prepared: Sequence[PreparedClass], *maps: Tensor
+    ) -> Tensor:
+        embedding, *semantic = (m[None] for m in maps)
+        features = FrameFeatures(size, embedding, tuple(semantic))
+        return self.decode(features, self.prompt(features, prepared))
+
     def _inside(self, pseudo_mask: Tensor, features: FrameFeatures) -> Tensor:
         """The pseudo-mask with nothing on the padding."""
         rows, columns = frame_cells(features.size, pseudo_mask)
         inside = torch.zeros_like(pseudo_mask)
         inside[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
         return inside
+
+
+def together(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
+    """What a function gives of each item of batches, in one pass over all."""
+    # Some of the ways that PyTorch has for attention cannot be batched so.
+    quick = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            results: Tensor = torch.vmap(function)(*batches)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(quick)
+    return results
 
 
 def _correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor) -> Tensor:

@@ -43,10 +43,15 @@ class SemanticEncoder(nn.Module, ABC):
 
     # Of timm, whose modules have attributes that no type tells.
     backbone: Any
+    centre: Tensor
+    spread: Tensor
 
     def __init__(self, backbone: Any) -> None:
         super().__init__()
         self.backbone = backbone
+        # Beside the weights: made anew in each pass, they would keep the host waiting for a GPU.
+        for name, values in (("centre", self.mean), ("spread", self.std)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.requires_grad_(requires_grad=False)
         self.train()
 
@@ -80,10 +85,13 @@ class SemanticEncoder(nn.Module, ABC):
     def stage_4(self, stage_3: Tensor) -> Tensor:
         """Map of stage 4 from that of stage 3, which may be masked."""
 
+    def shallow(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of stages 2 and 3 of frames of shape (B, 3, H, W), float32 in 0..1."""
+        return self.stages_2_and_3((frames - self.centre) / self.spread)
+
     def forward(self, frames: Tensor) -> Stages:
-        """Stage maps of frames of shape (B, 3, H, W), float32 in 0..1."""
-        mean, std = (frames.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        stage_2, stage_3 = self.stages_2_and_3((frames - mean) / std)
+        """Maps of all stages of frames of shape (B, 3, H, W), float32 in 0..1."""
+        stage_2, stage_3 = self.shallow(frames)
         return stage_2, stage_3, self.stage_4(stage_3)
 
 

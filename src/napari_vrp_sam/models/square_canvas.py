@@ -6,8 +6,7 @@ grid over the canvas lie where they do on any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import torch
 import torch.nn.functional as F
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
@@ -19,13 +18,25 @@ def resize_longest_side(frames: Tensor, side: int) -> Tensor:
     Anti-aliased bilinear, as `segment_anything` resizes a batch.
     """
     size = ResizeLongestSide.get_preprocess_shape(*frames.shape[-2:], side)
+    if size == tuple(frames.shape[-2:]):
+        return frames
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def on_square_canvas(frames: Tensor, side: int, fill: Sequence[float]) -> Tensor:
-    """Frames of shape (B, 3, H, W) at the top left of a canvas (B, 3, side, side) of one colour."""
+def on_square_canvas(frames: Tensor, side: int, fill: Tensor) -> Tensor:
+    """Frames of shape (B, 3, H, W) at the top left of a canvas (B, 3, side, side) of one colour.
+
+    Parameters
+    ----------
+    frames : Tensor
+    side : int
+        In pixels.
+    fill : Tensor, shape (3, 1, 1) or (1, 3, 1, 1)
+        Where the frames are: a copy from the CPU would wait for all that is under way there.
+    """
     small = resize_longest_side(frames, side)
-    canvas = small.new_tensor(fill)[:, None, None].repeat(len(frames), 1, side, side)
+    canvas = fill.expand(len(frames), -1, side, side)
+    canvas = canvas.contiguous(memory_format=torch.channels_last)
     canvas[..., : small.shape[-2], : small.shape[-1]] = small
     return canvas
 

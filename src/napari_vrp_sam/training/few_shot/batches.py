@@ -107,7 +107,9 @@ class PairStream(StepStream):
 
     def _frame(self, image_id: str) -> Tensor:
         frame = as_frame(self.data.image("train", image_id))
-        return on_square_canvas(frame, self.canvas.side, self.canvas.fill)[0]
+        return on_square_canvas(
+            frame, self.canvas.side, frame.new_tensor(self.canvas.fill)[:, None, None]
+        )[0]
 
 
 def labels_on_canvas(labels: NDArray[np.uint8], side: int) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_vrp_sam.inference.predictor import labels_from_probabilities
+from napari_vrp_sam.inference.class_labels import labels_from_probabilities
 from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
 from napari_vrp_sam.training.fine_tuning.events import Compared
 from napari_vrp_sam.training.fine_tuning.subject import Subject, encoded_references

@@ -1,0 +1,71 @@
+"""Several frames through a model at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_vrp_sam.inference.capabilities import Batched
+from napari_vrp_sam.inference.cuda_graph import Graphed
+from napari_vrp_sam.models.types import Model
+
+MOST_FRAMES = 8
+"""Frames of a batch; more are not quicker."""
+
+BYTES_PER_FRAME = 2 * 2**30
+"""Of a GPU's memory that a frame of a batch may take with the largest model."""
+
+
+class FrameBatches:
+    """How many frames go together, and their way through the model.
+
+    Parameters
+    ----------
+    model : Model
+    device : torch.device
+    frames : int, optional
+        In a batch; see `Predictor`.
+    compiled : bool
+        Whether a GPU runs a batch as a CUDA graph.
+    """
+
+    def __init__(
+        self, model: Model, device: torch.device, frames: int | None, *, compiled: bool
+    ) -> None:
+        self._model, self._device, self._frames = model, device, frames
+        self.compiled = compiled
+        self._graph: tuple[Any, Graphed] | None = None
+
+    @property
+    def size(self) -> int:
+        """Frames in a batch, as memory allows now."""
+        if self._frames is not None or self._device.type != "cuda":
+            return self._frames or 1
+        free, _ = torch.cuda.mem_get_info(self._device)
+        size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
+        if self.compiled:
+            self._frames = size  # once for all: another size would be compiled anew
+        return size
+
+    def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
+        """From normalised frames (B, 3, Y, X) to logits (B, K, Y, X) of prepared references."""
+
+        @torch.no_grad()
+        def segment(images: Tensor) -> Tensor:
+            features = self._model.encode(images)
+            if isinstance(self._model, Batched):
+                return self._model.segment(features, prepared)
+            each = (features[at] for at in range(len(features)))
+            return torch.stack(
+                [self._model.decode(one, self._model.prompt(one, prepared)) for one in each]
+            )
+
+        if not self.compiled or self._device.type != "cuda":
+            return segment
+        # Captured anew when other references were learned.
+        if self._graph is None or self._graph[0] is not prepared:
+            self._graph = prepared, Graphed(segment)
+        return self._graph[1]
