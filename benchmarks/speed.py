@@ -238,7 +238,8 @@ def random_model(name: str, device: torch.device) -> FullSizeModel:
         for parameter_name, parameter in sam.image_encoder.named_parameters():
             if "pos" in parameter_name:
                 torch.nn.init.normal_(parameter, std=0.1)
-    return FullSizeModel(name, sam, semantic, encoder).eval()
+    # Some constants of SAM are made on the CPU all the same.
+    return FullSizeModel(name, sam, semantic, encoder).eval().to(device)
 
 
 def figures(seconds: float, device: torch.device) -> dict[str, float]:

@@ -22,9 +22,9 @@ from napari_vrp_sam.models.image_attention import AttentionInput, scaled_dot_pro
 
 LOG2_E = 1.4426950408889634
 
-GLOBAL_TILE = {"queries": 128, "keys": 64, "num_warps": 4, "num_stages": 3}
+GLOBAL_TILE = {"queries": 64, "keys": 64, "num_warps": 4, "num_stages": 3}
 WINDOW_TILE = {"queries": 64, "keys": 64, "num_warps": 4, "num_stages": 2}
-"""Sizes of blocks; `keys` is a multiple of the padded side of a window, and its square at most."""
+"""Sizes of blocks, the quickest of three on an H100; `keys` is a multiple of the padded side of a window, and its square at most."""
 
 
 def fused(given: AttentionInput) -> Tensor:
@@ -42,16 +42,18 @@ def kernel_runs(device: torch.device) -> bool:
     """Whether the kernel can be built here and gives the right numbers; tried once."""
     if torch.cuda.get_device_capability(device) < (8, 0):
         return False
-    qkv, beyond, rows, columns = (
-        torch.randn(shape, device=device, dtype=torch.bfloat16)
+    # Larger scores would be rounded by more than a mistake makes: these differ by 0.002 if all is
+    # well, and the results have a deviation of 0.13.
+    parts = [
+        (0.3 * torch.randn(shape, device=device)).bfloat16()
         for shape in ((1, 20, 20, 3, 2, 32), (3, 2, 32), (27, 32), (27, 32))
-    )
-    given = AttentionInput(qkv, beyond, rows, columns, side=14)
+    ]
     try:
-        found = fused(given)
+        found = fused(AttentionInput(*parts, side=14))
     except Exception:
         return False
-    return torch.allclose(found, scaled_dot_product(given), atol=0.05, rtol=0.05)
+    exact = scaled_dot_product(AttentionInput(*(part.float() for part in parts), side=14))
+    return torch.allclose(found.float(), exact, atol=0.02)
 
 
 def _fits(dim: int) -> bool:
