@@ -76,13 +76,13 @@ def test_measured_on_a_data_set(data_folder: Path) -> None:
 def test_ways_to_prompt_share_what_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FullSizeModel("tiny", build_tiny_sam(), EfficientNetLite0(), semantic_side=128)
     encoded: list[Tensor] = []
-    encode = FullSizeModel.features
+    encode = FullSizeModel.encode
 
     def counted(self: FullSizeModel, frames: Tensor) -> FrameFeatures:
         encoded.append(frames)
         return encode(self, frames)
 
-    monkeypatch.setattr(FullSizeModel, "features", counted)
+    monkeypatch.setattr(FullSizeModel, "encode", counted)
     methods = prompted_methods(model, ["box", "persam", "probe"], "cpu")
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     mask = np.zeros((40, 60), bool)

@@ -72,7 +72,7 @@ def test_frames_in_memory_are_sent_one_by_one(engine, job, expected):
     assert sorted(found) == list(range(LENGTH))
     for index, event in found.items():
         np.testing.assert_array_equal(event.labels, expected[index].labels)
-        assert event.confidence == expected[index].confidence
+        assert event.confidence == pytest.approx(expected[index].confidence)
         assert event.percent.shape == (1, 64, 64)
 
 
@@ -98,7 +98,7 @@ def test_a_lost_worker_is_no_loss(engine, job, expected, tmp_path):
     for index in range(LENGTH):
         np.testing.assert_array_equal(labels[index], expected[index].labels)
         assert written[index].checksum == labels_checksum(expected[index].labels)
-        assert written[index].confidence == expected[index].confidence
+        assert written[index].confidence == pytest.approx(expected[index].confidence)
 
 
 def _with_writer(engine, writer):
@@ -142,7 +142,7 @@ def test_tiles_of_a_large_frame_are_shared(engine, job, tmp_path, in_memory):
     (found,) = results(engine.submit(large_job).events())
     assert found.labels.any()
     np.testing.assert_array_equal(found.labels, expected.labels)
-    assert found.confidence == expected.confidence
+    assert found.confidence == pytest.approx(expected.confidence)
 
 
 def test_mistakes_arrive_in_one_sentence(engine, job, tmp_path):

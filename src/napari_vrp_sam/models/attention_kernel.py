@@ -24,7 +24,8 @@ LOG2_E = 1.4426950408889634
 
 GLOBAL_TILE = {"queries": 64, "keys": 64, "num_warps": 4, "num_stages": 3}
 WINDOW_TILE = {"queries": 64, "keys": 64, "num_warps": 4, "num_stages": 2}
-"""Sizes of blocks, the quickest of three on an H100; `keys` is a multiple of the padded side of a window, and its square at most."""
+"""Sizes of blocks, the quickest of three on an H100; `keys` is a multiple of the padded side of a
+window, and its square at most."""
 
 
 def fused(given: AttentionInput) -> Tensor:

@@ -75,15 +75,14 @@ class PerceptronProbe:
 
     def _in_strips(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
         """The same, class by class and strip by strip."""
-        classes, (height, width) = len(bias), maps[0].shape[-2:]
-        logits = bias.new_empty(classes, 1, height, width)
-        for b in range(classes):
+        height, width = maps[0].shape[-2:]
+        logits = []
+        for b in range(len(bias)):
             own = [m[b if len(m) > 1 else 0] for m in maps]
-            for top, hidden in hidden_strips(own, [part[b] for part in parts], bias[b]):
-                values = F.gelu(hidden) @ self.output[b] + self.output_bias[b]
-                strip = values.view(-1, width)
-                logits[b, 0, top : top + len(strip)] = strip
-        return logits
+            strips = hidden_strips(own, [part[b] for part in parts], bias[b])
+            values = [F.gelu(strip) @ self.output[b] + self.output_bias[b] for _, strip in strips]
+            logits.append(torch.cat(values).view(1, height, width))
+        return torch.stack(logits)
 
 
 def hidden_strips(
@@ -113,14 +112,16 @@ def hidden_strips(
     rows = max(1, STRIP_BYTES // (width * bias.numel() * bias.element_size()))
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        hidden = bias.repeat((bottom - top) * width, 1)
-        for features, weight in fine:
-            hidden.addmm_(_cells(features[:, top:bottom]).to(weight), weight)
+        features, weight = fine[0]  # the finest is always among them
+        hidden = torch.addmm(bias, _cells(features[:, top:bottom]).to(weight), weight)
+        # Not in place, which `torch.vmap` cannot batch.
+        for features, weight in fine[1:]:
+            hidden = torch.addmm(hidden, _cells(features[:, top:bottom]).to(weight), weight)
         by_row = hidden.view(bottom - top, -1)
         for between, lines in coarse:
             first, last = _reach(between[top:bottom])
-            by_row.addmm_(between[top:bottom, first:last], lines[first:last])
-        yield top, hidden
+            by_row = torch.addmm(by_row, between[top:bottom, first:last], lines[first:last])
+        yield top, by_row.view(hidden.shape)
 
 
 def _widened(features: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
