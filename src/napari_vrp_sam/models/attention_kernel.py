@@ -45,15 +45,17 @@ def kernel_runs(device: torch.device) -> bool:
         return False
     # Larger scores would be rounded by more than a mistake makes: these differ by 0.002 if all is
     # well, and the results have a deviation of 0.13.
-    parts = [
+    qkv, beyond, rows, columns = (
         (0.3 * torch.randn(shape, device=device)).bfloat16()
         for shape in ((1, 20, 20, 3, 2, 32), (3, 2, 32), (27, 32), (27, 32))
-    ]
+    )
     try:
-        found = fused(AttentionInput(*parts, side=14))
+        found = fused(AttentionInput(qkv, beyond, rows, columns, 14))
     except Exception:
         return False
-    exact = scaled_dot_product(AttentionInput(*(part.float() for part in parts), side=14))
+    exact = scaled_dot_product(
+        AttentionInput(qkv.float(), beyond.float(), rows.float(), columns.float(), 14)
+    )
     return torch.allclose(found.float(), exact, atol=0.02)
 
 
