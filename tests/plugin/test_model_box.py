@@ -76,7 +76,7 @@ def test_what_prompts_sam_is_told_and_training_offered(dock, box, tmp_path):
     assert "no VRP encoder" in label.text()
     assert "points in the pseudo-mask and the box around it" in label.text()
     assert "Fine-tuning" in label.text()
-    tensors = {"generator.queries": np.zeros((4, 8), np.float32)}
+    tensors = {"augmenter.merge.0.weight": np.zeros((4, 8, 1, 1), np.float32)}
     save_file(tensors, tmp_path / "mine.safetensors", {"kind": "vrp-encoder", "sam": "vit_b"})
     box.add_file(tmp_path / "mine.safetensors")
     assert label.text() == "SAM is prompted by the VRP encoder."
