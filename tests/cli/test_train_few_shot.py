@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def test_what_is_trained_is_measured_as_it_was_trained(tmp_path: Path) -> None:
     measure = ["evaluate", "pascal5i", "--data", str(data), "--fold", "0", "--episodes", "2"]
     result = runner.invoke(app, [*measure, "--model", str(output), "--device", "cpu"])
     assert result.exit_code == 0, result.stderr
-    assert "mIoU" in result.stdout
+    assert "novel to fold 0 of pascal5i" in result.stdout
+    assert re.search(r"mIoU\W+0\.\d{3}", result.stdout)
 
 
 def test_coco_with_several_references(tmp_path: Path) -> None:
