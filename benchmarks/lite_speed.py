@@ -39,6 +39,7 @@ from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models import lite_network
 from napari_vrp_sam.models.lite_parts import SIMILARITY_LEVELS
+from napari_vrp_sam.models.precision import half_type
 from napari_vrp_sam.models.registry import load_model
 
 HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -262,9 +263,10 @@ def main() -> None:
     arguments = parser.parse_args()
     on_gpu = arguments.device.startswith("cuda")
     kinds = ["float32", "float16"] if on_gpu else ["float32"]
-    variants = [
-        v.strip() for v in (arguments.variants or (ON_GPU if on_gpu else "float32")).split(",")
-    ]
+    if not on_gpu and half_type(torch.device("cpu"), "auto"):
+        kinds.append("bfloat16")
+    usual = ON_GPU if on_gpu else ",".join(kinds)
+    variants = [v.strip() for v in (arguments.variants or usual).split(",")]
 
     results: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",

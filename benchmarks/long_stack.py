@@ -1,6 +1,8 @@
 """A long stack through `vrp-sam segment`: does memory stay flat, and what does a frame cost?
 
-python benchmarks/long_stack.py --frames 5000 --size 512 --json results/long-stack.json
+    python benchmarks/long_stack.py --frames 5000 --size 512 --json results/long-stack.json
+
+One large frame: `--frames 4 --size 10000 -- --frames 1:2`. Several workers: `-- --workers 2`.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
         seen.append((lines(journal_of(output)), time.perf_counter() - start, memory))
         time.sleep(0.25)
     assert process.returncode == 0
-    settled = [s for s in seen if s[0] >= min(SETTLED, frames // 2)]
+    settled = [s for s in seen if s[0] >= min(SETTLED, seen[-1][0] // 2)]
     first, last = settled[0], settled[-1]
     tenths = settled[:: max(1, len(settled) // 12)]
     stored = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())

@@ -16,7 +16,7 @@ from segment_anything.modeling import (
 )
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.inference.cuda_graph import Graphed
+from napari_vrp_sam.inference.cuda_graph import WARM_UPS, Graphed
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.pipeline import normalise
 from napari_vrp_sam.inference.predictor import Predictor
@@ -28,6 +28,9 @@ from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.sam_encoder import encode_images
 from napari_vrp_sam.models.semantic import ResNet50
+from napari_vrp_sam.models.tree_kernel import descend
+from napari_vrp_sam.models.tree_kernel import kernel_runs as trees_run
+from napari_vrp_sam.models.tree_tables import TreeTables
 from napari_vrp_sam.models.vrp_encoder import VRPEncoder
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -155,12 +158,39 @@ def test_a_function_that_waits_runs_without_a_graph() -> None:
     def waiting(given: torch.Tensor) -> torch.Tensor:
         return given * float(given.max())
 
-    graphed, given = Graphed(waiting), torch.rand(3, device=CUDA)
-    torch.testing.assert_close(graphed(given), waiting(given))
-    quick = Graphed(lambda given: 2 * given)
+    graphed = Graphed(waiting)
     for _ in range(3):
-        given = torch.rand(5, device=CUDA)
-        torch.testing.assert_close(quick(given), 2 * given)
+        given = torch.rand(3, device=CUDA)
+        torch.testing.assert_close(graphed(given), waiting(given))
+
+
+def test_a_graph_is_captured_once_and_passed_over_by_the_rest() -> None:
+    calls: list[int] = []
+
+    def double(given: torch.Tensor) -> torch.Tensor:
+        calls.append(len(given))
+        return 2 * given
+
+    graphed = Graphed(double)
+    for count in (5, 5, 5, 5, 3, 5):
+        given = torch.rand(count, 4, device=CUDA)
+        torch.testing.assert_close(graphed(given), 2 * given)
+    # The first, warming up and capturing, and the rest that is smaller.
+    assert calls == [5] + (WARM_UPS + 1) * [5] + [3]
+
+
+def test_the_tree_kernel() -> None:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5000, 5)).astype(np.float32)
+    y = x[:, 0] * x[:, 1] + rng.normal(size=5000) > 0
+    forest = ExtraTreesClassifier(30, max_depth=20, min_samples_leaf=3, random_state=0).fit(x, y)
+    cells = torch.from_numpy(rng.normal(size=(5, 100_001)).astype(np.float32))
+    assert trees_run(CUDA)
+    found = descend(TreeTables.of(forest).to(CUDA), cells.to(CUDA)).cpu()
+    expected = torch.from_numpy(forest.predict_proba(cells.T.numpy())[:, 1]).float()
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
 def test_lite_on_a_gpu(stack: tuple[np.ndarray, np.ndarray]) -> None:

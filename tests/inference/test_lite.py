@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from napari_vrp_sam import Reference, load_model, segment_stack
 from napari_vrp_sam.inference.engine import Done, FrameResult, Job, Learned, ThreadEngine
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.predictor import Predictor
 from napari_vrp_sam.inference.segment import gather_references
 from napari_vrp_sam.io.samples import sample_stack
 
@@ -74,3 +77,21 @@ def test_a_frame_without_the_class_teaches_what_it_is_not():
     discs = (truth == 0) & (stack > 0.5)
     assert together[2:][discs[2:]].mean() < 0.5 * alone[2:][discs[2:]].mean()
     assert mean_iou(together[[1, 3]], truth[[1, 3]]) > 0.8
+
+
+@pytest.mark.parametrize("tile", [None, 256])
+def test_half_precision_changes_little(tile):
+    stack, truth = sample_stack(size=320, frames=5)
+    reference = Reference(stack[2], truth[2] == 1, 1, frame=2)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        predictor = Predictor(load_model("lite"), device="cpu", tile=tile, precision=precision)
+        predictor.set_references([reference], Normalisation((0,), (255,)))
+        features = predictor.encode(stack[4])
+        assert features.embedding.dtype == torch.float32
+        probabilities = predictor.predict(stack[4])
+        assert probabilities.dtype == np.float32
+        found.append(probabilities[0])
+    assert not np.array_equal(*found)
+    single, half = (probabilities > 0.5 for probabilities in found)
+    assert (single & half).sum() > 0.97 * (single | half).sum()

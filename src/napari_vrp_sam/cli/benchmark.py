@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from napari_vrp_sam.cli.app import app, console, notes
-from napari_vrp_sam.cli.options import DeviceOption
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.precision import Precision
+from napari_vrp_sam.cli.options import CompileOption, DeviceOption, Format, PrecisionOption
 
 
 @app.command()
@@ -21,13 +18,8 @@ def benchmark(
     device: DeviceOption = "auto",
     size: Annotated[int, typer.Option(min=16, help="Height and width of a frame.")] = 1024,
     repeats: Annotated[int, typer.Option(min=1, help="Timed frames, after one to warm up.")] = 3,
-    precision: Annotated[
-        str, typer.Option(help="Of full-size models: auto, float32, bfloat16 or float16.")
-    ] = "auto",
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="Compile full-size models, on a GPU."),
-    ] = False,
+    precision: PrecisionOption = Format.AUTO,
+    compiled: CompileOption = False,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
 ) -> None:
     """Measure the time and memory that models take for a frame, in turns in the same run.
@@ -53,7 +45,7 @@ def benchmark(
             size=size,
             device=device,
             repeats=repeats,
-            precision=cast("Precision", precision),
+            precision=precision.value,
             compiled=compiled,
             progress=status.update,
         )

@@ -37,6 +37,15 @@ class PromptingName(StrEnum):
     PROBE = "probe"
 
 
+class Format(StrEnum):
+    """Number formats that models compute in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 class Benchmark(StrEnum):
     """What the paper is measured on."""
 
@@ -49,6 +58,22 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, mps; auto takes the fastest that is there.")
+]
+PrecisionOption = Annotated[
+    Format,
+    typer.Option(
+        "--precision",
+        help="What models compute in; auto takes half precision where it is quick and "
+        "changes next to nothing.",
+    ),
+]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile a full-size model on a GPU: a minute or two before the first frame, "
+        "for long stacks.",
+    ),
 ]
 PseudoMaskOption = Annotated[
     PseudoMask | None,

@@ -13,9 +13,12 @@ from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.objects import Wish
 from napari_vrp_sam.cli.objects import beside as objects_beside
 from napari_vrp_sam.cli.options import (
+    CompileOption,
     DeviceOption,
+    Format,
     Kind,
     ModelOption,
+    PrecisionOption,
     PromptingOption,
     PseudoMaskOption,
     frame_numbers,
@@ -71,6 +74,8 @@ def segment(
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = Format.AUTO,
+    compiled: CompileOption = False,
     offline: OfflineOption = False,
     tile: Annotated[
         int | None,
@@ -163,7 +168,7 @@ def segment(
             tile=tile,
         )
         settled, inputs, beside = {}, (image, reference), _beside(image)
-    job = replace(job, cache=cache)
+    job = replace(job, cache=cache, precision=precision.value, compiled=compiled)
     output = output or beside
     wish = None
     if instances or link or divisions or table is not None:

@@ -42,6 +42,14 @@ class Adjustable(Protocol):
 
 
 @runtime_checkable
+class Graphable(Protocol):
+    """A model of many small steps, which a GPU does sooner than they are started one by one."""
+
+    graphed: bool
+    """Whether batches run as CUDA graphs, compiled or not."""
+
+
+@runtime_checkable
 class Batched(Protocol):
     """A model that prompts and decodes several frames at once."""
 

@@ -147,7 +147,9 @@ class DaskRun(ThreadRun):
         self._report("Waiting for a worker")
         # Not scattered: a task is done again when all workers that had its result are lost.
         order = self._submit(keep, Order.of(uuid.uuid4().hex, sent, self._writer))
-        ((choices, surveying),) = self._results([(learn, order)])
+        # By all of them at once: those that waited for the first would only learn afterwards.
+        learning = [self._submit(learn, order, on=w) for w in self._client.nthreads() or [None]]
+        choices, surveying = self._next(learning)
         self._queue.put(Learned(choices))
         if self._writer is not None:
             self._writer.open()
@@ -225,11 +227,15 @@ class DaskRun(ThreadRun):
         finally:
             self._client.cancel(pending)
 
-    def _submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def _submit(
+        self, task: Callable[..., Any], *arguments: Any, on: str | None = None
+    ) -> Future[Any]:
+        """Hand out a task, preferably to a certain worker."""
         import dask
 
+        options = {} if on is None else {"workers": [on], "allow_other_workers": True}
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
-            return self._client.submit(task, *arguments, pure=False)
+            return self._client.submit(task, *arguments, pure=False, **options)
 
     def _next(self, pending: list[Future[Any]]) -> Any:
         """Wait for any of the tasks, take it off the list, and give its result."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.inference.capabilities import Batched
+from napari_vrp_sam.inference.capabilities import Batched, Graphable
 from napari_vrp_sam.inference.cuda_graph import Graphed
 from napari_vrp_sam.models.types import Model
 
@@ -29,7 +29,7 @@ class FrameBatches:
     frames : int, optional
         In a batch; see `Predictor`.
     compiled : bool
-        Whether a GPU runs a batch as a CUDA graph.
+        Whether the model is, and a GPU runs a batch as a CUDA graph; see `Graphable`, too.
     """
 
     def __init__(
@@ -40,14 +40,19 @@ class FrameBatches:
         self._graph: tuple[Any, Graphed] | None = None
 
     @property
+    def _graphed(self) -> bool:
+        own = isinstance(self._model, Graphable) and self._model.graphed
+        return self._device.type == "cuda" and (self.compiled or own)
+
+    @property
     def size(self) -> int:
         """Frames in a batch, as memory allows now."""
         if self._frames is not None or self._device.type != "cuda":
             return self._frames or 1
         free, _ = torch.cuda.mem_get_info(self._device)
         size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
-        if self.compiled:
-            self._frames = size  # once for all: another size would be compiled anew
+        if self.compiled or self._graphed:
+            self._frames = size  # once for all: another size would be prepared anew
         return size
 
     def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
@@ -63,7 +68,7 @@ class FrameBatches:
                 [self._model.decode(one, self._model.prompt(one, prepared)) for one in each]
             )
 
-        if not self.compiled or self._device.type != "cuda":
+        if not self._graphed:
             return segment
         # Captured anew when other references were learned.
         if self._graph is None or self._graph[0] is not prepared:

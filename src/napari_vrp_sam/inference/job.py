@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.tiling import check_tile
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.models.precision import Precision
     from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
@@ -61,6 +62,9 @@ class Job:
         What prompts SAM in a full-size model; a loaded model keeps its own way.
     tile : int, optional
         Longest side in pixels that is seen at once; larger frames are segmented in tiles.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+    compiled : bool
+        See `Predictor` for these two.
     """
 
     data: Any
@@ -80,6 +84,8 @@ class Job:
     tile: int | None = None
     cache: bool | None = None
     normalisation: Normalisation | None = None
+    precision: Precision = "auto"
+    compiled: bool = False
 
 
 def plan(job: Job, order: Order = "nearest") -> tuple[Frames, list[int]]:

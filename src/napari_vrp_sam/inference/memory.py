@@ -102,7 +102,9 @@ def _loaded(job: Job, report: Report | None) -> Predictor:
             prompting=job.prompting,
             progress=in_words(report) if report else None,
         )
-    return Predictor(model, device=job.device, tile=job.tile)
+    return Predictor(
+        model, device=job.device, tile=job.tile, precision=job.precision, compiled=job.compiled
+    )
 
 
 def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
@@ -129,10 +131,11 @@ def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
 
 def _key(job: Job) -> object:
     """What decides which model a job gets; a file may be written anew under the same name."""
+    how = job.device, job.precision, job.compiled
     if not isinstance(job.model, str | Path):
-        return id(job.model), job.device
+        return id(job.model), how
     from napari_vrp_sam.models.registry import weights_file
 
     path = weights_file(str(job.model))
     state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
-    return str(job.model), state, job.device, job.pseudo_mask, job.prompting, job.cache
+    return str(job.model), state, how, job.pseudo_mask, job.prompting, job.cache

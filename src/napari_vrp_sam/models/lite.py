@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +28,8 @@ from napari_vrp_sam.models.lite_network import (
     LiteNetwork,
 )
 from napari_vrp_sam.models.lite_parts import LiteConfig
+from napari_vrp_sam.models.precision import Precision
+from napari_vrp_sam.models.precision import mixed as computed_in
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes, showing
 from napari_vrp_sam.models.tile_tokens import (
@@ -68,6 +72,14 @@ class LiteModel:
     head : DenseHead, optional
         What a fine-tuning has added.
 
+    Attributes
+    ----------
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        What frames are encoded, prompted and decoded in; "auto" is float16 on a CUDA device. What
+        is handed on is in single precision always, and so is learning.
+    compiled : bool
+        Nothing of this model is compiled.
+
     Raises
     ------
     InputError
@@ -75,6 +87,7 @@ class LiteModel:
     """
 
     name = "lite"
+    graphed = True  # a thousand small kernels a frame: starting them takes longer than they do
 
     def __init__(
         self,
@@ -88,6 +101,8 @@ class LiteModel:
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         self.decoder_share = decoder_share
         self.head = None if head is None else head.eval()
+        self.precision: Precision = "auto"
+        self.compiled = False
 
     @classmethod
     def from_checkpoint(
@@ -135,10 +150,14 @@ class LiteModel:
         """
         # Channels-last saves about a fifth of the backbone's time on a CPU.
         frames = frames.contiguous(memory_format=torch.channels_last)
-        features = self.network.encode(frames)
-        if self.head is None:
-            return features
-        return replace(features, semantic=(*features.semantic, self.head(frames)))
+        with self._arithmetic(frames):
+            features = self.network.encode(frames)
+            semantic = features.semantic
+            if self.head is not None:
+                semantic = (*semantic, self.head(frames))
+        return FrameFeatures(
+            features.size, features.embedding.float(), tuple(m.float() for m in semantic)
+        )
 
     @torch.no_grad()
     def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
@@ -167,15 +186,16 @@ class LiteModel:
     @torch.no_grad()
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Prompts of all classes for one frame."""
-        parts = [
-            self.network.prompt(features, c.conditioning, self._correlation(features, c))
-            for c in prepared
-        ]
+        with self._arithmetic(features.embedding):
+            parts = [
+                self.network.prompt(features, c.conditioning, self._correlation(features, c))
+                for c in prepared
+            ]
         return Prompts(
             tuple(c.class_id for c in prepared),
-            equally_many([sparse for sparse, _, _ in parts]),
-            torch.cat([dense for _, dense, _ in parts]),
-            torch.cat([pseudo for _, _, pseudo in parts]),
+            equally_many([sparse.float() for sparse, _, _ in parts]),
+            torch.cat([dense.float() for _, dense, _ in parts]),
+            torch.cat([pseudo.float() for _, _, pseudo in parts]),
             tuple(map(self._choice, prepared)),
         )
 
@@ -186,7 +206,8 @@ class LiteModel:
         assert logits is not None  # `prompt` always makes one
         decoded = logits
         if any(choice.decoder_share for choice in prompts.choices):
-            decoded = self._decoded(features, prompts, logits)
+            with self._arithmetic(logits):
+                decoded = self._decoded(features, prompts, logits).float()
         # Class by class with plain numbers: a tensor of them would have to be copied to the device,
         # which waits for all that is under way there.
         logits = torch.stack(
@@ -202,6 +223,14 @@ class LiteModel:
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         return self._with_head(full[:, 0, :height, :width], features, prompts.choices)
+
+    def _arithmetic(self, given: Tensor) -> AbstractContextManager[Any]:
+        """The precision, for what is computed from a tensor."""
+        precision = self.precision
+        if precision == "auto":
+            # Of bfloat16's eight bits the masks show: eight times as many pixels change.
+            precision = "float16" if given.is_cuda else "float32"
+        return computed_in(given.device, precision)
 
     def _decoded(self, features: FrameFeatures, prompts: Prompts, logits: Tensor) -> Tensor:
         """The mask decoder's logits; of a tile with the tokens of its frame."""

@@ -76,6 +76,17 @@ class TreeTables:
 
     def __call__(self, features: Tensor) -> Tensor:
         """Mean probability of the class, shape (N,), of cells with features (D, N), float32."""
+        if features.is_cuda:
+            try:
+                from napari_vrp_sam.models.tree_kernel import descend, kernel_runs
+            except ImportError:  # Triton is not everywhere
+                return self.level_by_level(features)
+            if kernel_runs(features.device):
+                return descend(self, features)
+        return self.level_by_level(features)
+
+    def level_by_level(self, features: Tensor) -> Tensor:
+        """The same by operations that every device knows."""
         count = features.shape[1]
         values = features.flatten()
         cell = torch.arange(count, dtype=torch.int32, device=features.device)
