@@ -35,10 +35,8 @@ def test_strips_are_what_projecting_resized_maps_gives(
     expected = gather(maps, (12, 20))[0] @ torch.cat(parts) + bias
     found = list(hidden_strips([m[0] for m in maps], parts, bias))
     assert len(found) == strips
-    assert [top for top, _ in found] == list(range(0, 12, rows))
-    torch.testing.assert_close(
-        torch.cat([strip for _, strip in found]), expected, rtol=1e-4, atol=1e-4
-    )
+    assert {len(strip) for strip in found[:-1]} <= {rows * 20}
+    torch.testing.assert_close(torch.cat(found), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [1, 2])

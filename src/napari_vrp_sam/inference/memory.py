@@ -45,18 +45,22 @@ class Memory:
         InputError
             If the model cannot be loaded.
         """
+        from napari_vrp_sam.inference.capabilities import Graphable
         from napari_vrp_sam.inference.feature_cache import FeatureCache
 
         key = _key(job)
         if self._predictor is None or key != self._key:
             self.clear()  # before the next model needs the room
             predictor = _loaded(job, report)
-            predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
+            # A GPU encodes `lite` sooner than its features come back from main memory.
+            quick = isinstance(predictor.model, Graphable) and predictor.device.type == "cuda"
+            if job.cache or not quick:
+                predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
-        assert self._predictor.cache is not None
         self._predictor.tile = check_tile(job.tile)
-        self._predictor.cache.start_round()
+        if self._predictor.cache is not None:
+            self._predictor.cache.start_round()
         return self._predictor
 
     def clear(self) -> None:

@@ -34,6 +34,7 @@ def settings_of(job: Job, frames: Frames) -> dict[str, Any]:
         "channels": list(frames.channels),
         "limits": None if job.limits is None else list(job.limits),
         "tile": job.tile,
+        "precision": job.precision,
     }
 
 

@@ -80,14 +80,14 @@ class PerceptronProbe:
         for b in range(len(bias)):
             own = [m[b if len(m) > 1 else 0] for m in maps]
             strips = hidden_strips(own, [part[b] for part in parts], bias[b])
-            values = [F.gelu(strip) @ self.output[b] + self.output_bias[b] for _, strip in strips]
+            values = [F.gelu(strip) @ self.output[b] + self.output_bias[b] for strip in strips]
             logits.append(torch.cat(values).view(1, height, width))
         return torch.stack(logits)
 
 
 def hidden_strips(
     maps: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor
-) -> Iterator[tuple[int, Tensor]]:
+) -> Iterator[Tensor]:
     """Linear projections of maps on the grid of the first one, from top to bottom.
 
     Parameters
@@ -98,9 +98,7 @@ def hidden_strips(
 
     Yields
     ------
-    top : int
-        First row.
-    hidden : Tensor, shape (rows * w, H)
+    Tensor, shape (rows * w, H)
         What resizing all maps to one grid, joining and projecting them would give.
     """
     height, width = maps[0].shape[-2:]
@@ -121,7 +119,7 @@ def hidden_strips(
         for between, lines in coarse:
             first, last = _reach(between[top:bottom])
             by_row = torch.addmm(by_row, between[top:bottom, first:last], lines[first:last])
-        yield top, by_row.view(hidden.shape)
+        yield by_row.view(hidden.shape)
 
 
 def _widened(features: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
