@@ -3,8 +3,8 @@
     python docs/make_screenshots.py [FOLDER]
 
 Opens napari (it needs a screen, Xvfb will do), annotates one frame of the sample stack, segments
-the stack with the shipped model, lets it learn for a while, and leaves PNG files in docs/images or
-FOLDER.
+the stack with the shipped model, lets it learn from four more for a while, and leaves PNG files in
+docs/images or FOLDER.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 
 FRAME, SHOWN = 12, 16
 """The annotated frame, and one that nobody annotated."""
+MORE = (1, 6, 19, 23)
+"""Annotated before it is fine-tuned."""
 VALIDATIONS = 6
 """To see of the fine-tuning."""
 SIZE, DOCK_WIDTH = (1280, 800), 300
@@ -76,6 +78,9 @@ def main(folder: Path) -> None:
 
     viewer.window.remove_dock_widget(dock)
     viewer.layers.remove(result)
+    for frame in MORE:
+        masks.data[frame] = truth[frame]
+    masks.refresh()
     dock, tuner = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Fine-tune")
     dock.parent().resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     viewer.dims.set_current_step(0, SHOWN)
