@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE
 from napari_vrp_sam.models.devices import resolve_device
+from napari_vrp_sam.models.downloads import in_words
 from napari_vrp_sam.models.identity import weights_digest
 from napari_vrp_sam.models.lite import LiteModel
 from napari_vrp_sam.models.registry import load_model
@@ -44,10 +45,8 @@ from napari_vrp_sam.training.fine_tuning.result import (
     write_result,
 )
 from napari_vrp_sam.training.fine_tuning.subject import FoldExam, Subject
+from napari_vrp_sam.training.fine_tuning.telling import told
 from napari_vrp_sam.training.fine_tuning.view import View
-
-if TYPE_CHECKING:
-    pass
 
 UNPLANNED = 10_000
 """Steps until it is known how long one takes."""
@@ -99,7 +98,10 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     yield _doing("Loading the model")
     device = resolve_device(job.device)
     torch.manual_seed(job.seed)  # of what is added to the model
-    subject = subject_of(load_model(job.model, device=device), job, recipe)
+    model = yield from told(
+        lambda report: load_model(job.model, device=device, progress=in_words(report)), control
+    )
+    subject = subject_of(model, job, recipe)
     base = {name: p.detach().clone() for name, p in subject.parameters.items()}
     control.check()
     yield _doing("Sampling intensities")
