@@ -23,8 +23,8 @@ SessionOption = Annotated[
     typer.Option(
         "--session",
         metavar="FOLDER",
-        help="Session saved in napari: its image, annotations, accepted frames and choices; only "
-        "--model, --prompting and --device may be chosen anew.",
+        help="Session saved in napari: its image, annotations, accepted frames and choices. What "
+        "it says cannot be said again; model, prompting, device and precision can.",
     ),
 ]
 SAID_BY_SESSION = (

@@ -205,7 +205,7 @@ def machine(device: str) -> dict[str, Any]:
         "cores": len(usable(0)) if usable else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

@@ -45,11 +45,12 @@ class Predictor:
         Longest side of what is seen at once, in pixels; larger frames are segmented in tiles, and
         of larger references parts are learned.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        What the encoders of a full-size model compute in; "auto" is half precision where the device
-        is quick in it.
+        What the model computes in; "auto" is half precision where the device is quick in it, for
+        `lite` on CUDA devices only.
     compiled : bool
-        Whether they run through `torch.compile`, and on a GPU the whole of a batch as a CUDA graph:
-        a minute or two of preparation for more speed, for long stacks of one frame size.
+        Whether the encoders of a full-size model run through `torch.compile`, and on a GPU the
+        whole of a batch as a CUDA graph: a minute or two of preparation for more speed, for long
+        stacks of one frame size.
     batch : int, optional
         Frames that `predict_stream` computes at a time; on a GPU as many as fit into its memory, up
         to 8, on a processor one unless given.

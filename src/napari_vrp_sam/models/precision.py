@@ -10,7 +10,7 @@ import torch
 from napari_vrp_sam.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""Of the encoders; "auto" is half precision where the device is quick in it, else single."""
+"""What a model computes in; "auto" is half precision where the device is quick in it."""
 
 
 def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
