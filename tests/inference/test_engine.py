@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.engine import (
     Progress,
     ThreadEngine,
 )
+from napari_vrp_sam.inference.frame_batches import FrameBatches
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects import ObjectsJob, find_objects
 from napari_vrp_sam.inference.segment import gather_references, iter_segment
@@ -114,6 +115,31 @@ def test_cancelling_keeps_the_frame_in_work_and_starts_no_other(gated_job, gate)
     assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1, 2]
     assert events[-1] == Cancelled(3)
     assert not gate.asked.acquire(timeout=0.05)
+
+
+def test_nobody_reads_on_when_the_end_is_told(stack, references, model, monkeypatch):
+    long, reads = np.concatenate([stack[0]] * 10), []
+
+    class Slow:
+        shape, dtype = long.shape, long.dtype
+
+        def __getitem__(self, selection):
+            time.sleep(0.02)
+            reads.append(selection)
+            return long[selection]
+
+    # As on a GPU: a thread reads ahead.
+    monkeypatch.setattr(FrameBatches, "size", 2)
+    job = Job(Slow(), references=references, model=model, device="cpu", limits=(0, 255))
+    run = ThreadEngine().submit(job)
+    for event in run.events():
+        if isinstance(event, FrameResult):
+            run.cancel()
+    assert isinstance(event, Cancelled)
+    known = len(reads)
+    time.sleep(0.1)
+    assert len(reads) == known
+    assert "vrp-sam-reader" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_cancelled_before_the_first_frame(stack, references, model):

@@ -94,3 +94,9 @@ def test_a_class_may_be_missing_from_some_frames_but_not_from_all():
 def test_bad_input(job, sentence):
     with pytest.raises(InputError, match=sentence):
         plan(job)
+
+
+def test_labels_that_are_objects_are_told_from_classes():
+    references = [Reference(np.zeros((SIDE, SIDE)), np.eye(SIDE), n, frame=0) for n in range(1, 41)]
+    with pytest.raises(InputError, match=r"40 different labels.*the same label"):
+        plan(Job(np.zeros((2, SIDE, SIDE)), references=references))

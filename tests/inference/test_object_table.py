@@ -97,3 +97,23 @@ def test_nothing_to_measure_has_the_same_columns(labels, known):
     assert isinstance(nothing, pd.DataFrame)
     assert len(nothing) == 0
     assert list(nothing) == list(object_table(sightings(labels, "TYX"), known))
+
+
+def test_pixels_without_a_value_do_not_count(labels, known):
+    image = np.full((3, 16, 20), 100, np.float32)
+    image[2] = np.nan
+    image[0, 2, 4] = np.nan
+    image[1, 3, 5:11] = np.nan
+    table = object_table(sightings(labels, "TYX", image=Frames(image, "TYX")), known)
+    assert row(table, 1)["mean_intensity"] == pytest.approx(100)
+    assert np.isnan(row(table, 2)["mean_intensity"])
+
+
+def test_a_channel_may_have_gaps(labels, known):
+    image = np.full((3, 2, 16, 20), 100, np.float32)
+    image[:, 1] = 30
+    image[0, 1, 2:4] = np.nan
+    seen = sightings(labels, "TYX", image=Frames(image, "TCYX"))
+    found = row(object_table(seen, known), 1)
+    assert found["mean_intensity_0"] == pytest.approx(100)
+    assert found["mean_intensity_1"] == pytest.approx(30)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.inference.windows import ENOUGH, MOST, windowed
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.windows import ENOUGH, MOST, check_images, windowed
 
 LARGE = (900, 1100)
 
@@ -106,3 +107,17 @@ def test_ignored_pixels_move_along(image):
     mask = marked((slice(500, 540), slice(700, 760)))
     (part,) = windowed([Reference(image, mask, ignored=mask > 0)], 400)
     np.testing.assert_array_equal(part.ignored, part.mask > 0)
+
+
+def test_one_frame_does_not_look_like_two(image):
+    mask = marked((slice(5), slice(5)))
+    with_gaps = np.where(image > 100, image, np.nan)
+    check_images([
+        Reference(image, mask, frame=3),
+        Reference(image.copy(), mask, 2, frame=3),
+        Reference(255 - image, mask),
+        Reference(with_gaps, mask, frame=4),
+        Reference(with_gaps.copy(), mask, frame=4),
+    ])  # fmt: skip
+    with pytest.raises(InputError, match="frame 3, and show different images"):
+        check_images([Reference(image, mask, frame=3), Reference(255 - image, mask, frame=3)])

@@ -35,7 +35,7 @@ class Reference:
     kind : {"point", "scribble", "box", "mask"}
         How it was annotated.
     frame : int, optional
-        Index of the frame in its stack, where it has one.
+        Index of the frame in the stack that is to be segmented; None for an image from elsewhere.
     ignored : ndarray of bool, shape (Y, X), optional
         Pixels of which nobody knows the class, for example blurred borders: they teach nothing.
 

@@ -73,7 +73,8 @@ class Graphed:
         torch.cuda.current_stream(given.device).wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # Meanwhile another thread reads frames into page-locked memory.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function(self._given)
         except torch.cuda.OutOfMemoryError:
             raise

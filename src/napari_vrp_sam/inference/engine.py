@@ -10,6 +10,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -218,8 +219,10 @@ class ThreadRun:
             memory=self._memory,
         )
         class_ids = sorted({reference.class_id for reference in job.references})
-        for index, labels, probabilities in results:
-            self._tell_frame(frame_result(index, labels, probabilities, class_ids, job))
+        # Closed before the end is told: whoever reads ahead must not take what the next run asks.
+        with closing(results):
+            for index, labels, probabilities in results:
+                self._tell_frame(frame_result(index, labels, probabilities, class_ids, job))
 
     def _report(self, message: str) -> None:
         self._control.check()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
+MOST_CLASSES = 32
+"""More are numbered objects, or a picture: each would be learned for seconds, as not the others."""
+
 Order = Literal["nearest", "sequential"]
 """From the annotated frames outwards, or as the stack goes."""
 
@@ -142,10 +145,17 @@ def check_references(references: Sequence[Reference], frames: int) -> None:
     Raises
     ------
     InputError
-        Also if there is no reference, or one lies beyond the stack.
+        Also if there is no reference, one lies beyond the stack, or there are more classes than
+        anybody means.
     """
     if not references:
         raise InputError("There is no annotation: mark a class on at least one frame.")
+    count = len({r.class_id for r in references})
+    if count > MOST_CLASSES:
+        raise InputError(
+            f"The annotation has {count} different labels, and each label is a class, "
+            f"{MOST_CLASSES} at most: give all objects of a class the same label."
+        )
     for index in sorted({r.frame for r in references if r.frame is not None}):
         if not 0 <= index < frames:
             raise InputError(

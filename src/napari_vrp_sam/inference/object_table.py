@@ -103,11 +103,12 @@ def object_table(
         table[f"area_{unit}2"] = table["area"] * pixel
         if "z" in seen and "Z" in spacing:
             table[f"volume_{unit}3"] = table["volume"] * pixel * spacing["Z"]
-    # The mean over all pixels of an object: frames count by its area on them.
+    # The mean over all pixels of an object: frames count by its area on them, as far as they know.
     names = [axis for axis in ("z", "y", "x") if axis in seen]
     names += [name for name in seen if name.startswith(INTENSITY)]
     weighed = seen[names].mul(seen["area"], axis=0).groupby(seen["index"]).sum()
-    table[names] = weighed.div(voxels, axis=0)
+    known_area = seen[names].notna().mul(seen["area"], axis=0).groupby(seen["index"]).sum()
+    table[names] = weighed / known_area
     if "confidence" in seen:
         table["confidence"] = by_id["confidence"].mean()
     if known.parents.any():
@@ -128,4 +129,12 @@ def _measured(labels: NDArray[np.integer], image: NDArray[Any] | None) -> dict[s
         names["intensity_mean"] = INTENSITY
         names |= {f"intensity_mean-{c}": f"{INTENSITY}_{c}" for c in range(channels)}
     measured = regionprops_table(labels, image, properties=properties)
+    if image is not None and not np.isfinite(image).all():
+        # Registered or masked images have pixels without a value: the mean of the others.
+        there = np.isfinite(image)
+        sums = regionprops_table(labels, np.where(there, image, 0), properties=properties)
+        shares = regionprops_table(labels, there.astype(np.float32), properties=properties)
+        for name in [name for name in measured if name.startswith("intensity_mean")]:
+            known = np.where(shares[name] > 0, shares[name], np.nan)
+            measured[name] = sums[name] / known
     return {names[name]: column for name, column in measured.items()}

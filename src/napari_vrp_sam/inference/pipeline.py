@@ -214,9 +214,13 @@ class _Reader:
 
     def _batches(self) -> Iterator[Tensor]:
         gathered: list[Tensor] = []
-        for frame in self._frames:
-            if self._stopped.is_set():
-                return
+        frames = iter(self._frames)
+        # Asked before a frame is read, which may take a while.
+        while not self._stopped.is_set():
+            try:
+                frame = next(frames)
+            except StopIteration:
+                break
             given = self._as_given(frame)
             if gathered and (given.shape, given.dtype) != (gathered[0].shape, gathered[0].dtype):
                 yield self._stacked(gathered)

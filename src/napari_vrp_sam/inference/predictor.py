@@ -22,7 +22,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.overview import tiled_logits
 from napari_vrp_sam.inference.pipeline import Result, Work, run_pipeline
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE, check_tile
-from napari_vrp_sam.inference.windows import LARGEST_PART, image_key, windowed
+from napari_vrp_sam.inference.windows import LARGEST_PART, check_images, image_key, windowed
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.precision import Precision, half_type
@@ -127,10 +127,12 @@ class Predictor:
         Raises
         ------
         InputError
-            If there is no reference, or one has another number of channels than the stack.
+            If there is no reference, one has another number of channels than the stack, or two
+            show different images as the same frame.
         """
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
+        check_images(references)
         known = _digest(references, normalisation, self._reference_side)
         if known == self._learned:
             return

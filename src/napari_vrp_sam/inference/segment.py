@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +116,7 @@ def iter_segment(
     report: Callable[[str], None] | None = None,
     learned: Callable[[dict[int, Choice]], None] | None = None,
     memory: Memory | None = None,
-) -> Iterator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
+) -> Generator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
     """Segment the frames of a job one by one; stop at any time by leaving the loop.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
 
 MOST = 3
 """Parts of one frame; more take longer and say the same."""
@@ -62,6 +63,29 @@ def windowed(
             found = (_part(reference, rows, columns, number) for reference in on_image)
             parts += [part for part in found if part is not None]
     return parts
+
+
+def check_images(references: Sequence[Reference]) -> None:
+    """Refuse references that say one frame and show two.
+
+    Raises
+    ------
+    InputError
+    """
+    shown: dict[int, NDArray[Any]] = {}
+    for reference in references:
+        if reference.frame is None:
+            continue
+        image = shown.setdefault(reference.frame, reference.image)
+        with_gaps = image.dtype.kind == reference.image.dtype.kind == "f"
+        if image is not reference.image and not np.array_equal(
+            image, reference.image, equal_nan=with_gaps
+        ):
+            raise InputError(
+                f"Two references say that they show frame {reference.frame}, and show different "
+                "images: `frame` is a frame of the stack to be segmented; leave it out for images "
+                "from elsewhere."
+            )
 
 
 def image_key(reference: Reference) -> Hashable:

@@ -28,7 +28,9 @@ class Post:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._number = -1
         self._run: Run | None = None
@@ -39,15 +41,15 @@ class Post:
     def next_task(self) -> Task | None:
         """Wait for a task; none comes for a long time if nobody is there any more."""
         try:
-            task: Task = self._inbox.get(timeout=REST)
+            return self._tasks.get(timeout=REST)
         except queue.Empty:
             return None
-        return task
 
     def ask(self, request: ReadRequest) -> Any:
-        """Send a request and wait for its answer."""
-        self._channel.send(request)
-        return self._inbox.get()
+        """Send a request and wait for its answer; one at a time, from any thread."""
+        with self._asking:
+            self._channel.send(request)
+            return self._answers.get()
 
     def do(self, task: Task, run: Run) -> None:
         """Send the events of a run until its end."""
@@ -69,7 +71,8 @@ class Post:
             except EOFError:
                 os._exit(0)
             if not isinstance(message, Cancel | Pause):
-                self._inbox.put(message)
+                waiting = self._tasks if isinstance(message, Task) else self._answers
+                waiting.put(message)
                 continue
             with self._lock:
                 run = self._run if self._number == message.number else None
