@@ -108,6 +108,15 @@ def test_labels_belong_to_images_by_name(tmp_path: Path) -> None:
         read_labels(tmp_path / "labels", tmp_path / "images")
 
 
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+def test_labels_keep_axes_of_any_order(tmp_path: Path, axes: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 200, (3, 2, 20, 30), dtype=np.uint8)
+    write_labels(tmp_path / "a.tif", labels, axes)
+    array, read_axes = read_stack(tmp_path / "a.tif")
+    assert read_axes == axes
+    np.testing.assert_array_equal(np.asarray(array), labels)
+
+
 @pytest.mark.parametrize(
     ("dtype", "axes"), [(np.uint8, "ZYX"), (np.uint16, "TYX"), (np.uint32, "ZYX")]
 )
