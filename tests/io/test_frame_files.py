@@ -112,3 +112,28 @@ def test_images_of_one_name_are_told(images: Path, tmp_path: Path) -> None:
     tifffile.imwrite(images / "a.tif", DEEP.astype(np.uint8))
     with pytest.raises(InputError, match=message):
         read_labels(labels, images)
+
+
+@pytest.mark.parametrize("name", ["0.tif", "c.tif"])
+def test_images_of_mixed_depth_are_told(images: Path, name: str) -> None:
+    tifffile.imwrite(images / name, DEEP)
+    with pytest.raises(InputError, match=r"differ in type: .* is uint\d+, .* is uint\d+") as told:
+        read_stack(images)
+    assert name in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["0.tif", "c.tif"])
+def test_labels_of_mixed_depth_are_kept(images: Path, name: str) -> None:
+    tifffile.imwrite(images / name, DEEP)
+    labels = read_labels(images)
+    assert labels.dtype == np.uint16
+    number = 0 if name == "0.tif" else 2
+    np.testing.assert_array_equal(labels[number], DEEP)
+    np.testing.assert_array_equal(labels[1], DEEP.astype(np.uint8))
+
+
+def test_a_frame_that_became_deeper_is_told(images: Path) -> None:
+    array, _ = read_stack(images)
+    Image.fromarray(DEEP).save(images / "b.png")
+    with pytest.raises(InputError, match="type uint16 lies in a stack of type uint8"):
+        array[1]

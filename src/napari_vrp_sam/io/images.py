@@ -18,7 +18,7 @@ from napari_vrp_sam.io.atomic import atomic
 from napari_vrp_sam.io.frame_files import (
     TIFF_SUFFIXES,
     folder_images,
-    frame_shape,
+    frame_header,
     guarded,
     read_frame,
 )
@@ -46,7 +46,8 @@ def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
     Raises
     ------
     InputError
-        If there is nothing there that can be read, or the images of a folder differ in size.
+        If there is nothing there that can be read, or the images of a folder differ in size or
+        type, or share a name.
     """
     return _read(Path(path).absolute())  # what is lazy may be read elsewhere
 
@@ -187,18 +188,25 @@ def _read_zarr(path: Path) -> tuple[Any, str | None]:
 
 def _read_folder(folder: Path, *, palette: bool) -> tuple[Any, str]:
     files = folder_images(folder)
-    first = read_frame(files[0], palette=palette)
-    shapes = [frame_shape(path, palette=palette) for path in files]
-    for path, shape in zip(files, shapes, strict=True):
-        if shape[:2] != first.shape[:2]:
+    headers = [frame_header(path, palette=palette) for path in files]
+    first = headers[0]
+    for path, header in zip(files, headers, strict=True):
+        if header.shape[:2] != first.shape[:2]:
             raise InputError(
                 f"The images of {folder} differ in size: {files[0].name} is {first.shape[:2]} "
-                f"pixels, {path.name} is {shape[:2]}; put them into folders of their own."
+                f"pixels, {path.name} is {header.shape[:2]}; put them into folders of their own."
             )
-    colours = any(len(shape) == 3 for shape in shapes)
+        # Labels mean the same in any type, intensities of 8 and of 16 bits do not.
+        if header.dtype != first.dtype and not palette:
+            raise InputError(
+                f"The images of {folder} differ in type: {files[0].name} is {first.dtype}, "
+                f"{path.name} is {header.dtype}; save all of them in the same one."
+            )
+    colours = any(len(header.shape) == 3 for header in headers)
     shape = (*first.shape[:2], 3) if colours else first.shape
+    dtype = np.result_type(*(header.dtype for header in headers))
     reads = [partial(read_frame, path, colours=colours, palette=palette) for path in files]
-    return LazyStack(reads, (len(files),), shape, first.dtype), "ZYXS" if colours else "ZYX"
+    return LazyStack(reads, (len(files),), shape, dtype), "ZYXS" if colours else "ZYX"
 
 
 def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.errors import InputError
+
 
 class LazyArray:
     """What a lazy array is, besides reading parts of itself."""
@@ -43,6 +45,7 @@ class LazyStack(LazyArray):
         Of the axes along which frames are counted.
     frame_shape : tuple of int
     dtype : dtype
+        Holds the values of every frame; indexing raises an `InputError` where it does not.
     """
 
     def __init__(
@@ -63,6 +66,13 @@ class LazyStack(LazyArray):
         lead = self._numbers.ndim
         numbers = self._numbers[given[:lead]]
         frames = [self._reads[int(number)]()[given[lead:]] for number in np.ravel(numbers)]
+        for frame in frames:
+            # A file may be another one than when the stack was opened.
+            if not np.can_cast(frame.dtype, self.dtype):
+                raise InputError(
+                    f"A frame of type {frame.dtype} lies in a stack of type {self.dtype}: "
+                    "save all frames in the same one."
+                )
         return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)
 
 
