@@ -194,9 +194,14 @@ def guarded(read: Callable[[Path], Read], path: Path) -> Read:
     except InputError:
         raise
     except Exception as error:
-        if "imagecodecs" in str(error):
-            raise InputError(
-                f"{path} is compressed in a way that needs another package: "
-                "python -m pip install imagecodecs."
-            ) from error
-        raise InputError(f"{path} cannot be read as an image: {error}.") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """What to tell of a file that its format's library fails to read."""
+    if "imagecodecs" in str(error):
+        return InputError(
+            f"{path} is compressed in a way that needs another package: "
+            "python -m pip install imagecodecs."
+        )
+    return InputError(f"{path} cannot be read as an image: {error}.")

@@ -22,7 +22,7 @@ from napari_vrp_sam.io.frame_files import (
     guarded,
     read_frame,
 )
-from napari_vrp_sam.io.lazy_stack import LazyStack, Squeezed
+from napari_vrp_sam.io.lazy_stack import Guarded, LazyStack, Squeezed
 from napari_vrp_sam.io.ome_zarr import is_zarr, open_zarr
 from napari_vrp_sam.io.tiff_stack import imagej_keeps, read_tiff
 
@@ -178,7 +178,8 @@ def _read(path: Path, *, palette: bool = False) -> tuple[Any, str | None]:
 
 
 def _read_zarr(path: Path) -> tuple[Any, str | None]:
-    array, axes = open_zarr(path)
+    opened, axes = open_zarr(path)
+    array = Guarded(opened, path)
     # Writers of OME-Zarr, too, like to give five axes to everything.
     if axes is None or 1 not in array.shape[:-2]:
         return array, axes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.frame_files import unreadable
 
 
 class LazyArray:
@@ -74,6 +76,32 @@ class LazyStack(LazyArray):
                     "save all frames in the same one."
                 )
         return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)
+
+
+class Guarded(LazyArray):
+    """A lazy array whose damaged parts are told in one sentence when they are read.
+
+    Parameters
+    ----------
+    array : array
+        With basic indexing.
+    path : Path
+        Where it lies.
+    """
+
+    def __init__(self, array: Any, path: Path) -> None:
+        self._array = array
+        self._path = path
+        self.shape = tuple(array.shape)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, selection: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[selection])
+        except IndexError:  # by which Python ends a loop
+            raise
+        except Exception as error:
+            raise unreadable(self._path, error) from error
 
 
 class Squeezed(LazyArray):
