@@ -34,8 +34,9 @@ def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
     ----------
     path : str or path
         A TIFF file (ImageJ, OME and plain ones; their axes are known, a nameless axis is taken
-        for Z), an OME-Zarr image (its finest level) or a Zarr array, a picture (PNG, JPEG), or a
-        folder of images, one a frame, in the natural order of their names (2 before 10).
+        for Z, as are pages written one by one), an OME-Zarr image (its finest level) or a Zarr
+        array, a picture (PNG, JPEG), or a folder of images, one a frame, in the natural order of
+        their names (2 before 10).
 
     Returns
     -------
