@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,70 @@ def test_ome_tiff_drops_axes_of_one(tmp_path: Path, stack: np.ndarray) -> None:
     array, axes = read_stack(tmp_path / "a.ome.tif")
     assert axes == "TYX"
     np.testing.assert_array_equal(array, stack[:, 0])
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_pages_written_one_by_one_are_a_stack(
+    tmp_path: Path, stack: np.ndarray, name: str, compression: str | None, byteorder: str
+) -> None:
+    with tifffile.TiffWriter(tmp_path / name, byteorder=byteorder) as file:
+        for page in stack[0]:
+            file.write(page, photometric="minisblack", compression=compression)
+        file.write(page[::2, ::2], photometric="minisblack", subfiletype=1)
+    array, axes = read_stack(tmp_path / name)
+    assert (axes, array.dtype) == ("ZYX", np.uint16)
+    sent = pickle.dumps(array)
+    assert len(sent) < stack[0].nbytes
+    for opened in (array, pickle.loads(sent)):
+        np.testing.assert_array_equal(opened[1], stack[0, 1])
+        np.testing.assert_array_equal(np.asarray(opened), stack[0])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_volumes_written_one_by_one_are_a_stack(
+    tmp_path: Path, stack: np.ndarray, compression: str | None
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for volume in stack:
+            file.write(volume, photometric="minisblack", compression=compression)
+    array, axes = read_stack(tmp_path / "a.tif")
+    assert axes == "TZYX"
+    np.testing.assert_array_equal(np.asarray(array), stack)
+    frames = Frames(array, axes)
+    np.testing.assert_array_equal(frames[4][..., 0], stack[1, 1])
+    # What is not looked at is not read.
+    whole = (tmp_path / "a.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        at, size = file.pages[2].dataoffsets[0], file.pages[2].databytecounts[0]
+    (tmp_path / "a.tif").write_bytes(whole[:at] + bytes(size) + whole[at + size :])
+    np.testing.assert_array_equal(frames[4][..., 0], stack[1, 1])
+
+
+def test_images_that_make_no_stack_are_told(tmp_path: Path, stack: np.ndarray) -> None:
+    pages = {"size": stack[0, 0, :10], "depth": stack[0, 0].astype(np.uint8)}
+    for name, other in pages.items():
+        with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
+            for page in (stack[0, 0], stack[0, 1], other):
+                file.write(page, photometric="minisblack")
+        with pytest.raises(InputError, match=r"holds 3 images that make no stack.* of uint16"):
+            read_stack(tmp_path / f"{name}.tif")
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for page in (stack[0, 0], pages["size"]):
+            file.write(page, photometric="minisblack")
+    with pytest.warns(UserWarning, match="holds 2 images: only the first is used"):
+        array, axes = read_stack(tmp_path / "a.ome.tif")
+    assert axes == "YX"
+    np.testing.assert_array_equal(array, stack[0, 0])
+
+
+def test_volumes_in_time_at_several_places_are_told(tmp_path: Path, stack: np.ndarray) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for _ in range(2):
+            file.write(stack, photometric="minisblack", metadata={"axes": "TZYX"})
+    with pytest.raises(InputError, match="holds 2 images that make no stack"):
+        read_stack(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("metadata", [{}, None])
@@ -106,6 +171,15 @@ def test_labels_belong_to_images_by_name(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "labels/u.png")
     with pytest.raises(InputError, match=r"u\.png belongs to no image"):
         read_labels(tmp_path / "labels", tmp_path / "images")
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+def test_labels_keep_axes_of_any_order(tmp_path: Path, axes: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 200, (3, 2, 20, 30), dtype=np.uint8)
+    write_labels(tmp_path / "a.tif", labels, axes)
+    array, read_axes = read_stack(tmp_path / "a.tif")
+    assert read_axes == axes
+    np.testing.assert_array_equal(np.asarray(array), labels)
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,18 @@ def test_channels_are_no_labels(tmp_path: Path) -> None:
     write_image(tmp_path / "a.zarr", AXES_04, 3)
     with pytest.raises(InputError, match="not a label image"):
         read_labels(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("image", [IMAGE, IMAGE[0]])
+def test_damaged_pixels_are_told_when_they_are_read(tmp_path: Path, image: np.ndarray) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, AXES_04[-image.ndim :], 3, image)
+    (chunk,) = (path / "s0/c").glob("**/1/2/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:-30])
+    array, _ = read_stack(path)
+    np.testing.assert_array_equal(array[1, 1], IMAGE[0, 1, 1])
+    for reader in (array, pickle.loads(pickle.dumps(array))):
+        with pytest.raises(InputError, match=r"a\.zarr cannot be read as an image: .*Zstd"):
+            reader[1, 2]
+    with pytest.raises(IndexError):
+        array[7]

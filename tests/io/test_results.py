@@ -23,6 +23,16 @@ def test_probabilities(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["p.tif"]
 
 
+def test_probabilities_keep_axes_of_any_order(tmp_path: Path) -> None:
+    writer = ProbabilityWriter(tmp_path / "p.tif", (3, 4, 2, 20, 30), "ZTCYX")
+    given = np.random.default_rng(0).random((2, 20, 30), dtype=np.float32)
+    writer.write(5, given)
+    writer.close()
+    array, axes = read_stack(tmp_path / "p.tif")
+    assert axes == "ZTCYX"
+    np.testing.assert_array_equal(array[1, 1], given)
+
+
 def test_probabilities_are_tiff(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"use \.tif"):
         ProbabilityWriter(tmp_path / "a.npy", (3, 1, 20, 30), "ZCYX")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tifffile
@@ -22,6 +24,8 @@ SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 
 Read = TypeVar("Read")
 
+_PILLOW_LIMIT = threading.Lock()
+
 
 def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files of a folder in the natural order of their names.
@@ -29,7 +33,7 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or two have one name but for the suffix.
     """
     files = [
         path
@@ -39,7 +43,17 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     ]
     if not files:
         raise InputError(f"{folder} holds no image: {', '.join(SUFFIXES)} can be read.")
-    return sorted(files, key=_natural)
+    files.sort(key=_natural)
+    named: dict[str, Path] = {}
+    for path in files:
+        # Labels, and what is written, belong to an image by its name without suffix.
+        other = named.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{folder} holds two images of one name, {other.name} and {path.name}: "
+                "rename one, or take it out of the folder."
+            )
+    return files
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
@@ -47,19 +61,40 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
 
 
-def frame_shape(path: Path, *, palette: bool) -> tuple[int, ...]:
-    """Shape of a frame as `read_frame` gives it, from the file's header."""
+class FrameHeader(NamedTuple):
+    """What a frame is, before it is read."""
 
-    def read(path: Path) -> tuple[int, ...]:
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def frame_header(path: Path, *, palette: bool) -> FrameHeader:
+    """Shape and type of a frame as `read_frame` gives it, from the file's header.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or holds more than one frame.
+    """
+
+    def read(path: Path) -> FrameHeader:
         if path.suffix.lower() in TIFF_SUFFIXES:
             with tifffile.TiffFile(path) as file:
-                shape = tuple(size for size in file.series[0].shape if size > 1)
-                return shape if len(shape) == 2 else (*shape[:2], 3)
-        with Image.open(path) as picture:
-            gray = len(picture.getbands()) < 3 and (palette or picture.mode not in PALETTE_MODES)
-            return (picture.height, picture.width) if gray else (picture.height, picture.width, 3)
+                series = _only_image(file, path)
+                shape = tuple(series.shape[at] for at in _order(series))
+                return FrameHeader(_opaque(shape, path), np.dtype(series.dtype))
+        with _open_picture(path) as picture:
+            flat = picture.mode in PALETTE_MODES and not palette
+            pixel = np.asarray(Image.new("RGBA" if flat else picture.mode, (1, 1)))
+            shape = (picture.height, picture.width, *pixel.shape[2:])
+            return FrameHeader(_opaque(shape, path), pixel.dtype.newbyteorder("="))
 
     return guarded(read, path)
+
+
+def frame_shape(path: Path, *, palette: bool) -> tuple[int, ...]:
+    """Shape of a frame as `read_frame` gives it, from the file's header."""
+    return frame_header(path, palette=palette).shape
 
 
 def read_frame(path: Path, *, colours: bool = False, palette: bool = False) -> NDArray[Any]:
@@ -86,17 +121,70 @@ def read_frame(path: Path, *, colours: bool = False, palette: bool = False) -> N
 
     def read(path: Path) -> NDArray[Any]:
         if path.suffix.lower() in TIFF_SUFFIXES:
-            return np.asarray(tifffile.imread(path)).squeeze()
-        with Image.open(path) as picture:
+            with tifffile.TiffFile(path) as file:
+                series = _only_image(file, path)
+                order = _order(series)
+                whole = np.asarray(series.asarray())
+                left = [at for at in range(whole.ndim) if at not in order]
+                return np.asarray(whole.transpose(left + order)[(0,) * len(left)])
+        with _open_picture(path) as picture:
             flat = picture.mode in PALETTE_MODES and not palette
-            return np.asarray(picture.convert("RGB") if flat else picture)
+            return np.asarray(picture.convert("RGBA") if flat else picture)
 
     frame = guarded(read, path)
-    if frame.ndim == 3 and frame.shape[-1] in (2, 4):
-        frame = frame[..., :-1].squeeze()
-    if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[-1] != 3):
-        raise InputError(f"{path} is no single image: its shape is {frame.shape}.")
+    shape = _opaque(frame.shape, path)
+    if frame.ndim == 3:
+        frame = frame[..., : math.prod(shape[2:])].reshape(shape)
     return np.stack([frame] * 3, axis=-1) if colours and frame.ndim == 2 else frame
+
+
+def images_of(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+    """The images of a TIFF file, without the smaller copies and the masks of others."""
+    if not file.series:
+        raise ValueError("it holds no image")
+    first, *others = file.series
+    return [first, *(o for o in others if not (o.keyframe.is_reduced or o.keyframe.is_mask))]
+
+
+def alike(images: list[tifffile.TiffPageSeries]) -> bool:
+    """Whether images have one shape, type and order of axes."""
+    return len({(tuple(image.shape), image.dtype, image.axes) for image in images}) == 1
+
+
+def _only_image(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
+    images = images_of(file)
+    # Others than the first that differ from it are the label or the overview of a slide.
+    if len(images) > 1 and alike(images):
+        raise InputError(
+            f"{path} is no single image but holds {len(images)}: give it alone, not in a folder."
+        )
+    return images[0]
+
+
+def _order(series: tifffile.TiffPageSeries) -> list[int]:
+    """The axes that count, Y, X and samples last: some files hold one colour after the other."""
+    sizes = zip(series.axes, series.shape, strict=True)
+    kept = [at for at, (axis, size) in enumerate(sizes) if size > 1 or axis in "YX"]
+    return sorted(kept, key=lambda at: series.axes[at] == "S")
+
+
+def _opaque(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """Shape of a frame without transparency."""
+    if len(shape) == 3 and shape[-1] in (2, 4):
+        shape = shape[:2] if shape[-1] == 2 else (*shape[:2], 3)
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[-1] != 3):
+        raise InputError(f"{path} is no single image: its shape is {shape}.")
+    return shape
+
+
+def _open_picture(path: Path) -> Image.Image:
+    """Open a picture of any size: Pillow takes large ones for attacks, the user's own are none."""
+    with _PILLOW_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def guarded(read: Callable[[Path], Read], path: Path) -> Read:
@@ -106,9 +194,14 @@ def guarded(read: Callable[[Path], Read], path: Path) -> Read:
     except InputError:
         raise
     except Exception as error:
-        if "imagecodecs" in str(error):
-            raise InputError(
-                f"{path} is compressed in a way that needs another package: "
-                "python -m pip install imagecodecs."
-            ) from error
-        raise InputError(f"{path} cannot be read as an image: {error}.") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """What to tell of a file that its format's library fails to read."""
+    if "imagecodecs" in str(error):
+        return InputError(
+            f"{path} is compressed in a way that needs another package: "
+            "python -m pip install imagecodecs."
+        )
+    return InputError(f"{path} cannot be read as an image: {error}.")

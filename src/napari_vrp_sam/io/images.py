@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from napari_vrp_sam.io.atomic import atomic
 from napari_vrp_sam.io.frame_files import (
     TIFF_SUFFIXES,
     folder_images,
-    frame_shape,
+    frame_header,
     guarded,
     read_frame,
 )
-from napari_vrp_sam.io.lazy_stack import LazyStack, Squeezed
+from napari_vrp_sam.io.lazy_stack import Guarded, LazyStack, Squeezed
 from napari_vrp_sam.io.ome_zarr import is_zarr, open_zarr
+from napari_vrp_sam.io.tiff_stack import imagej_keeps, read_tiff
 
 
 def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
@@ -33,8 +34,9 @@ def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
     ----------
     path : str or path
         A TIFF file (ImageJ, OME and plain ones; their axes are known, a nameless axis is taken
-        for Z), an OME-Zarr image (its finest level) or a Zarr array, a picture (PNG, JPEG), or a
-        folder of images, one a frame, in the natural order of their names (2 before 10).
+        for Z, as are pages written one by one), an OME-Zarr image (its finest level) or a Zarr
+        array, a picture (PNG, JPEG), or a folder of images, one a frame, in the natural order of
+        their names (2 before 10).
 
     Returns
     -------
@@ -45,7 +47,8 @@ def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
     Raises
     ------
     InputError
-        If there is nothing there that can be read, or the images of a folder differ in size.
+        If there is nothing there that can be read, or the images of a folder differ in size or
+        type, or share a name.
     """
     return _read(Path(path).absolute())  # what is lazy may be read elsewhere
 
@@ -153,8 +156,8 @@ def write_pages(
             pages,
             shape=shape,
             dtype=dtype,
-            # ImageJ knows axes, but no integers of 32 bits.
-            imagej=dtype.itemsize <= 2,
+            # ImageJ shows more of such a file, but knows no integers of 32 bits.
+            imagej=dtype.itemsize <= 2 and imagej_keeps(axes),
             photometric="minisblack",
             compression="zlib",
             metadata={"axes": axes},
@@ -170,13 +173,14 @@ def _read(path: Path, *, palette: bool = False) -> tuple[Any, str | None]:
     if not path.exists():
         raise InputError(f"There is no image {path}: check the path.")
     if path.suffix.lower() in TIFF_SUFFIXES:
-        return guarded(_read_tiff, path)
+        return guarded(read_tiff, path)
     picture = read_frame(path, palette=palette)
     return picture, "YX" if picture.ndim == 2 else "YXS"
 
 
 def _read_zarr(path: Path) -> tuple[Any, str | None]:
-    array, axes = open_zarr(path)
+    opened, axes = open_zarr(path)
+    array = Guarded(opened, path)
     # Writers of OME-Zarr, too, like to give five axes to everything.
     if axes is None or 1 not in array.shape[:-2]:
         return array, axes
@@ -184,70 +188,27 @@ def _read_zarr(path: Path) -> tuple[Any, str | None]:
     return squeezed, "".join(a for a, keep in zip(axes, squeezed.kept, strict=True) if keep)
 
 
-def _read_tiff(path: Path) -> tuple[Any, str]:
-    with tifffile.TiffFile(path) as file:
-        if not file.series:
-            raise ValueError("it holds no image")
-        series = file.series[0]
-        shape, dtype, pages = tuple(series.shape), series.dtype, len(series)
-        page_shape = tuple(series.keyframe.shape)
-        axes = _known_axes(series.axes, shape)
-        contiguous = series.dataoffset is not None
-        paged = not contiguous and pages > 1 and shape[-len(page_shape) :] == page_shape
-        # OME-TIFF spreads a stack over several files, and may leave planes out.
-        places = [
-            (Path(page.parent.filehandle.path), page.offset)
-            for page in (series if paged else ())
-            if page is not None
-        ]
-    kept = [size > 1 or axis in "YX" for size, axis in zip(shape, axes, strict=True)]
-    sizes = [size for size, keep in zip(shape, kept, strict=True) if keep]
-    lead = len(sizes) - sum(kept[-len(page_shape) :])
-    if contiguous:
-        data: Any = tifffile.memmap(path, mode="r", series=0).reshape(sizes)
-    elif paged and len(places) == pages:
-        reads = [partial(_read_page, *place, sizes[lead:]) for place in places]
-        data = LazyStack(reads, tuple(sizes[:lead]), tuple(sizes[lead:]), dtype)
-    else:
-        data = tifffile.imread(path, series=0).reshape(sizes)
-    return data, "".join(axis for axis, keep in zip(axes, kept, strict=True) if keep)
-
-
-def _read_page(path: Path, place: int, shape: Sequence[int]) -> NDArray[Any]:
-    """The page whose tags lie at an offset; to count pages up to it would take 0.1 s in 5,000."""
-
-    def read(path: Path) -> NDArray[Any]:
-        with tifffile.TiffFile(path) as file:
-            file.filehandle.seek(place)
-            return np.asarray(tifffile.TiffPage(file, 0).asarray()).reshape(shape)
-
-    return guarded(read, path)
-
-
-def _known_axes(axes: str, shape: Sequence[int]) -> str:
-    """Give axes that the file leaves nameless a letter of ours."""
-    known = list(axes.upper())
-    free = [letter for letter in "ZT" if letter not in known]
-    for index, letter in enumerate(known):
-        if letter not in "TZCYXS" and shape[index] > 1 and free:
-            known[index] = free.pop(0)
-    return "".join(known)
-
-
 def _read_folder(folder: Path, *, palette: bool) -> tuple[Any, str]:
     files = folder_images(folder)
-    first = read_frame(files[0], palette=palette)
-    shapes = [frame_shape(path, palette=palette) for path in files]
-    for path, shape in zip(files, shapes, strict=True):
-        if shape[:2] != first.shape[:2]:
+    headers = [frame_header(path, palette=palette) for path in files]
+    first = headers[0]
+    for path, header in zip(files, headers, strict=True):
+        if header.shape[:2] != first.shape[:2]:
             raise InputError(
                 f"The images of {folder} differ in size: {files[0].name} is {first.shape[:2]} "
-                f"pixels, {path.name} is {shape[:2]}; put them into folders of their own."
+                f"pixels, {path.name} is {header.shape[:2]}; put them into folders of their own."
             )
-    colours = any(len(shape) == 3 for shape in shapes)
+        # Labels mean the same in any type, intensities of 8 and of 16 bits do not.
+        if header.dtype != first.dtype and not palette:
+            raise InputError(
+                f"The images of {folder} differ in type: {files[0].name} is {first.dtype}, "
+                f"{path.name} is {header.dtype}; save all of them in the same one."
+            )
+    colours = any(len(header.shape) == 3 for header in headers)
     shape = (*first.shape[:2], 3) if colours else first.shape
+    dtype = np.result_type(*(header.dtype for header in headers))
     reads = [partial(read_frame, path, colours=colours, palette=palette) for path in files]
-    return LazyStack(reads, (len(files),), shape, first.dtype), "ZYXS" if colours else "ZYX"
+    return LazyStack(reads, (len(files),), shape, dtype), "ZYXS" if colours else "ZYX"
 
 
 def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.frame_files import unreadable
 
 
 class LazyArray:
@@ -43,6 +47,7 @@ class LazyStack(LazyArray):
         Of the axes along which frames are counted.
     frame_shape : tuple of int
     dtype : dtype
+        Holds the values of every frame; indexing raises an `InputError` where it does not.
     """
 
     def __init__(
@@ -63,7 +68,40 @@ class LazyStack(LazyArray):
         lead = self._numbers.ndim
         numbers = self._numbers[given[:lead]]
         frames = [self._reads[int(number)]()[given[lead:]] for number in np.ravel(numbers)]
+        for frame in frames:
+            # A file may be another one than when the stack was opened.
+            if not np.can_cast(frame.dtype, self.dtype):
+                raise InputError(
+                    f"A frame of type {frame.dtype} lies in a stack of type {self.dtype}: "
+                    "save all frames in the same one."
+                )
         return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)
+
+
+class Guarded(LazyArray):
+    """A lazy array whose damaged parts are told in one sentence when they are read.
+
+    Parameters
+    ----------
+    array : array
+        With basic indexing.
+    path : Path
+        Where it lies.
+    """
+
+    def __init__(self, array: Any, path: Path) -> None:
+        self._array = array
+        self._path = path
+        self.shape = tuple(array.shape)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, selection: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[selection])
+        except IndexError:  # by which Python ends a loop
+            raise
+        except Exception as error:
+            raise unreadable(self._path, error) from error
 
 
 class Squeezed(LazyArray):

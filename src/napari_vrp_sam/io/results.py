@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import atomic
+from napari_vrp_sam.io.tiff_stack import imagej_keeps
 
 
 class ProbabilityWriter:
@@ -44,7 +45,7 @@ class ProbabilityWriter:
                 temporary,
                 shape=shape,
                 dtype=np.float32,
-                imagej=True,
+                imagej=imagej_keeps(axes),
                 photometric="minisblack",
                 metadata={"axes": axes},
             )
