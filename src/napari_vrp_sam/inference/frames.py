@@ -54,6 +54,8 @@ class Frames:
         _check_dtype(np.dtype(self._data.dtype))
         if axes is None:
             axes = _named_axes(self._data) or guess_axes(shape, np.dtype(self._data.dtype))
+        self.shape = shape
+        """Of the data."""
         self.axes = _check_axes(axes, shape)
         """One letter for each axis of the data, upper case."""
         sizes = dict(zip(self.axes, shape, strict=True))

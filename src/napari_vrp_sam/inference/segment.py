@@ -252,5 +252,8 @@ def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | Non
     if isinstance(frame, Sequence):
         return frames.index(frame)
     if not 0 <= frame < len(frames):
-        raise InputError(f"There is no frame {frame}: the stack has {len(frames)}, counted from 0.")
+        raise InputError(
+            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
+            f"{frames.shape} is read as {frames.axes}."
+        )
     return int(frame)
