@@ -109,7 +109,10 @@ def main(
         settings |= {"teach_steps": teach_steps, "decoder_iou": ious}
         content: dict[str, Any] = {"settings": settings, "runs": []}
         context = get_context("spawn")
-        with ProcessPoolExecutor(processes, context, Worker.start, (run,)) as pool:
+        # A process keeps gigabytes of what its trainings used: a new one after some.
+        with ProcessPoolExecutor(
+            processes, context, Worker.start, (run,), max_tasks_per_child=4
+        ) as pool:
             futures = [
                 pool.submit(Worker.work, replace(setup, seed=seed))
                 for seed in range(seeds)
