@@ -127,6 +127,49 @@ def test_an_interrupt_keeps_what_is_done(files: Path, monkeypatch: pytest.Monkey
     assert sum(frame.any() for frame in tifffile.imread(files / "p.tif")) == 2
 
 
+def test_an_interrupt_of_the_final_write_tells_where_the_frames_are(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_path: Path, pages: Iterator[Any], **_options: Any) -> None:
+        next(pages)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tifffile, "imwrite", interrupted)
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--frames", "1:3",
+        "--probabilities", files / "p.tif",
+    )  # fmt: skip
+    assert result.exit_code == 130
+    kept = files / "stack_labels_unfinished.zarr"
+    assert f"What is finished is kept in {kept}, an OME-Zarr.\nInterrupted." in result.stderr
+    labels = np.asarray(read_stack(kept)[0])
+    assert [bool(frame.any()) for frame in labels] == [False, True, True, False, False]
+    monkeypatch.undo()
+    assert tifffile.imread(files / "p.tif")[2].any()
+
+
+def test_labels_that_cannot_be_written_stop_nothing_else(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = inference.iter_segment
+
+    def blocking(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from whole(*args, **kwargs)
+        (files / "stack_labels.tif").mkdir()  # no file takes the place of a folder
+
+    monkeypatch.setattr(inference, "iter_segment", blocking)
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
+    )
+    assert result.exit_code == 2
+    assert "stack_labels.tif cannot be written" in result.stderr
+    assert "frames are in" not in result.stderr
+    labels = np.asarray(read_stack(files / "stack_labels_unfinished.zarr")[0])
+    assert labels.any(axis=(1, 2)).all()
+    assert tifffile.imread(files / "p.tif").any(axis=(1, 2)).all()
+    assert not [path.name for path in files.iterdir() if path.name.startswith(".")]
+
+
 def test_a_failure_before_the_first_frame_leaves_nothing(files: Path) -> None:
     before = sorted(files.iterdir())
     result = run(

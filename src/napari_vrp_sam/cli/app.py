@@ -27,14 +27,24 @@ class _Group(TyperGroup):
             notes.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
+            _tell_what_is_kept(error)
             notes.print("Interrupted.")
             raise typer.Exit(130) from error
+        except Exception as error:
+            _tell_what_is_kept(error)
+            raise
 
 
 def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _tell_what_is_kept(error: BaseException) -> None:
+    """Exceptions bring it along as notes, see `rescuing`; not every traceback shows them."""
+    for note in getattr(error, "__notes__", ()):
+        notes.print(_plain(note), soft_wrap=True)
 
 
 app = typer.Typer(

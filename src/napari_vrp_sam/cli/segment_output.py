@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,14 +167,31 @@ class Results:
         return whole
 
     def close(self) -> None:
-        """Finish what was begun; where no frame ever came, leave nothing."""
-        for index, labels in self._settled.items() if self.finished else ():
-            self._writer.write(index, labels)
-        for writer in (self._writer, self._probabilities):
-            if writer is not None:
-                writer.close() if self.finished else writer.discard()
-        if self._journal is not None and not self.finished:
-            self._journal.discard()
+        """Finish what was begun; where no frame ever came, leave nothing.
+
+        Raises
+        ------
+        InputError
+            If something cannot be written; all else is finished before.
+        """
+        with ExitStack() as left_to_do:  # each is done whatever becomes of the others
+            if self._journal is not None and not self.finished:
+                left_to_do.callback(self._journal.discard)
+            # Done last, what becomes of the labels is what is told.
+            left_to_do.callback(self._close_labels)
+            if self._probabilities is not None:
+                last = self._probabilities
+                left_to_do.callback(last.close if self.finished else last.discard)
+
+    def _close_labels(self) -> None:
+        if not self.finished:
+            self._writer.discard()
+            return
+        try:
+            for index, labels in self._settled.items():
+                self._writer.write(index, labels)
+        finally:
+            self._writer.close()
 
 
 def _check_resumable(output: Output, journal: object) -> None:

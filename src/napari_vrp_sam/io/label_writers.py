@@ -16,6 +16,7 @@ from napari_vrp_sam.io.frame_files import TIFF_SUFFIXES
 from napari_vrp_sam.io.images import read_labels, write_labels, write_pages
 from napari_vrp_sam.io.ome_zarr import SUFFIX as ZARR_SUFFIX
 from napari_vrp_sam.io.ome_zarr import create_labels, open_zarr
+from napari_vrp_sam.io.rescue import rescuing
 
 
 class LabelWriter(Protocol):
@@ -30,7 +31,14 @@ class LabelWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish; frames that never came are 0 in a file and missing in a folder."""
+        """Finish; frames that never came are 0 in a file and missing in a folder.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be written; its labels are kept as OME-Zarr, and the sentence says
+            where.
+        """
         ...
 
     def discard(self) -> None:
@@ -106,10 +114,21 @@ class _FrameWriter:
         return self._labels
 
     def close(self) -> None:
-        write_labels(self._path, self._labels, self._axes)
+        with rescuing(self._path, self._keep):
+            write_labels(self._path, self._labels, self._axes)
 
     def discard(self) -> None:
         pass
+
+    def _keep(self, place: Path) -> Path | None:
+        try:
+            create_labels(place, self._labels.shape, self._labels.dtype, self._axes)[...] = (
+                self._labels
+            )
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+        return place
 
 
 class ZarrLabelWriter:
@@ -194,6 +213,9 @@ class ZarrLabelWriter:
         return tuple(int(at) for at in np.unravel_index(index, lead)) if lead else ()
 
 
+_STORE = "labels.zarr"
+
+
 class _StackWriter:
     """A TIFF file in the end: compressed files cannot grow in any order, OME-Zarr can."""
 
@@ -215,7 +237,7 @@ class _StackWriter:
                 raise InputError(f"{self._path} cannot be written: {reason}.") from error
             self._workshop = Path(folder)
             self._frames = ZarrLabelWriter(
-                self._workshop / "labels.zarr", self._shape, self._dtype, self._axes
+                self._workshop / _STORE, self._shape, self._dtype, self._axes
             )
         self._frames.write(index, labels)
 
@@ -228,14 +250,23 @@ class _StackWriter:
             return
         count = int(np.prod(self._shape[:-2]))
         pages = (self._frames.read(index) for index in range(count))
-        try:
+        with rescuing(self._path, self._keep):
             write_pages(self._path, pages, self._shape, self._dtype, self._axes)
-        finally:
-            self.discard()
+        self.discard()
 
     def discard(self) -> None:
         if self._workshop is not None:
             shutil.rmtree(self._workshop, ignore_errors=True)
+
+    def _keep(self, place: Path) -> Path:
+        assert self._workshop is not None
+        made = self._workshop / _STORE
+        try:
+            made.rename(place)
+        except OSError:
+            return made
+        self.discard()
+        return place
 
 
 class _FolderWriter:
