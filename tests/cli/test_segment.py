@@ -243,6 +243,20 @@ def test_objects_on_each_frame_have_ids_of_their_own(files: Path) -> None:
     assert first.isdisjoint(second)
 
 
+def test_paths_are_told_as_they_are(files: Path) -> None:
+    folder = files / "ex[red]x [/b] :red_heart:"
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--frames", "2:3", "--instances",
+        "--output", folder / "o.tif", "--table", folder / "o.csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert f"frames are in {folder / 'o.tif'}." in result.stderr
+    assert f"are in {folder / 'o_objects.tif'}." in result.stderr
+    assert f"Their table is {folder / 'o.csv'}." in result.stderr
+    result = run(files / "stack.tif", "--reference", folder / "missing.tif")
+    assert f"Error: There is no image {folder / 'missing.tif'}: check" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
