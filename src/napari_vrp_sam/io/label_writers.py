@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images import read_labels, write_labels, write_pages
+from napari_vrp_sam.io.images import write_labels, write_pages
+from napari_vrp_sam.io.label_folder import FolderWriter, folder_files
 from napari_vrp_sam.io.ome_zarr import SUFFIX as ZARR_SUFFIX
 from napari_vrp_sam.io.ome_zarr import create_labels, open_zarr
 from napari_vrp_sam.io.rescue import rescuing
+
+OTHER_SUFFIXES = (
+    ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif", ".mrc",
+    ".nd2", ".nii", ".npy", ".npz", ".nrrd", ".pdf", ".png", ".svg", ".tsv", ".txt", ".vrpsam",
+    ".webp", ".xls", ".xlsx", ".zip",
+)  # fmt: skip
+"""Of what somebody may hope for; folders are named with dots too, as 2024.05.01_cells."""
 
 
 class LabelWriter(Protocol):
@@ -83,13 +91,11 @@ def label_writer(
         return _FrameWriter(path, shape, dtype, axes)
     if suffix in TIFF_SUFFIXES:
         return _StackWriter(path, shape, dtype, axes)
-    if suffix and not path.is_dir():
+    if suffix in OTHER_SUFFIXES and not path.is_dir():
         raise InputError(
             f"Labels cannot be written to {path.name}: choose a .tif file, .zarr, or a folder."
         )
-    count = int(np.prod(shape[:-2], dtype=int))
-    width = len(str(count - 1))
-    return _FolderWriter(path, dtype, list(names) or [f"{i:0{width}}" for i in range(count)])
+    return FolderWriter(folder_files(path, shape, dtype, names), dtype)
 
 
 def grows(path: Path) -> bool:
@@ -267,28 +273,3 @@ class _StackWriter:
             return made
         self.discard()
         return place
-
-
-class _FolderWriter:
-    """Writes each frame as soon as it comes."""
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], names: list[str]) -> None:
-        self._folder = folder
-        self._dtype = dtype
-        self._names = names
-        self._suffix = ".png" if dtype.itemsize <= 2 else ".tif"
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        write_labels(self._file(index), labels.astype(self._dtype), "YX")
-
-    def read(self, index: int) -> NDArray[Any]:
-        return np.asarray(read_labels(self._file(index)))
-
-    def close(self) -> None:
-        pass
-
-    def discard(self) -> None:
-        pass
-
-    def _file(self, index: int) -> Path:
-        return self._folder / (self._names[index] + self._suffix)
