@@ -86,6 +86,16 @@ def test_folder_labels_by_name_and_frame_range(files: Path) -> None:
     assert not np.asarray(probabilities[0]).any()
 
 
+def test_a_folder_with_dots_in_its_name(files: Path) -> None:
+    dotted = files / "2024.05.01_cells"
+    (files / "frames").rename(dotted)
+    result = run(dotted, "--reference", files / "drawn", "--frames", "1:3", "--instances")
+    assert result.exit_code == 0, result.stderr
+    written = sorted(path.name for path in (files / "2024.05.01_cells_labels").iterdir())
+    assert written == ["f1.png", "f2.png"]
+    assert (files / "2024.05.01_cells_objects.tif").is_file()
+
+
 def test_single_picture(files: Path) -> None:
     picture = files / "frames/f2.png"
     result = run(picture, "--reference", files / "drawn/f2.png")

@@ -11,7 +11,6 @@ import typer
 from napari_vrp_sam.cli.app import app, notes
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.objects import Wish
-from napari_vrp_sam.cli.objects import beside as objects_beside
 from napari_vrp_sam.cli.options import (
     CompileOption,
     DeviceOption,
@@ -23,6 +22,7 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskOption,
     frame_numbers,
 )
+from napari_vrp_sam.cli.output_paths import beside, objects_beside
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.cli.segment_output import Output
 from napari_vrp_sam.cli.segment_run import Workforce, run
@@ -143,7 +143,7 @@ def segment(
 
     forbid_downloads(offline)
     if session is not None:
-        job, view, settled, inputs, beside = replay_of(context, session, image)
+        job, view, settled, inputs, place = replay_of(context, session, image)
     elif image is None or reference is None:
         raise InputError(
             "Give an IMAGE and its --reference, or the --session that holds them both."
@@ -167,9 +167,9 @@ def segment(
             prompting=None if prompting is None else prompting.value,
             tile=tile,
         )
-        settled, inputs, beside = {}, (image, reference), _beside(image)
+        settled, inputs, place = {}, (image, reference), beside(image)
     job = replace(job, cache=cache, precision=precision.value, compiled=compiled)
-    output = output or beside
+    output = output or place
     wish = None
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
@@ -194,18 +194,6 @@ def _range(frames: str | None) -> tuple[int | None, int | None] | None:
             f"--frames {frames} is no range: write A:B for the frames A to B - 1, from 0."
         ) from None
     return start, stop
-
-
-def _beside(image: Path) -> Path:
-    from napari_vrp_sam.io.ome_zarr import is_zarr
-
-    stem = image.name.split(".")[0]
-    if is_zarr(image):
-        return image.with_name(f"{stem}_labels.zarr")
-    if image.is_dir():
-        return image.resolve().with_name(image.resolve().name + "_labels")
-    single = image.suffix.lower() in (".png", ".jpg", ".jpeg")
-    return image.with_name(stem + ("_labels.png" if single else "_labels.tif"))
 
 
 def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:

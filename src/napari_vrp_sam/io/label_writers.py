@@ -20,9 +20,9 @@ from napari_vrp_sam.io.ome_zarr import create_labels, open_zarr
 from napari_vrp_sam.io.rescue import rescuing
 
 OTHER_SUFFIXES = (
-    ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif", ".mrc",
-    ".nd2", ".nii", ".npy", ".npz", ".nrrd", ".pdf", ".png", ".svg", ".tsv", ".txt", ".vrpsam",
-    ".webp", ".xls", ".xlsx", ".zip",
+    ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif",
+    ".mrc", ".nd2", ".nii", ".npy", ".npz", ".nrrd", ".pdf", ".png", ".svg", ".tsv", ".txt",
+    ".vrpsam", ".webp", ".xls", ".xlsx", ".zip",
 )  # fmt: skip
 """Of what somebody may hope for; folders are named with dots too, as 2024.05.01_cells."""
 
