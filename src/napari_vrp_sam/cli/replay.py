@@ -106,7 +106,12 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         settled=frozenset(session.accepted),
     )
     folder = folder.absolute()
-    inputs = image or session.image.source or folder / COPY, folder, folder / RESULT
+    inputs = (
+        image or session.image.source or folder / COPY,
+        folder,
+        folder / RESULT,
+        *folder.iterdir(),
+    )
     return Replay(
         job, view, session.accepted, inputs, folder.with_name(f"{folder.stem}_labels.tif")
     )

@@ -22,6 +22,7 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskOption,
     frame_numbers,
 )
+from napari_vrp_sam.cli.output_checks import check_outputs
 from napari_vrp_sam.cli.output_paths import beside, objects_beside
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.cli.segment_output import Output
@@ -174,12 +175,10 @@ def segment(
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
-    for path in (output, probabilities, table, wish.labels if wish else None):
-        if path is not None:
-            _check_output(path, inputs, overwrite=overwrite or (resume and path == output))
+    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
+    check_outputs(results, job, view, inputs, overwrite=overwrite)
     if note := prompting_note(str(job.model), job.prompting):
         notes.print(note, soft_wrap=True)
-    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     run(job, view, results, Workforce(workers, scheduler))
 
 
@@ -194,13 +193,6 @@ def _range(frames: str | None) -> tuple[int | None, int | None] | None:
             f"--frames {frames} is no range: write A:B for the frames A to B - 1, from 0."
         ) from None
     return start, stop
-
-
-def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
-    if any(path.resolve() == source.resolve() for source in inputs):
-        raise InputError(f"{path} is an input: write the result somewhere else with --output.")
-    if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} is there already: choose another, or add --overwrite.")
 
 
 def _names(image: Path) -> list[str]:

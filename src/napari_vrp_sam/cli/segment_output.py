@@ -46,6 +46,14 @@ class Output:
     wish: Wish | None = None
     resume: bool = False
 
+    @property
+    def in_folder(self) -> bool:
+        """Whether labels go into a folder, each frame into a file of its own."""
+        from napari_vrp_sam.io.label_writers import grows
+        from napari_vrp_sam.io.ome_zarr import SUFFIX
+
+        return grows(self.labels) and self.labels.suffix.lower() != SUFFIX
+
 
 class Results:
     """Writes what comes, and keeps a journal where a run can be resumed.
@@ -69,8 +77,6 @@ class Results:
     """
 
     def __init__(self, job: Job, view: Frames, output: Output) -> None:
-        import numpy as np
-
         from napari_vrp_sam.inference.settings import settings_of
         from napari_vrp_sam.io.journal import Journal
         from napari_vrp_sam.io.label_writers import grows, label_writer
@@ -79,8 +85,7 @@ class Results:
         self.finished: dict[int, float | None] = {}
         self._view = view
         self._settled = output.settled
-        class_ids = sorted({reference.class_id for reference in job.references})
-        self._dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
+        self._dtype = labels_dtype(job)
         given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
         self._writer = label_writer(*given, resume=output.resume)
         self._journal: Journal | None = None
@@ -96,7 +101,7 @@ class Results:
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
         if output.probabilities is not None:
-            shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
+            shape = (*view.lead_shape, len({r.class_id for r in job.references}), *view.frame_shape)
             axes = view.label_axes[:-2] + "CYX"
             self._probabilities = ProbabilityWriter(output.probabilities, shape, axes)
 
@@ -192,6 +197,13 @@ class Results:
                 self._writer.write(index, labels)
         finally:
             self._writer.close()
+
+
+def labels_dtype(job: Job) -> np.dtype[Any]:
+    """The smallest that holds the classes of a job."""
+    import numpy as np
+
+    return np.dtype(np.min_scalar_type(max(reference.class_id for reference in job.references)))
 
 
 def _check_resumable(output: Output, journal: object) -> None:
