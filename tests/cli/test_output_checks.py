@@ -109,7 +109,9 @@ def test_what_would_be_lost_is_refused(
 @pytest.mark.parametrize("more", [(), ("--resume",)])
 def test_a_drawn_frame_stays_beside_results(files: Path, more: tuple[str, ...]) -> None:
     before = contents(files)
-    assert run(*FOLDER, "--output", "labels", *more).exit_code == 2
+    result = run(*FOLDER, "--output", "labels", *more)
+    assert result.exit_code == 2
+    assert "f1.png is an input" in result.stderr
     assert contents(files) == before
 
 

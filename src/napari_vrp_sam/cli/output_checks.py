@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_vrp_sam.cli.earlier_run import earlier_files
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def check_outputs(
     beside = [output.probabilities, *((wish.labels, wish.table) if wish else ())]
     others = [path for path in beside if path is not None]
     frames = _frame_files(output, job, view) if output.in_folder else []
-    _check_inputs([output.labels, *others], frames, inputs)
+    replaced = earlier_files(output.labels) if output.in_folder and overwrite else ()
+    _check_inputs([output.labels, *others], [*frames, *replaced], inputs)
     _check_distinct(output.labels, [*(frames or [output.labels]), *others])
     _check_free(
         output.labels,

@@ -129,7 +129,11 @@ def segment(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there already.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results that are there already; in a folder, all of an earlier run.",
+        ),
     ] = False,
 ) -> None:
     """Segment a class on every frame of a stack after annotating it on one.

@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_vrp_sam.cli.earlier_run import FACT as FILES
+from napari_vrp_sam.cli.earlier_run import earlier_files, remove_earlier
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Results:
     def __init__(self, job: Job, view: Frames, output: Output) -> None:
         from napari_vrp_sam.inference.settings import settings_of
         from napari_vrp_sam.io.journal import Journal
+        from napari_vrp_sam.io.label_folder import folder_files
         from napari_vrp_sam.io.label_writers import grows, label_writer
         from napari_vrp_sam.io.results import ProbabilityWriter
 
@@ -88,6 +91,11 @@ class Results:
         self._dtype = labels_dtype(job)
         given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
         self._writer = label_writer(*given, resume=output.resume)
+        self._files: list[Path] = []
+        self._earlier: dict[Path, int] = {}
+        if output.in_folder:
+            self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
+            self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
         if grows(output.labels):
             self._journal = Journal(output.labels, settings_of(job, view))
@@ -117,8 +125,11 @@ class Results:
 
     def begin(self, normalisation: Normalisation) -> None:
         """Keep what the run has fitted, with the first frame that comes."""
-        if self._journal is not None:
-            self._journal.facts["normalisation"] = astuple(normalisation)
+        if self._journal is None:
+            return
+        self._journal.facts["normalisation"] = astuple(normalisation)
+        if self._files:
+            self._journal.facts[FILES] = [file.name for file in self._files]
 
     def add(self, index: int, labels: NDArray[Any], probabilities: NDArray[np.float32]) -> None:
         """Write a frame."""
@@ -133,6 +144,9 @@ class Results:
         from napari_vrp_sam.annotations.labels import labels_checksum
 
         if self._journal is not None:
+            # The old journal lists them until they are gone.
+            remove_earlier(self._earlier)
+            self._earlier = {}
             self._journal.begin()
         self._writer.write(index, labels)
         self.note(index, labels_checksum(labels), confidence)
