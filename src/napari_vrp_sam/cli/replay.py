@@ -28,7 +28,8 @@ SessionOption = Annotated[
     ),
 ]
 SAID_BY_SESSION = (
-    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "frames", "limits", "tile",
+    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "one_class", "frames", "limits",
+    "tile",
 )  # fmt: skip
 """Options that say again what a session says."""
 

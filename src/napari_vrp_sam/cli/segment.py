@@ -67,6 +67,13 @@ def segment(
     kind: Annotated[
         Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
     ] = Kind.MASK,
+    one_class: Annotated[
+        bool,
+        typer.Option(
+            "--one-class",
+            help="All that is marked is one class: for label images that number objects.",
+        ),
+    ] = False,
     frames: Annotated[
         str | None, typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.")
     ] = None,
@@ -140,10 +147,11 @@ def segment(
 
     Interrupted with Ctrl+C, it keeps the frames that are finished.
     """
+    from napari_vrp_sam.cli.reference_labels import read_reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.segment import gather_references
-    from napari_vrp_sam.io.images import read_labels, read_stack
+    from napari_vrp_sam.io.images import read_stack
     from napari_vrp_sam.models.registry import prompting_note
 
     forbid_downloads(offline)
@@ -156,9 +164,8 @@ def segment(
     else:
         data, known_axes = read_stack(image)
         view = Frames(data, axes or known_axes, channel or None)
-        references = gather_references(
-            view, read_labels(reference, image), frame=frame_numbers(frame), kind=kind.value
-        )
+        labels = read_reference(reference, image, one_class=one_class)
+        references = gather_references(view, labels, frame=frame_numbers(frame), kind=kind.value)
         job = Job(
             data,
             references=references,
