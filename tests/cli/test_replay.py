@@ -137,6 +137,7 @@ def test_a_session_of_another_version_says_so(
         (["--session", "a.vrpsam", "--frames", "1:2"], "leave out --frames, or --session"),
         (["--session", "a.vrpsam", "--pseudo-mask", "probe"], "A session says --pseudo-mask"),
         (["--session", "a.vrpsam", "--kind", "mask"], "A session says --kind itself"),
+        (["--session", "a.vrpsam", "--one-class"], "A session says --one-class itself"),
         (["--session", "nothing.vrpsam"], "is no session: choose a folder that ends in .vrpsam"),
         (["--session", "empty.vrpsam"], "There is no annotation yet"),
         (["--session", "a.vrpsam", "--output", "a.vrpsam"], "is an input"),

@@ -86,6 +86,16 @@ def test_folder_labels_by_name_and_frame_range(files: Path) -> None:
     assert not np.asarray(probabilities[0]).any()
 
 
+def test_a_folder_with_dots_in_its_name(files: Path) -> None:
+    dotted = files / "2024.05.01_cells"
+    (files / "frames").rename(dotted)
+    result = run(dotted, "--reference", files / "drawn", "--frames", "1:3", "--instances")
+    assert result.exit_code == 0, result.stderr
+    written = sorted(path.name for path in (files / "2024.05.01_cells_labels").iterdir())
+    assert written == ["f1.png", "f2.png"]
+    assert (files / "2024.05.01_cells_objects.tif").is_file()
+
+
 def test_single_picture(files: Path) -> None:
     picture = files / "frames/f2.png"
     result = run(picture, "--reference", files / "drawn/f2.png")
@@ -125,6 +135,49 @@ def test_an_interrupt_keeps_what_is_done(files: Path, monkeypatch: pytest.Monkey
     labels = tifffile.imread(files / "stack_labels.tif")
     assert sum(frame.any() for frame in labels) == 2
     assert sum(frame.any() for frame in tifffile.imread(files / "p.tif")) == 2
+
+
+def test_an_interrupt_of_the_final_write_tells_where_the_frames_are(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_path: Path, pages: Iterator[Any], **_options: Any) -> None:
+        next(pages)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tifffile, "imwrite", interrupted)
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--frames", "1:3",
+        "--probabilities", files / "p.tif",
+    )  # fmt: skip
+    assert result.exit_code == 130
+    kept = files / "stack_labels_unfinished.zarr"
+    assert f"What is finished is kept in {kept}, an OME-Zarr.\nInterrupted." in result.stderr
+    labels = np.asarray(read_stack(kept)[0])
+    assert [bool(frame.any()) for frame in labels] == [False, True, True, False, False]
+    monkeypatch.undo()
+    assert tifffile.imread(files / "p.tif")[2].any()
+
+
+def test_labels_that_cannot_be_written_stop_nothing_else(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = inference.iter_segment
+
+    def blocking(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from whole(*args, **kwargs)
+        (files / "stack_labels.tif").mkdir()  # no file takes the place of a folder
+
+    monkeypatch.setattr(inference, "iter_segment", blocking)
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
+    )
+    assert result.exit_code == 2
+    assert "stack_labels.tif cannot be written" in result.stderr
+    assert "frames are in" not in result.stderr
+    labels = np.asarray(read_stack(files / "stack_labels_unfinished.zarr")[0])
+    assert labels.any(axis=(1, 2)).all()
+    assert tifffile.imread(files / "p.tif").any(axis=(1, 2)).all()
+    assert not [path.name for path in files.iterdir() if path.name.startswith(".")]
 
 
 def test_a_failure_before_the_first_frame_leaves_nothing(files: Path) -> None:
@@ -198,6 +251,20 @@ def test_objects_on_each_frame_have_ids_of_their_own(files: Path) -> None:
     assert first
     assert second
     assert first.isdisjoint(second)
+
+
+def test_paths_are_told_as_they_are(files: Path) -> None:
+    folder = files / "ex[red]x [/b] :red_heart:"
+    result = run(
+        files / "stack.tif", "--reference", files / "truth.tif", "--frames", "2:3", "--instances",
+        "--output", folder / "o.tif", "--table", folder / "o.csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert f"frames are in {folder / 'o.tif'}." in result.stderr
+    assert f"are in {folder / 'o_objects.tif'}." in result.stderr
+    assert f"Their table is {folder / 'o.csv'}." in result.stderr
+    result = run(files / "stack.tif", "--reference", folder / "missing.tif")
+    assert f"Error: There is no image {folder / 'missing.tif'}: check" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io import journal as module
-from napari_vrp_sam.io.journal import Finished, Journal, journal_of
+from napari_vrp_sam.io.journal import Finished, Journal, journal_of, noted
 
 SETTINGS = {"model": "abc", "limits": None, "channels": (0, 1)}
 FRAMES = {index: np.full((4, 5), index, np.uint8) for index in range(5)}
@@ -100,3 +101,39 @@ def test_a_damaged_journal_is_told(output: Path, content: bytes) -> None:
     journal_of(output).write_bytes(content)
     with pytest.raises(InputError, match="cannot be read: delete it"):
         resumed(output)
+
+
+def test_a_journal_that_cannot_be_written_is_told(output: Path) -> None:
+    journal = begun(output)
+    journal_of(output).unlink()
+    journal_of(output).mkdir()
+    with pytest.raises(InputError, match=r"labels\.zarr\.journal cannot be written: .*--resume"):
+        journal.add(Finished(3, labels_checksum(FRAMES[3])))
+    assert sorted(journal.finished) == [0, 1, 2]
+    with pytest.raises(InputError, match=r"labels\.zarr\.journal cannot be read \(.*\): delete it"):
+        resumed(output)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no files")
+def test_a_disk_that_is_full_in_the_middle_of_a_line(output: Path) -> None:
+    import resource
+
+    journal = begun(output)
+    size = journal_of(output).stat().st_size
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, old[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written: No space left"):
+            journal.add(Finished(3, labels_checksum(FRAMES[3])))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert journal_of(output).stat().st_size == size + 5
+    assert sorted(resumed(output).finished) == [0, 1, 2]
+
+
+def test_what_another_run_has_noted_is_known(output: Path) -> None:
+    assert noted(output) == ({}, [])
+    journal = begun(output)
+    assert noted(output) == (journal.facts, list(journal.finished.values()))
+    journal_of(output).write_bytes(b"nonsense\n")
+    assert noted(output) == ({}, [])

@@ -106,9 +106,17 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
             writer.write(0, frame)
 
 
-def test_other_formats_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.csv", "a.npy", "a.vrpsam"])
+def test_other_formats_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"choose a \.tif file, \.zarr, or a folder"):
-        label_writer(tmp_path / "a.png", (3, 20, 30), U8, "ZYX")
+        label_writer(tmp_path / name, (3, 20, 30), U8, "ZYX")
+
+
+def test_folders_may_be_named_with_dots(tmp_path: Path) -> None:
+    label_writer(tmp_path / "2024.05.01_cells", (3, 20, 30), U8, "ZYX").write(
+        1, np.ones((20, 30), np.uint8)
+    )
+    assert (tmp_path / "2024.05.01_cells/1.png").exists()
 
 
 def test_what_grows_can_be_resumed() -> None:

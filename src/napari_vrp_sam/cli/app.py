@@ -6,13 +6,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 
 from napari_vrp_sam.errors import InputError
 
-console = Console()
+# Names of files and models are shown as they are: ex[red]x.tif is no markup, :red: no emoji.
+console = Console(markup=False, emoji=False)
 """Where results go (stdout)."""
-notes = Console(stderr=True)
+notes = Console(stderr=True, markup=False, emoji=False)
 """Where everything else goes."""
 
 
@@ -24,17 +26,21 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            notes.print(f"[red]Error:[/red] {_plain(str(error))}", soft_wrap=True)
+            notes.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
+            _tell_what_is_kept(error)
             notes.print("Interrupted.")
             raise typer.Exit(130) from error
+        except Exception as error:
+            _tell_what_is_kept(error)
+            raise
 
 
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _tell_what_is_kept(error: BaseException) -> None:
+    """Exceptions bring it along as notes, see `rescuing`; not every traceback shows them."""
+    for note in getattr(error, "__notes__", ()):
+        notes.print(note, soft_wrap=True)
 
 
 app = typer.Typer(

@@ -35,7 +35,13 @@ def download_bar() -> Iterator[DownloadProgress]:
     from rich.progress import TimeRemainingColumn as Left
     from rich.progress import TransferSpeedColumn as Speed
 
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Speed(), Left()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        Speed(),
+        Left(),
+    )
     with Progress(*columns, console=notes, transient=True) as bar:
         tasks: dict[str, Any] = {}
 

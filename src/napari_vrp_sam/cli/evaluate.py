@@ -72,6 +72,8 @@ def one_slice(
     sequence or, where images have no order, of each of three random groups of seven. The score is
     the mean over the other frames, then classes, then sequences.
     """
+    from rich.text import Text
+
     from napari_vrp_sam.evaluation.one_slice import (
         calibration_over_datasets,
         evaluate_dataset,
@@ -94,7 +96,7 @@ def one_slice(
                 spared=spared,
                 seed=seed,
                 max_frames=max_frames,
-                progress=status.update,
+                progress=lambda text: status.update(Text(text)),
             )
             if json:
                 content = {

@@ -156,19 +156,18 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
 
 def print_results(title: str, results: Mapping[str, Any]) -> None:
     """A table of the classes, a column for each method."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("IoU")
     for method in results:
-        table.add_column(escape(method), justify="right")
+        table.add_column(method, justify="right")
     for name in next(iter(results.values()))["classes"]:
         ious = (of["classes"][name] for of in results.values())
-        table.add_row(escape(name), *(f"{iou:.3f}" for iou in ious))
+        table.add_row(name, *(f"{iou:.3f}" for iou in ious))
     table.add_section()
     for name, key in (("mIoU", "mean_iou"), ("FB-IoU", "fb_iou")):
         table.add_row(name, *(f"{of[key]:.3f}" for of in results.values()))
-    console.print(escape(title))
+    console.print(title)
     console.print(table)
 
 

@@ -130,7 +130,11 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
     from napari_vrp_sam.inference.engine import Progress as Doing
     from napari_vrp_sam.training.fine_tuning.events import TrainingStep, Validated
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}")
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+    )
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("Starting", total=None, told="")
         best = ""

@@ -29,7 +29,6 @@ def _models(ctx: typer.Context) -> None:
 @models_app.command("list")
 def list_all() -> None:
     """List all models: the default first, your own last."""
-    from rich.markup import escape
     from rich.table import Table
 
     from napari_vrp_sam.models.registry import list_models
@@ -37,17 +36,16 @@ def list_all() -> None:
 
     table = Table("model", "", "weights")
     for spec in list_models():
-        table.add_row(escape(spec.name), escape(spec.description), _state(spec))
+        table.add_row(spec.name, spec.description, _state(spec))
     for own in list_own():
         if own.problem:
-            table.add_row(escape(own.name), escape(own.problem), "damaged")
+            table.add_row(own.name, own.problem, "damaged")
     console.print(table)
 
 
 @models_app.command()
 def show(name: Name) -> None:
     """Show what a model is made of, and where its weights come from and lie."""
-    from rich.markup import escape
     from rich.table import Table
 
     from napari_vrp_sam.models.registry import model_spec, prompting_note
@@ -56,16 +54,16 @@ def show(name: Name) -> None:
     table = Table(show_header=False, box=None)
     table.add_column()
     table.add_column(overflow="fold")
-    table.add_row("model", escape(spec.name))
-    table.add_row("", escape(spec.description))
+    table.add_row("model", spec.name)
+    table.add_row("", spec.description)
     table.add_row("image encoder", spec.image_encoder)
     table.add_row("semantic encoder", spec.semantic_encoder)
     if note := prompting_note(name):
-        table.add_row("prompting", escape(note))
+        table.add_row("prompting", note)
     table.add_row("licence", spec.licence)
     table.add_row("weights", _state(spec))
     if spec.own_weights is not None:
-        table.add_row("file", escape(str(spec.own_weights)))
+        table.add_row("file", str(spec.own_weights))
     for file in spec.downloads:
         table.add_section()
         table.add_row("file", str(file.path))
@@ -73,7 +71,7 @@ def show(name: Name) -> None:
         table.add_row("sha256", file.sha256)
         table.add_row("licence", file.licence)
     for key, value in sorted(spec.metadata().items()):
-        table.add_row(escape(key.replace("_", " ")), escape(_readable(value)))
+        table.add_row(key.replace("_", " "), _readable(value))
     console.print(table)
 
 

@@ -83,9 +83,3 @@ class Wish:
         if self.table is not None:
             write_table(self.table, objects.table)
             notes.print(f"Their table is {self.table}.", soft_wrap=True)
-
-
-def beside(output: Path) -> Path:
-    """Where the objects go that belong to class labels."""
-    name = output.name.split(".")[0].removesuffix("_labels")
-    return output.with_name(f"{name}_objects.tif")

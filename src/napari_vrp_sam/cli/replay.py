@@ -28,7 +28,8 @@ SessionOption = Annotated[
     ),
 ]
 SAID_BY_SESSION = (
-    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "frames", "limits", "tile",
+    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "one_class", "frames", "limits",
+    "tile",
 )  # fmt: skip
 """Options that say again what a session says."""
 
@@ -106,7 +107,12 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         settled=frozenset(session.accepted),
     )
     folder = folder.absolute()
-    inputs = image or session.image.source or folder / COPY, folder, folder / RESULT
+    inputs = (
+        image or session.image.source or folder / COPY,
+        folder,
+        folder / RESULT,
+        *folder.iterdir(),
+    )
     return Replay(
         job, view, session.accepted, inputs, folder.with_name(f"{folder.stem}_labels.tif")
     )

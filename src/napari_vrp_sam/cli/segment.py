@@ -11,7 +11,6 @@ import typer
 from napari_vrp_sam.cli.app import app, notes
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.objects import Wish
-from napari_vrp_sam.cli.objects import beside as objects_beside
 from napari_vrp_sam.cli.options import (
     CompileOption,
     DeviceOption,
@@ -23,6 +22,8 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskOption,
     frame_numbers,
 )
+from napari_vrp_sam.cli.output_checks import check_outputs
+from napari_vrp_sam.cli.output_paths import beside, objects_beside
 from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.cli.segment_output import Output
 from napari_vrp_sam.cli.segment_run import Workforce, run
@@ -66,6 +67,13 @@ def segment(
     kind: Annotated[
         Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
     ] = Kind.MASK,
+    one_class: Annotated[
+        bool,
+        typer.Option(
+            "--one-class",
+            help="All that is marked is one class: for label images that number objects.",
+        ),
+    ] = False,
     frames: Annotated[
         str | None, typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.")
     ] = None,
@@ -128,22 +136,27 @@ def segment(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that are there already.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results that are there already; in a folder, all of an earlier run.",
+        ),
     ] = False,
 ) -> None:
     """Segment a class on every frame of a stack after annotating it on one.
 
     Interrupted with Ctrl+C, it keeps the frames that are finished.
     """
+    from napari_vrp_sam.cli.reference_labels import read_reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.segment import gather_references
-    from napari_vrp_sam.io.images import read_labels, read_stack
+    from napari_vrp_sam.io.images import read_stack
     from napari_vrp_sam.models.registry import prompting_note
 
     forbid_downloads(offline)
     if session is not None:
-        job, view, settled, inputs, beside = replay_of(context, session, image)
+        job, view, settled, inputs, place = replay_of(context, session, image)
     elif image is None or reference is None:
         raise InputError(
             "Give an IMAGE and its --reference, or the --session that holds them both."
@@ -151,9 +164,8 @@ def segment(
     else:
         data, known_axes = read_stack(image)
         view = Frames(data, axes or known_axes, channel or None)
-        references = gather_references(
-            view, read_labels(reference, image), frame=frame_numbers(frame), kind=kind.value
-        )
+        labels = read_reference(reference, image, one_class=one_class)
+        references = gather_references(view, labels, frame=frame_numbers(frame), kind=kind.value)
         job = Job(
             data,
             references=references,
@@ -167,19 +179,17 @@ def segment(
             prompting=None if prompting is None else prompting.value,
             tile=tile,
         )
-        settled, inputs, beside = {}, (image, reference), _beside(image)
+        settled, inputs, place = {}, (image, reference), beside(image)
     job = replace(job, cache=cache, precision=precision.value, compiled=compiled)
-    output = output or beside
+    output = output or place
     wish = None
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
-    for path in (output, probabilities, table, wish.labels if wish else None):
-        if path is not None:
-            _check_output(path, inputs, overwrite=overwrite or (resume and path == output))
+    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
+    check_outputs(results, job, view, inputs, overwrite=overwrite)
     if note := prompting_note(str(job.model), job.prompting):
         notes.print(note, soft_wrap=True)
-    results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     run(job, view, results, Workforce(workers, scheduler))
 
 
@@ -194,25 +204,6 @@ def _range(frames: str | None) -> tuple[int | None, int | None] | None:
             f"--frames {frames} is no range: write A:B for the frames A to B - 1, from 0."
         ) from None
     return start, stop
-
-
-def _beside(image: Path) -> Path:
-    from napari_vrp_sam.io.ome_zarr import is_zarr
-
-    stem = image.name.split(".")[0]
-    if is_zarr(image):
-        return image.with_name(f"{stem}_labels.zarr")
-    if image.is_dir():
-        return image.resolve().with_name(image.resolve().name + "_labels")
-    single = image.suffix.lower() in (".png", ".jpg", ".jpeg")
-    return image.with_name(stem + ("_labels.png" if single else "_labels.tif"))
-
-
-def _check_output(path: Path, inputs: tuple[Path, ...], *, overwrite: bool) -> None:
-    if any(path.resolve() == source.resolve() for source in inputs):
-        raise InputError(f"{path} is an input: write the result somewhere else with --output.")
-    if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} is there already: choose another, or add --overwrite.")
 
 
 def _names(image: Path) -> list[str]:

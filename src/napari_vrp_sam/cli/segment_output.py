@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_vrp_sam.cli.earlier_run import FACT as FILES
+from napari_vrp_sam.cli.earlier_run import earlier_files, remove_earlier
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +48,14 @@ class Output:
     wish: Wish | None = None
     resume: bool = False
 
+    @property
+    def in_folder(self) -> bool:
+        """Whether labels go into a folder, each frame into a file of its own."""
+        from napari_vrp_sam.io.label_writers import grows
+        from napari_vrp_sam.io.ome_zarr import SUFFIX
+
+        return grows(self.labels) and self.labels.suffix.lower() != SUFFIX
+
 
 class Results:
     """Writes what comes, and keeps a journal where a run can be resumed.
@@ -68,20 +79,23 @@ class Results:
     """
 
     def __init__(self, job: Job, view: Frames, output: Output) -> None:
-        import numpy as np
-
         from napari_vrp_sam.inference.settings import settings_of
         from napari_vrp_sam.io.journal import Journal
+        from napari_vrp_sam.io.label_folder import folder_files
         from napari_vrp_sam.io.label_writers import grows, label_writer
         from napari_vrp_sam.io.results import ProbabilityWriter
 
         self.finished: dict[int, float | None] = {}
         self._view = view
         self._settled = output.settled
-        class_ids = sorted({reference.class_id for reference in job.references})
-        self._dtype = np.dtype(np.min_scalar_type(class_ids[-1]))
+        self._dtype = labels_dtype(job)
         given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
         self._writer = label_writer(*given, resume=output.resume)
+        self._files: list[Path] = []
+        self._earlier: dict[Path, int] = {}
+        if output.in_folder:
+            self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
+            self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
         if grows(output.labels):
             self._journal = Journal(output.labels, settings_of(job, view))
@@ -95,7 +109,7 @@ class Results:
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
         if output.probabilities is not None:
-            shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
+            shape = (*view.lead_shape, len({r.class_id for r in job.references}), *view.frame_shape)
             axes = view.label_axes[:-2] + "CYX"
             self._probabilities = ProbabilityWriter(output.probabilities, shape, axes)
 
@@ -111,8 +125,11 @@ class Results:
 
     def begin(self, normalisation: Normalisation) -> None:
         """Keep what the run has fitted, with the first frame that comes."""
-        if self._journal is not None:
-            self._journal.facts["normalisation"] = astuple(normalisation)
+        if self._journal is None:
+            return
+        self._journal.facts["normalisation"] = astuple(normalisation)
+        if self._files:
+            self._journal.facts[FILES] = [file.name for file in self._files]
 
     def add(self, index: int, labels: NDArray[Any], probabilities: NDArray[np.float32]) -> None:
         """Write a frame."""
@@ -127,6 +144,9 @@ class Results:
         from napari_vrp_sam.annotations.labels import labels_checksum
 
         if self._journal is not None:
+            # The old journal lists them until they are gone.
+            remove_earlier(self._earlier)
+            self._earlier = {}
             self._journal.begin()
         self._writer.write(index, labels)
         self.note(index, labels_checksum(labels), confidence)
@@ -166,14 +186,38 @@ class Results:
         return whole
 
     def close(self) -> None:
-        """Finish what was begun; where no frame ever came, leave nothing."""
-        for index, labels in self._settled.items() if self.finished else ():
-            self._writer.write(index, labels)
-        for writer in (self._writer, self._probabilities):
-            if writer is not None:
-                writer.close() if self.finished else writer.discard()
-        if self._journal is not None and not self.finished:
-            self._journal.discard()
+        """Finish what was begun; where no frame ever came, leave nothing.
+
+        Raises
+        ------
+        InputError
+            If something cannot be written; all else is finished before.
+        """
+        with ExitStack() as left_to_do:  # each is done whatever becomes of the others
+            if self._journal is not None and not self.finished:
+                left_to_do.callback(self._journal.discard)
+            # Done last, what becomes of the labels is what is told.
+            left_to_do.callback(self._close_labels)
+            if self._probabilities is not None:
+                last = self._probabilities
+                left_to_do.callback(last.close if self.finished else last.discard)
+
+    def _close_labels(self) -> None:
+        if not self.finished:
+            self._writer.discard()
+            return
+        try:
+            for index, labels in self._settled.items():
+                self._writer.write(index, labels)
+        finally:
+            self._writer.close()
+
+
+def labels_dtype(job: Job) -> np.dtype[Any]:
+    """The smallest that holds the classes of a job."""
+    import numpy as np
+
+    return np.dtype(np.min_scalar_type(max(reference.class_id for reference in job.references)))
 
 
 def _check_resumable(output: Output, journal: object) -> None:

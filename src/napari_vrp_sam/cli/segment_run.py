@@ -96,6 +96,8 @@ def _segment_elsewhere(
     job: Job, results: Results, workforce: Workforce, update: Callable[..., None]
 ) -> None:
     """The same on workers, which write the labels themselves where many can write."""
+    from rich.markup import escape
+
     from napari_vrp_sam.inference.confidence import of_frame
     from napari_vrp_sam.inference.distributed import DaskEngine
     from napari_vrp_sam.inference.engine import Failed, FrameResult, FrameWritten, Learned, Progress
@@ -106,7 +108,7 @@ def _segment_elsewhere(
     ) as engine:
         for event in engine.submit(job).events():
             if isinstance(event, Progress):
-                update(description=event.message)
+                update(description=escape(event.message))
             elif isinstance(event, Learned):
                 _tell_choices(event.choices)
             elif isinstance(event, FrameResult):

@@ -6,7 +6,9 @@ after the labels they tell of; one that was cut off in the middle does not count
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,15 +93,7 @@ class Journal:
             return
         if not self._output.exists():
             return  # somebody took the result away, and wants another
-        lines = self._path.read_bytes().split(b"\n")[:-1]  # what follows the last end is cut off
-        try:
-            head = json.loads(lines[0])
-            begun, facts = head["settings"], dict(head["facts"])
-            found = [Finished(**json.loads(line)) for line in lines[1:]]
-        except (IndexError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self._path} cannot be read: delete it, and start again with --overwrite."
-            ) from error
+        begun, facts, found = _content(self._path)
         differing = [key for key in self._settings if begun.get(key) != self._settings[key]]
         if differing:
             raise InputError(
@@ -119,10 +113,25 @@ class Journal:
             self._write()
 
     def add(self, frame: Finished) -> None:
-        """Say that a frame is done, once its labels are written."""
+        """Say that a frame is done, once its labels are written.
+
+        Raises
+        ------
+        InputError
+            If that cannot be written: no room, no permission.
+        """
+        line = _line(asdict(frame))
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                # Of what has no room whole, systems write a part without complaint.
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(
+                f"{self._path} cannot be written: {reason}; mend that, and go on with --resume."
+            ) from error
         self.finished[frame.index] = frame
-        with self._path.open("ab", buffering=0) as file:
-            file.write(_line(asdict(frame)))
 
     def discard(self) -> None:
         """Forget a run that finished nothing."""
@@ -142,6 +151,28 @@ class Journal:
 def journal_of(output: Path) -> Path:
     """Where the journal of a run lies."""
     return output.with_name(output.name + SUFFIX)
+
+
+def noted(output: Path) -> tuple[dict[str, Any], list[Finished]]:
+    """Facts and frames of the run that wrote to an output; none where no journal tells of it."""
+    try:
+        return _content(journal_of(output))[1:]
+    except InputError:
+        return {}, []
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Finished]]:
+    """Settings, facts, and what is finished."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last end is cut off
+        head = json.loads(lines[0])
+        found = [Finished(**json.loads(line)) for line in lines[1:]]
+        return dict(head["settings"]), dict(head["facts"]), found
+    except (OSError, IndexError, ValueError, KeyError, TypeError) as error:
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise InputError(
+            f"{path} cannot be read{reason}: delete it, and start again with --overwrite."
+        ) from error
 
 
 def _is_there(frame: Finished, read: Callable[[int], NDArray[Any]]) -> bool:

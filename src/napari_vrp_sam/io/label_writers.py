@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images import read_labels, write_labels, write_pages
+from napari_vrp_sam.io.images import write_labels, write_pages
+from napari_vrp_sam.io.label_folder import FolderWriter, folder_files
 from napari_vrp_sam.io.ome_zarr import SUFFIX as ZARR_SUFFIX
 from napari_vrp_sam.io.ome_zarr import create_labels, open_zarr
+from napari_vrp_sam.io.rescue import rescuing
+
+OTHER_SUFFIXES = (
+    ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif",
+    ".mrc", ".nd2", ".nii", ".npy", ".npz", ".nrrd", ".pdf", ".png", ".svg", ".tsv", ".txt",
+    ".vrpsam", ".webp", ".xls", ".xlsx", ".zip",
+)  # fmt: skip
+"""Of what somebody may hope for; folders are named with dots too, as 2024.05.01_cells."""
 
 
 class LabelWriter(Protocol):
@@ -30,7 +39,14 @@ class LabelWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish; frames that never came are 0 in a file and missing in a folder."""
+        """Finish; frames that never came are 0 in a file and missing in a folder.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be written; its labels are kept as OME-Zarr, and the sentence says
+            where.
+        """
         ...
 
     def discard(self) -> None:
@@ -75,13 +91,11 @@ def label_writer(
         return _FrameWriter(path, shape, dtype, axes)
     if suffix in TIFF_SUFFIXES:
         return _StackWriter(path, shape, dtype, axes)
-    if suffix and not path.is_dir():
+    if suffix in OTHER_SUFFIXES and not path.is_dir():
         raise InputError(
             f"Labels cannot be written to {path.name}: choose a .tif file, .zarr, or a folder."
         )
-    count = int(np.prod(shape[:-2], dtype=int))
-    width = len(str(count - 1))
-    return _FolderWriter(path, dtype, list(names) or [f"{i:0{width}}" for i in range(count)])
+    return FolderWriter(folder_files(path, shape, dtype, names), dtype)
 
 
 def grows(path: Path) -> bool:
@@ -106,10 +120,21 @@ class _FrameWriter:
         return self._labels
 
     def close(self) -> None:
-        write_labels(self._path, self._labels, self._axes)
+        with rescuing(self._path, self._keep):
+            write_labels(self._path, self._labels, self._axes)
 
     def discard(self) -> None:
         pass
+
+    def _keep(self, place: Path) -> Path | None:
+        try:
+            create_labels(place, self._labels.shape, self._labels.dtype, self._axes)[...] = (
+                self._labels
+            )
+        except OSError:
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+        return place
 
 
 class ZarrLabelWriter:
@@ -194,6 +219,9 @@ class ZarrLabelWriter:
         return tuple(int(at) for at in np.unravel_index(index, lead)) if lead else ()
 
 
+_STORE = "labels.zarr"
+
+
 class _StackWriter:
     """A TIFF file in the end: compressed files cannot grow in any order, OME-Zarr can."""
 
@@ -215,7 +243,7 @@ class _StackWriter:
                 raise InputError(f"{self._path} cannot be written: {reason}.") from error
             self._workshop = Path(folder)
             self._frames = ZarrLabelWriter(
-                self._workshop / "labels.zarr", self._shape, self._dtype, self._axes
+                self._workshop / _STORE, self._shape, self._dtype, self._axes
             )
         self._frames.write(index, labels)
 
@@ -228,36 +256,20 @@ class _StackWriter:
             return
         count = int(np.prod(self._shape[:-2]))
         pages = (self._frames.read(index) for index in range(count))
-        try:
+        with rescuing(self._path, self._keep):
             write_pages(self._path, pages, self._shape, self._dtype, self._axes)
-        finally:
-            self.discard()
+        self.discard()
 
     def discard(self) -> None:
         if self._workshop is not None:
             shutil.rmtree(self._workshop, ignore_errors=True)
 
-
-class _FolderWriter:
-    """Writes each frame as soon as it comes."""
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], names: list[str]) -> None:
-        self._folder = folder
-        self._dtype = dtype
-        self._names = names
-        self._suffix = ".png" if dtype.itemsize <= 2 else ".tif"
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        write_labels(self._file(index), labels.astype(self._dtype), "YX")
-
-    def read(self, index: int) -> NDArray[Any]:
-        return np.asarray(read_labels(self._file(index)))
-
-    def close(self) -> None:
-        pass
-
-    def discard(self) -> None:
-        pass
-
-    def _file(self, index: int) -> Path:
-        return self._folder / (self._names[index] + self._suffix)
+    def _keep(self, place: Path) -> Path:
+        assert self._workshop is not None
+        made = self._workshop / _STORE
+        try:
+            made.rename(place)
+        except OSError:
+            return made
+        self.discard()
+        return place
