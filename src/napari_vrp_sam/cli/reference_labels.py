@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.cli.output_checks import same
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import MOST_CLASSES
 from napari_vrp_sam.io.lazy_stack import LazyArray
-
-MOST_CLASSES = 32
-"""Each class is learnt for itself, which takes seconds to minutes; more are object ids or gray."""
 
 
 def read_reference(path: Path, image: Path, *, one_class: bool) -> ClassLabels:
