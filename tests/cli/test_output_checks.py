@@ -85,7 +85,7 @@ FOLDER = ("fr", "--reference", "labels/f1.png", "--frame", 1)
         ),
         (
             ("twins", "--reference", "drawn.tif", "--frame", 1, "--output", "new"),
-            "new/f1.png would be written over",
+            "twins holds two images of one name, f1.jpg and f1.png",
         ),
         ((*STACK, "--output", "folder.tif"), "folder.tif is a folder"),
         ((*STACK, "--output", "drawn"), "drawn is a file"),

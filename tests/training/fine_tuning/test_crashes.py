@@ -18,7 +18,7 @@ import torch
 from napari_vrp_sam.inference.control import Control
 from napari_vrp_sam.models.checkpoints import read_checkpoint
 from napari_vrp_sam.training.fine_tuning.checkpoint import CHECKPOINT
-from napari_vrp_sam.training.fine_tuning.events import FineTuned, TrainingStep
+from napari_vrp_sam.training.fine_tuning.events import TrainingStep
 from napari_vrp_sam.training.fine_tuning.run import fine_tune_events
 
 KILLS = int(os.environ.get("VRP_SAM_KILLS", "1"))
@@ -72,8 +72,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, r
         job_of(1, 2, steps=12 + 6 * KILLS, output=tmp_path / f"{name}.safetensors")
         for name in ("whole", "killed")
     )
-    *_, told = fine_tune_events(whole, Control(), recipe)
-    assert isinstance(told, FineTuned)
+    # In a process of its own as well: what other tests did in this one may change the rounding.
+    output, _ = start(whole, recipe).communicate(timeout=300)
+    assert output.splitlines()[-1].startswith("FineTuned")
 
     rng = np.random.default_rng()
     reached = 0
