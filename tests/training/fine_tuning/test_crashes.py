@@ -65,7 +65,7 @@ def start(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 60 * KILLS)
+@pytest.mark.timeout(240 + 60 * KILLS)
 def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, recipe, tmp_path):
     recipe = replace(recipe, validations=3, checkpoint_seconds=0.05)
     whole, killed = (
