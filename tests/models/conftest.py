@@ -1,7 +1,10 @@
-"""A SAM small enough to run in every test, and a server of weights files."""
+"""A small SAM, Triton's interpreter for GPU kernels, and a server of weights files."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +26,25 @@ def tiny_sam() -> Sam:
 @pytest.fixture(scope="session")
 def make_tiny_sam() -> Callable[..., Sam]:
     return build_tiny_sam
+
+
+@pytest.fixture
+def in_interpreter() -> Callable[[str], str]:
+    """Runs code in which Triton's kernels are interpreted, and gives what it prints."""
+
+    def run(code: str) -> str:
+        # Triton asks when a kernel is defined: not in this process, where it may be already.
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"TRITON_INTERPRET": "1"},
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    return run
 
 
 class Server(ThreadingHTTPServer):

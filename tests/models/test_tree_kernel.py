@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -30,13 +28,5 @@ print("close")
 """
 
 
-def test_cells_end_where_they_should() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", COMPARISON],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == "close\n"
+def test_cells_end_where_they_should(in_interpreter: Callable[[str], str]) -> None:
+    assert in_interpreter(COMPARISON) == "close\n"

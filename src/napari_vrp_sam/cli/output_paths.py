@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SUFFIXES = (".ome", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
-
 
 def stem(path: Path) -> str:
     """Name without what tells its format: exp.1 of exp.1.ome.tif."""
+    from napari_vrp_sam.io.frame_files import SUFFIXES
+    from napari_vrp_sam.io.ome_zarr import SUFFIX
+
     name = path.name
     while True:
         base, _, last = name.rpartition(".")
-        if not base or f".{last.lower()}" not in SUFFIXES:
+        if not base or f".{last.lower()}" not in (*SUFFIXES, SUFFIX, ".ome"):
             return name
         name = base
 
 
 def beside(image: Path) -> Path:
     """Where the labels of an image go."""
+    from napari_vrp_sam.io.frame_files import PICTURE_SUFFIXES
     from napari_vrp_sam.io.ome_zarr import is_zarr
 
     if is_zarr(image):
         return image.with_name(f"{stem(image)}_labels.zarr")
     if image.is_dir():
         return image.resolve().with_name(image.resolve().name + "_labels")
-    single = image.suffix.lower() in (".png", ".jpg", ".jpeg")
+    single = image.suffix.lower() in PICTURE_SUFFIXES
     return image.with_name(stem(image) + ("_labels.png" if single else "_labels.tif"))
 
 

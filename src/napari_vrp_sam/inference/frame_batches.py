@@ -51,7 +51,7 @@ class FrameBatches:
             return self._frames or 1
         free, _ = torch.cuda.mem_get_info(self._device)
         size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
-        if self.compiled or self._graphed:
+        if self._graphed:
             self._frames = size  # once for all: another size would be prepared anew
         return size
 

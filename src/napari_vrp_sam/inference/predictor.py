@@ -15,12 +15,13 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.capabilities import Adjustable, Choosing, Movable, Resizing
 from napari_vrp_sam.inference.class_labels import labels_from_probabilities
-from napari_vrp_sam.inference.feature_cache import FeatureCache, digest, frame_key
+from napari_vrp_sam.inference.feature_cache import FeatureCache, frame_key
 from napari_vrp_sam.inference.frame_batches import FrameBatches
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.overview import tiled_logits
 from napari_vrp_sam.inference.pipeline import Result, Work, run_pipeline
+from napari_vrp_sam.inference.settings import annotations_digest
 from napari_vrp_sam.inference.tiling import DEFAULT_TILE, check_tile
 from napari_vrp_sam.inference.windows import LARGEST_PART, check_images, image_key, windowed
 from napari_vrp_sam.models.choice import Choice
@@ -91,7 +92,7 @@ class Predictor:
         self._normalisation: Normalisation | None = None
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
-        self._learned: bytes | None = None
+        self._learned: object = None
 
     @property
     def class_ids(self) -> tuple[int, ...]:
@@ -133,7 +134,7 @@ class Predictor:
         if not references:
             raise InputError("There is no annotation: mark a class on at least one frame.")
         check_images(references)
-        known = _digest(references, normalisation, self._reference_side)
+        known = annotations_digest(references), normalisation, self._reference_side
         if known == self._learned:
             return
         self._learned = None
@@ -298,11 +299,3 @@ def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     values = torch.from_numpy(logits)
     probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
     return probabilities
-
-
-def _digest(references: Sequence[Reference], normalisation: Normalisation, largest: int) -> bytes:
-    """Equal for references that teach the same."""
-    parts: list[NDArray[Any] | str | None] = [repr((normalisation, largest))]
-    for r in references:
-        parts += [r.image, r.mask, r.ignored, repr((r.class_id, r.kind, r.frame))]
-    return digest(*parts)

@@ -31,7 +31,7 @@ from napari_vrp_sam.models.lite_parts import LiteConfig
 from napari_vrp_sam.models.precision import Precision
 from napari_vrp_sam.models.precision import mixed as computed_in
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
-from napari_vrp_sam.models.shots import Shot, make_shot, marks_of_other_classes, showing
+from napari_vrp_sam.models.shots import Shot, shot_of, showing
 from napari_vrp_sam.models.tile_tokens import (
     Glimpse,
     Overview,
@@ -294,17 +294,3 @@ class LiteModel:
         best = torch.stack([correlation(deepest, r, mask) for r, mask in prepared.deepest]).amax(0)
         logits = (best - 0.5) * LOGIT_LIMIT
         return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
-
-
-def shot_of(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
-    """One reference, and what the other classes on its frame say about it."""
-    excluded = marks_of_other_classes(reference, all_references)
-    shot = make_shot(
-        reference.features,
-        reference.features.semantic,
-        reference.mask[None],
-        [reference.kind],
-        None if excluded is None else excluded[None],
-        None if reference.ignored is None else reference.ignored[None],
-    )
-    return replace(shot, image=reference.image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -150,3 +150,17 @@ def marks_of_other_classes(
         and r.kind != "box"
     ]
     return torch.stack(others).amax(0) * (1 - reference.mask) if others else None
+
+
+def shot_of(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
+    """One reference, and what the other classes on its frame say about it."""
+    excluded = marks_of_other_classes(reference, all_references)
+    shot = make_shot(
+        reference.features,
+        reference.features.semantic,
+        reference.mask[None],
+        [reference.kind],
+        None if excluded is None else excluded[None],
+        None if reference.ignored is None else reference.ignored[None],
+    )
+    return replace(shot, image=reference.image)

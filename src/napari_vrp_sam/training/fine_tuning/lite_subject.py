@@ -13,7 +13,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.decoder_share import decoder_share
 from napari_vrp_sam.models.evidence import choose
-from napari_vrp_sam.models.lite import LiteModel, PreparedClass, shot_of
+from napari_vrp_sam.models.lite import LiteModel, PreparedClass
+from napari_vrp_sam.models.shots import shot_of
 from napari_vrp_sam.models.types import EncodedReference, FrameFeatures
 from napari_vrp_sam.training.episodes import EpisodeStream
 from napari_vrp_sam.training.fine_tuning.annotated import AnnotatedFrame
