@@ -86,13 +86,15 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     ]
 
 
-def test_what_the_present_run_has_used_stays(tmp_path):
+@pytest.mark.parametrize("ahead", [0, 3600, -3600])
+def test_what_the_present_run_has_used_stays(tmp_path, monkeypatch, ahead):
+    clock = time.time_ns  # and that of the folder's machine, which may be another
+    monkeypatch.setattr(time, "time_ns", lambda: clock() + ahead * 10**9)
     DiskFeatureCache(tmp_path, "model", ROOM).put(b"a", features())
     one = files(tmp_path)[0].stat().st_size
     cache = DiskFeatureCache(tmp_path, "model", int(3.5 * one))
     found = []
     for _ in range(2):
-        time.sleep(0.02)
         cache.start_round()
         found.append([cache.get(bytes([key])) is not None for key in range(6)])
         for key in range(6):

@@ -44,7 +44,8 @@ class DiskFeatureCache:
     """Features of one model in a folder that processes and models share.
 
     As in main memory, what the present run has used stays: a stack larger than the limit would
-    find nothing the second time otherwise.
+    find nothing the second time otherwise. Files bear the time of this process's clock: the file
+    system's own is coarser, and another machine's where the folder is on a network.
 
     Parameters
     ----------
@@ -59,13 +60,13 @@ class DiskFeatureCache:
         self._folder = folder
         self._model = model
         self._limit = limit
-        self._began = time.time()
+        self._began = time.time_ns()
         self._added = limit  # unknown: look at the folder first
         self._full = False
 
     def start_round(self) -> None:
         """A run begins: what it does not use may go."""
-        self._began = time.time()
+        self._began = time.time_ns()
         self._full = False
 
     def get(self, key: bytes) -> FrameFeatures | None:
@@ -78,11 +79,12 @@ class DiskFeatureCache:
                 raise zipfile.BadZipFile
             with ZipStore(path, mode="r") as store:
                 features = _read(zarr.open_group(store, mode="r"))
-            os.utime(path)
         except Exception:  # codecs make anything of a damaged file
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
+        with contextlib.suppress(OSError):  # another user's, or removed by now
+            _stamp(path)
         return features
 
     def put(self, key: bytes, features: FrameFeatures) -> FrameFeatures:
@@ -110,6 +112,7 @@ class DiskFeatureCache:
             with ZipStore(temporary, mode="w") as store:
                 _fill(store, features)
             self._added += temporary.stat().st_size
+            _stamp(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -120,7 +123,7 @@ class DiskFeatureCache:
         for path in self._folder.glob(f"*/*{SUFFIX}"):
             with contextlib.suppress(OSError):  # another process has removed it
                 state = path.stat()
-                files.append((state.st_mtime, state.st_size, path))
+                files.append((state.st_mtime_ns, state.st_size, path))
         self._added = 0
         total = sum(size for _, size, _ in files)
         old = sorted(file for file in files if file[0] < self._began)
@@ -164,6 +167,11 @@ def disk_cache(model: str) -> DiskFeatureCache | None:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         limit = min(limit, SHARE_OF_DISK * shutil.disk_usage(existing).free)
     return DiskFeatureCache(folder, model, int(limit)) if limit > 0 else None
+
+
+def _stamp(path: Path) -> None:
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def _rounded(features: FrameFeatures) -> FrameFeatures:
