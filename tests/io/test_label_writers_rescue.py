@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,20 +84,34 @@ def test_an_interrupt_while_the_file_is_written(
     check_kept(tmp_path / "a_unfinished.zarr")
 
 
-def test_where_the_store_cannot_be_moved_it_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_self: Path, _target: Path) -> None:
-        raise PermissionError(13, "Permission denied")
+WRITE_AND_DIE = """
+import os, signal, sys
+from tests.io.test_label_writers_rescue import Path, written
 
-    (tmp_path / "a.tif").mkdir()
-    writer = written(tmp_path / "a.tif")
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(InputError, match="what is finished is kept in") as caught:
-        writer.close()
-    (workshop,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
-    assert f"{workshop / 'labels.zarr'}," in str(caught.value)
-    check_kept(workshop / "labels.zarr")
+written(Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_that_dies_leaves_what_is_finished(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE_AND_DIE, str(tmp_path / "a.tif")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    died = subprocess.run(command, env=environment, check=False, timeout=120)
+    assert died.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["a_unfinished.zarr"]
+    check_kept(tmp_path / "a_unfinished.zarr")
+    written(tmp_path / "a.tif").close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "a_unfinished.zarr"]
+    check_kept(tmp_path / "a_unfinished.zarr")
+
+
+def test_two_at_once_do_not_share_a_store(tmp_path: Path) -> None:
+    first, second = (written(tmp_path / "a.tif", (index,)) for index in (0, 1))
+    second.close()
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif")[0], 0)
+    first.close()
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif")[1], 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])

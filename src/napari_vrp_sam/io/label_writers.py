@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from napari_vrp_sam.io.images import write_labels, write_pages
 from napari_vrp_sam.io.label_folder import FolderWriter, folder_files
 from napari_vrp_sam.io.ome_zarr import SUFFIX as ZARR_SUFFIX
 from napari_vrp_sam.io.ome_zarr import create_labels, open_zarr
-from napari_vrp_sam.io.rescue import rescuing
+from napari_vrp_sam.io.rescue import rescuing, unfinished
 
 OTHER_SUFFIXES = (
     ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif",
@@ -120,19 +119,21 @@ class _FrameWriter:
         return self._labels
 
     def close(self) -> None:
-        with rescuing(self._path, self._keep):
+        with rescuing(self._keep):
             write_labels(self._path, self._labels, self._axes)
 
     def discard(self) -> None:
         pass
 
-    def _keep(self, place: Path) -> Path | None:
+    def _keep(self) -> Path | None:
+        place: Path | None = None
         try:
-            create_labels(place, self._labels.shape, self._labels.dtype, self._axes)[...] = (
-                self._labels
-            )
-        except OSError:
-            shutil.rmtree(place, ignore_errors=True)
+            place = unfinished(self._path)
+            store = create_labels(place, self._labels.shape, self._labels.dtype, self._axes)
+            store[...] = self._labels
+        except (InputError, OSError):
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
             return None
         return place
 
@@ -219,9 +220,6 @@ class ZarrLabelWriter:
         return tuple(int(at) for at in np.unravel_index(index, lead)) if lead else ()
 
 
-_STORE = "labels.zarr"
-
-
 class _StackWriter:
     """A TIFF file in the end: compressed files cannot grow in any order, OME-Zarr can."""
 
@@ -230,21 +228,13 @@ class _StackWriter:
         self._shape = shape
         self._dtype = dtype
         self._axes = axes
-        self._workshop: Path | None = None
+        self._store: Path | None = None
         self._frames: ZarrLabelWriter | None = None
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
         if self._frames is None:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                folder = tempfile.mkdtemp("", f".{self._path.stem}-", self._path.parent)
-            except OSError as error:
-                reason = error.strerror or error
-                raise InputError(f"{self._path} cannot be written: {reason}.") from error
-            self._workshop = Path(folder)
-            self._frames = ZarrLabelWriter(
-                self._workshop / _STORE, self._shape, self._dtype, self._axes
-            )
+            self._store = unfinished(self._path)
+            self._frames = ZarrLabelWriter(self._store, self._shape, self._dtype, self._axes)
         self._frames.write(index, labels)
 
     def read(self, index: int) -> NDArray[Any]:
@@ -256,20 +246,10 @@ class _StackWriter:
             return
         count = int(np.prod(self._shape[:-2]))
         pages = (self._frames.read(index) for index in range(count))
-        with rescuing(self._path, self._keep):
+        with rescuing(lambda: self._store):
             write_pages(self._path, pages, self._shape, self._dtype, self._axes)
         self.discard()
 
     def discard(self) -> None:
-        if self._workshop is not None:
-            shutil.rmtree(self._workshop, ignore_errors=True)
-
-    def _keep(self, place: Path) -> Path:
-        assert self._workshop is not None
-        made = self._workshop / _STORE
-        try:
-            made.rename(place)
-        except OSError:
-            return made
-        self.discard()
-        return place
+        if self._store is not None:
+            shutil.rmtree(self._store, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -11,17 +11,44 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.ome_zarr import SUFFIX
 
 
-@contextmanager
-def rescuing(path: Path, keep: Callable[[Path], Path | None]) -> Iterator[None]:
-    """Keep labels elsewhere when the writing of their file fails or is interrupted.
+def unfinished(path: Path) -> Path:
+    """Make an empty folder beside a file, for labels that are to become that file.
 
     Parameters
     ----------
     path : Path
-        The file that is written inside the context.
+
+    Returns
+    -------
+    Path
+        Named after the file, so that who finds it after a power cut knows what it is.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+    endings = (f"_unfinished_{number}" if number > 1 else "_unfinished" for number in count(1))
+    places = (path.with_name(path.stem + ending + SUFFIX) for ending in endings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                (place := next(places)).mkdir()
+                return place
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def rescuing(keep: Callable[[], Path | None]) -> Iterator[None]:
+    """Keep labels elsewhere when the writing of their file fails or is interrupted.
+
+    Parameters
+    ----------
     keep : callable
-        Takes a free name for an OME-Zarr beside the file, puts the labels there or wherever it can,
-        and returns where they are.
+        Puts the labels into an OME-Zarr, unless they are in one, and returns where they are; None
+        if that fails too.
 
     Raises
     ------
@@ -31,7 +58,7 @@ def rescuing(path: Path, keep: Callable[[Path], Path | None]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        place = keep(_free(path))
+        place = keep()
         if place is None:
             raise
         where = f"what is finished is kept in {place}, an OME-Zarr"
@@ -39,9 +66,3 @@ def rescuing(path: Path, keep: Callable[[Path], Path | None]) -> Iterator[None]:
             raise InputError(f"{str(error).removesuffix('.')}; {where}.") from error
         error.add_note(f"{where[0].upper()}{where[1:]}.")
         raise
-
-
-def _free(path: Path) -> Path:
-    endings = (f"_unfinished_{number}" if number > 1 else "_unfinished" for number in count(1))
-    places = (path.with_name(path.stem + ending + SUFFIX) for ending in endings)
-    return next(place for place in places if not place.exists())
