@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import struct
+import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -24,6 +28,46 @@ def test_header_of_pictures_tells_what_is_read(tmp_path: Path, mode: str, palett
     picture.convert(mode).save(tmp_path / "a.png")
     frame = read_frame(tmp_path / "a.png", palette=palette)
     assert frame_header(tmp_path / "a.png", palette=palette) == (frame.shape, frame.dtype)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
+def test_other_colours_become_red_green_and_blue(tmp_path: Path, mode: str) -> None:
+    blot = Image.new("RGB", (30, 20), (200, 30, 90))
+    blot.convert(mode).save(tmp_path / "a.jpg", quality=95)
+    frame = read_frame(tmp_path / "a.jpg")
+    assert frame_header(tmp_path / "a.jpg", palette=False) == (frame.shape, frame.dtype)
+    assert np.abs(frame.mean((0, 1)) - (200, 30, 90)).max() < 3
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_deep_colours_stay_deep(tmp_path: Path, channels: int) -> None:
+    pixels = np.dstack([DEEP // (at + 1) for at in range(channels)])
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    np.testing.assert_array_equal(read_frame(tmp_path / "a.png"), pixels[..., :3])
+    assert frame_header(tmp_path / "a.png", palette=False) == ((20, 30, 3), np.uint16)
+
+
+def test_deep_gray_with_transparency_stays_deep(tmp_path: Path) -> None:
+    rows = np.stack([DEEP, np.full_like(DEEP, 65535)], axis=-1).astype(">u2")
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 30, 20, 16, 4, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    np.testing.assert_array_equal(read_frame(tmp_path / "a.png"), DEEP)
+    assert frame_header(tmp_path / "a.png", palette=False) == ((20, 30), np.uint16)
+
+
+def test_what_deep_colours_need_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack([DEEP] * 3)))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(InputError, match="python -m pip install imagecodecs"):
+        read_frame(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])

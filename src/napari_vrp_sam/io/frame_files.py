@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from napari_vrp_sam.errors import InputError
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 PALETTE_MODES = ("P", "PA")
+COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Of pictures whose channels are not red, green and blue."""
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 
 Read = TypeVar("Read")
@@ -83,9 +86,12 @@ def frame_header(path: Path, *, palette: bool) -> FrameHeader:
                 series = _only_image(file, path)
                 shape = tuple(series.shape[at] for at in _order(series))
                 return FrameHeader(_opaque(shape, path), np.dtype(series.dtype))
+        deep = _deep_colours(path)
+        if deep:
+            return FrameHeader(_opaque(deep, path), np.dtype(np.uint16))
         with _open_picture(path) as picture:
-            flat = picture.mode in PALETTE_MODES and not palette
-            pixel = np.asarray(Image.new("RGBA" if flat else picture.mode, (1, 1)))
+            mode = _target_mode(picture.mode, palette=palette)
+            pixel = np.asarray(Image.new(mode, (1, 1)))
             shape = (picture.height, picture.width, *pixel.shape[2:])
             return FrameHeader(_opaque(shape, path), pixel.dtype.newbyteorder("="))
 
@@ -127,9 +133,13 @@ def read_frame(path: Path, *, colours: bool = False, palette: bool = False) -> N
                 whole = np.asarray(series.asarray())
                 left = [at for at in range(whole.ndim) if at not in order]
                 return np.asarray(whole.transpose(left + order)[(0,) * len(left)])
+        if _deep_colours(path):
+            from imagecodecs import png_decode
+
+            return np.asarray(png_decode(path.read_bytes()))
         with _open_picture(path) as picture:
-            flat = picture.mode in PALETTE_MODES and not palette
-            return np.asarray(picture.convert("RGBA") if flat else picture)
+            mode = _target_mode(picture.mode, palette=palette)
+            return np.asarray(picture if mode == picture.mode else picture.convert(mode))
 
     frame = guarded(read, path)
     shape = _opaque(frame.shape, path)
@@ -175,6 +185,24 @@ def _opaque(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[-1] != 3):
         raise InputError(f"{path} is no single image: its shape is {shape}.")
     return shape
+
+
+def _target_mode(mode: str, *, palette: bool) -> str:
+    """What to convert a picture to."""
+    if mode in PALETTE_MODES and not palette:
+        return "RGBA"
+    return "RGB" if mode in COLOUR_MODES else mode
+
+
+def _deep_colours(path: Path) -> tuple[int, ...] | None:
+    """Shape of a PNG with 16 bits a colour, of which Pillow would drop eight; None of others."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    if not start.startswith(b"\x89PNG\r\n\x1a\n") or start[24] != 16:
+        return None
+    width, height = struct.unpack(">II", start[16:24])
+    channels = {2: 3, 4: 2, 6: 4}.get(start[25])
+    return (height, width, channels) if channels else None
 
 
 def _open_picture(path: Path) -> Image.Image:
