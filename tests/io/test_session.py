@@ -338,6 +338,23 @@ def test_damage_is_one_sentence(
     assert "\n" not in str(mistake.value)
 
 
+def test_a_damaged_frame_of_the_image_is_one_sentence(
+    tmp_path: Path, stack: np.ndarray, image: SessionImage
+) -> None:
+    folder = tmp_path / "a.vrpsam"
+    write_session(folder, Session(image), stack)
+    (chunk,) = folder.glob("image.zarr/**/3/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:-30])
+    kept = read_session(folder).image
+    with pytest.raises(InputError, match=r"image\.zarr cannot be read as an image"):
+        open_image(folder, kept)
+    # In a long stack it may be a frame that nobody looked at until now.
+    data = open_image(folder, replace(kept, fingerprints={1: kept.fingerprints[1]}))
+    np.testing.assert_array_equal(data[2], stack[2])
+    with pytest.raises(InputError, match=r"image\.zarr cannot be read as an image"):
+        np.asarray(data[3])
+
+
 def test_newer_sessions_and_pickles_are_refused(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:

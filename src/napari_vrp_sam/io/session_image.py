@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.frame_files import guarded
 from napari_vrp_sam.io.images import read_stack
-from napari_vrp_sam.io.lazy_stack import LazyArray
+from napari_vrp_sam.io.lazy_stack import Guarded, LazyArray
 from napari_vrp_sam.io.ome_zarr import is_zarr, open_zarr
 
 COPY = "image.zarr"
@@ -86,12 +86,16 @@ def open_source(path: Path, shape: tuple[int, ...]) -> Any:
     InputError
         If it cannot be read.
     """
+    data: Any
     if is_zarr(path):
-        return guarded(open_zarr, path)[0]
-    data, _ = read_stack(path)
+        opened, _ = guarded(open_zarr, path)
+        data, chunks = Guarded(opened, path), opened.chunks
+    else:
+        data, _ = read_stack(path)
+        chunks = (*(1,) * (data.ndim - 2), *data.shape[-2:])
     if isinstance(data, LazyArray):
         # A window looks at what is lazy through dask.
-        data = da.from_array(data, (*(1,) * (data.ndim - 2), *data.shape[-2:]))  # type: ignore[no-untyped-call]
+        data = da.from_array(data, chunks)  # type: ignore[no-untyped-call]
     squeezed = [[n for n in sizes if n > 1] for sizes in (data.shape, shape)]
     return data.reshape(shape) if squeezed[0] == squeezed[1] else data
 
