@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.models.conftest import build_tiny_sam
+from tests.tiny_sam import build_tiny_sam
 from torch import Tensor, nn
 
 from napari_vrp_sam.annotations.reference import Reference

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import psutil
 import pytest
-from tests.plugin.test_responsiveness import Stopwatch, percentile
+from tests.plugin.waiting import Stopwatch, waiting
 
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
@@ -60,11 +60,8 @@ def test_the_window_answers_while_a_model_learns(qtbot, make_napari_viewer, caps
     cancelled = time.monotonic() - start
     with capsys.disabled():
         print(  # noqa: T201 # the figures are wanted wherever the tests run
-            f"\nevent loop over {gaps.sum() / 1000:.0f} s of learning: 99 % of events wait less "
-            f"than {percentile(gaps, 0.99):.0f} ms (99 % of {len(gaps)} gaps are under "
-            f"{np.percentile(gaps, 99):.0f} ms, the longest is {gaps.max():.0f} ms); without "
-            f"{percentile(idle, 0.99):.0f} ms, {np.percentile(idle, 99):.0f} ms and "
-            f"{idle.max():.0f} ms; memory grew by {grown:.0f} MB; cancelled in {cancelled:.2f} s"
+            f"\nevent loop while a model learns, over {waiting(gaps, idle)}; memory grew by "
+            f"{grown:.0f} MB; cancelled in {cancelled:.2f} s"
         )
     # Where napari's own drawing takes longer than that, a run must not make it much worse.
     assert np.percentile(gaps, 99) < max(50, 1.5 * np.percentile(idle, 99))

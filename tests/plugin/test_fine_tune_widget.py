@@ -5,6 +5,12 @@ import pytest
 from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
+from tests.plugin.disturbances import (
+    delete_everything,
+    delete_image,
+    edit_image,
+    rename_everything,
+)
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import store
@@ -159,23 +165,6 @@ def test_a_second_run_is_refused_during_the_first(qtbot, viewer, tuner, lessons,
     tuner.fine_tune()
     assert tuner.status.text().startswith("One model learns already")
     assert len(lessons.jobs) == 1
-
-
-def delete_image(viewer):
-    viewer.layers.remove("stack")
-
-
-def delete_everything(viewer):
-    viewer.layers.clear()
-
-
-def rename_everything(viewer):
-    for layer in list(viewer.layers):
-        layer.name = f"my {layer.name}"
-
-
-def edit_image(viewer):
-    viewer.layers["stack"].data = np.zeros((2, 20, 20))
 
 
 def show_in_3d(viewer):

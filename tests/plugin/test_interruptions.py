@@ -5,6 +5,12 @@ import signal
 
 import numpy as np
 import pytest
+from tests.plugin.disturbances import (
+    delete_everything,
+    delete_image,
+    edit_image,
+    rename_everything,
+)
 
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.results import is_result
@@ -29,30 +35,12 @@ def midway(qtbot, viewer, dock, engine, annotated):
     qtbot.waitUntil(lambda: bool(results(viewer)) and len(done(results(viewer)[0])) == 2)
 
 
-def delete_image(viewer):
-    viewer.layers.remove("stack")
-
-
 def delete_annotation(viewer):
     viewer.layers.remove("drawn")
 
 
 def delete_result(viewer):
     viewer.layers.remove("stack segmented")
-
-
-def delete_everything(viewer):
-    viewer.layers.clear()
-
-
-def rename_everything(viewer):
-    for layer in list(viewer.layers):
-        layer.name = f"my {layer.name}"
-
-
-def edit_image(viewer):
-    viewer.layers["stack"].scale = (1, 1, 1)
-    viewer.layers["stack"].data = np.zeros((2, 20, 20))
 
 
 def edit_result(viewer):

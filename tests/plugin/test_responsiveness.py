@@ -6,8 +6,8 @@ import time
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import QElapsedTimer, Qt, QTimer
 from skimage.measure import block_reduce
+from tests.plugin.waiting import Stopwatch, percentile, waiting
 
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.results import is_result
@@ -17,35 +17,6 @@ pytestmark = pytest.mark.alone
 FRAMES, SIDE = 50, 1024
 ENOUGH = 12
 """Frames to watch: a minute or two are enough."""
-
-
-class Stopwatch:
-    """How long something that happens at any moment waits for the event loop, in milliseconds."""
-
-    def __init__(self, parent):
-        self._clock = QElapsedTimer()
-        self.gaps = []
-        self._timer = QTimer(parent)
-        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._tick)
-        self._clock.start()
-        self._timer.start(2)
-
-    def _tick(self):
-        self.gaps.append(self._clock.nsecsElapsed() / 1e6)
-        self._clock.restart()
-
-    def stop(self):
-        self._timer.stop()
-        return np.asarray(self.gaps)
-
-
-def percentile(gaps, share):
-    """Of the waiting time of an event that comes at a moment drawn from all of the time."""
-    # In a gap g, waits from 0 to g are alike: P(wait > w) = sum(max(g - w, 0)) / sum(g).
-    waits = np.linspace(0, gaps.max(), 10_000)
-    longer = [np.maximum(gaps - wait, 0).sum() for wait in waits]
-    return float(np.interp(share, 1 - np.asarray(longer) / gaps.sum(), waits))
 
 
 def test_the_percentile_is_that_of_waiting_times():
@@ -95,11 +66,8 @@ def test_the_window_answers_while_a_large_stack_runs(qtbot, make_napari_viewer, 
     cancelled = time.monotonic() - start
     with capsys.disabled():
         print(  # noqa: T201 # the figures are wanted wherever the tests run
-            f"\nevent loop over {gaps.sum() / 1000:.0f} s: 99 % of events wait less than "
-            f"{percentile(gaps, 0.99):.0f} ms (99 % of {len(gaps)} gaps are under "
-            f"{np.percentile(gaps, 99):.0f} ms, the longest is {gaps.max():.0f} ms); "
-            f"without a run {percentile(idle, 0.99):.0f} ms, {np.percentile(idle, 99):.0f} ms and "
-            f"{idle.max():.0f} ms; memory grew by {grown:.0f} MB; cancelled in {cancelled:.2f} s"
+            f"\nevent loop over {waiting(gaps, idle)}; memory grew by {grown:.0f} MB; "
+            f"cancelled in {cancelled:.2f} s"
         )
     # Where napari's own drawing takes longer than that, a run must not make it much worse.
     assert np.percentile(gaps, 99) < max(50, 1.5 * np.percentile(idle, 99))

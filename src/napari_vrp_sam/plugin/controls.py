@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.probabilities import is_probability
 
 if TYPE_CHECKING:
@@ -82,9 +83,22 @@ class ImageBox(NarrowComboBox):
 
     @property
     def layer(self) -> Image | None:
-        """The chosen image."""
+        """The chosen image; None if there is none."""
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    @property
+    def image(self) -> Image:
+        """The chosen image.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.layer is None:
+            raise InputError("There is no image yet: open an image stack first.")
+        return self.layer
 
     def follow(self) -> None:
         """Take over the viewer's image layers; keep the choice, else choose the topmost."""

@@ -66,16 +66,8 @@ class FineTuneForm(QWidget):
 
     @property
     def image(self) -> Image:
-        """The chosen image.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
-        if self.image_box.layer is None:
-            raise InputError("There is no image yet: open an image stack first.")
-        return self.image_box.layer
+        """The chosen image; raises an `InputError` if there is none."""
+        return self.image_box.image
 
     def job(self) -> FineTuneJob:
         """What is chosen, checked.

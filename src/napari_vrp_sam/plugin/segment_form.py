@@ -90,16 +90,8 @@ class SegmentForm(QWidget):
 
     @property
     def image(self) -> Image:
-        """The chosen image.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
-        if self.image_box.layer is None:
-            raise InputError("There is no image yet: open an image stack first.")
-        return self.image_box.layer
+        """The chosen image; raises an `InputError` if there is none."""
+        return self.image_box.image
 
     @property
     def axes(self) -> str:
