@@ -12,11 +12,13 @@ logits to which `lite` adds its own are 0. It learns from three of four classes 
 and is measured on the fourth, as in the paper, and on the classes of the `evaluate` sets, of which
 it has not even seen the kind of images.
 
-Several seeds of each training follow each other, the first of all trainings first.
+Several seeds of each training follow each other, the first of all trainings first. A file that
+holds trainings of the same settings is added to: what is in it is not done again.
 """
 
 from __future__ import annotations
 
+import json as text
 import os
 import tempfile
 import time
@@ -31,6 +33,7 @@ from protocol_bank import build_bank, read_pictures, save
 from protocol_sam import DECODER, teach, write_decoder
 from protocol_training import SETUPS, WHERE, Run, Worker
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
 from napari_vrp_sam.io.datasets import find_datasets
 from napari_vrp_sam.models.devices import resolve_device
@@ -66,6 +69,18 @@ def prepare(
     return ious
 
 
+def earlier_runs(file: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a file holds already, if it was made with the same settings."""
+    if not file.exists():
+        return []
+    content = text.loads(file.read_text("utf-8"))
+    made = {key: content["settings"].get(key) for key in settings}
+    if made != settings:
+        other = sorted(key for key in settings if made[key] != settings[key])
+        raise InputError(f"{file} was made with another {', '.join(other)}: choose another --json.")
+    return list(content["runs"])
+
+
 def main(
     json: Annotated[Path, typer.Option(help="Write the results here, after every training.")],
     learn: Annotated[list[str] | None, typer.Option(help="Sets; 'train' unless given.")] = None,
@@ -90,33 +105,32 @@ def main(
     """Train and measure every setup."""
     begun = time.time()
     sets = {"train": learn or ["train"], "evaluate": measure or ["evaluate"]}
+    shared: dict[str, Any] = {
+        "device": device,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "episodes": episodes,
+    }
+    settings = {**shared, "size": size, "images": images, **sets, "teach_steps": teach_steps}
+    runs = earlier_runs(json, settings)
     with tempfile.TemporaryDirectory() as folder:
         ious = prepare(Path(folder), sets, size, images, device, teach_steps)
         typer.echo(
             f"prepared after {time.time() - begun:.0f} s, decoder's IoU from points and box: {ious}"
         )
-        run = Run(
-            folder=folder,
-            device=device,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            episodes=episodes,
-            until=time.time() + 60 * minutes,
-        )
-        told = {key: value for key, value in asdict(run).items() if key not in {"folder", "until"}}
-        settings: dict[str, Any] = {**told, "size": size, "images": images, **sets}
-        settings |= {"teach_steps": teach_steps, "decoder_iou": ious}
-        content: dict[str, Any] = {"settings": settings, "runs": []}
+        run = Run(folder=folder, until=time.time() + 60 * minutes, **shared)
+        settings["decoder_iou"] = ious
+        content: dict[str, Any] = {"settings": settings, "runs": runs}
+        done = [{key: run[key] for key in asdict(SETUPS[0])} for run in runs]
+        wanted = [replace(s, seed=seed) for seed in range(seeds) for s in SETUPS[:only]]
         context = get_context("spawn")
         # A process keeps gigabytes of what its trainings used: a new one after some.
         with ProcessPoolExecutor(
             processes, context, Worker.start, (run,), max_tasks_per_child=4
         ) as pool:
             futures = [
-                pool.submit(Worker.work, replace(setup, seed=seed))
-                for seed in range(seeds)
-                for setup in SETUPS[:only]
+                pool.submit(Worker.work, setup) for setup in wanted if asdict(setup) not in done
             ]
             for future in as_completed(futures):
                 result = future.result()
