@@ -9,27 +9,29 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-SIDE = 64
+SCALE = 3
+SIDE = 64 * SCALE
 NOVEL = (1, 2)
 """Classes on the images, of fold 0 of Pascal-5i."""
 
 
 def disc(row: int, column: int, radius: int) -> np.ndarray:
     rows, columns = np.indices((SIDE, SIDE))
-    inside: np.ndarray = np.hypot(rows - row, columns - column) < radius
+    away = np.hypot(rows - SCALE * row, columns - SCALE * column)
+    inside: np.ndarray = away < SCALE * radius
     return inside
 
 
 def scene(number: int) -> tuple[np.ndarray, np.ndarray]:
     """An RGB image and its classes: a bright disc of class 1, a dark one of class 2, its border
-    ignored; class 6, of another fold, here and there."""
+    ignored; class 6, of another fold, here and there. Everything has more than 2,048 pixels."""
     rng = np.random.default_rng(number)
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[disc(20 + number, 18, 12)] = 1
     labels[disc(44, 42 - number, 13)] = 255
     labels[disc(44, 42 - number, 11)] = 2
     if number % 2:
-        labels[disc(12, 52, 8)] = 6
+        labels[disc(12, 52, 9)] = 6
     colours = {0: (110, 110, 110), 1: (230, 200, 60), 2: (20, 40, 120), 6: (80, 160, 80)}
     shown = labels.copy()
     shown[labels == 255] = 2
@@ -73,15 +75,16 @@ def write_coco(root: Path, images: int = 5) -> Path:
             image, labels = scene(number)
             name = f"COCO_{split}_{number:012}.jpg"
             Image.fromarray(image).save(root / split / name, quality=95)
-            box = [4, 6, 30, 6, 30, 28, 4, 28]  # x and y by turns
-            entries.append(outline(number, 1, [box], 26 * 22))
-            entries.append(outline(number, 1, [[40, 40, 60, 40, 60, 60, 40, 60]], 400))
+            box = [SCALE * at for at in (4, 6, 30, 6, 30, 28, 4, 28)]  # x and y by turns
+            entries.append(outline(number, 1, [box], SCALE**2 * 26 * 22))
+            box = [SCALE * at for at in (40, 40, 60, 40, 60, 60, 40, 60)]
+            entries.append(outline(number, 1, [box], SCALE**2 * 400))
             runs = run_lengths(labels == 2)
-            entries.append(outline(number, 90, {"counts": runs, "size": [SIDE, SIDE]}, 300, 0))
+            entries.append(outline(number, 90, {"counts": runs, "size": [SIDE, SIDE]}, 2700, 0))
             crowd = np.zeros((SIDE, SIDE), bool)
-            crowd[:8] = True
-            runs = run_lengths(crowd)
-            entries.append(outline(number, 90, {"counts": runs, "size": [SIDE, SIDE]}, 512, 1))
+            crowd[: 8 * SCALE] = True
+            shape = {"counts": run_lengths(crowd), "size": [SIDE, SIDE]}
+            entries.append(outline(number, 90, shape, SCALE**2 * 512, 1))
         for number, entry in enumerate(entries):
             entry["id"] = number + 1
         content = {

@@ -66,6 +66,14 @@ def test_pairs_share_a_novel_class_and_no_image(data):
     assert {pair.target for pair in drawn} == set(data.ids("test"))
 
 
+def test_pascal_goes_through_its_images(data):
+    """As the published loaders do: classes are as frequent as they are on the images."""
+    targets = [pair.target for pair in pairs(data, 0, count=12)]
+    assert targets == [*data.ids("test")] * 2 + [*data.ids("test")][:2]
+    of_other_fold = {pair.target for pair in pairs(data, 1, count=4)}
+    assert of_other_fold == set(data.showing("test")[6])
+
+
 def test_pairs_depend_on_the_seed_alone(data):
     first = list(pairs(data, 0, count=20))
     assert list(pairs(data, 0, count=30))[:20] == first
@@ -120,5 +128,6 @@ def test_other_classes_than_those_of_the_fold(data):
     classes = data.novel_to("coco20i", 0)
     drawn = list(pairs(data, 0, classes=classes, count=20))
     assert {pair.class_id for pair in drawn} == {1}
-    scores = evaluate_methods(data, 0, {"": lambda *_: np.ones((64, 64), bool)}, classes=classes)
+    everywhere = {"": lambda image, _: np.ones(image.shape[:2], bool)}
+    scores = evaluate_methods(data, 0, everywhere, classes=classes)
     assert scores[""].ious.keys() == {1}

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tests.few_shot_data import scene, write_coco, write_pascal
+from tests.few_shot_data import SCALE, scene, write_coco, write_pascal
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.datasets import Dataset
@@ -57,6 +57,29 @@ def test_pascal_from_wherever_it_is_unpacked(merged, place, tmp_path):
     assert data.showing("test") == {1: test, 2: test, 6: (test[1], test[3])}
 
 
+def test_small_things_are_on_no_list(tmp_path):
+    masks = write_pascal(tmp_path) / "VOCdevkit/VOC2012/SegmentationClassAug"
+    data = open_few_shot("pascal5i", tmp_path)
+    path = masks / f"{data.ids('train')[0]}.png"
+    labels = np.array(Image.open(path))
+    labels[100:140, 100:151], labels[150:182, 100:164] = 3, 4  # 2,040 and 2,048 pixels
+    Image.fromarray(labels).save(path)
+    assert data.areas("train")[data.ids("train")[0]].items() >= {3: 2040, 4: 2048}.items()
+    assert data.showing("train").keys() == {1, 2, 4, 6}
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match=r"\.png is damaged: unpack it again"):
+        data.mask("train", data.ids("train")[0], 1)
+
+
+def test_the_published_list_of_images_to_learn_from(tmp_path):
+    folder = write_pascal(tmp_path) / "VOCdevkit/VOC2012"
+    everything = open_few_shot("pascal5i", tmp_path).ids("train")
+    lines = [f"JPEGImages/{i}.jpg SegmentationClassAug/{i}.png\n" for i in everything[1:3]]
+    file = folder / "ImageSets/Segmentation/voc_sbd_merge_noduplicate.txt"
+    file.write_text("".join(lines) + "\n")
+    assert open_few_shot("pascal5i", tmp_path).ids("train") == everything[1:3]
+
+
 def test_coco_with_its_gaps_and_crowds(tmp_path):
     data = open_few_shot("coco20i", write_coco(tmp_path))
     ids = data.ids("test")
@@ -66,10 +89,10 @@ def test_coco_with_its_gaps_and_crowds(tmp_path):
     assert np.abs(data.image("test", "3").astype(int) - image).mean() < 6
     discs, boxes = data.mask("test", "3", 5), data.mask("test", "3", 1)
     np.testing.assert_array_equal(discs == 1, labels == 2)
-    assert (discs[:8] == 255).all()
-    assert boxes[6:28, 4:30].all()
-    assert boxes[40:60, 40:60].all()
-    assert boxes.sum() == pytest.approx(26 * 22 + 400, rel=0.05)
+    assert (discs[: 8 * SCALE] == 255).all()
+    assert boxes[6 * SCALE : 28 * SCALE, 4 * SCALE : 30 * SCALE].all()
+    assert boxes[40 * SCALE : 60 * SCALE, 40 * SCALE : 60 * SCALE].all()
+    assert boxes.sum() == pytest.approx(SCALE**2 * (26 * 22 + 400), rel=0.05)
 
 
 def test_what_is_on_which_image_is_kept(tmp_path):

@@ -106,6 +106,9 @@ def pairs(
 ) -> Iterator[Pair]:
     """Draw episodes of a fold's novel classes; the same for a seed, however many are drawn.
 
+    As the published code does, on COCO-20i a class first and then an image of it; on Pascal-5i the
+    images one after the other, and one of the classes on each.
+
     Parameters are those of `evaluate_methods`.
 
     Raises
@@ -120,11 +123,22 @@ def pairs(
         raise InputError(
             f"No class of fold {fold} is on more than {references} images of {data.root}."
         )
+    areas = data.areas("test")
+    large = {image_id for class_id in usable for image_id in showing[class_id]}
+    images = [image_id for image_id in areas if image_id in large]
     for number in range(count):
         rng = np.random.default_rng([seed, fold, number])
-        class_id = usable[int(rng.integers(len(usable)))]
-        drawn = rng.choice(len(showing[class_id]), references + 1, replace=False)
-        target, *shown = (showing[class_id][int(at)] for at in drawn)
+        if data.evenly:
+            class_id = usable[int(rng.integers(len(usable)))]
+            drawn = rng.choice(len(showing[class_id]), references + 1, replace=False)
+            target, *shown = (showing[class_id][int(at)] for at in drawn)
+        else:
+            target = images[number % len(images)]
+            on_it = [c for c in areas[target] if c in usable]
+            class_id = on_it[int(rng.integers(len(on_it)))]
+            others = [image_id for image_id in showing[class_id] if image_id != target]
+            drawn = rng.choice(len(others), references, replace=False)
+            shown = [others[int(at)] for at in drawn]
         yield Pair(class_id, tuple(shown), target, number)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -86,10 +87,13 @@ class Coco20i(FewShotSet):
             mask[inside] = IGNORED if entry["iscrowd"] else 1
         return mask
 
-    def classes_on(self, split: Split, image_id: str) -> set[int]:
-        """Classes of which an image shows any pixel."""
-        entries = self._index(split).imgToAnns[int(image_id)]
-        return {self._class_of(split, a) for a in entries if not a["iscrowd"] and a["area"] >= 1}
+    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:
+        """Pixels of each class on an image that shows any, as COCO tells them of its objects."""
+        areas: dict[int, float] = defaultdict(float)
+        for entry in self._index(split).imgToAnns[int(image_id)]:
+            if not entry["iscrowd"]:
+                areas[self._class_of(split, entry)] += entry["area"]
+        return {class_id: int(area) for class_id, area in areas.items() if area >= 1}
 
     def _class_of(self, split: Split, entry: dict[str, Any]) -> int:
         """Category ids have gaps; their order counts."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.datasets import IGNORED, Dataset
-from napari_vrp_sam.io.few_shot_sets import FewShotSet, Part, Split
+from napari_vrp_sam.io.few_shot_sets import FewShotSet, Part, Split, counts
 
 
 class FolderSet(FewShotSet):
@@ -23,9 +23,13 @@ class FolderSet(FewShotSet):
     Attributes
     ----------
     name : str
+    least_pixels : int
+        1: objects under a microscope are small.
     class_names : tuple of str
         In the order of their values in the masks, which may have gaps; class 1 is the first.
     """
+
+    least_pixels = 1
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset.root)
@@ -67,7 +71,7 @@ class FolderSet(FewShotSet):
         mask[labels == IGNORED] = IGNORED
         return mask
 
-    def classes_on(self, split: Split, image_id: str) -> set[int]:  # noqa: ARG002
-        """Classes of which an image shows any pixel."""
-        shown = set(np.unique(self._dataset.labels(image_id)).tolist())
-        return {n for n, value in enumerate(self._values, start=1) if value in shown}
+    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:  # noqa: ARG002
+        """Pixels of each class on an image that shows any."""
+        counted = counts(self._dataset.labels(image_id))
+        return {n: counted[v] for n, v in enumerate(self._values, start=1) if v in counted}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import write_json
 
 FOLDS = 4
+
+LEAST_PIXELS = 2 * 32 * 32
+"""Of a class, for an image to count as one that shows it: the published lists leave out the others
+(Shaban et al., BMVC 2017)."""
 
 Split = Literal["train", "test"]
 """Images to learn from, and those to be measured on."""
@@ -70,15 +74,22 @@ class FewShotSet(ABC):
     name : str
     class_names : tuple of str
         Class 1 is the first.
+    least_pixels : int
+        Of a class, on an image that shows it.
+    evenly : bool
+        Whether episodes draw classes evenly; otherwise they go through the images, and draw one of
+        the classes on each.
     """
 
     name: str
     class_names: tuple[str, ...]
+    least_pixels = LEAST_PIXELS
+    evenly = True
 
     def __init__(self, root: str | os.PathLike[str], cache_folder: Path | None = None) -> None:
         self.root = Path(root)
         self._cache_folder = cache_folder
-        self._shown: dict[Split, dict[int, tuple[str, ...]]] = {}
+        self._areas: dict[Split, dict[str, dict[int, int]]] = {}
 
     @abstractmethod
     def parts(self) -> list[Part]:
@@ -113,8 +124,8 @@ class FewShotSet(ABC):
         """Where a class is, shape (Y, X): 1, elsewhere 0, and 255 where nobody knows."""
 
     @abstractmethod
-    def classes_on(self, split: Split, image_id: str) -> set[int]:
-        """Classes of which an image shows any pixel."""
+    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:
+        """Pixels of each class on an image that shows any."""
 
     def base(self, fold: int) -> tuple[int, ...]:
         """Classes of the other folds, to learn from."""
@@ -142,32 +153,42 @@ class FewShotSet(ABC):
         progress : callable, optional
             Told how far it is.
         """
-        if split not in self._shown:
-            self._shown[split] = self._stored(split) or self._searched(split, progress)
-        return self._shown[split]
+        found: dict[int, list[str]] = defaultdict(list)
+        for image_id, areas in self.areas(split, progress).items():
+            for class_id, pixels in areas.items():
+                if pixels >= self.least_pixels:
+                    found[class_id].append(image_id)
+        return {class_id: tuple(found[class_id]) for class_id in sorted(found)}
 
-    def _stored(self, split: Split) -> dict[int, tuple[str, ...]] | None:
+    def areas(self, split: Split, progress: Progress | None = None) -> dict[str, dict[int, int]]:
+        """Pixels of each class on each image.
+
+        Parameters are those of `showing`.
+        """
+        if split not in self._areas:
+            self._areas[split] = self._stored(split) or self._measured(split, progress)
+        return self._areas[split]
+
+    def _stored(self, split: Split) -> dict[str, dict[int, int]] | None:
         file = self._file(split)
         try:
-            content = json.loads(file.read_text("utf-8")) if file else {}
-            if content.get("ids") != list(self.ids(split)):
+            areas = json.loads(file.read_text("utf-8"))["areas"] if file else {}
+            if list(areas) != list(self.ids(split)):
                 return None  # of other data
-            return {int(key): tuple(ids) for key, ids in content["showing"].items()}
-        except (OSError, ValueError, KeyError, AttributeError):
+            return {name: {int(key): int(n) for key, n in of.items()} for name, of in areas.items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return None
 
-    def _searched(self, split: Split, progress: Progress | None) -> dict[int, tuple[str, ...]]:
-        found: dict[int, list[str]] = defaultdict(list)
+    def _measured(self, split: Split, progress: Progress | None) -> dict[str, dict[int, int]]:
+        areas = {}
         ids = self.ids(split)
         for number, image_id in enumerate(ids):
             if progress and number % 100 == 0:
                 progress(f"Looking for classes: image {number} of {len(ids)}")
-            for class_id in sorted(self.classes_on(split, image_id)):
-                found[class_id].append(image_id)
-        showing = {class_id: tuple(found[class_id]) for class_id in sorted(found)}
+            areas[image_id] = dict(sorted(self.areas_on(split, image_id).items()))
         if file := self._file(split):
-            write_json(file, {"ids": list(ids), "showing": showing})
-        return showing
+            write_json(file, {"areas": areas})
+        return areas
 
     def _file(self, split: Split) -> Path | None:
         return self._cache_folder and self._cache_folder / f"{self.name}-{split}.json"
@@ -175,6 +196,12 @@ class FewShotSet(ABC):
     def _check_fold(self, fold: int) -> None:
         if not 0 <= fold < FOLDS:
             raise InputError(f"There is no fold {fold}: {self.name} has 0, 1, 2 and 3.")
+
+
+def counts(labels: NDArray[Any]) -> dict[int, int]:
+    """How many pixels each label has."""
+    values, pixels = np.unique(labels, return_counts=True)
+    return dict(zip(values.tolist(), pixels.tolist(), strict=True))
 
 
 def open_few_shot(

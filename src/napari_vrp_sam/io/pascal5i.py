@@ -12,12 +12,15 @@ from PIL import Image
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.datasets import IGNORED
-from napari_vrp_sam.io.few_shot_sets import FewShotSet, Part, Split
+from napari_vrp_sam.io.few_shot_sets import FewShotSet, Part, Split, counts
 
 VOC = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 SBD = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz"
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 SBD_PLACES = (".", "benchmark_RELEASE", "../benchmark_RELEASE", "../../benchmark_RELEASE")
+
+LEARNED = "voc_sbd_merge_noduplicate"
+"""List of the 5,953 images that PFENet, BAM and the paper's code learn from; in their code."""
 
 COCO_NAMES = {
     "aeroplane": "airplane",
@@ -38,6 +41,7 @@ class Pascal5i(FewShotSet):
     """
 
     name = "pascal5i"
+    evenly = False
     class_names = (
         "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
         "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
@@ -88,7 +92,11 @@ class Pascal5i(FewShotSet):
         return tuple(n for n, name in names if COCO_NAMES.get(name, name) in unseen)
 
     def ids(self, split: Split) -> Sequence[str]:
-        """VOC's `val` to be measured on; to learn from, every other image with a mask."""
+        """VOC's `val` to be measured on; to learn from, every other image with a mask.
+
+        Where the published list of images to learn from (`LEARNED`) lies beside VOC's own lists,
+        those alone.
+        """
         return _ids(self, split)
 
     def image(self, split: Split, image_id: str) -> NDArray[np.uint8]:  # noqa: ARG002 # one folder
@@ -107,17 +115,21 @@ class Pascal5i(FewShotSet):
         mask[labels == IGNORED] = IGNORED
         return mask
 
-    def classes_on(self, split: Split, image_id: str) -> set[int]:  # noqa: ARG002
-        """Classes of which an image shows any pixel."""
-        return set(np.unique(self._labels(image_id)).tolist()) - {0, IGNORED}
+    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:  # noqa: ARG002
+        """Pixels of each class on an image that shows any."""
+        counted = counts(self._labels(image_id))
+        return {value: pixels for value, pixels in counted.items() if value not in {0, IGNORED}}
 
     def _labels(self, image_id: str) -> NDArray[np.uint8]:
         """Class of every pixel, from wherever it is told."""
         for folder in ("SegmentationClassAug", "SegmentationClass"):
             path = self.folder / folder / f"{image_id}.png"
             if path.is_file():
-                with Image.open(path) as image:  # a palette's numbers are the classes
-                    return np.asarray(image, dtype=np.uint8)
+                try:
+                    with Image.open(path) as image:  # a palette's numbers are the classes
+                        return np.asarray(image, dtype=np.uint8)
+                except OSError as error:
+                    raise InputError(f"{path} is damaged: unpack it again.") from error
         from scipy.io import loadmat
 
         path = self._sbd() / f"{image_id}.mat"
@@ -149,6 +161,11 @@ def _ids(data: Pascal5i, split: Split) -> tuple[str, ...]:
     else:
         names = {file.stem for file in (folder / "SegmentationClass").glob("*.png")}
         names |= {file.stem for file in data._sbd().glob("*.mat")}  # noqa: SLF001
+    listed = data._list(LEARNED)  # noqa: SLF001
+    if listed.is_file():
+        # A line names an image and its mask.
+        lines = listed.read_text("utf-8").splitlines()
+        names &= {Path(line.split()[0]).stem for line in lines if line.strip()}
     learned = tuple(sorted(names - set(test)))
     if not learned:
         raise InputError(f"{folder} has no masks to learn from: get them from {VOC} and {SBD}.")

@@ -22,9 +22,9 @@ SEMANTIC = "efficientnet_lite0"
 
 @pytest.fixture(scope="session")
 def pascal(tmp_path_factory: pytest.TempPathFactory) -> FewShotSet:
-    """Eight images to learn from, each with classes 1 and 2; 6 is novel in fold 1."""
+    """32 images to learn from, each with classes 1 and 2; on half of them is 6, novel in fold 1."""
     folder = tmp_path_factory.mktemp("pascal")
-    return open_few_shot("pascal5i", write_pascal(folder, train=8, test=4))
+    return open_few_shot("pascal5i", write_pascal(folder, train=32, test=4))
 
 
 @pytest.fixture(scope="session")

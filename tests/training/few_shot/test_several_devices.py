@@ -47,7 +47,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_two_machines_learn_together(tmp_path):
-    write_pascal(tmp_path, train=6)
+    write_pascal(tmp_path, train=24)
     script, output = tmp_path / "run.py", tmp_path / "own.safetensors"
     script.write_text(RUN)
     with socket.socket() as free:
@@ -69,7 +69,7 @@ def test_two_machines_learn_together(tmp_path):
         assert run.returncode == 0, told
     checkpoint = read_checkpoint(output)
     settings = json.loads(checkpoint.metadata["training"])
-    assert (settings["devices"], settings["steps"]) == (2, 3)  # of 12 episodes, two on each
+    assert (settings["devices"], settings["steps"]) == (2, 3)  # of 12 images, two on each
     torch.manual_seed(0)
     first = VRPEncoder(152, 64, queries=4).state_dict()
     assert all(not torch.equal(value, first[name]) for name, value in checkpoint.tensors.items())

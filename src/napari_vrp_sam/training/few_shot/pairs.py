@@ -11,10 +11,6 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.few_shot_sets import FewShotSet, Progress
 
-EVENLY = frozenset({"coco20i"})
-"""Data sets of which the published code draws classes evenly; of the others each image is a target
-once an epoch, for every class on it."""
-
 
 @dataclass(frozen=True)
 class TrainingPair:
@@ -40,8 +36,9 @@ class TrainingPair:
 class TrainingPairs:
     """Episodes of one epoch after the other, a function of seed and number alone.
 
-    Images are those of the `train` split that show a class of the other folds. Whatever else is on
-    them is background, classes of this fold included, as in the loaders of HSNet and the paper.
+    Images are those of the `train` split that show a class of the other folds and none of this, as
+    in the lists of the paper's code. An epoch has as many episodes as there are such images; each
+    is the target of one, with one of the classes on it, unless the data set draws classes evenly.
 
     Parameters
     ----------
@@ -68,27 +65,30 @@ class TrainingPairs:
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
-        base = data.base(fold)
-        showing = data.showing("train", progress)
-        self._showing = {c: showing[c] for c in base if len(showing.get(c, ())) > references}
+        novel = set(data.novel(fold))
+        areas = data.areas("train", progress)
+        kept = {image_id for image_id, of in areas.items() if not novel & of.keys()}
+        shown = {c: [i for i in ids if i in kept] for c, ids in data.showing("train").items()}
+        self._showing = {c: ids for c, ids in shown.items() if len(ids) > references}
         if not self._showing:
             raise InputError(
-                f"No class outside fold {fold} is on more than {references} images of {data.root}."
+                f"No class outside fold {fold} is on more than {references} images of {data.root} "
+                "that show none of the fold."
             )
-        self._evenly = data.name in EVENLY
-        self._targets = [(c, image_id) for c, ids in self._showing.items() for image_id in ids]
+        self._on = {i: [c for c in areas[i] if c in self._showing] for i in self.images}
+        self._evenly = data.evenly
         self._references = references
         self._seed = seed
 
     @cached_property
     def images(self) -> tuple[str, ...]:
         """All that can be a target, sorted."""
-        return tuple(sorted({image_id for _, image_id in self._targets}))
+        return tuple(sorted({image_id for ids in self._showing.values() for image_id in ids}))
 
     @property
     def epoch(self) -> int:
         """Episodes of an epoch; their numbers go on beyond it."""
-        return len(self.images) if self._evenly else len(self._targets)
+        return len(self.images)
 
     def pair(self, number: int) -> TrainingPair:
         """The episode of a number, from 0 on."""
@@ -98,7 +98,8 @@ class TrainingPairs:
             target = str(rng.choice(self._showing[class_id]))
         else:
             epoch, at = divmod(number, self.epoch)
-            class_id, target = self._targets[_order(self._seed, epoch, self.epoch)[at]]
+            target = self.images[_order(self._seed, epoch, self.epoch)[at]]
+            class_id = self._on[target][int(rng.integers(len(self._on[target])))]
         others = [image_id for image_id in self._showing[class_id] if image_id != target]
         shown = rng.choice(len(others), self._references, replace=False)
         return TrainingPair(number, class_id, tuple(others[int(at)] for at in shown), target)
