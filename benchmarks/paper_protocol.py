@@ -22,7 +22,6 @@ import json as text
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -124,16 +123,11 @@ def main(
         content: dict[str, Any] = {"settings": settings, "runs": runs}
         done = [{key: run[key] for key in asdict(SETUPS[0])} for run in runs]
         wanted = [replace(s, seed=seed) for seed in range(seeds) for s in SETUPS[:only]]
-        context = get_context("spawn")
+        missing = [setup for setup in wanted if asdict(setup) not in done]
         # A process keeps gigabytes of what its trainings used: a new one after some.
-        with ProcessPoolExecutor(
-            processes, context, Worker.start, (run,), max_tasks_per_child=4
-        ) as pool:
-            futures = [
-                pool.submit(Worker.work, setup) for setup in wanted if asdict(setup) not in done
-            ]
-            for future in as_completed(futures):
-                result = future.result()
+        pool = get_context("spawn").Pool(processes, Worker.start, (run,), maxtasksperchild=4)
+        with pool:
+            for result in pool.imap_unordered(Worker.work, missing):
                 if result is None:
                     typer.echo("no time left for a training")
                     continue
