@@ -115,7 +115,7 @@ def test_what_is_on_which_image_is_kept(tmp_path):
 def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(InputError, match=r"val.txt is not there: get it from http"):
         open_few_shot("pascal5i", tmp_path).ids("test")
-    with pytest.raises(InputError, match=r"instances_train2014.json is not there: get it from"):
+    with pytest.raises(InputError, match=r"instances_val2014.json is not there: get it from"):
         open_few_shot("coco20i", tmp_path).ids("test")
     pascal = write_pascal(tmp_path / "pascal")
     data = open_few_shot("pascal5i", pascal)

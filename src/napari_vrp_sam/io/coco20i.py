@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,13 @@ SITE = "http://images.cocodataset.org"
 ANNOTATIONS = f"{SITE}/annotations/annotations_trainval2014.zip"
 YEARS: dict[Split, tuple[str, int]] = {"train": ("train2014", 82_783), "test": ("val2014", 40_504)}
 """Folder of each split, and how many images it has."""
+
+
+class _Opened(NamedTuple):
+    """A file of annotations, and the class that each of its category ids stands for."""
+
+    index: Any
+    numbers: dict[int, int]
 
 
 class Coco20i(FewShotSet):
@@ -42,6 +49,14 @@ class Coco20i(FewShotSet):
         "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier",
         "toothbrush",
     )  # fmt: skip
+
+    def __init__(self, root: str | os.PathLike[str], cache_folder: Path | None = None) -> None:
+        super().__init__(root, cache_folder)
+        self._files: dict[Split, _Opened] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Gigabytes: processes that are started anew open the one file that they need.
+        return {**self.__dict__, "_files": {}}
 
     def parts(self) -> list[Part]:
         """What belongs to it, and how much of that is there."""
@@ -97,42 +112,34 @@ class Coco20i(FewShotSet):
 
     def _class_of(self, split: Split, entry: dict[str, Any]) -> int:
         """Category ids have gaps; their order counts."""
-        return self._numbers[split][entry["category_id"]]
-
-    @cached_property
-    def _numbers(self) -> dict[Split, dict[int, int]]:
-        numbers: dict[Split, dict[int, int]] = {}
-        for split in YEARS:
-            categories = self._index(split).cats
-            numbers[split] = {key: n for n, key in enumerate(sorted(categories), start=1)}
-            if len(categories) > len(self.class_names):
-                raise InputError(
-                    f"{self._annotations(split)} has {len(categories)} categories; COCO has 80."
-                )
-        return numbers
+        return self._opened(split).numbers[entry["category_id"]]
 
     def _index(self, split: Split) -> Any:
-        return self._indices[split]
+        return self._opened(split).index
 
-    @cached_property
-    def _indices(self) -> dict[Split, Any]:
+    def _opened(self, split: Split) -> _Opened:
+        if split not in self._files:
+            self._files[split] = self._open(split)
+        return self._files[split]
+
+    def _open(self, split: Split) -> _Opened:
         try:
             from pycocotools.coco import COCO
         except ModuleNotFoundError as error:
             raise InputError(
                 "COCO needs pycocotools: python -m pip install 'napari-vrp-sam[train]'."
             ) from error
-        indices = {}
-        for split in YEARS:
-            path = self._annotations(split)
-            try:
-                with contextlib.redirect_stdout(io.StringIO()):  # it talks
-                    indices[split] = COCO(str(path))
-            except FileNotFoundError as error:
-                raise InputError(f"{path} is not there: get it from {ANNOTATIONS}.") from error
-            except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-                raise InputError(f"{path} is no COCO file of instances: {error!r}.") from error
-        return indices
+        path = self._annotations(split)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # it talks
+                index = COCO(str(path))
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is not there: get it from {ANNOTATIONS}.") from error
+        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+            raise InputError(f"{path} is no COCO file of instances: {error!r}.") from error
+        if len(index.cats) > len(self.class_names):
+            raise InputError(f"{path} has {len(index.cats)} categories; COCO has 80.")
+        return _Opened(index, {key: n for n, key in enumerate(sorted(index.cats), start=1)})
 
     def _annotations(self, split: Split) -> Path:
         return self.root / "annotations" / f"instances_{YEARS[split][0]}.json"

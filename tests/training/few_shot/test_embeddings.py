@@ -28,12 +28,12 @@ def encoder(seen, stop=None):
 
 
 def test_each_image_is_encoded_once(tmp_path):
-    cache, seen, told = EmbeddingCache(tmp_path, "pascal5i", "abc", IDS), [], []
+    cache, seen, told = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]), [], []
     assert cache.missing() == [0, 1, 2]
     cache.fill(encoder(seen), told.append)
     assert seen == IDS
     assert told[-1].startswith("SAM encodes image 10 of 10")
-    again = EmbeddingCache(tmp_path, "pascal5i", "abc", IDS)
+    again = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS])
     again.fill(encoder(seen))
     assert seen == IDS
     kept = again["image 7"]
@@ -42,7 +42,7 @@ def test_each_image_is_encoded_once(tmp_path):
 
 
 def test_what_was_broken_off_goes_on_where_it_was(tmp_path):
-    cache, before, after = EmbeddingCache(tmp_path, "pascal5i", "abc", IDS), [], []
+    cache, before, after = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]), [], []
     with pytest.raises(KeyboardInterrupt):
         cache.fill(encoder(before, stop="image 6"))
     assert cache.missing() == [1, 2]
@@ -53,14 +53,28 @@ def test_what_was_broken_off_goes_on_where_it_was(tmp_path):
 
 def test_other_weights_and_other_images_are_kept_apart(tmp_path):
     folders = {
-        EmbeddingCache(tmp_path, "pascal5i", weights, ids).folder
+        EmbeddingCache(tmp_path, "pascal5i", weights, [ids]).folder
         for weights, ids in (("abc", IDS), ("abd", IDS), ("abc", IDS[1:]))
     }
     assert len(folders) == 3
 
 
+def test_runs_share_what_they_both_need(tmp_path):
+    groups, seen = [IDS[:5], IDS[5:]], []
+    one = EmbeddingCache(tmp_path, "pascal5i", "abc", groups, IDS[:5])
+    one.fill(encoder(seen))
+    assert seen == IDS[:5]
+    other = EmbeddingCache(tmp_path, "pascal5i", "abc", groups)
+    assert other.missing() == [2, 3]
+    told = []
+    other.fill(encoder(seen), told.append)
+    assert seen == IDS
+    assert told[0].startswith("SAM encodes image 6 of 10")
+    assert torch.equal(one["image 4"], other["image 4"])
+
+
 def test_several_fill_it_together(tmp_path):
-    caches = [EmbeddingCache(tmp_path, "pascal5i", "abc", IDS) for _ in range(3)]
+    caches = [EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]) for _ in range(3)]
     seen = []
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda cache: cache.fill(encoder(seen)), caches))
@@ -69,7 +83,7 @@ def test_several_fill_it_together(tmp_path):
 
 
 def test_damage_is_told(tmp_path):
-    cache = EmbeddingCache(tmp_path, "pascal5i", "abc", IDS)
+    cache = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS])
     cache.fill(encoder([]))
     (cache.folder / "00001.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match=r"00001\.safetensors is damaged: delete it"):
@@ -77,7 +91,7 @@ def test_damage_is_told(tmp_path):
     assert cache["image 3"].shape == (3, 2, 2)
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match="cannot be written"):
-        EmbeddingCache(tmp_path / "file", "pascal5i", "abc", IDS).fill(encoder([]))
+        EmbeddingCache(tmp_path / "file", "pascal5i", "abc", [IDS]).fill(encoder([]))
 
 
 def test_a_digest_is_of_weights_and_nothing_else():

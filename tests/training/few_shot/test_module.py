@@ -33,7 +33,7 @@ def make(pascal, build, embeddings_folder):
         model = build()
         pairs = TrainingPairs(pascal, 1, references=recipe.references)
         sam = digest(model.sam)
-        embeddings = EmbeddingCache(embeddings_folder, "pascal5i", sam, pairs.images)
+        embeddings = EmbeddingCache(embeddings_folder, "pascal5i", sam, [pairs.images])
         encode_images(embeddings, model.sam, pascal, torch.device("cpu"))
         stream = partial(PairStream, pascal, pairs, embeddings, Canvas.of(model), recipe, steps)
         torch.manual_seed(5)

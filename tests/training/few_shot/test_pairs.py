@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.training.few_shot.pairs import TrainingPairs
+from napari_vrp_sam.training.few_shot.pairs import TrainingPairs, groups_of
 
 
 def test_every_image_without_novel_classes_is_a_target_once_an_epoch(pascal):
@@ -29,6 +29,12 @@ def test_coco_draws_classes_evenly(coco):
     # Of fold 1 is class 2; 5 is on fewer images than 1 and drawn as often.
     assert set(classes) == set(coco.showing("train")) - {2}
     assert min(classes.values()) > 0.7 * 400 / len(classes)
+
+
+def test_images_that_the_same_folds_learn_from_lie_together(pascal):
+    both, all_three = groups_of(pascal)
+    assert set(both) == set(TrainingPairs(pascal, 1).images)
+    assert sorted([*both, *all_three]) == sorted(pascal.ids("train"))
 
 
 def test_pairs_depend_on_seed_and_number_alone(pascal):

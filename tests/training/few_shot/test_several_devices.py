@@ -80,7 +80,7 @@ def test_two_devices_encode_together(tmp_path, pascal, build, monkeypatch):
     sam, told = build().sam, []
     ids = pascal.ids("train")
     cpu = torch.device("cpu")
-    caches = [EmbeddingCache(tmp_path / name, "pascal5i", "abc", ids) for name in ("one", "two")]
+    caches = [EmbeddingCache(tmp_path / name, "pascal5i", "abc", [ids]) for name in ("one", "two")]
     encode_images(caches[0], sam, pascal, cpu)
     monkeypatch.setattr(encoding, "POLL", 0.5)
     encode_images(caches[1], sam, pascal, cpu, 2, told.append)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ OPEN_SHARDS = 64
 class EmbeddingCache:
     """Image embeddings in bfloat16, sharded; several processes and machines may fill it together.
 
+    All runs on a data set share one cache, each filling the shards that it needs: images that the
+    same folds learn from lie together.
+
     Parameters
     ----------
     folder : Path
@@ -36,15 +39,30 @@ class EmbeddingCache:
         Of the data.
     weights : str
         Digest of the image encoder, see `digest`: another one has another cache.
-    ids : sequence of str
-        Of the images.
+    groups : sequence of sequence of str
+        Ids of all images of the data; those that are needed together in a group.
+    needed : collection of str, optional
+        Ids of the images that this run asks for; all unless given.
     """
 
-    def __init__(self, folder: Path, name: str, weights: str, ids: Sequence[str]) -> None:
-        self.ids = tuple(ids)
-        listed = hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        weights: str,
+        groups: Sequence[Sequence[str]],
+        needed: Collection[str] | None = None,
+    ) -> None:
+        self._shards = [
+            tuple(group[at : at + PER_SHARD])
+            for group in groups
+            for at in range(0, len(group), PER_SHARD)
+        ]
+        listed = hashlib.sha256("\n\n".join(map("\n".join, self._shards)).encode()).hexdigest()
         self.folder = folder / f"{name}-{weights[:16]}-{listed[:8]}"
-        self._shard_of = {image_id: n // PER_SHARD for n, image_id in enumerate(self.ids)}
+        self._shard_of = {i: n for n, shard in enumerate(self._shards) for i in shard}
+        wanted = self._shard_of if needed is None else needed
+        self._needed = sorted({self._shard_of[image_id] for image_id in wanted})
 
     def __getitem__(self, image_id: str) -> Tensor:
         """The embedding of an image, shape (D, h, w), bfloat16."""
@@ -53,8 +71,7 @@ class EmbeddingCache:
 
     def missing(self) -> list[int]:
         """Numbers of the shards that are not there yet."""
-        shards = range(-(-len(self.ids) // PER_SHARD))
-        return [shard for shard in shards if not self._file(shard).exists()]
+        return [shard for shard in self._needed if not self._file(shard).exists()]
 
     def fill(self, encode: Callable[[str], Tensor], progress: Progress | None = None) -> None:
         """Compute what is missing, beside whoever else does.
@@ -88,11 +105,13 @@ class EmbeddingCache:
     def _write(
         self, shard: int, encode: Callable[[str], Tensor], progress: Progress | None
     ) -> None:
-        first = shard * PER_SHARD
+        before = self._needed.index(shard)
+        first = 1 + sum(len(self._shards[n]) for n in self._needed[:before])
+        total = sum(len(self._shards[n]) for n in self._needed)
         embeddings = {}
-        for number, image_id in enumerate(self.ids[first : first + PER_SHARD], start=first):
+        for number, image_id in enumerate(self._shards[shard], start=first):
             if progress:
-                progress(f"SAM encodes image {number + 1} of {len(self.ids)}, once for all runs")
+                progress(f"SAM encodes image {number} of {total}, once for all runs")
             embeddings[image_id] = encode(image_id).to(torch.bfloat16).cpu().contiguous()
         with atomic(self._file(shard)) as path:
             safetensors.torch.save_file(embeddings, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.few_shot_sets import FewShotSet, Progress
+from napari_vrp_sam.io.few_shot_sets import FOLDS, FewShotSet, Progress
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,15 @@ class TrainingPairs:
         others = [image_id for image_id in self._showing[class_id] if image_id != target]
         shown = rng.choice(len(others), self._references, replace=False)
         return TrainingPair(number, class_id, tuple(others[int(at)] for at in shown), target)
+
+
+def groups_of(data: FewShotSet) -> list[tuple[str, ...]]:
+    """Images to learn from, those that the same folds leave out together."""
+    fold_of = {class_id: fold for fold in range(FOLDS) for class_id in data.novel(fold)}
+    groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for image_id, areas in data.areas("train").items():
+        groups[tuple(sorted({fold_of[class_id] for class_id in areas}))].append(image_id)
+    return [tuple(groups[key]) for key in sorted(groups)]
 
 
 @lru_cache(maxsize=2)

@@ -23,7 +23,7 @@ from napari_vrp_sam.training.few_shot.embeddings import EmbeddingCache, digest
 from napari_vrp_sam.training.few_shot.encoding import encode_images
 from napari_vrp_sam.training.few_shot.frozen_sam import Canvas, FrozenSam
 from napari_vrp_sam.training.few_shot.module import VRPModule
-from napari_vrp_sam.training.few_shot.pairs import TrainingPairs
+from napari_vrp_sam.training.few_shot.pairs import TrainingPairs, groups_of
 from napari_vrp_sam.training.few_shot.recipe import Recipe
 from napari_vrp_sam.training.resuming import LAST, checkpoint_of, folder_of, weights_path
 from napari_vrp_sam.training.trainer import StreamData, check_devices, fit, make_trainer, quiet
@@ -140,7 +140,7 @@ def train_few_shot(
             seed=recipe.seed,
         )
         if done < steps:
-            embeddings = EmbeddingCache(cache_folder, data.name, sam, pairs.images)
+            embeddings = EmbeddingCache(cache_folder, data.name, sam, groups_of(data), pairs.images)
             encode_images(embeddings, model.sam, data, where, devices, progress)
             make_stream = partial(
                 PairStream,
