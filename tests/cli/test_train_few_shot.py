@@ -16,12 +16,14 @@ from tests.tiny_sam import build_tiny_sam
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import catalogue
 from napari_vrp_sam.models.catalogue import SEMANTIC_WEIGHTS
 from napari_vrp_sam.models.checkpoints import read_checkpoint
 from napari_vrp_sam.models.downloads import WeightsFile
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.semantic import EfficientNetLite0
+from napari_vrp_sam.training.trainer import check_nodes
 
 runner = CliRunner()
 
@@ -32,6 +34,7 @@ def _tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("VRP_SAM_CACHE", str(folder))
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "")  # and put back what `--offline` sets
 
     def downloaded(name: str, module: torch.nn.Module) -> WeightsFile:
         torch.save(module.state_dict(), folder / name)
@@ -72,6 +75,26 @@ def test_what_is_trained_is_measured_as_it_was_trained(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "novel to fold 0 of pascal5i" in result.stdout
     assert re.search(r"mIoU\W+0\.\d{3}", result.stdout)
+    assert "was trained on fold 1 of pascal5i: not novel to it" in result.stderr
+    assert "are aeroplane, bicycle, bird, boat, bottle" in result.stderr
+
+
+def test_what_is_novel_to_the_weights_is_measured_without_a_word(tmp_path: Path) -> None:
+    data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
+    assert runner.invoke(app, command("pascal5i", data, output)).exit_code == 0
+    report = tmp_path / "report.json"
+    measure = ["evaluate", "pascal5i", "--data", str(data), "--fold", "1", "--episodes", "1"]
+    options = ["--model", str(output), "--device", "cpu", "--json", str(report)]
+    result = runner.invoke(app, [*measure, *options])
+    assert result.exit_code == 0, result.stderr
+    assert "not novel" not in result.stderr
+    protocol = json.loads(report.read_text())["protocol"]
+    assert protocol["model_learned_from"] == {"name": "pascal5i", "fold": 1}
+    assert protocol["not_novel"] == []
+    result = runner.invoke(app, [*measure, *options, "--semantic-encoder", "resnet50"])
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert "with the semantic encoder 'efficientnet_lite0': leave out 'resnet50'" in told
 
 
 def test_coco_with_several_references(tmp_path: Path) -> None:
@@ -87,9 +110,46 @@ def test_mistakes_are_told_before_anything_is_computed(tmp_path: Path) -> None:
         (command("pascal5i", tmp_path, output), "val.txt is not there"),
         (command("pascal5i", data, output, "--learning-rate", "0"), "learning rate of 0"),
         (command("pascal5i", data, tmp_path / "own.pth"), "written as .safetensors"),
+        (command("pascal5i", data, tmp_path / "own.pth", "--offline"), "written as .safetensors"),
+        (command("pascal5i", data, output, "--nodes", "2"), "missing: MASTER_ADDR, MASTER_PORT"),
         (command("pascal5i", data, output, "--references", "9"), "more than 9 images"),
+        (["evaluate", "pascal5i", "--data", str(data), "--fold", "0", "--seed", "-1"], "--seed"),
     ):
         result = runner.invoke(app, wrong)
         assert result.exit_code == 2, result.stderr
         assert sentence in " ".join(result.stderr.split())
     assert not (tmp_path / "embeddings").exists()
+
+
+def test_what_is_missing_of_the_data_is_said(tmp_path: Path) -> None:
+    data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
+    result = runner.invoke(app, command("pascal5i", data, output))
+    assert "JPEGImages has 9 of 17125 files; vrp-sam data check tells where" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("rank", "port", "sentence"),
+    [("2", "5000", "NODE_RANK=2 is to be a number from 0 to 1"), ("0", "x", "MASTER_PORT=x")],
+)
+def test_machines_that_would_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, rank: str, port: str, sentence: str
+) -> None:
+    for name, value in (("ADDR", "127.0.0.1"), ("PORT", port)):
+        monkeypatch.setenv(f"MASTER_{name}", value)
+    monkeypatch.setenv("NODE_RANK", rank)
+    check_nodes(1)
+    with pytest.raises(InputError, match=sentence):
+        check_nodes(2)
+
+
+def test_what_a_reading_process_finds_is_told_in_one_sentence(tmp_path: Path) -> None:
+    data, output = write_pascal(tmp_path / "data", train=12), tmp_path / "own.safetensors"
+    assert runner.invoke(app, command("pascal5i", data, output)).exit_code == 0
+    for name in ("own.safetensors", "own.safetensors.training"):
+        (tmp_path / name).rename(tmp_path / f"earlier-{name}")
+    for picture in data.glob("VOCdevkit/VOC2012/JPEGImages/*.jpg"):
+        picture.write_bytes(picture.read_bytes()[:200])
+    result = runner.invoke(app, command("pascal5i", data, output, "--workers", "1"))
+    assert result.exit_code == 2
+    assert re.search(r"\.jpg cannot be read: get it from http", " ".join(result.stderr.split()))
+    assert "Traceback" not in result.stderr

@@ -18,6 +18,7 @@ from napari_vrp_sam.cli.options import (
     PseudoMask,
     PseudoMaskOption,
 )
+from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ ShotsOption = Annotated[
 EpisodesOption = Annotated[
     int, typer.Option("--episodes", min=1, help="As published 1000; fewer for a first look.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of pairs and annotations.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of pairs and annotations.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here.")]
 NovelToOption = Annotated[
     Benchmark | None,
@@ -154,6 +155,27 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
             }
 
 
+def learned_from(model: str) -> dict[str, Any] | None:
+    """Data and fold that a weights file was trained on; None if it says nothing of that."""
+    from napari_vrp_sam.models.headers import read_header
+    from napari_vrp_sam.models.registry import weights_file
+
+    path = weights_file(model)
+    if path is None or path.suffix != ".safetensors":
+        return None
+    told = read_header(path).metadata
+    return {"name": told["data"], "fold": int(told["fold"])} if "fold" in told else None
+
+
+def seen_before(data: FewShotSet, classes: Sequence[int], learned: Mapping[str, Any]) -> list[str]:
+    """Names of the classes that weights were trained on, of those to be measured on."""
+    try:
+        unseen = data.novel_to(learned["name"], learned["fold"])
+    except InputError:  # the classes of the two have never been compared
+        unseen = ()
+    return [data.class_names[c - 1] for c in classes if c not in unseen]
+
+
 def print_results(title: str, results: Mapping[str, Any]) -> None:
     """A table of the classes, a column for each method."""
     from rich.table import Table
@@ -211,9 +233,19 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         few_shot = open_few_shot(benchmark.value, data, cache_folder() / "few-shot")
         training = (novel_to or benchmark).value
         classes = few_shot.novel_to(training, fold)
+        learned = learned_from(model)
+        seen = seen_before(few_shot, classes, learned) if learned else []
+        if learned and seen:
+            notes.print(
+                f"{model} was trained on fold {learned['fold']} of {learned['name']}: not novel to "
+                f"it, or not known to be, are {', '.join(seen)}.",
+                soft_wrap=True,
+            )
         (results,) = measure(settings, [Course(few_shot, fold, classes, WHOLE_RANGE)])
         if json:
-            place = {"name": benchmark.value, "fold": fold, "novel_to": training}
+            place: dict[str, Any] = {"name": benchmark.value, "fold": fold, "novel_to": training}
+            if learned:
+                place |= {"model_learned_from": learned, "not_novel": seen}
             write_json(json, {"protocol": place | settings.protocol(), "results": results})
         print_results(f"{benchmark.value}, novel to fold {fold} of {training}", results)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import console, notes
+from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.few_shot import DataOption
 from napari_vrp_sam.cli.options import Benchmark, DeviceOption, Kind
 from napari_vrp_sam.cli.train import lightning_needed, train_app
@@ -110,15 +111,20 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         workers: Annotated[
             int, typer.Option(min=0, help="Processes that read images, for each device.")
         ] = 4,
+        offline: OfflineOption = False,
     ) -> None:
         from napari_vrp_sam.io.few_shot_sets import open_few_shot
-        from napari_vrp_sam.models.downloads import cache_folder
+        from napari_vrp_sam.models.devices import resolve_device
+        from napari_vrp_sam.models.downloads import cache_folder, in_words
         from napari_vrp_sam.models.registry import load_model
 
         with lightning_needed():
             from napari_vrp_sam.training.few_shot.recipe import Recipe
             from napari_vrp_sam.training.few_shot.train import train_few_shot
+            from napari_vrp_sam.training.resuming import weights_path
+            from napari_vrp_sam.training.trainer import check_devices, check_nodes
 
+        forbid_downloads(offline)
         changes: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
         recipe = Recipe.published(
             benchmark.value,
@@ -132,9 +138,22 @@ def _register(benchmark: Benchmark, summary: str) -> None:
             seed=seed,
         )
         few_shot = open_few_shot(benchmark.value, data, cache_folder() / "few-shot")
-        few_shot.ids("train")  # before SAM is loaded, or even downloaded
-        model: Any = load_model(sam.value, semantic_encoder=semantic.value)
+        # All mistakes before SAM is loaded, or even downloaded.
+        weights_path(output)
+        check_devices(resolve_device(device), devices)
+        check_nodes(nodes)
+        few_shot.ids("train")
+        for part in few_shot.parts():
+            if not part.whole:
+                notes.print(
+                    f"{part.path} has {part.found} of {part.expected} files; "
+                    "vrp-sam data check tells where the others are.",
+                    soft_wrap=True,
+                )
         with notes.status("") as status:
+            model: Any = load_model(
+                sam.value, semantic_encoder=semantic.value, progress=in_words(status.update)
+            )
             path = train_few_shot(
                 output,
                 few_shot,

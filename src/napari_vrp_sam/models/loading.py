@@ -63,6 +63,12 @@ def load_full_size(
         trained_with = checkpoint.metadata.get("sam", spec.image_encoder)
         if trained_with != spec.image_encoder:
             raise InputError(f"{os.fspath(weights)} was trained with '{trained_with}': load that.")
+        saw = checkpoint.metadata.get("semantic_encoder", semantic_encoder)
+        if vrp_encoder and semantic_encoder and saw != semantic_encoder:
+            raise InputError(
+                f"{os.fspath(weights)} was trained with the semantic encoder '{saw}': leave out "
+                f"'{semantic_encoder}'."
+            )
         semantic_encoder = semantic_encoder or semantic_encoder_of(
             checkpoint, vrp_encoder.config["in_channels"] if vrp_encoder else 0
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -25,6 +26,9 @@ from napari_vrp_sam.training.stream import StepStream
 
 Precision = Literal["32-true", "bf16-mixed"]
 """Of what is computed; weights are always kept in single precision."""
+
+NODE_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+"""Where the first of several machines is, and which of them this is."""
 
 MakeStream = Callable[..., StepStream]
 
@@ -67,6 +71,25 @@ def check_devices(device: torch.device, devices: int) -> None:
         raise InputError(f"There are not {devices} devices of the kind '{device.type}': {there}.")
     if devices > 1 and device.index is not None:
         raise InputError(f"'{device}' is a single device: give its kind to use {devices}.")
+
+
+def check_nodes(nodes: int) -> None:
+    """Raise InputError if several machines are not told where they find each other.
+
+    Without that each would wait for the others until its patience ends.
+    """
+    if nodes == 1:
+        return
+    missing = [name for name in NODE_VARIABLES if not os.environ.get(name)]
+    if missing:
+        raise InputError(
+            f"{nodes} machines need the environment variables {', '.join(NODE_VARIABLES)}; "
+            f"missing: {', '.join(missing)}."
+        )
+    for name, most in (("MASTER_PORT", 65_535), ("NODE_RANK", nodes - 1)):
+        given = os.environ[name]
+        if not given.isdecimal() or int(given) > most:
+            raise InputError(f"{name}={given} is to be a number from 0 to {most}.")
 
 
 def make_trainer(
@@ -148,13 +171,22 @@ def fit(
     data: StreamData,
     checkpoint: str | None,
 ) -> None:
-    """Train; an interrupt stays one, which Lightning turns into an exit of its own."""
+    """Train; an interrupt stays one, which Lightning turns into an exit of its own.
+
+    Raises
+    ------
+    InputError
+        If data cannot be read.
+    """
     at_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     except SystemExit:
         if not trainer.interrupted:
             raise
+    except InputError as error:
+        # From a process that reads data it comes with that one's traceback as its text.
+        raise InputError(str(error).rstrip().rpartition("InputError: ")[2]) from error
     if trainer.interrupted:
         # Lightning has switched further interrupts off.
         if threading.current_thread() is threading.main_thread():

@@ -26,7 +26,14 @@ from napari_vrp_sam.training.few_shot.module import VRPModule
 from napari_vrp_sam.training.few_shot.pairs import TrainingPairs, groups_of
 from napari_vrp_sam.training.few_shot.recipe import Recipe
 from napari_vrp_sam.training.resuming import LAST, checkpoint_of, folder_of, weights_path
-from napari_vrp_sam.training.trainer import StreamData, check_devices, fit, make_trainer, quiet
+from napari_vrp_sam.training.trainer import (
+    StreamData,
+    check_devices,
+    check_nodes,
+    fit,
+    make_trainer,
+    quiet,
+)
 
 Precision = Literal["32", "bf16"]
 
@@ -103,6 +110,7 @@ def train_few_shot(
     output = weights_path(output)
     where = resolve_device(device)
     check_devices(where, devices)
+    check_nodes(nodes)
     pairs = TrainingPairs(
         data, fold, references=recipe.references, seed=recipe.seed, progress=progress
     )
