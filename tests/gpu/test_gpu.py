@@ -24,6 +24,7 @@ from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models import attention_kernel as kernel
 from napari_vrp_sam.models.image_attention import AttentionInput, in_blocks, scaled_dot_product
 from napari_vrp_sam.models.precision import mixed
+from napari_vrp_sam.models.prompting import Prompting
 from napari_vrp_sam.models.registry import load_model
 from napari_vrp_sam.models.sam import FullSizeModel
 from napari_vrp_sam.models.sam_encoder import encode_images
@@ -140,10 +141,11 @@ def test_a_gpu_gives_what_the_processor_gives(
     np.testing.assert_allclose(half, expected, atol=0.05)
 
 
+@pytest.mark.parametrize("prompting", ["vrp", "points+box"])
 def test_nothing_in_the_loop_waits_for_the_gpu(
-    model: FullSizeModel, stack: tuple[np.ndarray, np.ndarray]
+    model: FullSizeModel, stack: tuple[np.ndarray, np.ndarray], prompting: Prompting
 ) -> None:
-    predictor = predictor_of(model, stack, device="cuda", batch=4)
+    predictor = predictor_of(model.prompted_by(prompting), stack, device="cuda", batch=4)
     run = predictor._batches.logits(predictor.prepared)
     images = torch.rand(4, 3, 256, 256, device=CUDA)
     run(images)

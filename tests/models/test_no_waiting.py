@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from tests.tiny_sam import build_tiny_sam
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_vrp_sam.models.choice import Choice
 from napari_vrp_sam.models.lite import LiteModel, PreparedClass
 from napari_vrp_sam.models.perceptron import PerceptronProbe
+from napari_vrp_sam.models.prompting import Prompting
+from napari_vrp_sam.models.sam import FullSizeModel
+from napari_vrp_sam.models.semantic import EfficientNetLite0
 from napari_vrp_sam.models.shots import make_shot
 from napari_vrp_sam.models.trees import TreesProbe
+from napari_vrp_sam.models.types import EncodedReference
+from napari_vrp_sam.models.vrp_encoder import VRPEncoder
 
 ASKING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero"}
 
@@ -64,3 +70,21 @@ def test_a_frame_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         found = segment()
     assert not asked.names
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompting", ["vrp", "points", "box", "points+box"])
+def test_a_frame_of_a_full_size_model_asks_nothing(prompting: Prompting) -> None:
+    torch.manual_seed(0)
+    model = FullSizeModel(
+        "tiny", build_tiny_sam(), EfficientNetLite0(), VRPEncoder(152, 64, queries=6),
+        semantic_side=128, pseudo_mask="correlation", prompting=prompting,
+    ).eval()  # fmt: skip
+    frames = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(64, 64)
+    mask[16:40, 20:50] = 1
+    prepared = model.prepare([EncodedReference(model.encode(frames[:1]), mask, 1)])
+    with Asked() as asked:
+        target = model.encode(frames[1:])
+        model.decode(target, model.prompt(target, prepared))
+    assert not asked.names

@@ -18,7 +18,7 @@ from torch import Tensor
 from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models.geometric_prompts import geometric_prompts
+from napari_vrp_sam.models.geometric_prompts import encode_geometric, geometric_prompts
 from napari_vrp_sam.models.prompting import Prompting
 from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
 from napari_vrp_sam.models.registry import load_model
@@ -86,7 +86,8 @@ def test_geometric_prompts_give_the_masks_of_sams_own_predictor(
     predictor.set_torch_image(255 * resized, SIZE)
     # Stage 3 of a frame of 128 px has 8 x 8 cells, the upper five rows show the frame.
     pseudo_masks = torch.cat([c.pseudo_mask(features) for c in prepared])[..., :5, :]
-    points, labels, boxes = geometric_prompts(pseudo_masks, SIDE / 8)
+    points, boxes = geometric_prompts(pseudo_masks, SIDE / 8)
+    labels = torch.ones(points.shape[:2], dtype=torch.int32)
     expected, _, _ = predictor.predict_torch(
         points, labels, boxes, multimask_output=False, return_logits=True
     )
@@ -167,19 +168,22 @@ def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
-def test_a_batch_of_frames_is_segmented_as_each(tiny_sam: Sam, pseudo_mask: PseudoMaskKind) -> None:
-    model = build(tiny_sam, pseudo_mask=pseudo_mask)
+@pytest.mark.parametrize("prompting", ["vrp", "points", "points+box", "box"])
+def test_a_batch_of_frames_is_segmented_as_each(
+    tiny_sam: Sam, pseudo_mask: PseudoMaskKind, prompting: Prompting
+) -> None:
+    model = build(tiny_sam, pseudo_mask=pseudo_mask).prompted_by(prompting)
     prepared = model.prepare([reference(model, 1), reference(model, 2), reference(model, 2, 5)])
     features = model.encode(torch.cat([frame(seed) for seed in (1, 2, 3)]))
+    # As on a GPU, where they go through together.
+    one = partial(model._segment_one, features.size, prepared)
+    found = together(one, features.embedding, *features.semantic)
+    assert torch.backends.mha.get_fastpath_enabled()
     each = [model.decode(features[i], model.prompt(features[i], prepared)) for i in range(3)]
     expected = torch.stack(each)
     assert (expected[0] - expected[1]).abs().max() > 1e-3
     torch.testing.assert_close(model.segment(features, prepared), expected)
-    # As on a GPU, where they go through together.
-    one = partial(model._segment_one, features.size, prepared)
-    found = together(one, features.embedding, *features.semantic)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert torch.backends.mha.get_fastpath_enabled()
 
 
 @torch.no_grad()
@@ -350,10 +354,10 @@ def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
     pseudo_mask = torch.full((2, 1, 6, 8), 0.70)
     pseudo_mask[0, 0, 1:4, 2:5] = 0.80
     pseudo_mask[1, 0, 5, 7] = 0.80  # fewer cells than points
-    points, labels, boxes = geometric_prompts(pseudo_mask, 10.0)
+    points, boxes = geometric_prompts(pseudo_mask, 10.0)
     assert boxes.tolist() == [[20, 10, 50, 40], [70, 50, 80, 60]]
     assert points.shape == (2, 5, 2)
-    assert labels.eq(1).all()
+    assert len(points[1].unique(dim=0)) == 1
     for (x0, y0, x1, y1), inside in zip(boxes.tolist(), points, strict=True):
         assert inside[:, 0].ge(x0).all()
         assert inside[:, 0].le(x1).all()
@@ -361,6 +365,25 @@ def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
         assert inside[:, 1].le(y1).all()
     assert len(points[0].unique(dim=0)) == 5
     assert torch.equal(points, geometric_prompts(pseudo_mask, 10.0)[0])
+    few = pseudo_mask[..., :1, :3]
+    assert geometric_prompts(few, 10.0)[0].shape == (2, 5, 2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompting", ["points", "box", "points+box"])
+def test_geometric_prompts_are_encoded_as_sam_does(tiny_sam: Sam, prompting: Prompting) -> None:
+    pseudo_mask = torch.rand(3, 1, 6, 8, generator=torch.Generator().manual_seed(0))
+    points, boxes = geometric_prompts(pseudo_mask, 10.0)
+    labels = torch.ones(points.shape[:2], dtype=torch.int32)
+    expected = tiny_sam.prompt_encoder(
+        None if prompting == "box" else (points, labels),
+        None if prompting == "points" else boxes,
+        None,
+    )
+    for found, wanted in zip(
+        encode_geometric(tiny_sam, pseudo_mask, 10.0, prompting), expected, strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])

@@ -212,7 +212,7 @@ class FullSizeModel(nn.Module):
 
     def encode_references(self, own: Sequence[EncodedReference]) -> ReferenceEncoding | None:
         """What the VRP encoder, if it prompts, makes of the references of one class."""
-        if self.vrp_encoder is None or self.prompting != "vrp":
+        if self.vrp_encoder is None or self.prompting == "persam":
             return None
         stage_2, stage_3, masks = self._masked([r for r in own if bool(r.mask.any())])
         return self.vrp_encoder.encode_reference(concatenate_stages(stage_2, stage_3), masks)
@@ -293,12 +293,12 @@ class FullSizeModel(nn.Module):
     def segment(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Tensor:
         """Mask logits (B, K, H, W) of a batch of frames: what `prompt` and `decode` give of each.
 
-        On a GPU the frames go through both together, whose small steps would not fill it, unless
-        points are drawn: of each frame as many as it has cells.
+        On a GPU the frames go through both together, whose small steps would not fill it, but for
+        PerSAM, whose passes depend on what the ones before have found.
         """
         maps = (features.embedding, *features.semantic)
         one = partial(self._segment_one, features.size, prepared)
-        if len(features) == 1 or not features.embedding.is_cuda or self.prompting != "vrp":
+        if len(features) == 1 or not features.embedding.is_cuda or self.prompting == "persam":
             return torch.stack([one(*of_frame) for of_frame in zip(*maps, strict=True)])
         return together(one, *maps)
 
