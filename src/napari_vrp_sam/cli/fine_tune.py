@@ -185,10 +185,11 @@ def _pairs(
     from napari_vrp_sam.annotations.labels import references_from_labels
     from napari_vrp_sam.errors import InputError
     from napari_vrp_sam.io.frame_files import folder_images, read_frame
+    from napari_vrp_sam.io.images import label_files
 
     pictures = {path.stem: path for path in folder_images(images)}
     references: list[Reference] = []
-    for path in folder_images(labels):
+    for path in label_files(labels):
         if path.stem not in pictures:
             raise InputError(
                 f"{path} belongs to no image of {images}: give labels the name of their image."

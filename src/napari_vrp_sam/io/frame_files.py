@@ -19,7 +19,8 @@ from PIL import Image
 from napari_vrp_sam.errors import InputError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", *JPEG_SUFFIXES)
 PALETTE_MODES = ("P", "PA")
 COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 """Of pictures whose channels are not red, green and blue."""
