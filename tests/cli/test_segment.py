@@ -271,6 +271,7 @@ def test_paths_are_told_as_they_are(files: Path) -> None:
     ("options", "sentence"),
     [
         (("--divisions",), "--divisions needs --link"),
+        (("--min-size", "30"), "--min-size needs --instances, --link or --table"),
         (("--link", "--divisions"), "axis T"),
         (("--table", "objects.xlsx"), r"use \.csv"),
         (("--instances", "--min-size", "-2"), "-2 pixels"),

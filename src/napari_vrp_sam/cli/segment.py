@@ -186,6 +186,8 @@ def segment(
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
+    elif min_size:
+        raise InputError("--min-size needs --instances, --link or --table: it is for objects.")
     results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     check_outputs(results, job, view, inputs, overwrite=overwrite)
     if note := prompting_note(str(job.model), job.prompting):
