@@ -101,6 +101,9 @@ def test_single_picture(files: Path) -> None:
     result = run(picture, "--reference", files / "drawn/f2.png")
     assert result.exit_code == 0, result.stderr
     assert read_labels(files / "frames/f2_labels.png").shape == (64, 64)
+    # What was just written is no frame of the folder.
+    result = run(files / "frames", "--reference", files / "drawn", "--frames", "5:6")
+    assert "the stack has 5 frames" in result.stderr
 
 
 def test_results_are_not_overwritten(files: Path) -> None:
