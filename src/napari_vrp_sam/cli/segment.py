@@ -10,6 +10,7 @@ import typer
 
 from napari_vrp_sam.cli.app import app, notes
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.image_axes import axes_of, check_frame
 from napari_vrp_sam.cli.objects import Wish
 from napari_vrp_sam.cli.options import (
     CompileOption,
@@ -163,9 +164,10 @@ def segment(
         )
     else:
         data, known_axes = read_stack(image)
-        view = Frames(data, axes or known_axes, channel or None)
+        view = Frames(data, axes_of(image, axes, known_axes), channel or None)
         labels = read_reference(reference, image, one_class=one_class)
-        references = gather_references(view, labels, frame=frame_numbers(frame), kind=kind.value)
+        drawn = check_frame(frame_numbers(frame), view, axes_given=bool(axes))
+        references = gather_references(view, labels, frame=drawn, kind=kind.value)
         job = Job(
             data,
             references=references,
