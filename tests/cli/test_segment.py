@@ -106,6 +106,18 @@ def test_single_picture(files: Path) -> None:
     assert "the stack has 5 frames" in result.stderr
 
 
+@pytest.mark.parametrize("value", [7, np.nan])
+def test_a_stack_without_contrast_is_told_of(files: Path, value: float) -> None:
+    given = ("--reference", files / "slice.tif", "--frame", 2, "--frames", "2:3")
+    kind = np.uint8 if value == 7 else np.float32
+    tifffile.imwrite(files / "flat.tif", np.full((5, 64, 64), value, kind))
+    result = run(files / "flat.tif", *given)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("Warning: the stack shows no contrast") == 1
+    result = run(files / "stack.tif", *given)
+    assert "no contrast" not in result.stderr
+
+
 def test_results_are_not_overwritten(files: Path) -> None:
     output = files / "out.tif"
     output.write_bytes(b"accepted")
