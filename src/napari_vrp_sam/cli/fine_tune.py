@@ -35,8 +35,8 @@ def fine_tune(
     image: Annotated[
         Path,
         typer.Argument(
-            help="TIFF file, picture, or folder of images (one a frame, of any sizes if the "
-            "reference is a folder too)."
+            help="TIFF file, OME-Zarr, picture, or folder of images (one a frame, of any sizes if "
+            "the reference is a folder too)."
         ),
     ],
     reference: Annotated[
