@@ -52,6 +52,13 @@ def test_finished_data_sets_survive_an_interrupt(
     assert list(json.loads(out.read_text())["datasets"]) == measured == ["plates"]
 
 
+def test_a_seed_below_zero_is_told() -> None:
+    command = ["evaluate", "one-slice", "cells", "--model", "none", "--baseline", "random-forest"]
+    result = runner.invoke(app, [*command, "--seed", "-1"])
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
+
+
 def test_nothing_to_measure_is_told() -> None:
     result = runner.invoke(app, ["evaluate", "one-slice", "cells", "--model", "none"])
     assert result.exit_code == 2

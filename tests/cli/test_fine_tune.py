@@ -95,6 +95,12 @@ def test_folders_of_images_of_different_sizes(files: Path) -> None:
     )
     assert result.exit_code == 2
     assert "belongs to no image" in result.stderr
+    (files / "labels/other.png").rename(files / "labels/i1.jpg")
+    result = fine_tune(
+        files / "images", "--reference", files / "labels", "--output", files / "b.safetensors"
+    )
+    assert result.exit_code == 2
+    assert "JPEG changes labels" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_help_names_every_command() -> None:
+    told = runner.invoke(app, ["--help"]).stdout
+    line = " ".join(told[told.index("List, show") :].replace("│", " ").split())
+    for name in ("list", "show", "download", "verify", "import", "export", "rename", "delete"):
+        assert name in line.lower()[:100], name
+
+
 @pytest.mark.parametrize("arguments", [["models"], ["models", "list"]])
 def test_list(arguments: list[str]) -> None:
     result = runner.invoke(app, arguments)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,58 @@ def test_what_would_be_lost_is_refused(
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert contents(files) == before
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        (
+            ("--output", "o.tif", "--table", "drawn.tif/t.csv"),
+            r"drawn\.tif/t\.csv cannot be written, as .*drawn\.tif is no folder",
+        ),
+        (
+            ("--output", "o.tif", "--table", "o.tif/new/t.csv"),
+            r"new/t\.csv would be written over",
+        ),
+        (("--output", "drawn.tif/new/q.tif"), "drawn.tif is no folder"),
+        (("--output", "o.tif", "--probabilities", "closed/new/p.tif"), "p.tif cannot be written"),
+        (("--output", "closed/o.zarr"), "o.zarr cannot be written"),
+        (("--output", "closed"), r"closed/0\.png cannot be written"),
+        (("--output", f"new/{'o' * 250}.tif"), "cannot be written: File name too long"),
+    ],
+)
+def test_places_where_nothing_can_be_written_are_told_before_the_work(
+    files: Path, outputs: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "closed").mkdir()
+    whole_mkdir, whole_temporary = Path.mkdir, tempfile.NamedTemporaryFile
+
+    # Who runs the tests may be root, whom no permission keeps out.
+    def mkdir(self: Path, *args: Any, **kwargs: Any) -> None:
+        if self.parent.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        whole_mkdir(self, *args, **kwargs)
+
+    def temporary(*args: Any, **kwargs: Any) -> Any:
+        if Path(kwargs["dir"]).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return whole_temporary(*args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", temporary)
+    before = sorted(files.rglob("*"))
+    result = run(*STACK, *outputs)
+    assert result.exit_code == 2, result.stderr
+    assert re.search(sentence, result.stderr.replace("\\", "/"))
+    assert result.stderr.count("\n") == 1
+    assert sorted(files.rglob("*")) == before
+
+
+def test_folders_that_can_be_made_are_made(files: Path) -> None:
+    result = run(*STACK, "--output", "new/er/o.tif", "--table", "old/t.csv", "--frames", "1:2")
+    assert result.exit_code == 0, result.stderr
+    made = [path.name for folder in ("new", "old") for path in (files / folder).rglob("*")]
+    assert sorted(made) == ["er", "o.tif", "o_objects.tif", "t.csv"]
 
 
 @pytest.mark.parametrize("more", [(), ("--resume",)])

@@ -55,6 +55,23 @@ def test_what_prompts_sam_is_told_and_can_be_chosen(
     assert "'lite' chooses its prompting itself" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("stack.tif", "'stack.tif' is no weights file"),
+        ("missing.pth", "There is no weights file at missing.pth"),
+    ],
+)
+def test_what_prompts_sam_is_not_told_of_what_is_no_model(
+    command: list[str], model: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, [*command, "--model", model])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "SAM is prompted" not in result.stderr
+
+
 def test_offline_a_missing_model_is_named_at_once(
     command: list[str], tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,21 @@ def test_single_picture(files: Path) -> None:
     result = run(picture, "--reference", files / "drawn/f2.png")
     assert result.exit_code == 0, result.stderr
     assert read_labels(files / "frames/f2_labels.png").shape == (64, 64)
+    # What was just written is no frame of the folder.
+    result = run(files / "frames", "--reference", files / "drawn", "--frames", "5:6")
+    assert "the stack has 5 frames" in result.stderr
+
+
+@pytest.mark.parametrize("value", [7, np.nan])
+def test_a_stack_without_contrast_is_told_of(files: Path, value: float) -> None:
+    given = ("--reference", files / "slice.tif", "--frame", 2, "--frames", "2:3")
+    kind = np.uint8 if value == 7 else np.float32
+    tifffile.imwrite(files / "flat.tif", np.full((5, 64, 64), value, kind))
+    result = run(files / "flat.tif", *given)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("Warning: the stack shows no contrast") == 1
+    result = run(files / "stack.tif", *given)
+    assert "no contrast" not in result.stderr
 
 
 def test_results_are_not_overwritten(files: Path) -> None:
@@ -271,6 +286,7 @@ def test_paths_are_told_as_they_are(files: Path) -> None:
     ("options", "sentence"),
     [
         (("--divisions",), "--divisions needs --link"),
+        (("--min-size", "30"), "--min-size needs --instances, --link or --table"),
         (("--link", "--divisions"), "axis T"),
         (("--table", "objects.xlsx"), r"use \.csv"),
         (("--instances", "--min-size", "-2"), "-2 pixels"),

@@ -100,7 +100,15 @@ def test_nan_and_infinity_are_replaced_and_do_not_count():
 @pytest.mark.parametrize("value", [0, 7, np.nan, np.inf])
 def test_constant_images_become_zero(value):
     frames = Frames(np.full((2, 16, 16), value, dtype=np.float32))
-    assert not Normalisation.fit(frames).apply(frames[0]).any()
+    normalisation = Normalisation.fit(frames)
+    assert normalisation.flat
+    assert not normalisation.apply(frames[0]).any()
+
+
+def test_one_channel_with_contrast_is_enough():
+    stack = np.zeros((2, 16, 16, 2), dtype=np.uint8)
+    stack[0, 3, 4, 1] = 9
+    assert not Normalisation.fit(Frames(stack, "ZYXC")).flat
 
 
 def test_sparse_signal_on_an_even_background_is_not_lost():

@@ -158,6 +158,15 @@ def test_images_of_one_name_are_told(images: Path, tmp_path: Path) -> None:
         read_labels(labels, images)
 
 
+def test_results_beside_their_image_are_no_frames(images: Path) -> None:
+    for name in ("a_labels.png", "a_objects.tif", "a_labels_labels.png", "b_labels.tif"):
+        tifffile.imwrite(images / name, DEEP)
+    for name in ("d.1.ome.tif", "d.1_labels.tif", "c_labels.png", "_labels.png", "labels.png"):
+        tifffile.imwrite(images / name, DEEP.astype(np.uint8))
+    kept = [path.name for path in folder_images(images)]
+    assert kept == ["_labels.png", "a.png", "b.png", "c_labels.png", "d.1.ome.tif", "labels.png"]
+
+
 @pytest.mark.parametrize("name", ["0.tif", "c.tif"])
 def test_images_of_mixed_depth_are_told(images: Path, name: str) -> None:
     tifffile.imwrite(images / name, DEEP)

@@ -222,6 +222,21 @@ def test_images_of_a_folder_must_have_one_size(tmp_path: Path) -> None:
         read_stack(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
+def test_jpeg_is_no_label_image(tmp_path: Path, suffix: str) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / folder / f"a{suffix}")
+    labels, images = tmp_path / "labels", tmp_path / "images"
+    message = rf"a\{suffix} is no label image, as JPEG changes labels: save them as PNG or TIFF"
+    for given in ((labels / f"a{suffix}",), (labels,), (labels, images)):
+        with pytest.raises(InputError, match=message):
+            read_labels(*given)
+    assert read_stack(images)[0].shape == (1, 20, 30)
+    with pytest.raises(InputError, match="There is no image"):
+        read_labels(tmp_path / f"missing{suffix}")
+
+
 def test_colours_are_no_labels(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="picture with colours"):

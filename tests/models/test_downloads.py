@@ -225,6 +225,49 @@ def test_a_file_brought_under_any_name_is_known_by_its_digest(
     assert names(cache) == ["a.bin", "from a colleague", "good.pth"]
 
 
+@pytest.mark.parametrize("quickly", [True, False])
+def test_a_file_of_unknown_size_is_known_by_its_digest_if_that_is_quick(
+    weights: WeightsFile, cache: Path, quickly: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = replace(weights, size=None, sha256=DIGEST[:8])
+    cache.mkdir(parents=True)
+    assert not weights.downloaded
+    (cache / "another.pth").write_bytes(b"x" * len(CONTENT))
+    assert not weights.downloaded
+    (cache / "from a colleague").write_bytes(CONTENT)
+    if not quickly:
+        monkeypatch.setattr(downloads, "QUICKLY_READ", len(CONTENT))
+    assert weights.downloaded == quickly
+    assert weights.verify()
+
+
+def no_links(_self: Path, _target: Path) -> None:
+    raise OSError(95, "Operation not supported")
+
+
+def test_without_links_a_brought_file_is_copied_to_its_name(
+    server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    cache.mkdir(parents=True)
+    (cache / "sam weights.bin").write_bytes(CONTENT)
+    assert fetch(weights) == cache / "good.pth"
+    assert (cache / "good.pth").read_bytes() == CONTENT
+    assert names(cache) == ["good.pth", "sam weights.bin"]
+    (cache / "good.pth").unlink()
+    (cache / "sam weights.bin").rename(cache / "mine.pt")
+    assert fetch(weights) == cache / "mine.pt"  # can be read as it is
+    (cache / "mine.pt").rename(cache / "mine.bin")
+
+    def copyfile(source: Path, target: Path) -> None:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.copyfile", copyfile)
+    with pytest.raises(InputError, match=r"Permission denied: rename .*mine\.bin to good\.pth\."):
+        fetch(weights)
+    assert server.requests == []
+
+
 def test_a_brought_file_is_copied_whole_or_not_at_all(
     weights: WeightsFile, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +356,11 @@ def test_progress_in_words_at_every_per_cent() -> None:
     assert told[35] == "Downloading sam.pth: 35 % of 2,000 MB"
     tell("small.pth", 3_400_000, None)
     assert told[-1] == "Downloading small.pth: 3 MB"
+
+
+def test_a_tilde_in_the_variable_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "~/sam")
+    assert cache_folder() == Path.home() / "sam"
 
 
 def test_without_the_variable_the_systems_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

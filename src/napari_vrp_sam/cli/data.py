@@ -24,20 +24,24 @@ def check(
 
     Exits with 2 unless everything is there.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from napari_vrp_sam.io.few_shot_sets import open_few_shot
 
     parts = open_few_shot(benchmark.value, data).parts()
-    table = Table("", "files", "of", "get it from", title=f"{benchmark.value} in {data}")
+    path_column = Column("", overflow="fold")  # never cut off
+    table = Table(path_column, "files", "of", title=f"{benchmark.value} in {data}")
     for part in parts:
         inside = part.path.is_relative_to(data)
         path = part.path.relative_to(data) if inside else part.path
-        source = "" if part.whole else part.source
-        table.add_row(str(path), f"{part.found}", f"{part.expected}", source)
+        table.add_row(str(path), f"{part.found}", f"{part.expected}")
     console.print(table)
     missing = [part for part in parts if not part.whole]
     if missing:
+        for source in dict.fromkeys(part.source for part in missing):
+            names = ", ".join(part.path.name for part in missing if part.source == source)
+            console.print(f"Get {names} from", soft_wrap=True)
+            console.print(source, soft_wrap=True)  # a line of its own, to be copied
         raise InputError(
             f"{len(missing)} of {len(parts)} parts are not whole: unpack what is named above in "
             f"{data}."

@@ -60,7 +60,9 @@ def one_slice(
     pseudo_mask: PseudoMaskOption = None,
     prompting: PromptingOption = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Of random groups and simulated annotations.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of random groups and simulated annotations.")
+    ] = 0,
     max_frames: Annotated[
         int | None, typer.Option(min=2, help="Thin longer sequences out to so many frames.")
     ] = None,

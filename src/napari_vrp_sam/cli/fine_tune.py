@@ -10,6 +10,7 @@ import typer
 
 from napari_vrp_sam.cli.app import app, console, notes
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.image_axes import axes_of, check_frame
 from napari_vrp_sam.cli.options import DeviceOption, Kind, ModelOption, frame_numbers
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def fine_tune(
     image: Annotated[
         Path,
         typer.Argument(
-            help="TIFF file, picture, or folder of images (one a frame, of any sizes if the "
-            "reference is a folder too)."
+            help="TIFF file, OME-Zarr, picture, or folder of images (one a frame, of any sizes if "
+            "the reference is a folder too)."
         ),
     ],
     reference: Annotated[
@@ -89,10 +90,12 @@ def fine_tune(
     A part of the annotation is held out to see whether it gets better; nothing is written if it
     does not. Interrupted with Ctrl+C, or by a crash, the same command goes on where it was.
     """
+    from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.io.frame_files import folder_images
     from napari_vrp_sam.io.images import is_picture_folder, read_labels, read_stack
 
     forbid_downloads(offline)
+    drawn = frame_numbers(frame)
     data: Any
     annotations: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)
@@ -103,13 +106,15 @@ def fine_tune(
         data, known_axes = annotations[0].image, "YXS"
     else:
         data, known_axes = read_stack(image)
+        known_axes = axes_of(image, axes, known_axes)
+        check_frame(drawn, Frames(data, known_axes, channel or None), axes_given=bool(axes))
         annotations = read_labels(reference, image)
     from napari_vrp_sam.training.fine_tuning.api import fine_tune as run
 
     options: dict[str, Any] = {
         "axes": axes or known_axes,
         "channels": channel or None,
-        "frame": frame_numbers(frame),
+        "frame": drawn,
         "kind": kind.value,
         "model": model,
         "parts": None if parts is None else parts.value,
@@ -185,10 +190,11 @@ def _pairs(
     from napari_vrp_sam.annotations.labels import references_from_labels
     from napari_vrp_sam.errors import InputError
     from napari_vrp_sam.io.frame_files import folder_images, read_frame
+    from napari_vrp_sam.io.images import label_files
 
     pictures = {path.stem: path for path in folder_images(images)}
     references: list[Reference] = []
-    for path in folder_images(labels):
+    for path in label_files(labels):
         if path.stem not in pictures:
             raise InputError(
                 f"{path} belongs to no image of {images}: give labels the name of their image."

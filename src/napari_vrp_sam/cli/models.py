@@ -14,7 +14,9 @@ from napari_vrp_sam.errors import InputError
 if TYPE_CHECKING:
     from napari_vrp_sam.models.registry import ModelSpec
 
-models_app = typer.Typer(help="List, show, download and verify models.")
+models_app = typer.Typer(
+    help="List, show, download and verify models; import, export, rename and delete your own."
+)
 app.add_typer(models_app, name="models")
 
 Name = Annotated[str, typer.Argument(help="Name of a model.")]

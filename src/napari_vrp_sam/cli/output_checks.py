@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +39,8 @@ def check_outputs(
     Raises
     ------
     InputError
-        If an input would be written over, two results would share a file, or something is there.
+        If an input would be written over, two results would share a file, something is there, or
+        nothing can be written there.
     """
     wish = output.wish
     beside = [output.probabilities, *((wish.labels, wish.table) if wish else ())]
@@ -44,7 +48,10 @@ def check_outputs(
     frames = _frame_files(output, job, view) if output.in_folder else []
     replaced = earlier_files(output.labels) if output.in_folder and overwrite else ()
     _check_inputs([output.labels, *others], [*frames, *replaced], inputs)
-    _check_distinct(output.labels, [*(frames or [output.labels]), *others])
+    _check_distinct([*(frames or [output.labels]), *others])
+    inside = frames[:1] or [output.labels / "0"]
+    for path in (output.labels, *(inside if output.labels.is_dir() else ()), *others):
+        _check_place(path)
     _check_free(
         output.labels,
         folder=output.in_folder or _is_zarr_name(output.labels),
@@ -80,17 +87,47 @@ def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequenc
             raise InputError(f"{path} holds an input: write the result somewhere else.")
 
 
-def _check_distinct(labels: Path, files: Sequence[Path]) -> None:
+def _check_distinct(files: Sequence[Path]) -> None:
     seen: set[Identity] = set()
+    ends = {path.resolve() for path in files}
     for path in files:
         identity = _identity(path)
-        inside = _is_zarr_name(labels) and labels.resolve() in path.resolve().parents
-        if identity in seen or inside:
+        if identity in seen or not ends.isdisjoint(path.resolve().parents):
             raise InputError(
                 f"{path} would be written over by another result: give each result, and each image "
                 "of a folder, a name of its own."
             )
         seen.add(identity)
+
+
+def _check_place(path: Path) -> None:
+    """Write a file where a result will be written, and take it away again."""
+    missing: list[Path] = []
+    made: list[Path] = []
+    for folder in path.absolute().parents:
+        if os.path.lexists(folder):
+            if not folder.is_dir():
+                raise InputError(
+                    f"{path} cannot be written, as {folder} is no folder: choose another place."
+                )
+            break
+        missing.append(folder)
+    try:
+        for folder in reversed(missing):
+            folder.mkdir()
+            made.append(folder)
+        # Of the kind of name under which the result will be written at first.
+        with tempfile.NamedTemporaryFile(
+            suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent
+        ):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}; choose another place.") from error
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _check_free(path: Path, *, folder: bool, overwrite: bool) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_vrp_sam.cli.app import app, notes
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.image_axes import axes_of, check_frame
 from napari_vrp_sam.cli.objects import Wish
 from napari_vrp_sam.cli.options import (
     CompileOption,
@@ -28,6 +29,11 @@ from napari_vrp_sam.cli.replay import SessionOption, replay_of
 from napari_vrp_sam.cli.segment_output import Output
 from napari_vrp_sam.cli.segment_run import Workforce, run
 from napari_vrp_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.job import Job
+    from napari_vrp_sam.inference.normalisation import Normalisation
 
 
 @app.command()
@@ -152,7 +158,7 @@ def segment(
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.segment import gather_references
     from napari_vrp_sam.io.images import read_stack
-    from napari_vrp_sam.models.registry import prompting_note
+    from napari_vrp_sam.models.registry import SUFFIXES, prompting_note, weights_file
 
     forbid_downloads(offline)
     if session is not None:
@@ -163,9 +169,10 @@ def segment(
         )
     else:
         data, known_axes = read_stack(image)
-        view = Frames(data, axes or known_axes, channel or None)
+        view = Frames(data, axes_of(image, axes, known_axes), channel or None)
         labels = read_reference(reference, image, one_class=one_class)
-        references = gather_references(view, labels, frame=frame_numbers(frame), kind=kind.value)
+        drawn = check_frame(frame_numbers(frame), view, axes_given=bool(axes))
+        references = gather_references(view, labels, frame=drawn, kind=kind.value)
         job = Job(
             data,
             references=references,
@@ -186,11 +193,33 @@ def segment(
     if instances or link or divisions or table is not None:
         wish = Wish(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
+    elif min_size:
+        raise InputError("--min-size needs --instances, --link or --table: it is for objects.")
     results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     check_outputs(results, job, view, inputs, overwrite=overwrite)
-    if note := prompting_note(str(job.model), job.prompting):
+    file = weights_file(str(job.model))
+    # Of what is no weights file, whoever loads it says what is wrong.
+    there = file is None or (file.suffix in SUFFIXES and file.is_file())
+    if there and (note := prompting_note(str(job.model), job.prompting)):
         notes.print(note, soft_wrap=True)
+    if not (resume and output.exists()):  # such a run knows what the earlier one has fitted
+        job = replace(job, normalisation=_intensities(job, view))
     run(job, view, results, Workforce(workers, scheduler))
+
+
+def _intensities(job: Job, view: Frames) -> Normalisation:
+    """What becomes black and white; a stack that would be black throughout is told of."""
+    from napari_vrp_sam.inference.job import normalisation_of
+
+    with notes.status("Sampling intensities"):
+        normalisation = normalisation_of(job, view)
+    if normalisation.flat:
+        notes.print(
+            "Warning: the stack shows no contrast, as all pixels of a sample of its frames have "
+            "one intensity or are no numbers; check the image and its --channel, or give --limits.",
+            soft_wrap=True,
+        )
+    return normalisation
 
 
 def _range(frames: str | None) -> tuple[int | None, int | None] | None:

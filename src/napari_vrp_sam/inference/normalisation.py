@@ -104,6 +104,11 @@ class Normalisation:
         count = min(channels, 3)
         return cls((low,) * count, (high,) * count)
 
+    @property
+    def flat(self) -> bool:
+        """Whether no channel shows any contrast, so that every frame becomes black."""
+        return self.low == self.high
+
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Map a frame to what a model takes.
 

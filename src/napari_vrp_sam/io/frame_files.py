@@ -7,7 +7,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,11 +19,14 @@ from PIL import Image
 from napari_vrp_sam.errors import InputError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", *JPEG_SUFFIXES)
 PALETTE_MODES = ("P", "PA")
 COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 """Of pictures whose channels are not red, green and blue."""
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
+RESULT_ENDS = ("_labels", "_objects")
+"""Of the names that `vrp-sam segment` gives to what it makes of one image, beside it."""
 
 Read = TypeVar("Read")
 
@@ -32,6 +35,8 @@ _PILLOW_LIMIT = threading.Lock()
 
 def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files of a folder in the natural order of their names.
+
+    Left out are hidden files, and the results X_labels and X_objects of an image X beside them.
 
     Raises
     ------
@@ -46,7 +51,8 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     ]
     if not files:
         raise InputError(f"{folder} holds no image: {', '.join(SUFFIXES)} can be read.")
-    files.sort(key=_natural)
+    names = {path.stem.removesuffix(".ome") for path in files}
+    files = sorted((path for path in files if not _is_result(path, names)), key=_natural)
     named: dict[str, Path] = {}
     for path in files:
         # Labels, and what is written, belong to an image by its name without suffix.
@@ -57,6 +63,12 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
                 "rename one, or take it out of the folder."
             )
     return files
+
+
+def _is_result(path: Path, names: Collection[str]) -> bool:
+    """Whether a file was made of one of the images of these names."""
+    ends = (end for end in RESULT_ENDS if path.stem.endswith(end))
+    return any(path.stem.removesuffix(end) in names for end in ends)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

@@ -16,6 +16,7 @@ from PIL import Image
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.atomic import atomic
 from napari_vrp_sam.io.frame_files import (
+    JPEG_SUFFIXES,
     TIFF_SUFFIXES,
     folder_images,
     frame_header,
@@ -59,7 +60,8 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     Parameters
     ----------
     path : str or path
-        As `read_stack` takes it; of a palette picture the indices are read, not the colours.
+        As `read_stack` takes it, but no JPEG; of a palette picture the indices are read, not the
+        colours.
     image : str or path, optional
         The labelled image. Where both are folders, labels belong to the image of the same name,
         and images without labels are not annotated.
@@ -72,9 +74,12 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     Raises
     ------
     InputError
-        If it cannot be read or has colours instead of labels, or labels belong to no image.
+        If it cannot be read, is a JPEG or has colours instead of labels, or labels belong to no
+        image.
     """
     path = Path(path)
+    if path.is_file() or is_picture_folder(path):
+        label_files(path)
     labels: Any
     axes: str | None
     if image is not None and is_picture_folder(path) and is_picture_folder(Path(image)):
@@ -87,6 +92,24 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
             "save labels as one channel of integers, 0 for background."
         )
     return labels
+
+
+def label_files(path: Path) -> list[Path]:
+    """The files of labels: those of a folder of pictures, or the one file.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none, or one is a JPEG.
+    """
+    files = folder_images(path) if is_picture_folder(path) else [path]
+    for file in files:
+        if file.suffix.lower() in JPEG_SUFFIXES:
+            # Its noise, a few gray values around every edge, would be taken for classes.
+            raise InputError(
+                f"{file} is no label image, as JPEG changes labels: save them as PNG or TIFF."
+            )
+    return files
 
 
 def is_picture_folder(path: Path) -> bool:
@@ -213,7 +236,7 @@ def _read_folder(folder: Path, *, palette: bool) -> tuple[Any, str]:
 
 def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:
     names = [path.stem for path in folder_images(image)]
-    labels = {path.stem: path for path in folder_images(folder)}
+    labels = {path.stem: path for path in label_files(folder)}
     unknown = sorted(labels.keys() - set(names))
     if unknown:
         raise InputError(

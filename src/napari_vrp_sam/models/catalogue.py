@@ -39,6 +39,7 @@ SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {
         "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
         sha256="6c64b313",
         licence="BSD-3-Clause",
+        size=553_507_836,
     ),
     "dinov2_b14": WeightsFile(
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",

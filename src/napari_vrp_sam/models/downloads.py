@@ -20,6 +20,12 @@ from napari_vrp_sam.models.transfer import NOT_PUBLISHED, receive
 CACHE_VARIABLE = "VRP_SAM_CACHE"
 MIRROR_VARIABLE = "VRP_SAM_MIRROR"
 OFFLINE_VARIABLE = "VRP_SAM_OFFLINE"
+LARGEST_UNSIZED = 256 * 2**20
+"""Bytes; of the published files whose size we do not know, none is larger."""
+QUICKLY_READ = 512 * 2**20
+"""Bytes whose digest takes a second or two."""
+READABLE = (".safetensors", ".pth", ".pt")
+"""Ends of names by which weights files are read."""
 PATIENCE = 0.5
 """Seconds between two looks at how far another process is."""
 
@@ -67,7 +73,16 @@ class WeightsFile:
     @property
     def downloaded(self) -> bool:
         """Whether a file lies there, or one of its size; `verify` says whether it is the one."""
-        return self.path.is_file() or (self.size is not None and any(self._others()))
+        if self.path.is_file():
+            return True
+        others = list(self._others())
+        if self.size is not None or not others:
+            return bool(others)
+        # Of unknown size, the digest alone tells; lists of models do not wait for gigabytes of it.
+        with suppress(OSError):
+            few = sum(path.stat().st_size for path in others) <= QUICKLY_READ
+            return few and any(self.describes(path) for path in others)
+        return False
 
     def verify(self) -> bool:
         """Whether a file with the published digest is there."""
@@ -92,16 +107,19 @@ class WeightsFile:
         with suppress(OSError):
             for path in sorted(cache_folder().iterdir()):
                 hidden = path.name.startswith(".") or path == self.path
-                if not hidden and path.is_file() and self.size in (None, path.stat().st_size):
+                if hidden or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                if self.size == size or (self.size is None and size <= LARGEST_UNSIZED):
                     yield path
 
 
 def cache_folder() -> Path:
     """Folder of downloaded weights: `$VRP_SAM_CACHE`, or the system's folder for caches."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    return (
-        Path(chosen) if chosen else platformdirs.user_cache_path("napari-vrp-sam", appauthor=False)
-    )
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("napari-vrp-sam", appauthor=False)
 
 
 def offline() -> bool:
@@ -203,8 +221,14 @@ def _under_its_name(found: Path, weights: WeightsFile) -> Path:
     try:
         temporary.hardlink_to(found)  # takes no room
         temporary.replace(path)
-    except OSError:
-        return found  # others' folder, or one without links
+    except OSError:  # others' folder, or one without links
+        if found.suffix in READABLE:
+            return found
+        try:
+            keep(found, weights)
+        except InputError as error:
+            reason = str(error).removesuffix(".")
+            raise InputError(f"{reason}: rename {found} to {weights.name}.") from error
     return path
 
 

@@ -1,0 +1,60 @@
+"""Axes that are not what the file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+
+STACK = np.random.default_rng(0).integers(0, 255, (4, 48, 64), np.uint8)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four planes that their file takes for colours; one of them drawn."""
+    drawn = np.zeros((48, 64), np.uint8)
+    drawn[10:30, 12:40] = 1
+    tifffile.imwrite(tmp_path / "drawn.tif", drawn)
+    tifffile.imwrite(tmp_path / "colours.tif", STACK, photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "planes.tif", STACK, photometric="minisblack")
+    many = np.broadcast_to(STACK[0], (2, 2, 2, 2, 48, 64))
+    tifffile.imwrite(tmp_path / "six.tif", many, photometric="minisblack")
+    named = {"axes": "QZTYX"}
+    tifffile.imwrite(tmp_path / "five.tif", many[0], photometric="minisblack", metadata=named)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(command: str, *arguments: str) -> str:
+    output = ["--output", "own.safetensors"] if command == "fine-tune" else []
+    reference = ["--reference", "drawn.tif", "--device", "cpu"]
+    result = CliRunner().invoke(app, [command, *arguments, *reference, *output])
+    assert result.exit_code == 2, result.stderr
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize("command", ["segment", "fine-tune"])
+def test_a_frame_that_is_not_there(files: Path, command: str) -> None:
+    sentence = told(command, "colours.tif", "--frame", "1")
+    assert (
+        "is read as SYX; if that is wrong, name the axes with --axes, for example ZYX" in sentence
+    )
+    sentence = told(command, "planes.tif", "--frame", "4")
+    assert "is read as ZYX; if that is wrong, name the axes with --axes." in sentence
+    sentence = told(command, "colours.tif", "--frame", "4", "--axes", "ZYX")
+    assert "There is no frame 4: the stack has 4" in sentence
+    assert "is read as ZYX; choose one of these." in sentence
+
+
+@pytest.mark.parametrize("command", ["segment", "fine-tune"])
+def test_axes_of_a_file_that_are_none_of_ours(files: Path, command: str) -> None:
+    sentence = told(command, "six.tif", "--frame", "0")
+    assert "six.tif names its axes ZTQQYX, which are too many: save a part of it" in sentence
+    sentence = told(command, "five.tif", "--frame", "0")
+    assert "five.tif names its axes QZTYX: say with --axes what they are" in sentence
