@@ -387,6 +387,23 @@ def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points", "renamed"]
 
 
+def test_objects_of_another_program_are_not_ticked(qtbot, viewer, dock, stack, notices):
+    viewer.add_image(stack[0])
+    objects = np.zeros(stack[0].shape, dtype=np.int32)
+    objects[:, ::4, ::4] = 1 + np.arange(12 * 16).reshape(12, 16)
+    layer = viewer.add_labels(objects, name="nuclei")
+    annotations = dock.form.annotation_list
+    assert [(row.layer.name, row.ticked) for row in annotations.rows] == [("nuclei", False)]
+
+    annotations.tick(layer)
+    dock.segment()
+    assert not dock.running
+    assert "different labels" in dock.status.text()
+    layer.data = np.minimum(objects, 1)
+    dock.segment()
+    assert dock.running
+
+
 def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):
     viewer.add_image(stack[0])
     class_list = dock.form.class_list
