@@ -87,6 +87,7 @@ class SegmentStackWidget(QWidget):
         self.form.mistaken.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._follow_drawings)
+        self.preview_box.mistaken.connect(lambda sentence: self.status.say(sentence, "warning"))
         self.form.model_box.currentIndexChanged.connect(self.preview_box.renew)
         self.form.channel_box.changed.connect(self.preview_box.renew)
         self.segment_button.clicked.connect(self.segment)
