@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.inference.engine import ThreadEngine
 from napari_vrp_sam.models.choice import Choice
+from napari_vrp_sam.plugin import stacks
+from napari_vrp_sam.plugin.annotation_layers import annotate_with_scribbles
 from napari_vrp_sam.plugin.results import is_result
 
 
@@ -294,6 +296,36 @@ def test_a_mistake_gets_one_sentence(qtbot, viewer, dock, engine, notices, open_
     assert not dock.running
     assert not engine.jobs
     assert not results(viewer)
+
+
+class NoMemory:
+    """NumPy where there is no memory for another stack."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def zeros(self, *_, **__):
+        raise MemoryError
+
+
+def test_a_stack_larger_than_memory_gets_one_sentence(
+    qtbot, viewer, dock, engine, annotated, notices, monkeypatch
+):
+    sentence = "of 7 frames of 48 x 64 pixels take 0.0 GB, more than this computer has free"
+    layers = list(viewer.layers)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(stacks, "np", NoMemory())
+        for button in (dock.form.draw_buttons["mask"], dock.segment_button):
+            dock.status.say("")
+            press(qtbot, button)
+            assert sentence in dock.status.text()
+        annotate_with_scribbles(viewer)
+    assert [(kind, sentence in text) for kind, text in notices] == [("warning", True)] * 3
+    assert list(viewer.layers) == layers
+    assert not dock.running
+    assert not engine.jobs
+    start(qtbot, dock, engine, 7)
+    assert len(results(viewer)) == 1
 
 
 def test_what_the_engine_refuses_is_shown(qtbot, viewer, stack, notices):
