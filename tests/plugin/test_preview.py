@@ -1,3 +1,4 @@
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -138,6 +139,31 @@ def test_one_preview_that_cannot_be_shown_is_not_the_last(
     assert [kind for kind, *_ in faults] == ([] if sentence != FAULT else [ZeroDivisionError])
     dock.preview_box._outline.remove()
     live[1].paint((3, 14, 46), 2)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+
+
+def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stack):
+    reads = []
+
+    def read(block):
+        reads.append(block.shape)
+        return block
+
+    viewer.add_image(stack[0], name="stack")
+    engine.let_through()
+    lazy = da.from_array(stack[1], chunks=(1, 48, 64)).map_blocks(
+        read, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    labels = viewer.add_labels(lazy, name="lazy")
+    qtbot.wait(100)
+    reads.clear()
+    dock.preview_box.setChecked(True)
+    dock.preview_box.renew()
+    qtbot.wait(900)
+    assert not reads
+    assert not engine.jobs
+    dock.form.annotation_list.tick(labels, on=False)
+    viewer.add_labels(stack[1], name="in memory")
     qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
 
 

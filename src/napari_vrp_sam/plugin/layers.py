@@ -179,6 +179,15 @@ def _references(
             yield Reference(read(frame), mask, class_id, kind, frame)
 
 
+def is_lazy(layer: Labels | Points | Shapes) -> bool:
+    """Whether labels have to be read, or computed, each time that they are looked at."""
+    return isinstance(layer, Labels) and not isinstance(_finest(layer), np.ndarray)
+
+
+def _finest(layer: Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
 def _grouped_points(layer: Points, target: _Target) -> dict[tuple[int, int], Coordinates]:
     """Points by frame and class: (row, column) each, shape (N, 2)."""
     groups: dict[tuple[int, int], list[Coordinates]] = {}
@@ -193,7 +202,7 @@ def _label_frames(
     layer: Labels, target: _Target, *, sparse: bool
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """Index of each annotated frame, and its labels at the frame's size."""
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = _finest(layer)
     *lead_shape, height, width = data.shape
     if target.map.tilts((height, width)):
         layer_name, image_name = target.names

@@ -71,7 +71,7 @@ class PreviewBox(QCheckBox):
         explain(
             self,
             "Outline what the model makes of the annotation on the frame in view, half a second "
-            "after the last stroke.",
+            "after the last stroke; not with lazy Labels layers (dask, zarr).",
         )
         self.setChecked(True)
         self._pause = single_shot(self, PAUSE_MILLISECONDS, self._start)
