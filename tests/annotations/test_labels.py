@@ -49,6 +49,7 @@ def test_two_classes_may_share_the_whole_frame(image):
         (np.ones((24, 31), dtype=np.uint8), "must agree"),
         (np.full((24, 32), -1), "negative"),
         (np.ones((24, 32)), "integers"),
+        (np.arange(24 * 32).reshape(24, 32), r"767 different labels.*the same label"),
     ],
 )
 def test_bad_input(image, labels, sentence):

@@ -179,6 +179,20 @@ def test_bad_annotations(stack, model, annotations, arguments, sentence):
         segment_stack(stack, annotations, model=model, device="cpu", **arguments)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_numbered_objects_are_refused_before_any_mask_is_made(stack, truth, monkeypatch, lazy):
+    # 12 on each frame: only together are they too many.
+    objects = np.stack([np.where(plane, plane + 20 * z, 0) for z, plane in enumerate(truth)])
+    objects[..., ::2, :10] = np.arange(1, 11)
+    objects[-1, -1, 1::2, :30] = np.arange(101, 131)
+    made = []
+    monkeypatch.setattr(Reference, "__post_init__", made.append)
+    annotations = da.from_array(objects, chunks=(1, 1, 40, 48)) if lazy else objects
+    with pytest.raises(InputError, match=r"at least 4\d different labels.*the same label"):
+        segment_stack(stack, annotations, device="cpu")
+    assert not made
+
+
 def test_references_of_other_channels(stack, truth, model):
     gray = Reference(stack[0, 0, ..., 0], truth[0, 0] == RED)
     with pytest.raises(InputError, match="same channels"):

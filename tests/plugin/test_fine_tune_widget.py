@@ -15,7 +15,7 @@ from tests.plugin.disturbances import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import store
 from napari_vrp_sam.plugin.comparison import AFTER, BEFORE, OFF
-from napari_vrp_sam.plugin.frame_outline import is_preview
+from napari_vrp_sam.plugin.frame_outline import FrameOutline, is_preview
 from napari_vrp_sam.training.fine_tuning.job import unfinished
 
 
@@ -84,6 +84,21 @@ def test_what_is_no_better_is_told_and_not_kept(qtbot, viewer, dock, tuner, less
     assert tuner.plot.ious[-1][1] < tuner.plot.base
     assert tuner.comparison.isVisible()
     assert tuner.form.name_box.text() == "stack-lite"
+
+
+def test_outlines_larger_than_memory_are_told_once(
+    qtbot, viewer, tuner, lessons, opened, monkeypatch
+):
+    def refuse(*_):
+        raise InputError("They take more than there is.")
+
+    monkeypatch.setattr(FrameOutline, "show", refuse)
+    told = []
+    tuner.comparison.mistaken.connect(told.append)
+    learn(qtbot, tuner, lessons)
+    assert told == ["They take more than there is."]
+    assert tuner.comparison.button(OFF).isChecked()
+    assert tuner.status.text().startswith("'stack-lite' is better")
 
 
 def test_before_and_after_on_the_frame_in_view(qtbot, viewer, tuner, lessons, opened):

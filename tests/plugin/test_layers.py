@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers import Annotation, references_from_layers
 
@@ -281,6 +282,19 @@ def test_a_mistake_gets_a_sentence(viewer, stack, draw, sentence):
 
     with pytest.raises(InputError, match=sentence):
         references(viewer, image, layer)
+
+
+def test_numbered_objects_are_refused_before_any_mask_is_made(viewer, stack, monkeypatch):
+    image = viewer.add_image(stack)
+    objects = np.zeros(stack.shape, dtype=np.uint16)
+    objects[:, ::4, ::5] = 1 + np.arange(6 * 100).reshape(6, 10, 10) % 100 // 4
+    objects[5, 1, :40] = np.arange(101, 141)  # only together with these they are too many
+    layer = viewer.add_labels(objects)
+    made = []
+    monkeypatch.setattr(Reference, "__post_init__", made.append)
+    with pytest.raises(InputError, match=r"different labels.*the same label"):
+        references(viewer, image, layer)
+    assert not made
 
 
 def test_no_annotation_layer_gets_a_sentence(viewer, stack):

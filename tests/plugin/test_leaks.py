@@ -3,15 +3,20 @@
 import gc
 import os
 import threading
+import weakref
 
+import numpy as np
 import psutil
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_vrp_sam.plugin.results import is_result
+from napari_vrp_sam.plugin.probabilities import Probabilities
+from napari_vrp_sam.plugin.results import Result, is_result
 from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
+from napari_vrp_sam.plugin.undo_layers import unwrapped
+from napari_vrp_sam.plugin.watched_run import WatchedRun
 
 pytestmark = pytest.mark.alone
 
@@ -64,6 +69,51 @@ def counts(viewer):
             for callback in emitter.callbacks
         ),
     }
+
+
+def collect():
+    # What is deleted later goes by events that a loop alone would deliver.
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+    gc.collect()
+
+
+def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, engine, annotated):
+    """Each run makes labels of the whole stack, and a dock lives as long as the window."""
+    engine.let_through()
+    dock.probability_box.setChecked(True)
+    dock.objects_panel.form.output_box.setCurrentIndex(1)
+    drawn = list(viewer.layers)
+    made, arrays = [], []
+    for _ in range(3):
+        dock.segment()
+        qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+        qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=30_000)
+        new = [unwrapped(layer) for layer in viewer.layers if layer not in drawn]
+        assert len(new) == 4, new  # result, objects, a probability for each class
+        made += [weakref.ref(layer) for layer in new]
+        arrays += [weakref.ref(layer.data) for layer in new]
+        for layer in new:
+            viewer.layers.remove(layer)
+        del layer, new
+    qtbot.waitUntil(lambda: not (collect() or any(ref() is not None for ref in made)))
+    assert not any(ref() is not None for ref in arrays)
+    assert not [o for o in gc.get_objects() if type(o) in {Result, Probabilities}]
+    assert not dock.findChildren(WatchedRun)
+
+
+def test_a_result_that_was_taken_out_stays_as_long_as_it_can_come_back(
+    qtbot, viewer, dock, engine, annotated, stack
+):
+    engine.let_through()
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    dock.history.undo()
+    collect()
+    assert not [layer for layer in viewer.layers if is_result(layer)]
+    dock.history.redo()
+    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    np.testing.assert_array_equal(result.data, stack[1])
 
 
 @pytest.mark.slow

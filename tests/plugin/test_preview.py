@@ -1,7 +1,10 @@
+import dask.array as da
 import numpy as np
 import pytest
 
-from napari_vrp_sam.plugin.frame_outline import is_preview
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.frame_outline import FrameOutline, is_preview
+from napari_vrp_sam.plugin.preview import FAULT
 from napari_vrp_sam.plugin.results import is_result
 
 
@@ -113,6 +116,55 @@ def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
     annotated[1].paint((3, 14, 45), 2)
     qtbot.waitUntil(lambda: len(engine.jobs) == 2, timeout=30_000)
     assert engine.jobs[-1].model == "vit_b"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("It is too large: show less."), "It is too large: show less."),
+        (ZeroDivisionError("ours"), FAULT),
+    ],
+)
+def test_one_preview_that_cannot_be_shown_is_not_the_last(
+    qtbot, viewer, dock, engine, live, stack, monkeypatch, error, sentence
+):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as broken, qtbot.capture_exceptions() as faults:
+        broken.setattr(FrameOutline, "show", fail)
+        live[1].paint((3, 14, 45), 2)
+        qtbot.waitUntil(lambda: dock.status.text() == sentence, timeout=30_000)
+    assert dock.status.mood == "warning"
+    assert [kind for kind, *_ in faults] == ([] if sentence != FAULT else [ZeroDivisionError])
+    dock.preview_box._outline.remove()
+    live[1].paint((3, 14, 46), 2)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+
+
+def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stack):
+    reads = []
+
+    def read(block):
+        reads.append(block.shape)
+        return block
+
+    viewer.add_image(stack[0], name="stack")
+    engine.let_through()
+    lazy = da.from_array(stack[1], chunks=(1, 48, 64)).map_blocks(
+        read, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    labels = viewer.add_labels(lazy, name="lazy")
+    qtbot.wait(100)
+    reads.clear()
+    dock.preview_box.setChecked(True)
+    dock.preview_box.renew()
+    qtbot.wait(900)
+    assert not reads
+    assert not engine.jobs
+    dock.form.annotation_list.tick(labels, on=False)
+    viewer.add_labels(stack[1], name="in memory")
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
 
 
 def test_a_closed_dock_previews_nothing_until_it_is_opened_again(qtbot, viewer, dock, engine, live):

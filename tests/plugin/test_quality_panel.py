@@ -5,7 +5,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 
 from napari_vrp_sam.plugin.accepted import set_accepted
 from napari_vrp_sam.plugin.confidence_plot import ACCEPTED, SURE, UNSURE, ConfidencePlot
-from napari_vrp_sam.plugin.notes import noted
+from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.results import is_result
 
 
@@ -21,6 +21,23 @@ def run(qtbot, dock, engine, frames=1000):
     engine.let_through(frames)
     press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+
+def test_an_accepted_frame_is_not_asked_for_any_more(qtbot, viewer, dock, engine, annotated):
+    run(qtbot, dock, engine)
+    note(results(viewer)[0], confidence={0: 0.9, 3: 0.1, 5: 0.4, 6: 0.37})
+    for accepted, asked in ((6, "5 (0.40)"), (5, "0 (0.90)"), (0, None)):
+        viewer.dims.set_current_step(0, accepted)
+        press(qtbot, dock.accept_button)
+        text = dock.quality.text()
+        assert text.startswith(f"Least sure of frame {asked}") if asked else not text
+    dock.history.undo()
+    assert dock.quality.text().startswith("Least sure of frame 0")
+    dock.history.undo()
+    assert dock.quality.text().startswith("Least sure of frame 5")
+    dock.segment()
+    dock.history.undo()  # waits
+    assert not dock.quality.text()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.inference.engine import ThreadEngine
 from napari_vrp_sam.models.choice import Choice
+from napari_vrp_sam.plugin import stacks
+from napari_vrp_sam.plugin.annotation_layers import annotate_with_scribbles
 from napari_vrp_sam.plugin.results import is_result
 
 
@@ -296,6 +298,36 @@ def test_a_mistake_gets_one_sentence(qtbot, viewer, dock, engine, notices, open_
     assert not results(viewer)
 
 
+class NoMemory:
+    """NumPy where there is no memory for another stack."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def zeros(self, *_, **__):
+        raise MemoryError
+
+
+def test_a_stack_larger_than_memory_gets_one_sentence(
+    qtbot, viewer, dock, engine, annotated, notices, monkeypatch
+):
+    sentence = "of 7 frames of 48 x 64 pixels take 0.0 GB, more than this computer has free"
+    layers = list(viewer.layers)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(stacks, "np", NoMemory())
+        for button in (dock.form.draw_buttons["mask"], dock.segment_button):
+            dock.status.say("")
+            press(qtbot, button)
+            assert sentence in dock.status.text()
+        annotate_with_scribbles(viewer)
+    assert [(kind, sentence in text) for kind, text in notices] == [("warning", True)] * 3
+    assert list(viewer.layers) == layers
+    assert not dock.running
+    assert not engine.jobs
+    start(qtbot, dock, engine, 7)
+    assert len(results(viewer)) == 1
+
+
 def test_what_the_engine_refuses_is_shown(qtbot, viewer, stack, notices):
     from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
 
@@ -385,6 +417,23 @@ def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points"]
     form.annotation_list.itemClicked.emit(rows[1], 1)  # on its name
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points", "renamed"]
+
+
+def test_objects_of_another_program_are_not_ticked(qtbot, viewer, dock, stack, notices):
+    viewer.add_image(stack[0])
+    objects = np.zeros(stack[0].shape, dtype=np.int32)
+    objects[:, ::4, ::4] = 1 + np.arange(12 * 16).reshape(12, 16)
+    layer = viewer.add_labels(objects, name="nuclei")
+    annotations = dock.form.annotation_list
+    assert [(row.layer.name, row.ticked) for row in annotations.rows] == [("nuclei", False)]
+
+    annotations.tick(layer)
+    dock.segment()
+    assert not dock.running
+    assert "different labels" in dock.status.text()
+    layer.data = np.minimum(objects, 1)
+    dock.segment()
+    assert dock.running
 
 
 def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):

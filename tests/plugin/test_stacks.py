@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Image
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.stacks import frames_of, possible_axes
+from napari_vrp_sam.plugin.stacks import blank, frames_of, possible_axes
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,12 @@ def test_names_of_the_axes_count():
 def test_too_many_axes_get_a_sentence():
     with pytest.raises(InputError, match="5 is the most"):
         possible_axes(Image(np.zeros((1, 1, 1, 2, 20, 20))))
+
+
+@pytest.mark.parametrize("frames", [10**9, 10**15])  # no memory for it; beyond any address
+def test_labels_larger_than_memory_get_a_sentence(frames):
+    with pytest.raises(InputError, match=rf"Labels of {frames} frames of 1024 x 512 .* \.zarr\.$"):
+        blank((frames, 1024, 512), np.uint8)
+    with pytest.raises(InputError, match=r"^Probabilities of .* take 5242880*\.0 GB"):
+        blank((frames, 1024, 512), np.uint8, "Probabilities")
+    assert blank((2, 3, 4), np.uint16).dtype == np.uint16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
+
+MOST_CLASSES = 32
+"""More are numbered objects, or a picture: each would be learned for seconds, as not the others."""
 
 
 def references_from_labels(
@@ -40,7 +44,8 @@ def references_from_labels(
     Raises
     ------
     InputError
-        If the labels are no integers, are negative, all 0, or of another shape than the image.
+        If the labels are no integers, are negative, all 0, of another shape than the image, or more
+        than anybody means as classes.
     """
     labels = check_labels_dtype(np.asarray(labels_frame))
     if labels.shape != np.shape(image_frame)[:2]:
@@ -48,7 +53,7 @@ def references_from_labels(
             f"The labels are {labels.shape} pixels, the image {np.shape(image_frame)[:2]}: "
             "they must agree."
         )
-    class_ids = [int(value) for value in np.unique(labels) if value != 0]
+    class_ids = sorted(labels_in(labels))
     if not class_ids:
         raise InputError("The annotation is empty: mark at least one pixel of a class.")
     if class_ids[0] < 0:
@@ -56,9 +61,35 @@ def references_from_labels(
             f"The labels hold the negative value {class_ids[0]}: classes start at 1, "
             "0 is background."
         )
+    check_class_count(class_ids)  # a mask for each of many objects would fill the memory
     return [
         Reference(image_frame, labels == class_id, class_id, kind, frame) for class_id in class_ids
     ]
+
+
+def labels_in(labels: NDArray[Any]) -> set[int]:
+    """The values other than 0."""
+    return {int(value) for value in np.unique(labels[labels != 0])}
+
+
+def check_class_count(class_ids: Collection[int]) -> None:
+    """Refuse more classes than anybody means.
+
+    Parameters
+    ----------
+    class_ids : collection of int
+        The different labels that were found so far.
+
+    Raises
+    ------
+    InputError
+        If they are more than `MOST_CLASSES`.
+    """
+    if len(class_ids) > MOST_CLASSES:
+        raise InputError(
+            f"The annotation has at least {len(class_ids)} different labels, and each label is a "
+            f"class, {MOST_CLASSES} at most: give all objects of a class the same label."
+        )
 
 
 def check_labels_dtype(labels: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_vrp_sam.annotations.labels import MOST_CLASSES, check_class_count
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
 
-MOST_CLASSES = 32
-"""More are numbered objects, or a picture: each would be learned for seconds, as not the others."""
+__all__ = ["MOST_CLASSES", "Job", "Order", "check_references", "normalisation_of", "plan"]
 
 Order = Literal["nearest", "sequential"]
 """From the annotated frames outwards, or as the stack goes."""
@@ -150,12 +150,7 @@ def check_references(references: Sequence[Reference], frames: int) -> None:
     """
     if not references:
         raise InputError("There is no annotation: mark a class on at least one frame.")
-    count = len({r.class_id for r in references})
-    if count > MOST_CLASSES:
-        raise InputError(
-            f"The annotation has {count} different labels, and each label is a class, "
-            f"{MOST_CLASSES} at most: give all objects of a class the same label."
-        )
+    check_class_count({r.class_id for r in references})
     for index in sorted({r.frame for r in references if r.frame is not None}):
         if not 0 <= index < frames:
             raise InputError(

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import check_labels_dtype, references_from_labels
+from napari_vrp_sam.annotations.labels import (
+    check_class_count,
+    check_labels_dtype,
+    labels_in,
+    references_from_labels,
+)
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -213,7 +218,7 @@ def gather_references(
     Raises
     ------
     InputError
-        If nothing is annotated, or the labels do not lie on the stack.
+        If nothing is annotated, the labels do not lie on the stack, or they number objects.
     """
     if isinstance(annotations, Reference):
         return [annotations]
@@ -234,16 +239,24 @@ def gather_references(
             f"The labels show one frame, the stack has {len(frames)}: say which one was annotated "
             "(`frame`, on the command line --frame)."
         )
-    references = []
+    drawn: dict[int, NDArray[Any]] = {}
+    class_ids: set[int] = set()
     for index in range(len(frames)) if chosen is None else (chosen,):
-        drawn = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
-        if drawn.any():
-            references += references_from_labels(drawn, frames[index], kind=kind, frame=index)
-    if not references:
+        plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
+        if plane.any():
+            drawn[index] = plane
+            # Before any mask is made: masks of many objects on many frames would fill the memory.
+            class_ids |= labels_in(plane)
+            check_class_count(class_ids)
+    if not drawn:
         raise InputError(
             "There is no annotation: mark a class with a label of 1 or more on at least one frame."
         )
-    return references
+    return [
+        reference
+        for index, plane in drawn.items()
+        for reference in references_from_labels(plane, frames[index], kind=kind, frame=index)
+    ]
 
 
 def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | None:

@@ -23,6 +23,7 @@ from napari_vrp_sam.plugin.undo_layers import GONE, unwrapped
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.plugin.controls import ImageBox
@@ -54,7 +55,8 @@ class AcceptButton(QPushButton):
         self._viewer = viewer
         self._history = history
         self._image_box = image_box
-        self._bound: list[Labels] = []
+        # Weakly: results that the user deletes are to leave the memory.
+        self._bound: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._locked = False
         explain(
             self,
@@ -137,9 +139,9 @@ class AcceptButton(QPushButton):
         return (*at, index) if index is not None else None
 
     def _bind(self, layer: Labels) -> None:
-        if layer not in self._bound:
+        if unwrapped(layer) not in self._bound:
             layer.bind_key(KEY, lambda _layer: self.toggle(), overwrite=True)
-            self._bound.append(layer)
+            self._bound.add(unwrapped(layer))
 
 
 def _name(frames: Frames, index: int) -> str:

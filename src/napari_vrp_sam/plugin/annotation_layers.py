@@ -8,10 +8,11 @@ import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.notifications import show_warning
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.class_colours import choose_colour, default_colour
 from napari_vrp_sam.plugin.layers import CLASS_FEATURE, class_number
 from napari_vrp_sam.plugin.notes import note
-from napari_vrp_sam.plugin.stacks import placement
+from napari_vrp_sam.plugin.stacks import blank, placement
 from napari_vrp_sam.plugin.undo import push_for_layer
 from napari_vrp_sam.plugin.undo_layers import AddedLayers
 
@@ -25,7 +26,13 @@ Drawing = Literal["scribble", "mask", "point", "box"]
 def new_annotation_layer(
     viewer: napari.viewer.Viewer, image: Image, drawing: Drawing, class_id: int = 1
 ) -> Labels | Points | Shapes:
-    """Add an empty layer that lies exactly on the image, active and in drawing mode."""
+    """Add an empty layer that lies exactly on the image, active and in drawing mode.
+
+    Raises
+    ------
+    InputError
+        If there is no memory for labels of the whole stack.
+    """
     shape = image.data.shape[: image.ndim]  # without the colours; level 0 where multiscale
     side = min(shape[-2:])
     layer: Labels | Points | Shapes
@@ -39,8 +46,7 @@ def new_annotation_layer(
         layer.current_face_color = "transparent"
         mode = "add_rectangle"
     else:
-        data = np.zeros(shape, dtype=np.uint8)
-        layer = Labels(data, name=f"{drawing}s", **placement(image))
+        layer = Labels(blank(shape, np.uint8), name=f"{drawing}s", **placement(image))
         layer.brush_size = max(2, side // 50)
         mode = "paint"
     note(layer, drawing=drawing)
@@ -108,5 +114,8 @@ def _annotate(viewer: napari.viewer.Viewer, drawing: Drawing) -> None:
     image = image_to_annotate(viewer)
     if image is None:
         show_warning("Open an image first: annotations are drawn on one.")
-    else:
+        return
+    try:
         new_annotation_layer(viewer, image, drawing)
+    except InputError as mistake:
+        show_warning(str(mistake))

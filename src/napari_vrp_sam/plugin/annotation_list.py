@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vrp_sam.plugin.class_colours import shows_objects
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_outline import is_preview
 from napari_vrp_sam.plugin.layers import ANNOTATION_LAYERS, Annotation
@@ -168,8 +169,10 @@ def _default_tick(layer: Labels | Points | Shapes) -> bool:
     chosen = noted(layer, "ticked")
     if chosen is not None:  # in a session
         return bool(chosen)
-    # Hidden layers are often ground truth, and a result annotates every frame.
-    return bool(layer.visible) and not is_result(layer) and not is_objects(layer)
+    # Hidden layers are often ground truth, a result annotates every frame, and objects are no
+    # classes, be they of this panel or of another program.
+    annotates = bool(layer.visible) and not is_result(layer) and not is_objects(layer)
+    return annotates and not shows_objects(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:

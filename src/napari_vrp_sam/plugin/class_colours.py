@@ -10,6 +10,7 @@ from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 
+from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers import class_ids
 from napari_vrp_sam.plugin.notes import noted
@@ -38,7 +39,7 @@ def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
     None of a Labels layer that is lazy, very large, or shows many objects instead of classes.
     """
     if isinstance(layer, Labels):
-        found = _labels_in(layer) or set()
+        found = _labels_in(layer, most=MANY) or set()
         return found if len(found) <= MANY else set()
     try:
         return set(class_ids(layer))
@@ -57,8 +58,16 @@ def takes_colours(layer: Labels | Points | Shapes) -> bool:
     """Whether colours of classes suit a layer: not if it may show many objects."""
     if not isinstance(layer, Labels) or is_result(layer) or noted(layer, "drawing"):
         return True
-    found = _labels_in(layer)
+    found = _labels_in(layer, most=MANY)
     return found is not None and len(found) <= MANY
+
+
+def shows_objects(layer: Labels | Points | Shapes) -> bool:
+    """Whether a layer is known to have too many labels for classes."""
+    if not isinstance(layer, Labels) or noted(layer, "drawing"):
+        return False
+    found = _labels_in(layer, most=MANY)
+    return found is not None and len(found) > MANY
 
 
 def show_colours(layer: Labels | Points | Shapes, colours: Mapping[int, str]) -> None:
@@ -98,15 +107,20 @@ def _label_colours(colours: Mapping[int, str]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=shown)
 
 
-def _labels_in(layer: Labels) -> set[int] | None:
-    """Labels of a layer; None if it is too large to search, or not in memory."""
+def _labels_in(layer: Labels, *, most: int | None = None) -> set[int] | None:
+    """Labels of a layer; None if it is too large to search, or not in memory.
+
+    Having found more than `most`, it looks no further.
+    """
     data: Any = layer.data[0] if layer.multiscale else layer.data
     if not isinstance(data, np.ndarray) or data.size > LARGE:
         return None
     found: set[int] = set()
     # Plane by plane: all of a stack at once would take its memory again.
     for lead in np.ndindex(*data.shape[:-2]):
+        if most is not None and len(found) > most:
+            break
         plane = data[lead]
         if plane.any():
-            found |= set(np.unique(plane).tolist())
-    return {int(label) for label in found if label > 0}
+            found |= {label for label in labels_in(plane) if label > 0}
+    return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.controls import explain
 from napari_vrp_sam.plugin.frame_outline import FrameOutline
 from napari_vrp_sam.plugin.frame_view import show_frame
@@ -21,7 +23,15 @@ OFF, BEFORE, AFTER = range(3)
 
 
 class ComparisonBox(QWidget):
-    """One Labels layer that outlines either of the two; hidden until there is something to show."""
+    """One Labels layer that outlines either of the two; hidden until there is something to show.
+
+    Signals
+    -------
+    mistaken : (sentence,)
+        Why neither can be shown.
+    """
+
+    mistaken = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -104,7 +114,11 @@ class ComparisonBox(QWidget):
             self._outline.remove()
             return
         labels = compared.before if self.shown == BEFORE else compared.after
-        self._outline.show(image, frames, compared.frame, labels)
+        try:
+            self._outline.show(image, frames, compared.frame, labels)
+        except InputError as mistake:
+            self.button(OFF).setChecked(True)  # or every comparison would say it again
+            self.mistaken.emit(str(mistake))
 
     def _removed(self, event: Any) -> None:
         if event.value is self._image:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 class ExpectationLabel(MessageLabel):
     """Says what to expect before the first frame comes, and where to look after the last one."""
 
+    _expected = ""
+
+    def forget(self) -> None:
+        """A run starts, of which nothing is known yet."""
+        self._expected = ""
+        self.say("")
+
     def show_choices(self, choices: Mapping[int, Choice], names: Mapping[int, str]) -> None:
         """Expected IoU of each class, where the annotation tells it."""
         expected = {
@@ -23,7 +30,8 @@ class ExpectationLabel(MessageLabel):
         }
         if any(choice.expected_iou is not None for choice in choices.values()):
             texts = [f"{names[class_id]} {iou}" for class_id, iou in expected.items()]
-            self.say(f"Expected IoU: {', '.join(texts)}")
+            self._expected = f"Expected IoU: {', '.join(texts)}"
+            self.say(self._expected)
         details = [f"{escape(names[class_id])}: {choice}." for class_id, choice in choices.items()]
         explain(
             self,
@@ -31,9 +39,13 @@ class ExpectationLabel(MessageLabel):
             "half.<br>" + "<br>".join(details),
         )
 
-    def show_least_sure(self, frame: str, confidence: float) -> None:
-        """Where to look first."""
-        expected = f"{self.text()}. " if self.text() else ""
+    def show_least_sure(self, least: tuple[str, float] | None) -> None:
+        """Where to look first: a frame and its confidence, if there is one left to look at."""
+        if least is None:
+            self.say(self._expected)
+            return
+        frame, confidence = least
+        expected = f"{self._expected}. " if self._expected else ""
         self.say(
             f"{expected}Least sure of frame {frame} ({confidence:.2f}): if it went wrong, "
             "annotate it too."

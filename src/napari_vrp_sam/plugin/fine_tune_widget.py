@@ -73,6 +73,7 @@ class FineTuneWidget(QWidget):
         self.controls.cancel_button.clicked.connect(self.cancel)
         self.my_models.told.connect(self.status.say)
         self.my_models.mistaken.connect(self._refuse)
+        self.comparison.mistaken.connect(show_warning)  # the status tells of the steps
         own_models.changed.connect(self.form.suggest_name)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)

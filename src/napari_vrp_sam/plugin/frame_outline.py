@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.stacks import (
+    blank,
     channel_count,
     placement,
     spread_over_channels,
@@ -50,8 +50,14 @@ class FrameOutline:
         return self.layer is not None and self.layer not in self._viewer.layers
 
     def show(self, image: Image, frames: Frames, index: int, frame_labels: NDArray[Any]) -> None:
-        """Outline labels, shape (Y, X), on one frame of an image."""
-        labels = np.zeros(frames.label_shape, dtype=frame_labels.dtype)
+        """Outline labels, shape (Y, X), on one frame of an image.
+
+        Raises
+        ------
+        InputError
+            If there is no memory for labels of the whole stack.
+        """
+        labels = blank(frames.label_shape, frame_labels.dtype)
         labels[frames.position(index)] = frame_labels
         channels = channel_count(stack_data(image).shape, frames.axes)
         data = spread_over_channels(labels, frames.axes, channels)

@@ -10,6 +10,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.job import Job, plan
 from napari_vrp_sam.models.registry import list_models
 from napari_vrp_sam.plugin.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers import is_lazy
 from napari_vrp_sam.plugin.stacks import frames_of, stack_data
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Jobs:
         image = self._form.image
         if not self._at_hand(self._form.model_box.model):
             raise InputError("Only a run may download a model: press Segment stack once.")
+        if any(is_lazy(annotation.layer) for annotation in self._form.annotation_list.annotations):
+            raise InputError("Lazy labels would be read whole for each preview, as the user waits.")
         index = self._frame_in_view()
         if index is None:
             raise InputError("No frame is in view: move the sliders onto one.")

@@ -12,7 +12,11 @@ from napari.layers import Image, Labels, Points, Shapes
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.annotations.labels import (
+    check_class_count,
+    labels_in,
+    references_from_labels,
+)
 from napari_vrp_sam.annotations.rasterise import points_to_mask, shape_to_mask
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
@@ -86,7 +90,8 @@ def references_from_layers(
     Raises
     ------
     InputError
-        If nothing is drawn, something lies outside the image, or a class is no whole number.
+        If nothing is drawn, something lies outside the image, a class is no whole number, or a
+        Labels layer numbers objects.
     """
     frames = frames_of(image, axes, channels)
     read = functools.cache(frames.__getitem__)
@@ -174,6 +179,15 @@ def _references(
             yield Reference(read(frame), mask, class_id, kind, frame)
 
 
+def is_lazy(layer: Labels | Points | Shapes) -> bool:
+    """Whether labels have to be read, or computed, each time that they are looked at."""
+    return isinstance(layer, Labels) and not isinstance(_finest(layer), np.ndarray)
+
+
+def _finest(layer: Labels) -> Any:
+    return layer.data[0] if layer.multiscale else layer.data
+
+
 def _grouped_points(layer: Points, target: _Target) -> dict[tuple[int, int], Coordinates]:
     """Points by frame and class: (row, column) each, shape (N, 2)."""
     groups: dict[tuple[int, int], list[Coordinates]] = {}
@@ -188,7 +202,7 @@ def _label_frames(
     layer: Labels, target: _Target, *, sparse: bool
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     """Index of each annotated frame, and its labels at the frame's size."""
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = _finest(layer)
     *lead_shape, height, width = data.shape
     if target.map.tilts((height, width)):
         layer_name, image_name = target.names
@@ -198,10 +212,14 @@ def _label_frames(
         )
     in_view = np.round(target.view[: target.hidden]).astype(int).tolist()
     merged: dict[int, NDArray[Any]] = {}
+    class_ids: set[int] = set()
     for rest in np.ndindex(*lead_shape[target.hidden :]):
         lead = (*in_view, *rest)
         plane = np.asarray(data[lead])
         if plane.any():
+            # Before any mask is made: masks of many objects on many frames would fill the memory.
+            class_ids |= labels_in(plane)
+            check_class_count(class_ids)
             labels = _resampled(plane, lead, target, sparse=sparse)
             if not labels.any():
                 raise target.outside()

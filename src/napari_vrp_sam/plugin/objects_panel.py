@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +30,11 @@ from napari_vrp_sam.plugin.objects_run import ObjectsRun
 from napari_vrp_sam.plugin.results import CONFIDENCE
 from napari_vrp_sam.plugin.section import Section
 from napari_vrp_sam.plugin.stacks import stack_data
+from napari_vrp_sam.plugin.undo_layers import unwrapped
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels
+    from napari.layers import Layer
 
     from napari_vrp_sam.inference.engine import Engine
     from napari_vrp_sam.plugin.controls import ImageBox
@@ -75,7 +77,8 @@ class ObjectsPanel(Section):
         self._engine = engine
         self._run: ObjectsRun | None = None
         self._locked = False
-        self._watched: list[Labels] = []
+        # Weakly: objects that the user deletes are to leave the memory.
+        self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.form = ObjectsForm()
         self.find_button = QPushButton("Find objects")
         self.save_button = QPushButton("Save table…")
@@ -125,9 +128,9 @@ class ObjectsPanel(Section):
         """Offer what can be done with the chosen image and its result."""
         self.form.offer(self._axes() if self._image_box.layer is not None else "")
         for layer in self._viewer.layers:
-            if is_objects(layer) and layer not in self._watched:
+            if is_objects(layer) and unwrapped(layer) not in self._watched:
                 layer.events.selected_label.connect(self._show_selected)
-                self._watched.append(layer)
+                self._watched.add(unwrapped(layer))
 
     def _enable(self) -> None:
         image = self._image_box.layer

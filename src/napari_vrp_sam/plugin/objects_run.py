@@ -46,7 +46,7 @@ class ObjectsRun(WatchedRun):
                 case ObjectsFound(objects):
                     self._stop()
                     self.found.emit(objects)
-                    self.ended.emit("done", "")
+                    self._end("done", "")
                 case Cancelled():
                     self._end("cancelled", "Cancelled: no objects were found.")
                 case Failed():

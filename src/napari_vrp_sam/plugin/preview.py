@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_vrp_sam.errors import InputError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Layer
 
-    from napari_vrp_sam.inference.engine import Engine, Run
+    from napari_vrp_sam.inference.engine import Engine, Event, Run
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.job import Job
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE_MILLISECONDS = 500
 """After the last stroke: a job for each stroke would never catch up."""
+FAULT = "The preview could not be shown; drawing and segmenting go on."
 
 
 class PreviewBox(QCheckBox):
@@ -38,7 +40,14 @@ class PreviewBox(QCheckBox):
     make_job : callable
         Gives the image, its frames, the index of the frame in view and the job that segments that
         frame alone; raises `InputError` where nothing is to be seen.
+
+    Signals
+    -------
+    mistaken : (sentence,)
+        Why a preview that was made cannot be shown.
     """
+
+    mistaken = Signal(str)
 
     def __init__(
         self,
@@ -62,7 +71,7 @@ class PreviewBox(QCheckBox):
         explain(
             self,
             "Outline what the model makes of the annotation on the frame in view, half a second "
-            "after the last stroke.",
+            "after the last stroke; not with lazy Labels layers (dask, zarr).",
         )
         self.setChecked(True)
         self._pause = single_shot(self, PAUSE_MILLISECONDS, self._start)
@@ -145,13 +154,32 @@ class PreviewBox(QCheckBox):
 
     def _take(self) -> None:
         assert self._run is not None
+        ended = True
+        try:
+            ended = self._take_events(self._run.poll())
+        except InputError as mistake:
+            self._run.cancel()
+            self.mistaken.emit(str(mistake))
+        except Exception:
+            self._run.cancel()
+            self.mistaken.emit(FAULT)
+            raise
+        finally:
+            # Whatever went wrong: the next stroke gets a preview.
+            self._go_on(ended=ended)
+
+    def _take_events(self, events: list[Event]) -> bool:
+        """Show what has come; whether that was all."""
         ended = False
-        for event in self._run.poll():
+        for event in events:
             ended = ended or isinstance(event, Done | Failed | Cancelled)
             if isinstance(event, FrameResult) and self._target is not None:
                 self._show(*self._target, event)
             elif isinstance(event, Failed):
                 logger.info("No preview: %s %s", event.message, event.detail)
+        return ended
+
+    def _go_on(self, *, ended: bool) -> None:
         if not ended:
             self._poll.start()
             return

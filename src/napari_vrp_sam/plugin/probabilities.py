@@ -10,7 +10,13 @@ from napari.layers import Image
 from numpy.typing import NDArray
 
 from napari_vrp_sam.plugin.notes import note, noted
-from napari_vrp_sam.plugin.stacks import channel_count, placement, spread_over_channels, stack_data
+from napari_vrp_sam.plugin.stacks import (
+    blank,
+    channel_count,
+    placement,
+    spread_over_channels,
+    stack_data,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -32,6 +38,11 @@ class Probabilities:
         Of the image.
     names : mapping of int to str
         Names of the K classes by their number.
+
+    Raises
+    ------
+    InputError
+        If there is no memory for those of the whole stack.
     """
 
     def __init__(
@@ -41,7 +52,7 @@ class Probabilities:
         self._image_name = image.name
         self._position = frames.position
         self._names = dict(sorted(names.items()))
-        self._data = np.zeros((len(names), *frames.label_shape), dtype=np.uint8)
+        self._data = [blank(frames.label_shape, np.uint8, "Probabilities") for _ in names]
         channels = channel_count(stack_data(image).shape, frames.axes)
         self._shown = [spread_over_channels(data, frames.axes, channels) for data in self._data]
         self._placement = placement(image)

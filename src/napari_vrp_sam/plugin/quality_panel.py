@@ -63,6 +63,15 @@ class QualityPanel(QWidget):
         self.next_button.setEnabled(self._next(layer) is not None)
         self._mark()
 
+    def least_sure(self) -> tuple[str, float] | None:
+        """The frame to annotate next as the sliders number it, and its confidence."""
+        at = self._current()
+        frame = self._next(at[0]) if at else None
+        if at is None or frame is None:
+            return None
+        layer, frames = at
+        return ", ".join(map(str, frames.position(frame))), _confidence(layer)[frame]
+
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
         for emitter in self._emitters:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.plugin.frame_view import frame_in_view
 from napari_vrp_sam.plugin.notes import note, noted
 from napari_vrp_sam.plugin.stacks import (
+    blank,
     channel_count,
     frames_of,
     placement,
@@ -46,6 +47,11 @@ class Result:
         How the result was made; kept in the layer's metadata.
     settled : dict of int to ndarray, optional
         Labels of frames that no run touches again, each of shape (Y, X).
+
+    Raises
+    ------
+    InputError
+        If there is no memory for labels of the whole stack.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class Result:
         self._facts = facts
         self._done: set[int] = set(settled or ())
         self.position = frames.position
-        self.labels = np.zeros(frames.label_shape, dtype=np.min_scalar_type(highest_class))
+        self.labels = blank(frames.label_shape, np.min_scalar_type(highest_class))
         for index, labels in (settled or {}).items():
             self.labels[self.position(index)] = labels
         channels = channel_count(stack_data(image).shape, frames.axes)

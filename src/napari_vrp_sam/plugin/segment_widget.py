@@ -87,6 +87,7 @@ class SegmentStackWidget(QWidget):
         self.form.mistaken.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._follow_drawings)
+        self.preview_box.mistaken.connect(lambda sentence: self.status.say(sentence, "warning"))
         self.form.model_box.currentIndexChanged.connect(self.preview_box.renew)
         self.form.channel_box.changed.connect(self.preview_box.renew)
         self.segment_button.clicked.connect(self.segment)
@@ -178,7 +179,7 @@ class SegmentStackWidget(QWidget):
         self._run.learned.connect(lambda choices: self.quality.show_choices(choices, names))
         self._run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
         self._run.ended.connect(self._end)
-        self.quality.say("")
+        self.quality.forget()
         self._show_progress(0, frame_count, "Starting: the model is loaded first.")
         self._show_running(running=True)
 
@@ -195,7 +196,7 @@ class SegmentStackWidget(QWidget):
         if self._run is not None and outcome in {"done", "cancelled"}:
             least = self._run.least_sure()
             if least:
-                self.quality.show_least_sure(*least)
+                self.quality.show_least_sure(least)
         if self._record is not None:
             self._record.push(self.history)
         self._run = self._record = None
@@ -213,7 +214,7 @@ class SegmentStackWidget(QWidget):
 
     def _accepted(self, message: str) -> None:
         self.status.say(message)
-        self.quality_panel.follow()
+        self._follow_accepted()
         self._warm_up()
 
     def _remember(self, action: str, layers: list[Layer]) -> None:
@@ -224,7 +225,13 @@ class SegmentStackWidget(QWidget):
         """Something was undone: layers may be others, or accepted otherwise."""
         self.status.say(sentence)
         self.accept_button.follow()
+        self._follow_accepted()
+
+    def _follow_accepted(self) -> None:
         self.quality_panel.follow()
+        if not self.running:
+            # It would go on to ask for a frame that is accepted.
+            self.quality.show_least_sure(self.quality_panel.least_sure())
 
     def _refuse(self, sentence: str) -> None:
         self.status.say(sentence, "warning")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -55,6 +56,34 @@ def frames_of(
 def stack_data(image: Image) -> Any:
     """The array of an image layer, lazy where it is; the finest level where it is multiscale."""
     return image.data[0] if image.multiscale else image.data
+
+
+def blank(shape: Sequence[int], dtype: DTypeLike, what: str = "Labels") -> NDArray[Any]:
+    """An array of zeros that goes with a stack, which may be lazy and larger than the memory.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        The last two axes are the frame.
+    dtype : dtype
+    what : str
+        What will be written into it, in the plural.
+
+    Raises
+    ------
+    InputError
+        If there is no memory for it.
+    """
+    try:
+        return np.zeros(shape, dtype=dtype)
+    except (MemoryError, ValueError) as error:  # the latter: beyond what can be addressed
+        *lead, height, width = shape
+        size = math.prod(shape) * np.dtype(dtype).itemsize / 1e9
+        raise InputError(
+            f"{what} of {math.prod(lead)} frames of {height} x {width} pixels take {size:.1f} GB, "
+            "more than this computer has free: open fewer frames, or use vrp-sam segment with an "
+            "output that ends in .zarr."
+        ) from error
 
 
 def placement(image: Image) -> dict[str, Any]:

@@ -37,6 +37,8 @@ def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], None]) ->
 class WatchedRun(QObject):
     """Takes the events of a run, and shows it in napari's activity dock, where it can be cancelled.
 
+    Once it has ended it is deleted, and with it what it holds: the dock may see many runs.
+
     Signals
     -------
     ended : (outcome, message)
@@ -63,7 +65,9 @@ class WatchedRun(QObject):
     def abandon(self) -> None:
         """Stop at once and touch no layer again: the dock or the window is closing."""
         self._run.cancel()
-        self._stop()
+        if not self._ended:
+            self._stop()
+        self.deleteLater()
 
     @abstractmethod
     def _take(self, events: list[Event]) -> None:
@@ -92,8 +96,10 @@ class WatchedRun(QObject):
         self._end("failed" if failure.detail else "refused", failure.message)
 
     def _end(self, outcome: str, message: str) -> None:
-        self._stop()
+        if not self._ended:
+            self._stop()
         self.ended.emit(outcome, message)
+        self.deleteLater()
 
     def _stop(self) -> None:
         self._ended = True
