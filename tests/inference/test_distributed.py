@@ -7,9 +7,11 @@ import signal
 import sys
 from dataclasses import replace
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from typer.testing import CliRunner
 
 from napari_vrp_sam.annotations.labels import labels_checksum
@@ -27,6 +29,7 @@ from napari_vrp_sam.inference.engine import (
 )
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.remote_stack import described
 from napari_vrp_sam.inference.segment import gather_references
 from napari_vrp_sam.io.images import read_stack
 from napari_vrp_sam.io.label_writers import ZarrLabelWriter
@@ -99,6 +102,18 @@ def test_a_lost_worker_is_no_loss(engine, job, expected, tmp_path):
         np.testing.assert_array_equal(labels[index], expected[index].labels)
         assert written[index].checksum == labels_checksum(expected[index].labels)
         assert written[index].confidence == pytest.approx(expected[index].confidence)
+
+
+@pytest.mark.timeout(60)
+def test_workers_read_a_lazy_array_by_themselves(engine, job, expected, tmp_path):
+    """A task that lets go of its turn while it reads waits for the next one, and that for it."""
+    zarr.create_array(str(tmp_path / "stack.zarr"), data=job.data, chunks=(1, 64, 64))
+    lazy = da.from_zarr(str(tmp_path / "stack.zarr"))
+    assert described(lazy) is lazy
+    *events, end = engine.submit(replace(job, data=lazy)).events()
+    assert end == Done(LENGTH)
+    for event in results(events):
+        np.testing.assert_array_equal(event.labels, expected[event.index].labels)
 
 
 def _with_writer(engine, writer):
