@@ -7,11 +7,13 @@ import signal
 import sys
 from dataclasses import replace
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from napari_vrp_sam.annotations.labels import labels_checksum
@@ -181,6 +183,37 @@ def test_a_run_can_be_cancelled(engine, job):
     *_, end = events
     assert isinstance(end, Cancelled)
     assert 1 <= end.labels_written < LENGTH
+
+
+def test_workers_near_their_memory_limits_go_on(engine):
+    def actions(dask_worker):
+        manager = dask_worker.memory_manager
+        return [
+            manager.memory_target_fraction,
+            manager.memory_spill_fraction,
+            manager.memory_pause_fraction,
+        ]
+
+    assert list(engine._client.run(actions).values()) == [[False] * 3] * 2
+    (terminate,) = {
+        nanny.memory_manager.memory_terminate_fraction for nanny in engine._cluster.workers.values()
+    }
+    assert 0.9 < terminate < 1
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.LOOK", 0.1)
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.STANDSTILL", 1)
+    with (
+        dask.config.set({"distributed.worker.memory.pause": 1e-3}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        DaskEngine(scheduler=cluster.scheduler_address) as engine,
+    ):
+        *_, end = engine.submit(job).events()
+    assert isinstance(end, Failed)
+    assert end.message.startswith("All workers are paused")
+    assert not end.detail
 
 
 def test_what_cannot_be_started_is_told(monkeypatch):

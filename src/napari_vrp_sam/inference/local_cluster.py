@@ -7,8 +7,14 @@ import logging
 from typing import Any
 
 
+MEMORY = {f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")}
+"""A worker near its limit goes on: it holds a model and a frame, nothing that could be put on disk,
+and paused it would wait for ever. One that takes more is still ended, and its frame done again."""
+
+
 def local_cluster(workers: int) -> Any:
     """Workers on this machine, each in a process of its own that was started afresh."""
+    import dask
     from dask.system import CPU_COUNT
     from distributed import LocalCluster
 
@@ -23,10 +29,13 @@ def local_cluster(workers: int) -> Any:
             "OMP_WAIT_POLICY": "PASSIVE",
         },
     }
-    with contextlib.suppress(ImportError):
-        from dask_cuda import LocalCUDACluster
-        from torch import cuda
+    # Workers get the configuration of the moment they are planned at, those that follow a lost one
+    # too.
+    with dask.config.set(MEMORY):
+        with contextlib.suppress(ImportError):
+            from dask_cuda import LocalCUDACluster
+            from torch import cuda
 
-        if cuda.device_count() > 1:
-            return LocalCUDACluster(**options)
-    return LocalCluster(**options)
+            if cuda.device_count() > 1:
+                return LocalCUDACluster(**options)
+        return LocalCluster(**options)
