@@ -31,6 +31,7 @@ from napari_vrp_sam.inference.engine import (
 )
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.local_cluster import local_cluster
 from napari_vrp_sam.inference.remote_stack import described
 from napari_vrp_sam.inference.segment import gather_references
 from napari_vrp_sam.io.images import read_stack
@@ -183,6 +184,14 @@ def test_a_run_can_be_cancelled(engine, job):
     *_, end = events
     assert isinstance(end, Cancelled)
     assert 1 <= end.labels_written < LENGTH
+
+
+def test_runs_beside_each_other_do_not_share_a_port(engine):
+    """Else dask warns, and warnings are errors here."""
+    with local_cluster(1) as second:
+        ports = {cluster.scheduler.http_server.port for cluster in (engine._cluster, second)}
+        assert len(ports) == 2
+        assert 8787 not in ports
 
 
 def test_workers_near_their_memory_limits_go_on(engine):

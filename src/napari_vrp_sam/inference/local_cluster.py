@@ -6,7 +6,6 @@ import contextlib
 import logging
 from typing import Any
 
-
 MEMORY = {f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")}
 """A worker near its limit goes on: it holds a model and a frame, nothing that could be put on disk,
 and paused it would wait for ever. One that takes more is still ended, and its frame done again."""
@@ -21,7 +20,9 @@ def local_cluster(workers: int) -> Any:
     options = {
         "n_workers": workers,
         "threads_per_worker": 1,
-        "dashboard_address": None,
+        # No dashboard; the scheduler's few pages are for this machine, on whichever port is free.
+        "dashboard_address": "127.0.0.1:0",
+        "scheduler_kwargs": {"dashboard": False},
         "silence_logs": logging.CRITICAL,
         # Processors are shared out; threads that wait must not keep those of the others busy.
         "env": {
