@@ -107,6 +107,13 @@ def test_another_run_is_not_continued(output: Path) -> None:
         other.resume(FRAMES.__getitem__)
 
 
+def test_a_journal_of_an_older_version_is_told(output: Path) -> None:
+    begun(output)
+    other = Journal(output, {"version": "2", **SETTINGS, "limits": [0, 1]})
+    with pytest.raises(InputError, match="begun by another version of this program"):
+        other.resume(FRAMES.__getitem__)
+
+
 def test_where_nothing_was_begun_everything_is_to_do(output: Path) -> None:
     assert not resumed(output).finished
     begun(output).begin()

@@ -141,6 +141,28 @@ class DiskFeatureCache:
         return self._folder / self._model / (key.hex() + SUFFIX)
 
 
+def is_wanted(wish: bool | None, *, resizing: bool, device: str) -> bool:  # noqa: FBT001
+    """Whether features of a model are kept on disk, and rounded for that.
+
+    Parameters
+    ----------
+    wish : bool, optional
+        See `Job.cache`.
+    resizing : bool
+        Whether the model is; see `Resizing`.
+    device : str
+        The kind of device that it runs on.
+
+    Raises
+    ------
+    InputError
+        If the limit that the user has set is no number.
+    """
+    # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
+    slow = resizing and device != "cuda"
+    return (slow if wish is None else wish) and _gigabytes() > 0
+
+
 def disk_cache(model: str) -> DiskFeatureCache | None:
     """The cache of a model in the user's folder; None where the user wants none.
 
@@ -155,18 +177,22 @@ def disk_cache(model: str) -> DiskFeatureCache | None:
         If the limit that the user has set is no number.
     """
     folder = cache_folder() / "features"
+    limit = _gigabytes() * 1e9
+    if not os.environ.get(LIMIT_VARIABLE):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        limit = min(limit, SHARE_OF_DISK * shutil.disk_usage(existing).free)
+    return DiskFeatureCache(folder, model, int(limit)) if limit > 0 else None
+
+
+def _gigabytes() -> float:
+    """What the user allows."""
     given = os.environ.get(LIMIT_VARIABLE)
     try:
-        limit = float(given) if given else DEFAULT_GIGABYTES
+        return float(given) if given else DEFAULT_GIGABYTES
     except ValueError:
         raise InputError(
             f"{LIMIT_VARIABLE}={given} is no number: give gigabytes, 0 to keep no features."
         ) from None
-    limit *= 1e9
-    if not given:
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        limit = min(limit, SHARE_OF_DISK * shutil.disk_usage(existing).free)
-    return DiskFeatureCache(folder, model, int(limit)) if limit > 0 else None
 
 
 def _stamp(path: Path) -> None:

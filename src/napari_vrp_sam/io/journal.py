@@ -94,7 +94,12 @@ class Journal:
         if not _holds_something(self._output):
             return  # somebody took the result away, and wants another
         begun, facts, found = _content(self._path)
-        differing = [key for key in self._settings if begun.get(key) != self._settings[key]]
+        if not begun.keys() >= self._settings.keys():
+            raise InputError(
+                f"{self._output} was begun by another version of this program, which noted less: "
+                "choose another --output, or replace it with --overwrite instead of --resume."
+            )
+        differing = [key for key in self._settings if begun[key] != self._settings[key]]
         if differing:
             raise InputError(
                 f"{self._output} was begun with another {' and '.join(differing)}: go on with the "
