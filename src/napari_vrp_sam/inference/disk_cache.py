@@ -7,6 +7,7 @@ Each frame is a file of its own, a small Zarr store (format 3) in a zip archive,
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -37,7 +38,13 @@ SHARE_OF_DISK = 0.25
 SUFFIX = ".zarr.zip"
 
 SLACK = 0.05
-"""Of the limit: what a process adds before it looks at the folder again."""
+"""Of the limit: what a process adds at most before it looks at the folder again."""
+
+MOST_UNSEEN = 256_000_000
+"""Bytes that it adds at most before that: each of many processes may add so many at a time."""
+
+LEAST_UNSEEN = 0.001
+"""Of the limit: less than that is not worth a look at so many files."""
 
 
 class DiskFeatureCache:
@@ -99,7 +106,8 @@ class DiskFeatureCache:
         if not self._full:
             with contextlib.suppress(OSError):  # no room on the disk, no permission
                 self._write(self._path(key), rounded)
-                if self._added >= SLACK * self._limit:
+                unseen = max(MOST_UNSEEN, LEAST_UNSEEN * self._limit)
+                if self._added >= min(SLACK * self._limit, unseen):
                     self._trim()
         return rounded
 
@@ -188,11 +196,14 @@ def _gigabytes() -> float:
     """What the user allows."""
     given = os.environ.get(LIMIT_VARIABLE)
     try:
-        return float(given) if given else DEFAULT_GIGABYTES
+        allowed = float(given) if given else DEFAULT_GIGABYTES
     except ValueError:
+        allowed = math.nan
+    if not math.isfinite(allowed):
         raise InputError(
             f"{LIMIT_VARIABLE}={given} is no number: give gigabytes, 0 to keep no features."
-        ) from None
+        )
+    return allowed
 
 
 def _stamp(path: Path) -> None:
