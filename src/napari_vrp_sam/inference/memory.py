@@ -54,8 +54,10 @@ class Memory:
             predictor = _loaded(job, report)
             # A GPU encodes `lite` sooner than its features come back from main memory.
             quick = isinstance(predictor.model, Graphable) and predictor.device.type == "cuda"
-            if job.cache or not quick:
-                predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
+            disk = _disk_cache(job, predictor)
+            # Of a cache that keeps nothing, frames need no digests.
+            if disk is not None or not (quick or self._limit == 0):
+                predictor.cache = FeatureCache(self._limit, disk)
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
         self._predictor.tile = check_tile(job.tile)
