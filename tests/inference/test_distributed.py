@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 
 import dask
@@ -192,6 +193,30 @@ def test_runs_beside_each_other_do_not_share_a_port(engine):
         ports = {cluster.scheduler.http_server.port for cluster in (engine._cluster, second)}
         assert len(ports) == 2
         assert 8787 not in ports
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["read", "cancelled"])
+def test_results_wait_for_whoever_reads_them(engine, job, monkeypatch, end):
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.UNREAD", 3)
+    run = engine.submit(job)
+    # Three events until a model is there, Learned, and three frames with their Progress.
+    while run._queue.qsize() < 3 + 1 + 2 * 3:
+        time.sleep(0.1)
+    time.sleep(1)
+    assert run._queue.qsize() == 3 + 1 + 2 * 3
+    assert run._thread.is_alive()
+    if end == "cancelled":
+        run.cancel()
+    *events, last = run.events()
+    if end == "read":
+        assert last == Done(LENGTH)
+        assert len(results(events)) == LENGTH
+    else:
+        assert last == Cancelled(4)
+        assert len(results(events)) == 4
+    run._thread.join(10)
+    assert not run._thread.is_alive()
 
 
 def test_workers_near_their_memory_limits_go_on(engine):

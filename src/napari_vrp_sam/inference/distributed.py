@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import AnyJob, Learned, ThreadRun, frame_result
-from napari_vrp_sam.inference.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.events import Event, FrameResult, FrameWritten
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job, normalisation_of, plan
 from napari_vrp_sam.inference.local_cluster import local_cluster
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 AHEAD = 2
 """Frames a worker that are handed out before they are asked for: so many results, and where pixels
 have to be sent so many frames, are in memory at a time."""
+
+UNREAD = 8
+"""Results that wait for whoever reads them, at most: workers may be quicker than a disk."""
 
 PATIENCE = 10
 """Seconds that a scheduler may take to answer."""
@@ -136,7 +140,21 @@ class DaskRun(ThreadRun):
         self._writer = writer
         self._workers, self._asked = 0, -math.inf
         self._looked, self._standing_since = -math.inf, math.inf
+        self._room_for_results = threading.Semaphore(UNREAD)
         super().__init__(job)
+
+    def _tell_frame(self, event: Event) -> None:
+        """Wait for room, then tell of a frame; one that is there is told of though cancelled."""
+        if isinstance(event, FrameResult):
+            while not self._room_for_results.acquire(timeout=0.2):
+                if self._control.cancelled or self._client.status == "closed":
+                    break
+        super()._tell_frame(event)
+
+    def _seen(self, event: Event) -> Event:
+        if isinstance(event, FrameResult):
+            self._room_for_results.release()
+        return super()._seen(event)
 
     def _segment(self, job: Job) -> None:
         frames, indices = plan(job)
