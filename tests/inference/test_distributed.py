@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from dataclasses import replace
 import dask
 import dask.array as da
 import numpy as np
+import psutil
 import pytest
 import tifffile
 import zarr
@@ -147,6 +149,52 @@ def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
     wrong = CliRunner().invoke(app, [*given, *to, "--overwrite", "--workers", "2"])
     assert wrong.exit_code == 2
     assert "either how many workers" in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.timeout(180)
+def test_ctrl_c_ends_the_run_without_a_word_of_the_workers(job, tmp_path):
+    """A terminal sends it to all processes, one of which has followed a lost one here."""
+    stack = np.tile(job.data, (400, 1, 1))
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "drawn.tif", job.references[0].mask.astype(np.uint8))
+    journal = tmp_path / "labels.zarr.journal"
+
+    def finished() -> int:
+        return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
+
+    command = "from napari_vrp_sam.cli import app; app()"
+    more = "segment stack.tif --reference drawn.tif --frame 2 --device cpu --output labels.zarr"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *more.split(), "--workers", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    def wait_for(frames: int) -> None:
+        while finished() < frames and process.poll() is None:
+            time.sleep(0.01)
+
+    wait_for(1)
+    started = {child.pid: child for child in psutil.Process(process.pid).children()}
+    workers = [pid for pid, child in started.items() if "spawn_main" in str(child.cmdline())]
+    os.kill(workers[0], signal.SIGKILL)
+    while not _new_children(process.pid, started) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(10)  # the new one is at work by then
+    known = finished()
+    wait_for(known + 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert b"Traceback" not in told
+    assert f"{finished()} of {len(stack)} frames are in".encode() in told
+    assert known < finished() < len(stack)
+
+
+def _new_children(process, known):
+    return [child for child in psutil.Process(process).children() if child.pid not in known]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from typing import Any
 
 MEMORY = {f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")}
 """A worker near its limit goes on: it holds a model and a frame, nothing that could be put on disk,
 and paused it would wait for ever. One that takes more is still ended, and its frame done again."""
+
+
+def dask_setup(worker: Any) -> None:  # noqa: ARG001
+    """Let a worker leave Ctrl+C to whoever started it; dask calls this in each, restarted or not.
+
+    Terminals send it to all processes: the first of them ends the others, without tracebacks.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def local_cluster(workers: int) -> Any:
@@ -24,6 +33,7 @@ def local_cluster(workers: int) -> Any:
         "dashboard_address": "127.0.0.1:0",
         "scheduler_kwargs": {"dashboard": False},
         "silence_logs": logging.CRITICAL,
+        "preload": __name__,
         # Processors are shared out; threads that wait must not keep those of the others busy.
         "env": {
             "OMP_NUM_THREADS": str(max(1, CPU_COUNT // workers)),
