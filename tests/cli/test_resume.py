@@ -156,6 +156,40 @@ def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
 
 
+def test_what_changes_labels_is_not_mixed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VRP_SAM_CACHE", str(files / "cache"))
+    monkeypatch.setenv("VRP_SAM_FEATURES", "1")
+    output = files / "labels.zarr"
+
+    def resume(*more: str) -> str:
+        result = segment(files, output, "--resume", *more)
+        assert result.exit_code in {0, 2}, result.exception
+        return " ".join(result.stderr.split())
+
+    assert "2 of 2 frames are in" in resume("--no-cache", "--frames", "0:2")
+    assert "begun with another choice of --cache or --no-cache:" in resume("--cache")
+    assert "begun with another precision:" in resume("--precision", "bfloat16")
+    # What is the same under another name goes on.
+    assert "3 of 3 frames are in" in resume("--frames", "0:3", "--precision", "float32")
+    monkeypatch.setenv("VRP_SAM_FEATURES", "0")
+    assert "4 of 4 frames are in" in resume("--frames", "0:4", "--cache")
+    monkeypatch.setattr("napari_vrp_sam.__version__", "0.0.1")
+    assert "begun with another version of napari-vrp-sam:" in resume()
+
+
+def test_models_of_sam_are_resumed(files: Path, tiny_model: str) -> None:
+    """Their precision is that of the device, and their features are kept without being asked."""
+    output = files / "labels"
+    given = ("--model", tiny_model, "--frames", "0:1")
+    first = segment(files, output, *given)
+    assert first.exit_code == 0, first.stderr
+    settings = json.loads(journal_of(output).read_bytes().split(b"\n")[0])["settings"]
+    assert settings["precision"] in {"float32", "bfloat16"}
+    assert settings["choice of --cache or --no-cache"] is False
+    again = segment(files, output, *given, "--resume", "--precision", settings["precision"])
+    assert again.exit_code == 0, again.stderr
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = np.tile(tifffile.imread(files / "stack.tif")[:10], (16, 1, 1))

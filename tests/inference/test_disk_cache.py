@@ -86,6 +86,19 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     ]
 
 
+def test_many_processes_do_not_add_up_to_much_more_than_the_limit(tmp_path, monkeypatch):
+    """Of a large limit the slack of each would be gigabytes."""
+    one = 2_000  # bytes of a file; more than that here
+    monkeypatch.setattr("napari_vrp_sam.inference.disk_cache.MOST_UNSEEN", one)
+    DiskFeatureCache(tmp_path, "model", ROOM).put(b"a", features())
+    limit = 100 * files(tmp_path)[0].stat().st_size
+    caches = [DiskFeatureCache(tmp_path, "model", limit) for _ in range(30)]
+    for turn in range(5):
+        for number, cache in enumerate(caches):
+            cache.put(bytes([turn, number]), features())
+    assert sum(path.stat().st_size for path in files(tmp_path)) <= limit
+
+
 @pytest.mark.parametrize("ahead", [0, 3600, -3600])
 def test_what_the_present_run_has_used_stays(tmp_path, monkeypatch, ahead):
     clock = time.time_ns  # and that of the folder's machine, which may be another
@@ -129,9 +142,10 @@ def test_the_user_says_how_much(tmp_path, monkeypatch, given, limit):
     monkeypatch.setenv("VRP_SAM_FEATURES", given)
     cache = disk_cache("model")
     assert (cache and cache._limit) == limit
-    monkeypatch.setenv("VRP_SAM_FEATURES", "much")
-    with pytest.raises(InputError, match="VRP_SAM_FEATURES=much is no number"):
-        disk_cache("model")
+    for wrong in ("much", "inf", "-inf", "nan"):
+        monkeypatch.setenv("VRP_SAM_FEATURES", wrong)
+        with pytest.raises(InputError, match=f"VRP_SAM_FEATURES={wrong} is no number"):
+            disk_cache("model")
     monkeypatch.delenv("VRP_SAM_FEATURES")
     assert 0 < disk_cache("model")._limit <= 20e9
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 
+import dask
+import dask.array as da
 import numpy as np
+import psutil
 import pytest
 import tifffile
+import zarr
+from distributed import LocalCluster
 from typer.testing import CliRunner
 
 from napari_vrp_sam.annotations.labels import labels_checksum
@@ -27,6 +34,8 @@ from napari_vrp_sam.inference.engine import (
 )
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.local_cluster import local_cluster
+from napari_vrp_sam.inference.remote_stack import described
 from napari_vrp_sam.inference.segment import gather_references
 from napari_vrp_sam.io.images import read_stack
 from napari_vrp_sam.io.label_writers import ZarrLabelWriter
@@ -101,6 +110,18 @@ def test_a_lost_worker_is_no_loss(engine, job, expected, tmp_path):
         assert written[index].confidence == pytest.approx(expected[index].confidence)
 
 
+@pytest.mark.timeout(60)
+def test_workers_read_a_lazy_array_by_themselves(engine, job, expected, tmp_path):
+    """A task that lets go of its turn while it reads waits for the next one, and that for it."""
+    zarr.create_array(str(tmp_path / "stack.zarr"), data=job.data, chunks=(1, 64, 64))
+    lazy = da.from_zarr(str(tmp_path / "stack.zarr"))
+    assert described(lazy) is lazy
+    *events, end = engine.submit(replace(job, data=lazy)).events()
+    assert end == Done(LENGTH)
+    for event in results(events):
+        np.testing.assert_array_equal(event.labels, expected[event.index].labels)
+
+
 def _with_writer(engine, writer):
     """The same workers, who write."""
     other = object.__new__(DaskEngine)
@@ -128,6 +149,52 @@ def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
     wrong = CliRunner().invoke(app, [*given, *to, "--overwrite", "--workers", "2"])
     assert wrong.exit_code == 2
     assert "either how many workers" in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.timeout(180)
+def test_ctrl_c_ends_the_run_without_a_word_of_the_workers(job, tmp_path):
+    """A terminal sends it to all processes, one of which has followed a lost one here."""
+    stack = np.tile(job.data, (400, 1, 1))
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "drawn.tif", job.references[0].mask.astype(np.uint8))
+    journal = tmp_path / "labels.zarr.journal"
+
+    def finished() -> int:
+        return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
+
+    command = "from napari_vrp_sam.cli import app; app()"
+    more = "segment stack.tif --reference drawn.tif --frame 2 --device cpu --output labels.zarr"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *more.split(), "--workers", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+    def wait_for(frames: int) -> None:
+        while finished() < frames and process.poll() is None:
+            time.sleep(0.01)
+
+    wait_for(1)
+    started = {child.pid: child for child in psutil.Process(process.pid).children()}
+    workers = [pid for pid, child in started.items() if "spawn_main" in str(child.cmdline())]
+    os.kill(workers[0], signal.SIGKILL)
+    while not _new_children(process.pid, started) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(10)  # the new one is at work by then
+    known = finished()
+    wait_for(known + 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert b"Traceback" not in told
+    assert f"{finished()} of {len(stack)} frames are in".encode() in told
+    assert known < finished() < len(stack)
+
+
+def _new_children(process, known):
+    return [child for child in psutil.Process(process).children() if child.pid not in known]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -166,6 +233,69 @@ def test_a_run_can_be_cancelled(engine, job):
     *_, end = events
     assert isinstance(end, Cancelled)
     assert 1 <= end.labels_written < LENGTH
+
+
+def test_runs_beside_each_other_do_not_share_a_port(engine):
+    """Else dask warns, and warnings are errors here."""
+    with local_cluster(1) as second:
+        ports = {cluster.scheduler.http_server.port for cluster in (engine._cluster, second)}
+        assert len(ports) == 2
+        assert 8787 not in ports
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["read", "cancelled"])
+def test_results_wait_for_whoever_reads_them(engine, job, monkeypatch, end):
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.UNREAD", 3)
+    run = engine.submit(job)
+    # Three events until a model is there, Learned, and three frames with their Progress.
+    while run._queue.qsize() < 3 + 1 + 2 * 3:
+        time.sleep(0.1)
+    time.sleep(1)
+    assert run._queue.qsize() == 3 + 1 + 2 * 3
+    assert run._thread.is_alive()
+    if end == "cancelled":
+        run.cancel()
+    *events, last = run.events()
+    if end == "read":
+        assert last == Done(LENGTH)
+        assert len(results(events)) == LENGTH
+    else:
+        assert last == Cancelled(4)
+        assert len(results(events)) == 4
+    run._thread.join(10)
+    assert not run._thread.is_alive()
+
+
+def test_workers_near_their_memory_limits_go_on(engine):
+    def actions(dask_worker):
+        manager = dask_worker.memory_manager
+        return [
+            manager.memory_target_fraction,
+            manager.memory_spill_fraction,
+            manager.memory_pause_fraction,
+        ]
+
+    assert list(engine._client.run(actions).values()) == [[False] * 3] * 2
+    (terminate,) = {
+        nanny.memory_manager.memory_terminate_fraction for nanny in engine._cluster.workers.values()
+    }
+    assert 0.9 < terminate < 1
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.LOOK", 0.1)
+    monkeypatch.setattr("napari_vrp_sam.inference.distributed.STANDSTILL", 1)
+    with (
+        dask.config.set({"distributed.worker.memory.pause": 1e-3}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
+        DaskEngine(scheduler=cluster.scheduler_address) as engine,
+    ):
+        *_, end = engine.submit(job).events()
+    assert isinstance(end, Failed)
+    assert end.message.startswith("All workers are paused")
+    assert not end.detail
 
 
 def test_what_cannot_be_started_is_told(monkeypatch):

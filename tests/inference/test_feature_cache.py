@@ -53,6 +53,11 @@ def test_another_stack_takes_the_room():
     ]
 
 
+def test_where_nothing_is_kept_nothing_is_copied():
+    on_gpu = features().to("meta")  # a device that nothing can be copied from
+    assert FeatureCache(0).put(b"one", on_gpu) is on_gpu
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
 def test_the_limit_holds_and_the_size_is_that_of_the_entries(steps):
     cache = FeatureCache(4 * SIZE)

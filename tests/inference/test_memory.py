@@ -45,6 +45,16 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, trut
         np.testing.assert_array_equal(corrected[index], plain[index])
 
 
+def test_a_worker_that_keeps_nothing_looks_for_nothing(job, tmp_path, monkeypatch):
+    assert Memory(0).predictor(job).cache is None
+    assert Memory(1).predictor(job).cache is not None
+    monkeypatch.setenv("VRP_SAM_CACHE", str(tmp_path))
+    monkeypatch.setenv("VRP_SAM_FEATURES", "1")
+    cached = Memory(0).predictor(replace(job, model="lite", cache=True)).cache
+    assert cached is not None
+    assert cached.limit == 0
+
+
 def test_the_same_references_are_learned_once(job, model, stack, truth):
     learned = []
     prepare = model.prepare

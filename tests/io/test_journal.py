@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io import journal as module
 from napari_vrp_sam.io.journal import Finished, Journal, journal_of, noted
+from napari_vrp_sam.io.label_writers import label_writer
 
 SETTINGS = {"model": "abc", "limits": None, "channels": (0, 1)}
 FRAMES = {index: np.full((4, 5), index, np.uint8) for index in range(5)}
@@ -25,6 +27,7 @@ def begun(output: Path, frames: int = 3) -> Journal:
     journal.facts["normalisation"] = [[0.1], [0.7]]
     journal.begin()
     output.mkdir(exist_ok=True)
+    (output / "zarr.json").touch()
     for index in range(frames):
         journal.add(Finished(index, labels_checksum(FRAMES[index]), 0.5 if index else None))
     return journal
@@ -67,6 +70,28 @@ def test_labels_that_are_lost_are_done_again(output: Path) -> None:
     assert list(journal.finished) == [0, 2]
 
 
+@pytest.mark.parametrize("name", ["labels.zarr", "labels"])
+@pytest.mark.parametrize("left", [0, 3, 20])
+def test_labels_that_were_not_written_to_their_end_are_done_again(
+    tmp_path: Path, name: str, left: int
+) -> None:
+    """As a machine that loses its power leaves them."""
+    output = tmp_path / name
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 9, (3, 32, 48), dtype=np.uint8)
+    writer = label_writer(output, frames.shape, frames.dtype, "ZYX")
+    journal = Journal(output, SETTINGS)
+    journal.begin()
+    for index, labels in enumerate(frames):
+        writer.write(index, labels)
+        journal.add(Finished(index, labels_checksum(labels)))
+    torn = output / ("0/c/1/0/0" if output.suffix else "1.png")
+    torn.write_bytes(torn.read_bytes()[:left])
+    again = Journal(output, SETTINGS)
+    again.resume(label_writer(output, frames.shape, frames.dtype, "ZYX", resume=True).read)
+    assert sorted(again.finished) == [0, 2]
+
+
 def test_old_frames_are_taken_for_granted(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(output, frames=5)
     monkeypatch.setattr(module, "RECENT", 2)
@@ -82,22 +107,38 @@ def test_another_run_is_not_continued(output: Path) -> None:
         other.resume(FRAMES.__getitem__)
 
 
+def test_a_journal_of_an_older_version_is_told(output: Path) -> None:
+    begun(output)
+    other = Journal(output, {"version": "2", **SETTINGS, "limits": [0, 1]})
+    with pytest.raises(InputError, match="begun by another version of this program"):
+        other.resume(FRAMES.__getitem__)
+
+
 def test_where_nothing_was_begun_everything_is_to_do(output: Path) -> None:
     assert not resumed(output).finished
     begun(output).begin()
-    output.rmdir()
+    shutil.rmtree(output)
+    assert not resumed(output).finished
+
+
+def test_an_empty_folder_is_an_output_to_come(output: Path) -> None:
+    output.mkdir()
+    assert not resumed(output).finished
+    begun(output)
+    (output / "zarr.json").unlink()
     assert not resumed(output).finished
 
 
 def test_an_output_without_a_journal_is_not_ours(output: Path) -> None:
     output.mkdir()
+    (output / "zarr.json").touch()
     with pytest.raises(InputError, match="no journal of its run"):
         resumed(output)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense\n", b'{"facts": {}}\n', b"[]\n"])
 def test_a_damaged_journal_is_told(output: Path, content: bytes) -> None:
-    output.mkdir()
+    begun(output)
     journal_of(output).write_bytes(content)
     with pytest.raises(InputError, match="cannot be read: delete it"):
         resumed(output)

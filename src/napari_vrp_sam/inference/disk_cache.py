@@ -7,6 +7,7 @@ Each frame is a file of its own, a small Zarr store (format 3) in a zip archive,
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import tempfile
@@ -37,7 +38,13 @@ SHARE_OF_DISK = 0.25
 SUFFIX = ".zarr.zip"
 
 SLACK = 0.05
-"""Of the limit: what a process adds before it looks at the folder again."""
+"""Of the limit: what a process adds at most before it looks at the folder again."""
+
+MOST_UNSEEN = 256_000_000
+"""Bytes that it adds at most before that: each of many processes may add so many at a time."""
+
+LEAST_UNSEEN = 0.001
+"""Of the limit: less than that is not worth a look at so many files."""
 
 
 class DiskFeatureCache:
@@ -99,7 +106,8 @@ class DiskFeatureCache:
         if not self._full:
             with contextlib.suppress(OSError):  # no room on the disk, no permission
                 self._write(self._path(key), rounded)
-                if self._added >= SLACK * self._limit:
+                unseen = max(MOST_UNSEEN, LEAST_UNSEEN * self._limit)
+                if self._added >= min(SLACK * self._limit, unseen):
                     self._trim()
         return rounded
 
@@ -141,6 +149,28 @@ class DiskFeatureCache:
         return self._folder / self._model / (key.hex() + SUFFIX)
 
 
+def is_wanted(wish: bool | None, *, resizing: bool, device: str) -> bool:  # noqa: FBT001
+    """Whether features of a model are kept on disk, and rounded for that.
+
+    Parameters
+    ----------
+    wish : bool, optional
+        See `Job.cache`.
+    resizing : bool
+        Whether the model is; see `Resizing`.
+    device : str
+        The kind of device that it runs on.
+
+    Raises
+    ------
+    InputError
+        If the limit that the user has set is no number.
+    """
+    # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
+    slow = resizing and device != "cuda"
+    return (slow if wish is None else wish) and _gigabytes() > 0
+
+
 def disk_cache(model: str) -> DiskFeatureCache | None:
     """The cache of a model in the user's folder; None where the user wants none.
 
@@ -155,18 +185,25 @@ def disk_cache(model: str) -> DiskFeatureCache | None:
         If the limit that the user has set is no number.
     """
     folder = cache_folder() / "features"
-    given = os.environ.get(LIMIT_VARIABLE)
-    try:
-        limit = float(given) if given else DEFAULT_GIGABYTES
-    except ValueError:
-        raise InputError(
-            f"{LIMIT_VARIABLE}={given} is no number: give gigabytes, 0 to keep no features."
-        ) from None
-    limit *= 1e9
-    if not given:
+    limit = _gigabytes() * 1e9
+    if not os.environ.get(LIMIT_VARIABLE):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         limit = min(limit, SHARE_OF_DISK * shutil.disk_usage(existing).free)
     return DiskFeatureCache(folder, model, int(limit)) if limit > 0 else None
+
+
+def _gigabytes() -> float:
+    """What the user allows."""
+    given = os.environ.get(LIMIT_VARIABLE)
+    try:
+        allowed = float(given) if given else DEFAULT_GIGABYTES
+    except ValueError:
+        allowed = math.nan
+    if not math.isfinite(allowed):
+        raise InputError(
+            f"{LIMIT_VARIABLE}={given} is no number: give gigabytes, 0 to keep no features."
+        )
+    return allowed
 
 
 def _stamp(path: Path) -> None:

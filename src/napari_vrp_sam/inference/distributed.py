@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.engine import AnyJob, Learned, ThreadRun, frame_result
-from napari_vrp_sam.inference.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.events import Event, FrameResult, FrameWritten
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job, normalisation_of, plan
 from napari_vrp_sam.inference.local_cluster import local_cluster
@@ -42,8 +43,17 @@ AHEAD = 2
 """Frames a worker that are handed out before they are asked for: so many results, and where pixels
 have to be sent so many frames, are in memory at a time."""
 
+UNREAD = 8
+"""Results that wait for whoever reads them, at most: workers may be quicker than a disk."""
+
 PATIENCE = 10
 """Seconds that a scheduler may take to answer."""
+
+LOOK = 10
+"""Seconds between two looks at the workers of a scheduler, while no result comes."""
+
+STANDSTILL = 60
+"""Seconds that all workers may be paused."""
 
 
 class DaskEngine:
@@ -129,7 +139,22 @@ class DaskRun(ThreadRun):
         self._client = client
         self._writer = writer
         self._workers, self._asked = 0, -math.inf
+        self._looked, self._standing_since = -math.inf, math.inf
+        self._room_for_results = threading.Semaphore(UNREAD)
         super().__init__(job)
+
+    def _tell_frame(self, event: Event) -> None:
+        """Wait for room, then tell of a frame; one that is there is told of though cancelled."""
+        if isinstance(event, FrameResult):
+            while not self._room_for_results.acquire(timeout=0.2):
+                if self._control.cancelled or self._client.status == "closed":
+                    break
+        super()._tell_frame(event)
+
+    def _seen(self, event: Event) -> Event:
+        if isinstance(event, FrameResult):
+            self._room_for_results.release()
+        return super()._seen(event)
 
     def _segment(self, job: Job) -> None:
         frames, indices = plan(job)
@@ -246,6 +271,7 @@ class DaskRun(ThreadRun):
             try:
                 done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
             except TimeoutError:
+                self._check_workers()
                 continue
             future = done.pop()
             pending.remove(future)
@@ -262,12 +288,42 @@ class DaskRun(ThreadRun):
                     "kept; start it again."
                 ) from error
 
+    def _check_workers(self) -> None:
+        """Refuse to wait for workers that dask has paused, since they are short of memory.
+
+        Raises
+        ------
+        InputError
+            If that is so of all of them, and has been for a while.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        workers = self._client.scheduler_info()["workers"].values()
+        if not workers or not all(map(_stands_still, workers)):
+            self._standing_since = math.inf
+            return
+        self._standing_since = min(self._standing_since, now)
+        if now - self._standing_since >= STANDSTILL:
+            raise InputError(
+                "All workers are paused, since they are near their memory limits: give each more "
+                "(`dask worker --memory-limit`), or start fewer on a machine. What is finished is "
+                "kept."
+            )
+
     def _room(self) -> int:
         """How many frames may be under way; workers come and go."""
         if time.monotonic() > self._asked + 5:
             self._asked = time.monotonic()
             self._workers = len(self._client.nthreads())
         return AHEAD * max(self._workers, 1)
+
+
+def _stands_still(worker: Mapping[str, Any]) -> bool:
+    """Whether a worker, as its scheduler knows it, is paused and has ended what it had begun."""
+    executing = worker["metrics"].get("task_counts", {}).get("executing", 0)
+    return worker["status"] == "paused" and not executing
 
 
 def _cut(pixels: NDArray[Any] | None, part: Look | Tile) -> NDArray[Any] | None:

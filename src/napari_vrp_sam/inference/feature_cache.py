@@ -79,7 +79,8 @@ class FeatureCache:
         """
         if self._disk is not None:
             features = self._disk.put(key, features)
-        self._keep(key, features.to("cpu"))  # what rests takes no memory of a GPU
+        if self.limit > 0:  # else nothing need leave the GPU
+            self._keep(key, features.to("cpu"))  # what rests takes no memory of a GPU
         return features
 
     def _keep(self, key: bytes, features: FrameFeatures) -> None:

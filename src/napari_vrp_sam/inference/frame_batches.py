@@ -50,6 +50,8 @@ class FrameBatches:
         if self._frames is not None or self._device.type != "cuda":
             return self._frames or 1
         free, _ = torch.cuda.mem_get_info(self._device)
+        # What PyTorch keeps of earlier work is taken for the driver, and free for us.
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
         if self._graphed:
             self._frames = size  # once for all: another size would be prepared anew

@@ -54,8 +54,10 @@ class Memory:
             predictor = _loaded(job, report)
             # A GPU encodes `lite` sooner than its features come back from main memory.
             quick = isinstance(predictor.model, Graphable) and predictor.device.type == "cuda"
-            if job.cache or not quick:
-                predictor.cache = FeatureCache(self._limit, _disk_cache(job, predictor))
+            disk = _disk_cache(job, predictor)
+            # Of a cache that keeps nothing, frames need no digests.
+            if disk is not None or not (quick or self._limit == 0):
+                predictor.cache = FeatureCache(self._limit, disk)
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
         self._predictor.tile = check_tile(job.tile)
@@ -116,13 +118,12 @@ def _disk_cache(job: Job, predictor: Predictor) -> DiskFeatureCache | None:
     if job.cache is False or not isinstance(job.model, str | Path):
         return None
     from napari_vrp_sam.inference.capabilities import Adjustable, Resizing
+    from napari_vrp_sam.inference.disk_cache import disk_cache, is_wanted
 
-    # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
-    slow = isinstance(predictor.model, Resizing) and predictor.device.type != "cuda"
-    if not (job.cache or slow):
+    resizing = isinstance(predictor.model, Resizing)
+    if not is_wanted(job.cache, resizing=resizing, device=predictor.device.type):
         return None
     from napari_vrp_sam import __version__
-    from napari_vrp_sam.inference.disk_cache import disk_cache
     from napari_vrp_sam.inference.feature_cache import digest
     from napari_vrp_sam.models.identity import weights_digest
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.feature_cache import digest
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
@@ -21,21 +22,72 @@ def settings_of(job: Job, frames: Frames) -> dict[str, Any]:
         Its model is a name or a file. Which frames it segments does not count.
     frames : Frames
         Of its stack. The stack itself is known by its shape and by the annotated frames.
+
+    Notes
+    -----
+    What a device decides is told for the one that this process would use; workers elsewhere may
+    have others.
     """
+    from napari_vrp_sam import __version__
+    from napari_vrp_sam.inference.disk_cache import is_wanted
     from napari_vrp_sam.models.identity import weights_digest
 
     assert isinstance(job.model, str | Path)
+    weights = weights_digest(job.model)
+    full_size = _is_full_size(str(job.model))
+    on_disk = is_wanted(job.cache, resizing=full_size, device=_device(job.device))
     return {
+        "version of napari-vrp-sam": __version__,
         "image": [*frames.label_shape, frames.axes, frames.dtype.str],
         "annotations": annotations_digest(job.references).hex(),
-        "model": weights_digest(job.model),
+        "model": weights,
         "pseudo-mask": job.pseudo_mask,
         "prompting": job.prompting,
         "channels": list(frames.channels),
         "limits": None if job.limits is None else list(job.limits),
         "tile": job.tile,
-        "precision": job.precision,
+        "precision": _precision(job, full_size=full_size),
+        "choice of --cache or --no-cache": on_disk,  # features on disk are rounded
     }
+
+
+def _is_full_size(model: str) -> bool:
+    """Whether a model is one of SAM; without loading it."""
+    from napari_vrp_sam.models.catalogue import base_of
+    from napari_vrp_sam.models.headers import read_header
+    from napari_vrp_sam.models.registry import looks_like_a_path, model_spec
+
+    if not looks_like_a_path(model):
+        return model_spec(model).sam_weights is not None
+    path = Path(model)
+    told = read_header(path).metadata if path.suffix == ".safetensors" else {}
+    return model_spec(base_of(told, path)).sam_weights is not None
+
+
+def _device(name: str) -> str:
+    """The kind of device, though it may be one that only workers have."""
+    from napari_vrp_sam.models.devices import resolve_device
+
+    try:
+        return resolve_device(name).type
+    except InputError:
+        return name.partition(":")[0]
+
+
+def _precision(job: Job, *, full_size: bool) -> str:
+    """What a job is computed in; "auto" is not the same everywhere."""
+    from napari_vrp_sam.models.devices import resolve_device
+    from napari_vrp_sam.models.precision import half_type
+
+    if job.precision != "auto":
+        return job.precision
+    if not full_size:
+        return "float16" if _device(job.device) == "cuda" else "float32"
+    try:
+        half = half_type(resolve_device(job.device), job.precision)
+    except InputError:  # only workers have it, and know
+        return job.precision
+    return "float32" if half is None else str(half).removeprefix("torch.")
 
 
 def annotations_digest(references: Sequence[Reference]) -> bytes:

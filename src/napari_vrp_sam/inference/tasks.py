@@ -197,10 +197,15 @@ def _encode(
 
 def _frame(order: Order, index: int) -> NDArray[Any]:
     """A frame as the worker reads it; the last one is kept for its other tiles."""
+    import dask
+
     global _last_frame  # noqa: PLW0603
     if _last_frame is None or _last_frame[0] != (order.token, index):
         job = _prepare(order).job
-        _last_frame = (order.token, index), Frames(job.data, job.axes, job.channels)[index]
+        # Of a lazy array, the worker's own client would hand out the reading, and let the next
+        # task begin meanwhile: that one waits for our lock, and we for its turn to end.
+        with dask.config.set(scheduler="synchronous"):
+            _last_frame = (order.token, index), Frames(job.data, job.axes, job.channels)[index]
     return _last_frame[1]
 
 

@@ -85,16 +85,21 @@ class Journal:
             If another run wrote there.
         """
         if not self._path.exists():
-            if self._output.exists():
+            if _holds_something(self._output):
                 raise InputError(
                     f"{self._output} is there, but no journal of its run: choose another --output, "
                     "or replace it with --overwrite instead of --resume."
                 )
             return
-        if not self._output.exists():
+        if not _holds_something(self._output):
             return  # somebody took the result away, and wants another
         begun, facts, found = _content(self._path)
-        differing = [key for key in self._settings if begun.get(key) != self._settings[key]]
+        if not begun.keys() >= self._settings.keys():
+            raise InputError(
+                f"{self._output} was begun by another version of this program, which noted less: "
+                "choose another --output, or replace it with --overwrite instead of --resume."
+            )
+        differing = [key for key in self._settings if begun[key] != self._settings[key]]
         if differing:
             raise InputError(
                 f"{self._output} was begun with another {' and '.join(differing)}: go on with the "
@@ -161,6 +166,11 @@ def noted(output: Path) -> tuple[dict[str, Any], list[Finished]]:
         return {}, []
 
 
+def _holds_something(output: Path) -> bool:
+    """Whether there is a file, or a folder that was not merely made for what is to come."""
+    return any(output.iterdir()) if output.is_dir() else output.exists()
+
+
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Finished]]:
     """Settings, facts, and what is finished."""
     try:
@@ -178,7 +188,7 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Finished]
 def _is_there(frame: Finished, read: Callable[[int], NDArray[Any]]) -> bool:
     try:
         return labels_checksum(read(frame.index)) == frame.checksum
-    except (OSError, KeyError, ValueError):  # gone, or not written to its end
+    except Exception:  # gone, or not written to its end: codecs make anything of what is left
         return False
 
 
