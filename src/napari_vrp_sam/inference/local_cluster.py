@@ -7,22 +7,23 @@ import logging
 import signal
 from typing import Any
 
-MEMORY = {f"distributed.worker.memory.{action}": False for action in ("target", "spill", "pause")}
-"""A worker near its limit goes on: it holds a model and a frame, nothing that could be put on disk,
-and paused it would wait for ever. One that takes more is still ended, and its frame done again."""
 
+def dask_setup(worker: Any) -> None:
+    """Prepare a worker; dask calls this in each, and in those that follow a lost one.
 
-def dask_setup(worker: Any) -> None:  # noqa: ARG001
-    """Let a worker leave Ctrl+C to whoever started it; dask calls this in each, restarted or not.
-
-    Terminals send it to all processes: the first of them ends the others, without tracebacks.
+    Ctrl+C is left to whoever started it: terminals send it to all processes, and the first of them
+    ends the others, without tracebacks. A worker near its memory limit goes on: it holds a model
+    and a frame, nothing that could be put on disk, and paused it would wait for ever. One that
+    takes more is still ended, and its frame done again.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # By the configuration, only the first workers would know: dask shares it, and takes it back.
+    worker.memory_manager.memory_pause_fraction = False
+    worker.memory_manager.memory_spill_fraction = False
 
 
 def local_cluster(workers: int) -> Any:
     """Workers on this machine, each in a process of its own that was started afresh."""
-    import dask
     from dask.system import CPU_COUNT
     from distributed import LocalCluster
 
@@ -40,13 +41,10 @@ def local_cluster(workers: int) -> Any:
             "OMP_WAIT_POLICY": "PASSIVE",
         },
     }
-    # Workers get the configuration of the moment they are planned at, those that follow a lost one
-    # too.
-    with dask.config.set(MEMORY):
-        with contextlib.suppress(ImportError):
-            from dask_cuda import LocalCUDACluster
-            from torch import cuda
+    with contextlib.suppress(ImportError):
+        from dask_cuda import LocalCUDACluster
+        from torch import cuda
 
-            if cuda.device_count() > 1:
-                return LocalCUDACluster(**options)
-        return LocalCluster(**options)
+        if cuda.device_count() > 1:
+            return LocalCUDACluster(**options)
+    return LocalCluster(**options)
