@@ -12,10 +12,10 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
+from napari_vrp_sam.annotations.labels import MOST_CLASSES
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.cli.reference_labels import ClassLabels
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.job import MOST_CLASSES
 from napari_vrp_sam.io.images import read_labels, read_stack
 
 runner = CliRunner()

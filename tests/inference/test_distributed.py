@@ -37,6 +37,7 @@ from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.local_cluster import local_cluster
 from napari_vrp_sam.inference.remote_stack import described
 from napari_vrp_sam.inference.segment import gather_references
+from napari_vrp_sam.inference.standstill import StandstillWatch
 from napari_vrp_sam.io.images import read_stack
 from napari_vrp_sam.io.label_writers import ZarrLabelWriter
 
@@ -289,14 +290,22 @@ def test_workers_near_their_memory_limits_go_on(engine):
 
 @pytest.mark.timeout(120)
 def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
-    monkeypatch.setattr("napari_vrp_sam.inference.distributed.LOOK", 0.1)
-    monkeypatch.setattr("napari_vrp_sam.inference.distributed.STANDSTILL", 1)
+    monkeypatch.setattr("napari_vrp_sam.inference.standstill.LOOK", 0.1)
+    monkeypatch.setattr("napari_vrp_sam.inference.standstill.STANDSTILL", 1)
     with (
         dask.config.set({"distributed.worker.memory.pause": 1e-3}),
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         DaskEngine(scheduler=cluster.scheduler_address) as engine,
     ):
         *_, end = engine.submit(job).events()
+        watch = StandstillWatch(engine._client)
+        watch.check()
+        time.sleep(1.2)
+        watch.result_came()  # late, of work that was under way
+        watch.check()
+        time.sleep(1.2)
+        with pytest.raises(InputError, match="All workers are paused"):
+            watch.check()
     assert isinstance(end, Failed)
     assert end.message.startswith("All workers are paused")
     assert not end.detail

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.labels import MOST_CLASSES
 from napari_vrp_sam.cli.output_checks import same
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.job import MOST_CLASSES
 from napari_vrp_sam.io.lazy_stack import LazyArray
 
 

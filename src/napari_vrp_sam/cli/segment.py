@@ -158,7 +158,7 @@ def segment(
     from napari_vrp_sam.inference.job import Job
     from napari_vrp_sam.inference.segment import gather_references
     from napari_vrp_sam.io.images import read_stack
-    from napari_vrp_sam.models.registry import SUFFIXES, prompting_note, weights_file
+    from napari_vrp_sam.models.registry import prompting_note, weights_file
 
     forbid_downloads(offline)
     if session is not None:
@@ -198,8 +198,8 @@ def segment(
     results = Output(output, probabilities, _names(inputs[0]), settled, wish, resume)
     check_outputs(results, job, view, inputs, overwrite=overwrite)
     file = weights_file(str(job.model))
-    # Of what is no weights file, whoever loads it says what is wrong.
-    there = file is None or (file.suffix in SUFFIXES and file.is_file())
+    # Of a file that is not there, whoever loads it says so.
+    there = file is None or file.is_file()
     if there and (note := prompting_note(str(job.model), job.prompting)):
         notes.print(note, soft_wrap=True)
     if not (resume and output.exists()):  # such a run knows what the earlier one has fitted

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from napari_vrp_sam.inference.job import Job, normalisation_of, plan
 from napari_vrp_sam.inference.local_cluster import local_cluster
 from napari_vrp_sam.inference.overview import Look, looks, place
 from napari_vrp_sam.inference.remote_stack import described
+from napari_vrp_sam.inference.standstill import StandstillWatch
 from napari_vrp_sam.inference.tasks import (
     FrameWriter,
     Order,
@@ -48,12 +49,6 @@ UNREAD = 8
 
 PATIENCE = 10
 """Seconds that a scheduler may take to answer."""
-
-LOOK = 10
-"""Seconds between two looks at the workers of a scheduler, while no result comes."""
-
-STANDSTILL = 60
-"""Seconds that all workers may be paused."""
 
 
 class DaskEngine:
@@ -139,7 +134,7 @@ class DaskRun(ThreadRun):
         self._client = client
         self._writer = writer
         self._workers, self._asked = 0, -math.inf
-        self._looked, self._standing_since = -math.inf, math.inf
+        self._standstill = StandstillWatch(client)
         self._room_for_results = threading.Semaphore(UNREAD)
         super().__init__(job)
 
@@ -271,8 +266,9 @@ class DaskRun(ThreadRun):
             try:
                 done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
             except TimeoutError:
-                self._check_workers()
+                self._standstill.check()
                 continue
+            self._standstill.result_came()
             future = done.pop()
             pending.remove(future)
             try:
@@ -288,42 +284,12 @@ class DaskRun(ThreadRun):
                     "kept; start it again."
                 ) from error
 
-    def _check_workers(self) -> None:
-        """Refuse to wait for workers that dask has paused, since they are short of memory.
-
-        Raises
-        ------
-        InputError
-            If that is so of all of them, and has been for a while.
-        """
-        now = time.monotonic()
-        if now - self._looked < LOOK:
-            return
-        self._looked = now
-        workers = self._client.scheduler_info()["workers"].values()
-        if not workers or not all(map(_stands_still, workers)):
-            self._standing_since = math.inf
-            return
-        self._standing_since = min(self._standing_since, now)
-        if now - self._standing_since >= STANDSTILL:
-            raise InputError(
-                "All workers are paused, since they are near their memory limits: give each more "
-                "(`dask worker --memory-limit`), or start fewer on a machine. What is finished is "
-                "kept."
-            )
-
     def _room(self) -> int:
         """How many frames may be under way; workers come and go."""
         if time.monotonic() > self._asked + 5:
             self._asked = time.monotonic()
             self._workers = len(self._client.nthreads())
         return AHEAD * max(self._workers, 1)
-
-
-def _stands_still(worker: Mapping[str, Any]) -> bool:
-    """Whether a worker, as its scheduler knows it, is paused and has ended what it had begun."""
-    executing = worker["metrics"].get("task_counts", {}).get("executing", 0)
-    return worker["status"] == "paused" and not executing
 
 
 def _cut(pixels: NDArray[Any] | None, part: Look | Tile) -> NDArray[Any] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_vrp_sam.annotations.labels import MOST_CLASSES, check_class_count
+from napari_vrp_sam.annotations.labels import check_class_count
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.prompting import Prompting
     from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.types import Model
-
-__all__ = ["MOST_CLASSES", "Job", "Order", "check_references", "normalisation_of", "plan"]
 
 Order = Literal["nearest", "sequential"]
 """From the annotated frames outwards, or as the stack goes."""

@@ -31,10 +31,11 @@ def settings_of(job: Job, frames: Frames) -> dict[str, Any]:
     from napari_vrp_sam import __version__
     from napari_vrp_sam.inference.disk_cache import is_wanted
     from napari_vrp_sam.models.identity import weights_digest
+    from napari_vrp_sam.models.registry import base_spec
 
     assert isinstance(job.model, str | Path)
     weights = weights_digest(job.model)
-    full_size = _is_full_size(str(job.model))
+    full_size = base_spec(str(job.model)).sam_weights is not None
     on_disk = is_wanted(job.cache, resizing=full_size, device=_device(job.device))
     return {
         "version of napari-vrp-sam": __version__,
@@ -49,19 +50,6 @@ def settings_of(job: Job, frames: Frames) -> dict[str, Any]:
         "precision": _precision(job, full_size=full_size),
         "choice of --cache or --no-cache": on_disk,  # features on disk are rounded
     }
-
-
-def _is_full_size(model: str) -> bool:
-    """Whether a model is one of SAM; without loading it."""
-    from napari_vrp_sam.models.catalogue import base_of
-    from napari_vrp_sam.models.headers import read_header
-    from napari_vrp_sam.models.registry import looks_like_a_path, model_spec
-
-    if not looks_like_a_path(model):
-        return model_spec(model).sam_weights is not None
-    path = Path(model)
-    told = read_header(path).metadata if path.suffix == ".safetensors" else {}
-    return model_spec(base_of(told, path)).sam_weights is not None
 
 
 def _device(name: str) -> str:

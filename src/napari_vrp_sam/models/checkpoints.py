@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.downloads import file_sha256
+from napari_vrp_sam.models.headers import no_weights_file
 
 TORCH_SUFFIXES = frozenset({".pth", ".pt"})
 
@@ -106,9 +107,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
             return Checkpoint(_tensors_of(_unpickle(path), path))
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
-    raise InputError(
-        f"'{path.name}' is no weights file: expected .safetensors, .pth or .pt as its suffix."
-    )
+    raise no_weights_file(path)
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models import catalogue
 from napari_vrp_sam.models.catalogue import SEMANTIC_WEIGHTS, VRP_ENCODER_ENDS, ModelSpec, base_of
-from napari_vrp_sam.models.headers import read_header
+from napari_vrp_sam.models.headers import Header, no_weights_file, read_header
 from napari_vrp_sam.models.loading import RANDOM, load_full_size, load_lite
 from napari_vrp_sam.models.prompting import PROMPTINGS, default_prompting
 from napari_vrp_sam.models.store import OwnModel, list_own
@@ -28,6 +28,7 @@ __all__ = [
     "RANDOM",
     "SEMANTIC_WEIGHTS",
     "ModelSpec",
+    "base_spec",
     "list_models",
     "load_model",
     "looks_like_a_path",
@@ -114,19 +115,15 @@ def prompting_note(model: str, prompting: Prompting | None = None) -> str:
         Empty for `lite`, which has a way of its own, and for a model that is not there.
     """
     try:
-        path = weights_file(model)
-        if path is None:
-            base, trained = model_spec(model), False
-        elif path.suffix == ".safetensors":
-            header = read_header(path)
-            base = model_spec(base_of(header.metadata, path))
-            trained = any(name.endswith(VRP_ENCODER_ENDS) for name in header.shapes)
-        else:  # of the paper's code, which knows nothing but the VRP encoder
-            base, trained = model_spec(base_of({}, path)), True
+        base, header = _base_and_header(model)
     except InputError:
         return ""  # whoever loads it says what is wrong
     if base.sam_weights is None:
         return ""
+    # The paper's code writes no header: its files hold a VRP encoder and nothing else.
+    trained = header is not None and (
+        not header.shapes or any(name.endswith(VRP_ENCODER_ENDS) for name in header.shapes)
+    )
     what = PROMPTINGS[prompting or default_prompting(trained=trained)]
     if trained:
         return f"SAM is prompted by {what}."
@@ -134,6 +131,27 @@ def prompting_note(model: str, prompting: Prompting | None = None) -> str:
         "There is no VRP encoder in this model, as none was ever published; SAM is prompted by "
         f"{what}. Fine-tuning adapts its mask decoder to your images."
     )
+
+
+def base_spec(model: str) -> ModelSpec:
+    """The built-in model that a model given by name or path is, or is a variant of; without torch.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the file is no weights file or damaged.
+    """
+    return _base_and_header(model)[0]
+
+
+def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
+    path = weights_file(model)
+    if path is None:
+        return model_spec(model), None
+    if path.suffix not in SUFFIXES:
+        raise no_weights_file(path)
+    header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
+    return model_spec(base_of(header.metadata, path)), header
 
 
 def load_model(
