@@ -179,3 +179,29 @@ def test_stratify_bears_a_class_that_is_everywhere() -> None:
     assert torch.isfinite(importance).all()
     assert len(importance.unique()) == 1
     assert (chance > 0).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_classes_fitted_together_equal_classes_fitted_alone(threads: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # As many channels as `lite` has: batched LU factors of this size are wrong on two threads.
+    features = torch.randn(4, 2048, 207, generator=generator)
+    noise = torch.randn(4, 2048, generator=generator)
+    target = (features[..., :5].sum(-1) + noise > 0).float()
+    weight = torch.ones(4, 2048)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = fit_linear(features, target, weight, strength=0.01)
+        alone = [
+            fit_linear(*(v[b : b + 1] for v in (features, target, weight)), strength=0.01)
+            for b in range(4)
+        ]
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(
+        together.weight, torch.cat([p.weight for p in alone]), rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(
+        together.bias, torch.cat([p.bias for p in alone]), rtol=1e-3, atol=1e-4
+    )
