@@ -25,16 +25,16 @@ from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.evaluation.one_slice import Method, evaluate_dataset, mean_over_datasets
-from napari_vrp_sam.evaluation.random_forest import RandomForest
-from napari_vrp_sam.io.atomic import write_json
-from napari_vrp_sam.io.datasets import find_datasets
-from napari_vrp_sam.models.choice import Choice
-from napari_vrp_sam.models.geometric_prompts import geometric_prompts
-from napari_vrp_sam.models.lite import LiteModel, PreparedClass
-from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.shots import PROBE_STRIDE
-from napari_vrp_sam.models.types import FrameFeatures, Prompts
+from napari_vrp_sam.files import write_json
+from napari_vrp_sam.models.base import FrameFeatures, Prompts
+from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE
+from napari_vrp_sam.models.sam.geometric_prompts import geometric_prompts
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.datasets.open import find_datasets
+from napari_vrp_sam.research.protocols.one_slice import Method, evaluate_dataset, mean_over_datasets
+from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
 SPARED = 5
 """Frames of a sequence that no run is measured on, whether it learns from them or not."""

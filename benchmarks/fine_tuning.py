@@ -20,20 +20,21 @@ import numpy as np
 import typer
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.model_method import ModelMethod
-from napari_vrp_sam.evaluation.one_slice import (
+from napari_vrp_sam.files import write_json
+from napari_vrp_sam.fine_tuning.events import FineTuned
+from napari_vrp_sam.fine_tuning.job import FineTuneJob
+from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.inference.runs.events import Failed
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.datasets.open import find_datasets
+from napari_vrp_sam.research.protocols.model_method import ModelMethod
+from napari_vrp_sam.research.protocols.one_slice import (
     Frame,
     Method,
     Segment,
     evaluate_dataset,
     mean_over_datasets,
 )
-from napari_vrp_sam.inference.engine import Failed, ThreadEngine
-from napari_vrp_sam.io.atomic import write_json
-from napari_vrp_sam.io.datasets import find_datasets
-from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.training.fine_tuning.events import FineTuned
-from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
 
 SPARED = 5
 

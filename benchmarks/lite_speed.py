@@ -35,12 +35,12 @@ from torch.utils.benchmark import Timer
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.predictor import Predictor
+from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models import lite_network
-from napari_vrp_sam.models.lite_parts import SIMILARITY_LEVELS
+from napari_vrp_sam.models.lite.model import network as lite_network
+from napari_vrp_sam.models.lite.parts import SIMILARITY_LEVELS
 from napari_vrp_sam.models.precision import half_type
-from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.models.zoo.registry import load_model
 
 HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 ON_GPU = (
@@ -143,9 +143,9 @@ def compiled(wanted: bool) -> Iterator[None]:  # noqa: FBT001
     if not wanted:
         yield
         return
-    from napari_vrp_sam.models.folded_backbone import FoldedBackbone
-    from napari_vrp_sam.models.perceptron import PerceptronProbe
-    from napari_vrp_sam.models.tree_tables import TreeTables
+    from napari_vrp_sam.models.lite.backbone import FoldedBackbone
+    from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
+    from napari_vrp_sam.models.probe.tree_tables import TreeTables
 
     places: list[tuple[Any, str]] = [
         (PerceptronProbe, "_at_once"),

@@ -20,7 +20,7 @@ import psutil
 import tifffile
 import zarr
 
-from napari_vrp_sam.io.journal import journal_of
+from napari_vrp_sam.io.labels.journal import journal_of
 from napari_vrp_sam.io.samples import sample_stack
 
 SETTLED = 100

@@ -17,19 +17,19 @@ import typer
 from shared_work import SharedWork
 from torch import Tensor
 
-from napari_vrp_sam.evaluation.one_slice import (
+from napari_vrp_sam.files import write_json
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.datasets.open import find_datasets
+from napari_vrp_sam.research.protocols.one_slice import (
     Frame,
     Method,
     evaluate_dataset,
     mean_over_datasets,
 )
-from napari_vrp_sam.io.atomic import write_json
-from napari_vrp_sam.io.datasets import find_datasets
-from napari_vrp_sam.models.choice import Choice
-from napari_vrp_sam.models.lite import LiteModel, PreparedClass
-from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.types import FrameFeatures
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the mask decoder; the rest is the pseudo-mask's."""

@@ -33,11 +33,11 @@ from protocol_sam import DECODER, teach, write_decoder
 from protocol_training import SETUPS, WHERE, Run, Worker
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.atomic import write_json
-from napari_vrp_sam.io.datasets import find_datasets
+from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.devices import resolve_device
-from napari_vrp_sam.models.lite import LiteModel
-from napari_vrp_sam.models.registry import load_model
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.datasets.open import find_datasets
 
 
 def prepare(

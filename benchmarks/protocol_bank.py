@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
 from napari_vrp_sam.annotations.simulate import simulate
-from napari_vrp_sam.io.datasets import IGNORED, Dataset
-from napari_vrp_sam.models.feature_augmenter import mask_on_grid
-from napari_vrp_sam.models.lite_network import STRIDE, LiteNetwork
+from napari_vrp_sam.models.lite.network import STRIDE, LiteNetwork
+from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
+from napari_vrp_sam.research.datasets.dataset import Dataset
 
 COVERAGE = (0.002, 0.97)
 """Of a frame, between which a class is a task."""

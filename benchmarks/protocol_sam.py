@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from protocol_bank import Bank
 from torch import Tensor
 
-from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.objective import mask_iou
 

@@ -16,20 +16,20 @@ from protocol_sam import DECODER, decode_by_prompts, read_decoder
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.evaluation.few_shot import FewShotScores
-from napari_vrp_sam.io.datasets import IGNORED
 from napari_vrp_sam.models.devices import resolve_device
-from napari_vrp_sam.models.feature_augmenter import mask_on_grid
-from napari_vrp_sam.models.lite import LiteModel
-from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.lite_parts import BACKBONE_CHANNELS
-from napari_vrp_sam.models.pseudo_mask import correlation
-from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.vrp_encoder import VRPEncoder
-from napari_vrp_sam.training.few_shot.module import EpisodeView, Frozen, VRPModule
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS
+from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
+from napari_vrp_sam.models.vrp.pseudo_mask import correlation
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.few_shot.module import EpisodeView, Frozen, VRPModule
+from napari_vrp_sam.research.protocols.few_shot import FewShotScores
+from napari_vrp_sam.research.trainer import quiet
 from napari_vrp_sam.training.stream import StepStream
-from napari_vrp_sam.training.trainer import quiet
 
 SHOTS = (1, 5)
 """Numbers of references that a training is measured with; but for the annotations only the first.

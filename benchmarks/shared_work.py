@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.model_method import ModelMethod
-from napari_vrp_sam.evaluation.one_slice import Frame, Method, Segment, Segmented
-from napari_vrp_sam.inference.predictor import Predictor
-from napari_vrp_sam.models.lite import LiteModel, PreparedClass
-from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.inference.prediction.predictor import Predictor
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.research.protocols.model_method import ModelMethod
+from napari_vrp_sam.research.protocols.one_slice import Frame, Method, Segment, Segmented
 
 Logits = Callable[[FrameFeatures, PreparedClass], Tensor]
 """Features of a frame and what the references say -> logits of shape (1, Y, X)."""

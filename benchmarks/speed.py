@@ -3,7 +3,7 @@
     python benchmarks/speed.py --models vit_b,vit_h --device cuda --json speed.json
     python benchmarks/speed.py --models vit_b --device cpu --frames 3 --json speed.json
 
-The plain way is `napari_vrp_sam.evaluation.plain_flow`. Weights are random: the speed is the same.
+The plain way is `napari_vrp_sam.research.protocols.plain_flow`. Weights are random: the speed is the same.
 The file is written anew after every figure, and a variant that fails says so in its place.
 """
 
@@ -24,14 +24,14 @@ import torch
 from speed_parts import attention_variants, closeness, counted_flops, matrix_peak, parts, sam_of
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.plain_flow import PlainFlow
-from napari_vrp_sam.evaluation.speed import machine
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.predictor import Predictor
+from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models.sam import FullSizeModel
-from napari_vrp_sam.models.semantic import build_semantic_encoder
-from napari_vrp_sam.models.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
+from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+from napari_vrp_sam.research.protocols.plain_flow import PlainFlow
+from napari_vrp_sam.research.protocols.speed import machine
 
 WHOLE_RANGE = Normalisation((0,) * 3, (255,) * 3)
 

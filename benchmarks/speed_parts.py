@@ -17,12 +17,12 @@ from segment_anything.modeling import (
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_vrp_sam.models.image_attention import AttentionInput, in_blocks, scaled_dot_product
+from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.precision import mixed
-from napari_vrp_sam.models.sam import FullSizeModel, build_sam
-from napari_vrp_sam.models.sam_encoder import attention_for, encode_images
-from napari_vrp_sam.models.semantic import build_semantic_encoder
-from napari_vrp_sam.models.types import EncodedReference
+from napari_vrp_sam.models.sam.attention import AttentionInput, in_blocks, scaled_dot_product
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
+from napari_vrp_sam.models.sam.image_encoder import attention_for, encode_images
+from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
 
 
 def sam_of(name: str) -> Sam:
@@ -138,7 +138,7 @@ def parts(model: FullSizeModel, size: int, batch: int, *, compiled: bool) -> dic
 @torch.no_grad()
 def attention_variants(model: FullSizeModel, batch: int) -> dict[str, Any]:
     """Milliseconds of one attention layer of a frame: windows and the whole image, each way."""
-    from napari_vrp_sam.models import attention_kernel as kernel
+    from napari_vrp_sam.models.sam.full_size_model import attention_kernel as kernel
 
     layer = model.sam.image_encoder.blocks[0].attn
     heads, device = layer.num_heads, layer.qkv.weight.device

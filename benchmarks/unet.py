@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.one_slice import Frame, Segment, Segmented
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.research.protocols.one_slice import Frame, Segment, Segmented
 
 STRIDE = 16
 CROP = 256

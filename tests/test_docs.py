@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_vrp_sam.fine_tuning import run
+from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.io import samples
-from napari_vrp_sam.training.fine_tuning import run
-from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
 
 ROOT = Path(__file__).parents[1]
 

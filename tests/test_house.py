@@ -17,19 +17,19 @@ HEAVY = ("lightning", "napari", "segment_anything", "timm", "torch", "torchvisio
 LIGHT_MODULES = (
     "napari_vrp_sam",
     "napari_vrp_sam.annotations.labels",
-    "napari_vrp_sam.annotations.rasterise",
+    "napari_vrp_sam.annotations.geometry",
     "napari_vrp_sam.annotations.simulate",
     "napari_vrp_sam.cli",
-    "napari_vrp_sam.inference.engine",
+    "napari_vrp_sam.inference.runs.engine",
     "napari_vrp_sam.inference.frames",
     "napari_vrp_sam.inference.normalisation",
-    "napari_vrp_sam.io.datasets",
-    "napari_vrp_sam.io.images",
+    "napari_vrp_sam.research.datasets.dataset",
+    "napari_vrp_sam.io.images.stacks",
     "napari_vrp_sam.io.samples",
-    "napari_vrp_sam.training.fine_tuning.api",
-    "napari_vrp_sam.training.fine_tuning.events",
-    "napari_vrp_sam.training.fine_tuning.job",
-    "napari_vrp_sam.training.fine_tuning.kept",
+    "napari_vrp_sam.fine_tuning.api",
+    "napari_vrp_sam.fine_tuning.events",
+    "napari_vrp_sam.fine_tuning.job",
+    "napari_vrp_sam.fine_tuning.interrupted.saved_job",
 )
 
 

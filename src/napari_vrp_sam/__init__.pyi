@@ -1,9 +1,9 @@
 # The public API, read both by type checkers and, at run time, by `__init__`.
 from .annotations.reference import Reference as Reference
 from .errors import InputError as InputError
-from .inference.objects import objects_from_labels as objects_from_labels
+from .fine_tuning.api import fine_tune as fine_tune
+from .inference.objects.find import objects_from_labels as objects_from_labels
 from .inference.segment import segment_stack as segment_stack
-from .models.registry import load_model as load_model
-from .training.fine_tuning.api import fine_tune as fine_tune
+from .models.zoo.registry import load_model as load_model
 
 __version__: str

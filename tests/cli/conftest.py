@@ -17,9 +17,9 @@ def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     import segment_anything
     import torch
 
-    from napari_vrp_sam.models import catalogue
-    from napari_vrp_sam.models.downloads import WeightsFile
-    from napari_vrp_sam.models.semantic import EfficientNetLite0
+    from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
+    from napari_vrp_sam.models.weights import catalogue
+    from napari_vrp_sam.models.weights.downloads import WeightsFile
 
     cache = tmp_path / "cache"
     cache.mkdir()

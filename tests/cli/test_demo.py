@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app, demo
 from napari_vrp_sam.io import samples
-from napari_vrp_sam.io.images import read_stack
+from napari_vrp_sam.io.images.stacks import read_stack
 
 runner = CliRunner()
 

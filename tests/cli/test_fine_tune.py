@@ -14,11 +14,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.models.checkpoints import read_checkpoint
-from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.lite_parts import LiteConfig
-from napari_vrp_sam.training.fine_tuning import api, job, run
-from napari_vrp_sam.training.fine_tuning.recipe import FineTuningRecipe
+from napari_vrp_sam.fine_tuning import api, job, run
+from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
 from napari_vrp_sam.training.lite_file import save
 
 runner = CliRunner()

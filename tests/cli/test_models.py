@@ -8,8 +8,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.models import store
-from napari_vrp_sam.models.registry import list_models, model_spec
+from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.models.zoo.registry import list_models, model_spec
 
 runner = CliRunner()
 

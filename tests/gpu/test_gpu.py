@@ -16,23 +16,23 @@ from segment_anything.modeling import (
 )
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.inference.cuda_graph import WARM_UPS, Graphed
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.pipeline import normalise
-from napari_vrp_sam.inference.predictor import Predictor
+from napari_vrp_sam.inference.prediction.cuda_graph import WARM_UPS, Graphed
+from napari_vrp_sam.inference.prediction.pipeline import normalise
+from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models import attention_kernel as kernel
-from napari_vrp_sam.models.image_attention import AttentionInput, in_blocks, scaled_dot_product
 from napari_vrp_sam.models.precision import mixed
-from napari_vrp_sam.models.prompting import Prompting
-from napari_vrp_sam.models.registry import load_model
-from napari_vrp_sam.models.sam import FullSizeModel
-from napari_vrp_sam.models.sam_encoder import encode_images
-from napari_vrp_sam.models.semantic import ResNet50
-from napari_vrp_sam.models.tree_kernel import descend
-from napari_vrp_sam.models.tree_kernel import kernel_runs as trees_run
-from napari_vrp_sam.models.tree_tables import TreeTables
-from napari_vrp_sam.models.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.probe.tree_kernel import descend
+from napari_vrp_sam.models.probe.tree_kernel import kernel_runs as trees_run
+from napari_vrp_sam.models.probe.tree_tables import TreeTables
+from napari_vrp_sam.models.sam.attention import AttentionInput, in_blocks, scaled_dot_product
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
+from napari_vrp_sam.models.sam.full_size_model import attention_kernel as kernel
+from napari_vrp_sam.models.sam.image_encoder import encode_images
+from napari_vrp_sam.models.sam.prompting import Prompting
+from napari_vrp_sam.models.vrp.semantic_encoders import ResNet50
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.zoo.registry import load_model
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 WHOLE_RANGE = Normalisation((0,), (255,))

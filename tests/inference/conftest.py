@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.models.types import EncodedReference, FrameFeatures, Prompts
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Prompts
 
 RED, GREEN = 3, 8
 """Class values of the stack below; neither first nor consecutive."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.control import Control
-from napari_vrp_sam.inference.engine import WorkEvent
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.events import JobEvent
 
 
 @dataclass(frozen=True)
-class Counted(WorkEvent):
+class Counted(JobEvent):
     number: int
     process: int
     mean: float

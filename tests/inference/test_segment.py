@@ -5,8 +5,10 @@ import pytest
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.segment import gather_references, iter_segment, segment_stack
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.segmentation import iter_segment
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.inference.segment import segment_stack
 
 RED, GREEN = 3, 8  # the classes of the stack
 
@@ -114,7 +116,7 @@ def test_bool_stacks(truth, model):
 
 def test_frames_come_nearest_first_with_their_probabilities(stack, truth, model):
     references = gather_references(Frames(stack[0]), truth[0], frame=2)
-    job = Job(stack[0], references=references, model=model, device="cpu")
+    job = SegmentationJob(stack[0], references=references, model=model, device="cpu")
     told = []
     results = list(iter_segment(job, report=told.append))
     assert [index for index, _, _ in results] == [2, 1, 3, 0]
@@ -136,7 +138,9 @@ def test_a_frame_is_read_when_its_turn_comes(stack, truth, model):
             read.append(selection[0])
             return stack[0][selection]
 
-    job = Job(Recorder(), references=references, limits=(0, 255), model=model, device="cpu")
+    job = SegmentationJob(
+        Recorder(), references=references, limits=(0, 255), model=model, device="cpu"
+    )
     results = iter_segment(job)
     assert not read
     for _ in range(2):

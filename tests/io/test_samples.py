@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.evaluation.metrics import iou
-from napari_vrp_sam.evaluation.random_forest import RandomForest
 from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
+from napari_vrp_sam.research.protocols.metrics import iou
+from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
 
 @pytest.mark.parametrize(("make", "dtype"), [(sample_stack, np.uint8), (sample_nuclei, np.uint16)])

@@ -15,7 +15,11 @@ import pytest
 from segment_anything.modeling import Sam
 from tests.tiny_sam import build_tiny_sam
 
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE
+from napari_vrp_sam.models.weights.downloads import (
+    CACHE_VARIABLE,
+    MIRROR_VARIABLE,
+    OFFLINE_VARIABLE,
+)
 
 
 @pytest.fixture(scope="session")

@@ -11,18 +11,20 @@ import torch
 from qtpy.QtWidgets import QWidget
 from torch import nn
 
-from napari_vrp_sam.inference.engine import Job, Progress, Run, ThreadEngine
-from napari_vrp_sam.inference.objects import ObjectsJob
-from napari_vrp_sam.models import store
-from napari_vrp_sam.models.types import FrameFeatures, Prompts
-from napari_vrp_sam.training.fine_tuning.events import (
+from napari_vrp_sam.fine_tuning.events import (
     Compared,
     FineTuned,
     TrainingStep,
     Validated,
 )
-from napari_vrp_sam.training.fine_tuning.job import FineTuneJob
-from napari_vrp_sam.training.fine_tuning.kept import keep
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import keep
+from napari_vrp_sam.fine_tuning.job import FineTuneJob
+from napari_vrp_sam.inference.runs.engine import Run, ThreadEngine
+from napari_vrp_sam.inference.runs.events import Progress
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.models.base import FrameFeatures, Prompts
+from napari_vrp_sam.models.zoo import user_models as store
 
 
 class BrightnessModel(nn.Module):
@@ -76,7 +78,7 @@ class GatedEngine:
 
     def __init__(self):
         self.gate = threading.Semaphore(0)
-        self.jobs: list[Job] = []
+        self.jobs: list[SegmentationJob] = []
         self.runs: list[Run] = []
         self.choices = {}
 
@@ -189,7 +191,7 @@ def lessons():
 @pytest.fixture
 def tuner(viewer, lessons):
     """The dock widget 'Fine-tune' in the window, with lessons to learn."""
-    from napari_vrp_sam.plugin.fine_tune_widget import FineTuneWidget
+    from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
 
     widget = FineTuneWidget(viewer, lessons)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
@@ -217,7 +219,7 @@ def viewer(make_napari_viewer_proxy):
 @pytest.fixture
 def dock(viewer, engine):
     """The dock widget in the window, with a gated engine."""
-    from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
+    from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
     widget = SegmentStackWidget(viewer, engine)
     widget.preview_box.setChecked(False)  # the gate is for the runs

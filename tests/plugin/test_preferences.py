@@ -8,17 +8,17 @@ import pytest
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_vrp_sam.inference.process import ProcessEngine
-from napari_vrp_sam.models.downloads import (
+from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.models.weights.downloads import (
     CACHE_VARIABLE,
     MIRROR_VARIABLE,
     OFFLINE_VARIABLE,
     cache_folder,
 )
-from napari_vrp_sam.models.registry import list_models
+from napari_vrp_sam.models.zoo.registry import list_models
+from napari_vrp_sam.plugin.inputs.segment_form import DEVICES
 from napari_vrp_sam.plugin.preferences import FROM_OUTSIDE
-from napari_vrp_sam.plugin.segment_form import DEVICES
-from napari_vrp_sam.plugin.segment_widget import SegmentStackWidget
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 
 @pytest.fixture(autouse=True)

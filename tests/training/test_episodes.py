@@ -7,8 +7,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.datasets import Dataset
-from napari_vrp_sam.training.episodes import EpisodeStream, RealEpisodes, SyntheticEpisodes
+from napari_vrp_sam.research.datasets.dataset import Dataset
+from napari_vrp_sam.research.lite.real_episodes import RealEpisodes
+from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 
 MakeDataset = Callable[..., Dataset]
 MakeDisc = Callable[..., np.ndarray]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,30 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 
+IGNORED = 255
+"""Value of pixels in semantic masks that are excluded from training and evaluation."""
+
 MOST_CLASSES = 32
 """More are numbered objects, or a picture: each would be learned for seconds, as not the others."""
+
+
+class ShowsClass(Protocol):
+    """Something that shows one class, such as a reference."""
+
+    @property
+    def class_id(self) -> int:
+        """The class."""
+        ...
+
+
+def labels_dtype(class_ids: Iterable[int]) -> np.dtype[Any]:
+    """Return the smallest unsigned dtype that holds all class ids."""
+    return np.min_scalar_type(max(class_ids))
+
+
+def class_ids_of(references: Iterable[ShowsClass]) -> tuple[int, ...]:
+    """Return the classes that references show, ascending and without duplicates."""
+    return tuple(sorted({reference.class_id for reference in references}))
 
 
 def references_from_labels(

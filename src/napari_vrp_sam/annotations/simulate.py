@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_vrp_sam.annotations.rasterise import path_to_mask, points_to_mask
+from napari_vrp_sam.annotations.geometry import path_to_mask, points_to_mask
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.errors import InputError
 

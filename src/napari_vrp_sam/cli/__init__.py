@@ -9,21 +9,18 @@ from __future__ import annotations
 import os
 
 # Importing a command registers it; none of them imports anything heavy before it runs.
-from napari_vrp_sam.cli import (  # noqa: F401
+from napari_vrp_sam.cli import demo, fine_tune, models, user_models  # noqa: F401
+from napari_vrp_sam.cli.app import app
+from napari_vrp_sam.cli.research import (  # noqa: F401
     benchmark,
     data,
-    demo,
     episodes,
     evaluate,
     few_shot,
-    fine_tune,
-    models,
-    own_models,
-    segment,
     train,
     train_few_shot,
 )
-from napari_vrp_sam.cli.app import app
+from napari_vrp_sam.cli.segment import command  # noqa: F401
 
 __all__ = ["app", "main"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_vrp_sam.models.types import Model
+    from napari_vrp_sam.models.base import Model
 
 GLANDS = """
 0,0 50,0 58,16 75,16 90,0 138,0 146,30 162,55 168,80 172,114 181,112 179,75 165,50 156,0 255,0
@@ -88,7 +88,7 @@ def demo(
             Sample("nuclei", "T", "frame", *sample_nuclei(seed, frames=9)),
         ]
         status.update("Loading the model")
-        from napari_vrp_sam.models.registry import load_model
+        from napari_vrp_sam.models.zoo.registry import load_model
 
         loaded = load_model(model, device=device)
         written = []
@@ -111,10 +111,10 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     import numpy as np
 
     from napari_vrp_sam.annotations.reference import Reference
-    from napari_vrp_sam.evaluation.metrics import iou
-    from napari_vrp_sam.evaluation.random_forest import RandomForest
     from napari_vrp_sam.inference.segment import segment_stack
-    from napari_vrp_sam.io.images import write_labels
+    from napari_vrp_sam.io.images.stacks import write_labels
+    from napari_vrp_sam.research.protocols.metrics import iou
+    from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
     stack, truth, annotated = sample.stack, sample.truth, sample.annotated
     axes = f"{sample.axis}YX"
@@ -179,8 +179,8 @@ def _draw_sample(
     """The contact sheet: five frames from end to end."""
     import numpy as np
 
-    from napari_vrp_sam.io.atomic import atomic
-    from napari_vrp_sam.io.contact_sheet import as_picture, contact_sheet, overlay
+    from napari_vrp_sam.files import atomic
+    from napari_vrp_sam.io.exports.contact_sheet import as_picture, contact_sheet, overlay
 
     low, high = np.percentile(sample.stack, (0.5, 99.5))
     count = len(sample.stack)
@@ -212,10 +212,10 @@ def _run_picture(model: Model, device: str, out: Path) -> Path:
     import numpy as np
     from skimage.data import immunohistochemistry
 
-    from napari_vrp_sam.annotations.rasterise import polygon_to_mask
+    from napari_vrp_sam.annotations.geometry import polygon_to_mask
+    from napari_vrp_sam.files import atomic
     from napari_vrp_sam.inference.segment import segment_stack
-    from napari_vrp_sam.io.atomic import atomic
-    from napari_vrp_sam.io.contact_sheet import contact_sheet, overlay
+    from napari_vrp_sam.io.exports.contact_sheet import contact_sheet, overlay
 
     picture = immunohistochemistry()
     middle = picture.shape[1] // 2

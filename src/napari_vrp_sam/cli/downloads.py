@@ -12,7 +12,7 @@ import typer
 from napari_vrp_sam.cli.app import notes
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.downloads import DownloadProgress
+    from napari_vrp_sam.models.weights.downloads import DownloadProgress
 
 
 OfflineOption = Annotated[
@@ -23,7 +23,7 @@ OfflineOption = Annotated[
 def forbid_downloads(offline: bool) -> None:
     """Do as `--offline` says, here and in the processes that do the work."""
     if offline:
-        from napari_vrp_sam.models.downloads import OFFLINE_VARIABLE
+        from napari_vrp_sam.models.weights.downloads import OFFLINE_VARIABLE
 
         os.environ[OFFLINE_VARIABLE] = "1"
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-    from napari_vrp_sam.inference.engine import Event
-    from napari_vrp_sam.training.fine_tuning.events import FineTuned
+    from napari_vrp_sam.fine_tuning.events import FineTuned
+    from napari_vrp_sam.inference.runs.events import Event
 
 
 class Parts(StrEnum):
@@ -91,8 +91,8 @@ def fine_tune(
     does not. Interrupted with Ctrl+C, or by a crash, the same command goes on where it was.
     """
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.io.frame_files import folder_images
-    from napari_vrp_sam.io.images import is_picture_folder, read_labels, read_stack
+    from napari_vrp_sam.io.images.frame_files import folder_images
+    from napari_vrp_sam.io.images.stacks import is_picture_folder, read_labels, read_stack
 
     forbid_downloads(offline)
     drawn = frame_numbers(frame)
@@ -109,7 +109,7 @@ def fine_tune(
         known_axes = axes_of(image, axes, known_axes)
         check_frame(drawn, Frames(data, known_axes, channel or None), axes_given=bool(axes))
         annotations = read_labels(reference, image)
-    from napari_vrp_sam.training.fine_tuning.api import fine_tune as run
+    from napari_vrp_sam.fine_tuning.api import fine_tune as run
 
     options: dict[str, Any] = {
         "axes": axes or known_axes,
@@ -132,8 +132,8 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
     """Run, with a bar that tells loss, IoU and the time left."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from napari_vrp_sam.inference.engine import Progress as Doing
-    from napari_vrp_sam.training.fine_tuning.events import TrainingStep, Validated
+    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
+    from napari_vrp_sam.inference.runs.events import Progress as Doing
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -178,7 +178,7 @@ def _tell(tuned: FineTuned) -> None:
 
 
 def _sizes_differ(files: list[Path]) -> bool:
-    from napari_vrp_sam.io.frame_files import frame_shape
+    from napari_vrp_sam.io.images.frame_files import frame_shape
 
     return len({frame_shape(path, palette=False)[:2] for path in files}) > 1
 
@@ -189,8 +189,8 @@ def _pairs(
     """References on images that are no stack, because their sizes differ."""
     from napari_vrp_sam.annotations.labels import references_from_labels
     from napari_vrp_sam.errors import InputError
-    from napari_vrp_sam.io.frame_files import folder_images, read_frame
-    from napari_vrp_sam.io.images import label_files
+    from napari_vrp_sam.io.images.frame_files import folder_images, read_frame
+    from napari_vrp_sam.io.images.stacks import label_files
 
     pictures = {path.stem: path for path in folder_images(images)}
     references: list[Reference] = []

@@ -12,7 +12,7 @@ from napari_vrp_sam.cli.downloads import download_bar
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.registry import ModelSpec
+    from napari_vrp_sam.models.zoo.registry import ModelSpec
 
 models_app = typer.Typer(
     help="List, show, download and verify models; import, export, rename and delete your own."
@@ -33,8 +33,8 @@ def list_all() -> None:
     """List all models: the default first, your own last."""
     from rich.table import Table
 
-    from napari_vrp_sam.models.registry import list_models
-    from napari_vrp_sam.models.store import list_own
+    from napari_vrp_sam.models.zoo.registry import list_models
+    from napari_vrp_sam.models.zoo.user_models import list_own
 
     table = Table("model", "", "weights")
     for spec in list_models():
@@ -50,7 +50,7 @@ def show(name: Name) -> None:
     """Show what a model is made of, and where its weights come from and lie."""
     from rich.table import Table
 
-    from napari_vrp_sam.models.registry import model_spec, prompting_note
+    from napari_vrp_sam.models.zoo.registry import model_spec, prompting_note
 
     spec = model_spec(name)
     table = Table(show_header=False, box=None)
@@ -84,7 +84,7 @@ def download(name: Name) -> None:
     What broke off goes on. VRP_SAM_CACHE names the folder, VRP_SAM_MIRROR an address to try before
     the publishers'. A file that you put into the folder counts, whatever its name.
     """
-    from napari_vrp_sam.models.registry import model_spec
+    from napari_vrp_sam.models.zoo.registry import model_spec
 
     spec = model_spec(name)
     if not spec.downloads:
@@ -103,8 +103,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check the weights of models: the digest of downloads, the fit of all other files."""
-    from napari_vrp_sam.models.registry import list_models, load_model, model_spec
-    from napari_vrp_sam.models.store import list_own
+    from napari_vrp_sam.models.zoo.registry import list_models, load_model, model_spec
+    from napari_vrp_sam.models.zoo.user_models import list_own
 
     specs = [model_spec(name) for name in names] if names else list_models()
     damaged = []

@@ -1,31 +1,25 @@
-"""A whole stack segmented by annotations: `segment_stack`, and the generator beneath it."""
+"""A whole stack segmented by annotations: `segment_stack`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import (
-    check_class_count,
-    check_labels_dtype,
-    labels_in,
-    references_from_labels,
-)
-from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
+from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.job import Job, Order, normalisation_of, plan
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.events import FrameResult, Progress
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.memory import Memory
-    from napari_vrp_sam.models.choice import Choice
-    from napari_vrp_sam.models.pseudo_mask import PseudoMaskKind
-    from napari_vrp_sam.models.types import Model
+    from napari_vrp_sam.models.base import Model
+    from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
 
 
 def segment_stack(
@@ -92,7 +86,7 @@ def segment_stack(
     >>> labels = segment_stack(stack, annotation, frame=12)  # doctest: +SKIP
     """
     view = Frames(stack, axes, channels)
-    job = Job(
+    job = SegmentationJob(
         stack,
         references=gather_references(view, annotations, frame=frame, kind=kind),
         axes=view.axes,
@@ -104,169 +98,10 @@ def segment_stack(
         pseudo_mask=pseudo_mask,
         tile=tile,
     )
-    total = len(plan(job)[1])
-    highest = max(reference.class_id for reference in job.references)
-    labels = np.zeros(view.label_shape, dtype=np.min_scalar_type(highest))
-    for done, (index, frame_labels, _) in enumerate(_segment(job), start=1):
-        labels[view.position(index)] = frame_labels
-        if progress:
-            progress(done, total)
+    labels = np.zeros(view.label_shape, labels_dtype(class_ids_of(job.references)))
+    for event in job.events(Control()):
+        if isinstance(event, FrameResult):
+            labels[view.position(event.index)] = event.labels
+        elif isinstance(event, Progress) and event.done and progress:
+            progress(event.done, event.total)
     return labels
-
-
-def iter_segment(
-    job: Job,
-    *,
-    order: Order = "nearest",
-    report: Callable[[str], None] | None = None,
-    learned: Callable[[dict[int, Choice]], None] | None = None,
-    memory: Memory | None = None,
-) -> Generator[tuple[int, NDArray[Any], NDArray[np.float32]]]:
-    """Segment the frames of a job one by one; stop at any time by leaving the loop.
-
-    Parameters
-    ----------
-    job : Job
-    order : {"nearest", "sequential"}
-        Frames nearest to an annotated one first, or as the stack goes.
-    report : callable, optional
-        Told in words what is being done before the first frame comes.
-    learned : callable, optional
-        Told how the result of each class will be put together and what to expect of it, before the
-        first frame comes.
-    memory : Memory, optional
-        Of earlier jobs: what they loaded, learned and encoded is not done again.
-
-    Yields
-    ------
-    index : int
-        Of the frame, counted along the flattened leading axes.
-    labels : ndarray, shape (Y, X)
-        Class of each pixel, smallest unsigned dtype.
-    probabilities : ndarray, shape (K, Y, X), float32
-        Of each class, ascending.
-
-    Raises
-    ------
-    InputError
-        If the job cannot be done as it stands.
-    """
-    results = _segment(
-        job, order=order, report=report, learned=learned, memory=memory, probabilities=True
-    )
-    # Closed with this one: a thread may be reading ahead.
-    with closing(results):
-        for index, labels, found in results:
-            assert found is not None
-            yield index, labels, found
-
-
-def _segment(
-    job: Job,
-    *,
-    order: Order = "nearest",
-    report: Callable[[str], None] | None = None,
-    learned: Callable[[dict[int, Choice]], None] | None = None,
-    memory: Memory | None = None,
-    probabilities: bool = False,
-) -> Generator[tuple[int, NDArray[Any], NDArray[np.float32] | None]]:
-    """`iter_segment`, also without probabilities: on a GPU they are most of what comes back."""
-    frames, indices = plan(job, order)
-    report = report or (lambda _: None)
-    report("Loading the model")
-    # torch takes seconds to import: not before the job is known to make sense.
-    from napari_vrp_sam.inference.memory import load_predictor
-
-    predictor = memory.predictor(job, report) if memory else load_predictor(job, report)
-    report("Sampling intensities")
-    normalisation = normalisation_of(job, frames)
-    report("Learning from the annotations")
-    predictor.set_references(job.references, normalisation)
-    if learned:
-        learned(predictor.choices)
-    report("Segmenting")
-    wanted = (frames[index] for index in indices)
-    with closing(predictor.predict_stream(wanted, probabilities=probabilities)) as results:
-        for index, (labels, found) in zip(indices, results, strict=True):
-            yield index, labels, found
-
-
-def gather_references(
-    frames: Frames,
-    annotations: Any,
-    *,
-    frame: int | Sequence[int] | None = None,
-    kind: AnnotationKind = "mask",
-) -> list[Reference]:
-    """References out of whatever annotates a stack.
-
-    Parameters
-    ----------
-    frames : Frames
-        The annotated stack.
-    annotations : integer array or sequence of Reference
-        Labels of the stack's `label_shape` or of one frame; frame by frame if lazy.
-    frame : int or sequence of int, optional
-        The annotated frame; of a label stack, the only one to use.
-    kind : {"mask", "scribble", "box", "point"}
-
-    Returns
-    -------
-    list of Reference
-        One for each annotated frame and class.
-
-    Raises
-    ------
-    InputError
-        If nothing is annotated, the labels do not lie on the stack, or they number objects.
-    """
-    if isinstance(annotations, Reference):
-        return [annotations]
-    if isinstance(annotations, Sequence) and all(isinstance(r, Reference) for r in annotations):
-        return list(annotations)
-    labels = annotations if hasattr(annotations, "dtype") else np.asarray(annotations)
-    check_labels_dtype(labels)
-    shape = tuple(labels.shape)
-    one_frame = shape[-2:] == frames.frame_shape and np.prod(shape[:-2]) == 1
-    if not one_frame and shape != frames.label_shape:
-        raise InputError(
-            f"The labels have the shape {shape}, the image needs {frames.label_shape}, "
-            f"or {frames.frame_shape} for one frame."
-        )
-    chosen = _frame_index(frames, frame)
-    if one_frame and chosen is None and len(frames) > 1:
-        raise InputError(
-            f"The labels show one frame, the stack has {len(frames)}: say which one was annotated "
-            "(`frame`, on the command line --frame)."
-        )
-    drawn: dict[int, NDArray[Any]] = {}
-    class_ids: set[int] = set()
-    for index in range(len(frames)) if chosen is None else (chosen,):
-        plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
-        if plane.any():
-            drawn[index] = plane
-            # Before any mask is made: masks of many objects on many frames would fill the memory.
-            class_ids |= labels_in(plane)
-            check_class_count(class_ids)
-    if not drawn:
-        raise InputError(
-            "There is no annotation: mark a class with a label of 1 or more on at least one frame."
-        )
-    return [
-        reference
-        for index, plane in drawn.items()
-        for reference in references_from_labels(plane, frames[index], kind=kind, frame=index)
-    ]
-
-
-def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | None:
-    if frame is None:
-        return None
-    if isinstance(frame, Sequence):
-        return frames.index(frame)
-    if not 0 <= frame < len(frames):
-        raise InputError(
-            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
-            f"{frames.shape} is read as {frames.axes}."
-        )
-    return int(frame)

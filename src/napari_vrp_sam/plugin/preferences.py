@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_vrp_sam.models.downloads import CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE
+from napari_vrp_sam.models.weights.downloads import (
+    CACHE_VARIABLE,
+    MIRROR_VARIABLE,
+    OFFLINE_VARIABLE,
+)
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.plugin.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 PLUGIN = "napari-vrp-sam"
 FROM_OUTSIDE = {

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.annotations.simulate import simulate
-from napari_vrp_sam.io.datasets import IGNORED
 from napari_vrp_sam.training.synthetic.draws import FloatArray
 
 KIND_SHARES: dict[AnnotationKind, float] = {

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from napari_vrp_sam.models.checkpoints import write_checkpoint
-from napari_vrp_sam.models.lite_network import LiteNetwork
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
 
 
 def save(path: str | os.PathLike[str], network: LiteNetwork, metadata: Mapping[str, str]) -> None:

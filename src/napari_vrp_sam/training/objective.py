@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.lite_network import LiteNetwork
-from napari_vrp_sam.models.shots import Shot, make_shot
-from napari_vrp_sam.models.types import FrameFeatures
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
 from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.promptable import geometric_task
 

@@ -1,0 +1,1 @@
+"""Commands for research: `evaluate`, `train`, `data` and `benchmark`."""

@@ -1,0 +1,1 @@
+"""`vrp-sam segment` and what it reads, checks and writes."""

@@ -1,1 +1,0 @@
-"""Models measured: metrics, the one-slice protocol and the baselines users have today."""

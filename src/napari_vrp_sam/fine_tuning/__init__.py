@@ -1,0 +1,1 @@
+"""Fine-tuning: adapt a model to the user's own annotated frames."""

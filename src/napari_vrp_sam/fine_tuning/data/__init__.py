@@ -1,0 +1,1 @@
+"""Annotated frames, and the crops and episodes drawn from them for training."""

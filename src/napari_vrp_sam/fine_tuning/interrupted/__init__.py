@@ -1,0 +1,1 @@
+"""Interrupted runs: checkpoints, saved jobs and the lock of a run."""

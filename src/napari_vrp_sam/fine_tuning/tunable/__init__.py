@@ -1,0 +1,1 @@
+"""Models as fine-tuning sees them: trained parameters, loss and evaluation."""

@@ -1,0 +1,160 @@
+"""What is tuned: a model, the part of it that learns, and how it is examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_vrp_sam.annotations.labels import IGNORED
+from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame, Fold, largest_part
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
+
+
+class Stream(Protocol):
+    """Batches, a function of the step alone."""
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """What `Subject.loss` takes: tensors and lists with an entry for each example."""
+        ...
+
+
+class Exam(Protocol):
+    """References that are learned once, and frames that are segmented with the present weights."""
+
+    def logits(self) -> list[Tensor]:
+        """Of each frame, shape (K, Y, X); what learns may have changed since the last time."""
+        ...
+
+
+class Subject(Protocol):
+    """A model that learns.
+
+    Attributes
+    ----------
+    parameters : dict of str to Parameter
+        What learns, by name.
+    learns_from_all : bool
+        Whether the result is a candidate of its own that learns from everything; else it is the
+        mean of those that learn from the folds. New weights cannot be averaged: they start far
+        from where they end.
+    """
+
+    parameters: dict[str, nn.Parameter]
+    learns_from_all: bool
+
+    def rate(self, name: str) -> float:
+        """Highest learning rate of a parameter."""
+        ...
+
+    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> Stream:
+        """Batches of what these frames teach."""
+        ...
+
+    def loss(self, batch: dict[str, Any]) -> Tensor:
+        """Loss of a batch of its stream."""
+        ...
+
+    def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> Exam:
+        """Prepare to segment frames, shape (3, Y, X) each, by references."""
+        ...
+
+    def settle(self, examine: Callable[[], float]) -> float:
+        """Choose, once trained, what is not learned; `examine` gives the IoU on what is held out.
+
+        Returns
+        -------
+        float
+            The IoU with what is chosen.
+        """
+        ...
+
+    def encode(self, frame: Tensor) -> FrameFeatures:
+        """Encode a frame of shape (3, Y, X)."""
+        ...
+
+    def card(self) -> dict[str, str]:
+        """What a file of this model needs to say, so that it can be loaded."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file of this model holds, with the present weights."""
+        ...
+
+
+def encoded_references(
+    subject: Subject, frames: Sequence[AnnotatedFrame], device: torch.device
+) -> list[EncodedReference]:
+    """Annotated frames as the model takes them; each is encoded once."""
+    encoded = []
+    for number, frame in enumerate(frames):
+        image = torch.from_numpy(np.ascontiguousarray(frame.image)).to(device)
+        features = subject.encode(image)
+        for class_id, marks in sorted(frame.marks.items()):
+            mask = torch.from_numpy(np.ascontiguousarray(marks.mask)).to(device)
+            ignored = None
+            if marks.kind == "mask":
+                unknown = np.ascontiguousarray(marks.truth == IGNORED)
+                ignored = torch.from_numpy(unknown).to(device)
+            encoded.append(
+                EncodedReference(features, mask, class_id, marks.kind, number, ignored, image)
+            )
+    return encoded
+
+
+def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame) -> list[float]:
+    """IoU of each class that the frame tells of, over its known pixels.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (K, Y, X)
+    class_ids : sequence of int
+        The K classes.
+    frame : AnnotatedFrame
+    """
+    ious = []
+    found: NDArray[np.bool_] = (logits > 0).cpu().numpy()
+    for mask, class_id in zip(found, class_ids, strict=True):
+        if class_id not in frame.telling:
+            continue
+        truth = frame.marks[class_id].truth
+        known, wanted = truth != IGNORED, truth == 1
+        overlap = np.count_nonzero(mask & wanted & known)
+        union = np.count_nonzero((mask | wanted) & known)
+        ious.append(float(overlap) / max(int(union), 1))
+    return ious
+
+
+class FoldExam:
+    """The exam of one fold: the IoU on what it holds out.
+
+    Parameters
+    ----------
+    subject : Subject
+    fold : Fold
+    side : int
+        Of frames that are larger, a part of this height and width in pixels counts.
+    device : torch.device
+    """
+
+    def __init__(self, subject: Subject, fold: Fold, side: int, device: torch.device) -> None:
+        learned = [largest_part(frame, side) for frame in fold.learned]
+        self._frame = largest_part(fold.held_out, side)
+        shown = {c for frame in learned for c in frame.telling}
+        self._class_ids = sorted(shown & self._frame.telling)
+        references = [
+            reference
+            for reference in encoded_references(subject, learned, device)
+            if reference.class_id in self._class_ids
+        ]
+        image = torch.from_numpy(np.ascontiguousarray(self._frame.image)).to(device)
+        self._exam = subject.exam(references, [image])
+
+    def iou(self) -> float:
+        """Mean over the classes, with the present weights."""
+        (logits,) = self._exam.logits()
+        return float(np.mean(held_out_iou(logits, self._class_ids, self._frame)))

@@ -1,0 +1,1 @@
+"""Objects of a segmented stack: instances, links between frames, and their table."""

@@ -1,0 +1,70 @@
+"""Several frames through a model at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_vrp_sam.inference.prediction.cuda_graph import Graphed
+from napari_vrp_sam.models.base import Model
+
+MOST_FRAMES = 8
+"""Frames of a batch; more are not quicker."""
+
+BYTES_PER_FRAME = 2 * 2**30
+"""Of a GPU's memory that a frame of a batch may take with the largest model."""
+
+
+class FrameBatches:
+    """How many frames go together, and their way through the model.
+
+    Parameters
+    ----------
+    model : Model
+    device : torch.device
+    frames : int, optional
+        In a batch; see `Predictor`.
+    compiled : bool
+        Whether the model is, and a GPU runs a batch as a CUDA graph; see `Model.uses_cuda_graphs`.
+    """
+
+    def __init__(
+        self, model: Model, device: torch.device, frames: int | None, *, compiled: bool
+    ) -> None:
+        self._model, self._device, self._frames = model, device, frames
+        self.compiled = compiled
+        self._graph: tuple[Any, Graphed] | None = None
+
+    @property
+    def _graphed(self) -> bool:
+        return self._device.type == "cuda" and (self.compiled or self._model.uses_cuda_graphs)
+
+    @property
+    def size(self) -> int:
+        """Frames in a batch, as memory allows now."""
+        if self._frames is not None or self._device.type != "cuda":
+            return self._frames or 1
+        free, _ = torch.cuda.mem_get_info(self._device)
+        # What PyTorch keeps of earlier work is taken for the driver, and free for us.
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
+        if self._graphed:
+            self._frames = size  # once for all: another size would be prepared anew
+        return size
+
+    def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
+        """From normalised frames (B, 3, Y, X) to logits (B, K, Y, X) of prepared references."""
+
+        @torch.no_grad()
+        def segment(images: Tensor) -> Tensor:
+            return self._model.segment(self._model.encode(images), prepared)
+
+        if not self._graphed:
+            return segment
+        # Captured anew when other references were learned.
+        if self._graph is None or self._graph[0] is not prepared:
+            self._graph = prepared, Graphed(segment)
+        return self._graph[1]

@@ -1,0 +1,116 @@
+"""Labels and confidence of segmented frames, computed where the probabilities are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_vrp_sam.annotations.labels import labels_dtype
+from napari_vrp_sam.inference.prediction.confidence import IOU_PER_AGREEMENT
+
+
+@dataclass(frozen=True, eq=False)
+class FramePrediction:
+    """Prediction of one frame.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (Y, X)
+        Class of each pixel, 0 is background, in the smallest unsigned dtype.
+    confidence : dict of int to float
+        Expected IoU of each class that was found on the frame.
+    probabilities : ndarray, shape (K, Y, X), float32, optional
+        Probability of each class, if requested.
+    """
+
+    labels: NDArray[Any]
+    confidence: dict[int, float]
+    probabilities: NDArray[np.float32] | None = None
+
+
+def labels_from_probabilities(probabilities: Tensor, class_ids: Sequence[int]) -> Tensor:
+    """Return the class with the highest probability above 0.5 in each pixel, else 0.
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (B, K, Y, X)
+    class_ids : sequence of int
+        Label values of the K classes.
+
+    Returns
+    -------
+    Tensor, shape (B, Y, X)
+        uint8 or, for larger class values, int64; `FramePrediction` holds the final dtype.
+    """
+    dtype = torch.uint8 if max(class_ids) < 256 else torch.int64
+    labels = torch.zeros_like(probabilities[:, 0], dtype=dtype)
+    highest = torch.full_like(probabilities[:, 0], 0.5)
+    # Class by class, because `argmax` would need eight bytes for each pixel of a large frame.
+    for class_id, probability in zip(class_ids, probabilities.unbind(1), strict=True):
+        labels.masked_fill_(probability > highest, class_id)
+        torch.maximum(highest, probability, out=highest)
+    return labels
+
+
+def confidences(probabilities: Tensor) -> Tensor:
+    """Return the expected IoU of each class's mask.
+
+    If the probabilities are calibrated, the overlap of mask and ground truth is the sum of the
+    probabilities inside the mask, and their union is the mask's area and the sum outside it. The
+    quotient is the agreement of mask and probabilities (the soft Jaccard index).
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (B, K, Y, X)
+
+    Returns
+    -------
+    Tensor, shape (B, K), float32
+        In 0..1; NaN for a class that was not found, which has no mask to judge.
+    """
+    found = probabilities > 0.5
+    area = found.sum(dim=(-2, -1))
+    total = probabilities.sum(dim=(-2, -1))
+    overlap = (probabilities * found).sum(dim=(-2, -1))
+    expected = IOU_PER_AGREEMENT * overlap / (area + total - overlap).clamp_min(1)
+    return expected.masked_fill(area == 0, math.nan)
+
+
+def frame_prediction(
+    labels: NDArray[Any],
+    confidence: Sequence[float],
+    class_ids: Sequence[int],
+    probabilities: NDArray[np.float32] | None,
+) -> FramePrediction:
+    """Put together the prediction of a frame.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Y, X)
+    confidence : sequence of float
+        Of each class, NaN if it was not found.
+    class_ids : sequence of int
+    probabilities : ndarray, shape (K, Y, X), float32, optional
+    """
+    found = {
+        class_id: value
+        for class_id, value in zip(class_ids, confidence, strict=True)
+        if not math.isnan(value)
+    }
+    return FramePrediction(labels.astype(labels_dtype(class_ids), copy=False), found, probabilities)
+
+
+def predict_from_probabilities(
+    probabilities: NDArray[np.float32], class_ids: Sequence[int]
+) -> FramePrediction:
+    """Return the prediction of one frame from its probabilities, shape (K, Y, X)."""
+    batch = torch.from_numpy(probabilities)[None]
+    labels = labels_from_probabilities(batch, class_ids)[0].numpy()
+    return frame_prediction(labels, confidences(batch)[0].tolist(), class_ids, probabilities)

@@ -1,0 +1,242 @@
+"""Frames through a GPU without a pause: read ahead, in batches, results written behind.
+
+A thread reads frames and copies them into page-locked memory while the GPU works. A batch is
+encoded, prompted and decoded on the GPU; its results go back while the next ones run, and are
+handed out so many batches later. The host waits for results that should be there already, never
+for the work that it has just begun.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.outputs import (
+    FramePrediction,
+    confidences,
+    frame_prediction,
+    labels_from_probabilities,
+)
+
+READ_AHEAD = 3
+"""Batches that wait to be computed, at most."""
+
+IN_FLIGHT = 2
+"""Batches whose results are awaited while others are computed."""
+
+WAIT = 0.1
+"""Seconds after which the reading thread looks whether it is still wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineSettings:
+    """How frames are predicted.
+
+    Attributes
+    ----------
+    logits : callable
+        From normalised frames (B, 3, Y, X) on the device to logits (B, K, Y, X).
+    normalisation : Normalisation
+    class_ids : tuple of int
+    device : torch.device
+    batch : int
+        Frames at a time, at most.
+    fixed : bool
+        Whether all batches are filled up to that number: compiled code is for one shape.
+    probabilities : bool
+        Whether they are wanted beside the labels.
+    """
+
+    logits: Callable[[Tensor], Tensor]
+    normalisation: Normalisation
+    class_ids: tuple[int, ...]
+    device: torch.device
+    batch: int
+    fixed: bool = False
+    probabilities: bool = True
+
+
+def run_pipeline(
+    frames: Iterable[NDArray[Any]], work: PipelineSettings
+) -> Generator[FramePrediction]:
+    """Results of frames, in their order; leaving the loop ends the reading.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray, shape (Y, X, C)
+        Read by another thread, a few batches ahead.
+    work : PipelineSettings
+    """
+    reader = _Reader(frames, work)
+    awaited: deque[_Awaited] = deque()
+    try:
+        for batch in reader:
+            awaited += _compute(batch, work)
+            while len(awaited) > IN_FLIGHT:
+                yield from awaited.popleft().results()
+        while awaited:
+            yield from awaited.popleft().results()
+    finally:
+        reader.stop()
+
+
+def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
+    """`Normalisation.apply` of frames (B, Y, X, C) of 8 or 16 bits; the same to the bit."""
+    if frames.dtype == torch.int16:  # unsigned, but few operations know such numbers
+        frames = frames.int() & 0xFFFF
+    planes = []
+    for channel, (low, high) in enumerate(zip(normalisation.low, normalisation.high, strict=True)):
+        plane = frames[..., channel].float()
+        if high == low:
+            planes.append(torch.zeros_like(plane))
+            continue
+        # A tensor: by a number a GPU would multiply with the rounded inverse.
+        span = torch.full((), high - low, device=plane.device)
+        planes.append(((plane - low) / span).clamp(0, 1))
+    if len(planes) == 2:
+        planes.append((planes[0] + planes[1]) / 2)
+    return torch.stack(planes, dim=1).expand(-1, 3, -1, -1)
+
+
+def _compute(batch: Tensor, work: PipelineSettings) -> list[_Awaited]:
+    """Start a batch; in halves where memory does not suffice."""
+    try:
+        return [_start(batch, work)]
+    except torch.cuda.OutOfMemoryError:
+        if len(batch) == 1 or work.fixed:
+            raise
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return _compute(batch[:half], work) + _compute(batch[half:], work)
+
+
+@torch.no_grad()
+def _start(batch: Tensor, work: PipelineSettings) -> _Awaited:
+    count = len(batch)
+    if work.fixed and count < work.batch:
+        batch = torch.cat([batch, batch[-1:].expand(work.batch - count, -1, -1, -1)])
+    images = batch.to(work.device, non_blocking=True)
+    if not images.is_floating_point():
+        images = normalise(images, work.normalisation)
+    probabilities = work.logits(images)[:count].float().sigmoid()
+    labels = _sent_back(labels_from_probabilities(probabilities, work.class_ids))
+    confidence = _sent_back(confidences(probabilities))
+    wanted = _sent_back(probabilities) if work.probabilities else None
+    event = None
+    if work.device.type == "cuda":
+        event = torch.cuda.current_stream(work.device).record_event()
+    return _Awaited(labels, confidence, wanted, event, work.class_ids)
+
+
+def _sent_back(tensor: Tensor) -> Tensor:
+    """A copy on its way to the host."""
+    if not tensor.is_cuda:
+        return tensor
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return copy.copy_(tensor, non_blocking=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Awaited:
+    """Results of a batch that come back from the GPU."""
+
+    labels: Tensor
+    confidence: Tensor
+    probabilities: Tensor | None
+    event: torch.cuda.Event | None
+    class_ids: tuple[int, ...]
+
+    def results(self) -> Iterator[FramePrediction]:
+        """Wait for them; copies, as page-locked memory is not to be kept."""
+        if self.event is not None:
+            self.event.synchronize()
+        confidence = self.confidence.tolist()
+        for at, labels in enumerate(self.labels.numpy()):
+            of_frame = None if self.probabilities is None else self.probabilities[at].numpy().copy()
+            yield frame_prediction(labels.copy(), confidence[at], self.class_ids, of_frame)
+
+
+class _Reader:
+    """Batches of frames, read by a thread of its own."""
+
+    def __init__(self, frames: Iterable[NDArray[Any]], work: PipelineSettings) -> None:
+        self._frames, self._work = frames, work
+        self._queue: queue.Queue[Tensor | BaseException | None] = queue.Queue(READ_AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="vrp-sam-reader", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def stop(self) -> None:
+        """End the thread; it finishes the frame that it reads."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        try:
+            for batch in self._batches():
+                if not self._put(batch):
+                    return
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: Tensor | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(item, timeout=WAIT)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _batches(self) -> Iterator[Tensor]:
+        gathered: list[Tensor] = []
+        frames = iter(self._frames)
+        # Asked before a frame is read, which may take a while.
+        while not self._stopped.is_set():
+            try:
+                frame = next(frames)
+            except StopIteration:
+                break
+            given = self._as_given(frame)
+            if gathered and (given.shape, given.dtype) != (gathered[0].shape, gathered[0].dtype):
+                yield self._stacked(gathered)
+                gathered = []
+            gathered.append(given)
+            if len(gathered) == self._work.batch:
+                yield self._stacked(gathered)
+                gathered = []
+        if gathered:
+            yield self._stacked(gathered)
+
+    def _as_given(self, frame: NDArray[Any]) -> Tensor:
+        """What is sent to the GPU: few bytes a pixel as they are, others normalised."""
+        channels = len(self._work.normalisation.low)
+        if frame.dtype not in (np.uint8, np.uint16) or min(frame.shape[2], 3) != channels:
+            return torch.from_numpy(self._work.normalisation.apply(frame))
+        planes = np.ascontiguousarray(frame[..., :channels])
+        return torch.from_numpy(planes.view(np.int16) if frame.dtype == np.uint16 else planes)
+
+    def _stacked(self, frames: Sequence[Tensor]) -> Tensor:
+        pinned = self._work.device.type == "cuda"
+        shape = (len(frames), *frames[0].shape)
+        stacked = torch.empty(shape, dtype=frames[0].dtype, pin_memory=pinned)
+        for at, frame in enumerate(frames):
+            stacked[at] = frame
+        return stacked

@@ -1,0 +1,143 @@
+"""What a process keeps from one job to the next: the model, what it learned last, and features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_vrp_sam.inference.prediction.tiling import check_tile
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
+    from napari_vrp_sam.inference.prediction.predictor import Predictor
+    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+
+Report = Callable[[str], None]
+"""Told in words what is being done."""
+
+
+class Memory:
+    """Of one model at a time: two full-size ones may not fit into memory.
+
+    Parameters
+    ----------
+    limit : int, optional
+        Bytes of features to keep; see `FeatureCache`.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._key: object = None
+        self._predictor: Predictor | None = None
+
+    def predictor(self, job: SegmentationJob, report: Report | None = None) -> Predictor:
+        """The predictor of a job: the last one, if it has the same model.
+
+        Parameters
+        ----------
+        job : SegmentationJob
+        report : callable, optional
+            Told about downloads.
+
+        Raises
+        ------
+        InputError
+            If the model cannot be loaded.
+        """
+        from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+
+        key = _key(job)
+        if self._predictor is None or key != self._key:
+            self.clear()  # before the next model needs the room
+            predictor = _loaded(job, report)
+            # A GPU encodes `lite` sooner than its features come back from main memory.
+            quick = predictor.model.uses_cuda_graphs and predictor.device.type == "cuda"
+            disk = _disk_cache(job, predictor)
+            # Of a cache that keeps nothing, frames need no digests.
+            if disk is not None or not (quick or self._limit == 0):
+                predictor.cache = FeatureCache(self._limit, disk)
+            self._key, self._predictor = key, predictor
+        assert self._predictor is not None
+        self._predictor.tile = check_tile(job.tile)
+        if self._predictor.cache is not None:
+            self._predictor.cache.start_round()
+        return self._predictor
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._key = self._predictor = None
+
+
+def load_predictor(job: SegmentationJob, report: Report | None = None) -> Predictor:
+    """A predictor with the job's model, on its device; it keeps features on disk if at all.
+
+    Parameters
+    ----------
+    job : SegmentationJob
+    report : callable, optional
+        Told about downloads.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, or there is no such device.
+    """
+    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+
+    predictor = _loaded(job, report)
+    disk = _disk_cache(job, predictor)
+    if disk is not None:
+        predictor.cache = FeatureCache(0, disk)
+    return predictor
+
+
+def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
+    from napari_vrp_sam.inference.prediction.predictor import Predictor
+
+    model = job.model
+    if isinstance(model, str | Path):
+        from napari_vrp_sam.models.weights.downloads import in_words
+        from napari_vrp_sam.models.zoo.registry import load_model
+
+        model = load_model(
+            model,
+            device=job.device,
+            pseudo_mask=job.pseudo_mask,
+            prompting=job.prompting,
+            progress=in_words(report) if report else None,
+        )
+    return Predictor(
+        model, device=job.device, tile=job.tile, precision=job.precision, compiled=job.compiled
+    )
+
+
+def _disk_cache(job: SegmentationJob, predictor: Predictor) -> DiskFeatureCache | None:
+    """Where features of the job's model outlive the process, if they are worth it."""
+    if job.cache is False or not isinstance(job.model, str | Path):
+        return None
+    from napari_vrp_sam.inference.prediction.disk_feature_cache import disk_cache, is_wanted
+
+    resizing = predictor.model.input_side is not None
+    if not is_wanted(job.cache, resizing=resizing, device=predictor.device.type):
+        return None
+    from napari_vrp_sam import __version__
+    from napari_vrp_sam.inference.prediction.feature_cache import digest
+    from napari_vrp_sam.models.zoo.digests import weights_digest
+
+    precision = predictor.model.precision
+    # Encoders may change from version to version, and keep what the pseudo-mask needs.
+    known = digest(weights_digest(job.model), job.pseudo_mask, precision, __version__)
+    return disk_cache(known.hex())
+
+
+def _key(job: SegmentationJob) -> object:
+    """What decides which model a job gets; a file may be written anew under the same name."""
+    how = job.device, job.precision, job.compiled
+    if not isinstance(job.model, str | Path):
+        return id(job.model), how
+    from napari_vrp_sam.models.zoo.registry import weights_file
+
+    path = weights_file(str(job.model))
+    state = (path.stat().st_mtime_ns, path.stat().st_size) if path and path.is_file() else None
+    return str(job.model), state, how, job.pseudo_mask, job.prompting, job.cache

@@ -1,0 +1,216 @@
+"""The plan of a large frame's tiles, and their prediction with context from the whole frame."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.inference.prediction.tiling import (
+    ALIGNMENT,
+    DEFAULT_TILE,
+    OVERLAP,
+    WIDE_OVERLAP,
+    Span,
+    blend,
+    spans,
+)
+from napari_vrp_sam.models.base import FrameFeatures, Model, Place
+
+PIXELS = 4 * DEFAULT_TILE**2
+"""Of a frame that are looked at, in tiles spread evenly; more would show the same again."""
+
+STRIDE = 8
+"""Pixels a cell."""
+
+CELLS = (DEFAULT_TILE // STRIDE) ** 2
+"""That are attended to, evenly chosen: as many as the largest tile has."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile of a large frame.
+
+    Attributes
+    ----------
+    rows, columns : Span
+        Where it lies and how much it counts, in pixels of the frame.
+    place : Place
+        The same in cells of the image embedding.
+    """
+
+    rows: Span
+    columns: Span
+    place: Place
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame."""
+        return self.rows.pixels, self.columns.pixels
+
+
+@dataclass(frozen=True)
+class ContextTile:
+    """A tile that contributes to the context of its frame.
+
+    Attributes
+    ----------
+    pixels : tuple of slice
+        Rows and columns of the frame.
+    place : Place
+    cells : tuple of slice
+        Rows and columns of the tile's cells that contribute, with steps.
+    """
+
+    pixels: tuple[slice, slice]
+    place: Place
+    cells: tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """The tiles of a large frame; the same for local runs, workers and evaluation.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Height and width of the frame in pixels.
+    context : tuple of ContextTile
+        Tiles that contribute to the context; empty for a model that needs none.
+    tiles : tuple of Tile
+        Row by row.
+    """
+
+    size: tuple[int, int]
+    context: tuple[ContextTile, ...]
+    tiles: tuple[Tile, ...]
+
+    def merge(self, logits: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Blend the logits of the tiles, in their order, into those of the frame, (K, Y, X)."""
+        return blend(self.size, [(tile.rows, tile.columns) for tile in self.tiles], logits)
+
+
+def plan_tiles(size: tuple[int, int], tile_size: int, *, context: bool) -> TilePlan:
+    """Plan the tiles of a large frame.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the frame in pixels.
+    tile_size : int
+        Longest side of a tile in pixels.
+    context : bool
+        Whether the model sees the whole frame; see `Model.sees_whole_frame`. Its tiles overlap
+        more, because only their surroundings tell such a model where they are.
+    """
+    overlap = WIDE_OVERLAP if context else OVERLAP
+    rows, columns = (spans(length, tile_size, overlap) for length in size)
+    tiles = tuple(
+        Tile(r, c, _place(r.pixels, c.pixels, size)) for r, c in itertools.product(rows, columns)
+    )
+    return TilePlan(size, _context_tiles(rows, columns, size, tile_size) if context else (), tiles)
+
+
+def tiled_logits(
+    model: Model,
+    prepared: Any,
+    encode: Callable[[slice, slice], FrameFeatures],
+    size: tuple[int, int],
+    tile_size: int,
+) -> NDArray[np.float32]:
+    """Compute the logits of a large frame tile by tile.
+
+    Parameters
+    ----------
+    model : Model
+    prepared : object
+        Return value of `Model.prepare`.
+    encode : callable
+        From rows and columns of the frame to their features.
+    size : tuple of int
+        Height and width of the frame in pixels.
+    tile_size : int
+
+    Returns
+    -------
+    ndarray, shape (K, Y, X), float32
+    """
+    plan = plan_tiles(size, tile_size, context=model.sees_whole_frame)
+    context = None
+    if plan.context:
+        parts = [
+            model.tile_context(encode(*tile.pixels), prepared, tile.place, tile.cells)
+            for tile in plan.context
+        ]
+        context = model.frame_context(parts, prepared)
+    return plan.merge(
+        tile_logits(model, prepared, encode(*tile.pixels), context, tile.place)
+        for tile in plan.tiles
+    )
+
+
+def tile_logits(
+    model: Model, prepared: Any, features: FrameFeatures, context: Any, place: Place
+) -> NDArray[np.float32]:
+    """Compute the logits (K, Y, X) of a tile, with the context of its frame unless that is None."""
+    prompts = model.prompt(features, prepared)
+    if context is not None:
+        prompts = replace(prompts, whole=(context, place))
+    values: NDArray[np.float32] = model.decode(features, prompts).float().cpu().numpy()
+    return values
+
+
+def _context_tiles(
+    rows: list[Span], columns: list[Span], size: tuple[int, int], tile_size: int
+) -> tuple[ContextTile, ...]:
+    """All tiles or, of many, some spread evenly over the frame."""
+    tiles = list(
+        itertools.product(
+            zip(rows, _owned(rows), strict=True), zip(columns, _owned(columns), strict=True)
+        )
+    )
+    most = max(1, PIXELS // tile_size**2)
+    if len(tiles) > most:
+        chosen = np.linspace(0, len(tiles), most, endpoint=False) + len(tiles) / (2 * most)
+        tiles = [tiles[int(at)] for at in chosen]
+    cells = sum((r.stop - r.start) * (c.stop - c.start) / STRIDE**2 for (_, r), (_, c) in tiles)
+    step = max(1, math.ceil(math.sqrt(cells / CELLS)))
+    return tuple(
+        ContextTile(
+            (r.pixels, c.pixels),
+            _place(r.pixels, c.pixels, size),
+            (_cells(r, own_r, step), _cells(c, own_c, step)),
+        )
+        for (r, own_r), (c, own_c) in tiles
+    )
+
+
+def _owned(spans_: list[Span]) -> list[slice]:
+    """The part of each tile that no other one shows better; together they are the whole axis."""
+    middles = [(a.stop + b.start) // 2 for a, b in itertools.pairwise(spans_)]
+    edges = [spans_[0].start, *middles, _padded(spans_[-1].stop)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _cells(span: Span, own: slice, step: int) -> slice:
+    """Cells of a tile that are its own and lie on every so-manieth row of the frame."""
+    first = own.start // STRIDE
+    first += -first % step
+    start = first - span.start // STRIDE
+    return slice(start, (own.stop - span.start) // STRIDE, step)
+
+
+def _place(rows: slice, columns: slice, size: tuple[int, int]) -> Place:
+    """Where a tile lies on a frame of that size."""
+    grid = (_padded(size[0]) // STRIDE, _padded(size[1]) // STRIDE)
+    return Place(rows.start // STRIDE, columns.start // STRIDE, grid)
+
+
+def _padded(length: int) -> int:
+    """Frames are padded to whole cells of the coarsest map."""
+    return -(-length // ALIGNMENT) * ALIGNMENT

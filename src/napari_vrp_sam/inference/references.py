@@ -1,0 +1,100 @@
+"""References out of whatever annotates a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.annotations.labels import (
+    check_class_count,
+    check_labels_dtype,
+    labels_in,
+    references_from_labels,
+)
+from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+
+
+def gather_references(
+    frames: Frames,
+    annotations: Any,
+    *,
+    frame: int | Sequence[int] | None = None,
+    kind: AnnotationKind = "mask",
+) -> list[Reference]:
+    """References out of whatever annotates a stack.
+
+    Parameters
+    ----------
+    frames : Frames
+        The annotated stack.
+    annotations : integer array or sequence of Reference
+        Labels of the stack's `label_shape` or of one frame; frame by frame if lazy.
+    frame : int or sequence of int, optional
+        The annotated frame; of a label stack, the only one to use.
+    kind : {"mask", "scribble", "box", "point"}
+
+    Returns
+    -------
+    list of Reference
+        One for each annotated frame and class.
+
+    Raises
+    ------
+    InputError
+        If nothing is annotated, the labels do not lie on the stack, or they number objects.
+    """
+    if isinstance(annotations, Reference):
+        return [annotations]
+    if isinstance(annotations, Sequence) and all(isinstance(r, Reference) for r in annotations):
+        return list(annotations)
+    labels = annotations if hasattr(annotations, "dtype") else np.asarray(annotations)
+    check_labels_dtype(labels)
+    shape = tuple(labels.shape)
+    one_frame = shape[-2:] == frames.frame_shape and np.prod(shape[:-2]) == 1
+    if not one_frame and shape != frames.label_shape:
+        raise InputError(
+            f"The labels have the shape {shape}, the image needs {frames.label_shape}, "
+            f"or {frames.frame_shape} for one frame."
+        )
+    chosen = _frame_index(frames, frame)
+    if one_frame and chosen is None and len(frames) > 1:
+        raise InputError(
+            f"The labels show one frame, the stack has {len(frames)}: say which one was annotated "
+            "(`frame`, on the command line --frame)."
+        )
+    drawn: dict[int, NDArray[Any]] = {}
+    class_ids: set[int] = set()
+    for index in range(len(frames)) if chosen is None else (chosen,):
+        plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
+        if plane.any():
+            drawn[index] = plane
+            # Before any mask is made: masks of many objects on many frames would fill the memory.
+            class_ids |= labels_in(plane)
+            check_class_count(class_ids)
+    if not drawn:
+        raise InputError(
+            "There is no annotation: mark a class with a label of 1 or more on at least one frame."
+        )
+    return [
+        reference
+        for index, plane in drawn.items()
+        for reference in references_from_labels(plane, frames[index], kind=kind, frame=index)
+    ]
+
+
+def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | None:
+    if frame is None:
+        return None
+    if isinstance(frame, Sequence):
+        return frames.index(frame)
+    if not 0 <= frame < len(frames):
+        raise InputError(
+            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
+            f"{frames.shape} is read as {frames.axes}."
+        )
+    return int(frame)

@@ -1,0 +1,1 @@
+"""Runs: a job goes in, events come out; in a thread, in a process or on dask workers."""

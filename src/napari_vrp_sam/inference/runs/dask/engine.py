@@ -1,0 +1,343 @@
+"""Work on several processes or machines: dask.distributed, a frame or a tile of one a task."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from napari_vrp_sam.annotations.labels import class_ids_of
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
+from napari_vrp_sam.inference.prediction.tiling import check_tile
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
+from napari_vrp_sam.inference.runs.dask.paused_workers import StandstillWatch
+from napari_vrp_sam.inference.runs.dask.stacks import described
+from napari_vrp_sam.inference.runs.dask.tasks import (
+    FrameWriter,
+    LearnedByWorker,
+    Order,
+    frame_context,
+    frame_event,
+    keep,
+    learn,
+    segment_frames,
+    segment_tile,
+    tile_context,
+)
+from napari_vrp_sam.inference.runs.engine import Run
+from napari_vrp_sam.inference.runs.events import (
+    Event,
+    FrameResult,
+    FrameWritten,
+    Learned,
+    Progress,
+)
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from distributed import Client, Future
+    from numpy.typing import NDArray
+
+AHEAD = 2
+"""Frames a worker that are handed out before they are asked for: so many results, and where pixels
+have to be sent so many frames, are in memory at a time."""
+
+UNREAD = 8
+"""Results that wait for whoever reads them, at most: workers may be quicker than a disk."""
+
+PATIENCE = 10
+"""Seconds that a scheduler may take to answer."""
+
+
+class DaskEngine:
+    """Does jobs on workers of dask.distributed, each of which keeps one model.
+
+    A worker that is lost is no loss: its frames are done by others. Models and image files have
+    to be where the workers find them under the same paths; stacks that lie in no file are sent
+    frame by frame.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Start so many on this machine: one a GPU where there are several and dask-cuda is
+        installed, else processes that share the processors.
+    scheduler : str, optional
+        Or the address of a scheduler that has workers, tcp://HOST:PORT.
+    writer : FrameWriter, optional
+        Lets the workers write labels themselves; runs then tell of `FrameWritten`.
+
+    Raises
+    ------
+    InputError
+        If dask.distributed is not installed, or no scheduler answers.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        writer: FrameWriter | None = None,
+    ) -> None:
+        if (workers is None) == (scheduler is None):
+            raise InputError("Say either how many workers to start, or where a scheduler is.")
+        if workers is not None and workers < 1:
+            raise InputError(f"There cannot be {workers} workers: start 1 or more.")
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise InputError(
+                "To work on several processes or machines, dask.distributed is missing: "
+                "python -m pip install 'napari-vrp-sam[distributed]'."
+            ) from error
+        self._writer = writer
+        self._cluster = None if workers is None else local_cluster(workers)
+        try:
+            self._client = Client(self._cluster or scheduler, timeout=PATIENCE)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"No scheduler of dask answers at {scheduler}: start one with `dask scheduler`, "
+                "and workers with `dask worker ADDRESS`."
+            ) from error
+
+    def submit(self, job: Job) -> Run:
+        """Start a job and return at once; errors in the job arrive as `Failed`.
+
+        The job's model must be a name or a file. Jobs other than segmentation are done here.
+        """
+        return Run(job, DaskBackend(self._client, self._writer), unread=UNREAD).start()
+
+    def close(self) -> None:
+        """Leave the scheduler; end the workers that were started."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def __enter__(self) -> DaskEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class DaskBackend:
+    """Hands out the frames of one run to workers, or the tiles of its large frames.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    writer : FrameWriter, optional
+        Lets the workers write the labels.
+    """
+
+    def __init__(self, client: Client, writer: FrameWriter | None) -> None:
+        self._client = client
+        self._writer = writer
+        self._workers, self._asked = 0, -math.inf
+        self._standstill = StandstillWatch(client)
+        self._control = Control()
+
+    def events(self, job: Job, control: Control) -> Generator[Event]:
+        """See `RunBackend`; jobs other than segmentation are done in this process."""
+        self._control = control
+        if isinstance(job, SegmentationJob):
+            yield from self._segment(job)
+        else:
+            yield from job.events(control)
+
+    def control_changed(self, control: Control) -> None:
+        """See `RunBackend`; the control is checked whenever a result is awaited."""
+
+    def _segment(self, job: SegmentationJob) -> Generator[Event]:
+        frames, indices = plan(job)
+        total = len(indices)
+        yield Progress(0, total, "Sampling intensities")
+        normalisation = normalisation_of(job, frames)
+        stack = described(job.data)
+        sent = replace(
+            job,
+            data=stack,
+            axes=frames.axes,
+            model=_absolute(job.model),
+            normalisation=normalisation,
+        )
+        self._control.check()
+        yield Progress(0, total, "Waiting for a worker")
+        # Not scattered: a task is done again when all workers that had its result are lost.
+        order = self._submit(keep, Order.of(uuid.uuid4().hex, sent, self._writer))
+        # By all of them at once: those that waited for the first would only learn afterwards.
+        learning = [self._submit(learn, order, on=w) for w in self._client.nthreads() or [None]]
+        learned: LearnedByWorker = self._next(learning)
+        yield Learned(learned.choices)
+        if self._writer is not None:
+            self._writer.open()
+        self._control.check()
+        yield Progress(0, total, "Segmenting")
+        events = self._frames(job, order, frames, indices, learned, sent=stack is not None)
+        for done, event in enumerate(events, start=1):
+            yield event
+            yield Progress(done, total, f"Frame {done} of {total}")
+            if done < total:  # a run that is cancelled after its last frame is done all the same
+                self._control.check()
+
+    def _frames(
+        self,
+        job: SegmentationJob,
+        order: Future[Any],
+        frames: Frames,
+        indices: list[int],
+        learned: LearnedByWorker,
+        *,
+        sent: bool,
+    ) -> Iterator[FrameResult | FrameWritten]:
+        """Results of all frames as they come; a large frame is put together here."""
+
+        def pixels(index: int) -> Any:
+            return None if sent else frames[index]
+
+        if max(frames.frame_shape) > check_tile(job.tile):
+            for index in indices:
+                logits = self._large_frame(job, order, index, pixels(index), frames, learned)
+                yield self._finished(job, index, logits)
+            return
+        chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
+        tasks = (
+            (segment_frames, order, chunk, None if sent else [frames[index] for index in chunk])
+            for chunk in chunks
+        )
+        for results in self._results(tasks):
+            yield from results
+
+    def _large_frame(
+        self,
+        job: SegmentationJob,
+        order: Future[Any],
+        index: int,
+        pixels: NDArray[Any] | None,
+        frames: Frames,
+        learned: LearnedByWorker,
+    ) -> NDArray[np.float32]:
+        """Logits of a frame whose tiles are tasks."""
+        tiles = plan_tiles(
+            frames.frame_shape, check_tile(job.tile), context=learned.sees_whole_frame
+        )
+        context = None
+        if tiles.context:
+            parts = [
+                self._submit(tile_context, order, index, tile, _cut(pixels, tile.pixels))
+                for tile in tiles.context
+            ]
+            context = self._submit(frame_context, order, parts)
+        results = self._results(
+            (segment_tile, order, index, number, tile, context, _cut(pixels, tile.pixels))
+            for number, tile in enumerate(tiles.tiles)
+        )
+        return tiles.merge(_in_order(results))
+
+    def _finished(
+        self, job: SegmentationJob, index: int, logits: NDArray[np.float32]
+    ) -> FrameResult | FrameWritten:
+        """The event of a frame whose tiles have come together here."""
+        import torch
+
+        from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
+
+        probabilities = torch.from_numpy(logits).sigmoid_().numpy()
+        prediction = predict_from_probabilities(probabilities, class_ids_of(job.references))
+        return frame_event(index, prediction, job, self._writer)
+
+    def _results(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """Results of tasks as they come; a few are handed out ahead.
+
+        A task is what to call, and with what.
+        """
+        pending: list[Future[Any]] = []
+        try:
+            for task in tasks:
+                while len(pending) >= self._room():
+                    yield self._next(pending)
+                pending.append(self._submit(*task))
+            while pending:
+                yield self._next(pending)
+        finally:
+            self._client.cancel(pending)
+
+    def _submit(
+        self, task: Callable[..., Any], *arguments: Any, on: str | None = None
+    ) -> Future[Any]:
+        """Hand out a task, preferably to a certain worker."""
+        import dask
+
+        options = {} if on is None else {"workers": [on], "allow_other_workers": True}
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            return self._client.submit(task, *arguments, pure=False, **options)
+
+    def _next(self, pending: list[Future[Any]]) -> Any:
+        """Wait for any of the tasks, take it off the list, and give its result."""
+        from distributed import CancelledError, KilledWorker, wait
+
+        while True:
+            self._control.check()
+            try:
+                done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                self._standstill.check()
+                continue
+            self._standstill.result_came()
+            future = done.pop()
+            pending.remove(future)
+            try:
+                return future.result()
+            except KilledWorker as error:
+                raise InputError(
+                    "One frame has ended several workers, perhaps because their memory ran out: "
+                    "give each more, start fewer on a machine, or use smaller tiles."
+                ) from error
+            except CancelledError as error:
+                raise InputError(
+                    "The scheduler has gone away, or has forgotten this run: what is finished is "
+                    "kept; start it again."
+                ) from error
+
+    def _room(self) -> int:
+        """How many frames may be under way; workers come and go."""
+        if time.monotonic() > self._asked + 5:
+            self._asked = time.monotonic()
+            self._workers = len(self._client.nthreads())
+        return AHEAD * max(self._workers, 1)
+
+
+def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any] | None:
+    return None if pixels is None else pixels[part]
+
+
+def _in_order(results: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+    """Numbered results by their numbers: sums depend on the order."""
+    early: dict[int, NDArray[np.float32]] = {}
+    following = 0
+    for number, result in results:
+        early[number] = result
+        while following in early:
+            yield early.pop(following)
+            following += 1
+
+
+def _absolute(model: Any) -> Any:
+    """A model's file as workers in other folders find it; names stay as they are."""
+    is_file = isinstance(model, str | Path) and Path(model).is_file()
+    return Path(model).absolute() if is_file else model

@@ -1,0 +1,76 @@
+"""What the labels of a job depend on, by names that a user knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.prediction.feature_cache import annotations_digest
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+
+
+def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
+    """Equal for jobs that give the same labels; its values are what JSON has.
+
+    Parameters
+    ----------
+    job : SegmentationJob
+        Its model is a name or a file. Which frames it segments does not count.
+    frames : Frames
+        Of its stack. The stack itself is known by its shape and by the annotated frames.
+
+    Notes
+    -----
+    What a device decides is told for the one that this process would use; workers elsewhere may
+    have others.
+    """
+    from napari_vrp_sam import __version__
+    from napari_vrp_sam.inference.prediction.disk_feature_cache import is_wanted
+    from napari_vrp_sam.models.zoo.digests import weights_digest
+    from napari_vrp_sam.models.zoo.registry import base_spec
+
+    assert isinstance(job.model, str | Path)
+    weights = weights_digest(job.model)
+    full_size = base_spec(str(job.model)).sam_weights is not None
+    on_disk = is_wanted(job.cache, resizing=full_size, device=_device(job.device))
+    return {
+        "version of napari-vrp-sam": __version__,
+        "image": [*frames.label_shape, frames.axes, frames.dtype.str],
+        "annotations": annotations_digest(job.references).hex(),
+        "model": weights,
+        "pseudo-mask": job.pseudo_mask,
+        "prompting": job.prompting,
+        "channels": list(frames.channels),
+        "limits": None if job.limits is None else list(job.limits),
+        "tile": job.tile,
+        "precision": _precision(job, full_size=full_size),
+        "feature cache on disk": on_disk,  # features on disk are rounded
+    }
+
+
+def _device(name: str) -> str:
+    """The kind of device, though it may be one that only workers have."""
+    from napari_vrp_sam.models.devices import resolve_device
+
+    try:
+        return resolve_device(name).type
+    except InputError:
+        return name.partition(":")[0]
+
+
+def _precision(job: SegmentationJob, *, full_size: bool) -> str:
+    """What a job is computed in; "auto" is not the same everywhere."""
+    from napari_vrp_sam.models.devices import resolve_device
+    from napari_vrp_sam.models.precision import half_type
+
+    if job.precision != "auto":
+        return job.precision
+    if not full_size:
+        return "float16" if _device(job.device) == "cuda" else "float32"
+    try:
+        half = half_type(resolve_device(job.device), job.precision)
+    except InputError:  # only workers have it, and know
+        return job.precision
+    return "float32" if half is None else str(half).removeprefix("torch.")

@@ -1,0 +1,77 @@
+"""Jobs that find the objects of a segmented stack."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.objects.find import Objects, ObjectSettings, find_objects
+from napari_vrp_sam.inference.runs.events import Event, ObjectsFound, Progress
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.runs.control import Control
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectsJob(Job):
+    """Find the objects of a segmented stack.
+
+    Attributes
+    ----------
+    data : array or None
+        The image, as `Frames` takes it, to measure intensities on; it is read frame by frame.
+    labels : ndarray of integers, shape of the leading axes + (Y, X)
+        Class of each pixel.
+    axes : str, optional
+        One letter of T, Z, C, Y, X, S for each axis of the image; without an image, of the labels.
+    channels : sequence of int, optional
+        Channels to measure; default: all.
+    settings : ObjectSettings
+    confidence : mapping of int to float
+        Confidence of frames, by index.
+    spacing : mapping of str to float
+        Size of a pixel along the axes Y, X and Z, in `unit`.
+    unit : str
+        For example "um"; without it there are no physical sizes.
+    """
+
+    handler: ClassVar[str] = "napari_vrp_sam.inference.runs.objects_job:objects_events"
+    data: Any
+    _: KW_ONLY
+    labels: Any
+    axes: str | None = None
+    channels: Sequence[int] | None = None
+    settings: ObjectSettings = field(default_factory=ObjectSettings)
+    confidence: Mapping[int, float] = field(default_factory=dict)
+    spacing: Mapping[str, float] = field(default_factory=dict)
+    unit: str = ""
+
+
+def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> Generator[Event]:
+    """Find the objects of a job; see `Job.events`.
+
+    Yields
+    ------
+    Progress
+    ObjectsFound
+        The result, when the objects of all frames are linked.
+    """
+
+    def find(report: ReportProgress) -> Objects:
+        return find_objects(
+            job.labels,
+            job.data,
+            axes=job.axes,
+            channels=job.channels,
+            settings=job.settings,
+            confidence=job.confidence,
+            spacing=job.spacing,
+            unit=job.unit,
+            report=lambda done, total, message: report(Progress(done, total, message)),
+        )
+
+    objects = yield from reported(find, control)
+    yield ObjectsFound(objects)

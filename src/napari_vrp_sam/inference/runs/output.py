@@ -1,0 +1,304 @@
+"""Output of a run on disk: labels, probabilities, and the journal that lets a run resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.earlier_files import FACT as FILES
+from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier
+from napari_vrp_sam.inference.runs.engine import RunFailedError
+from napari_vrp_sam.inference.runs.events import Event, Failed, FrameResult, FrameWritten
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.inference.runs.dask.tasks import FrameWriter
+    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+    from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """Where the results of a run go.
+
+    Attributes
+    ----------
+    labels : Path
+    probabilities : Path, optional
+    names : sequence of str
+        Of the frames, in a folder.
+    settled : mapping of int to ndarray
+        Labels of frames that are known, shape (Y, X), by index.
+    resume : bool
+        Go on with what an earlier run has begun.
+    """
+
+    labels: Path
+    probabilities: Path | None = None
+    names: Sequence[str] = ()
+    settled: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    resume: bool = False
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether labels go into a folder, each frame into a file of its own."""
+        from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+        from napari_vrp_sam.io.labels.writers import grows
+
+        return grows(self.labels) and self.labels.suffix.lower() != SUFFIX
+
+
+class OutputWriter:
+    """Write the results of a run as they come, and keep a journal if the run can be resumed.
+
+    Parameters
+    ----------
+    job : SegmentationJob
+    view : Frames
+        Of its stack.
+    output : RunOutput
+
+    Attributes
+    ----------
+    finished : dict of int to float or None
+        Confidence of the frames that are written, by index.
+
+    Raises
+    ------
+    InputError
+        If the output will not do, or an earlier run that should be resumed is another.
+    """
+
+    def __init__(self, job: SegmentationJob, view: Frames, output: RunOutput) -> None:
+        from napari_vrp_sam.inference.runs.job_settings import settings_of
+        from napari_vrp_sam.io.labels.folder import folder_files
+        from napari_vrp_sam.io.labels.journal import Journal
+        from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
+        from napari_vrp_sam.io.labels.writers import grows, label_writer
+
+        self.finished: dict[int, float | None] = {}
+        self._view = view
+        self._settled = output.settled
+        self._dtype = labels_dtype(class_ids_of(job.references))
+        given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
+        self._writer = label_writer(*given, resume=output.resume)
+        self._files: list[Path] = []
+        self._earlier: dict[Path, int] = {}
+        if output.in_folder:
+            self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
+            self._earlier = {} if output.resume else earlier_files(output.labels)
+        self._journal: Journal | None = None
+        if grows(output.labels):
+            self._journal = Journal(output.labels, settings_of(job, view))
+        if output.resume:
+            _check_resumable(output, self._journal)
+            assert self._journal is not None
+            self._journal.resume(self._writer.read)
+            if not self._journal.finished:
+                self._writer = label_writer(*given)
+            known = self._journal.finished.values()
+            self.finished = {frame.index: frame.confidence for frame in known}
+        self._probabilities = None
+        if output.probabilities is not None:
+            shape = (*view.lead_shape, len(class_ids_of(job.references)), *view.frame_shape)
+            axes = view.label_axes[:-2] + "CYX"
+            self._probabilities = ProbabilityWriter(output.probabilities, shape, axes)
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """As the run that is resumed has fitted it."""
+        from napari_vrp_sam.inference.normalisation import Normalisation
+
+        if not self.finished or self._journal is None:
+            return None
+        low, high = self._journal.facts["normalisation"]
+        return Normalisation(tuple(low), tuple(high))
+
+    def begin(self, normalisation: Normalisation) -> None:
+        """Keep what the run has fitted, with the first frame that comes."""
+        if self._journal is None:
+            return
+        self._journal.facts["normalisation"] = astuple(normalisation)
+        if self._files:
+            self._journal.facts[FILES] = [file.name for file in self._files]
+
+    def add(self, result: FrameResult | FrameWritten) -> None:
+        """Write the result of a frame, or record that a worker has written its labels."""
+        from napari_vrp_sam.annotations.labels import labels_checksum
+        from napari_vrp_sam.inference.prediction.confidence import of_frame
+
+        if self._probabilities is not None and result.probabilities is not None:
+            self._probabilities.write(result.index, result.probabilities)
+        confidence = of_frame(result.confidence.values())
+        if not isinstance(result, FrameResult):
+            self._record(result.index, result.checksum, confidence)
+            return
+        if self._journal is not None:
+            # The old journal lists them until they are gone.
+            remove_earlier(self._earlier)
+            self._earlier = {}
+            self._journal.begin()
+        self._writer.write(result.index, result.labels)
+        self._record(result.index, labels_checksum(result.labels), confidence)
+
+    def shared_writer(self) -> ZarrLabelWriter | None:
+        """Return a writer that several processes can use at once; None for other formats."""
+        from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
+
+        if not isinstance(self._writer, ZarrLabelWriter):
+            return None
+        assert self._journal is not None
+        self._journal.begin()
+        return self._writer
+
+    def _record(self, index: int, labels_checksum: int, confidence: float | None) -> None:
+        from napari_vrp_sam.io.labels.journal import Finished
+
+        if self._journal is not None:
+            self._journal.add(Finished(index, labels_checksum, confidence))
+        self.finished[index] = confidence
+
+    @property
+    def confidence(self) -> dict[int, float]:
+        """Of the frames on which something was found."""
+        return {index: sure for index, sure in self.finished.items() if sure is not None}
+
+    def close(self) -> None:
+        """Finish what was begun; where no frame ever came, leave nothing.
+
+        Raises
+        ------
+        InputError
+            If something cannot be written; all else is finished before.
+        """
+        with ExitStack() as left_to_do:  # each is done whatever becomes of the others
+            if self._journal is not None and not self.finished:
+                left_to_do.callback(self._journal.discard)
+            # Done last, what becomes of the labels is what is told.
+            left_to_do.callback(self._close_labels)
+            if self._probabilities is not None:
+                last = self._probabilities
+                left_to_do.callback(last.close if self.finished else last.discard)
+
+    def _close_labels(self) -> None:
+        if not self.finished:
+            self._writer.discard()
+            return
+        try:
+            for index, labels in self._settled.items():
+                self._writer.write(index, labels)
+        finally:
+            self._writer.close()
+
+
+def _check_resumable(output: RunOutput, journal: object) -> None:
+    if journal is None:
+        raise InputError(
+            f"A run that writes {output.labels.name} cannot be resumed: choose an output that ends "
+            "in .zarr, or a folder."
+        )
+    if output.probabilities is not None:
+        raise InputError(
+            "The probabilities of an interrupted run are lost: resume without probabilities, or "
+            "start the run again and overwrite its results."
+        )
+
+
+def segment_to(
+    job: SegmentationJob,
+    view: Frames,
+    output: RunOutput,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    close: Callable[[OutputWriter], None] | None = None,
+) -> Generator[Event]:
+    """Segment a stack and write the results as they come; finished frames are always kept.
+
+    Parameters
+    ----------
+    job : SegmentationJob
+    view : Frames
+        Of its stack.
+    output : RunOutput
+    workers : int, optional
+        Number of worker processes to start; default: this process does the work.
+    scheduler : str, optional
+        Address of a dask scheduler whose workers do the work.
+    close : callable, optional
+        Called with the writer when its results are complete on disk, also after an error.
+
+    Yields
+    ------
+    Event
+
+    Raises
+    ------
+    InputError
+        If job and output do not fit, or the interrupted run to resume is another one.
+    RunFailedError
+        If the run failed for another reason.
+    """
+    from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of, plan
+
+    indices = plan(job)[1]
+    writer = OutputWriter(job, view, output)
+    try:
+        if not writer.finished.keys() >= set(indices):
+            normalisation = writer.normalisation or normalisation_of(job, view)
+            writer.begin(normalisation)
+            job = replace(
+                job,
+                settled={*job.settled, *writer.finished},
+                normalisation=normalisation,
+                probabilities=output.probabilities is not None,
+            )
+            distributed = workers is not None or scheduler is not None
+            shared = writer.shared_writer() if distributed else None
+            for event in job_events(job, workers=workers, scheduler=scheduler, writer=shared):
+                if isinstance(event, FrameResult | FrameWritten):
+                    writer.add(event)
+                yield event
+    finally:
+        try:
+            writer.close()
+        finally:
+            if close is not None:
+                close(writer)
+
+
+def job_events(
+    job: SegmentationJob,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    writer: FrameWriter | None = None,
+) -> Generator[Event]:
+    """Yield the events of a job that is done in this process or on workers.
+
+    Raises
+    ------
+    InputError
+        If the job cannot be done as it stands.
+    RunFailedError
+        If it failed for another reason on the workers.
+    """
+    if workers is None and scheduler is None:
+        yield from job.events(Control())
+        return
+    from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
+
+    with DaskEngine(workers=workers, scheduler=scheduler, writer=writer) as engine:
+        for event in engine.submit(job).events():
+            if isinstance(event, Failed):
+                raise RunFailedError(event) if event.detail else InputError(event.message)
+            yield event

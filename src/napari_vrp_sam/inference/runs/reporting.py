@@ -1,0 +1,59 @@
+"""Reports of a blocking call as events of the run that waits for it."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.events import Event, Progress
+
+WAIT = 0.2
+"""Seconds after which a cancelled run stops waiting."""
+
+Result = TypeVar("Result")
+
+ReportProgress = Callable[[Progress], None]
+"""Takes the progress of a call; raises `StopRunError` in a cancelled run."""
+
+
+def reported(
+    call: Callable[[ReportProgress], Result], control: Control
+) -> Generator[Event, None, Result]:
+    """Make a call in another thread and yield its reports, such as those of a download.
+
+    Parameters
+    ----------
+    call : callable
+        Takes a function to report progress to; its return value is returned here. In a cancelled
+        run the next report raises `StopRunError` inside the call.
+    control : Control
+
+    Yields
+    ------
+    Progress
+
+    Raises
+    ------
+    Exception
+        Any error of the call.
+    """
+    reports: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+
+    def report(progress: Progress) -> None:
+        control.check()
+        reports.put(progress)
+
+    pool = ThreadPoolExecutor(1, thread_name_prefix="vrp-sam-call")
+    try:
+        future = pool.submit(call, report)
+        while not (future.done() and reports.empty()):
+            control.check()
+            with suppress(queue.Empty):
+                yield reports.get(timeout=WAIT)
+        return future.result()
+    finally:
+        pool.shutdown(wait=False)

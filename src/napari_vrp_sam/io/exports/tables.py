@@ -1,0 +1,45 @@
+"""Tables as files that any program reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as CSV (UTF-8, commas, a row of names), wholly or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        Ends in .csv.
+    table : DataFrame
+        Its index is left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    check_table_path(path)
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, encoding="utf-8")
+
+
+def check_table_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that other programs would take for something else.
+
+    Raises
+    ------
+    InputError
+        If it does not end in .csv.
+    """
+    if Path(path).suffix.lower() != ".csv":
+        raise InputError(f"A table cannot be written to {Path(path).name}: use .csv.")

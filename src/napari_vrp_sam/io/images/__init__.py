@@ -1,0 +1,1 @@
+"""Readers of image stacks: TIFF, OME-Zarr, folders of images and single pictures."""

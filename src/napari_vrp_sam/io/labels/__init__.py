@@ -1,0 +1,1 @@
+"""Writers of labels and probabilities, frame by frame, and the journal that resumes a run."""

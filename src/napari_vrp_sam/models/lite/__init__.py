@@ -1,0 +1,1 @@
+"""`lite`, the default model: one small backbone, a probe and a mask decoder."""

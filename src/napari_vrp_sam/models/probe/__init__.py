@@ -1,0 +1,1 @@
+"""The probe: classifiers fitted to the annotation on frozen features."""

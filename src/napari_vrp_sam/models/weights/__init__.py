@@ -1,0 +1,1 @@
+"""Weights files: the built-in catalogue, downloads, and reading and writing checkpoints."""

@@ -1,0 +1,1 @@
+"""Models by name: the built-in ones and the user's own, and how they are loaded."""

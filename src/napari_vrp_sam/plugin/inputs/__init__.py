@@ -1,0 +1,1 @@
+"""The inputs of a run: image, annotations, model and frame range."""

@@ -1,0 +1,71 @@
+"""The choice of an image layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.probabilities import is_probability
+from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
+
+if TYPE_CHECKING:
+    import napari
+
+
+class ImageBox(NarrowComboBox):
+    """The image layers of a viewer."""
+
+    chosen = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[Image] = []
+        self.currentIndexChanged.connect(lambda _: self.chosen.emit())
+        self.follow()
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen image; None if there is none."""
+        index = self.currentIndex()
+        return self._layers[index] if 0 <= index < len(self._layers) else None
+
+    @property
+    def image(self) -> Image:
+        """The chosen image.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if self.layer is None:
+            raise InputError("There is no image yet: open an image stack first.")
+        return self.layer
+
+    def follow(self) -> None:
+        """Take over the viewer's image layers; keep the choice, else choose the topmost."""
+        before = self.layer
+        self._layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_probability(layer)
+        ]
+        blocked = self.blockSignals(True)  # noqa: FBT003
+        self.clear()
+        self.addItems([layer.name for layer in self._layers])
+        self.setCurrentIndex(
+            self._layers.index(before) if before in self._layers else len(self._layers) - 1
+        )
+        self.blockSignals(blocked)
+        if self.layer is not before:
+            self.chosen.emit()
+
+    def choose(self, layer: Image) -> None:
+        """Choose one of the images."""
+        if layer in self._layers:
+            self.setCurrentIndex(self._layers.index(layer))

@@ -1,0 +1,1 @@
+"""The *Objects* section: objects of a result and their table."""

@@ -1,0 +1,1 @@
+"""Saving and opening of sessions."""

@@ -1,0 +1,1 @@
+"""Qt controls that know no model."""

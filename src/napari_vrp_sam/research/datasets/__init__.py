@@ -1,0 +1,1 @@
+"""Datasets with ground truth: folders, COCO files, and the few-shot benchmarks."""

@@ -1,0 +1,1 @@
+"""Training of `lite`, from ImageNet weights to the file that ships."""

@@ -1,0 +1,1 @@
+"""Packages in the format of the BioImage Model Zoo."""

@@ -1,1 +1,0 @@
-"""The paper's training: a VRP encoder learns, all else is frozen."""

@@ -1,1 +1,0 @@
-"""Fine-tuning: a model learns from one's own annotated frames."""

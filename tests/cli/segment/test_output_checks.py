@@ -1,0 +1,184 @@
+"""Inputs survive every choice of outputs, `--overwrite` or not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.io.images.stacks import read_labels
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stack as TIFF, as Zarr and as a folder, and annotations of it; the folder one works in."""
+    stack = np.random.default_rng(0).integers(0, 40, (3, 48, 64), np.uint8)
+    stack[:, 10:30, 12:40] += 160
+    drawn = (stack[1] > 100).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "a_objects.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    zarr.open_group(str(tmp_path / "z.zarr"), mode="w").create_array("0", data=stack)
+    tifffile.imwrite(tmp_path / "drawn.tif", drawn)
+    for name in ("fr", "labels", "twins"):
+        (tmp_path / name).mkdir()
+    for index, frame in enumerate(stack):
+        Image.fromarray(frame).save(tmp_path / f"fr/f{index}.png")
+    Image.fromarray(drawn).save(tmp_path / "labels/f1.png")
+    Image.fromarray(stack[0]).save(tmp_path / "twins/f1.png")
+    Image.fromarray(stack[0]).save(tmp_path / "twins/f1.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: Any) -> Any:
+    return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+STACK = ("stack.tif", "--reference", "drawn.tif", "--frame", 1)
+FOLDER = ("fr", "--reference", "labels/f1.png", "--frame", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("z.zarr/0", "--reference", "drawn.tif", "--frame", 1, "--output", "z.zarr"),
+            "z.zarr holds an input",
+        ),
+        (
+            ("z.zarr", "--reference", "drawn.tif", "--frame", 1, "--output", "z.zarr"),
+            "z.zarr is an input",
+        ),
+        ((*FOLDER, "--output", "labels"), "labels/f1.png is an input"),
+        (("fr", "--reference", "labels", "--output", "labels"), "labels is an input"),
+        ((*FOLDER, "--output", "x.tif", "--probabilities", "fr/f1.png"), "f1.png is an input"),
+        ((*STACK, "--output", "link.tif"), "link.tif is an input"),
+        (
+            (*STACK, "--output", "o.tif", "--probabilities", "./o.tif"),
+            "o.tif would be written over",
+        ),
+        ((*STACK, "--output", "o.zarr", "--probabilities", "o.zarr/p.tif"), "p.tif would be"),
+        (
+            (*STACK, "--output", "o.tif", "--instances", "--probabilities", "o_objects.tif"),
+            "o_objects.tif would be written over",
+        ),
+        (
+            ("a_objects.tif", *STACK[1:], "--output", "a_labels.tif", "--instances"),
+            "a_objects.tif is an input",
+        ),
+        (
+            ("twins", "--reference", "drawn.tif", "--frame", 1, "--output", "new"),
+            "twins holds two images of one name, f1.jpg and f1.png",
+        ),
+        ((*STACK, "--output", "folder.tif"), "folder.tif is a folder"),
+        ((*STACK, "--output", "drawn"), "drawn is a file"),
+    ],
+)
+def test_what_would_be_lost_is_refused(
+    files: Path, arguments: tuple[Any, ...], sentence: str
+) -> None:
+    (files / "folder.tif").mkdir()
+    (files / "drawn").touch()
+    os.link(files / "stack.tif", files / "link.tif")
+    before = contents(files)
+    result = run(*arguments, "--overwrite")
+    assert result.exit_code == 2, result.stderr
+    assert sentence in " ".join(result.stderr.split()).replace("\\", "/")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert contents(files) == before
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        (
+            ("--output", "o.tif", "--table", "drawn.tif/t.csv"),
+            r"drawn\.tif/t\.csv cannot be written, as .*drawn\.tif is no folder",
+        ),
+        (
+            ("--output", "o.tif", "--table", "o.tif/new/t.csv"),
+            r"new/t\.csv would be written over",
+        ),
+        (("--output", "drawn.tif/new/q.tif"), "drawn.tif is no folder"),
+        (("--output", "o.tif", "--probabilities", "closed/new/p.tif"), "p.tif cannot be written"),
+        (("--output", "closed/o.zarr"), "o.zarr cannot be written"),
+        (("--output", "closed"), r"closed/0\.png cannot be written"),
+        (("--output", f"new/{'o' * 250}.tif"), "cannot be written: File name too long"),
+    ],
+)
+def test_places_where_nothing_can_be_written_are_told_before_the_work(
+    files: Path, outputs: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "closed").mkdir()
+    whole_mkdir, whole_temporary = Path.mkdir, tempfile.NamedTemporaryFile
+
+    # Who runs the tests may be root, whom no permission keeps out.
+    def mkdir(self: Path, *args: Any, **kwargs: Any) -> None:
+        if self.parent.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        whole_mkdir(self, *args, **kwargs)
+
+    def temporary(*args: Any, **kwargs: Any) -> Any:
+        if Path(kwargs["dir"]).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return whole_temporary(*args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", temporary)
+    before = sorted(files.rglob("*"))
+    result = run(*STACK, *outputs)
+    assert result.exit_code == 2, result.stderr
+    assert re.search(sentence, result.stderr.replace("\\", "/"))
+    assert result.stderr.count("\n") == 1
+    assert sorted(files.rglob("*")) == before
+
+
+def test_folders_that_can_be_made_are_made(files: Path) -> None:
+    result = run(*STACK, "--output", "new/er/o.tif", "--table", "old/t.csv", "--frames", "1:2")
+    assert result.exit_code == 0, result.stderr
+    made = [path.name for folder in ("new", "old") for path in (files / folder).rglob("*")]
+    assert sorted(made) == ["er", "o.tif", "o_objects.tif", "t.csv"]
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",)])
+def test_a_drawn_frame_stays_beside_results(files: Path, more: tuple[str, ...]) -> None:
+    before = contents(files)
+    result = run(*FOLDER, "--output", "labels", *more)
+    assert result.exit_code == 2
+    assert "f1.png is an input" in result.stderr
+    assert contents(files) == before
+
+
+def test_results_may_lie_near_their_inputs(files: Path) -> None:
+    given: list[Callable[[], Any]] = [
+        lambda: run("fr", "--reference", "labels", "--frames", "0:1", "--output", "fr/labels"),
+        # Frame 1 is drawn, and left out.
+        lambda: run(*FOLDER, "--output", "labels", "--frames", "0:1", "--overwrite"),
+    ]
+    for attempt in given:
+        before = contents(files)
+        result = attempt()
+        assert result.exit_code == 0, result.stderr
+        assert before.items() <= contents(files).items()
+    assert read_labels(files / "fr/labels/f0.png").any()
+    assert read_labels(files / "labels/f0.png").any()

@@ -1,0 +1,110 @@
+"""References that number objects, or are none at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from typer.testing import CliRunner
+
+from napari_vrp_sam.annotations.labels import MOST_CLASSES
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.cli.segment.reference_labels import ClassLabels
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.images.stacks import read_labels, read_stack
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stack of forty bright squares, its truth, and one frame whose squares are numbered."""
+    rows, columns = np.indices((80, 128))
+    inside = (rows % 16 > 3) & (rows % 16 < 13) & (columns % 16 > 3) & (columns % 16 < 13)
+    ids = np.where(inside, 1 + rows // 16 * 8 + columns // 16, 0).astype(np.uint16)
+    noise = np.random.default_rng(0).integers(0, 40, (3, 80, 128), np.uint8)
+    stack = noise + 160 * inside.astype(np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "ids.tif", ids)
+    tifffile.imwrite(
+        tmp_path / "all.tif", np.stack([0 * ids, ids, 0 * ids]), photometric="minisblack"
+    )
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "drawn").mkdir()
+    for index, frame in enumerate(stack):
+        Image.fromarray(frame).save(tmp_path / f"frames/f{index}.png")
+    Image.fromarray(ids).save(tmp_path / "drawn/f1.png")
+    Image.fromarray(stack[1]).save(tmp_path / "picture.png")
+    os.link(tmp_path / "stack.tif", tmp_path / "again.tif")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: Any) -> Any:
+    return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("stack.tif", "--reference", "ids.tif", "--frame", 1), "ids.tif holds 40 different"),
+        (("stack.tif", "--reference", "all.tif"), "all.tif holds 40 different"),
+        (("frames", "--reference", "drawn"), "drawn holds 40 different"),
+        (("stack.tif", "--reference", "ids.tif", "--frame", 1), "not objects: add --one-class"),
+        (("stack.tif", "--reference", "picture.png", "--frame", 1), "instead of a picture"),
+        (("stack.tif", "--reference", "stack.tif"), "stack.tif is the image itself"),
+        (("stack.tif", "--reference", "again.tif"), "again.tif is the image itself"),
+        (("frames", "--reference", "./frames", "--one-class"), "is the image itself"),
+    ],
+)
+def test_what_is_no_label_image_of_classes(
+    files: Path, arguments: tuple[Any, ...], sentence: str
+) -> None:
+    before = sorted(files.iterdir())
+    result = run(*arguments)
+    assert result.exit_code == 2, result.stderr
+    assert sentence in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("image", "reference", "output"),
+    [
+        ("stack.tif", ("ids.tif", "--frame", 1), "stack_labels.tif"),
+        ("stack.tif", ("all.tif",), "stack_labels.tif"),
+        ("frames", ("drawn",), "frames_labels"),
+    ],
+)
+def test_objects_become_one_class(
+    files: Path, image: str, reference: tuple[Any, ...], output: str
+) -> None:
+    result = run(image, "--reference", *reference, "--one-class")
+    assert result.exit_code == 0, result.stderr
+    labels = np.asarray(read_stack(files / output)[0])
+    truth = read_labels(files / "ids.tif") > 0
+    assert set(np.unique(labels)) == {0, 1}
+    for frame in labels:
+        assert ((frame > 0) & truth).sum() / ((frame > 0) | truth).sum() > 0.7
+
+
+def test_only_what_is_read_is_looked_at() -> None:
+    stack = np.arange(10 * 4 * 4, dtype=np.int16).reshape(10, 4, 4)
+    labels = ClassLabels(stack, Path("a.tif"), one_class=False)
+    assert labels[0].max() == 15
+    assert labels[1].max() == 31  # of both frames together not more than allowed
+    assert labels[0].max() == 15
+    with pytest.raises(InputError, match=f"holds 47 different labels, more than {MOST_CLASSES}"):
+        labels[2]
+
+
+def test_what_is_negative_stays_wrong() -> None:
+    given = np.array([[-1, 0], [5, 7]], np.int16)
+    labels = ClassLabels(given, Path("a.tif"), one_class=True)
+    assert labels[()].tolist() == [[-1, 0], [1, 1]]

@@ -1,0 +1,232 @@
+"""Killed at any moment: `--resume` goes on, does nothing twice, and ends with the same labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+import zarr
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference import segment as inference
+from napari_vrp_sam.io.images.stacks import read_stack
+from napari_vrp_sam.io.labels.journal import journal_of
+
+KILLS = int(os.environ.get("VRP_SAM_KILLS", "1"))
+"""Times that a run is killed; set it to 20 to be thorough."""
+
+FRAMES = 12 + 8 * KILLS
+
+SCRIPT = """
+import sys
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference import segment
+
+whole = segment.iter_segment
+
+def noted(*args, **kwargs):
+    for result in whole(*args, **kwargs):
+        with open(sys.argv[1], "a") as log:
+            print(result[0], file=log)
+        yield result
+
+segment.iter_segment = noted
+app(sys.argv[2:])
+"""
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 40, (FRAMES, 64, 64), dtype=np.uint8)
+    drawn = np.zeros((FRAMES, 64, 64), np.uint8)
+    for index in range(FRAMES):
+        row = 5 + index % 30
+        stack[index, row : row + 20, 12:40] += 160
+    drawn[2, 7:27, 12:40] = 1
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "drawn.tif", drawn)
+    return tmp_path
+
+
+def arguments(files: Path, output: Path, *more: Any) -> list[str]:
+    given = ("segment", files / "stack.tif", "--reference", files / "drawn.tif", "--output", output)
+    return [*map(str, (*given, *more)), "--device", "cpu"]
+
+
+def segment(files: Path, output: Path, *more: Any) -> Any:
+    return runner.invoke(app, arguments(files, output, *more))
+
+
+def finished(output: Path) -> list[int]:
+    lines = (
+        journal_of(output).read_bytes().split(b"\n")[1:-1] if journal_of(output).exists() else []
+    )
+    return [json.loads(line)["index"] for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.timeout(120 + 60 * KILLS)
+@pytest.mark.parametrize("name", ["killed.zarr", "killed"] if KILLS > 1 else ["killed.zarr"])
+def test_killed_at_random_moments_it_ends_with_the_same_labels(files: Path, name: str) -> None:
+    whole, killed = files / name.replace("killed", "whole"), files / name
+    log = files / "log"
+    log.touch()
+    assert segment(files, whole).exit_code == 0
+
+    def start() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", SCRIPT, str(log), *arguments(files, killed, "--resume")]
+        return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+    rng = np.random.default_rng()
+    for _ in range(KILLS):
+        known = len(finished(killed))
+        wanted = known + int(rng.integers(0, 7))
+        process = start()
+        while len(finished(killed)) < wanted and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        done, begun = finished(killed), log.read_text().split()
+        assert len(done) >= wanted
+        # What a killed run had finished, no later one does again.
+        log.write_text("".join(f"{index}\n" for index in begun if int(index) in done))
+    process = start()
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    assert f"{FRAMES} of {FRAMES} frames are in".encode() in told
+    assert sorted(map(int, log.read_text().split())) == list(range(FRAMES))
+    expected, found = read_stack(whole)[0], read_stack(killed)[0]
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    assert np.asarray(found).any(axis=(1, 2)).all()
+    hidden = [path.name for path in files.iterdir() if path.name.startswith(".")]
+    assert not [part for part in hidden if part != f".{killed.name}-"]
+
+
+def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = inference.iter_segment
+    segmented = []
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        for result in whole(*args, **kwargs):
+            segmented.append(result[0])
+            yield result
+            if len(segmented) == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference, "iter_segment", noted)
+    output = files / "out/labels"
+    wanted = ("--resume", "--frames", "0:6", "--instances")
+    assert segment(files, output, *wanted).exit_code == 130
+    assert sorted(finished(output)) == sorted(segmented)
+    result = segment(files, output, *wanted)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(segmented) == list(range(6))
+    assert "6 of 6 frames are in" in result.stderr
+    objects, _ = read_stack(files / "out/labels_objects.tif")
+    labels, _ = read_stack(output)
+    np.testing.assert_array_equal(np.asarray(objects)[:6] > 0, np.asarray(labels) > 0)
+    # Once more, as a batch system would: there is nothing left to do.
+    result = segment(files, output, "--resume", "--frames", "0:6")
+    assert result.exit_code == 0, result.stderr
+    assert len(segmented) == 6
+
+    result = segment(files, output, "--resume", "--limits", "0", "90")
+    assert result.exit_code == 2
+    assert "begun with another limits" in " ".join(result.stderr.split())
+    result = segment(files, output)
+    assert "is there already" in result.stderr
+    np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
+
+
+def test_what_changes_labels_is_not_mixed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VRP_SAM_CACHE", str(files / "cache"))
+    monkeypatch.setenv("VRP_SAM_FEATURES", "1")
+    output = files / "labels.zarr"
+
+    def resume(*more: str) -> str:
+        result = segment(files, output, "--resume", *more)
+        assert result.exit_code in {0, 2}, result.exception
+        return " ".join(result.stderr.split())
+
+    assert "2 of 2 frames are in" in resume("--no-cache", "--frames", "0:2")
+    assert "begun with another choice of --cache or --no-cache:" in resume("--cache")
+    assert "begun with another precision:" in resume("--precision", "bfloat16")
+    # What is the same under another name goes on.
+    assert "3 of 3 frames are in" in resume("--frames", "0:3", "--precision", "float32")
+    monkeypatch.setenv("VRP_SAM_FEATURES", "0")
+    assert "4 of 4 frames are in" in resume("--frames", "0:4", "--cache")
+    monkeypatch.setattr("napari_vrp_sam.__version__", "0.0.1")
+    assert "begun with another version of napari-vrp-sam:" in resume()
+
+
+def test_models_of_sam_are_resumed(files: Path, tiny_model: str) -> None:
+    """Their precision is that of the device, and their features are kept without being asked."""
+    output = files / "labels"
+    given = ("--model", tiny_model, "--frames", "0:1")
+    first = segment(files, output, *given)
+    assert first.exit_code == 0, first.stderr
+    settings = json.loads(journal_of(output).read_bytes().split(b"\n")[0])["settings"]
+    assert settings["precision"] in {"float32", "bfloat16"}
+    assert settings["choice of --cache or --no-cache"] is False
+    again = segment(files, output, *given, "--resume", "--precision", settings["precision"])
+    assert again.exit_code == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.tile(tifffile.imread(files / "stack.tif")[:10], (16, 1, 1))
+    zarr.create_array(str(files / "long.zarr"), data=stack, chunks=(1, 64, 64))
+    tifffile.imwrite(files / "slice.tif", tifffile.imread(files / "drawn.tif")[2])
+    whole = inference.iter_segment
+    used = []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        for result in whole(*args, **kwargs):
+            yield result
+            used.append(psutil.Process().memory_info().rss)
+
+    monkeypatch.setattr(inference, "iter_segment", watched)
+    given = ("segment", files / "long.zarr", "--reference", files / "slice.tif", "--frame", 2)
+    result = runner.invoke(app, [*map(str, given), "--device", "cpu"])
+    assert result.exit_code == 0, result.stderr
+    labels, axes = read_stack(files / "long_labels.zarr")
+    assert (labels.shape, axes) == (stack.shape, "ZYX")
+    assert np.asarray(labels).any(axis=(1, 2)).all()
+    # A frame too many would be 64 KB of probabilities and features of 300 KB: 40 MB in all.
+    assert max(used[60:]) - used[59] < 15e6
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "sentence"),
+    [
+        ("labels.tif", (), r"ends in \.zarr, or a folder"),
+        ("labels.zarr", ("--probabilities", "p.tif"), "Probabilities are lost"),
+        ("labels.zarr", ("--model", "missing.safetensors"), "There is no weights file"),
+    ],
+)
+def test_what_cannot_be_resumed_is_told(
+    files: Path, output: str, more: tuple[str, ...], sentence: str
+) -> None:
+    before = sorted(files.iterdir())
+    result = segment(files, files / output, "--resume", *more)
+    assert result.exit_code == 2
+    assert re.search(sentence, " ".join(result.stderr.split()))
+    assert sorted(files.iterdir()) == before

@@ -1,0 +1,91 @@
+"""Episodes of annotated frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames
+from napari_vrp_sam.fine_tuning.data.episodes import AnnotatedEpisodes, Pooled
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.training.episode import collate
+
+BYTES = Normalisation((0.0,), (255.0,))
+
+
+def source_of(recipe, references):
+    return AnnotatedEpisodes(annotated_frames(references, BYTES), recipe, recipe.size)
+
+
+def references_of(stack, truth, kind="mask"):
+    return [
+        Reference(stack[z], truth[z] == value, value, kind, z) for z in (0, 1) for value in (1, 2)
+    ]
+
+
+def test_they_are_what_training_takes_and_depend_on_the_generator_alone(recipe, stack, truth):
+    source = source_of(recipe, references_of(stack, truth))
+    episodes = [source.sample(np.random.default_rng(7), references=2, targets=3) for _ in range(2)]
+    first, second = episodes
+    assert first.references.shape == (2, 3, 64, 64)
+    assert first.targets.shape == (3, 3, 64, 64)
+    assert (
+        first.references.dtype == first.targets.dtype == first.reference_masks.dtype == np.float32
+    )
+    assert 0 <= first.references.min() < first.references.max() <= 1
+    assert first.target_masks.dtype == np.uint8
+    for name in ("references", "reference_masks", "targets", "target_masks"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert collate(episodes)["references"].shape == (2, 2, 3, 64, 64)
+
+
+def test_references_show_the_class_and_targets_come_from_other_frames(recipe, stack, truth):
+    marked = stack.copy()
+    marked[0] //= 4  # the frames can be told apart
+    source = source_of(recipe, references_of(marked, truth))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        episode = source.sample(rng, references=1, targets=1)
+        assert episode.reference_masks.any()
+        dim = episode.references.max() < 0.5
+        assert (episode.targets.max() < 0.5) != dim
+
+
+def test_a_crop_and_its_truth_are_turned_together(recipe, truth):
+    """The class is what is bright; in crops as in the frame."""
+    stack = (200 * (truth > 0)).astype(np.uint8)
+    references = [Reference(stack[z], truth[z] > 0, frame=z) for z in range(2)]
+    source = source_of(recipe, references)
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        episode = source.sample(rng)
+        bright = episode.targets.mean(axis=1) > 0.5 * episode.targets.max()
+        agreement = np.mean(bright == (episode.target_masks == 1))
+        assert agreement > 0.97
+
+
+def test_what_nobody_knows_is_ignored(recipe, stack, truth):
+    source = source_of(recipe, references_of(stack, truth, "scribble"))
+    rng = np.random.default_rng(2)
+    batch = collate([source.sample(rng) for _ in range(10)])
+    assert batch["kinds"] == [["scribble"]] * 10
+    assert not batch["reference_ignored"].any()  # its kind says that around it all is unknown
+    valid, masks = batch["valid"], batch["target_masks"]
+    assert 0.02 < valid.float().mean() < 0.7
+    assert masks[valid].float().mean() > 0.1  # the class,
+    assert (masks[valid] == 0).any()  # and the other one, which it is not
+
+
+def test_ignored_pixels_of_references_teach_nothing(recipe, stack, truth):
+    ignored = np.zeros(truth[0].shape, bool)
+    ignored[:, ::2] = True
+    references = [Reference(stack[z], truth[z] > 0, 1, "mask", z, ignored) for z in (0, 1)]
+    episode = source_of(recipe, references).sample(np.random.default_rng(3))
+    assert 0.3 < episode.reference_ignored.mean() < 0.7
+
+
+def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, truth):
+    source = Pooled(source_of(recipe, references_of(stack, truth)), 3)
+    rng = np.random.default_rng(4)
+    seen = {source.sample(rng).targets.tobytes() for _ in range(30)}
+    assert len(seen) == 3

@@ -1,0 +1,107 @@
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects, objects_from_labels
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+
+
+class Counting:
+    """An image that keeps the largest part read of it at once."""
+
+    def __init__(self, data):
+        self._data = data
+        self.shape, self.dtype = data.shape, data.dtype
+        self.most = 0
+
+    def __getitem__(self, selection):
+        part = self._data[selection]
+        self.most = max(self.most, part.size)
+        return part
+
+
+def test_each_frame_has_objects_of_its_own(truth):
+    objects = objects_from_labels(truth, axes="TZYX")
+    assert objects.labels.dtype == np.uint8
+    np.testing.assert_array_equal(objects.labels > 0, truth > 0)
+    # One id stands for one object on one frame: it has one row.
+    assert objects.table["index"].tolist() == list(range(1, len(objects.table) + 1))
+    assert (objects.table["frames"] == 1).all()
+    assert set(objects.table["class"]) == {3, 8}
+    again = objects_from_labels(truth, axes="TZYX")
+    np.testing.assert_array_equal(again.labels, objects.labels)
+
+
+def test_linked_objects_have_one_id(truth):
+    objects = objects_from_labels(truth[0], axes="TYX", linked=True)
+    assert objects.table["class"].tolist() == [3, 8]
+    assert objects.table["frames"].tolist() == [4, 4]
+    assert set(np.unique(objects.labels[truth[0] == 3])) == {1}
+
+
+def test_the_image_is_read_frame_by_frame(stack, truth):
+    image = Counting(stack)
+    objects = find_objects(
+        ObjectsJob(image, labels=truth, axes="TZYXS", settings=ObjectSettings(linked=True))
+    )
+    assert image.most == stack[0, 0].size
+    red = objects.table[objects.table["class"] == 3].iloc[0]
+    assert red["mean_intensity_0"] == pytest.approx(stack[truth == 3][:, 0].mean())
+
+
+def test_labels_may_be_lazy(truth):
+    lazy = da.from_array(truth, chunks=(1, 1, 40, 48))
+    np.testing.assert_array_equal(
+        objects_from_labels(lazy, linked=True).labels,
+        objects_from_labels(truth, linked=True).labels,
+    )
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_empty_stack_has_no_objects(axes, linked):
+    objects = objects_from_labels(np.zeros((3, 20, 20), np.uint8), axes=axes, linked=linked)
+    assert not objects.labels.any()
+    assert len(objects.table) == 0
+    assert "area" in objects.table
+
+
+def test_one_frame(truth):
+    objects = objects_from_labels(truth[0, 0])
+    assert objects.labels.shape == truth[0, 0].shape
+    assert sorted(objects.table["class"]) == [3, 8]
+    stack_of_one = objects_from_labels(truth[0, :1], linked=True)
+    assert len(stack_of_one.table) == 2
+
+
+@pytest.mark.parametrize(
+    ("axes", "linked"), [("ZYX", False), ("ZYX", True), ("TYX", True), ("TZYX", True)]
+)
+def test_progress_counts_to_the_end(truth, axes, linked):
+    labels = truth if axes == "TZYX" else truth[0]
+    steps = []
+    objects_from_labels(
+        labels, axes=axes, linked=linked, progress=lambda done, total: steps.append((done, total))
+    )
+    total = steps[0][1]
+    assert steps == [(done, total) for done in range(total)]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ({"labels": np.zeros((3, 20, 20))}, "integers"),
+        ({"labels": np.zeros((20, 20), int), "linked": True}, "nothing to link"),
+        ({"labels": np.zeros((3, 20, 20), int), "linked": True, "divisions": True}, "axis T"),
+        ({"labels": np.zeros((3, 20, 20), int), "axes": "CYX"}, "no channels"),
+        ({"labels": np.zeros((3, 20, 20), int), "min_size": -1}, "-1 pixels"),
+        (
+            {"labels": np.zeros((3, 20, 20), int), "image": np.zeros((4, 20, 20)), "axes": "ZYX"},
+            "the image needs",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_sentence(mistake, sentence):
+    with pytest.raises(InputError, match=sentence):
+        objects_from_labels(**mistake)

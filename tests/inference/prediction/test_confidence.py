@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.inference.prediction.confidence import (
+    IOU_PER_AGREEMENT,
+    confidences,
+    least_sure,
+    of_frame,
+)
+
+
+def test_agreement_of_mask_and_probabilities_by_hand() -> None:
+    probabilities = np.zeros((3, 4, 5), np.float32)
+    probabilities[0, :2] = 1.0  # certain
+    probabilities[1, :2], probabilities[1, 2] = 0.8, 0.4
+    expected = [1.0, 10 * 0.8 / (10 + 5 * 0.4)]
+    found = confidences(probabilities)
+    np.testing.assert_allclose(found[:2], np.multiply(IOU_PER_AGREEMENT, expected))
+    assert np.isnan(found[2])
+
+
+def test_is_the_iou_where_probabilities_are_right() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.beta(0.4, 0.8, (1, 400, 400))
+    truth = rng.random((400, 400)) < probabilities[0]
+    found = probabilities[0] > 0.5
+    iou = (truth & found).sum() / (truth | found).sum()
+    assert confidences(probabilities)[0] == pytest.approx(IOU_PER_AGREEMENT * iou, rel=0.01)
+
+
+def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:
+    assert of_frame([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
+    assert of_frame([float("nan")]) is None
+    assert of_frame([]) is None
+
+
+def test_the_least_sure_frame() -> None:
+    assert least_sure({3: 0.5, 1: 0.25, 7: 0.9}) == (1, 0.25)
+    assert least_sure({}) is None

@@ -1,0 +1,187 @@
+"""Frames read ahead, in batches, results behind: here on the processor, the same code."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from napari_vrp_sam.inference.prediction.class_labels import labels_from_probabilities
+
+from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.pipeline import (
+    Work,
+    labels_on_device,
+    normalise,
+    run_pipeline,
+)
+from napari_vrp_sam.inference.prediction.predictor import Predictor
+
+RED, GREEN = 3, 8  # the classes of the stack
+CPU = torch.device("cpu")
+
+
+def readers():
+    return [t for t in threading.enumerate() if t.name == "vrp-sam-reader"]
+
+
+@pytest.fixture
+def make_predictor(model, frames, truth):
+    def make(batch):
+        predictor = Predictor(model, device="cpu", batch=batch)
+        references = references_from_labels(truth[1, 1], frames[5], frame=5)
+        predictor.set_references(references, Normalisation.fit(frames))
+        return predictor
+
+    return make
+
+
+@pytest.mark.parametrize("batch", [2, 5, 50])
+def test_batches_give_what_frames_give_one_by_one(make_predictor, frames, batch):
+    predictor = make_predictor(batch)
+    found = list(predictor.predict_stream(frames))
+    assert len(found) == len(frames)
+    for frame, (labels, probabilities) in zip(frames, found, strict=True):
+        expected = predictor.predict(frame)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+        own = labels_from_probabilities(probabilities, predictor.class_ids)
+        np.testing.assert_array_equal(labels, own)
+        assert labels.dtype == own.dtype
+    assert not readers()
+
+
+def test_one_by_one_it_is_predict_itself(make_predictor, frames, model):
+    predictor = make_predictor(None)  # on a processor no batches
+    stream = predictor.predict_stream(frames)
+    before = model.encoded
+    labels, probabilities = next(stream)
+    assert model.encoded == before + 1
+    np.testing.assert_array_equal(probabilities, predictor.predict(frames[0]))
+    np.testing.assert_array_equal(
+        labels, labels_from_probabilities(probabilities, predictor.class_ids)
+    )
+
+
+def test_labels_alone(make_predictor, frames):
+    predictor = make_predictor(4)
+    both = predictor.predict_stream(frames)
+    alone = predictor.predict_stream(frames, probabilities=False)
+    for (expected, _), (labels, probabilities) in zip(both, alone, strict=True):
+        np.testing.assert_array_equal(labels, expected)
+        assert probabilities is None
+
+
+def test_no_frames(make_predictor):
+    assert list(make_predictor(4).predict_stream([])) == []
+
+
+def test_sizes_may_change_and_gray_needs_no_channel_axis(model, frames, truth):
+    predictor = Predictor(model, device="cpu", batch=3)
+    gray = [frame[..., 0] for frame in frames]
+    references = references_from_labels(truth[1, 1], frames[5][..., :1], frame=5)
+    predictor.set_references(references, Normalisation((0,), (255,)))
+    mixed = [gray[0], gray[1], gray[2][:30], gray[3][:30], gray[4]]
+    found = list(predictor.predict_stream(mixed))
+    assert [labels.shape for labels, _ in found] == [frame.shape for frame in mixed]
+    for frame, (_, probabilities) in zip(mixed, found, strict=True):
+        np.testing.assert_allclose(probabilities, predictor.predict(frame), atol=1e-5)
+
+
+def test_a_loop_that_is_left_ends_the_reading(make_predictor, frames):
+    read = []
+
+    def endless():
+        while True:
+            read.append(None)
+            yield frames[len(read) % len(frames)]
+
+    with closing(make_predictor(2).predict_stream(endless())) as stream:
+        next(stream)
+    count = len(read)
+    assert not readers()
+    assert count <= 2 * 10  # what is ahead has a bound
+    assert len(read) == count
+
+
+def test_what_goes_wrong_while_reading_is_raised_after_the_frames_before(make_predictor, frames):
+    def breaking():
+        yield from (frames[0], frames[1])
+        raise InputError("The disk is gone.")
+
+    stream = make_predictor(2).predict_stream(breaking())
+    with pytest.raises(InputError, match="disk is gone"):
+        list(stream)
+    assert not readers()
+
+
+def test_frames_that_do_not_fit_are_told(make_predictor, frames):
+    predictor = make_predictor(2)
+    for wrong, sentence in ((frames[0][:10], "too small"), (frames[0][..., :1], "channels")):
+        with pytest.raises(InputError, match=sentence):
+            list(predictor.predict_stream([frames[0], wrong]))
+
+
+def test_a_batch_too_large_for_the_memory_goes_in_halves():
+    sizes = []
+
+    def logits(images):
+        sizes.append(len(images))
+        if len(images) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return images[:, :1] - 0.5
+
+    frames = np.random.default_rng(0).random((7, 20, 20, 1)).astype(np.float32)
+    work = Work(logits, Normalisation((0,), (1,)), (1,), CPU, batch=7)
+    found = np.stack([labels for labels, _ in run_pipeline(frames, work)])
+    np.testing.assert_array_equal(found, frames[..., 0] > 0.5)
+    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+
+
+def test_a_fixed_batch_is_filled_up():
+    shapes = []
+
+    def logits(images):
+        shapes.append(tuple(images.shape))
+        return images[:, :1] - 0.5
+
+    frames = np.random.default_rng(0).random((5, 20, 20, 1)).astype(np.float32)
+    work = Work(logits, Normalisation((0,), (1,)), (1,), CPU, batch=4, fixed=True)
+    assert len(list(run_pipeline(frames, work))) == 5
+    assert set(shapes) == {(4, 3, 20, 20)}
+
+
+@given(
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    channels=st.integers(1, 3),
+    low=st.floats(0, 1e4),
+    span=st.one_of(st.just(0.0), st.floats(1e-3, 7e4)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_frames_are_normalised_to_the_bit(dtype, channels, low, span, seed):
+    values = np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, (6, 7, channels), dtype)
+    normalisation = Normalisation((low,) * channels, (low + span,) * channels)
+    given_frames = torch.from_numpy(values.view(np.int16) if dtype == np.uint16 else values)[None]
+    found = normalise(given_frames, normalisation)[0]
+    np.testing.assert_array_equal(found.numpy(), normalisation.apply(values))
+
+
+@given(
+    arrays(
+        np.float32,
+        st.tuples(st.integers(1, 3), st.just(4), st.just(5)),
+        elements=st.sampled_from([0.0, 0.25, 0.5, 0.500001, 0.75, 1.0]),
+    ),
+    st.sampled_from([1, 300]),
+)
+def test_labels_agree_with_those_of_the_host(probabilities, first):
+    class_ids = [first + 2 * at for at in range(len(probabilities))]
+    found = labels_on_device(torch.from_numpy(probabilities)[None], class_ids)[0]
+    expected = labels_from_probabilities(probabilities, class_ids)
+    np.testing.assert_array_equal(found.numpy(), expected)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.prediction.tiling import (
+    ALIGNMENT,
+    DEFAULT_TILE,
+    OVERLAP,
+    blend,
+    check_tile,
+    spans,
+)
+
+
+@given(length=st.integers(16, 6000), tile=st.integers(256, 1200))
+def test_spans_cover_an_axis_with_weights_that_sum_to_one(length, tile):
+    found = spans(length, tile)
+    total = np.zeros(length)
+    for span in found:
+        assert span.stop - span.start <= tile
+        assert span.start % ALIGNMENT == 0
+        total[span.pixels] += span.weight
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert (len(found) == 1) == (length <= tile)
+
+
+@given(length=st.integers(600, 6000), tile=st.integers(512, 1200))
+def test_what_lies_near_a_border_inside_the_frame_does_not_count(length, tile):
+    for span in spans(length, tile):
+        if span.start > 0:
+            assert not span.weight[: OVERLAP // 4].any()
+        if span.stop < length:
+            assert not span.weight[-OVERLAP // 4 :].any()
+
+
+def test_no_more_tiles_than_it_takes():
+    assert len(spans(2048, 2048)) == 1
+    assert [s.start for s in spans(2049, 2048)] == [0, 32]
+    assert [s.start for s in spans(10_000, 2048)] == [0, 1792, 3584, 5376, 7168, 7968]
+
+
+@given(st.integers(16, 700), st.integers(16, 700), st.integers(256, 400))
+def test_what_every_tile_agrees_on_is_the_result(height, width, tile):
+    frame = np.random.default_rng(0).normal(size=(2, height, width)).astype(np.float32)
+    whole = blend((height, width), tile, lambda rows, columns: frame[:, rows, columns])
+    np.testing.assert_allclose(whole, frame, atol=1e-5)
+
+
+def test_a_step_between_tiles_becomes_a_slope():
+    values = iter([0, 1])
+
+    def constant(rows, columns):
+        return np.full((1, rows.stop - rows.start, columns.stop - columns.start), next(values))
+
+    row = blend((16, 760), 512, constant)[0, 0]
+    assert row[0] == 0
+    assert row[-1] == 1
+    assert 0 < np.diff(row).max() < 0.02
+
+
+def test_a_tile_size():
+    assert check_tile(None) == DEFAULT_TILE
+    assert check_tile(300) == 300
+    with pytest.raises(InputError, match=r"Tiles of 100 pixels.*256 or more"):
+        check_tile(100)

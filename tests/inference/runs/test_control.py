@@ -1,0 +1,39 @@
+import threading
+import time
+
+import pytest
+
+from napari_vrp_sam.inference.runs.control import Control, StopRunError
+
+
+def test_whoever_is_not_held_goes_on():
+    Control().check()
+
+
+def test_a_pause_holds_until_it_ends():
+    control, passed = Control(), threading.Event()
+
+    def step():
+        control.check()
+        passed.set()
+
+    control.pause()
+    assert control.paused
+    thread = threading.Thread(target=step)
+    thread.start()
+    assert not passed.wait(0.1)
+    control.resume()
+    assert passed.wait(10)
+    assert not control.paused
+    thread.join()
+
+
+@pytest.mark.parametrize("order", [("pause", "cancel"), ("cancel", "pause")])
+def test_cancelling_ends_a_pause_in_either_order(order):
+    control = Control()
+    for name in order:
+        getattr(control, name)()
+    start = time.monotonic()
+    with pytest.raises(StopRunError):
+        control.check()
+    assert time.monotonic() - start < 1

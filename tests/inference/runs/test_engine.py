@@ -1,0 +1,246 @@
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects.find import find_objects
+from napari_vrp_sam.inference.prediction.batches import FrameBatches
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.inference.runs.events import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    Learned,
+    ObjectsFound,
+    Progress,
+)
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+from napari_vrp_sam.inference.runs.segmentation import iter_segment
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+
+
+class Gate:
+    """A stack that hands out one frame for each `allowed.release()`."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self.shape, self.dtype = stack.shape, stack.dtype
+        self.asked = threading.Semaphore(0)
+        self.allowed = threading.Semaphore(0)
+
+    def __getitem__(self, selection):
+        self.asked.release()
+        assert self.allowed.acquire(timeout=30)
+        return self._stack[selection]
+
+
+@pytest.fixture
+def references(stack, truth):
+    return gather_references(Frames(stack[0]), truth[0], frame=0)
+
+
+@pytest.fixture
+def job(stack, references, model):
+    return SegmentationJob(stack[0], references=references, model=model, device="cpu")
+
+
+@pytest.fixture
+def gate(stack):
+    return Gate(stack[0])
+
+
+@pytest.fixture
+def gated_job(gate, references, model):
+    return SegmentationJob(gate, references=references, model=model, device="cpu", limits=(0, 255))
+
+
+def test_a_run_from_start_to_end(job):
+    events = list(ThreadEngine().submit(job).events())
+    results = [event for event in events if isinstance(event, FrameResult)]
+    assert [result.index for result in results] == [0, 1, 2, 3]
+    for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
+        np.testing.assert_array_equal(result.labels, labels)
+    assert all(result.percent is None for result in results)
+    assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
+    done = [event.done for event in events if isinstance(event, Progress)]
+    assert done == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert all(event.total == 4 for event in events if isinstance(event, Progress))
+
+
+def test_probabilities_come_in_percent_where_they_are_asked_for(job):
+    events = list(ThreadEngine().submit(replace(job, probabilities=True)).events())
+    results = [event for event in events if isinstance(event, FrameResult)]
+    for result, (_, labels, probabilities) in zip(results, iter_segment(job), strict=True):
+        assert result.percent.dtype == np.uint8
+        np.testing.assert_allclose(result.percent, 100 * probabilities, atol=0.5 + 1e-4)
+        np.testing.assert_array_equal(result.labels, labels)
+
+
+def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gate):
+    run = ThreadEngine().submit(gated_job)
+    assert gate.asked.acquire(timeout=30)
+    before = run.poll()
+    assert all(isinstance(event, Progress | Learned) for event in before)
+    assert run.poll() == []
+    for _ in range(4):
+        gate.allowed.release()
+    rest = list(run.events())
+    assert rest[-1] == Done(4)
+    assert run.poll() == []
+    assert list(run.events()) == []
+
+
+def test_polled_to_the_end(job):
+    run = ThreadEngine().submit(job)
+    events, deadline = [], time.monotonic() + 30
+    while not (events and isinstance(events[-1], Done)):
+        assert time.monotonic() < deadline
+        events += run.poll()
+        time.sleep(0.005)
+    assert list(run.events()) == []
+
+
+def test_cancelling_keeps_the_frame_in_work_and_starts_no_other(gated_job, gate):
+    run = ThreadEngine().submit(gated_job)
+    for _ in range(2):
+        assert gate.asked.acquire(timeout=30)
+        gate.allowed.release()
+    assert gate.asked.acquire(timeout=30)
+    run.cancel()
+    gate.allowed.release()
+    events = list(run.events())
+    assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1, 2]
+    assert events[-1] == Cancelled(3)
+    assert not gate.asked.acquire(timeout=0.05)
+
+
+def test_nobody_reads_on_when_the_end_is_told(stack, references, model, monkeypatch):
+    long, reads = np.concatenate([stack[0]] * 10), []
+
+    class Slow:
+        shape, dtype = long.shape, long.dtype
+
+        def __getitem__(self, selection):
+            time.sleep(0.02)
+            reads.append(selection)
+            return long[selection]
+
+    # As on a GPU: a thread reads ahead.
+    monkeypatch.setattr(FrameBatches, "size", 2)
+    job = SegmentationJob(Slow(), references=references, model=model, device="cpu", limits=(0, 255))
+    run = ThreadEngine().submit(job)
+    for event in run.events():
+        if isinstance(event, FrameResult):
+            run.cancel()
+    assert isinstance(event, Cancelled)
+    known = len(reads)
+    time.sleep(0.1)
+    assert len(reads) == known
+    assert "vrp-sam-reader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_cancelled_before_the_first_frame(stack, references, model):
+    class SlowToLearn(type(model)):
+        def prepare(self, references):
+            learning.set()
+            assert go_on.wait(30)
+            return super().prepare(references)
+
+    learning, go_on = threading.Event(), threading.Event()
+    job = SegmentationJob(stack[0], references=references, model=SlowToLearn(), device="cpu")
+    run = ThreadEngine().submit(job)
+    assert learning.wait(30)
+    run.cancel()
+    go_on.set()
+    events = list(run.events())
+    assert events[-1] == Cancelled(0)
+    assert not any(isinstance(event, FrameResult) for event in events)
+
+
+def test_cancelled_after_the_end_changes_nothing(job):
+    run = ThreadEngine().submit(job)
+    events = list(run.events())
+    run.cancel()
+    assert events[-1] == Done(4)
+    assert run.poll() == []
+
+
+def test_a_mistake_of_the_user_is_one_sentence(stack, references, model):
+    job = SegmentationJob(stack[0], references=references, axes="QQ", model=model)
+    assert list(ThreadEngine().submit(job).events()) == [
+        Failed("The axes QQ name 2 axes, the image has 4, of shape (4, 40, 48, 3).", "")
+    ]
+
+
+def test_a_fault_of_ours_keeps_its_traceback_and_what_was_done(stack, references, model):
+    class Torn:
+        shape, dtype = stack[0].shape, stack.dtype
+
+        def __getitem__(self, selection):
+            if selection[0] == 2:
+                raise OSError("disk on fire")
+            return stack[0][selection]
+
+    job = SegmentationJob(Torn(), references=references, model=model, device="cpu", limits=(0, 255))
+    events = list(ThreadEngine().submit(job).events())
+    assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1]
+    assert isinstance(events[-1], Failed)
+    assert "disk on fire" in events[-1].message
+    assert "Traceback" in events[-1].detail
+
+
+def test_runs_stand_side_by_side(job):
+    engine = ThreadEngine()
+    runs = [engine.submit(job) for _ in range(3)]
+    assert [list(run.events())[-1] for run in runs] == [Done(4)] * 3
+
+
+def test_the_work_is_done_in_another_thread(stack, references, model):
+    threads = set()
+
+    class Witness:
+        shape, dtype = stack[0].shape, stack.dtype
+
+        def __getitem__(self, selection):
+            threads.add(threading.current_thread())
+            return stack[0][selection]
+
+    job = SegmentationJob(Witness(), references=references, model=model, device="cpu")
+    list(ThreadEngine().submit(job).events())
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
+    assert threads.pop().daemon
+
+
+def test_objects_come_with_progress_and_an_end(stack, truth):
+    job = ObjectsJob(stack[0], labels=truth[0], axes="ZYXS")
+    *progress, found, end = ThreadEngine().submit(job).events()
+    assert all(isinstance(event, Progress) for event in progress)
+    assert [event.done for event in progress] == list(range(8))
+    assert isinstance(found, ObjectsFound)
+    np.testing.assert_array_equal(found.objects.labels, find_objects(job).labels)
+    assert end == Done(4)
+
+
+def test_a_mistake_in_an_objects_job_fails(stack, truth):
+    job = ObjectsJob(stack[0], labels=truth[0, :2], axes="ZYXS")
+    (end,) = ThreadEngine().submit(job).events()
+    assert isinstance(end, Failed)
+    assert "the image needs" in end.message
+    assert not end.detail
+
+
+def test_finding_objects_can_be_cancelled(gate, truth):
+    gated = ObjectsJob(gate, labels=truth[0], axes="ZYXS")
+    run = ThreadEngine().submit(gated)
+    assert gate.asked.acquire(timeout=30)
+    run.cancel()
+    gate.allowed.release(100)
+    events = list(run.events())
+    assert isinstance(events[-1], Cancelled)
+    assert not any(isinstance(event, ObjectsFound) for event in events)

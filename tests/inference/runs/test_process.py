@@ -1,0 +1,218 @@
+import gc
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.channel import Cancel
+from napari_vrp_sam.inference.runs.events import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    ObjectsFound,
+    Progress,
+)
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.segmentation import iter_segment
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+
+
+class LocalStack:
+    """An array that cannot travel to another process, and counts what is read of it."""
+
+    def __init__(self, stack):
+        self._stack = stack
+        self._lock = threading.Lock()  # as file handles, locks cannot be pickled
+        self.shape, self.dtype = stack.shape, stack.dtype
+        self.read = 0
+        self.asked = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __getitem__(self, selection):
+        self.asked.set()
+        assert self.gate.wait(timeout=60)
+        with self._lock:
+            part = self._stack[selection]
+            self.read = max(self.read, part.nbytes)
+            return part
+
+
+@pytest.fixture
+def local_stack(stack):
+    return LocalStack(stack[0])
+
+
+@pytest.fixture
+def job(local_stack, stack, truth):
+    references = gather_references(Frames(stack[0]), truth[0], frame=1)
+    return SegmentationJob(local_stack, references=references, device="cpu", limits=(0, 255))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """For all tests: a process takes seconds to start."""
+    engine = ProcessEngine()
+    yield engine
+    engine.close()
+
+
+def test_the_other_process_gives_the_same_labels(engine, job, local_stack, stack):
+    events = list(engine.submit(job).events())
+
+    results = [event for event in events if isinstance(event, FrameResult)]
+    assert [result.index for result in results] == [1, 0, 2, 3]
+    for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
+        np.testing.assert_array_equal(result.labels, labels)
+    assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
+    assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once
+
+
+def test_the_process_stays_for_the_next_job(engine, job):
+    engine.warm_up()
+    process = engine.warm_up().process
+    first, second = (list(engine.submit(job).events()) for _ in range(2))
+
+    assert engine.warm_up().process is process
+    for one, other in zip(
+        *([e for e in events if isinstance(e, FrameResult)] for events in (first, second)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.labels, other.labels)
+    engine.close()
+    assert process.returncode is not None
+
+
+def test_a_process_that_died_at_rest_is_replaced(engine, job):
+    process = engine.warm_up().process
+    process.kill()  # by hand, or by a system that is short of memory
+    process.wait()
+
+    assert list(engine.submit(job).events())[-1] == Done(4)
+    assert engine.warm_up().process is not process
+
+
+def test_a_process_ends_with_its_parent(engine):
+    process = engine.warm_up().process
+    process.stdin.close()  # all that is left of a parent that crashed
+
+    assert process.wait(timeout=120) == 0
+
+
+def test_a_forgotten_engine_leaves_no_process():
+    engine = ProcessEngine()
+    process = engine.warm_up().process
+    del engine
+    gc.collect()
+
+    assert process.returncode is not None
+
+
+def test_jobs_wait_for_each_other(engine, job, local_stack):
+    local_stack.gate.clear()
+    first, second = engine.submit(job), engine.submit(job)
+    assert local_stack.asked.wait(timeout=120)
+    time.sleep(0.2)
+    assert second.poll() == []
+    third = engine.submit(job)
+    third.cancel()  # it was not begun
+    assert list(third.events()) == [Cancelled(0)]
+    local_stack.gate.set()
+
+    assert list(first.events())[-1] == Done(4)
+    assert list(second.events())[-1] == Done(4)
+
+
+def test_cancelling_between_frames_keeps_the_process(engine, job, local_stack):
+    process = engine.warm_up().process
+    run = engine.submit(job)
+    events = run.events()
+    while not isinstance(next(events), FrameResult):
+        pass
+    run.cancel()
+
+    rest = list(events)
+    assert isinstance(rest[-1], Cancelled)
+    assert list(engine.submit(job).events())[-1] == Done(4)
+    assert engine.warm_up().process is process
+
+
+def test_cancelling_does_not_wait_for_the_frame_in_work(engine, job, local_stack):
+    local_stack.gate.clear()
+    run = engine.submit(job)
+    assert local_stack.asked.wait(timeout=120)
+    local_stack.gate.set()
+    process = run._worker.process
+    process.send_signal(signal.SIGSTOP)  # a frame that takes for ever
+
+    start = time.monotonic()
+    run.cancel()
+    assert isinstance(list(run.events())[-1], Cancelled)
+    assert time.monotonic() - start < 1
+    assert process.wait(timeout=5) is not None
+    assert list(engine.submit(job).events())[-1] == Done(4)
+
+
+def test_a_late_cancellation_does_not_touch_the_next_job(engine, job):
+    run = engine.submit(job)
+    assert list(run.events())[-1] == Done(4)
+    run._worker.channel.send(Cancel(run._number))
+
+    assert list(engine.submit(job).events())[-1] == Done(4)
+
+
+def test_a_mistake_arrives_as_its_sentence(engine, job, stack):
+    wrong = SegmentationJob(
+        stack[0], references=job.references, model="lost.safetensors", device="cpu"
+    )
+    event = list(engine.submit(wrong).events())[-1]
+
+    assert isinstance(event, Failed)
+    assert "lost.safetensors" in event.message
+    assert not event.detail
+    assert list(engine.submit(job).events())[-1] == Done(4)
+
+
+def test_what_is_no_stack_is_refused_here(engine, job):
+    wrong = SegmentationJob(np.zeros(5), references=job.references)
+
+    assert isinstance(list(engine.submit(wrong).events())[-1], Failed)
+
+
+def test_a_stack_that_cannot_be_read_is_told(engine, job, local_stack):
+    del local_stack._stack
+    event = list(engine.submit(job).events())[-1]
+
+    assert isinstance(event, Failed)
+    assert "could not be read" in event.message
+
+
+def test_a_process_that_dies_is_told_and_replaced(engine, job, local_stack):
+    run = engine.submit(job)
+    assert local_stack.asked.wait(timeout=120)
+    run._worker.process.kill()  # as the system does when memory runs out
+
+    event = list(run.events())[-1]
+    assert isinstance(event, Failed)
+    assert "ended early" in event.message
+    assert list(engine.submit(job).events())[-1] == Done(4)
+
+
+def test_objects_are_found_in_the_other_process(engine, local_stack, stack, truth):
+    job = ObjectsJob(
+        local_stack, labels=truth[0], axes="TYXS", settings=ObjectSettings(linked=True)
+    )
+    *_, found, end = engine.submit(job).events()
+    assert isinstance(found, ObjectsFound)
+    assert end == Done(4)
+    here = find_objects(job)
+    np.testing.assert_array_equal(found.objects.labels, here.labels)
+    assert found.objects.table.equals(here.table)
+    assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.io.images.stacks import read_labels, read_stack
+
+IMAGE = np.random.default_rng(0).integers(0, 60000, (1, 2, 3, 32, 40), dtype=np.uint16)
+NAMES = ["t", "c", "z", "y", "x"]
+AXES_04 = [{"name": name} for name in NAMES]
+AXES_04[1]["type"] = "channel"
+
+
+def write_image(path: Path, axes: Any, version: int, image: np.ndarray = IMAGE) -> None:
+    """Two levels, under the names that other writers like."""
+    group = zarr.open_group(str(path), mode="w", zarr_format=version)
+    for name, level in (("s0", image), ("s1", image[..., ::2, ::2])):
+        chunks = (1,) * (image.ndim - 2) + level.shape[-2:]
+        group.create_array(name, data=level, chunks=chunks)
+    image_attributes = [{"axes": axes, "datasets": [{"path": "s0"}, {"path": "s1"}]}]
+    attributes = {"multiscales": image_attributes}
+    group.attrs.update({"ome": attributes} if version == 3 else attributes)
+
+
+@pytest.mark.parametrize(("version", "axes"), [(3, AXES_04), (2, AXES_04), (2, NAMES)])
+def test_the_finest_level_is_read_frame_by_frame(tmp_path: Path, version: int, axes: Any) -> None:
+    write_image(tmp_path / "a.ome.zarr", axes, version)
+    array, found = read_stack(tmp_path / "a.ome.zarr")
+    assert found == "CZYX"  # time of one point is none
+    assert not isinstance(array, np.ndarray)
+    sent = pickle.loads(pickle.dumps(array))
+    frames = Frames(sent, found)
+    assert frames.label_shape == (3, 32, 40)
+    np.testing.assert_array_equal(frames[1], IMAGE[0, :, 1].transpose(1, 2, 0))
+    np.testing.assert_array_equal(np.asarray(array), IMAGE[0])
+
+
+def test_images_in_a_group_of_several(tmp_path: Path) -> None:
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    write_image(tmp_path / "a.zarr/0", AXES_04, 2)
+    assert read_stack(tmp_path / "a.zarr")[0].shape == (2, 3, 32, 40)
+
+
+def test_plain_arrays_name_no_axes(tmp_path: Path) -> None:
+    zarr.save_array(str(tmp_path / "a.zarr"), IMAGE[0, 0])
+    array, axes = read_stack(tmp_path / "a.zarr")
+    assert axes is None
+    assert Frames(array, axes).axes == "ZYX"
+    labels = read_labels(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(np.asarray(labels), IMAGE[0, 0])
+
+
+def test_labels_and_image_may_both_be_zarr(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.zarr", AXES_04, 3)
+    drawn = (IMAGE[0, 0] > 30000).astype(np.uint8)
+    zarr.save_array(str(tmp_path / "drawn.zarr"), drawn)
+    labels = read_labels(tmp_path / "drawn.zarr", tmp_path / "a.zarr")
+    np.testing.assert_array_equal(np.asarray(labels), drawn)
+
+
+def test_a_group_without_an_image_is_told(tmp_path: Path) -> None:
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    with pytest.raises(InputError, match="holds no image"):
+        read_stack(tmp_path / "a.zarr")
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr/zarr.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        read_stack(tmp_path / "b.zarr")
+
+
+def test_channels_are_no_labels(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.zarr", AXES_04, 3)
+    with pytest.raises(InputError, match="not a label image"):
+        read_labels(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("image", [IMAGE, IMAGE[0]])
+def test_damaged_pixels_are_told_when_they_are_read(tmp_path: Path, image: np.ndarray) -> None:
+    path = tmp_path / "a.zarr"
+    write_image(path, AXES_04[-image.ndim :], 3, image)
+    (chunk,) = (path / "s0/c").glob("**/1/2/0/0")
+    chunk.write_bytes(chunk.read_bytes()[:-30])
+    array, _ = read_stack(path)
+    np.testing.assert_array_equal(array[1, 1], IMAGE[0, 1, 1])
+    for reader in (array, pickle.loads(pickle.dumps(array))):
+        with pytest.raises(InputError, match=r"a\.zarr cannot be read as an image: .*Zstd"):
+            reader[1, 2]
+    with pytest.raises(IndexError):
+        array[7]

@@ -1,0 +1,79 @@
+"""The quicker image encoder gives what SAM's own gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from segment_anything.modeling import ImageEncoderViT, Sam
+from torch import nn
+
+from napari_vrp_sam.models.sam.attention import (
+    Attention,
+    AttentionInput,
+    in_blocks,
+    scaled_dot_product,
+)
+from napari_vrp_sam.models.sam.full_size_model import attention as image_attention
+from napari_vrp_sam.models.sam.image_encoder import encode_images
+
+SIDE = 256
+
+
+@pytest.fixture
+def encoder(make_tiny_sam: Callable[..., Sam]) -> ImageEncoderViT:
+    """Its relative positions would start from zero; 16 tokens a side, windows of 7."""
+    encoder = make_tiny_sam().image_encoder
+    for name, parameter in encoder.named_parameters():
+        if "pos" in name or name.endswith("bias"):
+            nn.init.normal_(parameter, std=0.3)
+    return encoder
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", [None, in_blocks, scaled_dot_product])
+def test_embeddings_are_those_of_sam(encoder: ImageEncoderViT, attention: Attention | None) -> None:
+    images = torch.randn(2, 3, SIDE, SIDE)
+    found = encode_images(encoder, images, attention)
+    torch.testing.assert_close(found, encoder(images), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_adapters_of_a_fine_tuning_count(encoder: ImageEncoderViT) -> None:
+    images = torch.randn(1, 3, SIDE, SIDE)
+    before = encoder(images)
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["qkv"]), encoder)
+    for name, parameter in encoder.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.3)
+    encoder.eval()
+    found = encode_images(encoder, images)
+    torch.testing.assert_close(found, encoder(images), rtol=1e-4, atol=1e-5)
+    assert (found - before).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_half_precision_is_close(encoder: ImageEncoderViT) -> None:
+    images = torch.randn(1, 3, SIDE, SIDE)
+    expected = encoder(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = encode_images(encoder, images)
+    assert (found - expected).abs().max() < 0.03 * expected.abs().max()
+
+
+@pytest.mark.parametrize("attention", [in_blocks, scaled_dot_product])
+@pytest.mark.parametrize("limit", [7, 64, 5000])
+def test_parts_of_any_size_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, attention: Attention, limit: int
+) -> None:
+    """One query at a time, some of a window, several windows."""
+    torch.manual_seed(0)
+    qkv, beyond = torch.randn(2, 6, 9, 3, 2, 8), torch.randn(3, 2, 8)
+    given = AttentionInput(qkv, beyond, torch.randn(7, 8), torch.randn(7, 8), side=4)
+    expected = attention(given)
+    monkeypatch.setattr(image_attention, "BLOCK_SCORES", limit)
+    monkeypatch.setattr(image_attention, "MASK_SCORES", limit)
+    torch.testing.assert_close(attention(given), expected)
+    assert expected.shape == (2, 6, 9, 16)

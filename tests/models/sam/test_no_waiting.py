@@ -1,0 +1,90 @@
+"""Between a frame and its logits nothing asks a GPU for a value: each question waits for all work.
+
+Run on the processor by what other devices run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.tiny_sam import build_tiny_sam
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from napari_vrp_sam.models.base import EncodedReference
+from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.probe.encoded_shots import make_shot
+from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
+from napari_vrp_sam.models.probe.trees import TreesProbe
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
+from napari_vrp_sam.models.sam.prompting import Prompting
+from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+
+ASKING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero"}
+
+
+class Asked(TorchDispatchMode):
+    """Notes operations whose result has to be known before Python goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        if name in ASKING:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_frame_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = LiteModel()
+    frames = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(64, 64)
+    mask[16:40, 20:50] = 1
+    prepared = []
+    for class_id, own in ((1, mask), (2, 1 - mask)):
+        features = model.encode(frames[:1])
+        shot = make_shot(features, features.semantic, own[None], ["mask"])
+        conditioning = model.network.condition([shot], [], effort=0.1)
+        prepared.append(PreparedClass(class_id, conditioning, Choice(0.5, smoothing=0.7), ()))
+
+    def segment() -> torch.Tensor:
+        target = model.encode(frames[1:])
+        return model.decode(target, model.prompt(target, prepared))
+
+    expected = segment()
+    with Asked() as asked:
+        segment()
+    assert asked.names  # here the probes' strips do, so the notes are taken
+    monkeypatch.setattr(PerceptronProbe, "_in_strips", PerceptronProbe._at_once)
+    monkeypatch.setattr(TreesProbe, "_in_threads", TreesProbe._in_tables)
+    segment()  # tables are made once
+    with Asked() as asked:
+        found = segment()
+    assert not asked.names
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prompting", ["vrp", "points", "box", "points+box"])
+def test_a_frame_of_a_full_size_model_asks_nothing(prompting: Prompting) -> None:
+    torch.manual_seed(0)
+    model = FullSizeModel(
+        "tiny", build_tiny_sam(), EfficientNetLite0(), VRPEncoder(152, 64, queries=6),
+        semantic_side=128, pseudo_mask="correlation", prompting=prompting,
+    ).eval()  # fmt: skip
+    frames = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(64, 64)
+    mask[16:40, 20:50] = 1
+    prepared = model.prepare([EncodedReference(model.encode(frames[:1]), mask, 1)])
+    with Asked() as asked:
+        target = model.encode(frames[1:])
+        model.decode(target, model.prompt(target, prepared))
+    assert not asked.names

@@ -1,0 +1,216 @@
+"""Weights files: round trips, the authors' names, and every way they can be wrong."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.weights.checkpoints import (
+    AUTHORS_NAMES,
+    from_authors,
+    load_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from napari_vrp_sam.models.weights.downloads import file_sha256
+
+
+@pytest.fixture
+def tensors() -> dict[str, Tensor]:
+    return {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.int64)}
+
+
+def authors_state(encoder: VRPEncoder, prefix: str) -> dict[str, Tensor]:
+    """The encoder's state under the names that the paper's code writes."""
+    state = {}
+    for name, tensor in encoder.state_dict().items():
+        theirs, ours = next((t, o) for t, o in AUTHORS_NAMES.items() if name.startswith(o))
+        state[prefix + theirs + name.removeprefix(ours)] = tensor
+    return state
+
+
+def test_safetensors_round_trip(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    path = tmp_path / "new" / "model.safetensors"
+    write_checkpoint(path, tensors, {"kind": "test"})
+    checkpoint = read_checkpoint(path, sha256=file_sha256(path))
+    assert checkpoint.metadata == {"kind": "test"}
+    assert checkpoint.tensors.keys() == tensors.keys()
+    assert all(torch.equal(checkpoint.tensors[n], t) for n, t in tensors.items())
+    assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_tied_tensors_are_written_whole(tmp_path: Path) -> None:
+    shared = torch.arange(4.0)
+    write_checkpoint(tmp_path / "m.safetensors", {"x": shared, "y": shared.view(2, 2)})
+    loaded = read_checkpoint(tmp_path / "m.safetensors").tensors
+    assert loaded["x"].tolist() == [0, 1, 2, 3]
+    assert loaded["y"].tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_failed_write_keeps_the_old_file(
+    tmp_path: Path, tensors: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    write_checkpoint(path, tensors)
+    before = path.read_bytes()
+
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as stream:
+            stream.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_checkpoint(path, {"a": torch.zeros(1000)})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_only_safetensors_are_written(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    with pytest.raises(InputError, match="safetensors"):
+        write_checkpoint(tmp_path / "model.pth", tensors)
+
+
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+def test_pytorch_files(tmp_path: Path, tensors: dict[str, Tensor], wrap: str | None) -> None:
+    torch.save({wrap: tensors, "epoch": 3} if wrap else tensors, tmp_path / "m.pth")
+    loaded = read_checkpoint(tmp_path / "m.pth")
+    assert loaded.metadata == {}
+    assert loaded.tensors.keys() == tensors.keys()
+
+
+class Attack:
+    """A pickle that leaves a mark when somebody runs it."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    torch.save({"a": Attack(mark)}, tmp_path / "evil.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Attack(mark), protocol=2))
+    for name in ("evil.pth", "raw.pth"):
+        with pytest.raises(InputError, match="holds tensors only"):
+            read_checkpoint(tmp_path / name)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pth"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"\xff" * 200])
+def test_files_that_are_no_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.9])
+def test_truncated_files(tmp_path: Path, tensors: dict[str, Tensor], keep: float) -> None:
+    write_checkpoint(tmp_path / "m.safetensors", tensors)
+    torch.save(tensors, tmp_path / "m.pth")
+    for name in ("m.safetensors", "m.pth"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: int(keep * len(whole))])
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(tmp_path / name)
+
+
+def test_one_changed_byte_is_found_by_its_digest(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "m.safetensors"
+    write_checkpoint(path, tensors)
+    digest = file_sha256(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    read_checkpoint(path)
+    with pytest.raises(InputError, match="sha256 differs"):
+        read_checkpoint(path, sha256=digest)
+
+
+def test_missing_file_folder_and_other_suffix(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no weights file"):
+        read_checkpoint(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="no weights file"):
+        read_checkpoint(tmp_path)
+    (tmp_path / "image.tif").touch()
+    with pytest.raises(InputError, match=r"'image\.tif' is no weights file"):
+        read_checkpoint(tmp_path / "image.tif")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}])
+def test_a_pytorch_file_without_tensors(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "m.pth")
+    with pytest.raises(InputError, match="holds no tensors"):
+        read_checkpoint(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("change", ["missing", "left over", "shape"])
+def test_tensors_must_be_those_of_the_module(change: str) -> None:
+    module = nn.Linear(3, 2)
+    state = dict(module.state_dict())
+    if change == "missing":
+        del state["bias"]
+    elif change == "left over":
+        state["extra"] = torch.zeros(1)
+    else:
+        state["weight"] = torch.zeros(2, 4)
+    with pytest.raises(InputError, match=r"^file\.pth does not hold .*: 1 tensors"):
+        load_tensors(module, state, source="file.pth")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.vrp_encoder.", "model.VRP_encoder."])
+def test_checkpoints_of_the_authors_with_any_prefix(tmp_path: Path, prefix: str) -> None:
+    torch.manual_seed(0)
+    encoder = VRPEncoder(24, 32, queries=5)
+    state = authors_state(encoder, prefix)
+    assert len(state) == 27
+    # Their files hold the frozen backbone too.
+    state |= {
+        f"{prefix}layer0.0.weight": torch.zeros(2),
+        f"{prefix}layer1.0.conv1.weight": torch.zeros(2),
+    }
+    torch.save({"state_dict": state}, tmp_path / "theirs.pth")
+
+    loaded = VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "theirs.pth"), source="theirs")
+
+    assert loaded.config == encoder.config
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+def test_our_own_checkpoint_keeps_the_number_of_heads(tmp_path: Path) -> None:
+    encoder = VRPEncoder(24, 32, queries=5, heads=2)
+    metadata = {key: str(value) for key, value in encoder.config.items()}
+    write_checkpoint(tmp_path / "ours.safetensors", encoder.state_dict(), metadata)
+    checkpoint = read_checkpoint(tmp_path / "ours.safetensors")
+    assert VRPEncoder.from_checkpoint(checkpoint, source="ours").config["heads"] == 2
+
+
+def test_a_checkpoint_without_or_with_half_a_vrp_encoder(tmp_path: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "m.pth")
+    with pytest.raises(InputError, match="holds no VRP encoder"):
+        VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "m.pth"), source="m.pth")
+
+    state = authors_state(VRPEncoder(24, 32), "")
+    del state["merge_1.0.weight"]
+    torch.save(state, tmp_path / "m.pth")
+    with pytest.raises(InputError, match="1 tensors are missing"):
+        VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "m.pth"), source="m.pth")
+
+
+def test_names_are_matched_at_their_beginning_only() -> None:
+    assert (
+        from_authors({"unmerge_1.0.weight": torch.zeros(1), "merge_10.0.weight": torch.zeros(1)})
+        == {}
+    )

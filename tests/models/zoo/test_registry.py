@@ -1,0 +1,300 @@
+"""Models by name and by file, down to the download."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import segment_anything
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.models.base import EncodedReference
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
+from napari_vrp_sam.models.sam.prompting import PROMPTINGS
+from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0, build_semantic_encoder
+from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
+from napari_vrp_sam.models.weights import catalogue
+from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
+from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.zoo import loading, registry
+from napari_vrp_sam.models.zoo.registry import (
+    ModelSpec,
+    list_models,
+    load_model,
+    model_spec,
+    prompting_note,
+)
+
+MakeSam = Callable[..., Sam]
+
+
+def pickled(state: dict[str, Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def tiny(
+    server: Any, cache: Path, make_tiny_sam: MakeSam, monkeypatch: pytest.MonkeyPatch
+) -> ModelSpec:
+    """A full-size model in miniature, whose files the server on this machine publishes."""
+    torch.manual_seed(0)
+    semantic = EfficientNetLite0()
+    server.files = {
+        "sam.pth": pickled(make_tiny_sam(seed=3).state_dict()),
+        "semantic.pth": pickled(semantic.backbone.state_dict()),
+    }
+
+    def published(name: str) -> WeightsFile:
+        digest = hashlib.sha256(server.files[name]).hexdigest()
+        return WeightsFile(f"{server.url}/{name}", digest, "MIT", len(server.files[name]))
+
+    spec = ModelSpec(
+        "tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", published("sam.pth")
+    )
+    monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", make_tiny_sam)
+    monkeypatch.setattr(catalogue, "BUILT_IN", (*catalogue.BUILT_IN, spec))
+    monkeypatch.setitem(registry.SEMANTIC_WEIGHTS, "efficientnet_lite0", published("semantic.pth"))
+    return spec
+
+
+@pytest.fixture
+def vrp_file(tmp_path: Path) -> Path:
+    torch.manual_seed(4)
+    encoder = VRPEncoder(152, 64, queries=6, heads=2)
+    metadata = {"kind": "vrp-encoder", "sam": "tiny", "semantic_encoder": "efficientnet_lite0"}
+    write_checkpoint(tmp_path / "mine.safetensors", encoder.state_dict(), metadata | {"heads": "2"})
+    return tmp_path / "mine.safetensors"
+
+
+def segment(model: FullSizeModel) -> Tensor:
+    frame = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(40, 60)
+    mask[10:30, 10:40] = 1
+    features = model.encode(frame)
+    prepared = model.prepare([EncodedReference(features, mask, 1)])
+    return model.decode(features, model.prompt(features, prepared))
+
+
+def test_listing_models_imports_no_torch() -> None:
+    code = (
+        "import sys\nfrom napari_vrp_sam.models.zoo.registry import list_models\n"
+        "from napari_vrp_sam.models.zoo.registry import prompting_note\n"
+        "assert prompting_note('vit_b') and prompting_note('paper.pth')\n"
+        "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[('lite', True)")
+    assert done.stdout.endswith("False\n")
+
+
+def test_every_download_is_described() -> None:
+    names = [spec.name for spec in list_models()]
+    assert names == ["lite", "vit_b", "vit_l", "vit_h"]
+    for spec in list_models():
+        assert spec.description
+        assert spec.licence
+        for file in spec.downloads:
+            assert file.url.startswith("https://")
+            assert file.licence
+            # Whole digests, or what the file's own name tells of it.
+            assert len(file.sha256) == 64 or file.sha256 in file.url
+    assert all(len(spec.sam_weights.sha256) == 64 for spec in list_models() if spec.sam_weights)
+
+
+@torch.no_grad()
+def test_weights_are_downloaded_once_and_used(
+    tiny: ModelSpec, server: Any, cache: Path, make_tiny_sam: MakeSam
+) -> None:
+    assert not tiny.ready
+    model = load_model("tiny")
+    assert isinstance(model, FullSizeModel)
+    assert tiny.ready
+    shown = sorted(p.name for p in cache.iterdir() if not p.name.startswith("."))
+    assert shown == ["sam.pth", "semantic.pth"]
+    for name, tensor in make_tiny_sam(seed=3).state_dict().items():
+        assert torch.equal(model.sam.state_dict()[name], tensor), name
+    torch.testing.assert_close(segment(model), segment(load_model("tiny")))
+    assert sorted(server.requests) == ["sam.pth", "semantic.pth"]
+
+
+@torch.no_grad()
+def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> None:
+    by_weights = load_model("tiny", weights=vrp_file)
+    by_file = load_model(vrp_file)
+    assert isinstance(by_weights, FullSizeModel)
+    assert by_file.name == "tiny"
+    assert by_weights.vrp_encoder is not None
+    assert by_weights.vrp_encoder.config["heads"] == 2
+    assert not by_weights.vrp_encoder.training
+    torch.testing.assert_close(segment(by_weights), segment(by_file))
+
+
+@torch.no_grad()
+def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Path) -> None:
+    results = {}
+    for kind in ("probe", "correlation"):
+        for name in ("lite", "tiny", vrp_file):
+            model: Any = load_model(name, pseudo_mask=kind)
+            assert model.pseudo_mask == kind
+        results[kind] = segment(model)
+    torch.testing.assert_close(results["probe"], segment(load_model(vrp_file)))
+    assert (results["probe"] - results["correlation"]).abs().max() > 1e-3
+    for name in ("lite", "tiny"):
+        with pytest.raises(InputError, match="Unknown pseudo-mask 'guess': use 'probe' or 'corr"):
+            load_model(name, pseudo_mask="guess")
+
+
+def test_the_prompting_is_chosen_and_told(tiny: ModelSpec, vrp_file: Path) -> None:
+    for name in ("persam", "box"):
+        model: Any = load_model("tiny", prompting=name)
+        assert model.prompting == name
+    loaded: Any = load_model(vrp_file)
+    assert loaded.prompting == "vrp"
+    assert prompting_note(str(vrp_file)) == "SAM is prompted by the VRP encoder."
+    note = prompting_note("tiny")
+    assert "no VRP encoder" in note
+    assert PROMPTINGS["points+box"] in note
+    assert "Fine-tuning" in note
+    assert PROMPTINGS["persam"] in prompting_note("tiny", "persam")
+    assert prompting_note("paper.pth") == prompting_note(str(vrp_file))
+    for without in ("lite", "vit_x", "gone.safetensors"):
+        assert prompting_note(without) == ""
+    with pytest.raises(InputError, match="'lite' chooses its prompting itself"):
+        load_model("lite", prompting="box")
+    with pytest.raises(InputError, match="'tiny' has no VRP encoder"):
+        load_model("tiny", prompting="vrp")
+
+
+def test_downloads_are_told_and_can_be_forbidden(
+    tiny: ModelSpec, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"semantic\.pth is not in .* forbids downloads"):
+        load_model("tiny")
+    assert server.requests == []
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "0")
+    told: list[str] = []
+    load_model("tiny", progress=lambda name, done, total: told.append(name))
+    assert set(told) == {"sam.pth", "semantic.pth"}
+
+
+def test_a_run_tells_about_its_downloads_and_keeps_one_model_a_prompting(tiny: ModelSpec) -> None:
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, 8:20] = True
+    frame = np.zeros((32, 32, 1), np.uint8)
+    told: list[str] = []
+    job = SegmentationJob(
+        frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu"
+    )
+    memory = Memory()
+    first: Any = memory.predictor(job, told.append)
+    for name in ("semantic.pth", "sam.pth"):
+        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in told)
+    assert memory.predictor(job) is first
+    other: Any = memory.predictor(replace(job, prompting="persam"))
+    assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")
+
+
+def test_a_brought_file_is_known_for_what_it_is(
+    tiny: ModelSpec, server: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "brought").write_bytes(server.files["sam.pth"])
+    assert catalogue.published_as(tmp_path / "brought") == tiny.sam_weights
+    (tmp_path / "brought").write_bytes(b"something else")
+    assert catalogue.published_as(tmp_path / "brought") is None
+
+
+def test_a_failed_download_says_where_the_file_belongs(
+    tiny: ModelSpec, server: Any, cache: Path
+) -> None:
+    del server.files["sam.pth"]
+    with pytest.raises(InputError, match=r"404.*put the file at .*sam\.pth"):
+        load_model("tiny")
+
+
+def test_published_weights_of_another_architecture(
+    tiny: ModelSpec, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = pickled(build_semantic_encoder("efficientnet_lite0").backbone.state_dict())
+    server.files["sam.pth"] = state
+    wrong = WeightsFile(f"{server.url}/sam.pth", hashlib.sha256(state).hexdigest(), "MIT")
+    spec = ModelSpec("tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", wrong)
+    monkeypatch.setattr(catalogue, "BUILT_IN", (spec,))
+    with pytest.raises(InputError, match="does not hold weights of this model"):
+        load_model("tiny")
+
+
+def test_random_weights_need_no_files(tiny: ModelSpec, server: Any) -> None:
+    model = load_model("tiny", weights="random")
+    assert isinstance(model, FullSizeModel)
+    assert model.vrp_encoder is not None
+    assert isinstance(load_model("lite", weights="random"), LiteModel)
+    assert server.requests == []
+
+
+def test_vit_b_is_built_whole() -> None:
+    model = load_model("vit_b", weights="random", semantic_encoder="vgg16")
+    assert isinstance(model, FullSizeModel)
+    assert model.side == 1024
+    assert model.semantic.channels == (256, 512, 512)
+    assert sum(p.numel() for p in model.sam.parameters()) == pytest.approx(93.7e6, rel=0.01)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["vit_x", "Lite", ""])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(InputError, match="choose one of lite, vit_b, vit_l, vit_h"):
+        load_model(name)
+    with pytest.raises(InputError):
+        model_spec(name)
+
+
+def test_files_that_are_no_model(tmp_path: Path, vrp_file: Path, tiny: ModelSpec) -> None:
+    with pytest.raises(InputError, match="no weights file"):
+        load_model(tmp_path / "absent.safetensors")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        load_model(tmp_path / "notes.txt")
+    write_checkpoint(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {"kind": "probe"})
+    with pytest.raises(InputError, match="holds a 'probe'"):
+        load_model(tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match="does not hold weights of 'lite'"):
+        load_model("lite", weights=vrp_file)
+    with pytest.raises(InputError, match="was trained with 'tiny'"):
+        load_model("vit_b", weights=vrp_file)
+    with pytest.raises(InputError, match="not both"):
+        load_model(vrp_file, weights="random")
+    with pytest.raises(InputError, match="is a part of it"):
+        load_model("lite", semantic_encoder="vgg16")
+
+
+def test_a_file_of_the_authors_names_its_encoder_by_its_width() -> None:
+    from napari_vrp_sam.models.weights.checkpoints import Checkpoint
+
+    assert loading.semantic_encoder_of(Checkpoint({}), 768) == "vgg16"
+    assert loading.semantic_encoder_of(Checkpoint({}), 1536) == "resnet50"
+    named = Checkpoint({}, {"semantic_encoder": "dinov2_b14"})
+    assert loading.semantic_encoder_of(named, 1536) == "dinov2_b14"
+
+
+def test_the_device_is_checked_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="no CUDA device"):
+        load_model("vit_h", device="cuda")

@@ -1,0 +1,423 @@
+import json
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QApplication, QColorDialog
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.plugin.classes.class_link import ClassLink
+from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.layers.colours import default_colour
+from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def class_list(dock):
+    return dock.form.class_list
+
+
+@pytest.fixture
+def press_key(qtbot, canvas):
+    """Press a key over the canvas."""
+    return lambda text: qtbot.keyClicks(canvas, text)
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, LEFT)
+
+
+def numbers(class_list):
+    return [entry.number for entry in class_list.classes]
+
+
+def run(qtbot, dock, engine):
+    engine.let_through()
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+
+def shown_colour(layer, number):
+    """Colour "#rrggbb" in which a layer shows a class."""
+    if isinstance(layer, Labels):
+        rgba = layer.get_color(number)
+    else:
+        each = layer.face_color if layer.name == "points" else layer.edge_color
+        rgba = each[layer.features["class"].tolist().index(number)]
+    return QColor.fromRgbF(*map(float, rgba)).name()
+
+
+def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_list):
+    assert class_list.classes == [ClassEntry(1, "class 1", default_colour(1))]
+
+    press(qtbot, class_list.add_button)
+    name_box = class_list.row(2).name_box
+    assert dock.window().focusWidget() is name_box
+    assert class_list.current == 2
+    name_box.selectAll()
+    qtbot.keyClicks(name_box, "nucleus 1")
+    qtbot.keyClick(name_box, Qt.Key.Key_Return)
+    assert [entry.name for entry in class_list.classes] == ["class 1", "nucleus 1"]
+    assert class_list.current == 2  # digits in a name choose nothing
+    assert dock.window().focusWidget() is not name_box
+
+    press(qtbot, class_list.row(1).number_button)
+    assert class_list.current == 1
+    press(qtbot, class_list.remove_button)
+    assert numbers(class_list) == [2]
+    assert class_list.current == 2
+
+    press(qtbot, class_list.remove_button)
+    assert numbers(class_list) == [2]
+    assert "there has to be a class" in dock.status.text()
+    press(qtbot, class_list.add_button)  # the lowest number that is free
+    assert numbers(class_list) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "sentence"),
+    [
+        ("  ", Qt.Key.Key_Return, "needs a name"),
+        ("class 1", Qt.Key.Key_Return, "There is a class 'class 1' already"),
+        ("changed my mind", Qt.Key.Key_Escape, ""),
+    ],
+)
+def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key, sentence):
+    told = []
+    dock.form.mistaken.connect(told.append)
+    press(qtbot, class_list.add_button)
+    name_box = class_list.row(2).name_box
+
+    name_box.selectAll()
+    qtbot.keyClicks(name_box, text)
+    qtbot.keyClick(name_box, key)
+
+    assert class_list.name(2) == name_box.text() == "class 2"
+    assert len(told) == bool(sentence)  # once
+    assert sentence in "".join(told)
+
+
+def test_a_colour_is_chosen_in_a_dialog(qtbot, viewer, dock, class_list):
+    seen = []
+
+    def choose():
+        dialog = QApplication.activeModalWidget()
+        assert isinstance(dialog, QColorDialog)
+        seen.append((dialog.parent() is class_list.row(1), dialog.currentColor().name()))
+        dialog.setCurrentColor(QColor("#12ab34"))
+        dialog.accept()
+
+    QTimer.singleShot(300, choose)
+    press(qtbot, class_list.row(1).swatch)
+
+    assert seen == [(True, default_colour(1))]
+    assert class_list.classes[0].colour == "#12ab34"
+
+
+@pytest.mark.parametrize("drawing", ["mask", "scribble", "point", "box"])
+def test_number_keys_choose_the_class_and_no_tool(
+    qtbot, viewer, dock, class_list, press_key, stack, drawing
+):
+    viewer.add_image(stack[0])
+    press(qtbot, class_list.add_button)
+    press(qtbot, dock.form.draw_buttons[drawing])
+    layer = viewer.layers.selection.active
+    mode = layer.mode
+
+    press_key("1")
+    assert class_list.current == 1
+    press_key("2")
+    assert class_list.current == 2
+    assert class_list.row(2).number_button.isChecked()
+    assert not class_list.row(1).number_button.isChecked()
+    drawn = layer.selected_label if drawing in ("mask", "scribble") else None
+    assert (drawn or layer.feature_defaults["class"].iloc[0]) == 2
+    assert layer.mode == mode
+
+    press_key("7")
+    assert "There is no class 7 yet" in dock.status.text()
+    assert class_list.current == 2
+    assert layer.mode == mode
+
+
+def test_a_number_key_deletes_no_point(qtbot, viewer, dock, class_list, press_key, stack):
+    viewer.add_image(stack[0])
+    press(qtbot, dock.form.draw_buttons["point"])
+    points = viewer.layers.selection.active
+    points.add([[0, 5, 5], [0, 9, 9]])
+    points.selected_data = {0, 1}
+
+    press_key("1")
+
+    assert len(points.data) == 2
+
+
+def test_elsewhere_the_number_keys_stay_with_napari(
+    qtbot, viewer, dock, class_list, press_key, annotated
+):
+    _, labels = annotated
+    viewer.layers.selection.active = labels
+    labels.mode = "paint"
+    press_key("2")
+    assert (labels.selected_label, str(labels.mode)) == (2, "paint")
+
+    dock.form.annotation_list.tick(labels, on=False)
+    press_key("1")
+    assert (labels.selected_label, str(labels.mode)) == (2, "erase")
+
+    dock.form.annotation_list.tick(labels)
+    press_key("1")
+    assert (labels.selected_label, str(labels.mode)) == (1, "erase")
+
+    viewer.layers.selection.active = viewer.layers[0]
+    assert labels.keymap == {}
+    labels.bind_key("9", own := lambda layer: None)  # of the user
+    viewer.layers.selection.active = labels
+    assert own not in labels.keymap.values()
+    viewer.layers.selection.active = viewer.layers[0]
+    assert list(labels.keymap.values()) == [own]
+
+
+def test_several_classes_in_one_run_keep_colour_and_name(
+    qtbot, viewer, dock, class_list, engine, stack
+):
+    data, truth = stack
+    viewer.add_image(data, name="stack")
+    press(qtbot, dock.form.draw_buttons["mask"])
+    masks = viewer.layers.selection.active
+    masks.data[3] = truth[3] == 1
+    press(qtbot, class_list.add_button)
+    press(qtbot, dock.form.draw_buttons["box"])
+    boxes = viewer.layers.selection.active
+    row, column = (int(at.min()) for at in np.nonzero(truth[3] == 2))
+    corners = [(row, column), (row, column + 13), (row + 11, column + 13), (row + 11, column)]
+    boxes.add_rectangles(np.insert(np.array(corners, dtype=float), 0, 3, axis=1))
+    class_list.row(2).renamed.emit("lysosome <2>")
+    engine.choices = {1: Choice(0.5, expected_iou=0.711), 2: Choice(0.5, expected_iou=0.64)}
+
+    run(qtbot, dock, engine)
+
+    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    np.testing.assert_array_equal(result.data, truth)
+    assert dock.quality.text().startswith("Expected IoU: class 1 0.71, lysosome <2> 0.64")
+    assert "lysosome &lt;2&gt;:" in dock.quality.toolTip()
+    assert shown_colour(result, 1) == shown_colour(masks, 1) == class_list.classes[0].colour
+    assert shown_colour(result, 2) == shown_colour(boxes, 2) == class_list.classes[1].colour
+    assert shown_colour(result, 1) != shown_colour(result, 2)
+
+    class_list.row(2).recoloured.emit("#ff00ff")
+    class_list.row(1).recoloured.emit("#00ff00")
+    assert {shown_colour(layer, 2) for layer in (result, masks, boxes)} == {"#ff00ff"}
+    assert {shown_colour(layer, 1) for layer in (result, masks)} == {"#00ff00"}
+    class_list.row(1).renamed.emit("mitochondria")
+    assert noted(result, "classes") == [
+        {"number": 1, "name": "mitochondria", "colour": "#00ff00"},
+        {"number": 2, "name": "lysosome <2>", "colour": "#ff00ff"},
+    ]
+    json.dumps(noted(result, "classes"))  # plain data
+
+    run(qtbot, dock, engine)
+    press(qtbot, dock.form.draw_buttons["point"])
+    points = viewer.layers.selection.active
+    points.add([3, 5, 5])
+    newest = [layer for layer in viewer.layers if is_result(layer)][-1]
+    assert newest != result
+    assert shown_colour(newest, 1) == "#00ff00"
+    assert shown_colour(points, 2) == "#ff00ff"
+
+
+def test_what_is_painted_gets_into_the_list(qtbot, viewer, dock, class_list, annotated):
+    _, labels = annotated
+    assert numbers(class_list) == [1, 2]  # both are drawn
+    viewer.layers.selection.active = labels
+
+    labels.selected_label = 7
+    assert numbers(class_list) == [1, 2]  # not yet
+    assert class_list.current == 7
+    labels.mode = "erase"
+    labels.paint((0, 5, 5), 0)
+    assert numbers(class_list) == [1, 2]
+    labels.mode = "paint"
+    labels.paint((0, 5, 5), 7)
+
+    assert numbers(class_list) == [1, 2, 7]
+    assert class_list.row(7).number_button.isChecked()
+    labels.selected_label = 0  # erases
+    assert class_list.current == 7
+
+
+def test_layers_that_are_opened_bring_their_classes(viewer, dock, class_list, stack):
+    viewer.add_image(stack[0], name="stack")
+    viewer.add_points([[0, 1, 1], [0, 2, 2]], features={"class": [4, 5]})
+    viewer.add_points([[0, 1, 1]], features={"class": ["no number"]})
+    result = Labels(stack[1])
+    note(result, **{RESULT_OF: "stack"}, classes=[{"number": 2, "name": "n", "colour": "#0000ff"}])
+    viewer.add_layer(result)
+
+    assert [(entry.number, entry.name) for entry in class_list.classes] == [
+        (1, "class 1"),
+        (2, "n"),
+        (4, "class 4"),
+        (5, "class 5"),
+    ]
+    assert shown_colour(result, 2) == "#0000ff"
+
+
+def test_a_layer_of_many_objects_is_left_alone(viewer, dock, class_list):
+    objects = np.arange(40 * 40).reshape(40, 40)
+    layer = viewer.add_labels(objects)
+    large = viewer.add_labels(np.broadcast_to(np.uint8(3), (2**11, 2**8, 2**8)))
+    before = [shown_colour(layer, number) for number in (1, 500)]
+
+    class_list.row(1).recoloured.emit("#ff00ff")
+
+    assert numbers(class_list) == [1]
+    assert [shown_colour(layer, number) for number in (1, 500)] == before
+    assert shown_colour(large, 1) == before[0]
+
+
+def test_colours_of_the_users_own_stay_until_he_changes_one(qtbot, viewer, dock, class_list):
+    viewer.add_image(np.zeros((2, 9, 9)))
+    points = viewer.add_points([[0, 1, 1]], face_color="#123456")
+    labels = viewer.add_labels(np.ones((2, 9, 9), int), colormap={None: "black", 1: "#654321"})
+    unticked = viewer.add_labels(np.ones((2, 9, 9), int), name="other")
+    dock.form.annotation_list.tick(unticked, on=False)
+    press(qtbot, class_list.add_button)
+    assert QColor.fromRgbF(*map(float, points.face_color[0])).name() == "#123456"
+    assert shown_colour(labels, 1) == "#654321"
+
+    class_list.row(1).recoloured.emit("#00ff00")
+
+    assert QColor.fromRgbF(*map(float, points.face_color[0])).name() == "#00ff00"
+    assert shown_colour(labels, 1) == "#00ff00"
+    assert shown_colour(unticked, 1) == default_colour(1)
+
+
+def test_a_class_that_is_drawn_is_not_removed(qtbot, viewer, dock, class_list, annotated):
+    _, labels = annotated
+    class_list.choose(2)
+    press(qtbot, class_list.remove_button)
+    assert numbers(class_list) == [1, 2]
+    assert dock.status.text().startswith("'class 2' stays, as it is drawn in 'drawn'")
+    assert dock.status.mood == "warning"
+
+    labels.data[labels.data == 2] = 0
+    press(qtbot, class_list.remove_button)
+    assert numbers(class_list) == [1]
+
+
+def test_a_run_lists_the_classes_that_it_finds_drawn(qtbot, viewer, dock, engine, class_list):
+    lazy = pytest.importorskip("dask.array")
+    viewer.add_image(np.zeros((3, 48, 64), dtype=np.uint8), name="stack")
+    drawn = np.zeros((3, 48, 64), dtype=np.uint8)
+    drawn[1, 5:9, 5:9] = 6
+    viewer.add_labels(lazy.from_array(drawn))
+    assert numbers(class_list) == [1]  # reading all of it would take long
+
+    run(qtbot, dock, engine)
+
+    assert numbers(class_list) == [1, 6]
+
+
+def test_a_run_leaves_the_choice_of_class(qtbot, viewer, dock, engine, class_list, annotated):
+    image, _ = annotated
+    viewer.layers.selection.active = image
+    class_list.choose(2)
+
+    run(qtbot, dock, engine)
+
+    assert viewer.layers.selection.active == image
+    assert class_list.current == 2
+    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    assert result.selected_label == 2  # a correction is of that class
+
+
+def test_a_class_that_a_layer_cannot_hold_gets_a_sentence(viewer, dock, class_list):
+    class_list.set_classes([ClassEntry.of(1), ClassEntry.of(200)])
+    labels = viewer.add_labels(np.zeros((9, 9), dtype=np.int8), name="narrow")
+
+    class_list.row(200).chosen.emit()
+
+    assert "'narrow' cannot hold class 200" in dock.status.text()
+    assert labels.selected_label == 1
+
+
+def test_the_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
+    heights = []
+    for _ in range(6):
+        heights.append(class_list.sizeHint().height())
+        press(qtbot, class_list.add_button)
+    assert heights[0] < heights[1] < heights[2] < heights[3] == heights[4] == heights[5]
+    assert dock.minimumSizeHint().width() <= 284
+    row = class_list.row(7)
+    qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the chosen one is in view
+
+
+def test_classes_are_saved_and_set_as_plain_data(viewer, dock, class_list):
+    entries = [ClassEntry(2, "b", "#00ff00"), ClassEntry(9, "i", "#0000ff")]
+    class_list.set_classes(reversed(entries))
+    assert class_list.classes == entries
+    assert class_list.current == 2
+    assert class_list.facts([9, 12]) == [{"number": 9, "name": "i", "colour": "#0000ff"}]
+
+    for wrong in ([], [ClassEntry.of(0)], [ClassEntry.of(256)], [ClassEntry.of(3)] * 2):
+        with pytest.raises(InputError, match="a number of its own"):
+            class_list.set_classes(wrong)
+    assert class_list.classes == entries
+
+
+def test_there_are_255_classes_at_most(qtbot, viewer, dock, class_list):
+    class_list.set_classes(map(ClassEntry.of, range(1, 256)))
+    press(qtbot, class_list.add_button)
+    assert "255 classes already" in dock.status.text()
+
+
+def test_a_closed_dock_gives_the_keys_back(qtbot, viewer, dock, annotated):
+    _, labels = annotated
+    viewer.layers.selection.active = labels
+    frame = dock.parentWidget()
+    qtbot.waitUntil(lambda: len(labels.keymap) == 9 and len(viewer.keymap) == 2)
+
+    frame.close()
+    assert not labels.keymap
+    assert not viewer.keymap
+    frame.show()
+    assert len(labels.keymap) == 9
+    assert len(viewer.keymap) == 2
+
+
+def test_a_closed_window_leaves_no_key_and_no_connection(qtbot, make_napari_viewer):
+    from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+
+    viewer = make_napari_viewer(show=True)
+    dock = SegmentStackWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    viewer.add_image(np.zeros((2, 9, 9)))
+    before = len(ViewerModel().keymap)
+
+    def ours(emitter):
+        owners = [callback[0]() for callback in emitter.callbacks if isinstance(callback, tuple)]
+        return [owner for owner in owners if isinstance(owner, ClassLink)]
+
+    press(qtbot, dock.form.draw_buttons["mask"])
+    layer = viewer.layers.selection.active
+    emitters = (
+        layer.events.paint,
+        layer.events.selected_label,
+        viewer.layers.selection.events.active,
+    )
+    assert [len(ours(emitter)) for emitter in emitters] == [1, 1, 1]
+    qtbot.waitUntil(lambda: len(layer.keymap) == 9 and len(viewer.keymap) == before + 2)
+
+    viewer.close()
+
+    assert not layer.keymap
+    assert len(viewer.keymap) == before
+    assert [ours(emitter) for emitter in emitters] == [[], [], []]

@@ -1,0 +1,175 @@
+"""The choices of the dock 'Fine-tune': in step with layers, models and the other dock."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
+from napari_vrp_sam.plugin.models.changes import own_models as changes
+
+PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+
+
+def add(name):
+    with resources.as_file(PACKAGED) as path:
+        store.add(path, name)
+    changes.changed.emit()
+
+
+def refused(qtbot, tuner, lessons):
+    """What the dock says to the button."""
+    qtbot.mouseClick(tuner.controls.start_button, Qt.MouseButton.LeftButton)
+    assert not tuner.running
+    assert lessons.jobs == []
+    assert tuner.status.mood == "warning"
+    return tuner.status.text()
+
+
+def test_bad_input_is_refused_in_one_sentence(qtbot, viewer, tuner, lessons, stack):
+    data, truth = stack
+    assert "There is no image yet" in refused(qtbot, tuner, lessons)
+    viewer.add_image(data, name="stack")
+    assert "There is no annotation yet" in refused(qtbot, tuner, lessons)
+    labels = viewer.add_labels(np.zeros_like(truth), name="drawn")
+    assert "There is no annotation yet" in refused(qtbot, tuner, lessons)
+    labels.data[3] = 1
+    labels.refresh()
+    assert "Class 1 covers everything" in refused(qtbot, tuner, lessons)
+    labels.data[3] = truth[3]
+    for name, told in (
+        ("", "'' is no name for a model"),
+        ("lite", "is the name of a built-in model"),
+        ("a/b", "is no name for a model"),
+    ):
+        tuner.form.name_box.setText(name)
+        assert told in refused(qtbot, tuner, lessons)
+    add("nuclei")
+    tuner.form.name_box.setText("Nuclei")
+    assert "You have a model 'nuclei' already" in refused(qtbot, tuner, lessons)
+
+
+def test_contradicting_annotations_are_refused(qtbot, viewer, tuner, lessons, opened):
+    box = np.array([[3, 6, 6], [3, 6, 18], [3, 24, 18], [3, 24, 6]])
+    viewer.add_shapes([box], shape_type="polygon", features={"class": [2]}, scale=(2, 0.5, 0.5))
+    viewer.layers[-1].units = ("um",) * 3
+    told = refused(qtbot, tuner, lessons)
+    assert "pixels are marked as class 1 and as class 2" in told
+
+
+def test_the_name_follows_image_and_base_until_it_is_given(qtbot, viewer, tuner, stack):
+    form = tuner.form
+    assert form.name_box.text() == "my-lite"
+    image = viewer.add_image(stack[0], name="Mitochondria (day 2).tif")
+    assert form.name_box.text() == "mitochondria-day-2-tif-lite"
+    image.name = "Mito"
+    assert form.name_box.text() == "mito-lite"
+    form.model_box.choose("vit_b")
+    assert form.name_box.text() == "mito-vit_b"
+    form.model_box.choose("lite")
+    add("mito-lite")
+    assert form.name_box.text() == "mito-lite-2"
+    form.name_box.clear()
+    qtbot.keyClicks(form.name_box, "mine")
+    image.name = "other"
+    assert form.name_box.text() == "mine"
+    assert store.path_for(form.name_box.text())
+
+
+@pytest.mark.parametrize("name", ["", "  ", "...", "日本", "x" * 300, "a/b\\c:d", "_1_"])
+def test_the_suggested_name_will_do(viewer, tuner, stack, name):
+    viewer.add_image(stack[0], name=name)
+    assert store.path_for(tuner.form.name_box.text())
+
+
+def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, own_models):
+    box = tuner.form.parts_box
+    row = box.findData("lora")
+
+    def offered():
+        return bool(box.model().item(row).flags() & Qt.ItemFlag.ItemIsEnabled)
+
+    assert not offered()
+    assert box.itemData(row, Qt.ItemDataRole.ToolTipRole) == NO_LORA
+    tuner.form.model_box.choose("vit_b")
+    assert offered()
+    assert box.part == "decoder"
+    assert not box.model().item(box.findData("head")).isEnabled()
+    box.setCurrentIndex(row)
+    assert box.part == "lora"
+    add("nuclei")  # made from lite
+    tuner.form.model_box.choose("nuclei")
+    assert not offered()
+    assert box.part == "head"
+    tuner.form.model_box.choose(str(own_models / "gone.safetensors"))
+    assert box.part == "head"
+
+
+def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, own_models):
+    form = tuner.form
+    assert form.job().minutes is None
+    form.minutes_box.setValue(7.5)
+    form.device_box.setCurrentText("cpu")
+    form.parts_box.setCurrentIndex(form.parts_box.findData("vrp-encoder"))
+    job = form.job()
+    assert (job.minutes, job.device, job.parts) == (7.5, "cpu", "vrp-encoder")
+    assert job.output == own_models / "stack-lite.safetensors"
+    assert job.axes == "ZYX"
+    assert job.data is opened[0].data
+
+
+def test_preferences_count(viewer, lessons, preferences):
+    from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
+
+    preferences().model, preferences().device = "vit_b", "cpu"
+    form = FineTuneWidget(viewer, lessons).form
+    assert (form.model_box.model, form.device_box.currentText()) == ("vit_b", "cpu")
+    form.release()
+
+
+def test_both_docks_choose_the_same(qtbot, viewer, dock, tuner, annotated, stack):
+    drawn = annotated[1]
+    ours, theirs = tuner.form, dock.form
+    ours.annotation_list.tick(drawn, on=False)
+    assert theirs.annotation_list.annotations == []
+    theirs.annotation_list.tick(drawn)
+    theirs.annotation_list.set_sparse(drawn, sparse=True)
+    (annotation,) = ours.annotation_list.annotations
+    assert annotation.sparse
+    viewer.add_image(stack[0], name="other")
+    for mover, follower in ((ours, theirs), (theirs, ours)):
+        for name in ("other", "stack"):
+            mover.image_box.choose(viewer.layers[name])
+            assert follower.image_box.layer.name == name
+
+
+def test_a_dock_opened_later_chooses_the_same(viewer, dock, lessons, annotated):
+    from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
+
+    dock.form.annotation_list.tick(annotated[1], on=False)
+    form = FineTuneWidget(viewer, lessons).form
+    assert form.annotation_list.annotations == []
+    form.release()
+
+
+def test_accepted_frames_teach_too(qtbot, viewer, dock, tuner, engine, annotated):
+    engine.let_through()
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    viewer.dims.set_current_step(0, 5)
+    dock.accept_button.click()
+    assert {reference.frame for reference in tuner.form.job().references} == {3, 5}
+
+
+def test_channels_and_axes(viewer, tuner):
+    data = np.random.default_rng(0).integers(0, 255, (3, 4, 40, 40)).astype(np.uint8)
+    viewer.add_image(data, name="four", axis_labels=("z", "c", "y", "x"))
+    form = tuner.form
+    assert form.channel_box.isVisible()
+    labels = viewer.add_labels(np.zeros(data.shape, np.uint8))
+    labels.data[1, :, 5:20, 5:20] = 1
+    form.channel_box.choose([1, 3])
+    job = form.job()
+    assert (job.axes, tuple(job.channels)) == ("ZCYX", (1, 3))

@@ -1,0 +1,244 @@
+"""The dock 'Fine-tune' by hand: from the annotation to the new model."""
+
+import numpy as np
+import pytest
+from napari.utils import progress
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget
+from tests.plugin.disturbances import (
+    delete_everything,
+    delete_image,
+    edit_image,
+    rename_everything,
+)
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.fine_tuning.job import unfinished
+from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.plugin.fine_tune.comparison import AFTER, BEFORE, OFF
+from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview
+
+
+def press(qtbot, button):
+    assert button.isVisible()
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def start(qtbot, tuner, lessons, steps):
+    """Press the button, and wait until so many of six steps are seen."""
+    press(qtbot, tuner.controls.start_button)
+    lessons.let_through(steps)
+    qtbot.waitUntil(lambda: len(tuner.plot.losses) == steps or not tuner.running, timeout=30_000)
+
+
+def learn(qtbot, tuner, lessons):
+    start(qtbot, tuner, lessons, 6)
+    qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)
+
+
+def outlines(viewer):
+    return [layer for layer in viewer.layers if is_preview(layer)]
+
+
+def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tuner, lessons, opened):
+    viewer.dims.set_current_step(0, 3)
+    assert tuner.form.name_box.text() == "stack-lite"
+    learn(qtbot, tuner, lessons)
+
+    assert [model.name for model in store.list_own()] == ["stack-lite"]
+    assert tuner.status.text().startswith("'stack-lite' is better (IoU held out: 0.500 before, 0.7")
+    assert tuner.my_models.chosen == "stack-lite"
+    assert dock.form.model_box.model == "stack-lite"
+    assert tuner.form.model_box.findData("stack-lite") > 0
+    assert tuner.form.name_box.text() == "stack-lite-2"
+    (job,) = lessons.jobs
+    assert [(r.frame, r.class_id) for r in job.references] == [(3, 1), (3, 2)]
+    assert (job.view, job.minutes, job.parts, job.model) == (3, None, "head", "lite")
+    assert tuner.controls.start_button.isEnabled()
+
+
+def test_the_course_is_drawn_while_it_learns(qtbot, viewer, tuner, lessons, opened):
+    start(qtbot, tuner, lessons, 4)
+    assert tuner.plot.base == 0.5
+    assert [step for step, _ in tuner.plot.ious] == [0, 2, 4]
+    assert tuner.controls.progress.value() == 4
+    assert tuner.status.text() == "Learning: step 4, about 20 s left"
+    (bar,) = progress._all_instances
+    assert (bar.n, bar.total) == (4, 6)
+    assert "Fine-tune stack-lite, about 20 s left" in bar.desc
+    lessons.let_through()
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert not progress._all_instances
+
+
+def test_what_is_no_better_is_told_and_not_kept(qtbot, viewer, dock, tuner, lessons, opened):
+    lessons.gain = -0.1
+    learn(qtbot, tuner, lessons)
+    assert tuner.status.text().startswith("Not better (IoU held out: 0.500 before")
+    assert "'lite' stays" in tuner.status.text()
+    assert tuner.status.mood == "warning"
+    assert store.list_own() == []
+    assert dock.form.model_box.model == "lite"
+    # Seen all the same.
+    assert tuner.plot.ious[-1][1] < tuner.plot.base
+    assert tuner.comparison.isVisible()
+    assert tuner.form.name_box.text() == "stack-lite"
+
+
+def test_outlines_larger_than_memory_are_told_once(
+    qtbot, viewer, tuner, lessons, opened, monkeypatch
+):
+    def refuse(*_):
+        raise InputError("They take more than there is.")
+
+    monkeypatch.setattr(FrameOutline, "show", refuse)
+    told = []
+    tuner.comparison.mistaken.connect(told.append)
+    learn(qtbot, tuner, lessons)
+    assert told == ["They take more than there is."]
+    assert tuner.comparison.button(OFF).isChecked()
+    assert tuner.status.text().startswith("'stack-lite' is better")
+
+
+def test_before_and_after_on_the_frame_in_view(qtbot, viewer, tuner, lessons, opened):
+    viewer.dims.set_current_step(0, 5)
+    start(qtbot, tuner, lessons, 3)
+    box = tuner.comparison
+    (layer,) = outlines(viewer)
+    assert (layer.name, layer.editable) == ("stack before | after", False)
+    assert viewer.layers.selection.active.name == "drawn"
+    assert box.label.text() == "Frame 5"
+    assert box.shown == AFTER
+    assert set(np.unique(layer.data[5])) == {2}
+    assert not layer.data[:5].any()
+    assert layer not in [row.layer for row in tuner.form.annotation_list.rows]
+
+    press(qtbot, box.button(BEFORE))
+    assert not layer.data.any()
+    lessons.let_through(2)
+    qtbot.waitUntil(lambda: len(tuner.plot.losses) == 5)
+    assert box.shown == BEFORE
+    assert not layer.data.any()
+    viewer.dims.set_current_step(0, 0)
+    press(qtbot, box.button(AFTER))
+    assert viewer.dims.current_step[0] == 5
+    assert set(np.unique(layer.data[5])) == {4}
+    press(qtbot, box.button(OFF))
+    assert outlines(viewer) == []
+    press(qtbot, box.button(AFTER))
+    viewer.layers.remove(outlines(viewer)[0])
+    assert box.shown == OFF
+    lessons.let_through()
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert outlines(viewer) == []  # who deleted it wants none
+
+
+def test_paused_it_waits(qtbot, viewer, tuner, lessons, opened):
+    start(qtbot, tuner, lessons, 2)
+    press(qtbot, tuner.controls.pause_button)
+    lessons.let_through()
+    qtbot.wait(300)
+    assert len(tuner.plot.losses) <= 3
+    assert tuner.running
+    assert tuner.status.text() == "Paused after this step."
+    assert tuner.controls.pause_button.text() == "Go on"
+    press(qtbot, tuner.controls.pause_button)
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert store.list_own()
+    assert tuner.controls.pause_button.text() == "Pause"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_cancelled_within_a_second_it_can_be_resumed(
+    qtbot, viewer, tuner, lessons, opened, own_models, paused
+):
+    start(qtbot, tuner, lessons, 2)
+    if paused:
+        press(qtbot, tuner.controls.pause_button)
+    press(qtbot, tuner.controls.cancel_button)
+    assert tuner.status.text() == "Cancelling…"
+    qtbot.waitUntil(lambda: not tuner.running, timeout=1000)
+    assert tuner.status.text().startswith("Cancelled. What was learned is kept")
+    assert store.list_own() == []
+    assert unfinished(own_models) == [own_models / "stack-lite.safetensors"]
+    assert tuner.unfinished_box.isVisible()
+    assert tuner.form.name_box.text() == "stack-lite-2"  # the other is not free
+
+
+def test_the_activity_dock_cancels_it(qtbot, viewer, tuner, lessons, opened):
+    start(qtbot, tuner, lessons, 2)
+    (bar,) = progress._all_instances
+    bar.cancel()
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert tuner.status.text().startswith("Cancelled")
+
+
+def test_a_second_run_is_refused_during_the_first(qtbot, viewer, tuner, lessons, opened):
+    start(qtbot, tuner, lessons, 2)
+    assert not tuner.controls.start_button.isEnabled()
+    tuner.fine_tune()
+    assert tuner.status.text().startswith("One model learns already")
+    assert len(lessons.jobs) == 1
+
+
+def show_in_3d(viewer):
+    viewer.dims.ndisplay = 3
+
+
+@pytest.mark.parametrize(
+    "disturb", [delete_image, delete_everything, rename_everything, edit_image, show_in_3d]
+)
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # says napari in 3-D
+def test_whatever_happens_to_layers_it_goes_on(qtbot, viewer, tuner, lessons, opened, disturb):
+    start(qtbot, tuner, lessons, 3)
+    disturb(viewer)
+    lessons.let_through()
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert "'stack-lite' is better" in tuner.status.text()
+    for choice in (BEFORE, AFTER, OFF):
+        tuner.comparison.button(choice).click()
+
+
+def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, own_models):
+    start(qtbot, tuner, lessons, 3)
+    frame = tuner.parentWidget()
+    assert isinstance(frame, QDockWidget)
+    frame.close()
+    assert not tuner.running
+    assert outlines(viewer) == []
+    lessons.runs[0]._thread.join(timeout=10)
+    assert not lessons.runs[0]._thread.is_alive()
+    frame.show()
+    assert tuner.unfinished_box.isVisible()
+    assert list(tuner.unfinished_box.rows) == unfinished(own_models)
+
+
+def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):
+    start(qtbot, tuner, lessons, 3)
+    events = viewer.layers.events
+    viewer.close()
+    lessons.runs[0]._thread.join(timeout=10)
+    assert not lessons.runs[0]._thread.is_alive()
+    ours = [c for c in events.inserted.callbacks if "FineTune" in str(c)]
+    assert ours == []
+
+
+@pytest.mark.parametrize(
+    ("error", "mood", "told"),
+    [
+        (InputError("The disk is full: make room."), "warning", "The disk is full: make room."),
+        (RuntimeError("oops"), "error", "Something went wrong on our side (RuntimeError: oops)."),
+    ],
+)
+def test_what_goes_wrong_is_told_and_the_next_run_works(
+    qtbot, viewer, tuner, lessons, opened, error, mood, told
+):
+    lessons.error = error
+    start(qtbot, tuner, lessons, 1)
+    qtbot.waitUntil(lambda: not tuner.running)
+    assert (tuner.status.text(), tuner.status.mood) == (told, mood)
+    lessons.error = None
+    tuner.unfinished_box.rows.popitem()[1][1].click()
+    learn(qtbot, tuner, lessons)
+    assert "is better" in tuner.status.text()

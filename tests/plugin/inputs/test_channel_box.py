@@ -1,0 +1,152 @@
+"""The channels that the model sees: chosen by mouse or keys, heeded everywhere."""
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import Qt
+
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.plugin.inputs.channel_box import MOST, ChannelBox, channel_names
+from napari_vrp_sam.plugin.layers.metadata import noted
+from napari_vrp_sam.plugin.layers.results import is_result
+
+
+@pytest.fixture
+def box(qtbot):
+    box = ChannelBox()
+    qtbot.addWidget(box)
+    box.resize(200, 24)
+    box.show()
+    return box
+
+
+def test_up_to_three_channels_are_all_ticked(box):
+    assert box.channels is None
+    box.offer(["0"])
+    assert box.channels is None
+    box.offer(["DNA", "actin", "R&D"])
+    assert box.channels == (0, 1, 2)
+    assert box.text() == "all"
+    box.choose([2, 0])
+    assert box.channels == (0, 2)
+    assert box.text() == "DNA, R&&D"
+    assert box.accessibleName() == "Channels: DNA, R&D"
+
+
+def test_of_more_channels_the_first_three_are_ticked(box):
+    box.offer([f"c{i}" for i in range(5)])
+    assert box.channels == (0, 1, 2)
+    assert not box.problem
+    box.choose([1, 2, 3, 4])
+    assert box.problem.endswith("only c1, c2, c3 count.")
+    box.choose([])
+    assert "tick one" in box.problem
+
+
+def test_more_than_three_do_what_the_sentence_says():
+    frames = Frames(np.random.default_rng(0).random((2, 5, 20, 30)), "ZCYX", (1, 2, 3, 4))
+    fewer = Frames(frames._data, "ZCYX", (1, 2, 3))
+    seen, wanted = (Normalisation.fit(f).apply(f[0]) for f in (frames, fewer))
+    assert len(seen) == MOST
+    np.testing.assert_array_equal(seen, wanted)
+
+
+def test_a_choice_stays_while_the_channels_do(box):
+    box.offer(["0", "1", "2", "3"])
+    box.choose([3])
+    box.offer(["0", "1", "2", "3"])
+    assert box.channels == (3,)
+    box.offer(["0", "1"])
+    assert box.channels == (0, 1)
+
+
+def test_keys_and_mouse_tick_and_the_list_stays_open(qtbot, box):
+    box.offer(["0", "1", "2"])
+    menu = box.menu()
+    # showMenu() would wait in an event loop of its own.
+    menu.popup(box.mapToGlobal(box.rect().bottomLeft()))
+    qtbot.waitUntil(menu.isVisible)
+    for key in (Qt.Key.Key_Down, Qt.Key.Key_Space, Qt.Key.Key_Down, Qt.Key.Key_Space):
+        qtbot.keyClick(menu, key)
+    assert box.channels == (2,)
+    at = menu.actionGeometry(menu.actions()[1]).center()
+    qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=at)
+    assert box.channels == (1, 2)
+    assert menu.isVisible()
+    qtbot.keyClick(menu, Qt.Key.Key_Escape)
+    assert not menu.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "metadata", "names"),
+    [
+        ((4, 20, 30), "ZYX", {}, []),
+        ((4, 2, 20, 30), "ZCYX", {}, ["0", "1"]),
+        ((2, 4, 20, 30), "CZYX", {"Channel": {"Name": ["DNA", "actin"]}}, ["DNA", "actin"]),
+        ((2, 4, 20, 30), "CZYX", {"channel_names": ("DNA", "actin")}, ["DNA", "actin"]),
+        ((2, 4, 20, 30), "CZYX", {"channel_names": ["one", "two", "three"]}, ["0", "1"]),
+        ((2, 4, 20, 30), "CZYX", {"Channel": "what"}, ["0", "1"]),
+    ],
+)
+def test_names_of_channels(shape, axes, metadata, names):
+    assert channel_names(Image(np.zeros(shape), metadata=metadata), axes) == names
+
+
+def test_colours_have_names():
+    levels = [np.zeros((4, side, side, 4), dtype=np.uint8) for side in (40, 20)]
+    image = Image(levels, rgb=True)
+    assert channel_names(image, "ZYXS") == ["red", "green", "blue", "alpha"]
+
+
+def test_it_is_shown_where_there_is_a_choice(viewer, dock):
+    form = dock.form
+    image = viewer.add_image(np.zeros((4, 5, 20, 30)))
+    assert not form.channel_box.isVisible()
+    form.axes_box.setCurrentText("ZCYX")
+    assert form.channel_box.isVisible()
+    form.channel_box.choose(range(5))
+    assert form.channel_problem.isVisible()
+    assert form.channel_problem.text() == form.channel_box.problem
+    viewer.layers.remove(image)
+    assert not form.channel_box.isVisible()
+    assert not form.channel_problem.isVisible()
+    viewer.add_image(np.zeros((20, 30, 3), dtype=np.uint8), rgb=True)
+    assert form.channel_box.names == ("red", "green", "blue")
+    assert form.channel_box.isVisible()
+
+
+def test_the_choice_reaches_references_engine_and_result(qtbot, viewer, dock, engine, stack):
+    """The class is seen in channel 3 alone: in others there is noise."""
+    data = np.random.default_rng(0).integers(0, 255, (7, 4, 48, 64), dtype=np.uint8)
+    data[:, 3] = stack[0]
+    viewer.add_image(data, name="stack", axis_labels=("t", "c", "y", "x"))
+    drawn = np.zeros(data.shape, dtype=np.uint8)
+    drawn[3, 0] = stack[1][3]
+    viewer.add_labels(drawn, name="drawn")
+    dock.form.channel_box.choose([3])
+    engine.let_through()
+    for _ in range(2):  # once more with an accepted frame
+        qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+        result = [layer for layer in viewer.layers if is_result(layer)][-1]
+        viewer.dims.set_current_step(0, 5)
+        qtbot.mouseClick(dock.accept_button, Qt.MouseButton.LeftButton)
+
+        job = engine.jobs[-1]
+        assert (job.axes, job.channels) == ("TCYX", (3,))
+        assert all(r.image.shape == (48, 64, 1) for r in job.references)
+        assert noted(result, "channels") == (3,)
+        for channel in range(4):
+            np.testing.assert_array_equal(result.data[:, channel], stack[1])
+    assert {r.frame for r in job.references} == {3, 5}
+    np.testing.assert_array_equal(job.references[-1].image[..., 0], stack[0][5])
+
+
+def test_no_channel_gets_a_sentence(qtbot, viewer, dock, engine, stack):
+    viewer.add_image(np.stack([stack[0]] * 2, axis=1), axis_labels=("t", "c", "y", "x"))
+    viewer.add_points([[3, 0, 10, 10]])
+    dock.form.channel_box.choose([])
+    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    assert "No channel is chosen" in dock.status.text()
+    assert not engine.jobs

@@ -1,0 +1,133 @@
+"""The choice of a model in a real window, while the list of own models changes."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.plugin.inputs.model_box import ModelBox
+from napari_vrp_sam.plugin.models.changes import own_models as changes
+
+BUILT_IN = ["lite", "vit_b", "vit_l", "vit_h"]
+PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
+
+
+def entries(box):
+    return [box.itemText(row) for row in range(box.count())]
+
+
+def add(name):
+    with resources.as_file(PACKAGED) as path:
+        return store.add(path, name)
+
+
+@pytest.fixture
+def box(dock):
+    return dock.form.model_box
+
+
+def test_own_models_come_after_the_built_in_ones(box, own_models):
+    assert entries(box) == [*BUILT_IN, ModelBox.FROM_FILE]
+    add("nuclei")
+    add("Mito")
+    (own_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
+    changes.changed.emit()
+    assert entries(box) == [*BUILT_IN, "Mito", "nuclei", ModelBox.FROM_FILE]
+    box.choose("Mito")
+    assert box.model == "Mito"
+    add("a first one")
+    changes.changed.emit()
+    assert box.model == "Mito"
+    assert entries(box)[4] == "a first one"
+
+
+def test_a_renamed_choice_stays_and_a_deleted_one_gives_way(box):
+    add("mito")
+    changes.changed.emit()
+    box.choose("mito")
+    heard = []
+    box.currentIndexChanged.connect(heard.append)
+    store.rename("mito", "z mito")
+    changes.renamed.emit("mito", "z mito")
+    changes.changed.emit()
+    assert box.model == "z mito"
+    assert heard == []
+    store.delete("z mito")
+    changes.changed.emit()
+    assert box.model == "lite"
+    assert heard == [0]
+
+
+def test_files_stay_in_the_list(box, tmp_path):
+    box.add_file(tmp_path / "paper.pth")
+    add("mito")
+    changes.changed.emit()
+    assert entries(box) == [*BUILT_IN, "mito", "paper.pth", ModelBox.FROM_FILE]
+    assert box.model == str(tmp_path / "paper.pth")
+
+
+def test_what_prompts_sam_is_told_and_training_offered(dock, box, tmp_path):
+    label = dock.form.prompting_label
+    assert label.isHidden()  # lite has a way of its own
+    box.choose("vit_b")
+    assert not label.isHidden()
+    assert "no VRP encoder" in label.text()
+    assert "points in the pseudo-mask and the box around it" in label.text()
+    assert "Fine-tuning" in label.text()
+    tensors = {"augmenter.merge.0.weight": np.zeros((4, 8, 1, 1), np.float32)}
+    save_file(tensors, tmp_path / "mine.safetensors", {"kind": "vrp-encoder", "sam": "vit_b"})
+    box.add_file(tmp_path / "mine.safetensors")
+    assert label.text() == "SAM is prompted by the VRP encoder."
+    box.choose("lite")
+    assert label.isHidden()
+
+
+def test_a_model_of_another_program_is_there_when_the_list_opens(box):
+    add("mito")
+    assert "mito" not in entries(box)
+    box.showPopup()
+    assert "mito" in entries(box)
+    box.hidePopup()
+
+
+def test_a_box_that_is_gone_hears_nothing(qtbot):
+    box = ModelBox()
+    with qtbot.waitSignal(box.destroyed):
+        box.deleteLater()
+    changes.changed.emit()
+
+
+def test_an_own_model_runs_and_is_previewed(qtbot, viewer, dock, engine, annotated):
+    add("mito")
+    changes.changed.emit()
+    dock.form.model_box.choose("mito")
+    engine.let_through(100)
+    dock.preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: len(engine.jobs) > 0)
+    assert {job.model for job in engine.jobs} == {"mito"}
+
+
+def test_a_session_whose_model_is_not_here(
+    qtbot, viewer, dock, engine, annotated, tmp_path, make_napari_viewer_proxy
+):
+    add("mito")
+    dock.form.model_box.choose("mito")
+    folder = tmp_path / "a.vrpsam"
+    dock.session_panel.save(folder)
+    qtbot.waitUntil(lambda: not dock.session_panel.saving, timeout=60_000)
+    store.rename("mito", "mitochondria")
+    viewer.layers.clear()
+    dock.form.model_box.choose("lite")
+    dock.session_panel.open(folder)
+    assert dock.status.text() == (
+        "The session's model 'mito' is not here: bring its file with `vrp-sam models import`, or "
+        "choose another."
+    )
+    assert dock.form.model_box.model == "lite"
+    store.rename("mitochondria", "mito")
+    viewer.layers.clear()
+    dock.session_panel.open(folder)
+    assert dock.form.model_box.model == "mito"
+    assert dock.status.text() == "Opened a.vrpsam."

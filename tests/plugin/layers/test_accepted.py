@@ -1,0 +1,138 @@
+"""Accepted frames: they stay as they are, and teach."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
+from napari_vrp_sam.plugin.layers.accepted import (
+    accepted_frames,
+    current_result,
+    frame_labels,
+    set_accepted,
+    settled_labels,
+    with_accepted,
+)
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
+from napari_vrp_sam.plugin.layers.results import Result
+from napari_vrp_sam.plugin.layers.stacks import frames_of
+
+FRAME = np.zeros((20, 30), dtype=np.uint8)
+FRAME[4:12, 5:20] = 1
+FRAME[14:18, 5:20] = 2
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+def result_on(viewer, image, axes="ZYX", **options):
+    result = Result(viewer, image, axes=axes, highest_class=2, facts={"axes": axes}, **options)
+    result.write([(2, FRAME)])
+    result.finish()
+    return viewer.layers[-1]
+
+
+def test_the_result_that_counts_is_the_active_one_else_the_topmost(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
+    assert current_result(viewer, image) is None
+    first, second = result_on(viewer, image), result_on(viewer, image)
+    other = viewer.add_image(np.zeros((4, 20, 30)), name="other")
+    viewer.layers.selection.active = image
+    assert current_result(viewer, image) is second
+    viewer.layers.selection.active = first
+    assert current_result(viewer, image) is second  # the first one is hidden
+    first.visible = True
+    assert current_result(viewer, image) is first
+    assert current_result(viewer, other) is None
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "TCYX", "CTYX"])
+def test_the_frame_in_view_and_its_labels(viewer, axes):
+    shape = {"T": 3, "Z": 4, "C": 2, "Y": 20, "X": 30}
+    data = np.zeros([shape[axis] for axis in axes])
+    image = viewer.add_image(data, name="stack", scale=(5, 2, 0.5, 0.5), translate=(1, 1, 0, 0))
+    layer = result_on(viewer, image, axes)
+    frames = frames_of(image, axes)
+    for index in range(len(frames)):
+        position = dict(
+            zip([a for a in frames.axes if a in "TZ"], frames.position(index), strict=True)
+        )
+        viewer.dims.current_step = [position.get(axis, 0) for axis in axes]
+        assert frame_in_view(layer, frames, viewer.dims) == index
+        np.testing.assert_array_equal(frame_labels(layer, frames, index), FRAME * (index == 2))
+        viewer.dims.current_step = [min(1, shape[axis] - 1) for axis in axes]
+        show_frame(layer, frames, viewer.dims, index)
+        assert frame_in_view(layer, frames, viewer.dims) == index
+        assert all(viewer.dims.current_step[i] == 1 for i, a in enumerate(axes) if a == "C")
+
+
+def test_a_frame_is_shown_whatever_the_units(viewer):
+    viewer.add_image(np.zeros((2, 9, 20, 30)), units=("s", "nm", "nm", "nm"))
+    image = viewer.add_image(
+        np.zeros((4, 20, 30)), name="stack", scale=(0.002, 1, 1), units=("um",) * 3
+    )
+    layer, frames = result_on(viewer, image), frames_of(image, "ZYX")
+    viewer.dims.set_current_step(0, 1)
+    for index in (3, 0):
+        show_frame(layer, frames, viewer.dims, index)
+        assert frame_in_view(layer, frames, viewer.dims) == index
+        assert viewer.dims.current_step[0] == 1
+
+
+def test_a_result_belongs_to_its_image_whatever_the_names(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
+    layer = result_on(viewer, image)
+    image.name = "embryo"
+    other = viewer.add_image(np.ones((4, 20, 30)), name="stack")
+    assert current_result(viewer, image) is layer
+    assert current_result(viewer, other) is None
+
+
+def test_accepted_frames_are_known_by_the_layer(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
+    layer = result_on(viewer, image)
+    assert accepted_frames(layer) == []
+    assert settled_labels(layer, image, "ZYX") == {}
+    set_accepted(layer, {2, 0})
+    assert accepted_frames(layer) == [0, 2]
+    assert accepted_frames(layer.__class__(layer.data, metadata=layer.metadata)) == [0, 2]
+    settled = settled_labels(layer, image, "ZYX")
+    np.testing.assert_array_equal(settled[2], FRAME)
+    assert not settled[0].any()
+
+
+def test_on_an_accepted_frame_nothing_else_counts(viewer):
+    image = viewer.add_image(np.random.default_rng(0).random((4, 20, 30)), name="stack")
+    drawn = [
+        Reference(np.zeros((20, 30)), np.eye(20, 30), class_id, "point", frame)
+        for frame, class_id in ((1, 1), (2, 3))
+    ]
+    references = with_accepted(drawn, {2: FRAME, 3: 0 * FRAME}, image, "ZYX")
+    assert [(r.frame, r.class_id, r.kind) for r in references] == [
+        (1, 1, "point"),
+        (2, 1, "mask"),
+        (2, 2, "mask"),
+        (3, 1, "mask"),
+        (3, 2, "mask"),
+    ]
+    assert [r.empty for r in references] == [False, False, False, True, True]
+    np.testing.assert_array_equal(references[1].mask, FRAME == 1)
+    np.testing.assert_array_equal(references[1].image[..., 0], image.data[2])
+    with pytest.raises(InputError, match="show no class"):
+        with_accepted([], {3: 0 * FRAME}, image, "ZYX")
+
+
+def test_a_run_leaves_accepted_frames_alone(viewer):
+    image = viewer.add_image(np.random.default_rng(0).random((4, 20, 30)), name="stack")
+    references = with_accepted([], {2: FRAME}, image, "ZYX")
+    job = SegmentationJob(image.data, references=references, axes="ZYX", settled={2})
+    assert plan(job)[1] == [1, 3, 0]
+    with pytest.raises(InputError, match="nothing left to segment"):
+        plan(SegmentationJob(image.data, references=references, axes="ZYX", settled=range(4)))
+    layer = result_on(viewer, image, settled={0: 3 * FRAME})
+    np.testing.assert_array_equal(layer.data[0], 3 * FRAME)
+    np.testing.assert_array_equal(layer.data[2], FRAME)

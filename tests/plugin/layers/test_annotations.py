@@ -1,0 +1,302 @@
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
+
+SQUARE = np.array([(0, 0), (0, 8), (8, 8), (8, 0)], dtype=float)
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def stack():
+    return np.random.default_rng(0).integers(0, 255, (6, 40, 50), dtype=np.uint8)
+
+
+def square_on(frame, row=10, column=20):
+    """Four corners in (frame, row, column)."""
+    return np.column_stack([np.full(4, frame), np.add(SQUARE, (row, column))])
+
+
+def references(viewer, image, *layers, sparse=False, **options):
+    annotations = [Annotation(layer, sparse=sparse) for layer in layers]
+    return references_from_layers(image, annotations, viewer.dims, **options)
+
+
+def summary(found):
+    return [(r.frame, r.class_id, r.kind) for r in found]
+
+
+def test_labels_give_a_reference_for_each_frame_and_class(viewer, stack):
+    image = viewer.add_image(stack)
+    data = np.zeros(stack.shape, dtype=int)
+    data[1, 3:9, 4:8] = 1
+    data[1, 20:30, 4:8] = 3
+    data[4, 3:9, 4:8] = 1
+
+    found = references(viewer, image, viewer.add_labels(data))
+
+    assert summary(found) == [(1, 1, "mask"), (1, 3, "mask"), (4, 1, "mask")]
+    np.testing.assert_array_equal(found[1].mask, data[1] == 3)
+    np.testing.assert_array_equal(found[2].image[..., 0], stack[4])
+
+
+def test_sparse_labels_are_scribbles(viewer, stack):
+    image = viewer.add_image(stack)
+    data = np.zeros(stack.shape, dtype=int)
+    data[2, 5, 5:20] = 1
+
+    assert summary(references(viewer, image, viewer.add_labels(data), sparse=True)) == [
+        (2, 1, "scribble")
+    ]
+
+
+def test_shapes_keep_their_kinds_and_classes(viewer, stack):
+    image = viewer.add_image(stack)
+    shapes = viewer.add_shapes(
+        [
+            square_on(2),
+            square_on(2, 20),
+            square_on(2, 0, 0),
+            np.array([(3, 5, 5), (3, 5, 25), (3, 30, 25)], dtype=float),
+            np.array([(3, 1, 40), (3, 30, 40)], dtype=float),
+        ],
+        shape_type=["rectangle", "polygon", "ellipse", "path", "line"],
+        edge_width=3,
+        features={"class": [1, 2, 2, 1, "4"]},
+    )
+
+    found = references(viewer, image, shapes)
+
+    assert summary(found) == [
+        (2, 1, "box"),
+        (2, 2, "mask"),
+        (3, 1, "scribble"),
+        (3, 4, "scribble"),
+    ]
+    box = np.zeros((40, 50))
+    box[10:19, 20:29] = 1
+    np.testing.assert_array_equal(found[0].mask, box)
+    # The polygon and the ellipse of class 2 are one annotation.
+    assert found[1].mask[24, 24] == 1
+    assert found[1].mask[4, 4] == 1
+    # Edge width 3: one pixel to either side of the line.
+    assert found[3].mask[15, 38:43].tolist() == [0, 1, 1, 1, 0]
+
+
+def test_edge_width_follows_the_scale_of_the_layers(viewer, stack):
+    image = viewer.add_image(stack, scale=(1, 0.5, 0.5))
+    line = np.array([(3, 2, 10), (3, 15, 10)], dtype=float)
+    shapes = viewer.add_shapes([line], shape_type="line", edge_width=2.5)
+
+    (found,) = references(viewer, image, shapes)
+
+    # 2.5 world units are 5 pixels of the image.
+    assert found.mask[15].sum() == 5
+
+
+def test_points_have_a_radius_in_pixels_of_the_image(viewer, stack):
+    image = viewer.add_image(stack, scale=(1, 2, 2))
+    points = viewer.add_points(
+        [[0, 20, 20], [5, 40, 60]], features={"class": [2, np.nan]}, scale=(1, 1, 1)
+    )
+
+    found = references(viewer, image, points, point_radius=2)
+
+    assert summary(found) == [(0, 2, "point"), (5, 1, "point")]
+    rows, columns = np.nonzero(found[0].mask)
+    assert (rows.mean(), columns.mean()) == (10, 10)
+    assert (rows.min(), rows.max()) == (8, 12)
+
+
+def test_points_of_one_class_on_one_frame_are_one_reference(viewer, stack):
+    image = viewer.add_image(stack)
+    first = viewer.add_points([[2, 5, 5], [2, 30, 30]])
+    second = viewer.add_points([[2, 20, 5]])
+
+    (found,) = references(viewer, image, first, second, point_radius=1)
+
+    assert found.mask.sum() == 3 * 5
+
+
+def test_what_is_drawn_of_a_class_on_a_frame_counts_together(viewer, stack):
+    image = viewer.add_image(stack)
+    boxes = viewer.add_shapes([square_on(2)], shape_type="rectangle")
+    data = np.zeros(stack.shape, dtype=int)
+    data[2, 1, 1:9] = data[3, 1, 1:9] = 1
+    scribbles = viewer.add_labels(data, name="scribbles")
+    points = viewer.add_points([[3, 30, 30]])
+
+    found = references(viewer, image, boxes, scribbles, points, sparse=True)
+
+    assert summary(found) == [(2, 1, "box"), (3, 1, "scribble")]
+    # A box says that all outside is background: not so where a scribble marks the class.
+    assert found[0].mask.sum() == 9 * 9 + 8
+    assert found[1].mask[30, 30] == 1
+
+
+def test_a_flat_layer_is_drawn_on_the_slice_in_view(viewer):
+    image = viewer.add_image(np.zeros((3, 4, 40, 50)))
+    labels = np.zeros((40, 50), dtype=int)
+    labels[3:9, 4:8] = 1
+    layers = viewer.add_labels(labels), viewer.add_shapes([SQUARE], shape_type="polygon")
+    viewer.dims.set_current_step(0, 2)
+    viewer.dims.set_current_step(1, 1)
+
+    for layer in layers:
+        (found,) = references(viewer, image, layer)
+        assert found.frame == 2 * 4 + 1
+
+
+def test_a_layer_with_more_axes_counts_where_it_is_in_view(viewer, stack):
+    viewer.add_image(np.zeros((2, *stack.shape)))
+    image = viewer.add_image(stack)
+    data = np.zeros((2, *stack.shape), dtype=int)
+    data[0, 3, 3:9, 4:8] = 1
+    data[1, 5, 3:9, 4:8] = 1
+    labels = viewer.add_labels(data)
+    points = viewer.add_points([[0, 3, 5, 5], [1, 5, 5, 5]])
+    viewer.dims.set_current_step(0, 1)
+
+    assert summary(references(viewer, image, labels, points)) == [(5, 1, "mask")]
+
+
+def test_labels_are_resampled_onto_the_pixels_of_the_image(viewer, stack):
+    image = viewer.add_image(stack, scale=(4, 1, 1), translate=(0, 10, 0))
+    data = np.zeros((12, 30, 25), dtype=int)
+    data[6, 8:12, 5:10] = 2
+    labels = viewer.add_labels(data, scale=(2, 2, 2))
+
+    (found,) = references(viewer, image, labels)
+
+    # Plane 6 is at world 12, frame 3; label rows 8..11 cover world 15..23, image rows 5..13.
+    assert summary([found]) == [(3, 2, "mask")]
+    rows, _ = np.nonzero(found.mask)
+    assert abs(rows.min() - 5) <= 1
+    assert abs(rows.max() - 12) <= 1
+    assert found.mask.sum() == pytest.approx(8 * 10, abs=2 * 18)
+
+
+def test_thin_scribbles_in_finer_labels_are_not_torn(viewer, stack):
+    image = viewer.add_image(stack, scale=(1, 4, 4))
+    data = np.zeros((6, 160, 200), dtype=int)
+    data[1, 21, 20:180] = 1
+    labels = viewer.add_labels(data)
+
+    (found,) = references(viewer, image, labels, sparse=True)
+
+    assert found.mask[5].sum() == 41
+
+
+def test_planes_finer_than_frames_fall_together(viewer, stack):
+    image = viewer.add_image(stack, scale=(3, 1, 1))
+    data = np.zeros((18, 40, 50), dtype=int)
+    data[5, 3:6, 4:8] = 1
+    data[7, 20:26, 4:8] = 1
+
+    (found,) = references(viewer, image, viewer.add_labels(data))
+
+    assert found.frame == 2
+    assert found.mask.sum() == 3 * 4 + 6 * 4
+
+
+def test_units_are_converted(viewer, stack):
+    image = viewer.add_image(stack, scale=(1, 0.5, 0.5), units="um")
+    points = viewer.add_points([[2000, 5000, 10000]], units="nm")
+
+    (found,) = references(viewer, image, points, point_radius=1)
+
+    assert found.frame == 2
+    assert np.argwhere(found.mask).mean(axis=0).tolist() == [10, 20]
+
+
+def test_rgb_multiscale_and_lazy_images(viewer, stack):
+    colour = viewer.add_image(np.stack([stack] * 3, axis=-1), rgb=True)
+    pyramid = viewer.add_image([stack, stack[:, ::2, ::2]], multiscale=True)
+    lazy = viewer.add_image(da.from_array(stack, chunks=(1, 40, 50)))
+    labels = np.zeros(stack.shape, dtype=int)
+    labels[4, 3:9, 4:8] = 1
+    layer = viewer.add_labels(da.from_array(labels, chunks=(1, 40, 50)))
+
+    for image, channels in ((colour, 3), (pyramid, 1), (lazy, 1)):
+        (found,) = references(viewer, image, layer)
+        assert found.image.shape == (40, 50, channels)
+        np.testing.assert_array_equal(found.image[..., 0], stack[4])
+
+
+def test_a_channel_axis_is_not_counted_as_frames(viewer):
+    data = np.random.default_rng(0).random((3, 2, 40, 50))
+    image = viewer.add_image(data)
+    points = viewer.add_points([[2, 0, 20, 20]])
+
+    (found,) = references(viewer, image, points, axes="TCYX")
+
+    assert found.frame == 2
+    np.testing.assert_array_equal(found.image, np.moveaxis(data[2], 0, -1))
+
+
+def test_a_single_picture(viewer, stack):
+    image = viewer.add_image(stack[0])
+    shapes = viewer.add_shapes([SQUARE], shape_type="rectangle")
+
+    assert summary(references(viewer, image, shapes)) == [(0, 1, "box")]
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")  # napari warns of the tilted one
+@pytest.mark.parametrize(
+    ("draw", "sentence"),
+    [
+        (lambda v: v.add_labels(np.zeros((6, 40, 50), dtype=int)), "no annotation yet"),
+        (lambda v: v.add_points(ndim=3), "no annotation yet"),
+        (lambda v: v.add_points([[9, 5, 5]]), "outside the image 'stack'"),
+        (lambda v: v.add_points([[-1, 5, 5]]), "outside the image 'stack'"),
+        (lambda v: v.add_points([[2, 500, 5]]), "outside"),
+        (lambda v: v.add_shapes([square_on(2, 100, 100)], shape_type="polygon"), "outside"),
+        (
+            lambda v: v.add_labels(np.ones((6, 4, 4), dtype=int), translate=(0, 100, 100)),
+            "outside the image 'stack'",
+        ),
+        (
+            lambda v: v.add_labels(np.ones((6, 40, 50), dtype=int), rotate=[0, 20, 0]),
+            "tilted",
+        ),
+        (
+            lambda v: v.add_shapes([np.array([(0, 5, 5), (4, 9, 9)])], shape_type="path"),
+            "spans several frames",
+        ),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": ["cell"]}), "whole numbers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [0]}), "whole numbers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [1.5]}), "whole numbers from 1"),
+    ],
+)
+def test_a_mistake_gets_a_sentence(viewer, stack, draw, sentence):
+    image = viewer.add_image(stack, name="stack")
+    layer = draw(viewer)
+
+    with pytest.raises(InputError, match=sentence):
+        references(viewer, image, layer)
+
+
+def test_numbered_objects_are_refused_before_any_mask_is_made(viewer, stack, monkeypatch):
+    image = viewer.add_image(stack)
+    objects = np.zeros(stack.shape, dtype=np.uint16)
+    objects[:, ::4, ::5] = 1 + np.arange(6 * 100).reshape(6, 10, 10) % 100 // 4
+    objects[5, 1, :40] = np.arange(101, 141)  # only together with these they are too many
+    layer = viewer.add_labels(objects)
+    made = []
+    monkeypatch.setattr(Reference, "__post_init__", made.append)
+    with pytest.raises(InputError, match=r"different labels.*the same label"):
+        references(viewer, image, layer)
+    assert not made
+
+
+def test_no_annotation_layer_gets_a_sentence(viewer, stack):
+    with pytest.raises(InputError, match="no annotation yet"):
+        references(viewer, viewer.add_image(stack))

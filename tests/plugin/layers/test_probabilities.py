@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_vrp_sam.plugin.layers.probabilities import is_probability
+from napari_vrp_sam.plugin.widgets.watched_run import in_words
+
+
+def probabilities(viewer):
+    return [layer for layer in viewer.layers if is_probability(layer)]
+
+
+def test_a_layer_for_each_class_beside_the_result(qtbot, viewer, dock, engine, annotated, stack):
+    image, _ = annotated
+    dock.probability_box.setChecked(True)
+    engine.let_through()
+    dock.segment()
+    assert engine.jobs[-1].probabilities
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+
+    layers = probabilities(viewer)
+    assert [layer.name for layer in layers] == [
+        f"stack probability of class {class_id} (%)" for class_id in (1, 2)
+    ]
+    for class_id, layer in enumerate(layers, start=1):
+        assert isinstance(layer, Image)
+        assert layer.data.max() <= 100
+        np.testing.assert_array_equal(layer.data > 50, stack[1] == class_id)
+        np.testing.assert_allclose(layer.scale, image.scale)
+        assert layer.units == image.units
+        assert not layer.visible
+    # They are no images to segment, and the next run does without.
+    assert dock.form.image_box.layer.name == "stack"
+    assert dock.form.image_box.count() == 1
+    dock.probability_box.setChecked(False)
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    assert len(probabilities(viewer)) == 2
+
+
+def test_a_deleted_layer_does_not_disturb_the_run(qtbot, viewer, dock, engine, annotated):
+    dock.probability_box.setChecked(True)
+    dock.segment()
+    engine.let_through(1)
+    qtbot.waitUntil(lambda: len(probabilities(viewer)) == 2, timeout=30_000)
+    viewer.layers.remove(probabilities(viewer)[0])
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    assert "all 7 frames" in dock.status.text()
+    assert len(probabilities(viewer)) == 1
+
+
+def test_channels_share_their_probabilities(qtbot, viewer, dock, engine, stack):
+    data, truth = stack
+    viewer.add_image(np.stack([data, data], axis=1), name="two", axis_labels=("z", "c", "y", "x"))
+    drawn = np.zeros((7, 2, 48, 64), dtype=np.uint8)
+    drawn[3] = truth[3]
+    viewer.add_labels(drawn)
+    dock.probability_box.setChecked(True)
+    engine.let_through()
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    for layer in probabilities(viewer):
+        assert layer.data.shape == (7, 2, 48, 64)
+        np.testing.assert_array_equal(layer.data[:, 0], layer.data[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.3, "a few seconds"),
+        (14, "10 s"),
+        (57, "60 s"),
+        (100, "2 min"),
+        (3000, "50 min"),
+        (9000, "2.5 h"),
+    ],
+)
+def test_a_time_in_words(seconds, words):
+    assert in_words(seconds) == words

@@ -1,0 +1,265 @@
+"""Objects of a result: found on request or after a run, shown with their table, saved as CSV."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.plugin.layers.objects import is_objects
+from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.objects.form import CLASSES, LINKED, ON_FRAMES
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+
+
+def objects_layers(viewer):
+    return [layer for layer in viewer.layers if is_objects(layer)]
+
+
+def result(viewer):
+    return next(layer for layer in viewer.layers if is_result(layer))
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def segment(qtbot, dock, engine):
+    engine.let_through()
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+
+def choose(dock, output):
+    dock.objects_panel.expand(animate=False)
+    dock.objects_panel.form.output_box.setCurrentIndex(output)
+
+
+def find(qtbot, dock):
+    press(qtbot, dock.objects_panel.find_button)
+    qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
+
+
+@pytest.fixture
+def segmented(qtbot, dock, engine, annotated):
+    """The annotated stack with its result; the panel open, nothing found yet."""
+    segment(qtbot, dock, engine)
+    dock.objects_panel.expand(animate=False)
+    return annotated[0]
+
+
+def test_the_section_is_folded_and_waits_for_a_result(dock, annotated):
+    panel = dock.objects_panel
+    assert panel.isVisible()
+    assert not panel.isExpanded()
+    choose(dock, LINKED)
+    assert panel.form.output_box.currentText() == "Objects through Z"
+    assert not panel.find_button.isEnabled()
+    assert not panel.save_button.isEnabled()
+    assert panel.form.divisions_check.isHidden()  # a Z stack
+
+
+def test_objects_through_the_stack(qtbot, viewer, dock, segmented, stack):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    (layer,) = objects_layers(viewer)
+    assert layer.name == "stack objects"
+    assert layer.data.dtype == np.uint8
+    np.testing.assert_array_equal(layer.data, result(viewer).data)  # one object a class
+    assert layer.scale == pytest.approx([2, 0.5, 0.5])
+    assert is_objects(viewer.layers[-1])
+    table = layer.features.set_index("index")
+    assert table.loc[[1, 2], "class"].tolist() == [1, 2]
+    assert table.loc[1, ["first_z", "last_z", "frames"]].tolist() == [0, 6, 7]
+    assert table.loc[1, "area"] == table.loc[1, "area_um2"] * 4 == 12 * 14
+    assert table.loc[1, "volume_um3"] == pytest.approx(7 * 12 * 14 * 0.5)
+    assert table.loc[2, "mean_intensity"] == 200
+    assert 0 < table.loc[1, "confidence"] <= 1
+    assert "2 objects are in 'stack objects'" in dock.status.text()
+
+
+def test_objects_can_be_undone(qtbot, viewer, dock, segmented):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    found = objects_layers(viewer)[0].data.copy()
+    assert dock.history.undo_text == "find objects"
+    dock.history.undo()
+    assert not objects_layers(viewer)
+    dock.history.redo()
+    np.testing.assert_array_equal(objects_layers(viewer)[0].data, found)
+
+
+def test_objects_on_each_frame_and_corrections_count(qtbot, viewer, dock, segmented):
+    result(viewer).data[0, 40:46, 20:30] = 2
+    choose(dock, ON_FRAMES)
+    find(qtbot, dock)
+    (layer,) = objects_layers(viewer)
+    assert len(layer.features) == 1 + 2 * 7 + 1
+    painted = layer.data[0, 42, 25]
+    assert layer.features.set_index("index").loc[painted, "area"] == 60
+
+
+def test_each_search_makes_a_layer_and_hides_the_earlier(qtbot, viewer, dock, engine, segmented):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    first = objects_layers(viewer)[0]
+    first.name = "mine"
+    kept = first.data.copy()
+    dock.objects_panel.form.size_box.setValue(10_000)
+    find(qtbot, dock)
+    second = objects_layers(viewer)[1]
+    assert (first.visible, second.visible) == (False, True)
+    np.testing.assert_array_equal(first.data, kept)
+    assert not second.data.any()
+    assert not dock.form.annotation_list.annotations[0].layer.name.endswith("objects")
+
+
+def test_objects_are_found_at_the_end_of_each_run(qtbot, viewer, dock, engine, annotated):
+    choose(dock, LINKED)
+    segment(qtbot, dock, engine)
+    qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
+    assert len(objects_layers(viewer)) == 1
+    choose(dock, CLASSES)
+    segment(qtbot, dock, engine)
+    assert not dock.objects_panel.running
+    assert len(objects_layers(viewer)) == 1
+
+
+def test_layers_may_go_during_the_work(qtbot, viewer, dock, engine, segmented):
+    choose(dock, LINKED)
+    while engine.gate.acquire(blocking=False):  # what the run has left over
+        pass
+    press(qtbot, dock.objects_panel.find_button)
+    engine.let_through(2)
+    qtbot.waitUntil(lambda: "Measuring" in dock.status.text(), timeout=60_000)
+    viewer.layers.clear()
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
+    (layer,) = objects_layers(viewer)
+    assert len(layer.features) == 3
+    assert not dock.objects_panel.save_button.isEnabled()  # no image is chosen any more
+
+
+def test_cancelling_leaves_nothing(qtbot, viewer, dock, engine, segmented):
+    choose(dock, LINKED)
+    while engine.gate.acquire(blocking=False):
+        pass
+    press(qtbot, dock.objects_panel.find_button)
+    assert dock.objects_panel.find_button.text() == "Cancel"
+    press(qtbot, dock.objects_panel.find_button)
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
+    assert "Cancelled" in dock.status.text()
+    assert objects_layers(viewer) == []
+    assert dock.objects_panel.find_button.text() == "Find objects"
+
+
+def test_closing_the_dock_ends_the_work(qtbot, viewer, dock, engine, segmented):
+    choose(dock, LINKED)
+    while engine.gate.acquire(blocking=False):
+        pass
+    press(qtbot, dock.objects_panel.find_button)
+    viewer.window.remove_dock_widget(dock)
+    assert not dock.objects_panel.running
+    engine.let_through()
+    qtbot.wait(200)
+    assert objects_layers(viewer) == []
+    dock.close()
+
+
+def test_through_time_objects_may_divide(qtbot, viewer, dock, engine, stack):
+    data = np.full((5, 48, 64), 20, np.uint8)
+    data[:2, 10:18, 20:40] = 200
+    data[2:, 10:18, 17:27] = data[2:, 10:18, 33:43] = 200
+    viewer.add_image(data, name="cells", axis_labels=("t", "y", "x"))
+    viewer.add_labels((data > 100).astype(np.uint8) * (np.arange(5) == 1)[:, None, None])
+    segment(qtbot, dock, engine)
+    choose(dock, LINKED)
+    assert dock.objects_panel.form.output_box.currentText() == "Objects through T"
+    assert dock.objects_panel.form.divisions_check.isVisible()
+    dock.objects_panel.form.divisions_check.setChecked(True)
+    find(qtbot, dock)
+    (layer,) = objects_layers(viewer)
+    table = layer.features.set_index("index").loc[1:]
+    assert table["parent"].tolist() == [0, 1, 1]
+    assert table["first_t"].tolist() == [0, 2, 2]
+
+
+def test_a_single_frame_has_nothing_to_link(viewer, dock):
+    viewer.add_image(np.zeros((32, 32)), name="picture")
+    assert dock.objects_panel.form.output_box.count() == LINKED
+    viewer.add_image(np.zeros((4, 3, 32, 32)), name="stack")
+    dock.form.image_box.setCurrentIndex(1)
+    assert dock.objects_panel.form.output_box.itemText(LINKED) == "Objects through Z and T"
+
+
+def test_the_table_shows_in_napari_and_leads_to_the_object(qtbot, viewer, dock, segmented):
+    result(viewer).data[:4, 40:46, 20:30] = 0
+    result(viewer).data[5:, 40:46, 20:30] = 1  # appears late
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    (layer,) = objects_layers(viewer)
+    viewer.layers.selection.active = layer
+    _, widget = viewer.window.add_plugin_dock_widget("napari", "Features table widget")
+    shown = widget.table.model().sourceModel().df
+    pd.testing.assert_frame_equal(shown, layer.features)
+    viewer.dims.set_current_step(0, 0)
+    late = int(layer.data[5, 42, 25])
+    assert late == 3
+    widget.table.selectRow(late)
+    assert layer.selected_label == late
+    assert viewer.dims.current_step[0] == 5
+    widget.table.selectRow(1)  # in view already
+    assert viewer.dims.current_step[0] == 5
+
+
+def test_the_table_is_saved(qtbot, viewer, dock, segmented, tmp_path, monkeypatch):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    path = tmp_path / "new" / "table"
+    dialog = "napari_vrp_sam.plugin.objects.panel.QFileDialog.getSaveFileName"
+    monkeypatch.setattr(dialog, lambda *_: (str(path), ""))
+    press(qtbot, dock.objects_panel.save_button)
+    table = pd.read_csv(path.with_suffix(".csv"))
+    assert table["index"].tolist() == [1, 2]
+    assert table["frames"].tolist() == [7, 7]
+    assert str(path) in dock.status.text()
+
+
+def test_a_table_that_cannot_be_written_is_told(qtbot, viewer, dock, segmented, tmp_path):
+    choose(dock, LINKED)
+    find(qtbot, dock)
+    (tmp_path / "file").write_text("no folder")
+    dock.objects_panel.save(tmp_path / "file" / "table.csv")
+    assert "cannot be written" in dock.status.text()
+    assert dock.status.mood == "warning"
+
+
+def test_in_a_process_of_its_own(qtbot, viewer, stack):
+    engine = ProcessEngine()
+    dock = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(dock)
+    data, truth = stack
+    image = viewer.add_image(np.stack([data, data], axis=1), name="two channels")
+    dock.form.axes_box.setCurrentText("ZCYX")
+    labels = viewer.add_labels(np.stack([truth, truth], axis=1))
+    labels.metadata["napari-vrp-sam"] = {
+        "result of": image.unique_id, "axes": "ZCYX", "confidence": {0: 0.5}
+    }  # fmt: skip
+    choose(dock, LINKED)
+    dock.objects_panel.find()
+    qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=120_000)
+    (layer,) = objects_layers(viewer)
+    np.testing.assert_array_equal(layer.data, labels.data)
+    table = layer.features.set_index("index")
+    assert table.loc[1, ["mean_intensity_0", "mean_intensity_1"]].tolist() == [100, 100]
+    assert table.loc[2, "confidence"] == 0.5
+    assert "area_um2" not in table
+    engine.close()
+
+
+def test_the_open_section_fits_a_narrow_dock(qtbot, dock, annotated):
+    choose(dock, LINKED)
+    dock.objects_panel.form.output_box.setItemText(LINKED, "Objects through Z and T")
+    qtbot.wait(50)
+    assert dock.minimumSizeHint().width() <= 284

@@ -1,0 +1,110 @@
+"""The loop in the window: correct a frame, accept it, run again."""
+
+import numpy as np
+import pytest
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import Qt
+
+from napari_vrp_sam.plugin.layers.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.segment.accept_button import KEY
+
+
+def results(viewer):
+    return [layer for layer in viewer.layers if is_result(layer)]
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+@pytest.fixture
+def segmented(qtbot, viewer, dock, engine, annotated):
+    """The result of a first run."""
+    engine.let_through()
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    return results(viewer)[0]
+
+
+def test_there_is_nothing_to_accept_without_a_result(dock, annotated):
+    assert not dock.accept_button.isVisible()
+
+
+def test_the_button_names_the_frame_in_view(viewer, dock, segmented):
+    assert dock.accept_button.isVisible()
+    for frame in (0, 5):
+        viewer.dims.set_current_step(0, frame)
+        assert dock.accept_button.text() == f"Accept frame {frame}"
+    viewer.layers.remove(segmented)
+    assert not dock.accept_button.isVisible()
+
+
+def test_pressing_again_withdraws(qtbot, viewer, dock, segmented):
+    viewer.dims.set_current_step(0, 5)
+    press(qtbot, dock.accept_button)
+    assert accepted_frames(segmented) == [5]
+    assert dock.accept_button.text() == "Withdraw frame 5"
+    assert dock.status.text().startswith("Frame 5 is accepted")
+    press(qtbot, dock.accept_button)
+    assert accepted_frames(segmented) == []
+    assert dock.status.text().startswith("Frame 5 is withdrawn")
+
+
+def test_the_key_does_the_same(viewer, dock, segmented):
+    viewer.dims.set_current_step(0, 4)
+    viewer.layers.selection.active = segmented
+    segmented.keymap[coerce_keybinding(KEY)](segmented)
+    assert accepted_frames(segmented) == [4]
+    dock.accept_button.release()
+    assert coerce_keybinding(KEY) not in segmented.keymap
+
+
+def test_a_rerun_learns_of_accepted_frames_and_leaves_them_alone(
+    qtbot, viewer, dock, engine, annotated, segmented
+):
+    viewer.dims.set_current_step(0, 5)
+    segmented.data[5] = 0
+    segmented.data[5, 2:9, 2:30] = 2  # a correction that no run would make
+    corrected = segmented.data[5].copy()
+    press(qtbot, dock.accept_button)
+
+    engine.let_through()
+    press(qtbot, dock.segment_button)
+    assert not dock.accept_button.isEnabled()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+    job = engine.jobs[-1]
+    assert job.settled == {5}
+    assert [(r.frame, r.class_id, r.kind) for r in job.references] == [
+        (3, 1, "mask"),
+        (3, 2, "mask"),
+        (5, 1, "mask"),
+        (5, 2, "mask"),
+    ]
+    first, second = results(viewer)
+    assert not first.visible
+    np.testing.assert_array_equal(second.data[5], corrected)
+    assert accepted_frames(second) == [5]
+    assert "all 7 frames" in dock.status.text()
+    assert dock.progress.maximum() == 6
+
+
+def test_accepted_frames_alone_are_annotation_enough(qtbot, viewer, dock, engine, segmented):
+    viewer.dims.set_current_step(0, 2)
+    press(qtbot, dock.accept_button)
+    viewer.layers.remove("drawn")
+    engine.let_through()
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    assert {r.frame for r in engine.jobs[-1].references} == {2}
+
+
+def test_all_frames_accepted_leave_nothing_to_do(qtbot, viewer, dock, engine, segmented):
+    for frame in range(7):
+        viewer.dims.set_current_step(0, frame)
+        press(qtbot, dock.accept_button)
+    press(qtbot, dock.segment_button)
+    assert not dock.running
+    assert "nothing left to segment" in dock.status.text()
+    assert len(results(viewer)) == 1

@@ -1,0 +1,131 @@
+"""The dock on other screens and with other themes: nothing cut off, everything named."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
+
+WIDTH = 300
+
+
+def fill(viewer, dock):
+    """Everything that the dock can show at once."""
+    names = ["DAPI", "Alexa Fluor 488", "mCherry", "bright field"]
+    viewer.add_image(
+        np.random.default_rng(0).integers(0, 255, (5, 4, 64, 64)).astype(np.uint8),
+        name="an image whose name is a good deal longer than the dock is wide",
+        axis_labels=("z", "c", "y", "x"),
+        metadata={"channel_names": names},
+    )
+    for button in dock.form.draw_buttons.values():
+        button.click()
+    dock.form.channel_box.choose(range(4))
+    dock.status.say("Some long sentence that has to be wrapped because it is long. " * 2)
+
+
+def set_width(viewer, dock):
+    frame = dock.parentWidget()
+    dock.window().resizeDocks([frame], [WIDTH], Qt.Orientation.Horizontal)
+
+
+def cut_off(dock):
+    """Controls whose text or frame does not fit."""
+    column = dock.scroll.viewport()
+    room = QRect(column.mapTo(dock, QPoint(0, 0)), column.size())
+    found = []
+    for control in dock.scroll.content.findChildren(QWidget):
+        if not control.isVisible() or control.isWindow():
+            continue
+        place = QRect(control.mapTo(dock, QPoint(0, 0)), control.size())
+        if place.left() < room.left() or place.right() > room.right():
+            found.append(control)
+        needs = control.minimumSizeHint()
+        if not control.height() or not isinstance(control, QAbstractButton | QComboBox | QLabel):
+            continue  # folded away
+        text = control.currentText() if isinstance(control, QComboBox) else control.text()
+        tight = text and (control.width() < needs.width() or control.height() < needs.height())
+        if tight:
+            found.append(control)
+    return found
+
+
+def accessible_name(control):
+    """What a screen reader says: a name of its own, its text, or that of the label beside it."""
+    labels = [label for label in control.window().findChildren(QLabel) if label.buddy() is control]
+    text = control.text() if isinstance(control, QAbstractButton) else ""
+    return control.accessibleName() or text or "".join(label.text() for label in labels)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_nothing_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
+    viewer.theme = theme
+    fill(viewer, dock)
+    set_width(viewer, dock)
+    qtbot.waitUntil(lambda: dock.width() <= WIDTH and cut_off(dock) == [], timeout=30_000)
+    dock.tour.start()
+    set_width(viewer, dock)
+    qtbot.waitUntil(lambda: dock.width() <= WIDTH and cut_off(dock) == [], timeout=30_000)
+    dock.tour.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the screen of Xvfb is as large as asked for")
+def test_nothing_is_cut_off_at_200_percent(tmp_path):
+    """In a process of its own: the scale is fixed when Qt starts."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__],
+        env={
+            **os.environ,
+            "QT_SCALE_FACTOR": "2",
+            "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_control_has_a_name_and_an_explanation(qtbot, viewer, dock, engine, annotated):
+    viewer.add_points([[1, 4, 4]], name="points")
+    engine.let_through()
+    dock.segment_button.click()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    dock.tour.start()
+    controls = list(dock._keyboard.controls())
+    assert len(controls) > 15
+    for control in controls:
+        assert accessible_name(control), control
+        assert control.toolTip(), control
+        assert control.accessibleDescription(), control
+    dock.tour.end()
+
+
+if __name__ == "__main__":
+    import napari
+    from qtpy.QtTest import QTest
+
+    from napari_vrp_sam.inference.runs.engine import ThreadEngine
+    from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+
+    viewer = napari.Viewer()
+    dock = SegmentStackWidget(viewer, ThreadEngine())
+    viewer.window.add_dock_widget(dock)
+    fill(viewer, dock)
+    set_width(viewer, dock)
+    for _ in range(100):  # the layout settles
+        QTest.qWait(100)
+        if dock.width() <= WIDTH and not cut_off(dock):
+            break
+    picture = os.environ.get("VRP_SAM_SCREENSHOTS")
+    if picture:
+        dock.window().grab().save(str(Path(picture) / "scaled.png"))
+    assert dock.devicePixelRatioF() == 2
+    assert dock.width() <= WIDTH
+    assert cut_off(dock) == []
+    viewer.close()

@@ -1,0 +1,182 @@
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview
+from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.segment.preview import FAULT
+
+
+def previews(viewer):
+    return [layer for layer in viewer.layers if is_preview(layer)]
+
+
+@pytest.fixture
+def live(qtbot, viewer, dock, engine, annotated):
+    """The first preview, of frame 3, is there."""
+    engine.let_through()
+    viewer.dims.set_current_step(0, 3)
+    viewer.layers.selection.active = annotated[1]
+    dock.preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+    return annotated
+
+
+def test_the_frame_in_view_is_outlined_while_the_user_draws(
+    qtbot, viewer, dock, engine, live, stack
+):
+    image, labels = live
+    (layer,) = previews(viewer)
+    assert engine.jobs[-1].frames == (3, 4)
+    np.testing.assert_array_equal(layer.data[3], stack[1][3])
+    assert not np.delete(layer.data, 3, axis=0).any()
+    np.testing.assert_allclose(layer.scale, image.scale)
+    assert layer.contour
+    assert viewer.layers.selection.active.name == "drawn"
+    drawn_in = [annotation.layer.name for annotation in dock.form.annotation_list.annotations]
+    assert drawn_in == ["drawn"]
+
+    # A stroke of the other class over all of the first: both squares are told anew.
+    count = len(engine.jobs)
+    labels.paint((3, 20, 50), 0)
+    qtbot.waitUntil(lambda: len(engine.jobs) > count, timeout=30_000)
+    assert len(previews(viewer)) == 1
+
+
+def test_the_preview_has_the_colours_of_the_classes(viewer, dock, live):
+    (layer,) = previews(viewer)
+    dock.form.class_list.row(2).recoloured.emit("#ff00ff")
+    np.testing.assert_allclose(layer.get_color(2), (1, 0, 1, 1))
+    np.testing.assert_allclose(layer.get_color(2), live[1].get_color(2))
+
+
+def test_scrolling_shows_each_frame_until_a_run_has(qtbot, viewer, dock, engine, live, stack):
+    viewer.dims.set_current_step(0, 5)
+    qtbot.waitUntil(lambda: bool(previews(viewer)[0].data[5].any()), timeout=30_000)
+    np.testing.assert_array_equal(previews(viewer)[0].data[5], stack[1][5])
+    assert not previews(viewer)[0].data[3].any()
+
+    dock.segment()
+    assert not previews(viewer)
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    assert [layer for layer in viewer.layers if is_result(layer)]
+    count = len(engine.jobs)
+    viewer.dims.set_current_step(0, 1)
+    qtbot.wait(900)
+    assert len(engine.jobs) == count
+
+
+def test_strokes_in_a_row_make_one_preview(qtbot, viewer, dock, engine, live):
+    count = len(engine.jobs)
+    for column in range(40, 54, 2):
+        live[1].paint((3, 14, column), 2)
+        qtbot.wait(30)
+    qtbot.wait(1200)
+    assert len(engine.jobs) == count + 1
+
+
+def test_who_deletes_the_preview_or_unticks_it_wants_none(qtbot, viewer, dock, engine, live):
+    viewer.layers.remove(previews(viewer)[0])
+    live[1].paint((3, 14, 45), 2)
+    qtbot.waitUntil(lambda: not dock.preview_box.isChecked(), timeout=30_000)
+    dock.preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+    dock.preview_box.setChecked(False)
+    assert not previews(viewer)
+
+
+def test_deleting_image_and_annotation_disturbs_nothing(qtbot, viewer, dock, engine, live):
+    image, labels = live
+    labels.paint((3, 14, 45), 2)
+    viewer.layers.remove(labels)
+    viewer.layers.remove(image)
+    assert not previews(viewer)
+    qtbot.wait(900)
+    assert not dock.running
+    image = viewer.add_image(np.asarray(image.data))
+    viewer.layers.append(labels)
+    labels.paint((3, 14, 46), 2)
+    qtbot.waitUntil(
+        lambda: bool(previews(viewer)) and previews(viewer)[-1].name.startswith(image.name),
+        timeout=30_000,
+    )
+
+
+def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
+    qtbot, viewer, dock, engine, annotated
+):
+    dock.form.model_box.setCurrentText("vit_b")
+    dock.preview_box.setChecked(True)
+    qtbot.wait(900)
+    assert not engine.jobs
+    engine.let_through()
+    dock.segment()
+    qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
+    annotated[1].paint((3, 14, 45), 2)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 2, timeout=30_000)
+    assert engine.jobs[-1].model == "vit_b"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("It is too large: show less."), "It is too large: show less."),
+        (ZeroDivisionError("ours"), FAULT),
+    ],
+)
+def test_one_preview_that_cannot_be_shown_is_not_the_last(
+    qtbot, viewer, dock, engine, live, stack, monkeypatch, error, sentence
+):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as broken, qtbot.capture_exceptions() as faults:
+        broken.setattr(FrameOutline, "show", fail)
+        live[1].paint((3, 14, 45), 2)
+        qtbot.waitUntil(lambda: dock.status.text() == sentence, timeout=30_000)
+    assert dock.status.mood == "warning"
+    assert [kind for kind, *_ in faults] == ([] if sentence != FAULT else [ZeroDivisionError])
+    dock.preview_box._outline.remove()
+    live[1].paint((3, 14, 46), 2)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+
+
+def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stack):
+    reads = []
+
+    def read(block):
+        reads.append(block.shape)
+        return block
+
+    viewer.add_image(stack[0], name="stack")
+    engine.let_through()
+    lazy = da.from_array(stack[1], chunks=(1, 48, 64)).map_blocks(
+        read, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    labels = viewer.add_labels(lazy, name="lazy")
+    qtbot.wait(100)
+    reads.clear()
+    dock.preview_box.setChecked(True)
+    dock.preview_box.renew()
+    qtbot.wait(900)
+    assert not reads
+    assert not engine.jobs
+    dock.form.annotation_list.tick(labels, on=False)
+    viewer.add_labels(stack[1], name="in memory")
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+
+
+def test_a_closed_dock_previews_nothing_until_it_is_opened_again(qtbot, viewer, dock, engine, live):
+    frame = dock.parentWidget()
+    frame.close()
+    assert not previews(viewer)
+    count = len(engine.jobs)
+    live[1].paint((3, 20, 50), 1)
+    dock.form.annotation_list.set_sparse(live[1], sparse=True)
+    qtbot.wait(1000)
+    assert len(engine.jobs) == count
+
+    frame.show()
+    live[1].paint((3, 25, 50), 1)
+    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)

@@ -1,0 +1,391 @@
+"""Sessions in a real window: saved, opened again, replayed on the command line."""
+
+import errno
+import threading
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QMessageBox
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.io.images.stacks import read_stack
+from napari_vrp_sam.io.sessions import layers as stored_layers
+from napari_vrp_sam.io.sessions.session import read_session
+from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
+from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result, set_accepted
+from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(condition, timeout=120_000)
+
+
+def save(qtbot, dock, folder):
+    dock.session_panel.save(folder)
+    wait_for(qtbot, lambda: not dock.session_panel.saving)
+
+
+def segment(qtbot, dock):
+    dock.segment()
+    wait_for(qtbot, lambda: not dock.running)
+
+
+def other_window(make_napari_viewer_proxy, engine):
+    viewer = make_napari_viewer_proxy()
+    widget = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(widget, name="Segment stack")
+    return viewer, widget
+
+
+@pytest.fixture
+def corrected(qtbot, viewer, dock, engine, annotated):
+    """Segmented, and frame 5 corrected and accepted: image and result."""
+    image, _ = annotated
+    engine.let_through()
+    segment(qtbot, dock)
+    result = current_result(viewer, image)
+    result.data[5, 40:44, 50:60] = 2
+    set_accepted(result, [5])
+    return image, result
+
+
+def test_a_second_window_goes_on_where_the_first_stopped(
+    qtbot, viewer, dock, engine, corrected, tmp_path, make_napari_viewer_proxy
+):
+    image, result = corrected
+    points = new_annotation_layer(viewer, image, "point", 2)
+    points.add([2, 8, 45])
+    dock.form.annotation_list.tick(points, on=False)
+    dock.form.annotation_list.set_sparse(viewer.layers["drawn"], sparse=True)
+    dock.form.frame_range.choose((1, 6))
+    dock.form.device_box.setCurrentText("cpu")
+    dock.form.radius_box.setValue(3.5)
+    dock.form.tile_box.setValue(768)
+    dock.form.class_list.set_classes(
+        [ClassEntry(1, "nuclei", "#ff0000"), ClassEntry(2, "walls", "#00ff80")]
+    )
+    viewer.dims.set_current_step(0, 4)
+    folder = tmp_path / "a.vrpsam"
+    save(qtbot, dock, folder)
+    assert dock.status.text() == "Saved as a.vrpsam, with a copy of the image: no file holds it."
+
+    other, again = other_window(make_napari_viewer_proxy, engine)
+    again.session_panel.open(folder)
+
+    assert again.status.text() == "Opened a.vrpsam."
+    assert [layer.name for layer in other.layers] == ["stack", "drawn", "points", "stack segmented"]
+    image_again = other.layers["stack"]
+    assert image_again.units == image.units
+    np.testing.assert_allclose(image_again.scale, image.scale)
+    np.testing.assert_array_equal(np.asarray(image_again.data), image.data)
+    np.testing.assert_array_equal(other.layers["drawn"].data, viewer.layers["drawn"].data)
+    rows = {row.layer.name: (row.ticked, row.sparse) for row in again.form.annotation_list.rows}
+    assert rows == {
+        "drawn": (True, True), "points": (False, False), "stack segmented": (False, False),
+    }  # fmt: skip
+    assert again.form.class_list.classes == dock.form.class_list.classes
+    for name in ("drawn", "stack segmented"):
+        colours = [w.layers[name].colormap.map(np.arange(5)) for w in (other, viewer)]
+        np.testing.assert_array_equal(*colours)
+    np.testing.assert_array_equal(
+        other.layers["points"].face_color, viewer.layers["points"].face_color
+    )
+    assert again.form.frame_range.value() == (1, 6)
+    assert again.form.device_box.currentText() == "cpu"
+    assert again.form.radius_box.value() == 3.5
+    assert again.form.tile == 768
+    assert other.dims.current_step[0] == 4
+    result_again = current_result(other, image_again)
+    assert accepted_frames(result_again) == [5]
+    np.testing.assert_array_equal(result_again.data, result.data)
+    assert again.quality_panel.isVisibleTo(again)
+    assert again.quality_panel.plot.toolTip() == dock.quality_panel.plot.toolTip()
+
+    segment(qtbot, again)
+    first, second = (engine.jobs[0], engine.jobs[-1])
+    assert second.settled == {5}
+    assert second.frames == (1, 6)
+    assert sum(is_result(layer) for layer in other.layers) == 2
+    newest = current_result(other, image_again)
+    np.testing.assert_array_equal(newest.data[5], result.data[5])
+    # Between both runs a frame was accepted, and the rest turned into scribbles.
+    assert {r.frame for r in first.references} == {3}
+    assert {(r.frame, r.kind) for r in second.references} == {(3, "scribble"), (5, "mask")}
+
+
+def test_opening_adds_to_what_is_there(qtbot, viewer, dock, corrected, tmp_path):
+    before = list(viewer.layers)
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    # By napari's own way, as a dropped folder comes.
+    added = viewer.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam")
+    assert [layer.name for layer in added] == ["stack [1]", "drawn [1]", "stack segmented [1]"]
+    assert list(viewer.layers)[: len(before)] == before
+    assert dock.form.image is added[0]
+    assert [row.layer for row in dock.form.annotation_list.rows if row.ticked] == [added[1]]
+    for image, result in ((added[0], added[2]), (before[0], before[2])):
+        assert current_result(viewer, image).unique_id == result.unique_id
+    save(qtbot, dock, tmp_path / "b.vrpsam")
+    assert sorted(path.name for path in (tmp_path / "b.vrpsam/annotations").iterdir()) == [
+        "00-drawn-1.json", "00-drawn-1.tif",
+    ]  # fmt: skip
+
+
+def test_opening_can_be_undone(qtbot, viewer, dock, corrected, tmp_path):
+    save(qtbot, dock, tmp_path / "day.vrpsam")
+    before = [layer.name for layer in viewer.layers]
+    dock.session_panel.open(tmp_path / "day.vrpsam")
+    opened = [layer.name for layer in viewer.layers]
+    assert len(opened) > len(before)
+    dock.history.undo()
+    assert [layer.name for layer in viewer.layers] == before
+    dock.history.redo()
+    assert [layer.name for layer in viewer.layers] == opened
+
+
+def test_a_session_that_was_dropped_before_the_dock_opened(
+    qtbot, viewer, dock, corrected, tmp_path, make_napari_viewer_proxy
+):
+    dock.form.frame_range.choose((2, 4))
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    other = make_napari_viewer_proxy()
+    other.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam")
+    widget = SegmentStackWidget(other, ThreadEngine())
+    other.window.add_dock_widget(widget)
+    assert widget.form.frame_range.value() == (2, 4)
+    assert accepted_frames(current_result(other, other.layers["stack"])) == [5]
+
+
+def test_a_broken_session_is_one_sentence(viewer, dock, tmp_path, monkeypatch):
+    (tmp_path / "a.vrpsam").mkdir()
+    (tmp_path / "a.vrpsam/session.json").write_text("{")
+    dock.session_panel.open(tmp_path / "a.vrpsam")
+    assert dock.status.text().startswith("a.vrpsam is damaged")
+    assert dock.status.mood == "warning"
+    assert viewer.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam") == []
+    assert notification_manager.records[-1].message.startswith("a.vrpsam is damaged")
+
+
+@pytest.fixture
+def small_stack(tmp_path):
+    """A bright square that moves through noise, in a file, and its truth."""
+    data = np.random.default_rng(0).integers(0, 40, (5, 64, 64), dtype=np.uint8)
+    truth = np.zeros(data.shape, np.uint8)
+    for index in range(5):
+        truth[index, 10 + 6 * index : 30 + 6 * index, 12:40] = 1
+    data[truth > 0] += 160
+    tifffile.imwrite(tmp_path / "stack.tif", data, imagej=True, metadata={"axes": "ZYX"})
+    return tmp_path / "stack.tif", truth
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corrected_first", [False, True])
+def test_the_command_line_gives_what_the_window_gave(
+    qtbot, viewer, tmp_path, small_stack, corrected_first
+):
+    path, truth = small_stack
+    (image,) = viewer.open(path)
+    dock = SegmentStackWidget(viewer)  # with the engine and the model that users have
+    viewer.window.add_dock_widget(dock, name="Segment stack")
+    dock.form.device_box.setCurrentText("cpu")
+    drawn = np.zeros_like(truth)
+    drawn[2] = truth[2]
+    viewer.add_labels(drawn, name="drawn")
+    if corrected_first:
+        dock.form.frame_range.choose((1, 4))
+        segment(qtbot, dock)
+        first = current_result(viewer, image)
+        first.data[0, 50:60, 50:60] = 1
+        set_accepted(first, [0])
+    segment(qtbot, dock)
+    result = current_result(viewer, image)
+    folder = tmp_path / "a.vrpsam"
+    save(qtbot, dock, folder)
+    assert dock.status.text() == "Saved as a.vrpsam."
+    assert not (folder / "image.zarr").exists()
+
+    replay = CliRunner().invoke(app, ["segment", "--session", str(folder)])
+    assert replay.exit_code == 0, replay.stderr
+    labels, axes = read_stack(tmp_path / "a_labels.tif")
+    assert axes == "ZYX"
+    np.testing.assert_array_equal(np.asarray(labels), result.data)
+    assert labels.dtype == result.data.dtype
+    assert [bool(frame.any()) for frame in labels] == [True] * 4 + [not corrected_first]
+    assert bool(labels[0, 50:60, 50:60].all()) == corrected_first
+
+
+def test_what_cannot_be_run_is_saved_all_the_same(qtbot, viewer, dock, annotated, tmp_path):
+    viewer.layers["drawn"].data[:] = 0
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    assert "Saved as a.vrpsam" in dock.status.text()
+    assert "There is no annotation yet" in dock.status.text()
+    replay = CliRunner().invoke(app, ["segment", "--session", str(tmp_path / "a.vrpsam")])
+    assert replay.exit_code == 2
+    assert "There is no annotation yet" in replay.stderr
+
+
+def test_nothing_to_save_without_an_image(viewer, dock, tmp_path):
+    assert not dock.session_panel.save_button.isEnabled()
+    dock.session_panel.save(tmp_path / "a.vrpsam")
+    assert "open an image stack first" in dock.status.text()
+    assert not list(tmp_path.iterdir())
+
+
+class SlowStack:
+    """An image whose frames come one by one, as the test lets them through."""
+
+    def __init__(self, data):
+        self.gate = threading.Semaphore(1000)
+        self._data = data
+
+    def frame(self, index):
+        assert self.gate.acquire(timeout=60)
+        return self._data[index]
+
+    def lazy(self):
+        import dask
+
+        frames = [
+            da.from_delayed(dask.delayed(self.frame)(i), self._data.shape[1:], self._data.dtype)
+            for i in range(len(self._data))
+        ]
+        return da.stack(frames)
+
+
+@pytest.fixture
+def slow(viewer, dock, stack):
+    """A lazy image on which nothing is drawn."""
+    slow = SlowStack(stack[0])
+    viewer.add_image(slow.lazy(), name="slow", contrast_limits=(0, 255), cache=False)
+    yield slow
+    slow.gate.release(1000)
+
+
+def dry(slow):
+    while slow.gate.acquire(blocking=False):
+        pass
+
+
+def test_the_window_stays_quick_and_saving_can_be_cancelled(qtbot, dock, slow, tmp_path):
+    from napari.utils import progress
+
+    dry(slow)
+    dock.session_panel.save(tmp_path / "a.vrpsam")  # returns at once
+    assert dock.session_panel.saving
+    assert not dock.session_panel.save_button.isEnabled()
+    assert not dock.session_panel.open_button.isEnabled()
+    slow.gate.release(7 + 2)  # fingerprints, and two frames to copy
+    wait_for(qtbot, lambda: [bar.n for bar in progress._all_instances] == [2])
+    (bar,) = progress._all_instances
+    bar.cancel()
+    qtbot.wait(200)  # the bar tells nobody: the next poll has to look
+    slow.gate.release(1)
+    wait_for(qtbot, lambda: not dock.session_panel.saving)
+    assert dock.status.text() == "Saving was cancelled: nothing was changed."
+    assert dock.session_panel.save_button.isEnabled()
+    assert not progress._all_instances
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_dock_may_close_meanwhile(qtbot, viewer, dock, slow, tmp_path):
+    dry(slow)
+    dock.session_panel.save(tmp_path / "a.vrpsam")
+    thread = dock.session_panel._writing.thread
+    viewer.window.remove_dock_widget(dock)
+    slow.gate.release(1000)
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.vrpsam"]
+    assert read_session(tmp_path / "a.vrpsam").image.shape == (7, 48, 64)
+
+
+def test_the_image_may_go_meanwhile(qtbot, viewer, dock, slow, tmp_path):
+    dry(slow)
+    dock.session_panel.save(tmp_path / "a.vrpsam")
+    slow.gate.release(1000)
+    viewer.layers.clear()
+    wait_for(qtbot, lambda: not dock.session_panel.saving)
+    assert "Saved as a.vrpsam" in dock.status.text()
+    assert not dock.session_panel.save_button.isEnabled()
+
+
+def test_a_full_disk_is_one_sentence(qtbot, dock, annotated, tmp_path, monkeypatch):
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+
+    def full(*_args, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stored_layers.tifffile, "imwrite", full)
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    assert "a.vrpsam cannot be written: No space left on device" in dock.status.text()
+    assert dock.status.mood == "warning"
+    assert len(read_session(tmp_path / "a.vrpsam").references) == 2
+
+
+def test_the_buttons_ask_where(qtbot, viewer, dock, annotated, tmp_path, monkeypatch):
+    asked = []
+    answers = {"file": str(tmp_path / "first"), "replace": QMessageBox.StandardButton.Yes}
+
+    def ask_file(_parent, _title, start, *_args, **_options):
+        asked.append(Path(start).name)
+        return answers["file"], ""
+
+    def ask_replace(_parent, _title, text, *_args):
+        asked.append(text)
+        return answers["replace"]
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask_file)
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "x"))
+    monkeypatch.setattr(QMessageBox, "question", ask_replace)
+    panel = dock.session_panel
+
+    def press(button):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        wait_for(qtbot, lambda: not panel.saving)
+
+    press(panel.save_button)
+    assert asked == ["stack.vrpsam"]
+    assert (tmp_path / "first.vrpsam/session.json").exists()
+    press(panel.save_button)  # the image has its session now
+    assert asked[1:] == ["Replace first.vrpsam? Choose No to save elsewhere."]
+    answers["replace"] = QMessageBox.StandardButton.No
+    answers["file"] = ""
+    press(panel.save_button)
+    assert asked[2:] == [asked[1], "first.vrpsam"]
+    press(panel.open_button)
+    assert "x is no session" in dock.status.text()
+
+
+def test_an_image_that_moved_is_asked_for(
+    qtbot, viewer, dock, engine, tmp_path, small_stack, monkeypatch
+):
+    path, _ = small_stack
+    viewer.open(path)
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    moved = path.rename(tmp_path / "moved.tif")
+    viewer.layers.clear()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
+    dock.session_panel.open(tmp_path / "a.vrpsam")
+    assert "is not at" in dock.status.text()
+    assert not viewer.layers
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(moved), ""))
+    dock.session_panel.open(tmp_path / "a.vrpsam")
+    assert [layer.name for layer in viewer.layers] == ["stack"]
+    save(qtbot, dock, tmp_path / "a.vrpsam")
+    assert read_session(tmp_path / "a.vrpsam").image.source == moved
+
+
+def test_the_reader_takes_sessions_only(tmp_path):
+    from napari_vrp_sam.plugin.session.opening import session_reader
+
+    assert session_reader(str(tmp_path)) is None
+    assert session_reader([str(tmp_path / "a.vrpsam")]) is None
+    assert session_reader(str(tmp_path / "a.vrpsam") + "/") is not None

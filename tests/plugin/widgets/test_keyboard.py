@@ -1,0 +1,188 @@
+"""Everything in the dock by keys alone."""
+
+import numpy as np
+import pytest
+from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.shortcuts import default_shortcuts
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QApplication, QPushButton
+
+from napari_vrp_sam.plugin.layers.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.segment.run_controls import RUN_KEYS
+
+
+def focused():
+    return QApplication.focusWidget()
+
+
+def tab(qtbot, *, back=False):
+    before = focused()
+    modifier = Qt.KeyboardModifier.ShiftModifier if back else Qt.KeyboardModifier.NoModifier
+    qtbot.keyClick(before, Qt.Key.Key_Backtab if back else Qt.Key.Key_Tab, modifier)
+    return focused()
+
+
+def tab_to(qtbot, wanted):
+    """Press Tab until the control has the focus."""
+    for _ in range(60):
+        if focused() is wanted:
+            return
+        tab(qtbot)
+    pytest.fail(f"Tab does not reach {wanted}")
+
+
+@pytest.fixture
+def at_the_top(qtbot, viewer, dock):
+    """The window is active, and the first control has the focus."""
+    window = dock.window()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
+    dock.form.image_box.setFocus(Qt.FocusReason.TabFocusReason)
+    assert focused() is dock.form.image_box
+
+
+def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at_the_top):
+    viewer.add_points([[1, 4, 4]], name="points")
+    form = dock.form
+    names = [annotation.layer.name for annotation in form.annotation_list.annotations]
+    assert names == ["points", "drawn"]
+    tick_points, tick_drawn = (form.annotation_list._tick_box(row) for row in (0, 1))
+    rows = [
+        control
+        for entry in form.class_list.classes
+        for row in [form.class_list.row(entry.number)]
+        for control in (row.number_button, row.swatch, row.name_box)
+        # Of radio buttons the tab key finds the one that is chosen; arrow keys choose.
+        if control is not row.number_button or entry.number == form.class_list.current
+    ]
+    order = [
+        form.image_box,
+        form.axes_box,
+        *form.draw_buttons.values(),
+        *rows,
+        form.class_list.add_button,
+        form.class_list.remove_button,
+        tick_points,
+        tick_drawn,
+        form.annotation_list._kind_box(1),
+        form.radius_box,
+        form.frame_range.first,
+        form.frame_range.last,
+        form.model_box,
+        form.device_box,
+        dock.preview_box,
+        dock.probability_box,
+        dock.segment_button,
+    ]
+    seen = [focused()]
+    while seen[-1] is not dock.segment_button:
+        seen.append(tab(qtbot))
+    assert seen == order
+    for control in reversed(order[:-1]):
+        assert tab(qtbot, back=True) is control
+    assert not dock.isAncestorOf(tab(qtbot, back=True))  # nobody is caught in the dock
+    list(dock._keyboard.controls())[-1].setFocus(Qt.FocusReason.TabFocusReason)
+    assert not dock.isAncestorOf(tab(qtbot))
+
+
+def test_the_focus_is_seen_unless_it_came_by_mouse(qtbot, viewer, dock, annotated, at_the_top):
+    outline = dock._keyboard.outline
+    for _ in range(8):
+        control = tab(qtbot)
+        assert outline.isVisible()
+        assert outline.control is control
+        place = outline.geometry()
+        holder = outline.parentWidget()
+        assert place.contains(control.mapTo(holder, control.rect().topLeft()))
+        assert place.contains(control.mapTo(holder, control.rect().bottomRight()))
+    dock.window().setFocus()
+    assert not outline.isVisible()
+
+
+def test_a_long_list_of_layers_scrolls_along(qtbot, viewer, dock, at_the_top):
+    viewer.add_image(np.zeros((3, 20, 30)))
+    for _ in range(9):
+        viewer.add_points(ndim=3)
+    annotation_list = dock.form.annotation_list
+    ticks = [annotation_list._tick_box(row) for row in range(9)]
+    seen = []
+    while focused() is not dock.segment_button:
+        control = tab(qtbot)
+        if control in ticks:
+            seen.append(control)
+            assert annotation_list.viewport().rect().contains(control.geometry().center())
+    assert seen == ticks
+
+
+def test_a_low_window_scrolls_along(qtbot, viewer, dock, annotated, at_the_top):
+    dock.scroll.setMaximumHeight(150)
+    qtbot.wait(200)
+    area = dock.scroll.viewport()
+    assert dock.scroll.content.height() > area.height()
+    tab_to(qtbot, dock.segment_button)
+    place = dock.segment_button.mapTo(area, dock.segment_button.rect().center())
+    assert area.rect().contains(place)
+
+
+def test_annotate_run_and_accept_by_keys(qtbot, viewer, dock, engine, annotated, stack, at_the_top):
+    drawn = annotated[1]
+    viewer.add_labels(np.zeros_like(drawn.data), name="other", scale=drawn.scale, units=drawn.units)
+    form = dock.form
+
+    def press_space(control):
+        tab_to(qtbot, control)
+        qtbot.keyClick(control, Qt.Key.Key_Space)
+
+    press_space(form.annotation_list._tick_box(0))  # not this one
+    assert [a.layer for a in form.annotation_list.annotations] == [drawn]
+    tab_to(qtbot, form.annotation_list._kind_box(1))
+    qtbot.keyClick(focused(), Qt.Key.Key_Down)
+    assert form.annotation_list.annotations[0].sparse
+    qtbot.keyClick(focused(), Qt.Key.Key_Up)
+
+    engine.let_through()
+    press_space(dock.segment_button)
+    assert dock.running
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    np.testing.assert_array_equal(result.data, stack[1])
+
+    form.image_box.setFocus(Qt.FocusReason.TabFocusReason)
+    tab_to(qtbot, dock.quality_panel.plot)
+    at = viewer.dims.current_step[0]
+    qtbot.keyClick(focused(), Qt.Key.Key_Right)
+    assert viewer.dims.current_step[0] == at + 1
+    press_space(dock.quality_panel.next_button)
+    form.image_box.setFocus(Qt.FocusReason.TabFocusReason)
+    press_space(dock.accept_button)
+    assert accepted_frames(result) == [viewer.dims.current_step[0]]
+
+
+def test_draw_by_keys(qtbot, viewer, dock, stack, at_the_top):
+    viewer.add_image(stack[0])
+    tab_to(qtbot, dock.form.draw_buttons["box"])
+    qtbot.keyClick(focused(), Qt.Key.Key_Space)
+    assert viewer.layers.selection.active.name == "boxes"
+
+
+def test_the_shortcut_runs_from_anywhere_in_the_window(
+    qtbot, viewer, dock, engine, annotated, at_the_top
+):
+    assert RUN_KEYS.toString() in dock.segment_button.toolTip()
+    engine.let_through()
+    modifiers = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    qtbot.keyClick(dock.window(), Qt.Key.Key_Return, modifiers)
+    qtbot.waitUntil(lambda: len(engine.jobs) == 1)
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+
+def test_the_shortcut_is_free(viewer, dock):
+    taken = {binding for bindings in default_shortcuts.values() for binding in bindings}
+    assert coerce_keybinding(RUN_KEYS.toString().replace("Return", "Enter")) not in taken
+    window = dock.window()
+    for thing in [*window.findChildren(QAction), *window.findChildren(QPushButton)]:
+        if thing is not dock.segment_button:
+            keys = thing.shortcuts() if isinstance(thing, QAction) else [thing.shortcut()]
+            assert RUN_KEYS not in keys
