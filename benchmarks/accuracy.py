@@ -27,7 +27,7 @@ from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures, Prompts
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE
 from napari_vrp_sam.models.sam.geometric_prompts import geometric_prompts
@@ -51,7 +51,7 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
             own = replace(prepared, deepest=()) if probe else prepared
             prompts = both.prompt(features, [own])
             if share is not None:
-                prompts = replace(prompts, choices=(Choice(share),))
+                prompts = replace(prompts, calibrations=(ClassCalibration(share),))
             return both.decode(features, prompts)
 
         return logits
@@ -64,7 +64,7 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
         nothing = torch.zeros_like(pseudo_mask)
         masks, _ = both.network.decode(features, sparse, dense, nothing)
         # Decoded already: a share of 0 brings it to the frame's size.
-        done = Prompts((prepared.class_id,), sparse, dense, masks, (Choice(0.0),))
+        done = Prompts((prepared.class_id,), sparse, dense, masks, (ClassCalibration(0.0),))
         return both.decode(features, done)
 
     return {

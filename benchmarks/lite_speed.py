@@ -50,7 +50,7 @@ ON_GPU = (
 Run = Callable[[], Any]
 
 
-class Subject:
+class TunableModel:
     """`lite` with one class learned, and a frame that it has not seen, on a device."""
 
     def __init__(self, device: str, size: int) -> None:
@@ -89,7 +89,7 @@ def seconds_of(run: Run) -> float:
 
 
 @torch.no_grad()
-def parts_of(subject: Subject) -> dict[str, Run]:
+def parts_of(subject: TunableModel) -> dict[str, Run]:
     """The steps of a frame, to be timed one by one."""
     model, network = subject.model, subject.model.network
     conditioning = subject.prepared[0].conditioning
@@ -126,7 +126,7 @@ def parts_of(subject: Subject) -> dict[str, Run]:
 
 
 @contextmanager
-def arithmetic(subject: Subject, kind: str) -> Iterator[None]:
+def arithmetic(subject: TunableModel, kind: str) -> Iterator[None]:
     """Numbers of that kind, and no gradients."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind != "float32"
     # What autocast keeps between calls must not be part of a recording.
@@ -178,7 +178,7 @@ def recorded(run: Run) -> tuple[Run, Tensor]:
     return graph.replay, result
 
 
-def whole_frames(subject: Subject, variants: list[str], turns: int) -> dict[str, Any]:
+def whole_frames(subject: TunableModel, variants: list[str], turns: int) -> dict[str, Any]:
     """Seconds a frame, memory and agreement of each variant."""
     results: dict[str, Any] = {}
     runs: dict[str, Run] = {}
@@ -220,7 +220,7 @@ def whole_frames(subject: Subject, variants: list[str], turns: int) -> dict[str,
     return results
 
 
-def batches(subject: Subject, sizes: list[int], kinds: list[str]) -> dict[str, Any]:
+def batches(subject: TunableModel, sizes: list[int], kinds: list[str]) -> dict[str, Any]:
     """Seconds a frame of the encoder alone, by batch."""
     found: dict[str, Any] = {}
     for kind in kinds:
@@ -277,7 +277,7 @@ def main() -> None:
     if arguments.baseline:
         say("baseline, first turn")
         results["baseline"] = baseline_turn(arguments.baseline, arguments)
-    subject = Subject(arguments.device, arguments.size)
+    subject = TunableModel(arguments.device, arguments.size)
     results["seconds_to_learn"] = subject.seconds_to_learn
     if not arguments.frames_only:
         for kind in kinds:

@@ -69,9 +69,9 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
         seen.append((lines(journal_of(output)), time.perf_counter() - start, memory))
         time.sleep(0.25)
     assert process.returncode == 0
-    settled = [s for s in seen if s[0] >= min(SETTLED, seen[-1][0] // 2)]
-    first, last = settled[0], settled[-1]
-    tenths = settled[:: max(1, len(settled) // 12)]
+    accepted = [s for s in seen if s[0] >= min(SETTLED, seen[-1][0] // 2)]
+    first, last = accepted[0], accepted[-1]
+    tenths = accepted[:: max(1, len(accepted) // 12)]
     stored = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return {
         "frames": frames,
@@ -81,7 +81,7 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
         "seconds_per_frame": (last[1] - first[1]) / max(1, last[0] - first[0]),
         "megabytes_by_frame": {str(done): round(mb) for done, _, mb in tenths},
         "megabytes_settled": first[2],
-        "megabytes_peak_after": max(s[2] for s in settled),
+        "megabytes_peak_after": max(s[2] for s in accepted),
         "megabytes_peak": max(s[2] for s in seen),
         "bytes_of_labels_per_frame": stored / frames,
         "machine": {"cpus": psutil.cpu_count(), "python": platform.python_version()},

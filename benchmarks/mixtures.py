@@ -19,7 +19,7 @@ from torch import Tensor
 
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.zoo.registry import load_model
@@ -65,7 +65,7 @@ class Variants:
         for name, own in (("probe", replace(prepared, deepest=())), ("correlation", prepared)):
             prompts = self.model.prompt(features, [own])
             for share in SHARES:
-                fixed = replace(prompts, choices=(Choice(share),))
+                fixed = replace(prompts, calibrations=(ClassCalibration(share),))
                 logits[f"{name}, decoder {share:g}"] = self.model.decode(features, fixed)
             logits[f"{name}, decoder by annotation"] = self.model.decode(features, prompts)
         return logits

@@ -80,7 +80,7 @@ def data_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of the user's own models: one for each test, never that of whoever runs it."""
     folder = tmp_path_factory.mktemp("data") / "models"
     monkeypatch.setenv("VRP_SAM_MODELS", str(folder))

@@ -108,15 +108,15 @@ def test_the_life_of_an_own_model(model_file: Path, tmp_path: Path) -> None:
     assert models("delete", "mito", typed="y\n").exit_code == 0
     assert models("import", exported).exit_code == 0
     assert models("delete", "out", "--yes").exit_code == 0
-    assert store.list_own() == []
+    assert store.list_user_models() == []
     gone = models("delete", "out", "--yes")
     assert gone.exit_code == 2
     assert "you have none yet" in gone.stderr
 
 
-def test_damaged_models_are_listed_and_found(model_file: Path, own_models: Path) -> None:
-    own_models.mkdir()
-    (own_models / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
+def test_damaged_models_are_listed_and_found(model_file: Path, user_models: Path) -> None:
+    user_models.mkdir()
+    (user_models / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
     listed = models("list")
     assert listed.exit_code == 0
     assert "damaged" in listed.stdout

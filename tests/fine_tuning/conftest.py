@@ -16,7 +16,7 @@ from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.base import FoldExam
+from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.lite.parts import LiteConfig
 from napari_vrp_sam.training.lite_file import save
@@ -44,7 +44,7 @@ def recipe() -> FineTuningRecipe:
 def rising(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every examination goes better than the one before, so that the last weights are kept."""
     ious = itertools.count()
-    monkeypatch.setattr(FoldExam, "iou", lambda _: 0.001 * next(ious))
+    monkeypatch.setattr(FoldEvaluation, "iou", lambda _: 0.001 * next(ious))
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,10 @@ class BrightnessModel(nn.Module):
 
     name = "brightness"
 
-    def __init__(self, gate=None, choices=None):
+    def __init__(self, gate=None, calibrations=None):
         super().__init__()
         self.gate = gate
-        self.made = choices or {}
+        self.made = calibrations or {}
 
     def encode(self, frames):
         return FrameFeatures(tuple(frames.shape[-2:]), frames.mean(dim=1, keepdim=True), ())
@@ -47,7 +47,7 @@ class BrightnessModel(nn.Module):
             if reference.mask.any()
         }
 
-    def choices(self, prepared):
+    def calibrations(self, prepared):
         return self.made
 
     def prompt(self, features, prepared):
@@ -80,7 +80,7 @@ class GatedEngine:
         self.gate = threading.Semaphore(0)
         self.jobs: list[SegmentationJob] = []
         self.runs: list[Run] = []
-        self.choices = {}
+        self.calibrations = {}
 
     def submit(self, job):
         self.jobs.append(job)
@@ -88,7 +88,7 @@ class GatedEngine:
             gated = replace(job, data=GatedStack(job.data, self.gate))
             self.runs.append(ThreadEngine().submit(gated))
             return self.runs[-1]
-        model = BrightnessModel(self.gate, self.choices)
+        model = BrightnessModel(self.gate, self.calibrations)
         self.runs.append(ThreadEngine().submit(replace(job, model=model)))
         return self.runs[-1]
 

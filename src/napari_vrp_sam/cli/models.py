@@ -34,12 +34,12 @@ def list_all() -> None:
     from rich.table import Table
 
     from napari_vrp_sam.models.zoo.registry import list_models
-    from napari_vrp_sam.models.zoo.user_models import list_own
+    from napari_vrp_sam.models.zoo.user_models import list_user_models
 
     table = Table("model", "", "weights")
     for spec in list_models():
         table.add_row(spec.name, spec.description, _state(spec))
-    for own in list_own():
+    for own in list_user_models():
         if own.problem:
             table.add_row(own.name, own.problem, "damaged")
     console.print(table)
@@ -64,8 +64,8 @@ def show(name: Name) -> None:
         table.add_row("prompting", note)
     table.add_row("licence", spec.licence)
     table.add_row("weights", _state(spec))
-    if spec.own_weights is not None:
-        table.add_row("file", str(spec.own_weights))
+    if spec.user_weights is not None:
+        table.add_row("file", str(spec.user_weights))
     for file in spec.downloads:
         table.add_section()
         table.add_row("file", str(file.path))
@@ -88,7 +88,7 @@ def download(name: Name) -> None:
 
     spec = model_spec(name)
     if not spec.downloads:
-        where = "a file of your own" if spec.own_weights else "a part of the package"
+        where = "a file of your own" if spec.user_weights else "a part of the package"
         console.print(f"{name} is {where}: there is nothing to download.")
     with download_bar() as progress:
         paths = spec.download(progress=progress)
@@ -104,11 +104,11 @@ def verify(
 ) -> None:
     """Check the weights of models: the digest of downloads, the fit of all other files."""
     from napari_vrp_sam.models.zoo.registry import list_models, load_model, model_spec
-    from napari_vrp_sam.models.zoo.user_models import list_own
+    from napari_vrp_sam.models.zoo.user_models import list_user_models
 
     specs = [model_spec(name) for name in names] if names else list_models()
     damaged = []
-    unusable = [own.problem for own in list_own() if own.problem and not names]
+    unusable = [own.problem for own in list_user_models() if own.problem and not names]
     for spec in specs:
         if not spec.downloads:
             load_model(spec.name)  # says itself what is wrong
@@ -144,7 +144,7 @@ def _readable(value: str) -> str:
 
 def _state(spec: ModelSpec) -> str:
     if not spec.downloads:
-        return "your own" if spec.own_weights else "in the package"
+        return "your own" if spec.user_weights else "in the package"
     size = sum(file.size or 0 for file in spec.downloads)
     missing = f"to be downloaded ({size / 1e6:,.0f} MB and more)"
     return "downloaded" if spec.ready else missing

@@ -75,7 +75,7 @@ def delete(
     """Delete one of your own models for good."""
     from napari_vrp_sam.models.zoo import user_models as store
 
-    store.own_model(name)
+    store.user_model(name)
     if not yes:
         try:
             agreed = typer.confirm(f"Delete the model '{name}' for good?")

@@ -15,7 +15,7 @@ from napari_vrp_sam.fine_tuning.clock import Clock, Plan
 from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.base import FoldExam, Stream, Subject
+from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, Stream, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import JobEvent
@@ -26,10 +26,10 @@ class Training:
 
     Parameters
     ----------
-    subject : Subject
+    subject : TunableModel
     streams : sequence of Stream
         Of each candidate.
-    exams : sequence of FoldExam
+    exams : sequence of FoldEvaluation
         Of each fold.
     candidates : sequence of Candidate
         Of each fold; a further one learns from everything.
@@ -47,9 +47,9 @@ class Training:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: TunableModel,
         streams: Sequence[Stream],
-        exams: Sequence[FoldExam],
+        exams: Sequence[FoldEvaluation],
         candidates: Sequence[Candidate],
         *,
         turns: Sequence[int],
@@ -110,9 +110,9 @@ class Training:
         """Mean over the folds, each with the weights that have not seen what it holds out."""
         ious = []
         # Who learns from everything cannot be examined.
-        for exam, candidate in zip(self._exams, self._candidates, strict=False):
+        for evaluation, candidate in zip(self._exams, self._candidates, strict=False):
             candidate.enter()
-            ious.append(exam.iou())
+            ious.append(evaluation.iou())
         return float(np.mean(ious))
 
     def _validate(self) -> Validated:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.events import Compared
-from napari_vrp_sam.fine_tuning.tunable.base import Subject, encoded_references
+from napari_vrp_sam.fine_tuning.tunable.base import TunableModel, encoded_references
 from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
 
 
@@ -21,7 +21,7 @@ class View:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: TunableModel,
         annotated: Sequence[AnnotatedFrame],
         image: NDArray[np.float32],
         number: int,
@@ -29,7 +29,7 @@ class View:
     ) -> None:
         references = encoded_references(subject, annotated, device)
         self._class_ids = class_ids_of(references)
-        self._exam = subject.exam(references, [torch.from_numpy(image).to(device)])
+        self._exam = subject.evaluation(references, [torch.from_numpy(image).to(device)])
         self._number = number
         self._before = self._labels()
 

@@ -14,19 +14,23 @@ import napari_vrp_sam
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.events import FineTuned
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
-from napari_vrp_sam.fine_tuning.tunable.base import Subject
+from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
 
 
 def card_of(
-    job: FineTuneJob, subject: Subject, settings: Mapping[str, Any], run: str, facts: dict[str, Any]
+    job: FineTuneJob,
+    subject: TunableModel,
+    settings: Mapping[str, Any],
+    run: str,
+    facts: dict[str, Any],
 ) -> dict[str, str]:
     """What the header of the file says.
 
     Parameters
     ----------
     job : FineTuneJob
-    subject : Subject
+    subject : TunableModel
     settings : mapping
         See `checkpoint.settings_of`.
     run : str
@@ -75,7 +79,7 @@ def _data(job: FineTuneJob) -> dict[str, Any]:
     }
 
 
-def write_result(path: Path, subject: Subject, card: Mapping[str, str]) -> None:
+def write_result(path: Path, subject: TunableModel, card: Mapping[str, str]) -> None:
     """Write the model with the weights that it has now.
 
     Raises

@@ -32,14 +32,14 @@ from napari_vrp_sam.fine_tuning.result import (
     finished,
     write_result,
 )
-from napari_vrp_sam.fine_tuning.tunable.base import FoldExam, Subject
+from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate, mean, put
-from napari_vrp_sam.fine_tuning.tunable.dense_head import HeadSubject
-from napari_vrp_sam.fine_tuning.tunable.full_size import FullSizeSubject
-from napari_vrp_sam.fine_tuning.tunable.lite import LiteSubject
+from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
+from napari_vrp_sam.fine_tuning.tunable.full_size import TunableFullSizeModel
+from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
@@ -58,7 +58,7 @@ UNPLANNED = 10_000
 def fine_tune_events(
     job: FineTuneJob,
     control: Control,
-    cache: Memory | None = None,
+    cache: PredictorCache | None = None,
     *,
     recipe: FineTuningRecipe = RECIPE,
 ) -> Iterator[Event]:
@@ -68,7 +68,7 @@ def fine_tune_events(
     ----------
     job : FineTuneJob
     control : Control
-    cache : Memory, optional
+    cache : PredictorCache, optional
         Emptied before the training, which needs the memory.
     recipe : FineTuningRecipe
 
@@ -125,7 +125,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     device = resolve_device(job.device)
     torch.manual_seed(job.seed)  # of what is added to the model
     model = yield from _loaded(job, device, control)
-    subject = subject_of(model, job, recipe)
+    subject = tunable_model(model, job, recipe)
     base = {name: p.detach().clone() for name, p in subject.parameters.items()}
     control.check()
     yield _doing("Sampling intensities")
@@ -158,7 +158,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     for number, fold in enumerate(folds, start=1):
         control.check()
         yield _doing(f"Examining the model, {number} of {len(folds)}")
-        exams.append(FoldExam(subject, fold, recipe.validation_side, device))
+        exams.append(FoldEvaluation(subject, fold, recipe.validation_side, device))
     view = None
     # A frame that is segmented in tiles takes too long to be shown again and again.
     if job.view is not None and max(frames.frame_shape) <= DEFAULT_TILE:
@@ -217,7 +217,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     yield FineTuned(output if better else None, scores.before, after)
 
 
-def subject_of(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Subject:
+def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> TunableModel:
     """A model as it is tuned.
 
     Raises
@@ -226,18 +226,18 @@ def subject_of(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Subjec
         If it has no such parts.
     """
     if isinstance(model, FullSizeModel):
-        return FullSizeSubject(model, job.parts or "decoder", recipe)
+        return TunableFullSizeModel(model, job.parts or "decoder", recipe)
     if not isinstance(model, LiteModel):
         raise InputError(f"The model '{model.name}' cannot be fine-tuned.")
     if job.parts in (None, "head"):
         class_ids = class_ids_of(job.references)
-        return HeadSubject(model, class_ids, recipe)
-    return LiteSubject(model, job.parts, recipe)
+        return TunableDenseHead(model, class_ids, recipe)
+    return TunableLite(model, job.parts, recipe)
 
 
-def mean_iou(exams: Sequence[FoldExam]) -> float:
+def mean_iou(exams: Sequence[FoldEvaluation]) -> float:
     """Mean over the folds, with the present weights."""
-    return float(np.mean([exam.iou() for exam in exams]))
+    return float(np.mean([evaluation.iou() for evaluation in exams]))
 
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:

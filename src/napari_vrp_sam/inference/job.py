@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.runs.control import Control
     from napari_vrp_sam.inference.runs.events import Event
 
@@ -36,14 +36,14 @@ class Job:
     axes: str | None
     channels: Sequence[int] | None
 
-    def events(self, control: Control, cache: Memory | None = None) -> Iterator[Event]:
+    def events(self, control: Control, cache: PredictorCache | None = None) -> Iterator[Event]:
         """Do the job in this thread.
 
         Parameters
         ----------
         control : Control
             Pauses and cancels the job between two steps.
-        cache : Memory, optional
+        cache : PredictorCache, optional
             Model, references and features of earlier jobs in this process.
 
         Yields

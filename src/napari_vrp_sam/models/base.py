@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.precision import Precision
 
 
@@ -49,7 +49,7 @@ class FrameFeatures:
 
 
 @dataclass(frozen=True)
-class Place:
+class GridPosition:
     """Where a tile lies on a frame, in cells of the image embedding.
 
     Attributes
@@ -108,7 +108,7 @@ class Prompts:
         Dense prompt added to the image embedding.
     pseudo_mask : Tensor, shape (K, 1, h', w'), optional
         Logits of the pseudo-mask that the prompts were made with.
-    choices : tuple of Choice
+    choices : tuple of ClassCalibration
         How the K results are put together; empty for a model that knows one way only.
     whole : object, optional
         For a tile of a large frame, what a model has gathered of the whole frame.
@@ -118,7 +118,7 @@ class Prompts:
     sparse: Tensor
     dense: Tensor
     pseudo_mask: Tensor | None = None
-    choices: tuple[Choice, ...] = ()
+    calibrations: tuple[ClassCalibration, ...] = ()
     whole: Any = None
 
 
@@ -177,7 +177,7 @@ class Model(ABC):
         each = (features[at] for at in range(len(features)))
         return torch.stack([self.decode(one, self.prompt(one, prepared)) for one in each])
 
-    def calibrations(self, prepared: Any) -> dict[int, Choice]:  # noqa: ARG002
+    def calibrations(self, prepared: Any) -> dict[int, ClassCalibration]:  # noqa: ARG002
         """Return how the result of each prepared class is put together, by class."""
         return {}
 
@@ -185,7 +185,7 @@ class Model(ABC):
         self,
         features: FrameFeatures,
         prepared: Any,
-        place: Place,
+        place: GridPosition,
         cells: tuple[slice, slice],
     ) -> Any:
         """Return what one tile contributes to the context of its frame, from some of its cells."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Choice:
+class ClassCalibration:
     """How the result of one class is put together, and what to expect of it.
 
     Attributes

@@ -89,7 +89,7 @@ def test_a_single_frame_is_cut_so_that_both_sides_show_the_class():
     for fold in folds:
         (learned,) = fold.learned
         assert learned.shape[1] + fold.held_out.shape[1] == 120  # across the longer way
-        assert learned.telling == fold.held_out.telling == {1}
+        assert learned.informative == fold.held_out.informative == {1}
     assert folds[0].learned[0] is folds[1].held_out
 
 

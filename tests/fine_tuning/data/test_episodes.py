@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames
-from napari_vrp_sam.fine_tuning.data.episodes import AnnotatedEpisodes, Pooled
+from napari_vrp_sam.fine_tuning.data.episodes import AnnotatedEpisodes, PooledEpisodes
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.training.episode import collate
 
@@ -85,7 +85,7 @@ def test_ignored_pixels_of_references_teach_nothing(recipe, stack, truth):
 
 
 def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, truth):
-    source = Pooled(source_of(recipe, references_of(stack, truth)), 3)
+    source = PooledEpisodes(source_of(recipe, references_of(stack, truth)), 3)
     rng = np.random.default_rng(4)
     seen = {source.sample(rng).targets.tobytes() for _ in range(30)}
     assert len(seen) == 3

@@ -9,7 +9,7 @@ import pytest
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.events import FineTuned, TrainingStep
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import settings_of
-from napari_vrp_sam.fine_tuning.interrupted.saved_job import kept_job
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import load_job
 from napari_vrp_sam.fine_tuning.job import RECORD, unfinished
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
 from napari_vrp_sam.inference.runs.control import Control
@@ -28,7 +28,7 @@ def broken_off(job_of, recipe, rising):
 
 def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
     assert unfinished(tmp_path) == [broken_off.output]
-    job = kept_job(broken_off.output, broken_off.data)
+    job = load_job(broken_off.output, broken_off.data)
     digest = weights_digest(job.model)
     assert settings_of(job, recipe, digest) == settings_of(broken_off, recipe, digest)
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
@@ -42,19 +42,19 @@ def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
 def test_annotations_cut_short_are_written_again(broken_off, recipe):
     (broken_off.folder / "references.json").unlink()
     with pytest.raises(InputError, match="cannot be read: discard it"):
-        kept_job(broken_off.output, broken_off.data)
+        load_job(broken_off.output, broken_off.data)
     for event in fine_tune_events(broken_off, Control(), recipe):
         if isinstance(event, TrainingStep):
             break
-    assert len(kept_job(broken_off.output, broken_off.data).references) == 4
+    assert len(load_job(broken_off.output, broken_off.data).references) == 4
 
 
 def test_another_stack_is_refused(broken_off):
     with pytest.raises(InputError, match="about an image of 4 x 72 x 80, not 3 x 72 x 80: choose"):
-        kept_job(broken_off.output, broken_off.data[:3])
+        load_job(broken_off.output, broken_off.data[:3])
 
 
 def test_a_damaged_record_is_refused(broken_off):
     (broken_off.folder / RECORD).write_text(json.dumps({"settings": {}}))
     with pytest.raises(InputError, match="The run of 'own' cannot be read"):
-        kept_job(broken_off.output, broken_off.data)
+        load_job(broken_off.output, broken_off.data)

@@ -6,7 +6,7 @@ import pytest
 from napari_vrp_sam.inference.prediction.confidence import (
     IOU_PER_AGREEMENT,
     confidences,
-    least_sure,
+    least_confident,
     of_frame,
 )
 
@@ -37,5 +37,5 @@ def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:
 
 
 def test_the_least_sure_frame() -> None:
-    assert least_sure({3: 0.5, 1: 0.25, 7: 0.9}) == (1, 0.25)
-    assert least_sure({}) is None
+    assert least_confident({3: 0.5, 1: 0.25, 7: 0.9}) == (1, 0.25)
+    assert least_confident({}) is None

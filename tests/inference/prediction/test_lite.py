@@ -37,8 +37,8 @@ def test_one_annotated_slice_segments_the_stack(sample):
     kinds = [type(event) for event in events]
     assert kinds.index(Learned) < kinds.index(FrameResult)
     (learned,) = (event for event in events if isinstance(event, Learned))
-    assert set(learned.choices) == {1}
-    expected = learned.choices[1].expected_iou
+    assert set(learned.calibrations) == {1}
+    expected = learned.calibrations[1].expected_iou
     assert expected is not None
     assert 0.2 < expected < 1
     labels = np.zeros_like(truth)

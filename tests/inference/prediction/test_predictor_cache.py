@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -26,7 +26,7 @@ def labels(job, memory=None):
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, truth):
-    memory = Memory()
+    memory = PredictorCache()
     first = labels(job, memory)
     encoded = model.encoded
     assert encoded == 4  # the annotated frame is one of them
@@ -47,11 +47,11 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, trut
 
 
 def test_a_worker_that_keeps_nothing_looks_for_nothing(job, tmp_path, monkeypatch):
-    assert Memory(0).predictor(job).cache is None
-    assert Memory(1).predictor(job).cache is not None
+    assert PredictorCache(0).predictor(job).cache is None
+    assert PredictorCache(1).predictor(job).cache is not None
     monkeypatch.setenv("VRP_SAM_CACHE", str(tmp_path))
     monkeypatch.setenv("VRP_SAM_FEATURES", "1")
-    cached = Memory(0).predictor(replace(job, model="lite", cache=True)).cache
+    cached = PredictorCache(0).predictor(replace(job, model="lite", cache=True)).cache
     assert cached is not None
     assert cached.limit == 0
 
@@ -60,7 +60,7 @@ def test_the_same_references_are_learned_once(job, model, stack, truth):
     learned = []
     prepare = model.prepare
     model.prepare = lambda references: learned.append(len(references)) or prepare(references)
-    memory = Memory()
+    memory = PredictorCache()
     for _ in range(2):
         labels(job, memory)
     assert learned == [2]
@@ -77,7 +77,7 @@ def test_the_same_references_are_learned_once(job, model, stack, truth):
 
 
 def test_another_intensity_range_is_another_frame(job, model, stack):
-    memory = Memory()
+    memory = PredictorCache()
     labels(job, memory)
     encoded = model.encoded
     labels(
@@ -90,7 +90,7 @@ def test_another_intensity_range_is_another_frame(job, model, stack):
 
 
 def test_one_model_at_a_time(job, stack, model):
-    memory = Memory()
+    memory = PredictorCache()
     labels(job, memory)
     first = weakref.ref(memory.predictor(job))
     assert memory.predictor(job) is first()
@@ -112,7 +112,7 @@ def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
     weights = (files("napari_vrp_sam.models") / "weights" / "lite.safetensors").read_bytes()
     path = tmp_path / "mine.safetensors"
     path.write_bytes(weights)
-    memory = Memory()
+    memory = PredictorCache()
     of_file = SegmentationJob(stack[0], references=job.references, model=path, device="cpu")
     first = memory.predictor(of_file)
     assert memory.predictor(of_file) is first
@@ -121,11 +121,11 @@ def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
     assert memory.predictor(of_file) is not first
 
 
-def test_another_model_under_the_same_name_is_loaded_anew(job, own_models):
+def test_another_model_under_the_same_name_is_loaded_anew(job, user_models):
     packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
     with resources.as_file(packaged) as path:
         model = store.add(path, "mito")
-    memory = Memory()
+    memory = PredictorCache()
     job = replace(job, model="mito")
     first = memory.predictor(job)
     assert memory.predictor(job) is first

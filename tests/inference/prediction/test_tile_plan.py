@@ -47,7 +47,7 @@ def iou(a, b):
 
 @pytest.mark.slow
 def test_tiles_give_what_the_whole_frame_gives(predictor, strip, monkeypatch):
-    assert predictor.choices[1].decoder_share > 0.2
+    assert predictor.calibrations[1].decoder_share > 0.2
     whole = predictor.predict(strip)[0] > 0.5
     monkeypatch.setattr(predictor, "tile", 1024)
     tiles = predictor.predict(strip)[0] > 0.5

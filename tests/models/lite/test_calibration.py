@@ -21,7 +21,7 @@ from napari_vrp_sam.models.lite.calibration import (
 from napari_vrp_sam.models.lite.model import calibration as evidence
 from napari_vrp_sam.models.lite.network import Conditioning
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
-from napari_vrp_sam.models.probe.hold_out import with_halves
+from napari_vrp_sam.models.probe.hold_out import with_hold_out
 
 SIDE = 64
 
@@ -53,7 +53,7 @@ def conditioning(*shots: Shot, views: tuple[Shot, ...] = ()) -> Conditioning:
 def shot(mask: Tensor, kind: str = "mask") -> Shot:
     maps = (torch.zeros(1, 1, SIDE // 2, SIDE // 2),)
     features = FrameFeatures((SIDE, SIDE), maps[0], maps)
-    return with_halves([make_shot(features, maps, mask[None], [kind])])[0]
+    return with_hold_out([make_shot(features, maps, mask[None], [kind])])[0]
 
 
 def disc(radius: float) -> Tensor:
@@ -101,7 +101,7 @@ def test_only_the_other_half_is_learned_from(truth: Tensor) -> None:
 
 def test_every_reference_is_left_out_once(truth: Tensor) -> None:
     network: Any = Answers(disc(10)[None, None])
-    shots = with_halves([replace(shot(truth), half=None) for _ in range(3)])
+    shots = with_hold_out([replace(shot(truth), half=None) for _ in range(3)])
     chosen = choose(network, conditioning(*shots))
     assert [len(learned) for learned, _ in network.learned] == [2, 1]
     assert chosen.expected_iou > 0.9

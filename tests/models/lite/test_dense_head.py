@@ -12,10 +12,10 @@ from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
 from napari_vrp_sam.models.lite.dense_head_file import head_card, head_tensors
-from napari_vrp_sam.models.lite.head_share import agreement, head_choice, mixed
+from napari_vrp_sam.models.lite.head_share import agreement, calibrate_head, mixed
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.lite.parts import LiteConfig
@@ -77,7 +77,7 @@ def test_it_starts_from_the_backbone_and_leaves_that_alone(network: LiteNetwork)
 def test_a_head_that_draws_the_annotation_counts(head: DenseHead, square: Tensor) -> None:
     head.share = 0.6
     reference = seen(torch.stack([1 - square, square]), square)
-    choice = head_choice(Choice(0.3, 0.7, 0.1, 0.5), head, [reference], [square - 0.5])
+    choice = calibrate_head(ClassCalibration(0.3, 0.7, 0.1, 0.5), head, [reference], [square - 0.5])
     assert (choice.head_share, choice.head_channel, choice.head_agreement) == (0.6, 1, 1.0)
     assert (choice.decoder_share, choice.smoothing, choice.offset) == (0.3, 0.7, 0.1)
     assert "fine-tuned head 60%" in str(choice)
@@ -87,19 +87,22 @@ def test_a_head_that_draws_something_else_does_not(head: DenseHead, square: Tens
     corner = torch.zeros_like(square)
     corner[:9, :12] = 1
     reference = seen(torch.stack([corner, torch.zeros_like(square)]), square)
-    choice = Choice(0.3)
-    assert head_choice(choice, head, [reference], [square - 0.5]) is choice
+    choice = ClassCalibration(0.3)
+    assert calibrate_head(choice, head, [reference], [square - 0.5]) is choice
 
 
 def test_around_sparse_marks_only_these_are_compared(head: DenseHead, square: Tensor) -> None:
     point = torch.zeros_like(square)
     point[10:14, 12:16] = 1
     reference = seen(torch.stack([square, 1 - square]), point, "point")
-    assert head_choice(Choice(0.0), head, [reference], [square - 0.5]).head_share == head.share
+    assert (
+        calibrate_head(ClassCalibration(0.0), head, [reference], [square - 0.5]).head_share
+        == head.share
+    )
 
 
 def test_where_head_and_base_disagree_the_base_stands(square: Tensor) -> None:
-    choice = Choice(0.0, head_share=1.0, head_agreement=0.9)
+    choice = ClassCalibration(0.0, head_share=1.0, head_agreement=0.9)
     base = (8 * (2 * square - 1))[None]
     alike = base.roll(1, dims=1)
     torch.testing.assert_close(mixed(base, alike, [choice]), alike)

@@ -17,7 +17,7 @@ from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite import model as module
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite.network import LiteNetwork
@@ -190,7 +190,8 @@ def test_a_mixture_lies_between_decoder_and_pseudo_mask(
     features = model.encode(sample[0][:1])
     pseudo, half, decoded = (
         model.decode(
-            features, model.prompt(features, [replace(p, choice=Choice(share)) for p in prepared])
+            features,
+            model.prompt(features, [replace(p, choice=ClassCalibration(share)) for p in prepared]),
         )
         for share in (0.0, 0.5, 1.0)
     )
@@ -208,8 +209,8 @@ def test_every_class_has_a_choice_of_its_own(
     features = model.encode(sample[0][:1])
     (own,) = prepared
     pair = [
-        replace(own, class_id=1, choice=Choice(0.0, smoothing=1.5)),
-        replace(own, choice=Choice(0.6, offset=0.4)),
+        replace(own, class_id=1, choice=ClassCalibration(0.0, smoothing=1.5)),
+        replace(own, choice=ClassCalibration(0.6, offset=0.4)),
     ]
     together = model.decode(features, model.prompt(features, pair))
     for number, one in enumerate(pair):
@@ -222,9 +223,9 @@ def test_a_share_may_be_given(sample: tuple[Tensor, Tensor]) -> None:
     frames, truth = sample
     given = LiteModel(LiteNetwork(TINY), decoder_share=0.3)
     (prepared,) = given.prepare([reference(given, frames[1], truth[1])])
-    assert prepared.choice == Choice(0.3)
+    assert prepared.choice == ClassCalibration(0.3)
     features = given.encode(frames[:1])
-    assert given.prompt(features, [prepared]).choices == (Choice(0.3),)
+    assert given.prompt(features, [prepared]).calibrations == (ClassCalibration(0.3),)
 
 
 def test_logits_are_smoothed_and_shifted_as_chosen(
@@ -235,7 +236,11 @@ def test_logits_are_smoothed_and_shifted_as_chosen(
         model.decode(
             features, model.prompt(features, [replace(p, choice=choice) for p in prepared])
         )
-        for choice in (Choice(0.4), Choice(0.4, offset=0.7), Choice(0.4, smoothing=3.0))
+        for choice in (
+            ClassCalibration(0.4),
+            ClassCalibration(0.4, offset=0.7),
+            ClassCalibration(0.4, smoothing=3.0),
+        )
     )
     torch.testing.assert_close(shifted, plain + 0.7)
     assert smooth.diff(dim=2).abs().mean() < 0.6 * plain.diff(dim=2).abs().mean()
@@ -250,7 +255,7 @@ def test_what_was_found_for_the_probe_is_not_done_to_the_correlation(
     (prepared,) = model.prepare([reference(model, frames[1], truth[1])])
     assert prepared.choice.expected_iou is not None
     prompts = model.prompt(model.encode(frames[:1]), [prepared])
-    assert prompts.choices == (Choice(prepared.choice.decoder_share),)
+    assert prompts.calibrations == (ClassCalibration(prepared.choice.decoder_share),)
 
 
 def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Tensor]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
-from napari_vrp_sam.models.lite.tile_tokens import Place, equally_many
+from napari_vrp_sam.models.lite.tile_tokens import GridPosition, equally_many
 from napari_vrp_sam.models.zoo.registry import load_model
 
 SIDE = 160
@@ -71,7 +71,7 @@ def test_parts_are_decoded_as_the_whole(model, features, prepared, whole):
     prompts, expected = whole
     seen = []
     for rows, columns in PARTS:
-        place = Place(rows.start, columns.start, GRID)
+        place = GridPosition(rows.start, columns.start, GRID)
         own = tuple(slice(0, 12) if s.start else slice(0, 8) for s in (rows, columns))
         tile, of_tile = part(features, prompts, rows, columns)
         with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ def test_parts_are_decoded_as_the_whole(model, features, prepared, whole):
     assert sum(g.image.shape[1] for g in seen) == GRID[0] * GRID[1]
     overview = model.overview(seen, prepared)
     for rows, columns in PARTS:
-        place = Place(rows.start, columns.start, GRID)
+        place = GridPosition(rows.start, columns.start, GRID)
         tile, of_tile = part(features, prompts, rows, columns)
         found = model.decode(tile, replace(of_tile, whole=(overview, place)))
         # Within: at its border a tile's logits are resized without their neighbours.
@@ -92,7 +92,7 @@ def test_parts_are_decoded_as_the_whole(model, features, prepared, whole):
 
 def test_a_sample_of_cells_says_nearly_the_same(model, features, prepared, whole):
     prompts, expected = whole
-    place = Place(0, 0, GRID)
+    place = GridPosition(0, 0, GRID)
     every_other = slice(None, None, 2)
     seen = model.glimpse(features, prepared, place, (every_other, every_other))
     assert seen.image.shape[1] == GRID[0] * GRID[1] // 4

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
-from napari_vrp_sam.models.probe.hold_out import kept, with_halves
+from napari_vrp_sam.models.probe.hold_out import kept, with_hold_out
 
 HEIGHT, WIDTH = 24, 40
 
@@ -28,7 +28,7 @@ def box(rows: slice, columns: slice) -> Tensor:
     "mask", [box(slice(3, 9), slice(2, 34)), box(slice(1, 23), slice(30, 36))], ids=["wide", "tall"]
 )
 def test_one_reference_is_cut_across_the_class(mask: Tensor) -> None:
-    (marked,) = with_halves([shot(mask)])
+    (marked,) = with_hold_out([shot(mask)])
     assert marked.half is not None
     assert set(marked.half.unique().tolist()) == {0.0, 1.0}
     first, second = kept(marked, 0), kept(marked, 1)
@@ -43,7 +43,7 @@ def test_one_reference_is_cut_across_the_class(mask: Tensor) -> None:
 
 
 def test_of_several_references_every_other_is_a_half() -> None:
-    shots = with_halves([shot(box(slice(2, 6 + i), slice(2, 9))) for i in range(3)])
+    shots = with_hold_out([shot(box(slice(2, 6 + i), slice(2, 9))) for i in range(3)])
     for number, marked in enumerate(shots):
         for side in (0, 1):
             left = kept(marked, side)
@@ -54,15 +54,15 @@ def test_of_several_references_every_other_is_a_half() -> None:
 def test_frames_without_the_class_are_no_half() -> None:
     body = box(slice(3, 9), slice(2, 34))
     nothing = torch.zeros_like(body)
-    alone = with_halves([shot(body)])[0].half
-    beside = with_halves([shot(body), shot(nothing)])[0].half
+    alone = with_hold_out([shot(body)])[0].half
+    beside = with_hold_out([shot(body), shot(nothing)])[0].half
     assert alone is not None
     assert beside is not None
     assert torch.equal(alone, beside)
-    marked = with_halves([shot(mask) for mask in (nothing, body, nothing, body)])
+    marked = with_hold_out([shot(mask) for mask in (nothing, body, nothing, body)])
     assert [float(s.half.max()) for s in marked if s.half is not None] == [0, 0, 0, 1]
 
 
 def test_the_class_in_one_spot_leaves_a_half_without_it() -> None:
-    (marked,) = with_halves([shot(box(slice(5, 6), slice(5, 6)))])
+    (marked,) = with_hold_out([shot(box(slice(5, 6), slice(5, 6)))])
     assert sorted(float(kept(marked, side).foreground.sum()) for side in (0, 1)) == [0, 1]

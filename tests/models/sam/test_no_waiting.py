@@ -13,7 +13,7 @@ from tests.tiny_sam import build_tiny_sam
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import make_shot
 from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
@@ -53,7 +53,9 @@ def test_a_frame_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         features = model.encode(frames[:1])
         shot = make_shot(features, features.semantic, own[None], ["mask"])
         conditioning = model.network.condition([shot], [], effort=0.1)
-        prepared.append(PreparedClass(class_id, conditioning, Choice(0.5, smoothing=0.7), ()))
+        prepared.append(
+            PreparedClass(class_id, conditioning, ClassCalibration(0.5, smoothing=0.7), ())
+        )
 
     def segment() -> torch.Tensor:
         target = model.encode(frames[1:])

@@ -13,7 +13,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights.checkpoints import (
     AUTHORS_NAMES,
-    from_authors,
+    convert_authors_names,
     load_tensors,
     read_checkpoint,
     write_checkpoint,
@@ -211,6 +211,8 @@ def test_a_checkpoint_without_or_with_half_a_vrp_encoder(tmp_path: Path) -> None
 
 def test_names_are_matched_at_their_beginning_only() -> None:
     assert (
-        from_authors({"unmerge_1.0.weight": torch.zeros(1), "merge_10.0.weight": torch.zeros(1)})
+        convert_authors_names(
+            {"unmerge_1.0.weight": torch.zeros(1), "merge_10.0.weight": torch.zeros(1)}
+        )
         == {}
     )

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.lite.model import LiteModel
@@ -203,7 +203,7 @@ def test_a_run_tells_about_its_downloads_and_keeps_one_model_a_prompting(tiny: M
     job = SegmentationJob(
         frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu"
     )
-    memory = Memory()
+    memory = PredictorCache()
     first: Any = memory.predictor(job, told.append)
     for name in ("semantic.pth", "sam.pth"):
         assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in told)

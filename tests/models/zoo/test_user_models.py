@@ -42,15 +42,15 @@ def lite_file(tmp_path: Path) -> Path:
 
 
 def names() -> list[str]:
-    return [model.name for model in store.list_own()]
+    return [model.name for model in store.list_user_models()]
 
 
 def test_a_model_is_added_found_by_name_and_the_same_in_use(
-    lite_file: Path, own_models: Path
+    lite_file: Path, user_models: Path
 ) -> None:
-    assert store.list_own() == []
+    assert store.list_user_models() == []
     own = store.add(lite_file)
-    assert (own.name, own.path) == ("From the lab", own_models / "From the lab.safetensors")
+    assert (own.name, own.path) == ("From the lab", user_models / "From the lab.safetensors")
     assert own.card["metrics"] == CARD["metrics"]
     assert own.path.read_bytes() == lite_file.read_bytes()
     assert [spec.name for spec in list_models()] == ["lite", "vit_b", "vit_l", "vit_h", own.name]
@@ -85,14 +85,14 @@ def test_export_and_add_elsewhere_keep_every_byte(
     store.add(lite_file, "mito")
     exported = store.export("mito", tmp_path / "out" / "mito v1.2")
     assert exported == tmp_path / "out" / "mito v1.2.safetensors"
-    assert store.export("mito", store.own_model("mito").path) == store.own_model("mito").path
+    assert store.export("mito", store.user_model("mito").path) == store.user_model("mito").path
     monkeypatch.setenv(store.MODELS_VARIABLE, str(tmp_path / "another machine"))
     assert names() == []
     assert store.add(exported).name == "mito v1.2"
-    assert store.own_model("mito v1.2").path.read_bytes() == lite_file.read_bytes()
+    assert store.user_model("mito v1.2").path.read_bytes() == lite_file.read_bytes()
 
 
-def test_rename_and_delete(lite_file: Path, own_models: Path) -> None:
+def test_rename_and_delete(lite_file: Path, user_models: Path) -> None:
     store.add(lite_file, "b")
     store.add(lite_file, "a")
     assert names() == ["a", "b"]
@@ -102,8 +102,8 @@ def test_rename_and_delete(lite_file: Path, own_models: Path) -> None:
         store.rename("a", "b")
     store.delete("a")
     assert names() == ["B"]
-    assert [path.name for path in own_models.iterdir()] == ["B.safetensors"]
-    for act in (store.delete, store.own_model, lambda name: store.rename(name, "c")):
+    assert [path.name for path in user_models.iterdir()] == ["B.safetensors"]
+    for act in (store.delete, store.user_model, lambda name: store.rename(name, "c")):
         with pytest.raises(InputError, match="no model of your own called 'a': choose one of B"):
             act("a")
         with pytest.raises(InputError, match="'lite' is built in"):
@@ -142,27 +142,27 @@ def test_names_that_do_not_do(lite_file: Path, name: str, said: str) -> None:
     assert names() == ["K\u00fcgel", "Mito"]
 
 
-def test_a_new_name_has_a_place_and_nothing_is_written(own_models: Path) -> None:
+def test_a_new_name_has_a_place_and_nothing_is_written(user_models: Path) -> None:
     for name in ("mito", "Mito 2 (EM, no)".replace(",", ""), "ミトコンドリア", "3-D_a+b.v2"):
-        assert store.path_for(name) == own_models / f"{name}.safetensors"
-    assert not own_models.exists()
+        assert store.path_for(name) == user_models / f"{name}.safetensors"
+    assert not user_models.exists()
 
 
 def test_damaged_and_foreign_files_are_listed_with_their_reason(
-    lite_file: Path, own_models: Path, tmp_path: Path
+    lite_file: Path, user_models: Path, tmp_path: Path
 ) -> None:
     store.add(lite_file, "whole")
     whole = lite_file.read_bytes()
-    (own_models / "cut.safetensors").write_bytes(whole[:-10])
-    (own_models / "early.safetensors").write_bytes(whole[:200])
-    (own_models / "empty.safetensors").write_bytes(b"")
-    (own_models / "noise.safetensors").write_bytes(bytes(range(256)) * 4)
-    write_checkpoint(own_models / "other.safetensors", {"a": torch.zeros(1)})
-    write_checkpoint(own_models / "wrong.safetensors", {"a": torch.zeros(1)}, {"kind": "lite"})
-    write_checkpoint(own_models / "new.safetensors", {"a": torch.zeros(1)}, {"kind": "vit_z"})
-    (own_models / ".writing.safetensors").write_bytes(b"half")
-    (own_models / "notes.txt").write_text("mine")
-    problems = {model.name: model.problem for model in store.list_own()}
+    (user_models / "cut.safetensors").write_bytes(whole[:-10])
+    (user_models / "early.safetensors").write_bytes(whole[:200])
+    (user_models / "empty.safetensors").write_bytes(b"")
+    (user_models / "noise.safetensors").write_bytes(bytes(range(256)) * 4)
+    write_checkpoint(user_models / "other.safetensors", {"a": torch.zeros(1)})
+    write_checkpoint(user_models / "wrong.safetensors", {"a": torch.zeros(1)}, {"kind": "lite"})
+    write_checkpoint(user_models / "new.safetensors", {"a": torch.zeros(1)}, {"kind": "vit_z"})
+    (user_models / ".writing.safetensors").write_bytes(b"half")
+    (user_models / "notes.txt").write_text("mine")
+    problems = {model.name: model.problem for model in store.list_user_models()}
     assert problems.pop("whole") == ""
     said = {
         "cut": "not all of it",
@@ -179,7 +179,7 @@ def test_damaged_and_foreign_files_are_listed_with_their_reason(
         with pytest.raises(InputError, match=words):
             model_spec(name)
         with pytest.raises(InputError, match=words):
-            store.add(own_models / f"{name}.safetensors", "taken over")
+            store.add(user_models / f"{name}.safetensors", "taken over")
         with pytest.raises(InputError, match=words):
             store.export(name, tmp_path / "x.safetensors")
     assert [spec.name for spec in list_models()][4:] == ["whole"]
@@ -205,14 +205,14 @@ def test_a_vrp_encoder_of_the_papers_code_is_converted(tmp_path: Path) -> None:
         store.add(tmp_path / "none.safetensors", "none")
 
 
-def test_a_folder_that_cannot_be_made(lite_file: Path, own_models: Path) -> None:
-    own_models.write_text("a file where the folder belongs")
-    assert store.list_own() == []
+def test_a_folder_that_cannot_be_made(lite_file: Path, user_models: Path) -> None:
+    user_models.write_text("a file where the folder belongs")
+    assert store.list_user_models() == []
     with pytest.raises(InputError, match="Cannot write"):
         store.add(lite_file)
 
 
-def test_no_room(lite_file: Path, own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room(lite_file: Path, user_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def copyfile(source: Path, target: Path) -> None:
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
@@ -220,7 +220,7 @@ def test_no_room(lite_file: Path, own_models: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("shutil.copyfile", copyfile)
     with pytest.raises(InputError, match="No space left on device"):
         store.add(lite_file)
-    assert list(own_models.iterdir()) == []
+    assert list(user_models.iterdir()) == []
 
 
 def test_the_folder_survives_cleaning_of_caches(monkeypatch: pytest.MonkeyPatch) -> None:

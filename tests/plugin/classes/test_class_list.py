@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.colours import default_colour
@@ -200,7 +200,10 @@ def test_several_classes_in_one_run_keep_colour_and_name(
     corners = [(row, column), (row, column + 13), (row + 11, column + 13), (row + 11, column)]
     boxes.add_rectangles(np.insert(np.array(corners, dtype=float), 0, 3, axis=1))
     class_list.row(2).renamed.emit("lysosome <2>")
-    engine.choices = {1: Choice(0.5, expected_iou=0.711), 2: Choice(0.5, expected_iou=0.64)}
+    engine.calibrations = {
+        1: ClassCalibration(0.5, expected_iou=0.711),
+        2: ClassCalibration(0.5, expected_iou=0.64),
+    }
 
     run(qtbot, dock, engine)
 

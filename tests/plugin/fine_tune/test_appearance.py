@@ -11,7 +11,7 @@ from tests.plugin.test_fine_tune_models import PACKAGED
 from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.fine_tune.learning_plot import IOU_COLOUR, LearningPlot
-from napari_vrp_sam.plugin.models.changes import own_models as changes
+from napari_vrp_sam.plugin.models.changes import user_models as changes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
-from napari_vrp_sam.plugin.models.changes import own_models as changes
+from napari_vrp_sam.plugin.models.changes import user_models as changes
 
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
 
@@ -84,7 +84,7 @@ def test_the_suggested_name_will_do(viewer, tuner, stack, name):
     assert store.path_for(tuner.form.name_box.text())
 
 
-def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, own_models):
+def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, user_models):
     box = tuner.form.parts_box
     row = box.findData("lora")
 
@@ -103,11 +103,11 @@ def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, own_models):
     tuner.form.model_box.choose("nuclei")
     assert not offered()
     assert box.part == "head"
-    tuner.form.model_box.choose(str(own_models / "gone.safetensors"))
+    tuner.form.model_box.choose(str(user_models / "gone.safetensors"))
     assert box.part == "head"
 
 
-def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, own_models):
+def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, user_models):
     form = tuner.form
     assert form.job().minutes is None
     form.minutes_box.setValue(7.5)
@@ -115,7 +115,7 @@ def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, own_models):
     form.parts_box.setCurrentIndex(form.parts_box.findData("vrp-encoder"))
     job = form.job()
     assert (job.minutes, job.device, job.parts) == (7.5, "cpu", "vrp-encoder")
-    assert job.output == own_models / "stack-lite.safetensors"
+    assert job.output == user_models / "stack-lite.safetensors"
     assert job.axes == "ZYX"
     assert job.data is opened[0].data
 

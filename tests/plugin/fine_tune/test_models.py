@@ -87,9 +87,9 @@ def test_cards_of_others_may_hold_anything(models, mito, value):
     assert "<b>Made</b>: &lt;b&gt;" in models.card.text()
 
 
-def test_a_damaged_file_says_so(models, own_models):
-    own_models.mkdir()
-    (own_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
+def test_a_damaged_file_says_so(models, user_models):
+    user_models.mkdir()
+    (user_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
     models.follow()
     assert models.chosen == "cut"
     assert "cut.safetensors" in models.card.text()
@@ -107,7 +107,7 @@ def test_mistakes_are_told_in_one_sentence(tuner, models, mito, tmp_path):
     assert "name of a built-in model" in tuner.status.text()
     models.export(tmp_path / "no folder" / "file" / "x.safetensors")
     assert tuner.status.mood in {"info", "warning"}
-    assert [model.name for model in store.list_own()] == ["mito"]
+    assert [model.name for model in store.list_user_models()] == ["mito"]
 
 
 def test_renamed_by_hand(qtbot, tuner, models, mito):
@@ -122,7 +122,7 @@ def test_renamed_by_hand(qtbot, tuner, models, mito):
     press(qtbot, models.rename_button)
     assert models.chosen == "mitochondria"
     assert tuner.form.model_box.model == "mitochondria"
-    assert [model.name for model in store.list_own()] == ["mitochondria"]
+    assert [model.name for model in store.list_user_models()] == ["mitochondria"]
 
 
 def test_deleting_asks_first(qtbot, tuner, models, mito):
@@ -130,7 +130,7 @@ def test_deleting_asks_first(qtbot, tuner, models, mito):
     for choice, left in ((QMessageBox.No, ["mito"]), (QMessageBox.Yes, [])):
         answer(QMessageBox, lambda dialog, choice=choice: press(qtbot, dialog.button(choice)))
         press(qtbot, models.delete_button)
-        assert [model.name for model in store.list_own()] == left
+        assert [model.name for model in store.list_user_models()] == left
     assert tuner.status.text() == "'mito' is deleted."
     assert tuner.form.model_box.findData("mito") < 0
 
@@ -153,7 +153,7 @@ def test_a_wrong_pth_file_is_refused_by_a_process(qtbot, tuner, models, tmp_path
     assert "paper.pth" in tuner.status.text()
     assert tuner.status.mood == "warning"
     assert "Traceback" not in tuner.status.text()
-    assert store.list_own() == []
+    assert store.list_user_models() == []
 
 
 def test_closing_the_dock_stops_what_is_written(qtbot, tuner, models, mito, tmp_path):
@@ -176,4 +176,4 @@ def test_the_dialogs_are_closed_by_their_buttons(qtbot, models, mito):
 
     answer(QInputDialog, cancel)
     press(qtbot, models.rename_button)
-    assert [model.name for model in store.list_own()] == ["mito"]
+    assert [model.name for model in store.list_user_models()] == ["mito"]

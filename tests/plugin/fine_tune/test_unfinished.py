@@ -58,14 +58,14 @@ def test_it_is_offered_and_resumed_without_the_annotation(
         )
     lessons.let_through()
     qtbot.waitUntil(lambda: not tuner.running)
-    assert [model.name for model in store.list_own()] == ["stack-lite"]
+    assert [model.name for model in store.list_user_models()] == ["stack-lite"]
     assert not tuner.unfinished_box.isVisible()
 
 
-def test_it_can_be_discarded(qtbot, tuner, broken_off, own_models):
+def test_it_can_be_discarded(qtbot, tuner, broken_off, user_models):
     ((_, discard),) = tuner.unfinished_box.rows.values()
     press(qtbot, discard)
-    assert unfinished(own_models) == []
+    assert unfinished(user_models) == []
     assert not broken_off.folder.exists()
     assert not tuner.unfinished_box.isVisible()
     assert tuner.status.text() == "The fine-tuning of 'stack-lite' is discarded."
@@ -122,10 +122,10 @@ def real(viewer):
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_the_process_comes_back_where_it_was(qtbot, viewer, real, own_models):
+def test_killed_the_process_comes_back_where_it_was(qtbot, viewer, real, user_models):
     press(qtbot, real.controls.start_button)
     qtbot.waitUntil(lambda: len(real.plot.losses) > 2, timeout=120_000)
-    (folder,) = own_models.iterdir()
+    (folder,) = user_models.iterdir()
     checkpoint = folder / "checkpoint.safetensors"
     qtbot.waitUntil(checkpoint.exists, timeout=60_000)
     os.kill(real._engine._worker.process.pid, signal.SIGKILL)
@@ -154,7 +154,7 @@ def test_a_real_model_comes_out_or_the_reason_why_not(qtbot, viewer, real):
     press(qtbot, real.controls.start_button)
     qtbot.waitUntil(lambda: not real.running, timeout=300_000)
     assert "IoU held out: 0." in real.status.text()
-    saved = [model.name for model in store.list_own()]
+    saved = [model.name for model in store.list_user_models()]
     assert saved == (["small-lite"] if "is better" in real.status.text() else [])
     assert real.plot.base is not None
     assert real.plot.losses

@@ -46,7 +46,7 @@ def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tune
     assert tuner.form.name_box.text() == "stack-lite"
     learn(qtbot, tuner, lessons)
 
-    assert [model.name for model in store.list_own()] == ["stack-lite"]
+    assert [model.name for model in store.list_user_models()] == ["stack-lite"]
     assert tuner.status.text().startswith("'stack-lite' is better (IoU held out: 0.500 before, 0.7")
     assert tuner.my_models.chosen == "stack-lite"
     assert dock.form.model_box.model == "stack-lite"
@@ -78,7 +78,7 @@ def test_what_is_no_better_is_told_and_not_kept(qtbot, viewer, dock, tuner, less
     assert tuner.status.text().startswith("Not better (IoU held out: 0.500 before")
     assert "'lite' stays" in tuner.status.text()
     assert tuner.status.mood == "warning"
-    assert store.list_own() == []
+    assert store.list_user_models() == []
     assert dock.form.model_box.model == "lite"
     # Seen all the same.
     assert tuner.plot.ious[-1][1] < tuner.plot.base
@@ -145,13 +145,13 @@ def test_paused_it_waits(qtbot, viewer, tuner, lessons, opened):
     assert tuner.controls.pause_button.text() == "Go on"
     press(qtbot, tuner.controls.pause_button)
     qtbot.waitUntil(lambda: not tuner.running)
-    assert store.list_own()
+    assert store.list_user_models()
     assert tuner.controls.pause_button.text() == "Pause"
 
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_cancelled_within_a_second_it_can_be_resumed(
-    qtbot, viewer, tuner, lessons, opened, own_models, paused
+    qtbot, viewer, tuner, lessons, opened, user_models, paused
 ):
     start(qtbot, tuner, lessons, 2)
     if paused:
@@ -160,8 +160,8 @@ def test_cancelled_within_a_second_it_can_be_resumed(
     assert tuner.status.text() == "Cancelling…"
     qtbot.waitUntil(lambda: not tuner.running, timeout=1000)
     assert tuner.status.text().startswith("Cancelled. What was learned is kept")
-    assert store.list_own() == []
-    assert unfinished(own_models) == [own_models / "stack-lite.safetensors"]
+    assert store.list_user_models() == []
+    assert unfinished(user_models) == [user_models / "stack-lite.safetensors"]
     assert tuner.unfinished_box.isVisible()
     assert tuner.form.name_box.text() == "stack-lite-2"  # the other is not free
 
@@ -200,7 +200,7 @@ def test_whatever_happens_to_layers_it_goes_on(qtbot, viewer, tuner, lessons, op
         tuner.comparison.button(choice).click()
 
 
-def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, own_models):
+def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, user_models):
     start(qtbot, tuner, lessons, 3)
     frame = tuner.parentWidget()
     assert isinstance(frame, QDockWidget)
@@ -211,7 +211,7 @@ def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, own_mod
     assert not lessons.runs[0]._thread.is_alive()
     frame.show()
     assert tuner.unfinished_box.isVisible()
-    assert list(tuner.unfinished_box.rows) == unfinished(own_models)
+    assert list(tuner.unfinished_box.rows) == unfinished(user_models)
 
 
 def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
-from napari_vrp_sam.plugin.models.changes import own_models as changes
+from napari_vrp_sam.plugin.models.changes import user_models as changes
 
 BUILT_IN = ["lite", "vit_b", "vit_l", "vit_h"]
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
@@ -28,11 +28,11 @@ def box(dock):
     return dock.form.model_box
 
 
-def test_own_models_come_after_the_built_in_ones(box, own_models):
+def test_own_models_come_after_the_built_in_ones(box, user_models):
     assert entries(box) == [*BUILT_IN, ModelBox.FROM_FILE]
     add("nuclei")
     add("Mito")
-    (own_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
+    (user_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
     changes.changed.emit()
     assert entries(box) == [*BUILT_IN, "Mito", "nuclei", ModelBox.FROM_FILE]
     box.choose("Mito")

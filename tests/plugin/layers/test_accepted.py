@@ -9,10 +9,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.plugin.layers.accepted import (
     accepted_frames,
+    accepted_labels,
     current_result,
     frame_labels,
     set_accepted,
-    settled_labels,
     with_accepted,
 )
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
@@ -96,13 +96,13 @@ def test_accepted_frames_are_known_by_the_layer(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
     layer = result_on(viewer, image)
     assert accepted_frames(layer) == []
-    assert settled_labels(layer, image, "ZYX") == {}
+    assert accepted_labels(layer, image, "ZYX") == {}
     set_accepted(layer, {2, 0})
     assert accepted_frames(layer) == [0, 2]
     assert accepted_frames(layer.__class__(layer.data, metadata=layer.metadata)) == [0, 2]
-    settled = settled_labels(layer, image, "ZYX")
-    np.testing.assert_array_equal(settled[2], FRAME)
-    assert not settled[0].any()
+    accepted = accepted_labels(layer, image, "ZYX")
+    np.testing.assert_array_equal(accepted[2], FRAME)
+    assert not accepted[0].any()
 
 
 def test_on_an_accepted_frame_nothing_else_counts(viewer):
@@ -129,10 +129,10 @@ def test_on_an_accepted_frame_nothing_else_counts(viewer):
 def test_a_run_leaves_accepted_frames_alone(viewer):
     image = viewer.add_image(np.random.default_rng(0).random((4, 20, 30)), name="stack")
     references = with_accepted([], {2: FRAME}, image, "ZYX")
-    job = SegmentationJob(image.data, references=references, axes="ZYX", settled={2})
+    job = SegmentationJob(image.data, references=references, axes="ZYX", accepted={2})
     assert plan(job)[1] == [1, 3, 0]
     with pytest.raises(InputError, match="nothing left to segment"):
-        plan(SegmentationJob(image.data, references=references, axes="ZYX", settled=range(4)))
-    layer = result_on(viewer, image, settled={0: 3 * FRAME})
+        plan(SegmentationJob(image.data, references=references, axes="ZYX", accepted=range(4)))
+    layer = result_on(viewer, image, accepted={0: 3 * FRAME})
     np.testing.assert_array_equal(layer.data[0], 3 * FRAME)
     np.testing.assert_array_equal(layer.data[2], FRAME)

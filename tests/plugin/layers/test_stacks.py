@@ -10,11 +10,11 @@ from napari_vrp_sam.plugin.layers.stacks import blank, frames_of, possible_axes
     ("shape", "likeliest", "choices"),
     [((9, 9), "YX", 1), ((4, 9, 9), "ZYX", 3), ((3, 4, 9, 9), "TZYX", 6), ((2,) * 5, "TZCYX", 6)],
 )
-def test_axes_are_guessed_by_their_number(shape, likeliest, choices):
+def test_axes_are_guessed_by_their_number(shape, likeliest, calibrations):
     axes = possible_axes(Image(np.zeros(shape)))
 
     assert axes[0] == likeliest
-    assert len(axes) == len(set(axes)) == choices
+    assert len(axes) == len(set(axes)) == calibrations
 
 
 def test_colours_are_no_frames():

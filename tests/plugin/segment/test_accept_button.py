@@ -75,7 +75,7 @@ def test_a_rerun_learns_of_accepted_frames_and_leaves_them_alone(
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
 
     job = engine.jobs[-1]
-    assert job.settled == {5}
+    assert job.accepted == {5}
     assert [(r.frame, r.class_id, r.kind) for r in job.references] == [
         (3, 1, "mask"),
         (3, 2, "mask"),

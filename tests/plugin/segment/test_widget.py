@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_scribbles
 from napari_vrp_sam.plugin.layers.annotations import stacks
 from napari_vrp_sam.plugin.layers.results import is_result
@@ -77,7 +77,10 @@ def test_frames_come_from_the_annotated_one_outwards(qtbot, viewer, dock, engine
 
 
 def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, engine, annotated):
-    engine.choices = {1: Choice(0.25, 0.7, -0.4, expected_iou=0.744), 2: Choice(0.8)}
+    engine.calibrations = {
+        1: ClassCalibration(0.25, 0.7, -0.4, expected_iou=0.744),
+        2: ClassCalibration(0.8),
+    }
     press(qtbot, dock.segment_button)
     wait_for(qtbot, dock.quality.isVisible)
     assert dock.progress.value() == 0
@@ -87,7 +90,7 @@ def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, eng
     wait_for(qtbot, lambda: not dock.running)
     assert dock.quality.text().startswith("Expected IoU: class 1 0.74, class 2 unknown. Least sure")
 
-    engine.choices = {}
+    engine.calibrations = {}
     press(qtbot, dock.segment_button)
     assert not dock.quality.isVisible()
 

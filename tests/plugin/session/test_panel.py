@@ -112,7 +112,7 @@ def test_a_second_window_goes_on_where_the_first_stopped(
 
     segment(qtbot, again)
     first, second = (engine.jobs[0], engine.jobs[-1])
-    assert second.settled == {5}
+    assert second.accepted == {5}
     assert second.frames == (1, 6)
     assert sum(is_result(layer) for layer in other.layers) == 2
     newest = current_result(other, image_again)

@@ -22,11 +22,11 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskOption,
     frame_numbers,
 )
-from napari_vrp_sam.cli.segment.objects import Wish
+from napari_vrp_sam.cli.segment.objects import ObjectOptions
 from napari_vrp_sam.cli.segment.output_checks import check_outputs
 from napari_vrp_sam.cli.segment.output_paths import beside, objects_beside
-from napari_vrp_sam.cli.segment.run import Workforce, run
-from napari_vrp_sam.cli.segment.session import SessionOption, replay_of
+from napari_vrp_sam.cli.segment.run import WorkerOptions, run
+from napari_vrp_sam.cli.segment.session import SessionOption, session_run
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.output import RunOutput
 
@@ -162,7 +162,7 @@ def segment(
 
     forbid_downloads(offline)
     if session is not None:
-        job, view, settled, inputs, place = replay_of(context, session, image)
+        job, view, accepted, inputs, place = session_run(context, session, image)
     elif image is None or reference is None:
         raise InputError(
             "Give an IMAGE and its --reference, or the --session that holds them both."
@@ -186,16 +186,16 @@ def segment(
             prompting=None if prompting is None else prompting.value,
             tile=tile,
         )
-        settled, inputs, place = {}, (image, reference), beside(image)
+        accepted, inputs, place = {}, (image, reference), beside(image)
     job = replace(job, cache=cache, precision=precision.value, compiled=compiled)
     output = output or place
     wish = None
     if instances or link or divisions or table is not None:
-        wish = Wish(objects_beside(output), table, link, divisions, min_size)
+        wish = ObjectOptions(objects_beside(output), table, link, divisions, min_size)
         wish.check(view)
     elif min_size:
         raise InputError("--min-size needs --instances, --link or --table: it is for objects.")
-    results = RunOutput(output, probabilities, _names(inputs[0]), settled, resume=resume)
+    results = RunOutput(output, probabilities, _names(inputs[0]), accepted, resume=resume)
     check_outputs(results, job, view, inputs, wish=wish, overwrite=overwrite)
     file = weights_file(str(job.model))
     # Of a file that is not there, whoever loads it says so.
@@ -204,9 +204,9 @@ def segment(
         notes.print(note, soft_wrap=True)
     if not (resume and output.exists()):  # such a run knows what the earlier one has fitted
         job = replace(job, normalisation=_intensities(job, view))
-    confidence = run(job, view, results, Workforce(workers, scheduler))
+    confidence = run(job, view, results, WorkerOptions(workers, scheduler))
     if wish is not None:
-        wish.fulfil(job.data, view, read_labels(output), confidence)
+        wish.write(job.data, view, read_labels(output), confidence)
 
 
 def _intensities(job: SegmentationJob, view: Frames) -> Normalisation:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ObjectOptions:
     """What was asked for beside the class labels.
 
     Attributes
@@ -55,7 +55,7 @@ class Wish:
         if self.table is not None:
             check_table_path(self.table)
 
-    def fulfil(
+    def write(
         self, data: Any, view: Frames, classes: NDArray[Any], confidence: Mapping[int, float]
     ) -> None:
         """Find the objects of the class labels, and write them."""

@@ -13,7 +13,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.earlier_files import earlier_files
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.cli.segment.objects import Wish
+    from napari_vrp_sam.cli.segment.objects import ObjectOptions
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.output import RunOutput
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -27,7 +27,7 @@ def check_outputs(
     view: Frames,
     inputs: Sequence[Path],
     *,
-    wish: Wish | None = None,
+    wish: ObjectOptions | None = None,
     overwrite: bool,
 ) -> None:
     """Tell before the work that results cannot go where they should.
@@ -81,7 +81,7 @@ def _frame_files(output: RunOutput, job: SegmentationJob, view: Frames) -> list[
     files = folder_files(
         output.labels, view.label_shape, labels_dtype(class_ids_of(job.references)), output.names
     )
-    return [files[index] for index in sorted({*plan(job)[1], *output.settled})]
+    return [files[index] for index in sorted({*plan(job)[1], *output.accepted})]
 
 
 def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequence[Path]) -> None:

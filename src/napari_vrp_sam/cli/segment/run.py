@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.output import RunOutput
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.models.calibration import Choice
+    from napari_vrp_sam.models.calibration import ClassCalibration
 
 
 @dataclass(frozen=True)
-class Workforce:
+class WorkerOptions:
     """Who does the work: this process, unless workers are to be started, or a scheduler has some.
 
     Attributes
@@ -35,7 +35,7 @@ class Workforce:
 
 
 def run(
-    job: SegmentationJob, view: Frames, output: RunOutput, workforce: Workforce
+    job: SegmentationJob, view: Frames, output: RunOutput, workforce: WorkerOptions
 ) -> dict[int, float]:
     """Segment and write; finished frames are kept whatever ends the run.
 
@@ -82,20 +82,20 @@ def run(
                 finished = len(indices) - event.total + event.done
                 bar.update(task, description=escape(event.message), completed=finished)
             elif isinstance(event, Learned):
-                _tell_choices(event.choices)
+                _tell_choices(event.calibrations)
     return confidence
 
 
-def _tell_choices(choices: dict[int, Choice]) -> None:
-    for class_id, choice in choices.items():
+def _tell_choices(calibrations: dict[int, ClassCalibration]) -> None:
+    for class_id, choice in calibrations.items():
         notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
 
 
 def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
     """Where another annotation would help most."""
-    from napari_vrp_sam.inference.prediction.confidence import least_sure
+    from napari_vrp_sam.inference.prediction.confidence import least_confident
 
-    lowest = least_sure(sure)
+    lowest = least_confident(sure)
     if lowest is None:
         notes.print("Nothing was found on any frame: annotate more of the class.")
         return

@@ -34,12 +34,12 @@ SAID_BY_SESSION = (
 """Options that say again what a session says."""
 
 
-class Replay(NamedTuple):
+class SessionRun(NamedTuple):
     """A session, ready to run."""
 
     job: SegmentationJob
     view: Frames
-    settled: Mapping[int, NDArray[Any]]
+    accepted: Mapping[int, NDArray[Any]]
     """Labels of the accepted frames, each of shape (Y, X), by index."""
     inputs: tuple[Path, ...]
     """The image, and what else is not to be written over."""
@@ -47,7 +47,7 @@ class Replay(NamedTuple):
     """Where the labels go unless the user says."""
 
 
-def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Replay:
+def session_run(context: typer.Context, folder: Path, image: Path | None) -> SessionRun:
     """The run that the button in napari would start.
 
     Parameters
@@ -104,7 +104,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         pseudo_mask=settings.pseudo_mask,
         prompting=None if prompting is None else prompting.value,
         tile=settings.tile,
-        settled=frozenset(session.accepted),
+        accepted=frozenset(session.accepted),
     )
     folder = folder.absolute()
     inputs = (
@@ -113,7 +113,7 @@ def replay_of(context: typer.Context, folder: Path, image: Path | None) -> Repla
         folder / RESULT,
         *folder.iterdir(),
     )
-    return Replay(
+    return SessionRun(
         job, view, session.accepted, inputs, folder.with_name(f"{folder.stem}_labels.tif")
     )
 

@@ -40,7 +40,7 @@ class Marks:
     kind: AnnotationKind
 
     @property
-    def telling(self) -> bool:
+    def informative(self) -> bool:
         """Whether both the class and what it is not are known somewhere."""
         return bool((self.truth == 1).any() and (self.truth == 0).any())
 
@@ -66,9 +66,9 @@ class AnnotatedFrame:
         return self.image.shape[1], self.image.shape[2]
 
     @property
-    def telling(self) -> set[int]:
+    def informative(self) -> set[int]:
         """Classes that can be learned from this frame alone."""
-        return {class_id for class_id, marks in self.marks.items() if marks.telling}
+        return {class_id for class_id, marks in self.marks.items() if marks.informative}
 
     def part(self, rows: slice, columns: slice) -> AnnotatedFrame:
         """A rectangle of the frame, with the classes that are known in it."""
@@ -90,8 +90,8 @@ class Fold:
     @property
     def class_ids(self) -> tuple[int, ...]:
         """Classes that can be learned from the ones and looked for on the other, ascending."""
-        shown = {c for frame in self.learned for c in frame.telling}
-        return tuple(sorted(shown & self.held_out.telling))
+        shown = {c for frame in self.learned for c in frame.informative}
+        return tuple(sorted(shown & self.held_out.informative))
 
 
 def annotated_frames(
@@ -218,8 +218,8 @@ def _halves(frame: AnnotatedFrame) -> list[AnnotatedFrame]:
             frame.part(*((side, everything) if axis == 0 else (everything, side)))
             for side in (first, second)
         ]
-        common = len(sides[0].telling & sides[1].telling)
-        if not best or common > len(best[0].telling & best[1].telling):
+        common = len(sides[0].informative & sides[1].informative)
+        if not best or common > len(best[0].informative & best[1].informative):
             best = sides
     return best
 

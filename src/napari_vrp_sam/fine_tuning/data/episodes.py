@@ -23,7 +23,7 @@ TURNED_ALIKE = 0.6
 """Share of episodes whose frames are all turned in one way."""
 
 
-class Pooled:
+class PooledEpisodes:
     """The first so many episodes of a source, drawn again and again.
 
     Parameters
@@ -60,14 +60,14 @@ class AnnotatedEpisodes:
         self.frames = frames
         self.recipe = recipe
         self.shape = (crop, crop)
-        self.class_ids = sorted({c for frame in frames for c in frame.telling})
+        self.class_ids = sorted({c for frame in frames for c in frame.informative})
         # As pictures, which are quickly cut and resized.
         self._pictures = [as_picture(frame.image) for frame in frames]
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
         """An episode of one class; see `EpisodeSource.sample`."""
         class_id = self.class_ids[int(rng.integers(len(self.class_ids)))]
-        showing = [i for i, frame in enumerate(self.frames) if class_id in frame.telling]
+        showing = [i for i, frame in enumerate(self.frames) if class_id in frame.informative]
         annotated = [i for i, frame in enumerate(self.frames) if class_id in frame.marks]
         order = [showing[i] for i in rng.permutation(len(showing))]
         drawn = [order[i % len(order)] for i in range(references)]
@@ -176,8 +176,8 @@ def episode_stream(
     own: EpisodeSource = AnnotatedEpisodes(frames, recipe, crop)
     synthetic: EpisodeSource = SyntheticEpisodes((crop, crop))
     if pool is not None:
-        own = Pooled(own, pool)
-        synthetic = Pooled(synthetic, max(1, round(recipe.synthetic * pool)))
+        own = PooledEpisodes(own, pool)
+        synthetic = PooledEpisodes(synthetic, max(1, round(recipe.synthetic * pool)))
     return EpisodeStream(
         [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
         steps,

@@ -46,7 +46,7 @@ def keep(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
         raise InputError(f"Cannot write {folder}: {error.strerror or error}.") from error
 
 
-def kept_job(output: Path, data: Any) -> FineTuneJob:
+def load_job(output: Path, data: Any) -> FineTuneJob:
     """The job of a run that was broken off, on the same stack.
 
     Parameters

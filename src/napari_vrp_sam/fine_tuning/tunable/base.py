@@ -19,11 +19,11 @@ class Stream(Protocol):
     """Batches, a function of the step alone."""
 
     def batch(self, step: int) -> dict[str, Any]:
-        """What `Subject.loss` takes: tensors and lists with an entry for each example."""
+        """What `TunableModel.loss` takes: tensors and lists with an entry for each example."""
         ...
 
 
-class Exam(Protocol):
+class Evaluation(Protocol):
     """References that are learned once, and frames that are segmented with the present weights."""
 
     def logits(self) -> list[Tensor]:
@@ -31,7 +31,7 @@ class Exam(Protocol):
         ...
 
 
-class Subject(Protocol):
+class TunableModel(Protocol):
     """A model that learns.
 
     Attributes
@@ -59,7 +59,9 @@ class Subject(Protocol):
         """Loss of a batch of its stream."""
         ...
 
-    def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> Exam:
+    def evaluation(
+        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
+    ) -> Evaluation:
         """Prepare to segment frames, shape (3, Y, X) each, by references."""
         ...
 
@@ -87,7 +89,7 @@ class Subject(Protocol):
 
 
 def encoded_references(
-    subject: Subject, frames: Sequence[AnnotatedFrame], device: torch.device
+    subject: TunableModel, frames: Sequence[AnnotatedFrame], device: torch.device
 ) -> list[EncodedReference]:
     """Annotated frames as the model takes them; each is encoded once."""
     encoded = []
@@ -119,7 +121,7 @@ def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame
     ious = []
     found: NDArray[np.bool_] = (logits > 0).cpu().numpy()
     for mask, class_id in zip(found, class_ids, strict=True):
-        if class_id not in frame.telling:
+        if class_id not in frame.informative:
             continue
         truth = frame.marks[class_id].truth
         known, wanted = truth != IGNORED, truth == 1
@@ -129,30 +131,30 @@ def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame
     return ious
 
 
-class FoldExam:
+class FoldEvaluation:
     """The exam of one fold: the IoU on what it holds out.
 
     Parameters
     ----------
-    subject : Subject
+    subject : TunableModel
     fold : Fold
     side : int
         Of frames that are larger, a part of this height and width in pixels counts.
     device : torch.device
     """
 
-    def __init__(self, subject: Subject, fold: Fold, side: int, device: torch.device) -> None:
+    def __init__(self, subject: TunableModel, fold: Fold, side: int, device: torch.device) -> None:
         learned = [largest_part(frame, side) for frame in fold.learned]
         self._frame = largest_part(fold.held_out, side)
-        shown = {c for frame in learned for c in frame.telling}
-        self._class_ids = sorted(shown & self._frame.telling)
+        shown = {c for frame in learned for c in frame.informative}
+        self._class_ids = sorted(shown & self._frame.informative)
         references = [
             reference
             for reference in encoded_references(subject, learned, device)
             if reference.class_id in self._class_ids
         ]
         image = torch.from_numpy(np.ascontiguousarray(self._frame.image)).to(device)
-        self._exam = subject.exam(references, [image])
+        self._exam = subject.evaluation(references, [image])
 
     def iou(self) -> float:
         """Mean over the classes, with the present weights."""

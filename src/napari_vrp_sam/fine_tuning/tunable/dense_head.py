@@ -15,20 +15,20 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.data.crops import DenseCrops
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.lite import LiteSubject
+from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.decoder_share import MAX_REFERENCES
 from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
 from napari_vrp_sam.models.lite.dense_head_file import head_card, head_tensors
-from napari_vrp_sam.models.lite.head_share import head_choice, mixed
+from napari_vrp_sam.models.lite.head_share import calibrate_head, mixed
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
 from napari_vrp_sam.training.losses import segmentation_loss
 
 
-class HeadSubject:
-    """Implements `Subject`.
+class TunableDenseHead:
+    """Implements `TunableModel`.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class HeadSubject:
         self, model: LiteModel, class_ids: Sequence[int], recipe: FineTuningRecipe
     ) -> None:
         self.model = model
-        self._base = LiteSubject(model, "decoder", recipe)
+        self._base = TunableLite(model, "decoder", recipe)
         self._class_ids = tuple(class_ids)
         self._recipe = recipe
         if model.head is not None and model.head.class_ids == self._class_ids:
@@ -88,12 +88,16 @@ class HeadSubject:
         return self.model.encode(frame[None])
 
     @torch.no_grad()
-    def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> HeadExam:
+    def evaluation(
+        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
+    ) -> DenseHeadEvaluation:
         """Segment the frames by the base model, once and for all."""
         shown = [r for r in references if bool(r.mask.any())]
         images = [r.image for r in shown if r.image is not None]
-        bases = self._base.exam(references, [*frames, *images]).logits()
-        return HeadExam(self.head, shown, bases[len(frames) :], frames, bases[: len(frames)])
+        bases = self._base.evaluation(references, [*frames, *images]).logits()
+        return DenseHeadEvaluation(
+            self.head, shown, bases[len(frames) :], frames, bases[: len(frames)]
+        )
 
     def card(self) -> dict[str, str]:
         """Kind and sizes, of the head too."""
@@ -104,8 +108,8 @@ class HeadSubject:
         return {**lite_tensors(self.model.network), **head_tensors(self.head)}
 
 
-class HeadExam:
-    """Implements `Exam`: what the base model makes of the frames, and the head beside it.
+class DenseHeadEvaluation:
+    """Implements `Evaluation`: what the base model makes of the frames, and the head beside it.
 
     Parameters
     ----------
@@ -137,13 +141,15 @@ class HeadExam:
     def logits(self) -> list[Tensor]:
         """Of each frame, shape (K, Y, X)."""
         drawn = [self._drawn(reference) for reference in self._references]
-        choices = []
+        calibrations = []
         for number, class_id in enumerate(class_ids_of(drawn)):
             own = [at for at, r in enumerate(drawn) if r.class_id == class_id][:MAX_REFERENCES]
             bases = [self._seen[at][number] for at in own]
-            choices.append(head_choice(Choice(0.0), self._head, [drawn[at] for at in own], bases))
+            calibrations.append(
+                calibrate_head(ClassCalibration(0.0), self._head, [drawn[at] for at in own], bases)
+            )
         return [
-            mixed(base, full_size(self._head(frame[None]), frame.shape[-2:])[0], choices)
+            mixed(base, full_size(self._head(frame[None]), frame.shape[-2:])[0], calibrations)
             for frame, base in zip(self._frames, self._bases, strict=True)
         ]
 

@@ -36,8 +36,8 @@ from napari_vrp_sam.training.losses import segmentation_loss
 ADAPTER = "default"
 
 
-class FullSizeSubject:
-    """Implements `Subject`.
+class TunableFullSizeModel:
+    """Implements `TunableModel`.
 
     Parameters
     ----------
@@ -169,11 +169,11 @@ class FullSizeSubject:
         )
 
     @torch.no_grad()
-    def exam(
+    def evaluation(
         self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
-    ) -> FullSizeExam:
+    ) -> FullSizeEvaluation:
         """Fit the probes."""
-        return FullSizeExam(self, references, frames, again=self._lora)
+        return FullSizeEvaluation(self, references, frames, again=self._lora)
 
     def card(self) -> dict[str, str]:
         """Kind, and what it was trained with."""
@@ -209,12 +209,12 @@ class FullSizeSubject:
         return additions
 
 
-class FullSizeExam:
-    """Implements `Exam`: probes are fitted once, unless the image encoder changes."""
+class FullSizeEvaluation:
+    """Implements `Evaluation`: probes are fitted once, unless the image encoder changes."""
 
     def __init__(
         self,
-        subject: FullSizeSubject,
+        subject: TunableFullSizeModel,
         references: Sequence[EncodedReference],
         frames: Sequence[Tensor],
         *,

@@ -16,7 +16,7 @@ from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
 from napari_vrp_sam.fine_tuning.job import Part
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import choose
 from napari_vrp_sam.models.lite.decoder_share import decoder_share
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
@@ -26,8 +26,8 @@ from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
 from napari_vrp_sam.training.objective import episodic_loss
 
 
-class LiteSubject:
-    """Implements `Subject`.
+class TunableLite:
+    """Implements `TunableModel`.
 
     Parameters
     ----------
@@ -87,17 +87,19 @@ class LiteSubject:
         return self.model.encode(frame[None])
 
     @torch.no_grad()
-    def exam(self, references: Sequence[EncodedReference], frames: Sequence[Tensor]) -> LiteExam:
+    def evaluation(
+        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
+    ) -> LiteEvaluation:
         """Fit the probes, and encode the frames."""
         prepared = []
         for class_id in class_ids_of(references):
             shots = [shot_of(r, references) for r in references if r.class_id == class_id]
             conditioning = self._network.condition(shots, effort=self._recipe.exam_effort)
-            choice = Choice(0.0)
+            choice = ClassCalibration(0.0)
             if self._recipe.exam_choices:
                 choice = choose(self._network, conditioning)
             prepared.append(PreparedClass(class_id, conditioning, choice, ()))
-        return LiteExam(self.model, prepared, [self.encode(frame) for frame in frames])
+        return LiteEvaluation(self.model, prepared, [self.encode(frame) for frame in frames])
 
     def card(self) -> dict[str, str]:
         """Kind and sizes."""
@@ -108,8 +110,8 @@ class LiteSubject:
         return lite_tensors(self._network)
 
 
-class LiteExam:
-    """Implements `Exam`: what stems from the backbone is kept, the rest is made anew."""
+class LiteEvaluation:
+    """Implements `Evaluation`: what stems from the backbone is kept, the rest is made anew."""
 
     def __init__(
         self,

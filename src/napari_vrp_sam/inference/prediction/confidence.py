@@ -12,7 +12,7 @@ IOU_PER_AGREEMENT = 0.88
 eight training sets. How well it holds on others stands in the benchmarks."""
 
 
-class LeastSure(NamedTuple):
+class LeastConfident(NamedTuple):
     """Where another annotation probably helps most."""
 
     frame: int
@@ -25,6 +25,8 @@ def of_frame(of_classes: Iterable[float]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def least_sure(of_frames: Mapping[int, float]) -> LeastSure | None:
+def least_confident(of_frames: Mapping[int, float]) -> LeastConfident | None:
     """The frame of the lowest confidence, by index; None if there is no frame."""
-    return min((LeastSure(*item) for item in of_frames.items()), key=lambda f: f[1], default=None)
+    return min(
+        (LeastConfident(*item) for item in of_frames.items()), key=lambda f: f[1], default=None
+    )

@@ -33,7 +33,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
 from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.precision import Precision, half_type
 
@@ -112,7 +112,7 @@ class Predictor:
         return self._prepared
 
     @property
-    def choices(self) -> dict[int, Choice]:
+    def calibrations(self) -> dict[int, ClassCalibration]:
         """How the result of each class is put together, and the IoU to expect; by class.
 
         Empty for models that have one way for all.

@@ -17,7 +17,7 @@ Report = Callable[[str], None]
 """Told in words what is being done."""
 
 
-class Memory:
+class PredictorCache:
     """Of one model at a time: two full-size ones may not fit into memory.
 
     Parameters

@@ -20,7 +20,7 @@ from napari_vrp_sam.inference.prediction.tiling import (
     blend,
     spans,
 )
-from napari_vrp_sam.models.base import FrameFeatures, Model, Place
+from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Model
 
 PIXELS = 4 * DEFAULT_TILE**2
 """Of a frame that are looked at, in tiles spread evenly; more would show the same again."""
@@ -40,13 +40,13 @@ class Tile:
     ----------
     rows, columns : Span
         Where it lies and how much it counts, in pixels of the frame.
-    place : Place
+    place : GridPosition
         The same in cells of the image embedding.
     """
 
     rows: Span
     columns: Span
-    place: Place
+    place: GridPosition
 
     @property
     def pixels(self) -> tuple[slice, slice]:
@@ -62,13 +62,13 @@ class ContextTile:
     ----------
     pixels : tuple of slice
         Rows and columns of the frame.
-    place : Place
+    place : GridPosition
     cells : tuple of slice
         Rows and columns of the tile's cells that contribute, with steps.
     """
 
     pixels: tuple[slice, slice]
-    place: Place
+    place: GridPosition
     cells: tuple[slice, slice]
 
 
@@ -155,7 +155,7 @@ def tiled_logits(
 
 
 def tile_logits(
-    model: Model, prepared: Any, features: FrameFeatures, context: Any, place: Place
+    model: Model, prepared: Any, features: FrameFeatures, context: Any, place: GridPosition
 ) -> NDArray[np.float32]:
     """Compute the logits (K, Y, X) of a tile, with the context of its frame unless that is None."""
     prompts = model.prompt(features, prepared)
@@ -205,10 +205,10 @@ def _cells(span: Span, own: slice, step: int) -> slice:
     return slice(start, (own.stop - span.start) // STRIDE, step)
 
 
-def _place(rows: slice, columns: slice, size: tuple[int, int]) -> Place:
+def _place(rows: slice, columns: slice, size: tuple[int, int]) -> GridPosition:
     """Where a tile lies on a frame of that size."""
     grid = (_padded(size[0]) // STRIDE, _padded(size[1]) // STRIDE)
-    return Place(rows.start // STRIDE, columns.start // STRIDE, grid)
+    return GridPosition(rows.start // STRIDE, columns.start // STRIDE, grid)
 
 
 def _padded(length: int) -> int:

@@ -71,7 +71,7 @@ class Channel:
             raise EOFError from error
 
 
-class Asker(Protocol):
+class Requester(Protocol):
     """Sends a request to the other process and waits for the answer."""
 
     def ask(self, request: ReadRequest) -> Any:
@@ -85,11 +85,11 @@ class RemoteArray:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape
         self.dtype = dtype
-        self.asker: Asker | None = None
+        self.requester: Requester | None = None
 
     def __getitem__(self, selection: tuple[Any, ...]) -> NDArray[Any]:
-        assert self.asker is not None
-        answer = self.asker.ask(ReadRequest(selection))
+        assert self.requester is not None
+        answer = self.requester.ask(ReadRequest(selection))
         if isinstance(answer, Exception):
             raise answer
         return np.asarray(answer)

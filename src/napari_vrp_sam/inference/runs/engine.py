@@ -27,7 +27,7 @@ from napari_vrp_sam.inference.runs.events import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 
 
 class RunFailedError(Exception):
@@ -173,11 +173,11 @@ class ThreadBackend:
 
     Parameters
     ----------
-    cache : Memory, optional
+    cache : PredictorCache, optional
         Model, references and features of earlier jobs.
     """
 
-    def __init__(self, cache: Memory | None = None) -> None:
+    def __init__(self, cache: PredictorCache | None = None) -> None:
         self._cache = cache
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
@@ -193,11 +193,11 @@ class ThreadEngine:
 
     Parameters
     ----------
-    cache : Memory, optional
+    cache : PredictorCache, optional
         Makes a second job faster; jobs must then be submitted one after the other.
     """
 
-    def __init__(self, cache: Memory | None = None) -> None:
+    def __init__(self, cache: PredictorCache | None = None) -> None:
         self._backend = ThreadBackend(cache)
 
     def submit(self, job: Job) -> Run:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.objects.find import Objects
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Progress:
 class Learned:
     """What the annotations taught: how each class is put together, and the IoU to expect."""
 
-    choices: dict[int, Choice]
+    calibrations: dict[int, ClassCalibration]
 
 
 @dataclass(frozen=True, eq=False)

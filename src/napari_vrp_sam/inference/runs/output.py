@@ -45,7 +45,7 @@ class RunOutput:
     labels: Path
     probabilities: Path | None = None
     names: Sequence[str] = ()
-    settled: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    accepted: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     resume: bool = False
 
     @property
@@ -87,7 +87,7 @@ class OutputWriter:
 
         self.finished: dict[int, float | None] = {}
         self._view = view
-        self._settled = output.settled
+        self._settled = output.accepted
         self._dtype = labels_dtype(class_ids_of(job.references))
         given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
         self._writer = label_writer(*given, resume=output.resume)
@@ -258,7 +258,7 @@ def segment_to(
             writer.begin(normalisation)
             job = replace(
                 job,
-                settled={*job.settled, *writer.finished},
+                accepted={*job.accepted, *writer.finished},
                 normalisation=normalisation,
                 probabilities=output.probabilities is not None,
             )

@@ -14,11 +14,11 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, norm
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.predictor import Predictor
-    from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 
 
 def segmentation_events(
-    job: SegmentationJob, control: Control, cache: Memory | None = None
+    job: SegmentationJob, control: Control, cache: PredictorCache | None = None
 ) -> Generator[Event]:
     """Segment the frames of a job; see `Job.events`.
 
@@ -29,7 +29,7 @@ def segmentation_events(
     Learned
         Before the first frame.
     FrameResult
-        Frames nearest to an annotated one first, or in the order that the job requests.
+        Frames nearest to an annotated one first.
     """
     frames, indices = plan(job)
     total = len(indices)
@@ -49,7 +49,7 @@ def segmentation_events(
     control.check()
     yield Progress(0, total, "Learning from the annotations")
     predictor.set_references(job.references, normalisation)
-    yield Learned(predictor.choices)
+    yield Learned(predictor.calibrations)
     control.check()
     yield Progress(0, total, "Segmenting")
     wanted = (frames[index] for index in indices)

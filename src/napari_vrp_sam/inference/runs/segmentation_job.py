@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.precision import Precision
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
-
-Order = Literal["nearest", "sequential"]
-"""From the annotated frames outwards, or as the stack goes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,7 @@ class SegmentationJob(Job):
     model: str | Path | Model = "lite"
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
-    settled: Collection[int] = ()
+    accepted: Collection[int] = ()
     first: int | None = None
     probabilities: bool = False
     limits: tuple[float, float] | None = None
@@ -91,7 +88,7 @@ class SegmentationJob(Job):
     compiled: bool = False
 
 
-def plan(job: SegmentationJob, order: Order = "nearest") -> tuple[Frames, list[int]]:
+def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     """Check a job without reading or loading anything.
 
     Returns
@@ -109,10 +106,10 @@ def plan(job: SegmentationJob, order: Order = "nearest") -> tuple[Frames, list[i
     check_tile(job.tile)
     check_references(job.references, len(frames))
     annotated = sorted({r.frame for r in job.references if r.frame is not None})
-    indices = [i for i in _range(job.frames, len(frames)) if i not in job.settled]
+    indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
     if not indices:
         raise InputError("Every frame is accepted: there is nothing left to segment.")
-    if order == "nearest" and annotated and frames.lead_shape:
+    if annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
         # Steps along all leading axes: the next time point is as near as the next plane.
         steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]

@@ -20,7 +20,7 @@ REST = 15 * 60
 """Seconds without a job after which the process ends: its memory, a GPU's above all, is wanted."""
 
 
-class Post:
+class MessageRouter:
     """Sorts what comes in: tasks and answers wait to be taken, cancellation and pause act at once.
 
     The process ends with the one at the other end, even in the middle of a frame.
@@ -91,7 +91,7 @@ def main() -> None:
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     # What a library prints would garble the messages.
     os.dup2(2, 1)
-    post = Post(channel)
+    post = MessageRouter(channel)
     _give_way()
     # The heavy libraries load while the job is still being prepared. Probes grow trees: without
     # this the first one would wait for seconds.
@@ -99,12 +99,12 @@ def main() -> None:
 
     import napari_vrp_sam.inference.prediction.predictor
     import napari_vrp_sam.models.lite.model  # noqa: F401
-    from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.runs.engine import ThreadEngine
 
-    engine = ThreadEngine(Memory())
+    engine = ThreadEngine(PredictorCache())
     while task := post.next_task():
-        task.job.data.asker = post
+        task.job.data.requester = post
         post.do(task, engine.submit(task.job))
         _free_gpu()
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.decoder_share import decoder_share
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.probe.classical_features import blurred
@@ -42,7 +42,7 @@ EFFORT = 0.35
 """Of fitting a probe on one half of the annotation; see `fit_ensemble`."""
 
 
-def choose(network: LiteNetwork, conditioning: Conditioning) -> Choice:
+def choose(network: LiteNetwork, conditioning: Conditioning) -> ClassCalibration:
     """Choose decoder share, smoothing and offset of one class.
 
     Parameters
@@ -72,7 +72,7 @@ def choose(network: LiteNetwork, conditioning: Conditioning) -> Choice:
                 overlap[i, j] += float((found & truth).sum())
                 union[i, j] += float((found | truth).sum())
     if not union.all():
-        return Choice(share)
+        return ClassCalibration(share)
     scores = overlap / union
     evidence = (scores - scores.max(axis=1, keepdims=True)) / TEMPERATURE
     credible = np.exp(evidence - np.square(OFFSETS) / (2 * OFFSET_SPREAD**2))
@@ -81,7 +81,7 @@ def choose(network: LiteNetwork, conditioning: Conditioning) -> Choice:
     best = int(np.argmax(reached))
     # Several references show each other's frames; one shows its own.
     expected = reached[best] * (1.0 if len(conditioning.shots) > 1 else OTHER_FRAMES)
-    return Choice(share, SMOOTHINGS[best], float(offsets[best]), expected)
+    return ClassCalibration(share, SMOOTHINGS[best], float(offsets[best]), expected)
 
 
 def smoothed(logits: Tensor, sigma: float) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import OTHER_FRAMES
 from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
 
@@ -26,17 +26,17 @@ AGREED, DISAGREED = 0.75, 0.55
 frames of five training sets no set lost by heads so bounded, of which one had lost 0.22 before."""
 
 
-def head_choice(
-    choice: Choice,
+def calibrate_head(
+    choice: ClassCalibration,
     head: DenseHead,
     references: Sequence[EncodedReference],
     bases: Sequence[Tensor],
-) -> Choice:
+) -> ClassCalibration:
     """The choice for one class, with what the dense head adds to it.
 
     Parameters
     ----------
-    choice : Choice
+    choice : ClassCalibration
         Without the head.
     head : DenseHead
     references : sequence of EncodedReference
@@ -71,7 +71,7 @@ def head_choice(
     )
 
 
-def mixed(base: Tensor, drawn: Tensor, choices: Sequence[Choice]) -> Tensor:
+def mixed(base: Tensor, drawn: Tensor, calibrations: Sequence[ClassCalibration]) -> Tensor:
     """Logits of a frame out of those of the base and of the head.
 
     Parameters
@@ -79,11 +79,11 @@ def mixed(base: Tensor, drawn: Tensor, choices: Sequence[Choice]) -> Tensor:
     base : Tensor, shape (K, H, W)
     drawn : Tensor, shape (C, H, W)
         Of the head's classes.
-    choices : sequence of Choice
+    choices : sequence of ClassCalibration
         Of the K classes.
     """
     parts = []
-    for own, choice in zip(base, choices, strict=True):
+    for own, choice in zip(base, calibrations, strict=True):
         of_head = drawn[choice.head_channel]
         share = choice.head_share
         if share:

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Place, Prompts
-from napari_vrp_sam.models.calibration import Choice
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import choose, smoothed
 from napari_vrp_sam.models.lite.decoder_share import MAX_REFERENCES
 from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
 from napari_vrp_sam.models.lite.dense_head_file import read_head
-from napari_vrp_sam.models.lite.head_share import head_choice, mixed
+from napari_vrp_sam.models.lite.head_share import calibrate_head, mixed
 from napari_vrp_sam.models.lite.network import (
     LOGIT_LIMIT,
     PADDING,
@@ -27,8 +27,8 @@ from napari_vrp_sam.models.lite.network import (
 )
 from napari_vrp_sam.models.lite.parts import LiteConfig
 from napari_vrp_sam.models.lite.tile_tokens import (
-    Glimpse,
-    Overview,
+    FrameContext,
+    TileContext,
     decode_tile,
     equally_many,
     glimpse,
@@ -49,7 +49,7 @@ class PreparedClass:
 
     class_id: int
     conditioning: Conditioning
-    choice: Choice
+    choice: ClassCalibration
     deepest: tuple[tuple[Tensor, Tensor], ...]
     """Masked deepest features and mask of each reference, for the correlation pseudo-mask."""
 
@@ -180,7 +180,9 @@ class LiteModel(Model):
             shown = showing(shots) if self.pseudo_mask == "correlation" else ()
             deepest = tuple(map(self._deepest, shown))
             share = self.decoder_share
-            choice = choose(self.network, conditioning) if share is None else Choice(share)
+            choice = (
+                choose(self.network, conditioning) if share is None else ClassCalibration(share)
+            )
             one = PreparedClass(class_id, conditioning, choice, deepest)
             if self.head is not None:
                 one = self._headed(one, self.head, own)
@@ -189,7 +191,7 @@ class LiteModel(Model):
             prepared.append(replace(one, conditioning=learned))
         return prepared
 
-    def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, Choice]:
+    def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
         """How the result of each class is put together, by class."""
         return {c.class_id: self._choice(c) for c in prepared}
 
@@ -215,7 +217,7 @@ class LiteModel(Model):
         logits = prompts.pseudo_mask
         assert logits is not None  # `prompt` always makes one
         decoded = logits
-        if any(choice.decoder_share for choice in prompts.choices):
+        if any(choice.decoder_share for choice in prompts.calibrations):
             with self._arithmetic(logits):
                 decoded = self._decoded(features, prompts, logits).float()
         # Class by class with plain numbers: a tensor of them would have to be copied to the device,
@@ -225,14 +227,14 @@ class LiteModel(Model):
                 smoothed(torch.lerp(own, drawn, choice.decoder_share)[None], choice.smoothing)[0]
                 + choice.offset
                 for own, drawn, choice in zip(
-                    logits, decoded.to(logits), prompts.choices, strict=True
+                    logits, decoded.to(logits), prompts.calibrations, strict=True
                 )
             ]
         )
         height, width = features.size
         padded = (height + -height % PADDING, width + -width % PADDING)
         full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-        return self._with_head(full[:, 0, :height, :width], features, prompts.choices)
+        return self._with_head(full[:, 0, :height, :width], features, prompts.calibrations)
 
     def _arithmetic(self, given: Tensor) -> AbstractContextManager[Any]:
         """The precision, for what is computed from a tensor."""
@@ -253,9 +255,9 @@ class LiteModel(Model):
         self,
         features: FrameFeatures,
         prepared: Sequence[PreparedClass],
-        place: Place,
+        place: GridPosition,
         cells: tuple[slice, slice],
-    ) -> Glimpse:
+    ) -> TileContext:
         """Look at some cells of a tile; see `tile_tokens`."""
         prompts = self.prompt(features, prepared)
         conditionings = [c.conditioning for c in prepared]
@@ -263,18 +265,18 @@ class LiteModel(Model):
 
     @torch.no_grad()
     def frame_context(
-        self, contexts: Sequence[Glimpse], prepared: Sequence[PreparedClass]
-    ) -> Overview:
+        self, contexts: Sequence[TileContext], prepared: Sequence[PreparedClass]
+    ) -> FrameContext:
         """Compute the tokens of a frame from what was seen of its tiles."""
         return overview(self.network, contexts, [c.conditioning for c in prepared])
 
     def _with_head(
-        self, logits: Tensor, features: FrameFeatures, choices: Sequence[Choice]
+        self, logits: Tensor, features: FrameFeatures, calibrations: Sequence[ClassCalibration]
     ) -> Tensor:
         """Logits (K, H, W) mixed with those of the dense head, as far as it counts."""
-        if not any(choice.head_share for choice in choices):
+        if not any(choice.head_share for choice in calibrations):
             return logits
-        return mixed(logits, full_size(features.semantic[-1], features.size)[0], choices)
+        return mixed(logits, full_size(features.semantic[-1], features.size)[0], calibrations)
 
     def _headed(
         self, prepared: PreparedClass, head: DenseHead, own: Sequence[EncodedReference]
@@ -282,10 +284,10 @@ class LiteModel(Model):
         """The class with the dense head, as far as that draws its references."""
         shown = [r for r in own if bool(r.mask.any())][:MAX_REFERENCES]
         bases = [self.decode(r.features, self.prompt(r.features, [prepared]))[0] for r in shown]
-        return replace(prepared, choice=head_choice(prepared.choice, head, shown, bases))
+        return replace(prepared, choice=calibrate_head(prepared.choice, head, shown, bases))
 
     @staticmethod
-    def _choice(prepared: PreparedClass) -> Choice:
+    def _choice(prepared: PreparedClass) -> ClassCalibration:
         # Smoothing and offset were found for the probe.
         if not prepared.deepest:
             return prepared.choice

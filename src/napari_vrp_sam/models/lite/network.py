@@ -27,7 +27,7 @@ from napari_vrp_sam.models.lite.parts import (
 from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot, showing
 from napari_vrp_sam.models.probe.ensemble import fit_ensemble, fit_linear_probe
-from napari_vrp_sam.models.probe.hold_out import with_halves
+from napari_vrp_sam.models.probe.hold_out import with_hold_out
 from napari_vrp_sam.models.probe.probe import Probe
 from napari_vrp_sam.models.probe.pseudo_labels import complete_shots
 from napari_vrp_sam.models.probe.reference_bank import ReferenceBank, build_bank
@@ -182,7 +182,7 @@ class LiteNetwork(nn.Module):
         else:
             with torch.no_grad():
                 if views is None:
-                    completed = with_halves(completed)
+                    completed = with_hold_out(completed)
                     views = self._views(completed)
                 probe = fit_ensemble(completed, PROBE_RECIPE, views, effort=effort)
         encodings = self.encodings(shots)

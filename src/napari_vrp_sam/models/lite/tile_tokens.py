@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.base import FrameFeatures, Place, Prompts
+from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Prompts
 from napari_vrp_sam.models.lite.network import LOGIT_LIMIT, Conditioning, LiteNetwork
 from napari_vrp_sam.models.vrp.prompt_generator import sine_axis
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
+class TileContext:
     """What tokens attend to, of n cells of a frame.
 
     Attributes
@@ -43,7 +43,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True, eq=False)
-class Overview:
+class FrameContext:
     """Tokens of K classes after they have seen the whole frame.
 
     Attributes
@@ -66,9 +66,9 @@ def glimpse(
     features: FrameFeatures,
     prompts: Prompts,
     conditionings: Sequence[Conditioning],
-    place: Place,
+    place: GridPosition,
     cells: tuple[slice, slice],
-) -> Glimpse:
+) -> TileContext:
     """Look at some cells of a tile.
 
     Parameters
@@ -80,7 +80,7 @@ def glimpse(
         Of the tile by itself; its dense prompts and pseudo-masks count.
     conditionings : sequence of Conditioning
         Of the K classes.
-    place : Place
+    place : GridPosition
     cells : tuple of slice
         Rows and columns of the tile's cells, with steps.
     """
@@ -110,7 +110,7 @@ def glimpse(
         ],
         dim=-1,
     )
-    return Glimpse(
+    return TileContext(
         _cells(features.embedding + prompts.dense, cells),
         _position(network, place.grid, rows, columns),
         seen,
@@ -119,8 +119,8 @@ def glimpse(
 
 
 def overview(
-    network: LiteNetwork, glimpses: Sequence[Glimpse], conditionings: Sequence[Conditioning]
-) -> Overview:
+    network: LiteNetwork, glimpses: Sequence[TileContext], conditionings: Sequence[Conditioning]
+) -> FrameContext:
     """Let the tokens attend to all that was seen."""
     decoder, generator = network.decoder, network.vrp_encoder.generator
     sine = torch.cat([g.reference_position for g in glimpses], dim=1)
@@ -143,7 +143,7 @@ def overview(
         queries, keys = layer(queries=queries, keys=keys, query_pe=tokens, key_pe=position)
         layers.append(queries)
     attended = transformer.final_attn_token_to_image(q=queries + tokens, k=keys + position, v=keys)
-    return Overview(tokens, tuple(layers), transformer.norm_final_attn(queries + attended))
+    return FrameContext(tokens, tuple(layers), transformer.norm_final_attn(queries + attended))
 
 
 def decode_tile(
@@ -151,8 +151,8 @@ def decode_tile(
     features: FrameFeatures,
     dense: Tensor,
     pseudo_mask: Tensor,
-    seen: Overview,
-    place: Place,
+    seen: FrameContext,
+    place: GridPosition,
 ) -> Tensor:
     """Mask logits of a tile, as `LiteNetwork.decode`, with the tokens of the whole frame.
 
@@ -164,8 +164,8 @@ def decode_tile(
     dense : Tensor, shape (K, D, h, w)
     pseudo_mask : Tensor, shape (K, 1, 4 h, 4 w)
         Logits.
-    seen : Overview
-    place : Place
+    seen : FrameContext
+    place : GridPosition
 
     Returns
     -------

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_vrp_sam.models.probe.encoded_shots import Shot, showing
 
 
-def with_halves(shots: Sequence[Shot]) -> list[Shot]:
+def with_hold_out(shots: Sequence[Shot]) -> list[Shot]:
     """Tell for every pixel of the references of one class which half it belongs to.
 
     Of several references every other one is a half; a single one is cut where it halves the class,

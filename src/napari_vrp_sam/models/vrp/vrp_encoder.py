@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.feature_augmenter import FeatureAugmenter, mask_on_grid, prototype
 from napari_vrp_sam.models.vrp.prompt_generator import PromptGenerator
-from napari_vrp_sam.models.weights.checkpoints import Checkpoint, from_authors, load_tensors
+from napari_vrp_sam.models.weights.checkpoints import (
+    Checkpoint,
+    convert_authors_names,
+    load_tensors,
+)
 
 QueryInitialisation = Literal["random", "foreground", "background", "half"]
 """What queries begin as (paper, table 6): learnable tokens, the class prototype, the prototype of
@@ -111,7 +115,7 @@ class VRPEncoder(nn.Module):
             If it holds no VRP encoder, or only a part of one.
         """
         ours = "augmenter.reduction.0.weight" in checkpoint.tensors
-        tensors = checkpoint.tensors if ours else from_authors(checkpoint.tensors)
+        tensors = checkpoint.tensors if ours else convert_authors_names(checkpoint.tensors)
         told = checkpoint.metadata
         initialisation = told.get("initialisation", "random")
         try:

@@ -87,7 +87,7 @@ class ModelSpec:
     licence: str
     sam_weights: WeightsFile | None = None
     packaged_weights: str = ""
-    own_weights: Path | None = None
+    user_weights: Path | None = None
 
     @property
     def downloads(self) -> tuple[WeightsFile, ...]:
@@ -103,8 +103,8 @@ class ModelSpec:
 
     def metadata(self) -> dict[str, str]:
         """What the header of its weights tells: training data, settings, measurements."""
-        if self.own_weights is not None:
-            return dict(read_header(self.own_weights).metadata)
+        if self.user_weights is not None:
+            return dict(read_header(self.user_weights).metadata)
         return dict(self.packaged().metadata) if self.packaged_weights else {}
 
     def packaged(self) -> Checkpoint:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights.downloads import file_sha256
-from napari_vrp_sam.models.weights.headers import no_weights_file
+from napari_vrp_sam.models.weights.headers import not_a_weights_file
 
 TORCH_SUFFIXES = frozenset({".pth", ".pt"})
 
@@ -107,7 +107,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, sha256: str | None = None) 
             return Checkpoint(_tensors_of(_unpickle(path), path))
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
-    raise no_weights_file(path)
+    raise not_a_weights_file(path)
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
@@ -171,7 +171,7 @@ AUTHORS_NAMES = {
 """Beginnings of tensor names in checkpoints of the paper's authors, and ours for them."""
 
 
-def from_authors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_authors_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The VRP encoder of a checkpoint written by the paper's code, under our names.
 
     Prefixes of wrappers (`module.`, `vrp_encoder.` and the like) are dropped, and so is

@@ -31,7 +31,7 @@ class Header:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def no_weights_file(path: Path) -> InputError:
+def not_a_weights_file(path: Path) -> InputError:
     """What to tell of a file whose name is none of a weights file's."""
     return InputError(
         f"'{path.name}' is no weights file: expected .safetensors, .pth or .pt as its suffix."

@@ -16,9 +16,9 @@ from napari_vrp_sam.models.weights.catalogue import (
     ModelSpec,
     base_of,
 )
-from napari_vrp_sam.models.weights.headers import Header, no_weights_file, read_header
+from napari_vrp_sam.models.weights.headers import Header, not_a_weights_file, read_header
 from napari_vrp_sam.models.zoo.loading import RANDOM, load_full_size, load_lite
-from napari_vrp_sam.models.zoo.user_models import OwnModel, list_own
+from napari_vrp_sam.models.zoo.user_models import UserModel, list_user_models
 
 # torch is imported where a model is loaded: listing models needs none of it.
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 
 def list_models() -> tuple[ModelSpec, ...]:
     """All models that `load_model` knows by name: the default first, the user's own last."""
-    own = (_spec_of(model) for model in list_own() if not model.problem)
+    own = (_spec_of(model) for model in list_user_models() if not model.problem)
     return *catalogue.BUILT_IN, *own
 
 
@@ -64,7 +64,7 @@ def model_spec(name: str) -> ModelSpec:
     for spec in specs:
         if spec.name == name:
             return spec
-    for own in list_own():
+    for own in list_user_models():
         if own.name == name:
             raise InputError(f"The model '{name}' cannot be used: {own.problem}")
     names = ", ".join(spec.name for spec in specs)
@@ -77,7 +77,7 @@ def weights_file(model: str) -> Path | None:
     """The file that a model given by name or path has its own weights in; None if built in."""
     for spec in list_models():
         if spec.name == model:
-            return spec.own_weights
+            return spec.user_weights
     return Path(model) if looks_like_a_path(model) else None
 
 
@@ -154,7 +154,7 @@ def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
     if path is None:
         return model_spec(model), None
     if path.suffix not in SUFFIXES:
-        raise no_weights_file(path)
+        raise not_a_weights_file(path)
     header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
     return model_spec(base_of(header.metadata, path)), header
 
@@ -208,17 +208,17 @@ def load_model(
 
     where = resolve_device(device)
     name = os.fspath(name_or_path)
-    own_weights: Path | None
+    user_weights: Path | None
     if looks_like_a_path(name):
-        own_weights = Path(name)
-        spec = model_spec(_base_of_file(own_weights))
+        user_weights = Path(name)
+        spec = model_spec(_base_of_file(user_weights))
     else:
         spec = model_spec(name)
-        own_weights = spec.own_weights
-    if own_weights is not None:
+        user_weights = spec.user_weights
+    if user_weights is not None:
         if weights is not None:
             raise InputError("Give either a model of your own or `weights`, not both.")
-        weights = own_weights
+        weights = user_weights
     model: Any
     if spec.sam_weights is None:
         if semantic_encoder not in {None, spec.semantic_encoder}:
@@ -243,7 +243,7 @@ def _base_of_file(path: Path) -> str:
     return base_of(read_checkpoint(path).metadata, path)
 
 
-def _spec_of(own: OwnModel) -> ModelSpec:
+def _spec_of(own: UserModel) -> ModelSpec:
     base = next(spec for spec in catalogue.BUILT_IN if spec.name == base_of(own.card, own.path))
     return replace(
         base,
@@ -252,5 +252,5 @@ def _spec_of(own: OwnModel) -> ModelSpec:
         semantic_encoder=own.card.get("semantic_encoder", base.semantic_encoder),
         licence=own.card.get("licence", base.licence),
         packaged_weights="",
-        own_weights=own.path,
+        user_weights=own.path,
     )

@@ -40,7 +40,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class OwnModel:
+class UserModel:
     """One of the user's own models.
 
     Attributes
@@ -77,7 +77,7 @@ def models_folder() -> Path:
     return platformdirs.user_data_path("napari-vrp-sam", appauthor=False) / "models"
 
 
-def list_own() -> list[OwnModel]:
+def list_user_models() -> list[UserModel]:
     """The user's own models in the order of their names; damaged files among them say so."""
     try:
         paths = [p for p in models_folder().iterdir() if p.suffix == SUFFIX]
@@ -87,7 +87,7 @@ def list_own() -> list[OwnModel]:
     return sorted(models, key=lambda model: _folded(model.name))
 
 
-def own_model(name: str) -> OwnModel:
+def user_model(name: str) -> UserModel:
     """One of the user's own models, damaged or not.
 
     Raises
@@ -95,7 +95,7 @@ def own_model(name: str) -> OwnModel:
     InputError
         If there is none of this name.
     """
-    models = list_own()
+    models = list_user_models()
     for model in models:
         if model.name == name:
             return model
@@ -117,7 +117,7 @@ def path_for(name: str) -> Path:
     return _path_for(name, renamed=None)
 
 
-def add(path: str | os.PathLike[str], name: str | None = None) -> OwnModel:
+def add(path: str | os.PathLike[str], name: str | None = None) -> UserModel:
     """Take a copy of a model file into the store.
 
     Parameters
@@ -145,7 +145,7 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> OwnModel:
 
 
 def export(name: str, path: str | os.PathLike[str]) -> Path:
-    """Write a copy of a model that `add` takes on any machine; see `own_model` for its errors.
+    """Write a copy of a model that `add` takes on any machine; see `user_model` for its errors.
 
     A path without the suffix `.safetensors` gets it. A file that is there is replaced.
 
@@ -154,7 +154,7 @@ def export(name: str, path: str | os.PathLike[str]) -> Path:
     InputError
         If there is no such model, it is damaged, or the copy cannot be written.
     """
-    model = own_model(name)
+    model = user_model(name)
     if model.problem:
         raise InputError(model.problem)
     target = Path(path)
@@ -167,7 +167,7 @@ def export(name: str, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def rename(old: str, new: str) -> OwnModel:
+def rename(old: str, new: str) -> UserModel:
     """Give a model another name.
 
     Raises
@@ -175,7 +175,7 @@ def rename(old: str, new: str) -> OwnModel:
     InputError
         If there is no such model, or the new name does not do or is taken.
     """
-    model = own_model(old)
+    model = user_model(old)
     target = _path_for(new, renamed=model.name)
     try:
         model.path.rename(target)
@@ -193,7 +193,7 @@ def delete(name: str) -> None:
         If there is no such model, or its file cannot be removed.
     """
     try:
-        own_model(name).path.unlink()
+        user_model(name).path.unlink()
     except OSError as error:
         raise InputError(f"'{name}' cannot be deleted: {error.strerror or error}.") from error
 
@@ -240,12 +240,12 @@ def _packaged_lite() -> Header:
         return read_header(path)
 
 
-def _read(path: Path) -> OwnModel:
+def _read(path: Path) -> UserModel:
     name = unicodedata.normalize("NFC", path.stem)
     try:
-        return OwnModel(name, path, check_model(path).metadata)
+        return UserModel(name, path, check_model(path).metadata)
     except InputError as error:
-        return OwnModel(name, path, problem=str(error))
+        return UserModel(name, path, problem=str(error))
 
 
 def _path_for(name: str, renamed: str | None) -> Path:
@@ -259,7 +259,7 @@ def _path_for(name: str, renamed: str | None) -> Path:
         raise InputError(f"'{name}' is no name for a model: systems and files need it themselves.")
     if any(_folded(spec.name) == _folded(name) for spec in catalogue.BUILT_IN):
         raise InputError(f"'{name}' is the name of a built-in model: choose another.")
-    for model in list_own():
+    for model in list_user_models():
         if model.name != renamed and _folded(model.name) == _folded(name):
             raise InputError(f"You have a model '{model.name}' already: choose another name.")
     return models_folder() / (name + SUFFIX)

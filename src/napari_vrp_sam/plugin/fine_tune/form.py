@@ -10,7 +10,12 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, unfinished
-from napari_vrp_sam.models.zoo.user_models import LONGEST_NAME, list_own, models_folder, path_for
+from napari_vrp_sam.models.zoo.user_models import (
+    LONGEST_NAME,
+    list_user_models,
+    models_folder,
+    path_for,
+)
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
 from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
@@ -18,7 +23,7 @@ from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.segment_form import DEVICES
 from napari_vrp_sam.plugin.inputs.shared_choice import SharedChoice
-from napari_vrp_sam.plugin.layers.accepted import current_result, settled_labels, with_accepted
+from napari_vrp_sam.plugin.layers.accepted import accepted_labels, current_result, with_accepted
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
@@ -80,7 +85,7 @@ class FineTuneForm(QWidget):
         """
         image, axes, channels = self.image, self.axes_box.currentText(), self.channel_box.channels
         result = current_result(self._viewer, image)
-        settled = settled_labels(result, image, axes) if result is not None else {}
+        accepted = accepted_labels(result, image, axes) if result is not None else {}
         drawn = references_from_layers(
             image,
             self.annotation_list.annotations,
@@ -88,12 +93,12 @@ class FineTuneForm(QWidget):
             axes=axes or None,
             channels=channels,
             point_radius=preferred("point_radius", 0.0) or None,
-            required=not settled,
+            required=not accepted,
         )
         name = self.name_box.text().strip()
         job = FineTuneJob(
             stack_data(image),
-            references=with_accepted(drawn, settled, image, axes, channels),
+            references=with_accepted(drawn, accepted, image, axes, channels),
             output=path_for(name),
             name=name,
             axes=axes,
@@ -115,7 +120,7 @@ class FineTuneForm(QWidget):
         stem = re.sub(r"[\W_]+", "-", image.name.lower()).strip("-") if image else ""
         base = base_model(self.model_box.model)
         stem = f"{stem[: LONGEST_NAME - 20].rstrip('-') or 'my'}-{base}"
-        taken = {own.name.casefold() for own in list_own()}
+        taken = {own.name.casefold() for own in list_user_models()}
         taken |= {output.stem.casefold() for output in unfinished(models_folder())}
         numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
         free = [name for name in (stem, *numbered) if name.casefold() not in taken]

@@ -9,7 +9,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.interrupted.saved_job import kept_job
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import load_job
 from napari_vrp_sam.inference.runs.process import ProcessEngine
 from napari_vrp_sam.plugin.fine_tune.comparison import ComparisonBox
 from napari_vrp_sam.plugin.fine_tune.form import FineTuneForm
@@ -18,8 +18,8 @@ from napari_vrp_sam.plugin.fine_tune.run import FineTuningRun
 from napari_vrp_sam.plugin.fine_tune.run_controls import FineTuneControls
 from napari_vrp_sam.plugin.fine_tune.unfinished_box import UnfinishedBox
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
-from napari_vrp_sam.plugin.models.changes import own_models
-from napari_vrp_sam.plugin.models.panel import MyModels
+from napari_vrp_sam.plugin.models.changes import user_models
+from napari_vrp_sam.plugin.models.panel import UserModelsPanel
 from napari_vrp_sam.plugin.widgets.closing import ClosingWatch
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
 from napari_vrp_sam.plugin.widgets.keyboard import KeyboardWalk
@@ -59,7 +59,7 @@ class FineTuneWidget(QWidget):
         self.status = MessageLabel()
         self.plot = LearningPlot()
         self.comparison = ComparisonBox(viewer)
-        self.my_models = MyModels()
+        self.my_models = UserModelsPanel()
         self.scroll = ScrollColumn()
         self._keyboard = KeyboardWalk(self, self.scroll.content)
         self._lay_out()
@@ -74,7 +74,7 @@ class FineTuneWidget(QWidget):
         self.my_models.told.connect(self.status.say)
         self.my_models.mistaken.connect(self._refuse)
         self.comparison.mistaken.connect(show_warning)  # the status tells of the steps
-        own_models.changed.connect(self.form.suggest_name)
+        user_models.changed.connect(self.form.suggest_name)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -108,7 +108,7 @@ class FineTuneWidget(QWidget):
         if self._refuse_second():
             return
         try:
-            self._start(kept_job(output, stack_data(self.form.image)))
+            self._start(load_job(output, stack_data(self.form.image)))
         except InputError as mistake:
             self._refuse(str(mistake))
 
@@ -191,8 +191,8 @@ class FineTuneWidget(QWidget):
             )
             return
         name = result.path.stem
-        own_models.changed.emit()
-        own_models.made.emit(name)
+        user_models.changed.emit()
+        user_models.made.emit(name)
         self.my_models.choose(name)
         self.form.forget_name()
         self.status.say(f"'{name}' is better ({ious}). It is in the list of models now.")

@@ -140,8 +140,8 @@ def channel_names(image: Image, axes: str) -> list[str]:
     if "C" not in axes:
         return []
     count = int(stack_data(image).shape[axes.index("C")])
-    described = image.metadata.get("Channel")  # OME, as tifffile reads it
-    known = described.get("Name") if isinstance(described, dict) else None
+    sendable_stack = image.metadata.get("Channel")  # OME, as tifffile reads it
+    known = sendable_stack.get("Name") if isinstance(sendable_stack, dict) else None
     known = image.metadata.get("channel_names", known)
     if isinstance(known, list | tuple) and len(known) == count:
         return [str(name) for name in known]

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_vrp_sam.models.zoo.registry import list_models
-from napari_vrp_sam.plugin.models.changes import own_models
+from napari_vrp_sam.plugin.models.changes import user_models
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class ModelBox(NarrowComboBox):
         self._last = 0
         self.follow()
         self.activated.connect(self._activated)
-        own_models.renamed.connect(self._rename)
-        own_models.changed.connect(self.follow)
+        user_models.renamed.connect(self._rename)
+        user_models.changed.connect(self.follow)
 
     @property
     def model(self) -> str:

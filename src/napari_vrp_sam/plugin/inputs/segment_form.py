@@ -30,7 +30,7 @@ from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.prompting_label import PromptingLabel
 from napari_vrp_sam.plugin.inputs.shared_choice import SharedChoice
-from napari_vrp_sam.plugin.layers.accepted import current_result, settled_labels, with_accepted
+from napari_vrp_sam.plugin.layers.accepted import accepted_labels, current_result, with_accepted
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.stacks import possible_axes, stack_data
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
@@ -109,12 +109,12 @@ class SegmentForm(QWidget):
         """Side in pixels of what is seen at once; None for the default."""
         return self.tile_box.value() or None
 
-    def settled(self) -> dict[int, NDArray[Any]]:
+    def accepted(self) -> dict[int, NDArray[Any]]:
         """Labels of the frames that the user has accepted, by index."""
         result = current_result(self._viewer, self.image)
-        return settled_labels(result, self.image, self.axes) if result is not None else {}
+        return accepted_labels(result, self.image, self.axes) if result is not None else {}
 
-    def references(self, settled: dict[int, NDArray[Any]]) -> list[Reference]:
+    def references(self, accepted: dict[int, NDArray[Any]]) -> list[Reference]:
         """What is drawn in the ticked layers, and the accepted frames.
 
         Raises
@@ -129,9 +129,9 @@ class SegmentForm(QWidget):
             axes=self.axes or None,
             channels=self.channels,
             point_radius=self.radius_box.value() or None,
-            required=not settled,
+            required=not accepted,
         )
-        return with_accepted(drawn, settled, self.image, self.axes, self.channels)
+        return with_accepted(drawn, accepted, self.image, self.axes, self.channels)
 
     def leave_guiding(self, leave: bool) -> None:  # noqa: FBT001 # Qt's signal
         """Tell no more what to do next, as a tour does; or tell it again."""

@@ -78,7 +78,7 @@ def result_labels(layer: Labels, frames: Frames) -> NDArray[Any]:
     return np.array(layer.data[at])
 
 
-def settled_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[Any]]:
+def accepted_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[Any]]:
     """Labels of the accepted frames, each of shape (Y, X), by index."""
     frames = frames_of(image, axes)
     return {i: frame_labels(layer, frames, i) for i in accepted_frames(layer) if i < len(frames)}
@@ -86,7 +86,7 @@ def settled_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[
 
 def with_accepted(
     drawn: Iterable[Reference],
-    settled: dict[int, NDArray[Any]],
+    accepted: dict[int, NDArray[Any]],
     image: Image,
     axes: str,
     channels: Sequence[int] | None = None,
@@ -102,10 +102,10 @@ def with_accepted(
         If nothing is annotated at all.
     """
     frames = frames_of(image, axes, channels)
-    references = [reference for reference in drawn if reference.frame not in settled]
+    references = [reference for reference in drawn if reference.frame not in accepted]
     class_ids = {reference.class_id for reference in references}
-    class_ids |= {int(c) for labels in settled.values() for c in np.unique(labels) if c}
-    for index, labels in settled.items():
+    class_ids |= {int(c) for labels in accepted.values() for c in np.unique(labels) if c}
+    for index, labels in accepted.items():
         image_frame = frames[index]
         references += [Reference(image_frame, labels == c, c, frame=index) for c in class_ids]
     if not class_ids:

@@ -62,7 +62,7 @@ class Result:
         axes: str,
         highest_class: int,
         facts: dict[str, Any],
-        settled: Mapping[int, NDArray[Any]] | None = None,
+        accepted: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
         self._frames = frames = frames_of(image, axes)
         self._viewer = viewer
@@ -71,10 +71,10 @@ class Result:
         self._image_id = image.unique_id
         self._placement = placement(image)
         self._facts = facts
-        self._done: set[int] = set(settled or ())
+        self._done: set[int] = set(accepted or ())
         self.position = frames.position
         self.labels = blank(frames.label_shape, np.min_scalar_type(highest_class))
-        for index, labels in (settled or {}).items():
+        for index, labels in (accepted or {}).items():
             self.labels[self.position(index)] = labels
         channels = channel_count(stack_data(image).shape, frames.axes)
         self._data = spread_over_channels(self.labels, frames.axes, channels)

@@ -36,8 +36,8 @@ def possible_axes(image: Image) -> list[str]:
     letters = "TZ" if image.rgb else "TZC"  # colours are channels already
     named = "".join(label.strip().upper()[:1] for label in image.axis_labels[:lead])
     likely = named if len(set(named) & set(letters)) == lead else ("", "Z", "TZ", "TZC")[lead]
-    choices = ["".join(choice) for choice in itertools.permutations(letters, lead)]
-    return [axes + tail for axes in sorted(choices, key=lambda axes: axes != likely)]
+    calibrations = ["".join(choice) for choice in itertools.permutations(letters, lead)]
+    return [axes + tail for axes in sorted(calibrations, key=lambda axes: axes != likely)]
 
 
 def frames_of(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.models.weights.catalogue import base_of
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.zoo.user_models import OwnModel
+    from napari_vrp_sam.models.zoo.user_models import UserModel
 
 
-def card_html(model: OwnModel) -> str:
+def card_html(model: UserModel) -> str:
     """Base, measurements, data and settings; or why the model cannot be used."""
     if model.problem:
         return escape(model.problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QObject, Signal
 
 
-class OwnModels(QObject):
+class UserModelChanges(QObject):
     """To be emitted by whoever adds, renames or deletes a model.
 
     Signals
@@ -22,5 +22,5 @@ class OwnModels(QObject):
     made = Signal(str)
 
 
-own_models = OwnModels()
+user_models = UserModelChanges()
 """The one of this program."""

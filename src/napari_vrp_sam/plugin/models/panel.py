@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.models.card import card_html
-from napari_vrp_sam.plugin.models.changes import own_models
+from napari_vrp_sam.plugin.models.changes import user_models
 from napari_vrp_sam.plugin.models.files import Command
 from napari_vrp_sam.plugin.widgets.controls import explain
 from napari_vrp_sam.plugin.widgets.section import Section
@@ -32,7 +32,7 @@ ROWS = 4
 PACKAGES = "BioImage Model Zoo (*.zip)"
 
 
-class MyModels(Section):
+class UserModelsPanel(Section):
     """A list to choose from, the card of the chosen one, and what can be done with it.
 
     Signals
@@ -61,7 +61,7 @@ class MyModels(Section):
         self.rename_button.clicked.connect(self._ask_for_name)
         self.delete_button.clicked.connect(self._ask_whether_to_delete)
         self.toggled.connect(self.follow)  # other programs may have added some
-        own_models.changed.connect(self.follow)
+        user_models.changed.connect(self.follow)
         self.follow()
 
     @property
@@ -83,7 +83,7 @@ class MyModels(Section):
     def follow(self, _opened: Any = None) -> None:
         """List the models that there are now; keep the choice."""
         chosen = self.chosen
-        self._models = {model.name: model for model in store.list_own()}
+        self._models = {model.name: model for model in store.list_user_models()}
         blocked = self.list.blockSignals(True)  # noqa: FBT003
         self.list.clear()
         self.list.addItems(list(self._models))
@@ -117,7 +117,7 @@ class MyModels(Section):
 
         def do() -> None:
             store.rename(old, new)
-            own_models.renamed.emit(old, new)
+            user_models.renamed.emit(old, new)
 
         self._try(do, f"'{old}' is now '{new}'.", chosen=new)
 
@@ -138,7 +138,7 @@ class MyModels(Section):
         except InputError as mistake:
             self.mistaken.emit(str(mistake))
             return
-        own_models.changed.emit()
+        user_models.changed.emit()
         self.choose(chosen)
         self.told.emit(sentence)
 

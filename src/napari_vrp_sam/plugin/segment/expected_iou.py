@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, explain
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.calibration import Choice
+    from napari_vrp_sam.models.calibration import ClassCalibration
 
 
-class ExpectationLabel(MessageLabel):
+class ExpectedIoULabel(MessageLabel):
     """Says what to expect before the first frame comes, and where to look after the last one."""
 
     _expected = ""
@@ -22,24 +22,28 @@ class ExpectationLabel(MessageLabel):
         self._expected = ""
         self.say("")
 
-    def show_choices(self, choices: Mapping[int, Choice], names: Mapping[int, str]) -> None:
+    def show_choices(
+        self, calibrations: Mapping[int, ClassCalibration], names: Mapping[int, str]
+    ) -> None:
         """Expected IoU of each class, where the annotation tells it."""
         expected = {
             class_id: "unknown" if choice.expected_iou is None else f"{choice.expected_iou:.2f}"
-            for class_id, choice in choices.items()
+            for class_id, choice in calibrations.items()
         }
-        if any(choice.expected_iou is not None for choice in choices.values()):
+        if any(choice.expected_iou is not None for choice in calibrations.values()):
             texts = [f"{names[class_id]} {iou}" for class_id, iou in expected.items()]
             self._expected = f"Expected IoU: {', '.join(texts)}"
             self.say(self._expected)
-        details = [f"{escape(names[class_id])}: {choice}." for class_id, choice in choices.items()]
+        details = [
+            f"{escape(names[class_id])}: {choice}." for class_id, choice in calibrations.items()
+        ]
         explain(
             self,
             "Measured by holding back half of the mask annotation and segmenting it by the other "
             "half.<br>" + "<br>".join(details),
         )
 
-    def show_least_sure(self, least: tuple[str, float] | None) -> None:
+    def show_least_confident(self, least: tuple[str, float] | None) -> None:
         """Where to look first: a frame and its confidence, if there is one left to look at."""
         if least is None:
             self.say(self._expected)

@@ -37,11 +37,11 @@ class Jobs:
         self.loaded: set[str] = set()
 
     def run(
-        self, references: list[Reference], settled: Collection[int], *, probabilities: bool
+        self, references: list[Reference], accepted: Collection[int], *, probabilities: bool
     ) -> SegmentationJob:
         """The frames of the range, the one in view first."""
         return replace(
-            self._job(references, settled),
+            self._job(references, accepted),
             frames=self._form.frame_range.value(),
             first=self._frame_in_view(),
             probabilities=probabilities,
@@ -63,8 +63,8 @@ class Jobs:
         index = self._frame_in_view()
         if index is None:
             raise InputError("No frame is in view: move the sliders onto one.")
-        settled = self._form.settled()
-        job = self._job(self._form.references(settled), settled)
+        accepted = self._form.accepted()
+        job = self._job(self._form.references(accepted), accepted)
         job = replace(job, frames=(index, index + 1))
         plan(job)
         return image, frames_of(image, self._form.axes), index, job
@@ -73,7 +73,7 @@ class Jobs:
         """Names by number, as the list of classes has them."""
         return {class_id: self._form.class_list.name(class_id) for class_id in class_ids}
 
-    def _job(self, references: list[Reference], settled: Collection[int]) -> SegmentationJob:
+    def _job(self, references: list[Reference], accepted: Collection[int]) -> SegmentationJob:
         return SegmentationJob(
             data=stack_data(self._form.image),
             axes=self._form.axes,
@@ -82,7 +82,7 @@ class Jobs:
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
             tile=self._form.tile,
-            settled=frozenset(settled),
+            accepted=frozenset(accepted),
         )
 
     def _at_hand(self, model: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.inference.prediction.confidence import least_sure
+from napari_vrp_sam.inference.prediction.confidence import least_confident
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, result_events, shown_result
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.layers.metadata import noted
@@ -63,7 +63,7 @@ class QualityPanel(QWidget):
         self.next_button.setEnabled(self._next(layer) is not None)
         self._mark()
 
-    def least_sure(self) -> tuple[str, float] | None:
+    def least_confident(self) -> tuple[str, float] | None:
         """The frame to annotate next as the sliders number it, and its confidence."""
         at = self._current()
         frame = self._next(at[0]) if at else None
@@ -84,7 +84,7 @@ class QualityPanel(QWidget):
     def _next(self, layer: Labels) -> int | None:
         """The frame to annotate next, by index."""
         known = {*accepted_frames(layer), *(noted(layer, "reference_frames") or [])}
-        lowest = least_sure({i: c for i, c in _confidence(layer).items() if i not in known})
+        lowest = least_confident({i: c for i, c in _confidence(layer).items() if i not in known})
         return lowest.frame if lowest else None
 
     def _show_next(self, _checked: Any = None) -> None:

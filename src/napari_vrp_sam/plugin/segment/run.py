@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_vrp_sam.inference.prediction.confidence import least_sure, of_frame
+from napari_vrp_sam.inference.prediction.confidence import least_confident, of_frame
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
@@ -36,7 +36,7 @@ class SegmentationRun(WatchedRun):
     written : ()
         More frames are in the result layer.
     learned : (choices,)
-        `Choice` by class: how the result is put together and what to expect of it.
+        `ClassCalibration` by class: how the result is put together and what to expect of it.
     ended : see `WatchedRun`; what is done is kept
     """
 
@@ -62,9 +62,9 @@ class SegmentationRun(WatchedRun):
         self.confidence: dict[int, float] = {}
         """Expected IoU of the frames that are done, the mean over the classes found on each."""
 
-    def least_sure(self) -> tuple[str, float] | None:
+    def least_confident(self) -> tuple[str, float] | None:
         """The frame of the lowest confidence as the sliders number it, and its confidence."""
-        lowest = least_sure(self.confidence) if len(self.confidence) > 1 else None
+        lowest = least_confident(self.confidence) if len(self.confidence) > 1 else None
         if lowest is None:
             return None
         return ", ".join(map(str, self._result.position(lowest.frame))), lowest.confidence
@@ -73,7 +73,7 @@ class SegmentationRun(WatchedRun):
         results = [event for event in events if isinstance(event, FrameResult)]
         for event in events:
             if isinstance(event, Learned):
-                self.learned.emit(event.choices)
+                self.learned.emit(event.calibrations)
         for result in results:
             mean = of_frame(result.confidence.values())
             if mean is not None:

@@ -18,11 +18,11 @@ from napari_vrp_sam.plugin.layers.probabilities import Probabilities
 from napari_vrp_sam.plugin.layers.results import Result
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.layers.undo import AddedLayers, RunRecord
-from napari_vrp_sam.plugin.models.changes import own_models
+from napari_vrp_sam.plugin.models.changes import user_models
 from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
-from napari_vrp_sam.plugin.segment.expected_iou import ExpectationLabel
+from napari_vrp_sam.plugin.segment.expected_iou import ExpectedIoULabel
 from napari_vrp_sam.plugin.segment.jobs import Jobs
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
 from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel
@@ -68,7 +68,7 @@ class SegmentStackWidget(QWidget):
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = controls.probability_box, controls.progress
         self.status = MessageLabel()
-        self.quality = ExpectationLabel()
+        self.quality = ExpectedIoULabel()
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
@@ -104,7 +104,7 @@ class SegmentStackWidget(QWidget):
         self.history.told.connect(self._step_told)
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.leave_guiding)
-        own_models.made.connect(self.form.model_box.choose)
+        user_models.made.connect(self.form.model_box.choose)
         closing = ClosingWatch(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -144,20 +144,20 @@ class SegmentStackWidget(QWidget):
 
     def _start(self) -> None:
         image, axes = self.form.image, self.form.axes
-        settled = self.form.settled()
-        references = self.form.references(settled)
+        accepted = self.form.accepted()
+        references = self.form.references(accepted)
         class_ids = {reference.class_id for reference in references}
         self.form.class_list.include(class_ids)
-        job = self._jobs.run(references, settled, probabilities=self.probability_box.isChecked())
-        frame_count = len(plan(job)[1]) + len(settled)
+        job = self._jobs.run(references, accepted, probabilities=self.probability_box.isChecked())
+        frame_count = len(plan(job)[1]) + len(accepted)
         result = Result(
             self._viewer,
             image,
             axes=axes,
             highest_class=max(class_ids),
-            settled=settled,
+            accepted=accepted,
             facts={
-                ACCEPTED: sorted(settled),
+                ACCEPTED: sorted(accepted),
                 "model": job.model,
                 CLASSES: self.form.class_list.facts(class_ids),
                 "axes": axes,
@@ -176,7 +176,9 @@ class SegmentStackWidget(QWidget):
         self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
         self._run.written.connect(self.quality_panel.follow)
-        self._run.learned.connect(lambda choices: self.quality.show_choices(choices, names))
+        self._run.learned.connect(
+            lambda calibrations: self.quality.show_choices(calibrations, names)
+        )
         self._run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
         self._run.ended.connect(self._end)
         self.quality.forget()
@@ -194,9 +196,9 @@ class SegmentStackWidget(QWidget):
 
     def _end(self, outcome: str, message: str) -> None:
         if self._run is not None and outcome in {"done", "cancelled"}:
-            least = self._run.least_sure()
+            least = self._run.least_confident()
             if least:
-                self.quality.show_least_sure(least)
+                self.quality.show_least_confident(least)
         if self._record is not None:
             self._record.push(self.history)
         self._run = self._record = None
@@ -231,7 +233,7 @@ class SegmentStackWidget(QWidget):
         self.quality_panel.follow()
         if not self.running:
             # It would go on to ask for a frame that is accepted.
-            self.quality.show_least_sure(self.quality_panel.least_sure())
+            self.quality.show_least_confident(self.quality_panel.least_confident())
 
     def _refuse(self, sentence: str) -> None:
         self.status.say(sentence, "warning")

@@ -88,10 +88,10 @@ def settle_in(viewer: napari.viewer.Viewer, form: SegmentForm) -> bool:
             if isinstance(layer, Labels) and noted(layer, RESULT_OF) == noted(image, TOKEN):
                 note(layer, **{RESULT_OF: image.unique_id})
                 news = True
-        choices = noted(image, CHOICES)
-        if choices is not None:
+        calibrations = noted(image, CHOICES)
+        if calibrations is not None:
             note(image, **{CHOICES: None})
-            _choose(viewer, form, image, choices)
+            _choose(viewer, form, image, calibrations)
             news = True
     return news
 
@@ -102,10 +102,10 @@ def _choices(session: Session) -> dict[str, Any]:
 
 
 def _choose(
-    viewer: napari.viewer.Viewer, form: SegmentForm, image: Image, choices: dict[str, Any]
+    viewer: napari.viewer.Viewer, form: SegmentForm, image: Image, calibrations: dict[str, Any]
 ) -> None:
-    axes, classes = choices.pop("axes"), choices.pop("classes")
-    settings = Settings(**choices)
+    axes, classes = calibrations.pop("axes"), calibrations.pop("classes")
+    settings = Settings(**calibrations)
     form.image_box.choose(image)
     # What is ticked now lies on other images; layers of the session follow, with their own ticks.
     for row in form.annotation_list.rows:

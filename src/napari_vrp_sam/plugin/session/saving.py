@@ -44,9 +44,9 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
     """
     image, axes = form.image, form.axes
     frames = frames_of(image, axes)
-    settled = form.settled()
+    accepted = form.accepted()
     try:
-        references, obstacle = form.references(settled), ""
+        references, obstacle = form.references(accepted), ""
     except InputError as mistake:
         # What is drawn is worth keeping even where no run could take it.
         references, obstacle = [], str(mistake)
@@ -72,7 +72,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
         ),
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,
-        accepted=settled,
+        accepted=accepted,
         classes=classes_of(form),
         layers=[
             stored_layer(row.layer, ticked=row.ticked, sparse=row.sparse)

@@ -26,8 +26,8 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
 from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
-from napari_vrp_sam.inference.runs.dask.paused_workers import StandstillWatch
-from napari_vrp_sam.inference.runs.dask.stacks import described
+from napari_vrp_sam.inference.runs.dask.paused_workers import PausedWorkerWatch
+from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
@@ -116,7 +116,7 @@ def test_workers_read_a_lazy_array_by_themselves(engine, job, expected, tmp_path
     """A task that lets go of its turn while it reads waits for the next one, and that for it."""
     zarr.create_array(str(tmp_path / "stack.zarr"), data=job.data, chunks=(1, 64, 64))
     lazy = da.from_zarr(str(tmp_path / "stack.zarr"))
-    assert described(lazy) is lazy
+    assert sendable_stack(lazy) is lazy
     *events, end = engine.submit(replace(job, data=lazy)).events()
     assert end == Done(LENGTH)
     for event in results(events):
@@ -298,10 +298,10 @@ def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
         DaskEngine(scheduler=cluster.scheduler_address) as engine,
     ):
         *_, end = engine.submit(job).events()
-        watch = StandstillWatch(engine._client)
+        watch = PausedWorkerWatch(engine._client)
         watch.check()
         time.sleep(1.2)
-        watch.result_came()  # late, of work that was under way
+        watch.reset()  # late, of work that was under way
         watch.check()
         time.sleep(1.2)
         with pytest.raises(InputError, match="All workers are paused"):

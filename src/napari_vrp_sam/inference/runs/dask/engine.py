@@ -19,12 +19,12 @@ from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
 from napari_vrp_sam.inference.prediction.tiling import check_tile
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
-from napari_vrp_sam.inference.runs.dask.paused_workers import StandstillWatch
-from napari_vrp_sam.inference.runs.dask.stacks import described
+from napari_vrp_sam.inference.runs.dask.paused_workers import PausedWorkerWatch
+from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
 from napari_vrp_sam.inference.runs.dask.tasks import (
     FrameWriter,
-    LearnedByWorker,
-    Order,
+    PickledJob,
+    WorkerState,
     frame_context,
     frame_event,
     keep,
@@ -149,7 +149,7 @@ class DaskBackend:
         self._client = client
         self._writer = writer
         self._workers, self._asked = 0, -math.inf
-        self._standstill = StandstillWatch(client)
+        self._standstill = PausedWorkerWatch(client)
         self._control = Control()
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
@@ -168,7 +168,7 @@ class DaskBackend:
         total = len(indices)
         yield Progress(0, total, "Sampling intensities")
         normalisation = normalisation_of(job, frames)
-        stack = described(job.data)
+        stack = sendable_stack(job.data)
         sent = replace(
             job,
             data=stack,
@@ -179,11 +179,11 @@ class DaskBackend:
         self._control.check()
         yield Progress(0, total, "Waiting for a worker")
         # Not scattered: a task is done again when all workers that had its result are lost.
-        order = self._submit(keep, Order.of(uuid.uuid4().hex, sent, self._writer))
+        order = self._submit(keep, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
         # By all of them at once: those that waited for the first would only learn afterwards.
         learning = [self._submit(learn, order, on=w) for w in self._client.nthreads() or [None]]
-        learned: LearnedByWorker = self._next(learning)
-        yield Learned(learned.choices)
+        learned: WorkerState = self._next(learning)
+        yield Learned(learned.calibrations)
         if self._writer is not None:
             self._writer.open()
         self._control.check()
@@ -201,7 +201,7 @@ class DaskBackend:
         order: Future[Any],
         frames: Frames,
         indices: list[int],
-        learned: LearnedByWorker,
+        learned: WorkerState,
         *,
         sent: bool,
     ) -> Iterator[FrameResult | FrameWritten]:
@@ -230,7 +230,7 @@ class DaskBackend:
         index: int,
         pixels: NDArray[Any] | None,
         frames: Frames,
-        learned: LearnedByWorker,
+        learned: WorkerState,
     ) -> NDArray[np.float32]:
         """Logits of a frame whose tiles are tasks."""
         tiles = plan_tiles(
@@ -298,7 +298,7 @@ class DaskBackend:
             except TimeoutError:
                 self._standstill.check()
                 continue
-            self._standstill.result_came()
+            self._standstill.reset()
             future = done.pop()
             pending.remove(future)
             try:

@@ -19,7 +19,7 @@ STANDSTILL = 60
 """Seconds that all workers may be paused."""
 
 
-class StandstillWatch:
+class PausedWorkerWatch:
     """Looks at the workers of a scheduler while no result comes.
 
     Parameters
@@ -32,7 +32,7 @@ class StandstillWatch:
         self._looked = -math.inf
         self._since = math.inf
 
-    def result_came(self) -> None:
+    def reset(self) -> None:
         """Somebody works: whatever was seen before counts no more."""
         self._since = math.inf
 

@@ -14,7 +14,7 @@ SMALL = 64_000_000
 """Bytes that a description of a stack may take: with more, it would hold pixels."""
 
 
-def described(data: Any) -> Any | None:
+def sendable_stack(data: Any) -> Any | None:
     """A stack as it can be sent: a description that opens its files; None where there is none.
 
     Parameters

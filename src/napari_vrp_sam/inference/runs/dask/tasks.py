@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.predictor_cache import Memory
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tile_plan import ContextTile, Tile, tile_logits
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.models.base import FrameFeatures
-    from napari_vrp_sam.models.calibration import Choice
+    from napari_vrp_sam.models.calibration import ClassCalibration
 
 
 class FrameWriter(Protocol):
@@ -38,7 +38,7 @@ class FrameWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class PickledJob:
     """A job as it is sent to workers.
 
     Attributes
@@ -54,13 +54,13 @@ class Order:
     content: bytes
 
     @classmethod
-    def of(cls, token: str, job: SegmentationJob, writer: FrameWriter | None) -> Order:
+    def of(cls, token: str, job: SegmentationJob, writer: FrameWriter | None) -> PickledJob:
         """Pack a job."""
         return cls(token, pickle.dumps((job, writer)))
 
 
 @dataclass(frozen=True)
-class LearnedByWorker:
+class WorkerState:
     """What a worker knows once it has learned the annotations.
 
     Attributes
@@ -73,7 +73,7 @@ class LearnedByWorker:
         Number of frames to hand out at once.
     """
 
-    choices: dict[int, Choice]
+    calibrations: dict[int, ClassCalibration]
     sees_whole_frame: bool
     chunk: int
 
@@ -89,33 +89,33 @@ class _Prepared:
 _lock = threading.Lock()
 """One frame at a time, however many threads a worker has: a model fills memory and processors."""
 
-_memory = Memory(0)
+_memory = PredictorCache(0)
 _prepared: _Prepared | None = None
 _last_frame: tuple[tuple[str, int], NDArray[Any]] | None = None
 
 
-def keep(order: Order) -> Order:
+def keep(order: PickledJob) -> PickledJob:
     """Itself, as the result of a task: workers pass it on, and a lost one is made again."""
     return order
 
 
-def learn(order: Order) -> LearnedByWorker:
+def learn(order: PickledJob) -> WorkerState:
     """Load the model and learn the annotations."""
     with _lock:
         predictor = _prepare(order).predictor
-        return LearnedByWorker(
-            predictor.choices, predictor.model.sees_whole_frame, predictor.batch_size
+        return WorkerState(
+            predictor.calibrations, predictor.model.sees_whole_frame, predictor.batch_size
         )
 
 
 def segment_frames(
-    order: Order, indices: list[int], frames: list[NDArray[Any]] | None = None
+    order: PickledJob, indices: list[int], frames: list[NDArray[Any]] | None = None
 ) -> list[FrameResult | FrameWritten]:
     """Segment frames in one stream, and write them where the order says so.
 
     Parameters
     ----------
-    order : Order
+    order : PickledJob
     indices : list of int
         Of the frames, counted along the flattened leading axes.
     frames : list of ndarray, each of shape (Y, X, C), optional
@@ -145,7 +145,7 @@ def frame_event(
 
 
 def tile_context(
-    order: Order, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
+    order: PickledJob, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
 ) -> Any:
     """Compute what a tile contributes to the context of its frame; see `Model.tile_context`."""
     with _lock:
@@ -154,7 +154,7 @@ def tile_context(
         return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
 
 
-def frame_context(order: Order, parts: list[Any]) -> Any:
+def frame_context(order: PickledJob, parts: list[Any]) -> Any:
     """Combine the contributions of tiles; see `Model.frame_context`."""
     with _lock:
         predictor = _prepare(order).predictor
@@ -162,7 +162,7 @@ def frame_context(order: Order, parts: list[Any]) -> Any:
 
 
 def segment_tile(
-    order: Order,
+    order: PickledJob,
     index: int,
     number: int,
     tile: Tile,
@@ -173,7 +173,7 @@ def segment_tile(
 
     Parameters
     ----------
-    order : Order
+    order : PickledJob
     index : int
         Of the frame.
     number : int
@@ -200,14 +200,14 @@ def segment_tile(
 
 
 def _encode(
-    order: Order, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
+    order: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
 ) -> FrameFeatures:
     if pixels is None:
         pixels = _frame(order, index)[part]
     return _prepare(order).predictor.encode(pixels)
 
 
-def _frame(order: Order, index: int) -> NDArray[Any]:
+def _frame(order: PickledJob, index: int) -> NDArray[Any]:
     """A frame as the worker reads it; the last one is kept for its other tiles."""
     import dask
 
@@ -221,7 +221,7 @@ def _frame(order: Order, index: int) -> NDArray[Any]:
     return _last_frame[1]
 
 
-def _prepare(order: Order) -> _Prepared:
+def _prepare(order: PickledJob) -> _Prepared:
     global _prepared  # noqa: PLW0603 # a process has one model
     if _prepared is None or _prepared.token != order.token:
         _prepared = None
