@@ -207,7 +207,7 @@ def learned(
         model,
         device=device,
         precision=variant["precision"],
-        compiled=variant.get("compiled", False),
+        compile=variant.get("compiled", False),
         batch=variant["batch"],
     )
     predictor.set_references([reference_of(stack, truth)], WHOLE_RANGE)

@@ -34,7 +34,9 @@ def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_fine_tuning_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick = FineTuningRecipe(size=64, gain=-1.0, exam_effort=0.02, exam_choices=False)
     whole = run.fine_tune_events
-    monkeypatch.setattr(run, "fine_tune_events", lambda job, control: whole(job, control, quick))
+    monkeypatch.setattr(
+        run, "fine_tune_events", lambda job, control, _=None: whole(job, control, recipe=quick)
+    )
     monkeypatch.setattr(samples, "sample_stack", partial(samples.sample_stack, size=112, frames=3))
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs/getting-started/fine-tuning.md").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ if limit:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 try:
-    for event in fine_tune_events(job, Control(), recipe):
+    for event in fine_tune_events(job, Control(), recipe=recipe):
         print(type(event).__name__, getattr(event, "step", ""), flush=True)
 except InputError as error:
     print(error)
@@ -108,7 +108,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(start, job_of, r
 
 def test_two_processes_do_not_work_on_one_run(start, job_of, recipe):
     job = job_of()
-    events = fine_tune_events(job, Control(), recipe)
+    events = fine_tune_events(job, Control(), recipe=recipe)
     next(events)
     output, _ = (process := start(job, recipe)).communicate(timeout=120)
     assert process.returncode == 2
@@ -125,7 +125,7 @@ def test_two_processes_do_not_work_on_one_run(start, job_of, recipe):
 def test_without_room_nothing_is_lost(start, job_of, recipe, limit, steps_left):
     """Files may grow to a limit: first too small for a checkpoint, then for the model alone."""
     job = job_of(parts="decoder")
-    events = fine_tune_events(job, Control(), recipe)
+    events = fine_tune_events(job, Control(), recipe=recipe)
     while getattr(next(events), "step", 0) < 3:
         pass
     next(events)  # what was done is saved before the next step
@@ -145,6 +145,6 @@ def test_without_room_nothing_is_lost(start, job_of, recipe, limit, steps_left):
     assert sorted(path.name for path in job.folder.iterdir()) == kept
     assert ((job.folder / CHECKPOINT).read_bytes() == saved) == (steps_left > 0)
 
-    *told, end = fine_tune_events(job, Control(), recipe)
+    *told, end = fine_tune_events(job, Control(), recipe=recipe)
     assert sum(isinstance(event, TrainingStep) for event in told) == steps_left
     assert end.path == job.output

@@ -58,7 +58,7 @@ def fine_tune(monkeypatch, recipe):
 
         monkeypatch.setattr(run, "load_model", load)
         job.check()
-        return list(run.fine_tune_events(job, Control(), recipe)), models
+        return list(run.fine_tune_events(job, Control(), recipe=recipe)), models
 
     return fine_tune
 
@@ -114,7 +114,9 @@ def test_a_part_learns_and_the_file_holds_it(
 def test_without_learning_nothing_changes(job_of, fine_tune, recipe, monkeypatch):
     still = replace(recipe, learning_rate=0.0, lora_rate=0.0, weight_decay=0.0)
     whole = run.fine_tune_events
-    monkeypatch.setattr(run, "fine_tune_events", lambda job, control, _: whole(job, control, still))
+    monkeypatch.setattr(
+        run, "fine_tune_events", lambda job, control, _=None: whole(job, control, recipe=still)
+    )
     job = job_of(1, 2, steps=2, parts="lora", model="vit_b")
     events, _ = fine_tune(job)
     ious = [event.iou for event in events if isinstance(event, Validated)]

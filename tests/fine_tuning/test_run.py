@@ -34,7 +34,7 @@ from napari_vrp_sam.models.weights.downloads import file_sha256
 def run(recipe):
     def run(job, control=None, **changes):
         job.check()
-        return list(fine_tune_events(job, control or Control(), replace(recipe, **changes)))
+        return list(fine_tune_events(job, control or Control(), recipe=replace(recipe, **changes)))
 
     return run
 
@@ -42,7 +42,7 @@ def run(recipe):
 def break_off(job, recipe, at):
     """Cancel a run after a step."""
     control = Control()
-    events = fine_tune_events(job, control, recipe)
+    events = fine_tune_events(job, control, recipe=recipe)
     for event in events:
         if isinstance(event, TrainingStep) and event.step == at:
             break

@@ -120,7 +120,7 @@ def test_a_stream_gives_what_frames_give_one_by_one(
     single = predictor_of(model, stack, device="cuda", precision="float32", batch=1)
     expected = np.stack([single.predict(frame) for frame in stack[0]])
     several = predictor_of(
-        model, stack, device="cuda", precision="float32", batch=4, compiled=compiled
+        model, stack, device="cuda", precision="float32", batch=4, compile=compiled
     )
     found = list(several.predict_stream(stack[0]))
     probabilities = np.stack([p for _, p in found if p is not None])

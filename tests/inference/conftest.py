@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Prompts
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.events import FrameResult
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
 
 RED, GREEN = 3, 8
 """Class values of the stack below; neither first nor consecutive."""
 
 
-class TinyModel(nn.Module):
+class TinyModel(nn.Module, Model):
     """Tells classes apart by the nearer of two mean features, in and outside of the annotation."""
 
     name = "tiny"
@@ -50,6 +52,11 @@ class TinyModel(nn.Module):
         pixels = features.embedding.flatten(2).transpose(1, 2)
         near, far = torch.cdist(pixels, prompts.sparse).unbind(-1)
         return ((far - near) * 20).reshape(len(near), *features.size)
+
+
+def frame_results(job, cache=None):
+    """Results of a job that is done in this thread, in their order."""
+    return [event for event in job.events(Control(), cache) if isinstance(event, FrameResult)]
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import JobEvent
 
@@ -21,23 +22,25 @@ class Counted(JobEvent):
 
 
 @dataclass(frozen=True, eq=False)
-class Count:
+class Count(Job):
     """Counts to `last`, and reads a frame of the stack for each number."""
 
+    handler: ClassVar[str] = f"{__name__}:count_events"
     data: Any
     last: int
     axes: str | None = None
     channels: None = None
     mistake: str = ""
 
-    def events(self, control: Control, memory: object) -> Iterator[Counted]:
-        if self.mistake:
-            raise InputError(self.mistake)
-        for number in range(self.last):
-            control.check()
-            mean = float(self.data[(number % len_of(self.data),)].mean())
-            yield Counted(number, os.getpid(), mean)
-            time.sleep(0.01)
+
+def count_events(job: Count, control: Control, cache: object = None) -> Iterator[Counted]:
+    if job.mistake:
+        raise InputError(job.mistake)
+    for number in range(job.last):
+        control.check()
+        mean = float(job.data[(number % len_of(job.data),)].mean())
+        yield Counted(number, os.getpid(), mean)
+        time.sleep(0.01)
 
 
 def len_of(data: Any) -> int:

@@ -6,7 +6,6 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.inference.segment import segment_stack
 
@@ -77,7 +76,7 @@ def test_frames_outside_of_the_range_stay_zero(stack, truth, model):
 
 def test_given_limits_replace_percentiles(stack, truth, model):
     dark = segment_stack(
-        stack, truth[1, 1], frame=5, limits=(10_000, 20_000), model=model, device="cpu"
+        stack, truth[1, 1], frame=5, contrast_limits=(10_000, 20_000), model=model, device="cpu"
     )
     assert not dark.any()
 
@@ -117,14 +116,13 @@ def test_bool_stacks(truth, model):
 def test_frames_come_nearest_first_with_their_probabilities(stack, truth, model):
     references = gather_references(Frames(stack[0]), truth[0], frame=2)
     job = SegmentationJob(stack[0], references=references, model=model, device="cpu")
-    told = []
-    results = list(iter_segment(job, report=told.append))
-    assert [index for index, _, _ in results] == [2, 1, 3, 0]
-    assert len(told) == 4
-    for index, labels, probabilities in results:
-        assert probabilities.shape == (2, 40, 48)
-        assert iou(labels == GREEN, truth[0, index] == GREEN) > 0.8
-    assert [index for index, _, _ in iter_segment(job, order="sequential")] == [0, 1, 2, 3]
+    events = list(replace(job, probabilities=True).events(Control()))
+    results = [event for event in events if isinstance(event, FrameResult)]
+    assert [result.index for result in results] == [2, 1, 3, 0]
+    assert sum(isinstance(event, Progress) for event in events) == 4 + len(results)
+    for result in results:
+        assert result.probabilities.shape == (2, 40, 48)
+        assert iou(result.labels == GREEN, truth[0, result.index] == GREEN) > 0.8
 
 
 def test_a_frame_is_read_when_its_turn_comes(stack, truth, model):
@@ -139,10 +137,11 @@ def test_a_frame_is_read_when_its_turn_comes(stack, truth, model):
             return stack[0][selection]
 
     job = SegmentationJob(
-        Recorder(), references=references, limits=(0, 255), model=model, device="cpu"
+        Recorder(), references=references, contrast_limits=(0, 255), model=model, device="cpu"
     )
-    results = iter_segment(job)
+    events = job.events(Control())
     assert not read
+    results = (event for event in events if isinstance(event, FrameResult))
     for _ in range(2):
         next(results)
     assert read == [0, 1]

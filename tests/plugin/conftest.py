@@ -23,11 +23,11 @@ from napari_vrp_sam.inference.runs.engine import Run, ThreadEngine
 from napari_vrp_sam.inference.runs.events import Progress
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-from napari_vrp_sam.models.base import FrameFeatures, Prompts
+from napari_vrp_sam.models.base import FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.zoo import user_models as store
 
 
-class BrightnessModel(nn.Module):
+class BrightnessModel(nn.Module, Model):
     """A model of the simplest kind: a pixel belongs to the class whose brightness it has."""
 
     name = "brightness"

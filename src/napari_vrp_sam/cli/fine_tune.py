@@ -77,7 +77,7 @@ def fine_tune(
     kind: Annotated[
         Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
     ] = Kind.MASK,
-    limits: Annotated[
+    contrast_limits: Annotated[
         tuple[float, float] | None,
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
@@ -121,7 +121,7 @@ def fine_tune(
         "minutes": minutes,
         "steps": steps,
         "device": device,
-        "limits": limits,
+        "contrast_limits": contrast_limits,
         "name": name,
         "seed": seed,
     }

@@ -30,7 +30,7 @@ def fine_tune(
     minutes: float | None = None,
     steps: int | None = None,
     device: str = "auto",
-    limits: tuple[float, float] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
     name: str = "",
     seed: int = 0,
     progress: Callable[[Event], None] | None = None,
@@ -69,7 +69,7 @@ def fine_tune(
         Steps instead of minutes: on a CPU the same call gives the same weights, to the bit.
     device : str
         "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
-    limits : tuple of float, optional
+    contrast_limits : tuple of float, optional
         Intensities that become black and white; percentiles of the stack unless given.
     name : str
         Of the model, on its card; that of the file unless given.
@@ -107,7 +107,7 @@ def fine_tune(
         minutes=minutes,
         steps=steps,
         device=device,
-        limits=limits,
+        contrast_limits=contrast_limits,
         seed=seed,
     )
     result = None

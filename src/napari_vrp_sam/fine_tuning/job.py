@@ -57,7 +57,7 @@ class FineTuneJob(Job):
     steps : int, optional
         Steps instead of minutes: on a CPU the same job gives the same file, to the bit.
     device : str
-    limits : tuple of float, optional
+    contrast_limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
     seed : int
         Of crops, turns and dropout.
@@ -78,7 +78,7 @@ class FineTuneJob(Job):
     minutes: float | None = None
     steps: int | None = None
     device: str = "auto"
-    limits: tuple[float, float] | None = None
+    contrast_limits: tuple[float, float] | None = None
     seed: int = 0
     view: int | None = None
 

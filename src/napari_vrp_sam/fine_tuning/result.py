@@ -75,7 +75,9 @@ def _data(job: FineTuneJob) -> dict[str, Any]:
         "classes": list(class_ids_of(references)),
         "kinds": sorted({r.kind for r in references}),
         "dtype": str(references[0].image.dtype),
-        "normalisation": "percentiles" if job.limits is None else list(job.limits),
+        "normalisation": "percentiles"
+        if job.contrast_limits is None
+        else list(job.contrast_limits),
     }
 
 

@@ -242,8 +242,8 @@ def mean_iou(exams: Sequence[FoldEvaluation]) -> float:
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:
     """That of the stack, as segmenting it has it."""
-    if job.limits:
-        return Normalisation.from_limits(job.limits, len(frames.channels))
+    if job.contrast_limits:
+        return Normalisation.from_limits(job.contrast_limits, len(frames.channels))
     if any(reference.mask.shape != frames.frame_shape for reference in job.references):
         # Images of their own rather than frames of the stack.
         return Normalisation.fit([reference.image for reference in job.references])

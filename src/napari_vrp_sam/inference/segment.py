@@ -33,9 +33,9 @@ def segment_stack(
     model: str | Path | Model = "lite",
     device: str = "auto",
     frames: tuple[int | None, int | None] | None = None,
-    limits: tuple[float, float] | None = None,
+    contrast_limits: tuple[float, float] | None = None,
     pseudo_mask: PseudoMaskKind | None = None,
-    tile: int | None = None,
+    tile_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[Any]:
     """Segment a class on every frame of a stack after annotating it on one.
@@ -61,11 +61,11 @@ def segment_stack(
         "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
     frames : tuple of int, optional
         Segment only frames from the first number up to, not including, the second; others stay 0.
-    limits : tuple of float, optional
+    contrast_limits : tuple of float, optional
         Intensities that become black and white; percentiles of the stack unless given.
     pseudo_mask : {"probe", "correlation"}, optional
         How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
-    tile : int, optional
+    tile_size : int, optional
         Longest side in pixels that is seen at once, 2048 unless given; larger frames are segmented
         in overlapping tiles.
     progress : callable, optional
@@ -94,9 +94,9 @@ def segment_stack(
         model=model,
         device=device,
         frames=frames,
-        limits=limits,
+        contrast_limits=contrast_limits,
         pseudo_mask=pseudo_mask,
-        tile=tile,
+        tile_size=tile_size,
     )
     labels = np.zeros(view.label_shape, labels_dtype(class_ids_of(job.references)))
     for event in job.events(Control()):

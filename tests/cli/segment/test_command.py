@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.inference import segment as inference
+from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
 
 runner = CliRunner()
@@ -133,7 +133,7 @@ def test_results_are_not_overwritten(files: Path) -> None:
 
 
 def test_an_interrupt_keeps_what_is_done(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = inference.iter_segment
+    whole = Predictor.predict_stream
 
     def interrupted(*args: Any, **kwargs: Any) -> Iterator[Any]:
         results = whole(*args, **kwargs)
@@ -141,7 +141,7 @@ def test_an_interrupt_keeps_what_is_done(files: Path, monkeypatch: pytest.Monkey
         yield next(results)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference, "iter_segment", interrupted)
+    monkeypatch.setattr(Predictor, "predict_stream", interrupted)
     result = run(
         files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
     )
@@ -176,7 +176,7 @@ def test_an_interrupt_of_the_final_write_tells_where_the_frames_are(
 def test_labels_that_cannot_be_written_stop_nothing_else(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = inference.iter_segment
+    whole = Predictor.predict_stream
 
     def blocking(*args: Any, **kwargs: Any) -> Iterator[Any]:
         yield from whole(*args, **kwargs)

@@ -20,7 +20,8 @@ import zarr
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.inference import segment as inference
+from napari_vrp_sam.inference.runs import segmentation
+from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.labels.journal import journal_of
 
@@ -32,17 +33,19 @@ FRAMES = 12 + 8 * KILLS
 SCRIPT = """
 import sys
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.inference import segment
+from napari_vrp_sam.inference.runs import segmentation
+from napari_vrp_sam.inference.runs.events import FrameResult
 
-whole = segment.iter_segment
+whole = segmentation.segmentation_events
 
-def noted(*args, **kwargs):
-    for result in whole(*args, **kwargs):
-        with open(sys.argv[1], "a") as log:
-            print(result[0], file=log)
-        yield result
+def logged(*args, **kwargs):
+    for event in whole(*args, **kwargs):
+        if isinstance(event, FrameResult):
+            with open(sys.argv[1], "a") as log:
+                print(event.index, file=log)
+        yield event
 
-segment.iter_segment = noted
+segmentation.segmentation_events = logged
 app(sys.argv[2:])
 """
 
@@ -121,17 +124,18 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(files: Path, name
 
 
 def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = inference.iter_segment
+    whole = segmentation.segmentation_events
     segmented = []
 
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        for result in whole(*args, **kwargs):
-            segmented.append(result[0])
-            yield result
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        for event in whole(*args, **kwargs):
+            yield event
+            if isinstance(event, FrameResult):
+                segmented.append(event.index)
             if len(segmented) == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference, "iter_segment", noted)
+    monkeypatch.setattr(segmentation, "segmentation_events", interrupted)
     output = files / "out/labels"
     wanted = ("--resume", "--frames", "0:6", "--instances")
     assert segment(files, output, *wanted).exit_code == 130
@@ -195,15 +199,16 @@ def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.Mo
     stack = np.tile(tifffile.imread(files / "stack.tif")[:10], (16, 1, 1))
     zarr.create_array(str(files / "long.zarr"), data=stack, chunks=(1, 64, 64))
     tifffile.imwrite(files / "slice.tif", tifffile.imread(files / "drawn.tif")[2])
-    whole = inference.iter_segment
+    whole = segmentation.segmentation_events
     used = []
 
     def watched(*args: Any, **kwargs: Any) -> Any:
-        for result in whole(*args, **kwargs):
-            yield result
-            used.append(psutil.Process().memory_info().rss)
+        for event in whole(*args, **kwargs):
+            yield event
+            if isinstance(event, FrameResult):
+                used.append(psutil.Process().memory_info().rss)
 
-    monkeypatch.setattr(inference, "iter_segment", watched)
+    monkeypatch.setattr(segmentation, "segmentation_events", watched)
     given = ("segment", files / "long.zarr", "--reference", files / "slice.tif", "--frame", 2)
     result = runner.invoke(app, [*map(str, given), "--device", "cpu"])
     assert result.exit_code == 0, result.stderr

@@ -19,8 +19,8 @@ from napari_vrp_sam.models.zoo.digests import weights_digest
 @pytest.fixture
 def broken_off(job_of, recipe, rising):
     """A job that ended after its second step."""
-    job = job_of(1, 2, name="discs", seed=3, limits=(0.0, 200.0))
-    for event in fine_tune_events(job, Control(), recipe):
+    job = job_of(1, 2, name="discs", seed=3, contrast_limits=(0.0, 200.0))
+    for event in fine_tune_events(job, Control(), recipe=recipe):
         if isinstance(event, TrainingStep) and event.step == 2:
             break
     return job
@@ -33,7 +33,7 @@ def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
     assert settings_of(job, recipe, digest) == settings_of(broken_off, recipe, digest)
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
 
-    events = list(fine_tune_events(job, Control(), recipe))
+    events = list(fine_tune_events(job, Control(), recipe=recipe))
     assert min(event.step for event in events if isinstance(event, TrainingStep)) > 1
     assert isinstance(events[-1], FineTuned)
     assert unfinished(tmp_path) == []
@@ -43,7 +43,7 @@ def test_annotations_cut_short_are_written_again(broken_off, recipe):
     (broken_off.folder / "references.json").unlink()
     with pytest.raises(InputError, match="cannot be read: discard it"):
         load_job(broken_off.output, broken_off.data)
-    for event in fine_tune_events(broken_off, Control(), recipe):
+    for event in fine_tune_events(broken_off, Control(), recipe=recipe):
         if isinstance(event, TrainingStep):
             break
     assert len(load_job(broken_off.output, broken_off.data).references) == 4

@@ -4,7 +4,6 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects, objects_from_labels
-from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 
 
 class Counting:
@@ -42,9 +41,7 @@ def test_linked_objects_have_one_id(truth):
 
 def test_the_image_is_read_frame_by_frame(stack, truth):
     image = Counting(stack)
-    objects = find_objects(
-        ObjectsJob(image, labels=truth, axes="TZYXS", settings=ObjectSettings(linked=True))
-    )
+    objects = find_objects(truth, image, axes="TZYXS", settings=ObjectSettings(linked=True))
     assert image.most == stack[0, 0].size
     red = objects.table[objects.table["class"] == 3].iloc[0]
     assert red["mean_intensity_0"] == pytest.approx(stack[truth == 3][:, 0].mean())

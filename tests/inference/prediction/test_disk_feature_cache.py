@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -23,7 +24,6 @@ from napari_vrp_sam.inference.prediction.disk_feature_cache import (
 )
 from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.network import LiteNetwork
@@ -185,13 +185,14 @@ def test_processes_share_a_folder(tmp_path):
 
 SECOND_RUN = """
 import pickle, sys
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.models.lite.network import LiteNetwork
 
 encode, passes = LiteNetwork.encode, []
 LiteNetwork.encode = lambda self, frames: passes.append(len(frames)) or encode(self, frames)
 job = pickle.load(open(sys.argv[1], "rb"))
-labels = [labels for _, labels, _ in iter_segment(job, order="sequential")]
+labels = [e.labels for e in job.events(Control()) if isinstance(e, FrameResult)]
 pickle.dump((sum(passes), labels), open(sys.argv[2], "wb"))
 """
 
@@ -208,7 +209,7 @@ def test_a_second_process_reads_instead_of_encoding(stack, truth, tmp_path, monk
     )
     references = gather_references(Frames(stack[0]), truth[0], frame=1)
     job = SegmentationJob(stack[0], references=references, device="cpu", cache=True)
-    first = [labels for _, labels, _ in iter_segment(job, order="sequential")]
+    first = [result.labels for result in frame_results(job)]
     (tmp_path / "job").write_bytes(pickle.dumps(job))
     command = [sys.executable, "-c", SECOND_RUN, tmp_path / "job", tmp_path / "result"]
     subprocess.run(command, check=True, timeout=120)
@@ -217,5 +218,5 @@ def test_a_second_process_reads_instead_of_encoding(stack, truth, tmp_path, monk
     # Of the first run, one reference and all frames but that one, which is known by then.
     assert sum(passes) - passes_of_second == len(stack[0])
 
-    plain = [labels for _, labels, _ in iter_segment(replace(job, cache=None), order="sequential")]
+    plain = [result.labels for result in frame_results(replace(job, cache=None))]
     assert np.mean(np.asarray(plain) != first) < 0.002  # rounding changes next to nothing

@@ -89,7 +89,7 @@ def test_half_precision_changes_little(tile):
     reference = Reference(stack[2], truth[2] == 1, 1, frame=2)
     found = []
     for precision in ("float32", "bfloat16"):
-        predictor = Predictor(load_model("lite"), device="cpu", tile=tile, precision=precision)
+        predictor = Predictor(load_model("lite"), device="cpu", tile_size=tile, precision=precision)
         predictor.set_references([reference], Normalisation((0,), (255,)))
         features = predictor.encode(stack[4])
         assert features.embedding.dtype == torch.float32

@@ -147,7 +147,7 @@ def test_tiles_of_a_local_model_give_what_the_whole_frame_gives(model):
     other, wanted = large([(256, 384), (130, 500)], seed=1)
     reference = Reference(image, truth, RED, frame=0)
     normalisation = Normalisation((0,) * 3, (255,) * 3)
-    whole, tiled = Predictor(model, device="cpu"), Predictor(model, device="cpu", tile=256)
+    whole, tiled = Predictor(model, device="cpu"), Predictor(model, device="cpu", tile_size=256)
     for predictor in (whole, tiled):
         predictor.set_references([reference], normalisation)
     before = model.encoded
@@ -168,7 +168,7 @@ def test_models_that_resize_learn_from_parts_as_large_as_tiles(model):
             return super().prepare(references)
 
     image, truth = large([(100, 100)])
-    predictor = Predictor(Resized(), device="cpu", tile=256)
+    predictor = Predictor(Resized(), device="cpu", tile_size=256)
     predictor.set_references(
         [Reference(image, truth, RED, frame=0)], Normalisation((0,) * 3, (255,) * 3)
     )
@@ -180,7 +180,7 @@ def test_another_tile_size_is_another_lesson(model, frames, truth, normalisation
     predictor = Predictor(model, device="cpu")
     references = references_from_labels(truth[1, 1], frames[5], frame=5)
     predictor.set_references(references, normalisation)
-    predictor.tile = 4096
+    predictor.tile_size = 4096
     predictor.set_references(references, normalisation)
     assert model.encoded == 2
 

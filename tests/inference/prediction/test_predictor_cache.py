@@ -6,11 +6,11 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.zoo import user_models as store
 
@@ -22,7 +22,7 @@ def job(stack, truth, model):
 
 
 def labels(job, memory=None):
-    return {index: frame for index, frame, _ in iter_segment(job, memory=memory)}
+    return {result.index: result.labels for result in frame_results(job, memory)}
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, truth):
@@ -82,7 +82,7 @@ def test_another_intensity_range_is_another_frame(job, model, stack):
     encoded = model.encoded
     labels(
         SegmentationJob(
-            stack[0], references=job.references, model=model, device="cpu", limits=(0, 90)
+            stack[0], references=job.references, model=model, device="cpu", contrast_limits=(0, 90)
         ),
         memory,
     )

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.inference import segment as inference
+from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.labels.journal import journal_of
 
 runner = CliRunner()
@@ -61,13 +61,13 @@ def test_nothing_is_removed_before_a_frame_comes(output: Path) -> None:
 def test_an_interrupted_run_leaves_nothing_of_the_earlier_one(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = inference.iter_segment
+    whole = Predictor.predict_stream
 
     def interrupted(*args: Any, **kwargs: Any) -> Iterator[Any]:
         yield next(whole(*args, **kwargs))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inference, "iter_segment", interrupted)
+    monkeypatch.setattr(Predictor, "predict_stream", interrupted)
     assert run("stack.tif", "--overwrite").exit_code == 130
     assert names(output) == ["01.png", "05.png", "mine.png"]
     monkeypatch.undo()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.inference.conftest import GREEN, frame_results
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import find_objects
@@ -20,7 +21,6 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
 )
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 
@@ -56,29 +56,33 @@ def gate(stack):
 
 @pytest.fixture
 def gated_job(gate, references, model):
-    return SegmentationJob(gate, references=references, model=model, device="cpu", limits=(0, 255))
+    return SegmentationJob(
+        gate, references=references, model=model, device="cpu", contrast_limits=(0, 255)
+    )
 
 
 def test_a_run_from_start_to_end(job):
     events = list(ThreadEngine().submit(job).events())
     results = [event for event in events if isinstance(event, FrameResult)]
     assert [result.index for result in results] == [0, 1, 2, 3]
-    for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
-        np.testing.assert_array_equal(result.labels, labels)
-    assert all(result.percent is None for result in results)
+    for result, expected in zip(results, frame_results(job), strict=True):
+        np.testing.assert_array_equal(result.labels, expected.labels)
+    assert all(result.probabilities is None for result in results)
     assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
     done = [event.done for event in events if isinstance(event, Progress)]
     assert done == [0, 0, 0, 0, 1, 2, 3, 4]
     assert all(event.total == 4 for event in events if isinstance(event, Progress))
 
 
-def test_probabilities_come_in_percent_where_they_are_asked_for(job):
+def test_probabilities_come_on_request(job):
     events = list(ThreadEngine().submit(replace(job, probabilities=True)).events())
     results = [event for event in events if isinstance(event, FrameResult)]
-    for result, (_, labels, probabilities) in zip(results, iter_segment(job), strict=True):
-        assert result.percent.dtype == np.uint8
-        np.testing.assert_allclose(result.percent, 100 * probabilities, atol=0.5 + 1e-4)
-        np.testing.assert_array_equal(result.labels, labels)
+    for result, expected in zip(results, frame_results(job), strict=True):
+        assert result.probabilities.dtype == np.float32
+        assert result.probabilities.shape == (2, *result.labels.shape)
+        green = result.probabilities[1] > np.maximum(0.5, result.probabilities[0])
+        np.testing.assert_array_equal(result.labels == GREEN, green)
+        np.testing.assert_array_equal(result.labels, expected.labels)
 
 
 def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gate):
@@ -132,7 +136,9 @@ def test_nobody_reads_on_when_the_end_is_told(stack, references, model, monkeypa
 
     # As on a GPU: a thread reads ahead.
     monkeypatch.setattr(FrameBatches, "size", 2)
-    job = SegmentationJob(Slow(), references=references, model=model, device="cpu", limits=(0, 255))
+    job = SegmentationJob(
+        Slow(), references=references, model=model, device="cpu", contrast_limits=(0, 255)
+    )
     run = ThreadEngine().submit(job)
     for event in run.events():
         if isinstance(event, FrameResult):
@@ -186,7 +192,9 @@ def test_a_fault_of_ours_keeps_its_traceback_and_what_was_done(stack, references
                 raise OSError("disk on fire")
             return stack[0][selection]
 
-    job = SegmentationJob(Torn(), references=references, model=model, device="cpu", limits=(0, 255))
+    job = SegmentationJob(
+        Torn(), references=references, model=model, device="cpu", contrast_limits=(0, 255)
+    )
     events = list(ThreadEngine().submit(job).events())
     assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1]
     assert isinstance(events[-1], Failed)
@@ -223,8 +231,10 @@ def test_objects_come_with_progress_and_an_end(stack, truth):
     assert all(isinstance(event, Progress) for event in progress)
     assert [event.done for event in progress] == list(range(8))
     assert isinstance(found, ObjectsFound)
-    np.testing.assert_array_equal(found.objects.labels, find_objects(job).labels)
-    assert end == Done(4)
+    np.testing.assert_array_equal(
+        found.objects.labels, find_objects(truth[0], stack[0], axes="ZYXS").labels
+    )
+    assert end == Done(0)
 
 
 def test_a_mistake_in_an_objects_job_fails(stack, truth):

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects
@@ -20,7 +21,6 @@ from napari_vrp_sam.inference.runs.events import (
 )
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.inference.runs.process import ProcessEngine
-from napari_vrp_sam.inference.runs.segmentation import iter_segment
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 
@@ -53,7 +53,9 @@ def local_stack(stack):
 @pytest.fixture
 def job(local_stack, stack, truth):
     references = gather_references(Frames(stack[0]), truth[0], frame=1)
-    return SegmentationJob(local_stack, references=references, device="cpu", limits=(0, 255))
+    return SegmentationJob(
+        local_stack, references=references, device="cpu", contrast_limits=(0, 255)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def test_the_other_process_gives_the_same_labels(engine, job, local_stack, stack
 
     results = [event for event in events if isinstance(event, FrameResult)]
     assert [result.index for result in results] == [1, 0, 2, 3]
-    for result, (_, labels, _) in zip(results, iter_segment(job), strict=True):
-        np.testing.assert_array_equal(result.labels, labels)
+    for result, expected in zip(results, frame_results(job), strict=True):
+        np.testing.assert_array_equal(result.labels, expected.labels)
     assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
     assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once
 

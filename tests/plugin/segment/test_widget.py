@@ -492,4 +492,4 @@ def test_only_large_frames_have_a_tile_size(viewer, dock, engine):
     assert "Tiles of 100 pixels are too small" in dock.status.text()
     form.tile_box.setValue(512)
     dock.segment()
-    assert engine.jobs[-1].tile == 512
+    assert engine.jobs[-1].tile_size == 512

@@ -75,7 +75,7 @@ def test_what_it_holds(package: Path) -> None:
 
 def test_the_network_gives_what_segment_stack_gives() -> None:
     stack, truth = sample_stack(size=96, frames=3)
-    expected = segment_stack(stack, truth[1], frame=1, device="cpu", limits=(0, 255))
+    expected = segment_stack(stack, truth[1], frame=1, device="cpu", contrast_limits=(0, 255))
     network = ReferencePrompted()
     network.network.load_state_dict(load_model("lite").network.state_dict())
     rgb = torch.from_numpy(np.repeat(stack[:, None] / np.float32(255), 3, axis=1))

@@ -23,7 +23,7 @@ from napari_vrp_sam.research.protocols.model_method import (
 from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset
 
 
-class NearestIntensity(nn.Module):
+class NearestIntensity(nn.Module, Model):
     """A model that can be computed by hand: like the class's mean intensity, or the rest's."""
 
     name = "nearest-intensity"

@@ -19,7 +19,7 @@ def benchmark(
     size: Annotated[int, typer.Option(min=16, help="Height and width of a frame.")] = 1024,
     repeats: Annotated[int, typer.Option(min=1, help="Timed frames, after one to warm up.")] = 3,
     precision: PrecisionOption = Format.AUTO,
-    compiled: CompileOption = False,
+    compile: CompileOption = False,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
 ) -> None:
     """Measure the time and memory that models take for a frame, in turns in the same run.
@@ -46,7 +46,7 @@ def benchmark(
             device=device,
             repeats=repeats,
             precision=precision.value,
-            compiled=compiled,
+            compile=compile,
             progress=status.update,
         )
     if json:

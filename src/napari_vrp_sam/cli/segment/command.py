@@ -83,15 +83,15 @@ def segment(
     frames: Annotated[
         str | None, typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.")
     ] = None,
-    limits: Annotated[
+    contrast_limits: Annotated[
         tuple[float, float] | None,
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = Format.AUTO,
-    compiled: CompileOption = False,
+    compile: CompileOption = False,
     offline: OfflineOption = False,
-    tile: Annotated[
+    tile_size: Annotated[
         int | None,
         typer.Option(help="Pixels of a side that are seen at once, 2048 unless given."),
     ] = None,
@@ -181,13 +181,13 @@ def segment(
             model=model,
             device=device,
             frames=_range(frames),
-            limits=limits,
+            contrast_limits=contrast_limits,
             pseudo_mask=None if pseudo_mask is None else pseudo_mask.value,
             prompting=None if prompting is None else prompting.value,
-            tile=tile,
+            tile_size=tile_size,
         )
         accepted, inputs, place = {}, (image, reference), beside(image)
-    job = replace(job, cache=cache, precision=precision.value, compiled=compiled)
+    job = replace(job, cache=cache, precision=precision.value, compile=compile)
     output = output or place
     wish = None
     if instances or link or divisions or table is not None:

@@ -100,10 +100,10 @@ def session_run(context: typer.Context, folder: Path, image: Path | None) -> Ses
         model=model,
         device=context.params["device"] if _given(context, "device") else settings.device,
         frames=settings.frames,
-        limits=settings.limits,
+        contrast_limits=settings.limits,
         pseudo_mask=settings.pseudo_mask,
         prompting=None if prompting is None else prompting.value,
-        tile=settings.tile,
+        tile_size=settings.tile,
         accepted=frozenset(session.accepted),
     )
     folder = folder.absolute()

@@ -57,7 +57,7 @@ def settings_of(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[s
         "parts": job.parts,
         "minutes": job.minutes,
         "steps": job.steps,
-        "limits": None if job.limits is None else list(job.limits),
+        "limits": None if job.contrast_limits is None else list(job.contrast_limits),
         "seed": job.seed,
         "recipe": json.loads(json.dumps(asdict(recipe))),
     }

@@ -86,7 +86,7 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
             minutes=settings["minutes"],
             steps=settings["steps"],
             device=record["device"],
-            limits=None if settings["limits"] is None else tuple(settings["limits"]),
+            contrast_limits=None if settings["limits"] is None else tuple(settings["limits"]),
             seed=settings["seed"],
         )
     except InputError:

@@ -50,13 +50,13 @@ class Predictor:
         Copied if it lies on another device; the model itself stays as it is.
     device : str
         "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
-    tile : int, optional
+    tile_size : int, optional
         Longest side of what is seen at once, in pixels; larger frames are segmented in tiles, and
         of larger references parts are learned.
     precision : {"auto", "float32", "bfloat16", "float16"}
         What the model computes in; "auto" is half precision where the device is quick in it, for
         `lite` on CUDA devices only.
-    compiled : bool
+    compile : bool
         Whether the encoders of a full-size model run through `torch.compile`, and on a GPU the
         whole of a batch as a CUDA graph: a minute or two of preparation for more speed, for long
         stacks of one frame size.
@@ -80,17 +80,17 @@ class Predictor:
         model: Model,
         *,
         device: str | torch.device = "auto",
-        tile: int | None = None,
+        tile_size: int | None = None,
         precision: Precision = "auto",
-        compiled: bool = False,
+        compile: bool = False,
         batch: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
         half_type(self.device, precision)  # refuses what it does not know
-        self.model = model.configured(self.device, precision=precision, compiled=compiled)
-        self.tile = check_tile(tile)
+        self.model = model.configured(self.device, precision=precision, compiled=compile)
+        self.tile_size = check_tile(tile_size)
         self.cache: FeatureCache | None = None
-        self._batches = FrameBatches(self.model, self.device, batch, compiled=compiled)
+        self._batches = FrameBatches(self.model, self.device, batch, compiled=compile)
         self._normalisation: Normalisation | None = None
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
@@ -195,14 +195,16 @@ class Predictor:
             If no references are set, or the frame does not match them.
         """
         height, width = frame.shape[:2]
-        if max(height, width) <= self.tile:
+        if max(height, width) <= self.tile_size:
             return self.decode(self.encode(frame))
 
         def of_tile(rows: slice, columns: slice) -> FrameFeatures:
             return self.encode(frame[rows, columns])
 
         with torch.no_grad():
-            logits = tiled_logits(self.model, self._prepared, of_tile, (height, width), self.tile)
+            logits = tiled_logits(
+                self.model, self._prepared, of_tile, (height, width), self.tile_size
+            )
         return _sigmoid(logits)
 
     def predict_stream(
@@ -231,7 +233,7 @@ class Predictor:
         ahead = iter(frames)
         if size > 1 and self.cache is None and (first := next(ahead, None)) is not None:
             ahead = itertools.chain([first], ahead)
-            if max(first.shape[:2]) <= self.tile:
+            if max(first.shape[:2]) <= self.tile_size:
                 work = PipelineSettings(
                     self._batches.logits(self._prepared),
                     self._known_normalisation(),
@@ -283,7 +285,7 @@ class Predictor:
         """Longest side of references that are learned whole."""
         # A class has to look as large on a reference as in a tile. Others than resizing models see
         # it so anyway: they learn from as much as memory allows.
-        return self.tile if self.model.input_side else max(self.tile, DEFAULT_TILE)
+        return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
 
 
 def _checked(frame: NDArray[Any]) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class PredictorCache:
                 predictor.cache = FeatureCache(self._limit, disk)
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
-        self._predictor.tile = check_tile(job.tile)
+        self._predictor.tile_size = check_tile(job.tile_size)
         if self._predictor.cache is not None:
             self._predictor.cache.start_round()
         return self._predictor
@@ -108,7 +108,11 @@ def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
             progress=in_words(report) if report else None,
         )
     return Predictor(
-        model, device=job.device, tile=job.tile, precision=job.precision, compiled=job.compiled
+        model,
+        device=job.device,
+        tile_size=job.tile_size,
+        precision=job.precision,
+        compile=job.compile,
     )
 
 
@@ -133,7 +137,7 @@ def _disk_cache(job: SegmentationJob, predictor: Predictor) -> DiskFeatureCache 
 
 def _key(job: SegmentationJob) -> object:
     """What decides which model a job gets; a file may be written anew under the same name."""
-    how = job.device, job.precision, job.compiled
+    how = job.device, job.precision, job.compile
     if not isinstance(job.model, str | Path):
         return id(job.model), how
     from napari_vrp_sam.models.zoo.registry import weights_file

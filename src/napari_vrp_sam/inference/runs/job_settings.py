@@ -43,8 +43,8 @@ def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
         "pseudo-mask": job.pseudo_mask,
         "prompting": job.prompting,
         "channels": list(frames.channels),
-        "limits": None if job.limits is None else list(job.limits),
-        "tile": job.tile,
+        "limits": None if job.contrast_limits is None else list(job.contrast_limits),
+        "tile": job.tile_size,
         "precision": _precision(job, full_size=full_size),
         "feature cache on disk": on_disk,  # features on disk are rounded
     }

@@ -44,11 +44,11 @@ class SegmentationJob(Job):
         stands for either end.
     settled : collection of int
         Frames whose labels are known and are to stay: they are not segmented.
-    first : int, optional
+    first_frame : int, optional
         The frame to begin with, if it is to be segmented at all; the one in view.
     probabilities : bool
         Whether the probabilities of the classes are wanted beside the labels.
-    limits : tuple of float, optional
+    contrast_limits : tuple of float, optional
         Intensities that become 0 and 1; percentiles of the stack unless given.
     cache : bool, optional
         Whether features of frames are kept on disk for later runs; unless given, those of models
@@ -59,10 +59,10 @@ class SegmentationJob(Job):
         How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
     prompting : Prompting, optional
         What prompts SAM in a full-size model; a loaded model keeps its own way.
-    tile : int, optional
+    tile_size : int, optional
         Longest side in pixels that is seen at once; larger frames are segmented in tiles.
     precision : {"auto", "float32", "bfloat16", "float16"}
-    compiled : bool
+    compile : bool
         See `Predictor` for these two.
     """
 
@@ -76,16 +76,16 @@ class SegmentationJob(Job):
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
     accepted: Collection[int] = ()
-    first: int | None = None
+    first_frame: int | None = None
     probabilities: bool = False
-    limits: tuple[float, float] | None = None
+    contrast_limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind | None = None
     prompting: Prompting | None = None
-    tile: int | None = None
+    tile_size: int | None = None
     cache: bool | None = None
     normalisation: Normalisation | None = None
     precision: Precision = "auto"
-    compiled: bool = False
+    compile: bool = False
 
 
 def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
@@ -103,7 +103,7 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
         If the job cannot be done as it stands.
     """
     frames = Frames(job.data, job.axes, job.channels)
-    check_tile(job.tile)
+    check_tile(job.tile_size)
     check_references(job.references, len(frames))
     annotated = sorted({r.frame for r in job.references if r.frame is not None})
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
@@ -115,9 +115,9 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
         steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
-    if job.first in indices:
-        indices.remove(job.first)
-        indices.insert(0, job.first)
+    if job.first_frame in indices:
+        indices.remove(job.first_frame)
+        indices.insert(0, job.first_frame)
     return frames, indices
 
 
@@ -125,8 +125,8 @@ def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
     """How intensities are mapped to 0..1; unless the job says, a sample of the frames is read."""
     if job.normalisation is not None:
         return job.normalisation
-    if job.limits is not None:
-        return Normalisation.from_limits(job.limits, len(frames.channels))
+    if job.contrast_limits is not None:
+        return Normalisation.from_limits(job.contrast_limits, len(frames.channels))
     return Normalisation.fit(frames)
 
 

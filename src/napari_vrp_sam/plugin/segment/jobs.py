@@ -43,7 +43,7 @@ class Jobs:
         return replace(
             self._job(references, accepted),
             frames=self._form.frame_range.value(),
-            first=self._frame_in_view(),
+            first_frame=self._frame_in_view(),
             probabilities=probabilities,
         )
 
@@ -81,7 +81,7 @@ class Jobs:
             references=references,
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
-            tile=self._form.tile,
+            tile_size=self._form.tile,
             accepted=frozenset(accepted),
         )
 

@@ -38,7 +38,7 @@ def measure_speed(
     device: str = "cpu",
     repeats: int = 3,
     precision: Precision = "auto",
-    compiled: bool = False,
+    compile: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Time models on the same frames, in turns, so that whatever else runs slows all alike.
@@ -54,7 +54,7 @@ def measure_speed(
         Timed frames of each model, after one to warm up.
     precision : {"auto", "float32", "bfloat16", "float16"}
         Of full-size models; see `Predictor`.
-    compiled : bool
+    compile : bool
         Whether they are compiled; see `Predictor`.
     progress : callable, optional
         Told what is being measured.
@@ -85,9 +85,7 @@ def measure_speed(
         report(f"{name}: loading, one frame to warm up")
         with _PeakMemory(str(where)) as memory:
             model = load()
-            predictors[name] = Predictor(
-                model, device=where, precision=precision, compiled=compiled
-            )
+            predictors[name] = Predictor(model, device=where, precision=precision, compile=compile)
             start = time.perf_counter()
             predictors[name].set_references([reference], normalisation)
             learning = time.perf_counter() - start

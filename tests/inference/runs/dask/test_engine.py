@@ -83,7 +83,7 @@ def test_frames_in_memory_are_sent_one_by_one(engine, job, expected):
     for index, event in found.items():
         np.testing.assert_array_equal(event.labels, expected[index].labels)
         assert event.confidence == pytest.approx(expected[index].confidence)
-        assert event.percent.shape == (1, 64, 64)
+        assert event.probabilities.shape == (1, 64, 64)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -205,7 +205,7 @@ def test_tiles_of_a_large_frame_are_shared(engine, job, tmp_path, in_memory):
     np.save(tmp_path / "large.npy", large)
     references = [replace(job.references[0], frame=None)]
     data = large if in_memory else np.load(tmp_path / "large.npy", mmap_mode="r")
-    large_job = replace(job, data=data, references=references, tile=256)
+    large_job = replace(job, data=data, references=references, tile_size=256)
     (expected,) = results(ThreadEngine().submit(large_job).events())
     (found,) = results(engine.submit(large_job).events())
     assert found.labels.any()

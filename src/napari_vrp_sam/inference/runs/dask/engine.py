@@ -210,7 +210,7 @@ class DaskBackend:
         def pixels(index: int) -> Any:
             return None if sent else frames[index]
 
-        if max(frames.frame_shape) > check_tile(job.tile):
+        if max(frames.frame_shape) > check_tile(job.tile_size):
             for index in indices:
                 logits = self._large_frame(job, order, index, pixels(index), frames, learned)
                 yield self._finished(job, index, logits)
@@ -234,7 +234,7 @@ class DaskBackend:
     ) -> NDArray[np.float32]:
         """Logits of a frame whose tiles are tasks."""
         tiles = plan_tiles(
-            frames.frame_shape, check_tile(job.tile), context=learned.sees_whole_frame
+            frames.frame_shape, check_tile(job.tile_size), context=learned.sees_whole_frame
         )
         context = None
         if tiles.context:

@@ -30,9 +30,9 @@ def job_of(lead_shape, *annotated, **settings):
         (job_of((6,), 3, frames=(4, None)), [4, 5]),
         (job_of((6,), None), [0, 1, 2, 3, 4, 5]),
         (job_of((), 0), [0]),
-        (job_of((6,), 3, first=0), [0, 3, 2, 4, 1, 5]),
-        (job_of((6,), 3, first=5, frames=(0, 4)), [3, 2, 1, 0]),
-        (job_of((6,), 3, first=2, accepted={2}), [3, 4, 1, 5, 0]),
+        (job_of((6,), 3, first_frame=0), [0, 3, 2, 4, 1, 5]),
+        (job_of((6,), 3, first_frame=5, frames=(0, 4)), [3, 2, 1, 0]),
+        (job_of((6,), 3, first_frame=2, accepted={2}), [3, 4, 1, 5, 0]),
         # The next time point (7, 1) is as near as the next plane (5, 3).
         (job_of((3, 3), 4), [4, 1, 3, 5, 7, 0, 2, 6, 8]),
     ],

@@ -1,0 +1,74 @@
+"""A blocking call in another thread: its reports, result, errors, and cancellation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.control import Control, StopRunError
+from napari_vrp_sam.inference.runs.events import Event, Progress
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+
+
+def test_messages_come_in_order_before_the_result() -> None:
+    def count(report: ReportProgress) -> int:
+        for number in range(3):
+            report(Progress(number, 3, f"{number}"))
+        return 7
+
+    results: list[int] = []
+
+    def run() -> Iterator[Event]:
+        results.append((yield from reported(count, Control())))
+
+    events = list(run())
+    assert results == [7]
+    assert events == [Progress(number, 3, f"{number}") for number in range(3)]
+
+
+def test_mistakes_arrive() -> None:
+    def fail(_: ReportProgress) -> None:
+        raise InputError("There is no such model.")
+
+    with pytest.raises(InputError, match="no such model"):
+        list(reported(fail, Control()))
+
+
+def test_a_cancelled_run_does_not_wait() -> None:
+    control, go_on = Control(), threading.Event()
+
+    def wait(report: ReportProgress) -> None:
+        report(Progress(0, 1, "waiting"))
+        go_on.wait(timeout=60)
+
+    run = reported(wait, control)
+    assert next(run) == Progress(0, 1, "waiting")
+    control.cancel()
+    try:
+        with pytest.raises(StopRunError):
+            next(run)
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+
+
+def test_a_cancelled_run_stops_the_call_at_its_next_report() -> None:
+    control, stopped = Control(), threading.Event()
+
+    def count(report: ReportProgress) -> None:
+        try:
+            for number in range(10**6):
+                report(Progress(number, 10**6, ""))
+        except StopRunError:
+            stopped.set()
+            raise
+
+    run = reported(count, control)
+    next(run)
+    control.cancel()
+    with pytest.raises(StopRunError):
+        list(run)
+    assert stopped.wait(timeout=30)
