@@ -182,7 +182,7 @@ def test_labels_that_cannot_be_written_stop_nothing_else(
         yield from whole(*args, **kwargs)
         (files / "stack_labels.tif").mkdir()  # no file takes the place of a folder
 
-    monkeypatch.setattr(inference, "iter_segment", blocking)
+    monkeypatch.setattr(Predictor, "predict_stream", blocking)
     result = run(
         files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.base import FrameFeatures, Prompts
+from napari_vrp_sam.models.base import FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.research.datasets.dataset import Dataset
