@@ -14,7 +14,7 @@ from napari_vrp_sam.errors import InputError
 # Names of files and models are shown as they are: ex[red]x.tif is no markup, :red: no emoji.
 console = Console(markup=False, emoji=False)
 """Where results go (stdout)."""
-notes = Console(stderr=True, markup=False, emoji=False)
+stderr_console = Console(stderr=True, markup=False, emoji=False)
 """Where everything else goes."""
 
 
@@ -26,11 +26,11 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            notes.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
+            stderr_console.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             _tell_what_is_kept(error)
-            notes.print("Interrupted.")
+            stderr_console.print("Interrupted.")
             raise typer.Exit(130) from error
         except Exception as error:
             _tell_what_is_kept(error)
@@ -40,7 +40,7 @@ class _Group(TyperGroup):
 def _tell_what_is_kept(error: BaseException) -> None:
     """Exceptions bring it along as notes, see `rescuing`; not every traceback shows them."""
     for note in getattr(error, "__notes__", ()):
-        notes.print(note, soft_wrap=True)
+        stderr_console.print(note, soft_wrap=True)
 
 
 app = typer.Typer(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, notes
+from napari_vrp_sam.cli.app import app, console, stderr_console
 from napari_vrp_sam.cli.options import DeviceOption, ModelOption
 from napari_vrp_sam.errors import InputError
 
@@ -82,7 +82,7 @@ def demo(
         raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
     from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
 
-    with notes.status("Generating stacks") as status:
+    with stderr_console.status("Generating stacks") as status:
         samples = [
             Sample("mitochondria", "Z", "slice", *sample_stack(seed)),
             Sample("nuclei", "T", "frame", *sample_nuclei(seed, frames=9)),

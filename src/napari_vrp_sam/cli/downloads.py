@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import notes
+from napari_vrp_sam.cli.app import stderr_console
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
@@ -42,7 +42,7 @@ def download_bar() -> Iterator[DownloadProgress]:
         Speed(),
         Left(),
     )
-    with Progress(*columns, console=notes, transient=True) as bar:
+    with Progress(*columns, console=stderr_console, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def tell(name: str, done: int, total: int | None) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, notes
+from napari_vrp_sam.cli.app import app, console, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.image_axes import axes_of, check_frame
-from napari_vrp_sam.cli.options import DeviceOption, Kind, ModelOption, frame_numbers
+from napari_vrp_sam.cli.options import AnnotationKindName, DeviceOption, ModelOption, frame_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,8 +75,9 @@ def fine_tune(
         list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
     ] = None,
     kind: Annotated[
-        Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
-    ] = Kind.MASK,
+        AnnotationKindName,
+        typer.Option(help="How it was drawn; around scribbles and points all is unknown."),
+    ] = AnnotationKindName.MASK,
     contrast_limits: Annotated[
         tuple[float, float] | None,
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
@@ -140,7 +141,7 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
         BarColumn(),
         TextColumn("{task.fields[told]}"),
     )
-    with Progress(*columns, console=notes, transient=True) as bar:
+    with Progress(*columns, console=stderr_console, transient=True) as bar:
         task = bar.add_task("Starting", total=None, told="")
         best = ""
 
@@ -150,7 +151,7 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
                 bar.update(task, description=event.message)
             elif isinstance(event, Validated):
                 best = f"IoU {event.iou:.3f}, best {event.best:.3f}"
-                notes.print(f"Step {event.step}: {best} on what is held out.")
+                stderr_console.print(f"Step {event.step}: {best} on what is held out.")
             elif isinstance(event, TrainingStep):
                 left = f"{event.seconds_left / 60:.1f} min left"
                 bar.update(
@@ -167,13 +168,15 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
 def _tell(tuned: FineTuned) -> None:
     before, after = f"{tuned.iou_before:.3f}", f"{tuned.iou_after:.3f}"
     if tuned.path is None:
-        notes.print(
+        stderr_console.print(
             f"IoU on what was held out: {before} before, {after} at best. That is no better, so "
             "nothing is written: keep the old model, or annotate more.",
             soft_wrap=True,
         )
         return
-    notes.print(f"IoU on what was held out: {before} before, {after} after.", soft_wrap=True)
+    stderr_console.print(
+        f"IoU on what was held out: {before} before, {after} after.", soft_wrap=True
+    )
     console.print(tuned.path, soft_wrap=True)
 
 

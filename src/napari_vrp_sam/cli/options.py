@@ -10,7 +10,7 @@ import typer
 from napari_vrp_sam.errors import InputError
 
 
-class Kind(StrEnum):
+class AnnotationKindName(StrEnum):
     """How a class was annotated."""
 
     POINT = "point"
@@ -19,7 +19,7 @@ class Kind(StrEnum):
     MASK = "mask"
 
 
-class PseudoMask(StrEnum):
+class PseudoMaskName(StrEnum):
     """How the first guess of a target is made."""
 
     PROBE = "probe"
@@ -37,7 +37,7 @@ class PromptingName(StrEnum):
     PROBE = "probe"
 
 
-class Format(StrEnum):
+class PrecisionName(StrEnum):
     """Number formats that models compute in."""
 
     AUTO = "auto"
@@ -60,7 +60,7 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda, mps; auto takes the fastest that is there.")
 ]
 PrecisionOption = Annotated[
-    Format,
+    PrecisionName,
     typer.Option(
         "--precision",
         help="What models compute in; auto takes half precision where it is quick and "
@@ -76,7 +76,7 @@ CompileOption = Annotated[
     ),
 ]
 PseudoMaskOption = Annotated[
-    PseudoMask | None,
+    PseudoMaskName | None,
     typer.Option(
         "--pseudo-mask",
         help="How the first guess of a frame is made; as the weights were trained, else probe.",

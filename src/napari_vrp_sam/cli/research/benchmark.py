@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, notes
-from napari_vrp_sam.cli.options import CompileOption, DeviceOption, Format, PrecisionOption
+from napari_vrp_sam.cli.app import app, console, stderr_console
+from napari_vrp_sam.cli.options import CompileOption, DeviceOption, PrecisionName, PrecisionOption
 
 
 @app.command()
@@ -18,7 +18,7 @@ def benchmark(
     device: DeviceOption = "auto",
     size: Annotated[int, typer.Option(min=16, help="Height and width of a frame.")] = 1024,
     repeats: Annotated[int, typer.Option(min=1, help="Timed frames, after one to warm up.")] = 3,
-    precision: PrecisionOption = Format.AUTO,
+    precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
 ) -> None:
@@ -39,7 +39,7 @@ def benchmark(
         name: partial(load_model, name, weights=RANDOM if model_spec(name).downloads else None)
         for name in names
     }
-    with notes.status("") as status:
+    with stderr_console.status("") as status:
         results = measure_speed(
             loaders,
             size=size,

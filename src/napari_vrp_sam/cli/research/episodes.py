@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import evaluate_app, notes
+from napari_vrp_sam.cli.app import evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import DeviceOption, Kind, PseudoMaskOption
+from napari_vrp_sam.cli.options import AnnotationKindName, DeviceOption, PseudoMaskOption
 from napari_vrp_sam.cli.research.few_shot import (
     Course,
     JsonOption,
@@ -36,7 +36,7 @@ def episodes(
     model: ModelChoice = "lite",
     prompting: PromptingsOption = None,
     semantic_encoder: SemanticOption = None,
-    annotation: KindOption = Kind.MASK,
+    annotation: KindOption = AnnotationKindName.MASK,
     references: ShotsOption = 1,
     count: Annotated[int, typer.Option("--episodes", min=1, help="Of each data set.")] = 100,
     pseudo_mask: PseudoMaskOption = None,
@@ -76,6 +76,8 @@ def episodes(
         if json:
             content = {"protocol": {"name": "episodes"} | settings.protocol(), "datasets": results}
             write_json(json, content)
-        notes.print(f"{name}: " + ", ".join(f"{m} {r['mean_iou']:.3f}" for m, r in of_set.items()))
+        stderr_console.print(
+            f"{name}: " + ", ".join(f"{m} {r['mean_iou']:.3f}" for m, r in of_set.items())
+        )
     for name, of_set in results.items():
         print_results(name, of_set)

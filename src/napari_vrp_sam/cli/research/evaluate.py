@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import console, evaluate_app, notes
+from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, download_bar, forbid_downloads
 from napari_vrp_sam.cli.options import (
+    AnnotationKindName,
     DeviceOption,
-    Kind,
     PromptingName,
     PromptingOption,
-    PseudoMask,
+    PseudoMaskName,
     PseudoMaskOption,
 )
 from napari_vrp_sam.errors import InputError
@@ -45,8 +45,8 @@ def one_slice(
         Path | None, typer.Option(help="Write the results here, after every data set.")
     ] = None,
     annotation: Annotated[
-        Kind, typer.Option(help="Annotation; all but the mask are simulated from it.")
-    ] = Kind.MASK,
+        AnnotationKindName, typer.Option(help="Annotation; all but the mask are simulated from it.")
+    ] = AnnotationKindName.MASK,
     references: Annotated[
         int, typer.Option(min=1, help="Annotated frames of each class, evenly spaced.")
     ] = 1,
@@ -88,7 +88,7 @@ def one_slice(
     datasets = find_datasets(data)
     methods = _methods(model, baseline, pseudo_mask, prompting, device)
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    with notes.status("") as status:
+    with stderr_console.status("") as status:
         for dataset in datasets:
             results[dataset.name] = evaluate_dataset(
                 dataset,
@@ -119,14 +119,14 @@ def one_slice(
                 }
                 write_json(json, content)
             scores = ", ".join(f"{m} {r['mean_iou']:.3f}" for m, r in results[dataset.name].items())
-            notes.print(f"{dataset.name}: {scores}")
+            stderr_console.print(f"{dataset.name}: {scores}")
     _print_table(results, mean_over_datasets(results))
 
 
 def _methods(
     model: str,
     baseline: Baseline | None,
-    pseudo_mask: PseudoMask | None,
+    pseudo_mask: PseudoMaskName | None,
     prompting: PromptingName | None,
     device: str,
 ) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from napari_vrp_sam.cli.app import console, evaluate_app, notes
+from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.options import (
+    AnnotationKindName,
     Benchmark,
     DeviceOption,
-    Kind,
     PromptingName,
-    PseudoMask,
+    PseudoMaskName,
     PseudoMaskOption,
 )
 from napari_vrp_sam.errors import InputError
@@ -44,7 +44,9 @@ SemanticOption = Annotated[
         help="resnet50, vgg16 or dinov2_b14; that of the weights, or resnet50, unless given.",
     ),
 ]
-KindOption = Annotated[Kind, typer.Option("--annotation", help="Simulated from the masks.")]
+KindOption = Annotated[
+    AnnotationKindName, typer.Option("--annotation", help="Simulated from the masks.")
+]
 ShotsOption = Annotated[
     int, typer.Option("--references", min=1, help="Annotated images of an episode.")
 ]
@@ -70,8 +72,8 @@ class Settings:
     model: str
     prompting: Sequence[PromptingName]
     semantic_encoder: str | None
-    pseudo_mask: PseudoMask | None
-    annotation: Kind
+    pseudo_mask: PseudoMaskName | None
+    annotation: AnnotationKindName
     references: int
     episodes: int
     seed: int
@@ -112,8 +114,8 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
     from napari_vrp_sam.research.protocols.model_method import prompted_methods
 
     if not settings.prompting and (note := prompting_note(settings.model)):
-        notes.print(note, soft_wrap=True)
-    with notes.status("") as status:
+        stderr_console.print(note, soft_wrap=True)
+    with stderr_console.status("") as status:
         for course in courses:
             course.data.showing("test", status.update)
         loaded = load_model(
@@ -203,7 +205,7 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         model: ModelChoice = "lite",
         prompting: PromptingsOption = None,
         semantic_encoder: SemanticOption = None,
-        annotation: KindOption = Kind.MASK,
+        annotation: KindOption = AnnotationKindName.MASK,
         references: ShotsOption = 1,
         episodes: EpisodesOption = 1000,
         novel_to: NovelToOption = None,
@@ -236,7 +238,7 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         learned = learned_from(model)
         seen = seen_before(few_shot, classes, learned) if learned else []
         if learned and seen:
-            notes.print(
+            stderr_console.print(
                 f"{model} was trained on fold {learned['fold']} of {learned['name']}: not novel to "
                 f"it, or not known to be, are {', '.join(seen)}.",
                 soft_wrap=True,

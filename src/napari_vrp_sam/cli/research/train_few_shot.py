@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import console, notes
+from napari_vrp_sam.cli.app import console, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import Benchmark, DeviceOption, Kind
+from napari_vrp_sam.cli.options import AnnotationKindName, Benchmark, DeviceOption
 from napari_vrp_sam.cli.research.few_shot import DataOption
 from napari_vrp_sam.cli.research.train import lightning_needed, train_app
 
@@ -70,7 +70,9 @@ CacheOption = Annotated[
         "given.",
     ),
 ]
-AnnotationOption = Annotated[Kind, typer.Option("--annotation", help="Simulated from the masks.")]
+AnnotationOption = Annotated[
+    AnnotationKindName, typer.Option("--annotation", help="Simulated from the masks.")
+]
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="As published unless given.")]
 RateOption = Annotated[float | None, typer.Option(min=0, help="At first; as published.")]
 
@@ -85,7 +87,7 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         output: OutputOption,
         sam: Annotated[Variant, typer.Option(help="Stays frozen.")] = Variant.VIT_H,
         semantic: Annotated[Semantic, typer.Option(help="Stays frozen.")] = Semantic.RESNET50,
-        annotation: AnnotationOption = Kind.MASK,
+        annotation: AnnotationOption = AnnotationKindName.MASK,
         references: Annotated[int, typer.Option(min=1, help="Of an episode.")] = 1,
         loss: Annotated[Loss, typer.Option(help="Cross-entropy, Dice, or their sum.")] = Loss.BOTH,
         queries: Annotated[int, typer.Option(min=1, help="Prompts of each reference.")] = 50,
@@ -145,12 +147,12 @@ def _register(benchmark: Benchmark, summary: str) -> None:
         few_shot.ids("train")
         for part in few_shot.parts():
             if not part.whole:
-                notes.print(
+                stderr_console.print(
                     f"{part.path} has {part.found} of {part.expected} files; "
                     "vrp-sam data check tells where the others are.",
                     soft_wrap=True,
                 )
-        with notes.status("") as status:
+        with stderr_console.status("") as status:
             model: Any = load_model(
                 sam.value, semantic_encoder=semantic.value, progress=in_words(status.update)
             )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, notes
+from napari_vrp_sam.cli.app import app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.image_axes import axes_of, check_frame
 from napari_vrp_sam.cli.options import (
+    AnnotationKindName,
     CompileOption,
     DeviceOption,
-    Format,
-    Kind,
     ModelOption,
+    PrecisionName,
     PrecisionOption,
     PromptingOption,
     PseudoMaskOption,
@@ -71,8 +71,9 @@ def segment(
     pseudo_mask: PseudoMaskOption = None,
     prompting: PromptingOption = None,
     kind: Annotated[
-        Kind, typer.Option(help="How it was drawn; around scribbles and points all is unknown.")
-    ] = Kind.MASK,
+        AnnotationKindName,
+        typer.Option(help="How it was drawn; around scribbles and points all is unknown."),
+    ] = AnnotationKindName.MASK,
     one_class: Annotated[
         bool,
         typer.Option(
@@ -88,7 +89,7 @@ def segment(
         typer.Option(help="Intensities that become black and white; percentiles unless given."),
     ] = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = Format.AUTO,
+    precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
     offline: OfflineOption = False,
     tile_size: Annotated[
@@ -201,7 +202,7 @@ def segment(
     # Of a file that is not there, whoever loads it says so.
     there = file is None or file.is_file()
     if there and (note := prompting_note(str(job.model), job.prompting)):
-        notes.print(note, soft_wrap=True)
+        stderr_console.print(note, soft_wrap=True)
     if not (resume and output.exists()):  # such a run knows what the earlier one has fitted
         job = replace(job, normalisation=_intensities(job, view))
     confidence = run(job, view, results, WorkerOptions(workers, scheduler))
@@ -213,10 +214,10 @@ def _intensities(job: SegmentationJob, view: Frames) -> Normalisation:
     """What becomes black and white; a stack that would be black throughout is told of."""
     from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of
 
-    with notes.status("Sampling intensities"):
+    with stderr_console.status("Sampling intensities"):
         normalisation = normalisation_of(job, view)
     if normalisation.flat:
-        notes.print(
+        stderr_console.print(
             "Warning: the stack shows no contrast, as all pixels of a sample of its frames have "
             "one intensity or are no numbers; check the image and its --channel, or give --limits.",
             soft_wrap=True,

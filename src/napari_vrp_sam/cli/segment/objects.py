@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_vrp_sam.cli.app import notes
+from napari_vrp_sam.cli.app import stderr_console
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ObjectOptions:
         from napari_vrp_sam.io.exports.tables import write_table
         from napari_vrp_sam.io.images.stacks import write_labels
 
-        with Progress(console=notes, transient=True) as bar:
+        with Progress(console=stderr_console, transient=True) as bar:
             task = bar.add_task("Finding objects", total=None)
             objects = objects_from_labels(
                 classes,
@@ -79,7 +79,9 @@ class ObjectOptions:
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
         write_labels(self.labels, objects.labels, view.label_axes)
-        notes.print(f"Objects, {len(objects.table)} in all, are in {self.labels}.", soft_wrap=True)
+        stderr_console.print(
+            f"Objects, {len(objects.table)} in all, are in {self.labels}.", soft_wrap=True
+        )
         if self.table is not None:
             write_table(self.table, objects.table)
-            notes.print(f"Their table is {self.table}.", soft_wrap=True)
+            stderr_console.print(f"Their table is {self.table}.", soft_wrap=True)

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_vrp_sam.cli.app import notes
+from napari_vrp_sam.cli.app import stderr_console
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
@@ -64,7 +64,9 @@ def run(
         confidence.update(writer.confidence)
         done = len(writer.finished.keys() & indices)
         if done:
-            notes.print(f"{done} of {len(indices)} frames are in {output.labels}.", soft_wrap=True)
+            stderr_console.print(
+                f"{done} of {len(indices)} frames are in {output.labels}.", soft_wrap=True
+            )
             _tell_confidence(view, writer.confidence)
 
     events = segment_to(
@@ -75,7 +77,7 @@ def run(
         scheduler=workforce.scheduler,
         close=report,
     )
-    with ProgressBar(console=notes, transient=True) as bar, closing(events):
+    with ProgressBar(console=stderr_console, transient=True) as bar, closing(events):
         task = bar.add_task("Starting", total=len(indices))
         for event in events:
             if isinstance(event, Progress):
@@ -88,7 +90,7 @@ def run(
 
 def _tell_choices(calibrations: dict[int, ClassCalibration]) -> None:
     for class_id, choice in calibrations.items():
-        notes.print(f"Class {class_id}: {choice}.", soft_wrap=True)
+        stderr_console.print(f"Class {class_id}: {choice}.", soft_wrap=True)
 
 
 def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
@@ -97,10 +99,10 @@ def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
 
     lowest = least_confident(sure)
     if lowest is None:
-        notes.print("Nothing was found on any frame: annotate more of the class.")
+        stderr_console.print("Nothing was found on any frame: annotate more of the class.")
         return
     frame = ",".join(map(str, view.position(lowest.frame))) or "0"
-    notes.print(
+    stderr_console.print(
         f"Confidence (the IoU to expect) {sum(sure.values()) / len(sure):.2f} on average, "
         f"lowest on frame {frame} ({lowest.confidence:.2f}).",
         soft_wrap=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 import napari_vrp_sam
-from napari_vrp_sam.cli.app import notes
+from napari_vrp_sam.cli.app import stderr_console
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def session_run(context: typer.Context, folder: Path, image: Path | None) -> Ses
     if session.obstacle:
         raise InputError(session.obstacle)
     if session.version != napari_vrp_sam.__version__:
-        notes.print(
+        stderr_console.print(
             f"Saved by version {session.version}, run by {napari_vrp_sam.__version__}: the result "
             "may differ.",
             soft_wrap=True,
