@@ -90,8 +90,8 @@ def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_
     ],
 )
 def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key, sentence):
-    told = []
-    dock.form.mistaken.connect(told.append)
+    reported = []
+    dock.form.warned.connect(reported.append)
     press(qtbot, class_list.add_button)
     name_box = class_list.row(2).name_box
 
@@ -100,8 +100,8 @@ def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key,
     qtbot.keyClick(name_box, key)
 
     assert class_list.name(2) == name_box.text() == "class 2"
-    assert len(told) == bool(sentence)  # once
-    assert sentence in "".join(told)
+    assert len(reported) == bool(sentence)  # once
+    assert sentence in "".join(reported)
 
 
 def test_a_colour_is_chosen_in_a_dialog(qtbot, viewer, dock, class_list):
@@ -309,7 +309,7 @@ def test_a_class_that_is_drawn_is_not_removed(qtbot, viewer, dock, class_list, a
     press(qtbot, class_list.remove_button)
     assert numbers(class_list) == [1, 2]
     assert dock.status.text().startswith("'class 2' stays, as it is drawn in 'drawn'")
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
 
     labels.data[labels.data == 2] = 0
     press(qtbot, class_list.remove_button)

@@ -35,7 +35,7 @@ def full(qtbot, viewer, tuner, lessons, stack):
     qtbot.waitUntil(lambda: len(tuner.plot.losses) == 3)
     tuner.my_models.expand(animate=False)
     tuner.unfinished_box.lock(locked=False)
-    tuner.status.say("Some long sentence that has to be wrapped because it is long. " * 2)
+    tuner.status.show_message("Some long sentence that has to be wrapped because it is long. " * 2)
     return tuner
 
 

@@ -24,7 +24,7 @@ def refused(qtbot, tuner, lessons):
     qtbot.mouseClick(tuner.controls.start_button, Qt.MouseButton.LeftButton)
     assert not tuner.running
     assert lessons.jobs == []
-    assert tuner.status.mood == "warning"
+    assert tuner.status.severity == "warning"
     return tuner.status.text()
 
 
@@ -39,13 +39,13 @@ def test_bad_input_is_refused_in_one_sentence(qtbot, viewer, tuner, lessons, sta
     labels.refresh()
     assert "Class 1 covers everything" in refused(qtbot, tuner, lessons)
     labels.data[3] = truth[3]
-    for name, told in (
+    for name, reported in (
         ("", "'' is no name for a model"),
         ("lite", "is the name of a built-in model"),
         ("a/b", "is no name for a model"),
     ):
         tuner.form.name_box.setText(name)
-        assert told in refused(qtbot, tuner, lessons)
+        assert reported in refused(qtbot, tuner, lessons)
     add("nuclei")
     tuner.form.name_box.setText("Nuclei")
     assert "You have a model 'nuclei' already" in refused(qtbot, tuner, lessons)
@@ -55,8 +55,8 @@ def test_contradicting_annotations_are_refused(qtbot, viewer, tuner, lessons, op
     box = np.array([[3, 6, 6], [3, 6, 18], [3, 24, 18], [3, 24, 6]])
     viewer.add_shapes([box], shape_type="polygon", features={"class": [2]}, scale=(2, 0.5, 0.5))
     viewer.layers[-1].units = ("um",) * 3
-    told = refused(qtbot, tuner, lessons)
-    assert "pixels are marked as class 1 and as class 2" in told
+    reported = refused(qtbot, tuner, lessons)
+    assert "pixels are marked as class 1 and as class 2" in reported
 
 
 def test_the_name_follows_image_and_base_until_it_is_given(qtbot, viewer, tuner, stack):

@@ -90,7 +90,7 @@ def test_cards_of_others_may_hold_anything(models, mito, value):
 def test_a_damaged_file_says_so(models, user_models):
     user_models.mkdir()
     (user_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
-    models.follow()
+    models.refresh()
     assert models.chosen == "cut"
     assert "cut.safetensors" in models.card.text()
     assert not models.export_button.isEnabled()
@@ -106,7 +106,7 @@ def test_mistakes_are_told_in_one_sentence(tuner, models, mito, tmp_path):
     models.rename("lite")
     assert "name of a built-in model" in tuner.status.text()
     models.export(tmp_path / "no folder" / "file" / "x.safetensors")
-    assert tuner.status.mood in {"info", "warning"}
+    assert tuner.status.severity in {"info", "warning"}
     assert [model.name for model in store.list_user_models()] == ["mito"]
 
 
@@ -151,7 +151,7 @@ def test_a_wrong_pth_file_is_refused_by_a_process(qtbot, tuner, models, tmp_path
     assert models.busy
     qtbot.waitUntil(lambda: not models.busy, timeout=60_000)
     assert "paper.pth" in tuner.status.text()
-    assert tuner.status.mood == "warning"
+    assert tuner.status.severity == "warning"
     assert "Traceback" not in tuner.status.text()
     assert store.list_user_models() == []
 

@@ -28,7 +28,7 @@ def broken_off(viewer, tuner, opened):
     keep(job, {"image": [7, 48, 64], "channels": None, "parts": "vrp-encoder", "minutes": 2.0,
                "steps": None, "limits": None, "seed": 5})  # fmt: skip
     viewer.layers.remove("drawn")
-    tuner.unfinished_box.follow()
+    tuner.unfinished_box.refresh()
     return job
 
 
@@ -96,7 +96,7 @@ def test_several_are_offered_one_below_the_other(qtbot, viewer, tuner, opened):
     for name in ("b", "a"):
         tuner.form.name_box.setText(name)
         keep(tuner.form.job(), {})
-    tuner.unfinished_box.follow()
+    tuner.unfinished_box.refresh()
     assert [output.stem for output in tuner.unfinished_box.rows] == ["a", "b"]
     first, second = (resume for resume, _ in tuner.unfinished_box.rows.values())
     assert first.accessibleName() == "Resume a"

@@ -77,7 +77,7 @@ def test_what_is_no_better_is_told_and_not_kept(qtbot, viewer, dock, tuner, less
     learn(qtbot, tuner, lessons)
     assert tuner.status.text().startswith("Not better (IoU held out: 0.500 before")
     assert "'lite' stays" in tuner.status.text()
-    assert tuner.status.mood == "warning"
+    assert tuner.status.severity == "warning"
     assert store.list_user_models() == []
     assert dock.form.model_box.model == "lite"
     # Seen all the same.
@@ -93,10 +93,10 @@ def test_outlines_larger_than_memory_are_told_once(
         raise InputError("They take more than there is.")
 
     monkeypatch.setattr(FrameOutline, "show", refuse)
-    told = []
-    tuner.comparison.mistaken.connect(told.append)
+    reported = []
+    tuner.comparison.warned.connect(reported.append)
     learn(qtbot, tuner, lessons)
-    assert told == ["They take more than there is."]
+    assert reported == ["They take more than there is."]
     assert tuner.comparison.button(OFF).isChecked()
     assert tuner.status.text().startswith("'stack-lite' is better")
 
@@ -225,19 +225,19 @@ def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):
 
 
 @pytest.mark.parametrize(
-    ("error", "mood", "told"),
+    ("error", "severity", "reported"),
     [
         (InputError("The disk is full: make room."), "warning", "The disk is full: make room."),
         (RuntimeError("oops"), "error", "Something went wrong on our side (RuntimeError: oops)."),
     ],
 )
 def test_what_goes_wrong_is_told_and_the_next_run_works(
-    qtbot, viewer, tuner, lessons, opened, error, mood, told
+    qtbot, viewer, tuner, lessons, opened, error, severity, reported
 ):
     lessons.error = error
     start(qtbot, tuner, lessons, 1)
     qtbot.waitUntil(lambda: not tuner.running)
-    assert (tuner.status.text(), tuner.status.mood) == (told, mood)
+    assert (tuner.status.text(), tuner.status.severity) == (reported, severity)
     lessons.error = None
     tuner.unfinished_box.rows.popitem()[1][1].click()
     learn(qtbot, tuner, lessons)

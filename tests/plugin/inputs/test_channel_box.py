@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.plugin.inputs.channel_box import MOST, ChannelBox, channel_names
+from napari_vrp_sam.plugin.inputs.channel_box import MAX_CHANNELS, ChannelBox, channel_names
 from napari_vrp_sam.plugin.layers.metadata import noted
 from napari_vrp_sam.plugin.layers.results import is_result
 
@@ -48,7 +48,7 @@ def test_more_than_three_do_what_the_sentence_says():
     frames = Frames(np.random.default_rng(0).random((2, 5, 20, 30)), "ZCYX", (1, 2, 3, 4))
     fewer = Frames(frames._data, "ZCYX", (1, 2, 3))
     seen, wanted = (Normalisation.fit(f).apply(f[0]) for f in (frames, fewer))
-    assert len(seen) == MOST
+    assert len(seen) == MAX_CHANNELS
     np.testing.assert_array_equal(seen, wanted)
 
 

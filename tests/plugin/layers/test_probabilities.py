@@ -3,7 +3,7 @@ import pytest
 from napari.layers import Image
 
 from napari_vrp_sam.plugin.layers.probabilities import is_probability
-from napari_vrp_sam.plugin.widgets.watched_run import in_words
+from napari_vrp_sam.plugin.widgets.watched_run import format_duration
 
 
 def probabilities(viewer):
@@ -77,4 +77,4 @@ def test_channels_share_their_probabilities(qtbot, viewer, dock, engine, stack):
     ],
 )
 def test_a_time_in_words(seconds, words):
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

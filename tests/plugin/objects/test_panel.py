@@ -232,7 +232,7 @@ def test_a_table_that_cannot_be_written_is_told(qtbot, viewer, dock, segmented, 
     (tmp_path / "file").write_text("no folder")
     dock.objects_panel.save(tmp_path / "file" / "table.csv")
     assert "cannot be written" in dock.status.text()
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
 
 
 def test_in_a_process_of_its_own(qtbot, viewer, stack):

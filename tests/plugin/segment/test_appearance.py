@@ -25,7 +25,7 @@ def fill(viewer, dock):
     for button in dock.form.draw_buttons.values():
         button.click()
     dock.form.channel_box.choose(range(4))
-    dock.status.say("Some long sentence that has to be wrapped because it is long. " * 2)
+    dock.status.show_message("Some long sentence that has to be wrapped because it is long. " * 2)
 
 
 def set_width(viewer, dock):

@@ -107,7 +107,7 @@ def test_a_killed_worker_is_told_and_replaced(qtbot, make_napari_viewer):
     os.kill(worker.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
     assert "ended early" in dock.status.text()
-    assert dock.status.mood == "error"
+    assert dock.status.severity == "error"
     kept = result.data.copy()
     assert {int(z) for z in np.nonzero(kept)[0]} <= set(done(result))
 

@@ -34,8 +34,8 @@ def test_the_frame_in_view_is_outlined_while_the_user_draws(
     np.testing.assert_allclose(layer.scale, image.scale)
     assert layer.contour
     assert viewer.layers.selection.active.name == "drawn"
-    drawn_in = [annotation.layer.name for annotation in dock.form.annotation_list.annotations]
-    assert drawn_in == ["drawn"]
+    layer_showing = [annotation.layer.name for annotation in dock.form.annotation_list.annotations]
+    assert layer_showing == ["drawn"]
 
     # A stroke of the other class over all of the first: both squares are told anew.
     count = len(engine.jobs)
@@ -135,7 +135,7 @@ def test_one_preview_that_cannot_be_shown_is_not_the_last(
         broken.setattr(FrameOutline, "show", fail)
         live[1].paint((3, 14, 45), 2)
         qtbot.waitUntil(lambda: dock.status.text() == sentence, timeout=30_000)
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
     assert [kind for kind, *_ in faults] == ([] if sentence != FAULT else [ZeroDivisionError])
     dock.preview_box._outline.remove()
     live[1].paint((3, 14, 46), 2)

@@ -7,7 +7,7 @@ from napari_vrp_sam.plugin.layers.accepted import set_accepted
 from napari_vrp_sam.plugin.layers.metadata import note, noted
 from napari_vrp_sam.plugin.layers.results import is_result
 from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.widgets.plot_colours import ACCEPTED, SURE, UNSURE
+from napari_vrp_sam.plugin.widgets.plot_colours import ACCEPTED, AMBER, BLUE
 
 
 def results(viewer):
@@ -60,9 +60,9 @@ def test_bars_are_as_high_as_the_confidence_and_coloured_by_it(plot):
     heights = [plot.bar(frame).height() for frame in (5, 2, 3, 7)]
     assert heights == sorted(heights, reverse=True)
     assert heights[2] == pytest.approx(heights[1] / 2)
-    for frame, colour in ((2, SURE), (3, UNSURE), (7, UNSURE), (5, ACCEPTED)):
+    for frame, colour in ((2, BLUE), (3, AMBER), (7, AMBER), (5, ACCEPTED)):
         assert colour_at(plot, frame).name() == colour.name()
-    assert colour_at(plot, 0).name() not in {c.name() for c in (SURE, UNSURE, ACCEPTED)}
+    assert colour_at(plot, 0).name() not in {c.name() for c in (BLUE, AMBER, ACCEPTED)}
 
 
 def test_every_frame_can_be_hit(plot):
@@ -79,7 +79,7 @@ def test_of_a_long_stack_the_known_frames_are_drawn(plot):
     assert plot.shown == range(3998, 4008)
     for frame in plot.shown:
         assert plot.frame_at(QPointF(plot.bar(frame).center().x(), 3)) == frame
-    assert colour_at(plot, 4000).name() == SURE.name()
+    assert colour_at(plot, 4000).name() == BLUE.name()
     plot.show_stack(8192, {0: 0.9, 8191: 0.5}, accepted=[])
     assert plot.shown == range(8192)
 
@@ -129,9 +129,9 @@ def test_the_next_frame_is_the_least_sure_that_is_not_known(qtbot, viewer, dock,
         enumerate((0.5, 0.3, 0.6, 0.1, 0.7, 0.2, 0.8))
     )
     set_accepted(result, [5])
-    dock.quality_panel.follow()
+    dock.quality_panel.refresh()
     press(qtbot, dock.quality_panel.next_button)
     assert viewer.dims.current_step[0] == 1  # frame 3 is annotated, frame 5 accepted
     set_accepted(result, [0, 1, 2, 4, 5, 6])
-    dock.quality_panel.follow()
+    dock.quality_panel.refresh()
     assert not dock.quality_panel.next_button.isEnabled()

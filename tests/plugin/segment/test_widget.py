@@ -294,7 +294,7 @@ def test_a_mistake_gets_one_sentence(qtbot, viewer, dock, engine, notices, open_
     press(qtbot, dock.segment_button)
 
     assert sentence in dock.status.text()
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
     assert [(severity, sentence in text) for severity, text in notices] == [("warning", True)]
     assert not dock.running
     assert not engine.jobs
@@ -319,7 +319,7 @@ def test_a_stack_larger_than_memory_gets_one_sentence(
     with monkeypatch.context() as crowded:
         crowded.setattr(stacks, "np", NoMemory())
         for button in (dock.form.draw_buttons["mask"], dock.segment_button):
-            dock.status.say("")
+            dock.status.show_message("")
             press(qtbot, button)
             assert sentence in dock.status.text()
         annotate_with_scribbles(viewer)
@@ -367,7 +367,7 @@ def test_a_fault_of_ours_is_told_and_logged(qtbot, viewer, stack, notices, caplo
 
     assert "Traceback" in caplog.text
     assert "\n" not in dock.status.text()
-    assert dock.status.mood == "error"
+    assert dock.status.severity == "error"
     assert notices == [("error", dock.status.text())]
 
 
@@ -472,7 +472,7 @@ def test_the_dock_fits_300_pixels(qtbot, viewer, dock, stack):
     viewer.add_image(stack[0], name="an image whose name is a good deal longer than the dock")
     for button in dock.form.draw_buttons.values():
         press(qtbot, button)
-    dock.status.say("Some long sentence that has to be wrapped because it is long. " * 3)
+    dock.status.show_message("Some long sentence that has to be wrapped because it is long. " * 3)
 
     assert dock.minimumSizeHint().width() <= 284  # the dock's frame takes the rest
 

@@ -169,7 +169,7 @@ def test_a_broken_session_is_one_sentence(viewer, dock, tmp_path, monkeypatch):
     (tmp_path / "a.vrpsam/session.json").write_text("{")
     dock.session_panel.open(tmp_path / "a.vrpsam")
     assert dock.status.text().startswith("a.vrpsam is damaged")
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
     assert viewer.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam") == []
     assert notification_manager.records[-1].message.startswith("a.vrpsam is damaged")
 
@@ -326,7 +326,7 @@ def test_a_full_disk_is_one_sentence(qtbot, dock, annotated, tmp_path, monkeypat
     monkeypatch.setattr(stored_layers.tifffile, "imwrite", full)
     save(qtbot, dock, tmp_path / "a.vrpsam")
     assert "a.vrpsam cannot be written: No space left on device" in dock.status.text()
-    assert dock.status.mood == "warning"
+    assert dock.status.severity == "warning"
     assert len(read_session(tmp_path / "a.vrpsam").references) == 2
 
 

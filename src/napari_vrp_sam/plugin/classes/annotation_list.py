@@ -22,7 +22,7 @@ from napari_vrp_sam.plugin.layers.metadata import noted
 from napari_vrp_sam.plugin.layers.objects import is_objects
 from napari_vrp_sam.plugin.layers.outlines import is_preview
 from napari_vrp_sam.plugin.layers.results import is_result
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -67,7 +67,7 @@ class AnnotationList(QTreeWidget):
             header.resizeSection(column, width)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.itemClicked.connect(self._toggle)
-        self.follow()
+        self.refresh()
 
     @property
     def annotations(self) -> list[Annotation]:
@@ -82,7 +82,7 @@ class AnnotationList(QTreeWidget):
             for at, layer in enumerate(self._layers)
         ]
 
-    def follow(self) -> None:
+    def refresh(self) -> None:
         """Take over the viewer's annotation layers; what was chosen for a layer stays."""
         before = {
             layer: (self._tick_box(row).isChecked(), self._is_sparse(row))
@@ -120,7 +120,7 @@ class AnnotationList(QTreeWidget):
         tick = QCheckBox()
         tick.setChecked(ticked)
         tick.setAccessibleName(layer.name)
-        explain(tick, tip)
+        set_help(tick, tip)
         tick.toggled.connect(self.changed)
         tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
@@ -132,7 +132,7 @@ class AnnotationList(QTreeWidget):
         box.setCurrentIndex(int(sparse))
         box.currentIndexChanged.connect(self.changed)
         box.setStyleSheet("QComboBox { margin: 2px 0; }")  # rows do not touch
-        explain(
+        set_help(
             box,
             "<b>mask</b>: every object of the class on an annotated frame is filled; what is not "
             "labelled is background. <b>scribble</b>: only parts are marked; the rest is unknown.",

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_layers import drawing_class, set_drawing_class
 from napari_vrp_sam.plugin.classes.class_keys import ClassKeys
-from napari_vrp_sam.plugin.classes.classes import HIGHEST, ClassEntry, Classes
+from napari_vrp_sam.plugin.classes.classes import MAX_CLASS, ClassEntry, Classes
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.layers.colours import (
     choose_colour,
@@ -45,11 +45,11 @@ class ClassLink(QObject):
 
     Signals
     -------
-    mistaken : (sentence,)
+    warned : (sentence,)
         A class that cannot be drawn.
     """
 
-    mistaken = Signal(str)
+    warned = Signal(str)
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ClassLink(QObject):
         viewer.layers.selection.events.active.connect(self._follow_active)
         self._follow_layers()
 
-    def hold_keys(self, *, held: bool) -> None:
+    def enable_keys(self, *, held: bool) -> None:
         """Let the number keys choose classes, or give them back to napari."""
         self._held = held
         self._keys.bind(self._followed if held else None)
@@ -130,7 +130,7 @@ class ClassLink(QObject):
         """The active layer draws a class: so does the list."""
         number = _drawing_class(self._followed)
         # Label 0 erases: that is no class, and the choice stays.
-        if 1 <= number <= HIGHEST:
+        if 1 <= number <= MAX_CLASS:
             self._classes.choose(number)
 
     def _show_drawn(self, _event: Any = None) -> None:
@@ -154,7 +154,7 @@ class ClassLink(QObject):
         try:
             set_drawing_class(layer, number, self._colours.get(number))
         except ValueError:  # napari's own sentence tells of data types
-            self.mistaken.emit(
+            self.warned.emit(
                 f"'{layer.name}' cannot hold class {number}: convert it to another data type."
             )
             return
@@ -165,7 +165,7 @@ class ClassLink(QObject):
         if number in self._classes:
             self._classes.choose(number)
         else:
-            self.mistaken.emit(f"There is no class {number} yet: press + to add one.")
+            self.warned.emit(f"There is no class {number} yet: press + to add one.")
 
     def _show_classes(self) -> None:
         """The list has changed: so do colours in all layers, and names in results."""
@@ -215,7 +215,7 @@ def class_layers(
     ]
 
 
-def drawn_in(
+def layer_showing(
     viewer: napari.viewer.Viewer, annotation_list: AnnotationList, number: int
 ) -> str | None:
     """Name of an annotation layer in which a class is drawn, else None."""

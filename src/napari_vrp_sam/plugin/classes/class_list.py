@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.classes.class_link import ClassLink, drawn_in
+from napari_vrp_sam.plugin.classes.class_link import ClassLink, layer_showing
 from napari_vrp_sam.plugin.classes.classes import ClassEntry, Classes
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -45,11 +45,11 @@ class ClassList(QWidget):
 
     Signals
     -------
-    mistaken : (sentence,)
+    warned : (sentence,)
         What the user cannot do.
     """
 
-    mistaken = Signal(str)
+    warned = Signal(str)
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ClassList(QWidget):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._classes = Classes(history, partial(drawn_in, viewer, annotation_list), self)
+        self._classes = Classes(history, partial(layer_showing, viewer, annotation_list), self)
         self._link = ClassLink(viewer, annotation_list, self._classes, self)
         self._rows: dict[int, ClassRow] = {}
         self._group = QButtonGroup(self)
@@ -67,7 +67,7 @@ class ClassList(QWidget):
         self.add_button, self.remove_button = QPushButton("+"), QPushButton("-")
         self._lay_out()
         self._explain()
-        self._link.mistaken.connect(self.mistaken)
+        self._link.warned.connect(self.warned)
         self._classes.changed.connect(self._follow)
         self._classes.chosen.connect(self._mark)
         self.add_button.clicked.connect(self._add)
@@ -114,9 +114,9 @@ class ClassList(QWidget):
         """The row of a class."""
         return self._rows[number]
 
-    def hold_keys(self, *, held: bool) -> None:
+    def enable_keys(self, *, held: bool) -> None:
         """Let the number keys choose classes, or give them back to napari."""
-        self._link.hold_keys(held=held)
+        self._link.enable_keys(held=held)
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
@@ -136,8 +136,8 @@ class ClassList(QWidget):
             layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
 
     def _explain(self) -> None:
-        explain(self.add_button, "Add a class; what you draw next is of this class.")
-        explain(
+        set_help(self.add_button, "Add a class; what you draw next is of this class.")
+        set_help(
             self.remove_button,
             "Remove the chosen class from the list, unless it is drawn in an annotation layer.",
         )
@@ -157,7 +157,7 @@ class ClassList(QWidget):
         try:
             action()
         except InputError as mistake:
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
         self._follow()  # what was refused is shown as it is
 
     def _follow(self) -> None:
@@ -278,13 +278,13 @@ class ClassRow(QWidget):
             if entry.number <= 9
             else ""
         )
-        explain(
+        set_help(
             self.number_button,
             f"Draw this class next, of label value {entry.number}, in the active layer too.{key} "
             "Draw each class on a frame that shows it; all are segmented in one run.",
         )
-        explain(self.swatch, "Choose the colour of this class, in annotations and results.")
-        explain(self.name_box, "The name of this class.")
+        set_help(self.swatch, "Choose the colour of this class, in annotations and results.")
+        set_help(self.name_box, "The name of this class.")
 
     def _name(self) -> None:
         self.renamed.emit(self.name_box.text())

@@ -14,7 +14,7 @@ from napari_vrp_sam.plugin.layers.colours import default_colour
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
-HIGHEST = 255
+MAX_CLASS = 255
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Classes(QObject):
     def __init__(
         self,
         history: UndoHistory,
-        drawn_in: Callable[[int], str | None],
+        layer_showing: Callable[[int], str | None],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._history = history
-        self._drawn_in = drawn_in
+        self._drawn_in = layer_showing
         self._entries = {1: ClassEntry.of(1)}
         self.current = 1
 
@@ -96,10 +96,10 @@ class Classes(QObject):
         InputError
             If all are taken.
         """
-        free = (number for number in range(1, HIGHEST + 1) if number not in self)
+        free = (number for number in range(1, MAX_CLASS + 1) if number not in self)
         number = next(free, None)
         if number is None:
-            raise InputError(f"There are {HIGHEST} classes already: remove one first.")
+            raise InputError(f"There are {MAX_CLASS} classes already: remove one first.")
         entry = ClassEntry.of(number)
         self._put(entry)
         self._history.push(
@@ -147,7 +147,7 @@ class Classes(QObject):
 
     def include(self, entries: Iterable[ClassEntry]) -> None:
         """Add those classes whose number is not in the list; a part of no action of its own."""
-        new = {e.number: e for e in entries if e.number not in self and 1 <= e.number <= HIGHEST}
+        new = {e.number: e for e in entries if e.number not in self and 1 <= e.number <= MAX_CLASS}
         if new:
             self._entries.update(new)
             self.changed.emit()
@@ -162,10 +162,10 @@ class Classes(QObject):
         """
         entries = list(entries)
         numbers = [entry.number for entry in entries]
-        valid = all(1 <= number <= HIGHEST for number in numbers)
+        valid = all(1 <= number <= MAX_CLASS for number in numbers)
         if not numbers or not valid or len(set(numbers)) < len(numbers):
             raise InputError(
-                f"These classes cannot be used: each needs a number of its own, 1 to {HIGHEST}."
+                f"These classes cannot be used: each needs a number of its own, 1 to {MAX_CLASS}."
             )
         self._entries = {entry.number: entry for entry in entries}
         self.changed.emit()

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSize
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -27,11 +27,11 @@ class ComparisonBox(QWidget):
 
     Signals
     -------
-    mistaken : (sentence,)
+    warned : (sentence,)
         Why neither can be shown.
     """
 
-    mistaken = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,7 +55,7 @@ class ComparisonBox(QWidget):
             button = QPushButton(text)
             button.setCheckable(True)
             button.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
-            explain(button, tip)
+            set_help(button, tip)
             self._group.addButton(button, choice)
             layout.addWidget(button)
         self._group.idClicked.connect(self._chosen)
@@ -118,7 +118,7 @@ class ComparisonBox(QWidget):
             self._outline.show(image, frames, compared.frame, labels)
         except InputError as mistake:
             self.button(OFF).setChecked(True)  # or every comparison would say it again
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
 
     def _removed(self, event: Any) -> None:
         if event.value is self._image:

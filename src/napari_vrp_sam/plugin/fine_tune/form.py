@@ -22,13 +22,13 @@ from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.segment_form import DEVICES
-from napari_vrp_sam.plugin.inputs.shared_choice import SharedChoice
+from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
 from napari_vrp_sam.plugin.layers.accepted import accepted_labels, current_result, with_accepted
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
 from napari_vrp_sam.plugin.preferences import preferred
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, explain
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -40,11 +40,11 @@ class FineTuneForm(QWidget):
 
     Signals
     -------
-    mistaken : (message,)
+    warned : (message,)
         One sentence on what the user cannot do.
     """
 
-    mistaken = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,7 +65,7 @@ class FineTuneForm(QWidget):
         self._fill()
         self._explain()
         self._lay_out()
-        self._shared = SharedChoice(viewer, self.image_box, self.annotation_list, self)
+        self._shared = SharedSelection(viewer, self.image_box, self.annotation_list, self)
         self._connect()
         self._follow_model()
         self._follow_image()
@@ -154,24 +154,24 @@ class FineTuneForm(QWidget):
         self.name_box.setMaxLength(LONGEST_NAME)
 
     def _explain(self) -> None:
-        explain(self.image_box, "The image stack to learn on.")
-        explain(self.axes_box, "What the image's axes are; see <b>Segment stack</b>.")
-        explain(
+        set_help(self.image_box, "The image stack to learn on.")
+        set_help(self.axes_box, "What the image's axes are; see <b>Segment stack</b>.")
+        set_help(
             self.annotation_list,
             "Layers to learn from: the same as in <b>Segment stack</b>, and accepted frames as "
             "well. Masks teach most; two frames teach more than one.",
         )
-        explain(self.model_box, "What the new model starts from; it is not changed.")
-        explain(
+        set_help(self.model_box, "What the new model starts from; it is not changed.")
+        set_help(
             self.minutes_box,
             "Time to learn; it ends earlier where nothing is gained any more. 0 stands for 3 "
             "minutes, or 1 on a GPU.",
         )
-        explain(
+        set_help(
             self.device_box,
             "Where the model learns: <b>auto</b> takes a GPU where there is one.",
         )
-        explain(self.name_box, "Name of the new model in the list of models.")
+        set_help(self.name_box, "Name of the new model in the list of models.")
 
     def _lay_out(self) -> None:
         self._form = QFormLayout(self)
@@ -205,8 +205,8 @@ class FineTuneForm(QWidget):
         return [emitters[name] for name in names if name in emitters]  # older napari: no "renamed"
 
     def _follow_layers(self, _event: Any = None) -> None:
-        self.image_box.follow()
-        self.annotation_list.follow()
+        self.image_box.refresh()
+        self.annotation_list.refresh()
         self.suggest_name()  # the image may have another
 
     def _follow_image(self) -> None:
@@ -215,7 +215,7 @@ class FineTuneForm(QWidget):
             try:
                 self.axes_box.addItems(possible_axes(self.image_box.layer))
             except InputError as mistake:
-                self.mistaken.emit(str(mistake))
+                self.warned.emit(str(mistake))
         self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
         self._follow_axes()
         self.suggest_name()
@@ -228,7 +228,7 @@ class FineTuneForm(QWidget):
         self._show_row(self.channel_box, visible=self.channel_box.channels is not None)
 
     def _follow_model(self, _row: int = 0) -> None:
-        self.parts_box.follow(self.model_box.model)
+        self.parts_box.refresh(self.model_box.model)
         self.suggest_name()
 
     def _take_name(self, name: str) -> None:
@@ -243,7 +243,7 @@ class FineTuneForm(QWidget):
             text = "<b>Now</b> mark your class on a frame or more, as in <b>Segment stack</b>."
         else:
             text = ""
-        self.guide.say(text)
+        self.guide.show_message(text)
 
     def _show_row(self, field: QWidget, *, visible: bool) -> None:
         # QFormLayout.setRowVisible would do, but Qt 5 has none.

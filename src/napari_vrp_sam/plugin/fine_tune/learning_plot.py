@@ -8,8 +8,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import explain
-from napari_vrp_sam.plugin.widgets.plot_colours import SURE, UNSURE
+from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.plot_colours import AMBER, BLUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
 
 HEIGHT, GAP, MARGIN = 150, 8, 4
-IOU_COLOUR, LOSS_COLOUR = SURE, UNSURE
+IOU_COLOUR, LOSS_COLOUR = BLUE, AMBER
 SMOOTHING = 0.9
 """Share of the past in the bold curve of the loss: each step shows other crops."""
 
@@ -39,7 +39,7 @@ class LearningPlot(QWidget):
         self._steps = 1
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Course of the fine-tuning")
-        explain(
+        set_help(
             self,
             "Above: IoU on the annotation that is held out; the dashed line is the base model's, "
             "and where the curve is higher, the new model is better. Below: the loss of each step "

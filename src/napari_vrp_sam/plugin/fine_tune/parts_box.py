@@ -12,7 +12,7 @@ from napari_vrp_sam.fine_tuning.job import Part
 from napari_vrp_sam.models.weights.catalogue import BUILT_IN, base_of
 from napari_vrp_sam.models.weights.headers import read_header
 from napari_vrp_sam.models.zoo.registry import weights_file
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, explain
+from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
 CHOICES: dict[Part, tuple[str, str]] = {
     "head": (
@@ -48,9 +48,9 @@ class PartsBox(NarrowComboBox):
         super().__init__(parent)
         for part, (text, _) in CHOICES.items():
             self.addItem(text, part)
-        told = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())
-        explain(self, "Which parts of the model learn.<br>" + "<br>".join(told))
-        self.follow("lite")
+        reported = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())
+        set_help(self, "Which parts of the model learn.<br>" + "<br>".join(reported))
+        self.refresh("lite")
 
     @property
     def part(self) -> Part:
@@ -58,7 +58,7 @@ class PartsBox(NarrowComboBox):
         part: Part = self.currentData()
         return part
 
-    def follow(self, model: str) -> None:
+    def refresh(self, model: str) -> None:
         """Offer what this base model, a name or a path, can learn."""
         lite = base_model(model) == "lite"
         barred: dict[Part, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}

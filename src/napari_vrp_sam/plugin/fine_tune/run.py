@@ -13,7 +13,7 @@ from napari_vrp_sam.fine_tuning.events import (
     Validated,
 )
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, in_words
+from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, format_duration
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -27,7 +27,7 @@ class FineTuningRun(WatchedRun):
 
     Signals
     -------
-    told : (message,)
+    reported : (message,)
         What is being done.
     progressed : (step, steps)
     learned : (steps, validations)
@@ -37,7 +37,7 @@ class FineTuningRun(WatchedRun):
     ended : see `WatchedRun`; without a message where it is done
     """
 
-    told = Signal(str)
+    reported = Signal(str)
     progressed = Signal(int, int)
     learned = Signal(list, list)
     compared = Signal(object)
@@ -72,16 +72,16 @@ class FineTuningRun(WatchedRun):
                 case FineTuned():
                     self.tuned.emit(event)
                 case Progress(message=message):
-                    self.told.emit(f"{message}…")
+                    self.reported.emit(f"{message}…")
         if steps:
             self._show_step(steps[-1])
         if events and not self._ended:
             self._take_last(events[-1])
 
     def _show_step(self, last: TrainingStep) -> None:
-        left = f"about {in_words(last.seconds_left)} left"
+        left = f"about {format_duration(last.seconds_left)} left"
         if not self.paused:
-            self.told.emit(f"Learning: step {last.step}, {left}")
+            self.reported.emit(f"Learning: step {last.step}, {left}")
         self.progressed.emit(last.step, last.steps)
         if left != self._left:  # each change makes the activity dock lay itself out
             self._left = left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import PRIMARY, explain
+from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, set_help
 
 
 class FineTuneControls(QWidget):
@@ -17,20 +17,20 @@ class FineTuneControls(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
         self.start_button.setMinimumHeight(38)
-        self.start_button.setStyleSheet(PRIMARY)
-        explain(
+        self.start_button.setStyleSheet(PRIMARY_STYLE)
+        set_help(
             self.start_button,
             "Learn from the annotated frames, in a process of its own: go on working meanwhile. "
             "The result is a new model, and only if it is better on what was held out.",
         )
-        explain(self.pause_button, "Let the processor go for a while; press again to go on.")
-        explain(
+        set_help(self.pause_button, "Let the processor go for a while; press again to go on.")
+        set_help(
             self.cancel_button,
             "Stop. What was learned until then is kept beside the models, to be resumed or "
             "discarded.",
         )
         self.progress.setFormat("step %v of %m")
-        explain(self.progress, "Steps that are done; how many there will be depends on the time.")
+        set_help(self.progress, "Steps that are done; how many there will be depends on the time.")
         self._row = QWidget()
         row = QHBoxLayout(self._row)
         row.setContentsMargins(0, 0, 0, 0)

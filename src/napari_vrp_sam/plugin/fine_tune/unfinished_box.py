@@ -13,7 +13,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.interrupted.run_lock import held
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, unfinished
 from napari_vrp_sam.models.zoo.user_models import models_folder
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, explain
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, set_help
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +26,11 @@ class UnfinishedBox(QWidget):
     -------
     resumed : (output,)
         The file that the run is to write.
-    told : (message,)
+    reported : (message,)
     """
 
     resumed = Signal(object)
-    told = Signal(str)
+    reported = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,9 +39,9 @@ class UnfinishedBox(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
-        self.follow()
+        self.refresh()
 
-    def follow(self) -> None:
+    def refresh(self) -> None:
         """Look again what there is."""
         found = [] if self._locked else unfinished(models_folder())
         if found != list(self.rows):
@@ -55,18 +55,18 @@ class UnfinishedBox(QWidget):
     def lock(self, *, locked: bool) -> None:
         """A run begins, whose own checkpoints are no offer; or it has ended."""
         self._locked = locked
-        self.follow()
+        self.refresh()
 
     def _add(self, output: Path) -> tuple[QPushButton, QPushButton]:
         label = MessageLabel()
-        label.say(f"The fine-tuning of '{output.stem}' was broken off.")
+        label.show_message(f"The fine-tuning of '{output.stem}' was broken off.")
         resume, discard = QPushButton("Resume"), QPushButton("Discard")
-        explain(
+        set_help(
             resume,
             f"Go on with '{output.stem}' where it was last kept. Choose its image first; the "
             "annotation was kept with it.",
         )
-        explain(discard, f"Forget what '{output.stem}' has learned until then.")
+        set_help(discard, f"Forget what '{output.stem}' has learned until then.")
         for button in (resume, discard):
             button.setAccessibleName(f"{button.text()} {output.stem}")
         resume.clicked.connect(partial(self._resume, output))
@@ -92,7 +92,7 @@ class UnfinishedBox(QWidget):
             with held(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except InputError as mistake:
-            self.told.emit(str(mistake))
+            self.reported.emit(str(mistake))
             return
-        self.follow()
-        self.told.emit(f"The fine-tuning of '{output.stem}' is discarded.")
+        self.refresh()
+        self.reported.emit(f"The fine-tuning of '{output.stem}' is discarded.")

@@ -20,9 +20,9 @@ from napari_vrp_sam.plugin.fine_tune.unfinished_box import UnfinishedBox
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.models.changes import user_models
 from napari_vrp_sam.plugin.models.panel import UserModelsPanel
-from napari_vrp_sam.plugin.widgets.closing import ClosingWatch
+from napari_vrp_sam.plugin.widgets.closing import CloseWatcher
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
-from napari_vrp_sam.plugin.widgets.keyboard import KeyboardWalk
+from napari_vrp_sam.plugin.widgets.keyboard import TabNavigation
 from napari_vrp_sam.plugin.widgets.scroll_column import ScrollColumn
 
 if TYPE_CHECKING:
@@ -61,21 +61,21 @@ class FineTuneWidget(QWidget):
         self.comparison = ComparisonBox(viewer)
         self.my_models = UserModelsPanel()
         self.scroll = ScrollColumn()
-        self._keyboard = KeyboardWalk(self, self.scroll.content)
+        self._keyboard = TabNavigation(self, self.scroll.content)
         self._lay_out()
         self.plot.hide()
 
-        self.form.mistaken.connect(self._refuse)
+        self.form.warned.connect(self._refuse)
         self.unfinished_box.resumed.connect(self.resume)
-        self.unfinished_box.told.connect(self.status.say)
+        self.unfinished_box.reported.connect(self.status.show_message)
         self.controls.start_button.clicked.connect(self.fine_tune)
         self.controls.pause_button.clicked.connect(self._pause_or_go_on)
         self.controls.cancel_button.clicked.connect(self.cancel)
-        self.my_models.told.connect(self.status.say)
-        self.my_models.mistaken.connect(self._refuse)
-        self.comparison.mistaken.connect(show_warning)  # the status tells of the steps
+        self.my_models.reported.connect(self.status.show_message)
+        self.my_models.warned.connect(self._refuse)
+        self.comparison.warned.connect(show_warning)  # the status tells of the steps
         user_models.changed.connect(self.form.suggest_name)
-        closing = ClosingWatch(self)
+        closing = CloseWatcher(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
 
@@ -87,7 +87,7 @@ class FineTuneWidget(QWidget):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Look for runs that were broken off while the dock was closed."""
         super().showEvent(event)
-        self.unfinished_box.follow()
+        self.unfinished_box.refresh()
         self.form.suggest_name()
 
     def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: FBT001, N802 # Qt's
@@ -117,14 +117,14 @@ class FineTuneWidget(QWidget):
         if self._run is not None:
             self.controls.cancel_button.setEnabled(False)
             self.controls.pause_button.setEnabled(False)
-            self.status.say("Cancelling…")
+            self.status.show_message("Cancelling…")
             self._run.cancel()
 
     def _start(self, job: FineTuneJob) -> None:
         image = self.form.image
         self._base, self._result = str(job.model), None
         self._run = FineTuningRun(self._engine.submit(job), job.output.stem, self)
-        self._run.told.connect(self._tell)
+        self._run.reported.connect(self._tell)
         self._run.progressed.connect(self.controls.show_progress)
         self._run.learned.connect(self.plot.add)
         self._run.compared.connect(self.comparison.take)
@@ -134,7 +134,7 @@ class FineTuneWidget(QWidget):
         self.plot.begin()
         self.plot.show()
         self._show_running(running=True)
-        self.status.say("Starting: libraries and model are loaded first.")
+        self.status.show_message("Starting: libraries and model are loaded first.")
 
     def _show_running(self, *, running: bool) -> None:
         self.controls.show_running(running=running)
@@ -151,15 +151,15 @@ class FineTuneWidget(QWidget):
             return
         if self._run.paused:
             self._run.resume()
-            self.status.say("Going on…")
+            self.status.show_message("Going on…")
         else:
             self._run.pause()
-            self.status.say("Paused after this step.")
+            self.status.show_message("Paused after this step.")
         self.controls.show_paused(paused=self._run.paused)
 
     def _tell(self, message: str) -> None:
         if self.controls.cancel_button.isEnabled():  # else "Cancelling" stays
-            self.status.say(message)
+            self.status.show_message(message)
 
     def _take_result(self, result: FineTuned) -> None:
         self._result = result
@@ -171,11 +171,11 @@ class FineTuneWidget(QWidget):
         if outcome == "refused":
             self._refuse(message)
         elif outcome == "failed":
-            self.status.say(message, "error")
+            self.status.show_message(message, "error")
             show_error(message)
         elif outcome == "cancelled":
             kept = " What was learned is kept: resume or discard it above."
-            self.status.say(message + (kept if self.unfinished_box.rows else ""))
+            self.status.show_message(message + (kept if self.unfinished_box.rows else ""))
         elif self._result is not None:
             self._announce(self._result)
 
@@ -184,7 +184,7 @@ class FineTuneWidget(QWidget):
         ious = f"IoU held out: {result.iou_before:.3f} before, {result.iou_after:.3f} after"
         if result.path is None:
             verdict = "Hardly better" if result.iou_after > result.iou_before else "Not better"
-            self.status.say(
+            self.status.show_message(
                 f"{verdict} ({ious}): nothing was saved, '{self._base}' stays. Annotate another "
                 "frame, or give it more time.",
                 "warning",
@@ -195,10 +195,10 @@ class FineTuneWidget(QWidget):
         user_models.made.emit(name)
         self.my_models.choose(name)
         self.form.forget_name()
-        self.status.say(f"'{name}' is better ({ious}). It is in the list of models now.")
+        self.status.show_message(f"'{name}' is better ({ious}). It is in the list of models now.")
 
     def _refuse(self, sentence: str) -> None:
-        self.status.say(sentence, "warning")
+        self.status.show_message(sentence, "warning")
         show_warning(sentence)
 
     def _abandon(self) -> None:

@@ -10,12 +10,12 @@ from qtpy.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_vrp_sam.plugin.layers.stacks import stack_data
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
-MOST = 3
+MAX_CHANNELS = 3
 """Channels that a model sees, as the photographs that it learned from have."""
 
 ROOM_FOR_ARROW = 30
@@ -41,9 +41,9 @@ class ChannelBox(QPushButton):
         self.setMenu(_TickMenu(self))
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
-        explain(
+        set_help(
             self,
-            f"The channels of each frame that the model sees: {MOST} at most. Open the list with a "
+            f"The channels of each frame that the model sees: {MAX_CHANNELS} at most. Open the list with a "
             "click or the space bar, tick with a click or the space bar, close it with Esc.",
         )
 
@@ -64,9 +64,9 @@ class ChannelBox(QPushButton):
         """One sentence on a choice that the model cannot heed, else empty."""
         if self.channels == ():
             return "No channel is ticked: tick one at least."
-        if self.channels is not None and len(self.channels) > MOST:
-            first = ", ".join(self._names[i] for i in self.channels[:MOST])
-            return f"The model sees {MOST} channels: untick some, or only {first} count."
+        if self.channels is not None and len(self.channels) > MAX_CHANNELS:
+            first = ", ".join(self._names[i] for i in self.channels[:MAX_CHANNELS])
+            return f"The model sees {MAX_CHANNELS} channels: untick some, or only {first} count."
         return ""
 
     def offer(self, names: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ class ChannelBox(QPushButton):
         for index, name in enumerate(names):
             action = self.menu().addAction(name)
             action.setCheckable(True)
-            action.setChecked(index < MOST)
+            action.setChecked(index < MAX_CHANNELS)
             action.toggled.connect(self._follow_ticks)
         self._follow_ticks()
 

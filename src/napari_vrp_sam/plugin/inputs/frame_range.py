@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 
 class FrameRange(QWidget):
@@ -14,8 +14,8 @@ class FrameRange(QWidget):
         super().__init__(parent)
         self._length = 0
         self.first, self.last = QSpinBox(), QSpinBox()
-        explain(self.first, "The first frame to segment; those before it stay empty.")
-        explain(self.last, "The last frame to segment; those after it stay empty.")
+        set_help(self.first, "The first frame to segment; those before it stay empty.")
+        set_help(self.last, "The last frame to segment; those after it stay empty.")
         self.first.setAccessibleName("First frame")
         self.last.setAccessibleName("Last frame")
         for box in (self.first, self.last):  # napari's style would widen the dock

@@ -26,7 +26,7 @@ class ImageBox(NarrowComboBox):
         self._viewer = viewer
         self._layers: list[Image] = []
         self.currentIndexChanged.connect(lambda _: self.chosen.emit())
-        self.follow()
+        self.refresh()
 
     @property
     def layer(self) -> Image | None:
@@ -47,7 +47,7 @@ class ImageBox(NarrowComboBox):
             raise InputError("There is no image yet: open an image stack first.")
         return self.layer
 
-    def follow(self) -> None:
+    def refresh(self) -> None:
         """Take over the viewer's image layers; keep the choice, else choose the topmost."""
         before = self.layer
         self._layers = [

@@ -25,10 +25,10 @@ class ModelBox(NarrowComboBox):
         super().__init__(parent)
         self._files: list[str] = []
         self._last = 0
-        self.follow()
+        self.refresh()
         self.activated.connect(self._activated)
         user_models.renamed.connect(self._rename)
-        user_models.changed.connect(self.follow)
+        user_models.changed.connect(self.refresh)
 
     @property
     def model(self) -> str:
@@ -45,7 +45,7 @@ class ModelBox(NarrowComboBox):
 
     def choose(self, model: str) -> None:
         """Choose a model by its name, or a file by its path."""
-        self.follow()
+        self.refresh()
         row = self.findData(model)
         if row < 0:
             self.add_file(Path(model))
@@ -53,7 +53,7 @@ class ModelBox(NarrowComboBox):
             self._last = row
             self.setCurrentIndex(row)
 
-    def follow(self) -> None:
+    def refresh(self) -> None:
         """List the models that there are now; keep the choice, else choose the default."""
         specs = list_models()
         if [self.itemData(row) for row in range(self.count())] == [
@@ -73,7 +73,7 @@ class ModelBox(NarrowComboBox):
 
     def showPopup(self) -> None:  # noqa: N802
         """Open the list, with models that came by another program."""
-        self.follow()
+        self.refresh()
         super().showPopup()
 
     def _list(self, specs: tuple[ModelSpec, ...]) -> None:

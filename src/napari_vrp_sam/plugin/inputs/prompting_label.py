@@ -19,4 +19,4 @@ class PromptingLabel(MessageLabel):
         self._follow()
 
     def _follow(self, _row: int = 0) -> None:
-        self.say(prompting_note(self._model_box.model))
+        self.show_message(prompting_note(self._model_box.model))

@@ -29,12 +29,12 @@ from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.prompting_label import PromptingLabel
-from napari_vrp_sam.plugin.inputs.shared_choice import SharedChoice
+from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
 from napari_vrp_sam.plugin.layers.accepted import accepted_labels, current_result, with_accepted
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.stacks import possible_axes, stack_data
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, explain
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -56,7 +56,7 @@ DRAWINGS: dict[Drawing, tuple[str, str]] = {
 class SegmentForm(QWidget):
     """The controls above the button, in step with the viewer's layers."""
 
-    mistaken = Signal(str)
+    warned = Signal(str)
     """One sentence on what the user cannot do."""
 
     def __init__(
@@ -85,7 +85,7 @@ class SegmentForm(QWidget):
         self._fill()
         self._explain()
         self._lay_out()
-        self._shared = SharedChoice(viewer, self.image_box, self.annotation_list, self)
+        self._shared = SharedSelection(viewer, self.image_box, self.annotation_list, self)
         self._connect()
         self._follow_image()
 
@@ -133,7 +133,7 @@ class SegmentForm(QWidget):
         )
         return with_accepted(drawn, accepted, self.image, self.axes, self.channels)
 
-    def leave_guiding(self, leave: bool) -> None:  # noqa: FBT001 # Qt's signal
+    def hide_guide(self, leave: bool) -> None:  # noqa: FBT001 # Qt's signal
         """Tell no more what to do next, as a tour does; or tell it again."""
         self._guided_elsewhere = leave
         self._guide()
@@ -157,37 +157,37 @@ class SegmentForm(QWidget):
         self.device_box.addItems(DEVICES)
 
     def _explain(self) -> None:
-        explain(self.sample_button, "Open a generated stack that comes with its ground truth.")
-        explain(self.tour_button, "Segment a sample step by step; the panel says what to press.")
-        explain(self.image_box, "The image stack to segment; each 2-D frame of it.")
-        explain(
+        set_help(self.sample_button, "Open a generated stack that comes with its ground truth.")
+        set_help(self.tour_button, "Segment a sample step by step; the panel says what to press.")
+        set_help(self.image_box, "The image stack to segment; each 2-D frame of it.")
+        set_help(
             self.axes_box,
             "What the image's axes are: T time, Z depth, C channel, Y row, X column, S colour. "
             "Frames are counted along T and Z; the channels of a frame are used together.",
         )
-        explain(
+        set_help(
             self.annotation_list,
             "Layers that show the class on one frame or more. Label value, or the feature "
             "'class' of points and shapes, tells one class from another.",
         )
         for drawing, button in self.draw_buttons.items():
-            explain(button, f"Add {DRAWINGS[drawing][1]}, and start to draw.")
-        explain(
+            set_help(button, f"Add {DRAWINGS[drawing][1]}, and start to draw.")
+        set_help(
             self.radius_box,
             "How far around a point the class reaches at least, in pixels of the image.",
         )
-        explain(
+        set_help(
             self.model_box,
             "<b>lite</b> comes with the plugin and is quick without a GPU; the SAM models need "
             "a download; your own models come after them, or from a file.",
         )
-        explain(
+        set_help(
             self.tile_box,
             "Larger frames are segmented in overlapping tiles with sides of so many pixels. Larger "
             "tiles show the model more of the surroundings and take more memory; smaller ones show "
             "the SAM models finer detail.",
         )
-        explain(
+        set_help(
             self.device_box,
             "Where the model computes: <b>auto</b> takes a GPU where there is one.",
         )
@@ -230,7 +230,7 @@ class SegmentForm(QWidget):
         self.axes_box.currentTextChanged.connect(self._follow_axes)
         self.channel_box.changed.connect(self._follow_channels)
         self.annotation_list.changed.connect(self._guide)
-        self.class_list.mistaken.connect(self.mistaken)
+        self.class_list.warned.connect(self.warned)
         self.sample_button.clicked.connect(self._open_sample)
         for drawing, button in self.draw_buttons.items():
             button.clicked.connect(partial(self._draw, drawing))
@@ -243,8 +243,8 @@ class SegmentForm(QWidget):
         return [emitters[name] for name in names if name in emitters]  # older napari: no "renamed"
 
     def _follow_layers(self, _event: Any = None) -> None:
-        self.image_box.follow()
-        self.annotation_list.follow()
+        self.image_box.refresh()
+        self.annotation_list.refresh()
 
     def _follow_image(self) -> None:
         self.axes_box.clear()
@@ -252,7 +252,7 @@ class SegmentForm(QWidget):
             try:
                 self.axes_box.addItems(possible_axes(self.image_box.layer))
             except InputError as mistake:
-                self.mistaken.emit(str(mistake))
+                self.warned.emit(str(mistake))
         # A single choice is no choice.
         self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
         self._follow_axes()
@@ -272,7 +272,7 @@ class SegmentForm(QWidget):
         self._show_row(self.tile_box, visible=large)
 
     def _follow_channels(self) -> None:
-        self.channel_problem.say(self.channel_box.problem, "warning")
+        self.channel_problem.show_message(self.channel_box.problem, "warning")
 
     def _guide(self) -> None:
         """Tell what to do next."""
@@ -287,7 +287,7 @@ class SegmentForm(QWidget):
                 "<b>Mark</b> the class on one frame or more, then press <b>Segment stack</b>: "
                 "every frame gets it."
             )
-        self.guide.say("" if self._guided_elsewhere else text)
+        self.guide.show_message("" if self._guided_elsewhere else text)
         self.annotation_list.setVisible(self.annotation_list.topLevelItemCount() > 0)
         self._show_row(self.radius_box, visible=any(isinstance(layer, Points) for layer in layers))
         self.sample_button.setVisible(image is None)
@@ -309,4 +309,4 @@ class SegmentForm(QWidget):
         try:
             new_annotation_layer(self._viewer, self.image, drawing, self.class_list.current)
         except InputError as mistake:
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))

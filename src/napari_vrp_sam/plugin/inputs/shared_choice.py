@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
-_all: weakref.WeakSet[SharedChoice] = weakref.WeakSet()
+_all: weakref.WeakSet[SharedSelection] = weakref.WeakSet()
 
 
-class SharedChoice(QObject):
+class SharedSelection(QObject):
     """What is ticked or chosen in one dock is so in the others of the same viewer.
 
     Parameters
@@ -50,7 +50,7 @@ class SharedChoice(QObject):
         """The dock is gone with its window."""
         _all.discard(self)
 
-    def _others(self) -> list[SharedChoice]:
+    def _others(self) -> list[SharedSelection]:
         return [one for one in _all if one is not self and one.viewer is self.viewer]
 
     def _tell(self) -> None:
@@ -58,7 +58,7 @@ class SharedChoice(QObject):
             for other in self._others():
                 other.take(self)
 
-    def take(self, other: SharedChoice) -> None:
+    def take(self, other: SharedSelection) -> None:
         """Choose as the other does, where both follow the viewer's layers already."""
         self._taking = True
         image = other.image_box.layer

@@ -25,7 +25,7 @@ from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.models.card import card_html
 from napari_vrp_sam.plugin.models.changes import user_models
 from napari_vrp_sam.plugin.models.files import Command
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 ROWS = 4
@@ -37,11 +37,11 @@ class UserModelsPanel(Section):
 
     Signals
     -------
-    told, mistaken : (message,)
+    reported, warned : (message,)
     """
 
-    told = Signal(str)
-    mistaken = Signal(str)
+    reported = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(
@@ -60,9 +60,9 @@ class UserModelsPanel(Section):
         self.export_button.clicked.connect(self._ask_where_to_export)
         self.rename_button.clicked.connect(self._ask_for_name)
         self.delete_button.clicked.connect(self._ask_whether_to_delete)
-        self.toggled.connect(self.follow)  # other programs may have added some
-        user_models.changed.connect(self.follow)
-        self.follow()
+        self.toggled.connect(self.refresh)  # other programs may have added some
+        user_models.changed.connect(self.refresh)
+        self.refresh()
 
     @property
     def chosen(self) -> str:
@@ -80,7 +80,7 @@ class UserModelsPanel(Section):
         for item in self.list.findItems(name, Qt.MatchFlag.MatchExactly):
             self.list.setCurrentItem(item)
 
-    def follow(self, _opened: Any = None) -> None:
+    def refresh(self, _opened: Any = None) -> None:
         """List the models that there are now; keep the choice."""
         chosen = self.chosen
         self._models = {model.name: model for model in store.list_user_models()}
@@ -106,7 +106,7 @@ class UserModelsPanel(Section):
         """Write the chosen model as .safetensors, or as a package where the path ends with .zip."""
         name = self.chosen
         if path.suffix == ".zip":
-            self.told.emit("Writing the package…")
+            self.reported.emit("Writing the package…")
             self._run("export", name, str(path), then=f"The package of '{name}' is {path}.")
             return
         self._try(lambda: store.export(name, path), f"'{name}' is exported to {path.parent}.")
@@ -136,11 +136,11 @@ class UserModelsPanel(Section):
         try:
             do()
         except InputError as mistake:
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
             return
         user_models.changed.emit()
         self.choose(chosen)
-        self.told.emit(sentence)
+        self.reported.emit(sentence)
 
     def _run(self, *arguments: str, then: str, chosen: str = "") -> None:
         command = Command(self, "models", *arguments)
@@ -149,7 +149,7 @@ class UserModelsPanel(Section):
         def end(mistake: str) -> None:
             self._commands.discard(command)
             if mistake:
-                self.mistaken.emit(mistake)
+                self.warned.emit(mistake)
             else:
                 self._try(lambda: None, then, chosen)
 
@@ -197,21 +197,21 @@ class UserModelsPanel(Section):
             self.delete()
 
     def _lay_out(self) -> None:
-        explain(self.list, "Choose a model to see its card.")
+        set_help(self.list, "Choose a model to see its card.")
         self.list.setAccessibleName("My models")
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.card.setWordWrap(True)
         self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        explain(self.import_button, "Add a model that somebody sent you: .safetensors or .pth.")
-        explain(
+        set_help(self.import_button, "Add a model that somebody sent you: .safetensors or .pth.")
+        set_help(
             self.export_button,
             "Write the chosen model as .safetensors for another machine, or as a package for the "
             "BioImage Model Zoo.",
         )
-        explain(self.rename_button, "Give the chosen model another name.")
-        explain(self.delete_button, "Delete the chosen model for good; asks first.")
+        set_help(self.rename_button, "Give the chosen model another name.")
+        set_help(self.delete_button, "Delete the chosen model for good; asks first.")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -6,7 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
 
 from napari_vrp_sam.inference.objects.find import ObjectSettings
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, explain
+from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the choice of output; a single frame has no third."""
@@ -79,19 +79,19 @@ class ObjectsForm(QWidget):
         self.changed.emit()
 
     def _explain(self) -> None:
-        explain(
+        set_help(
             self.output_box,
             "<b>Classes</b>: the result as it is. <b>Objects on each frame</b>: also a layer in "
             "which each object of a frame has a number of its own. <b>Objects through…</b>: one "
             "number through the stack for objects that overlap from frame to frame. Unless it is "
             "Classes, objects are found at the end of each run.",
         )
-        explain(
+        set_help(
             self.split_check,
             "Cut objects of a class that touch at their necks; else whatever is connected is one.",
         )
-        explain(
+        set_help(
             self.divisions_check,
             "An object may become two through T: both get new numbers, and know their parent.",
         )
-        explain(self.size_box, "Objects of fewer pixels on a frame are left out.")
+        set_help(self.size_box, "Objects of fewer pixels on a frame are left out.")

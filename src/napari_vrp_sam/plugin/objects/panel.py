@@ -30,7 +30,7 @@ from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.layers.undo import unwrapped
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ class ObjectsPanel(Section):
     -------
     added : (text, layers)
         What was done, and the layers that came by it.
-    told : (message,)
+    reported : (message,)
         How far it is, or what was found.
-    mistaken : (message,)
+    warned : (message,)
         One sentence on what the user cannot do.
     """
 
     added = Signal(str, list)
-    told = Signal(str)
-    mistaken = Signal(str)
+    reported = Signal(str)
+    warned = Signal(str)
 
     def __init__(
         self,
@@ -89,9 +89,9 @@ class ObjectsPanel(Section):
         self.save_button.clicked.connect(self._save)
         self._emitters = result_events(viewer)
         for emitter in self._emitters:
-            emitter.connect(self.follow)
-        image_box.chosen.connect(self.follow)
-        self.follow()
+            emitter.connect(self.refresh)
+        image_box.chosen.connect(self.refresh)
+        self.refresh()
 
     @property
     def running(self) -> bool:
@@ -105,7 +105,7 @@ class ObjectsPanel(Section):
         try:
             self._start()
         except InputError as mistake:
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
 
     def find_after_run(self) -> None:
         """A result is complete: find its objects if that was chosen."""
@@ -121,11 +121,11 @@ class ObjectsPanel(Section):
         try:
             write_table(path, table_of(layer))
         except InputError as mistake:
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
         else:
-            self.told.emit(f"The table of '{layer.name}' is in {path}.")
+            self.reported.emit(f"The table of '{layer.name}' is in {path}.")
 
-    def follow(self, _event: Any = None) -> None:
+    def refresh(self, _event: Any = None) -> None:
         """Offer what can be done with the chosen image and its result."""
         self.form.offer(self._axes() if self._image_box.layer is not None else "")
         for layer in self._viewer.layers:
@@ -145,7 +145,7 @@ class ObjectsPanel(Section):
     def lock(self, *, locked: bool) -> None:
         """Start nothing while a run changes the result."""
         self._locked = locked
-        self.follow()
+        self.refresh()
 
     def abandon(self) -> None:
         """The dock closes: stop, and show nothing."""
@@ -157,7 +157,7 @@ class ObjectsPanel(Section):
         """Let go of the viewer, which is closing."""
         self.abandon()
         for emitter in self._emitters:
-            emitter.disconnect(self.follow)
+            emitter.disconnect(self.refresh)
         for layer in self._watched:
             layer.events.selected_label.disconnect(self._show_selected)
         self._watched.clear()
@@ -181,36 +181,36 @@ class ObjectsPanel(Section):
         )
         target = NewObjects(self._viewer, image, frames.axes)
         self._run = ObjectsRun(self._engine.submit(job), self)
-        self._run.progressed.connect(self.told)
+        self._run.progressed.connect(self.reported)
         self._run.found.connect(lambda objects: self._show(target, objects))
         self._run.ended.connect(self._end)
-        self.told.emit("Finding objects…")
-        self.follow()
+        self.reported.emit("Finding objects…")
+        self.refresh()
 
     def _show(self, target: NewObjects, objects: Objects) -> None:
         layer = target.show(objects)
         self.added.emit("find objects", [layer])
         count = len(objects.table)
         found = "1 object is" if count == 1 else f"{count} objects are"
-        self.told.emit(f"{found} in '{layer.name}', with a table of features.")
+        self.reported.emit(f"{found} in '{layer.name}', with a table of features.")
 
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
-        self.follow()
+        self.refresh()
         if outcome == "refused":
-            self.mistaken.emit(message)
+            self.warned.emit(message)
         elif outcome == "failed":
-            self.told.emit(message)
+            self.reported.emit(message)
             show_error(message)
         elif message:
-            self.told.emit(message)
+            self.reported.emit(message)
 
     def _find_or_cancel(self, _checked: Any = None) -> None:
         if self._run is None:
             self.find()
             return
         self.find_button.setEnabled(False)
-        self.told.emit("Cancelling…")
+        self.reported.emit("Cancelling…")
         self._run.cancel()
 
     def _save(self, _checked: Any = None) -> None:
@@ -230,13 +230,13 @@ class ObjectsPanel(Section):
             show_object(self._viewer, layer, int(layer.selected_label))
 
     def _lay_out(self) -> None:
-        explain(
+        set_help(
             self.find_button,
             "Find the objects of the result in view, with your corrections. Each time makes a new "
             "Labels layer; its features list area, intensity, confidence and frames of each "
             "object (<b>Layers &gt; Visualize &gt; Features table widget</b>).",
         )
-        explain(self.save_button, "Save the table of the objects in view as CSV.")
+        set_help(self.save_button, "Save the table of the objects in view as CSV.")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)

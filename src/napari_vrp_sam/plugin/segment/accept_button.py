@@ -19,7 +19,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import noted
 from napari_vrp_sam.plugin.layers.undo import GONE, unwrapped
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -58,7 +58,7 @@ class AcceptButton(QPushButton):
         # Weakly: results that the user deletes are to leave the memory.
         self._bound: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._locked = False
-        explain(
+        set_help(
             self,
             "Once the result on the frame in view is right, or painted right, accept it: no run "
             "touches the frame again, and the next run learns from it as from a mask. Pressed "
@@ -71,9 +71,9 @@ class AcceptButton(QPushButton):
             *result_events(viewer),
         ]
         for emitter in self._emitters:
-            emitter.connect(self.follow)
-        image_box.chosen.connect(self.follow)
-        self.follow()
+            emitter.connect(self.refresh)
+        image_box.chosen.connect(self.refresh)
+        self.refresh()
 
     def toggle(self, _checked: Any = None) -> None:
         """Accept the frame in view, or withdraw it."""
@@ -98,7 +98,7 @@ class AcceptButton(QPushButton):
         else:
             self.changed.emit(f"Frame {name} is accepted as it is, though no run has reached it.")
 
-    def follow(self, _event: Any = None) -> None:
+    def refresh(self, _event: Any = None) -> None:
         """Say what a press would do; nothing to press without a result."""
         at = self._in_view()
         self.setVisible(at is not None)
@@ -113,12 +113,12 @@ class AcceptButton(QPushButton):
         """Accept nothing while a run is under way: it would not heed it."""
         self._locked = locked
         self.setDisabled(locked)
-        self.follow()
+        self.refresh()
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
         for emitter in self._emitters:
-            emitter.disconnect(self.follow)
+            emitter.disconnect(self.refresh)
         for layer in self._bound:
             layer.bind_key(KEY, None)
 
@@ -128,7 +128,7 @@ class AcceptButton(QPushButton):
             return GONE
         frames = set(accepted_frames(layer)) - {index}
         set_accepted(layer, frames | {index} if accepted else frames)
-        self.follow()
+        self.refresh()
         return None
 
     def _in_view(self) -> tuple[Labels, Frames, int] | None:

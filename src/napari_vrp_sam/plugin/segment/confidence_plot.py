@@ -8,8 +8,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPalette
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import explain
-from napari_vrp_sam.plugin.widgets.plot_colours import ACCEPTED, SURE, UNSURE
+from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.plot_colours import ACCEPTED, AMBER, BLUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,7 +43,7 @@ class ConfidencePlot(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setMouseTracking(True)
         self.setAccessibleName("Confidence of each frame")
-        explain(
+        set_help(
             self,
             "Confidence of each frame: the IoU to expect of its result. Low bars are worth a look; "
             "green ones are accepted. Click on a bar, or use the arrow keys, to go to the frame.",
@@ -147,7 +147,7 @@ class ConfidencePlot(QWidget):
     def _colour(self, frame: int) -> QColor:
         if frame in self._accepted:
             return ACCEPTED
-        return SURE if self._confidence[frame] >= LOW else UNSURE
+        return BLUE if self._confidence[frame] >= LOW else AMBER
 
     def _words(self, frame: int) -> str:
         if frame in self._accepted:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, explain
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, set_help
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.calibration import ClassCalibration
@@ -20,7 +20,7 @@ class ExpectedIoULabel(MessageLabel):
     def forget(self) -> None:
         """A run starts, of which nothing is known yet."""
         self._expected = ""
-        self.say("")
+        self.show_message("")
 
     def show_choices(
         self, calibrations: Mapping[int, ClassCalibration], names: Mapping[int, str]
@@ -33,11 +33,11 @@ class ExpectedIoULabel(MessageLabel):
         if any(choice.expected_iou is not None for choice in calibrations.values()):
             texts = [f"{names[class_id]} {iou}" for class_id, iou in expected.items()]
             self._expected = f"Expected IoU: {', '.join(texts)}"
-            self.say(self._expected)
+            self.show_message(self._expected)
         details = [
             f"{escape(names[class_id])}: {choice}." for class_id, choice in calibrations.items()
         ]
-        explain(
+        set_help(
             self,
             "Measured by holding back half of the mask annotation and segmenting it by the other "
             "half.<br>" + "<br>".join(details),
@@ -46,11 +46,11 @@ class ExpectedIoULabel(MessageLabel):
     def show_least_confident(self, least: tuple[str, float] | None) -> None:
         """Where to look first: a frame and its confidence, if there is one left to look at."""
         if least is None:
-            self.say(self._expected)
+            self.show_message(self._expected)
             return
         frame, confidence = least
         expected = f"{self._expected}. " if self._expected else ""
-        self.say(
+        self.show_message(
             f"{expected}Least sure of frame {frame} ({confidence:.2f}): if it went wrong, "
             "annotate it too."
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 
-class Jobs:
+class JobFactory:
     """Makes jobs of the form's choices and what the viewer shows.
 
     Attributes

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, FrameResult
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline
-from napari_vrp_sam.plugin.widgets.controls import explain
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot
+from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
 if TYPE_CHECKING:
     import napari
@@ -44,11 +44,11 @@ class PreviewBox(QCheckBox):
 
     Signals
     -------
-    mistaken : (sentence,)
+    warned : (sentence,)
         Why a preview that was made cannot be shown.
     """
 
-    mistaken = Signal(str)
+    warned = Signal(str)
 
     def __init__(
         self,
@@ -69,19 +69,19 @@ class PreviewBox(QCheckBox):
         self._target: tuple[Image, Frames, int] | None = None
         self._outline = FrameOutline(viewer, "preview")
         self._followed: list[Layer] = []
-        explain(
+        set_help(
             self,
             "Outline what the model makes of the annotation on the frame in view, half a second "
             "after the last stroke; not with lazy Labels layers (dask, zarr).",
         )
         self.setChecked(True)
-        self._pause = single_shot(self, PAUSE_MILLISECONDS, self._start)
-        self._poll = single_shot(self, POLL_MILLISECONDS, self._take)
+        self._pause = single_shot_timer(self, PAUSE_MILLISECONDS, self._start)
+        self._poll = single_shot_timer(self, POLL_MILLISECONDS, self._take)
         self.toggled.connect(self._toggled)
         viewer.dims.events.current_step.connect(self._scrolled)
         viewer.layers.events.removed.connect(self._removed)
 
-    def follow(self, layers: list[Layer]) -> None:
+    def refresh(self, layers: list[Layer]) -> None:
         """Watch what is drawn in these layers, and no others."""
         for layer in self._followed:
             for emitter in _drawing_events(layer):
@@ -115,7 +115,7 @@ class PreviewBox(QCheckBox):
         """Let go of the viewer, which is closing."""
         self.abandon()
         self._poll.stop()
-        self.follow([])
+        self.refresh([])
         self._pause.stop()
         self._viewer.dims.events.current_step.disconnect(self._scrolled)
         self._viewer.layers.events.removed.disconnect(self._removed)
@@ -160,10 +160,10 @@ class PreviewBox(QCheckBox):
             ended = self._take_events(self._run.poll())
         except InputError as mistake:
             self._run.cancel()
-            self.mistaken.emit(str(mistake))
+            self.warned.emit(str(mistake))
         except Exception:
             self._run.cancel()
-            self.mistaken.emit(FAULT)
+            self.warned.emit(FAULT)
             raise
         finally:
             # Whatever went wrong: the next stroke gets a preview.

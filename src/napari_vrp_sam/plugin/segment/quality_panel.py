@@ -12,7 +12,7 @@ from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.layers.metadata import noted
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -33,7 +33,7 @@ class QualityPanel(QWidget):
         self._image_box = image_box
         self.plot = ConfidencePlot()
         self.next_button = QPushButton("Next frame to annotate")
-        explain(
+        set_help(
             self.next_button,
             "Go to the frame that the model is least sure of, among those that are neither "
             "annotated nor accepted: an annotation or a correction helps most there.",
@@ -47,12 +47,12 @@ class QualityPanel(QWidget):
         self.next_button.clicked.connect(self._show_next)
         self._emitters = result_events(viewer)
         for emitter in self._emitters:
-            emitter.connect(self.follow)
+            emitter.connect(self.refresh)
         viewer.dims.events.current_step.connect(self._mark)
-        image_box.chosen.connect(self.follow)
-        self.follow()
+        image_box.chosen.connect(self.refresh)
+        self.refresh()
 
-    def follow(self, _event: Any = None) -> None:
+    def refresh(self, _event: Any = None) -> None:
         """Take over what is known of the current result."""
         at = self._current()
         self.setVisible(at is not None and len(at[1]) > 1)
@@ -75,7 +75,7 @@ class QualityPanel(QWidget):
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
         for emitter in self._emitters:
-            emitter.disconnect(self.follow)
+            emitter.disconnect(self.refresh)
         self._viewer.dims.events.current_step.disconnect(self._mark)
 
     def _current(self) -> tuple[Labels, Frames] | None:

@@ -16,7 +16,7 @@ from napari_vrp_sam.inference.runs.events import (
     Learned,
     Progress,
 )
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, in_words
+from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, format_duration
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -104,7 +104,7 @@ class SegmentationRun(WatchedRun):
         left = progress.total - progress.done
         if progress.done == done or not left:
             return ""
-        return f", about {in_words((now - start) / (progress.done - done) * left)} left"
+        return f", about {format_duration((now - start) / (progress.done - done) * left)} left"
 
     def _take_last(self, event: Event) -> None:
         match event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import PRIMARY, explain
+from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, set_help
 
 RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
@@ -54,19 +54,19 @@ class RunControls(QWidget):
 
     def _explain(self) -> None:
         self.segment_button.setMinimumHeight(38)
-        self.segment_button.setStyleSheet(PRIMARY)
+        self.segment_button.setStyleSheet(PRIMARY_STYLE)
         self.segment_button.setShortcut(RUN_KEYS)
-        explain(
+        set_help(
             self.segment_button,
             "Segment every frame. The result is a new Labels layer, filled from the frame in view "
             "and the annotated ones outwards; earlier results are kept, hidden. Keys: "
             + RUN_KEYS.toString(QKeySequence.SequenceFormat.NativeText),
         )
-        explain(
+        set_help(
             self.probability_box,
             "Keep the probability of each class in every pixel too, in percent: an Image layer for "
             "each class, hidden at first, as large as the stack.",
         )
-        explain(self.cancel_button, "Stop the run; the frames that are done are kept.")
+        set_help(self.cancel_button, "Stop the run; the frames that are done are kept.")
         self.progress.setFormat("%v of %m frames")
-        explain(self.progress, "Frames that are done.")
+        set_help(self.progress, "Frames that are done.")

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, shown_result
 from napari_vrp_sam.plugin.layers.metadata import noted
-from napari_vrp_sam.plugin.widgets.controls import MOOD_COLOURS, MessageLabel, explain
+from napari_vrp_sam.plugin.widgets.controls import SEVERITY_COLOURS, MessageLabel, set_help
 from napari_vrp_sam.plugin.widgets.outline import Outline
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Tour(QWidget):
         self.text = MessageLabel()
         self.text.setAccessibleName("Tour")
         self.end_button = QPushButton()
-        explain(self.end_button, "End the tour; all that is open stays as it is.")
+        set_help(self.end_button, "End the tour; all that is open stays as it is.")
         self.end_button.clicked.connect(self.end)
-        self._pointer = Outline(MOOD_COLOURS["warning"], dock.scroll.content)
+        self._pointer = Outline(SEVERITY_COLOURS["warning"], dock.scroll.content)
         foot = QHBoxLayout()
         foot.addWidget(self._count, 1)
         foot.addWidget(self.end_button)
@@ -144,7 +144,7 @@ class Tour(QWidget):
         self._at = at
         self._sliders_before = self._viewer.dims.current_step
         last = len(self._steps) - 1
-        self.text.say(self._steps[at].text)
+        self.text.show_message(self._steps[at].text)
         control = self._steps[at].control
         if control is not None:
             self._dock.scroll.ensureWidgetVisible(control)

@@ -23,16 +23,16 @@ from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
 from napari_vrp_sam.plugin.segment.expected_iou import ExpectedIoULabel
-from napari_vrp_sam.plugin.segment.jobs import Jobs
+from napari_vrp_sam.plugin.segment.jobs import JobFactory
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
 from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
 from napari_vrp_sam.plugin.segment.tour import Tour
 from napari_vrp_sam.plugin.session.panel import SessionPanel
-from napari_vrp_sam.plugin.widgets.closing import ClosingWatch
+from napari_vrp_sam.plugin.widgets.closing import CloseWatcher
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
-from napari_vrp_sam.plugin.widgets.keyboard import KeyboardWalk
+from napari_vrp_sam.plugin.widgets.keyboard import TabNavigation
 from napari_vrp_sam.plugin.widgets.scroll_column import ScrollColumn
 from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
 
@@ -62,7 +62,7 @@ class SegmentStackWidget(QWidget):
         self._closed = False
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
-        self._jobs = Jobs(viewer, self.form)
+        self._jobs = JobFactory(viewer, self.form)
         self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
@@ -79,33 +79,35 @@ class SegmentStackWidget(QWidget):
         self._preferences = Preferences(self.form, self)
         self.scroll = ScrollColumn()
         self.tour = Tour(viewer, self)
-        self._keyboard = KeyboardWalk(self, self.scroll.content)
+        self._keyboard = TabNavigation(self, self.scroll.content)
         self._lay_out()
         self._show_running(running=False)
 
         self._preferences.downloads_changed.connect(self._downloads_changed)
-        self.form.mistaken.connect(self._refuse)
+        self.form.warned.connect(self._refuse)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._follow_drawings)
-        self.preview_box.mistaken.connect(lambda sentence: self.status.say(sentence, "warning"))
+        self.preview_box.warned.connect(
+            lambda sentence: self.status.show_message(sentence, "warning")
+        )
         self.form.model_box.currentIndexChanged.connect(self.preview_box.renew)
         self.form.channel_box.changed.connect(self.preview_box.renew)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._accepted)
-        self.form.axes_box.currentTextChanged.connect(self.objects_panel.follow)
-        self.objects_panel.told.connect(self.status.say)
-        self.objects_panel.mistaken.connect(self._refuse)
-        self.session_panel.told.connect(self.status.say)
-        self.session_panel.opened.connect(self.quality_panel.follow)
-        self.session_panel.opened.connect(self.accept_button.follow)
+        self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
+        self.objects_panel.reported.connect(self.status.show_message)
+        self.objects_panel.warned.connect(self._refuse)
+        self.session_panel.reported.connect(self.status.show_message)
+        self.session_panel.opened.connect(self.quality_panel.refresh)
+        self.session_panel.opened.connect(self.accept_button.refresh)
         self.objects_panel.added.connect(self._remember)
         self.session_panel.added.connect(self._remember)
-        self.history.told.connect(self._step_told)
+        self.history.reported.connect(self._step_told)
         self.form.tour_button.clicked.connect(self.tour.start)
-        self.tour.shown.connect(self.form.leave_guiding)
+        self.tour.shown.connect(self.form.hide_guide)
         user_models.made.connect(self.form.model_box.choose)
-        closing = ClosingWatch(self)
+        closing = CloseWatcher(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
 
@@ -139,7 +141,7 @@ class SegmentStackWidget(QWidget):
         """Stop the run; the frames that are done are kept."""
         if self._run is not None:
             self.cancel_button.setEnabled(False)
-            self.status.say("Cancelling…")
+            self.status.show_message("Cancelling…")
             self._run.cancel()
 
     def _start(self) -> None:
@@ -175,7 +177,7 @@ class SegmentStackWidget(QWidget):
         self._record = RunRecord(self._viewer, result, probabilities)
         self._run = SegmentationRun(run, result, frame_count, self, probabilities)
         self._run.progressed.connect(self._show_progress)
-        self._run.written.connect(self.quality_panel.follow)
+        self._run.written.connect(self.quality_panel.refresh)
         self._run.learned.connect(
             lambda calibrations: self.quality.show_choices(calibrations, names)
         )
@@ -187,12 +189,12 @@ class SegmentStackWidget(QWidget):
 
     def _follow_drawings(self) -> None:
         annotations = self.form.annotation_list.annotations
-        self.preview_box.follow([annotation.layer for annotation in annotations])
+        self.preview_box.refresh([annotation.layer for annotation in annotations])
 
     def _show_progress(self, done: int, total: int, message: str) -> None:
         self._controls.show_progress(done, total)
         if self.cancel_button.isEnabled():  # else "Cancelling" stays
-            self.status.say(message)
+            self.status.show_message(message)
 
     def _end(self, outcome: str, message: str) -> None:
         if self._run is not None and outcome in {"done", "cancelled"}:
@@ -207,15 +209,15 @@ class SegmentStackWidget(QWidget):
         if outcome == "refused":
             self._refuse(message)
         elif outcome == "failed":
-            self.status.say(message, "error")
+            self.status.show_message(message, "error")
             show_error(message)
         else:
-            self.status.say(message)
+            self.status.show_message(message)
         if outcome == "done":
             self.objects_panel.find_after_run()
 
     def _accepted(self, message: str) -> None:
-        self.status.say(message)
+        self.status.show_message(message)
         self._follow_accepted()
         self._warm_up()
 
@@ -225,18 +227,18 @@ class SegmentStackWidget(QWidget):
 
     def _step_told(self, sentence: str) -> None:
         """Something was undone: layers may be others, or accepted otherwise."""
-        self.status.say(sentence)
-        self.accept_button.follow()
+        self.status.show_message(sentence)
+        self.accept_button.refresh()
         self._follow_accepted()
 
     def _follow_accepted(self) -> None:
-        self.quality_panel.follow()
+        self.quality_panel.refresh()
         if not self.running:
             # It would go on to ask for a frame that is accepted.
             self.quality.show_least_confident(self.quality_panel.least_confident())
 
     def _refuse(self, sentence: str) -> None:
-        self.status.say(sentence, "warning")
+        self.status.show_message(sentence, "warning")
         show_warning(sentence)
 
     def _warm_up(self) -> None:
@@ -246,8 +248,8 @@ class SegmentStackWidget(QWidget):
             self._engine.warm_up()
 
     def _hold_keys(self, *, held: bool) -> None:
-        self.history.hold_keys(held=held)
-        self.form.class_list.hold_keys(held=held)
+        self.history.enable_keys(held=held)
+        self.form.class_list.enable_keys(held=held)
 
     def _abandon(self) -> None:
         """The dock closes: stop, and touch no layer until it is opened again."""

@@ -113,7 +113,7 @@ def _choose(
     form.axes_box.setCurrentText(axes)
     missing = missing_model(settings.model)
     if missing:
-        form.mistaken.emit(missing)
+        form.warned.emit(missing)
     else:
         form.model_box.choose(settings.model)
     form.device_box.setCurrentText(settings.device)

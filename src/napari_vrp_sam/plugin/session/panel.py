@@ -15,7 +15,7 @@ from napari_vrp_sam.io.sessions.session import SUFFIX, session_folder
 from napari_vrp_sam.plugin.layers.metadata import note, noted
 from napari_vrp_sam.plugin.session.opening import SESSION, session_layers, settle_in
 from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriting, gather
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
@@ -30,7 +30,7 @@ class SessionPanel(QWidget):
 
     Signals
     -------
-    told : (sentence, mood)
+    reported : (sentence, severity)
         What was saved or opened, or why not.
     added : (text, layers)
         What was done, and the layers that came by it.
@@ -38,7 +38,7 @@ class SessionPanel(QWidget):
         A session is in the window, by whatever way.
     """
 
-    told = Signal(str, str)
+    reported = Signal(str, str)
     opened = Signal()
     added = Signal(str, list)
 
@@ -52,12 +52,12 @@ class SessionPanel(QWidget):
         self._image: Image | None = None
         self.save_button = QPushButton("Save session…")
         self.open_button = QPushButton("Open session…")
-        explain(
+        set_help(
             self.save_button,
             "Save annotations, classes, choices, accepted frames and result as one folder, to go "
             "on later, or to run it on the command line: vrp-sam segment --session FOLDER.",
         )
-        explain(
+        set_help(
             self.open_button,
             "Add what a session holds to the window. Dropping its folder on the window does so "
             "as well.",
@@ -70,9 +70,9 @@ class SessionPanel(QWidget):
         self.save_button.clicked.connect(self._ask_where_to_save)
         self.open_button.clicked.connect(self._ask_what_to_open)
         form.image_box.chosen.connect(self._follow_image)
-        viewer.layers.events.inserted.connect(self.follow)
+        viewer.layers.events.inserted.connect(self.refresh)
         self._follow_image()
-        self.follow()
+        self.refresh()
 
     @property
     def saving(self) -> bool:
@@ -80,19 +80,19 @@ class SessionPanel(QWidget):
         return self._writing is not None
 
     def save(self, folder: Path) -> None:
-        """Write a session; `told` follows. A mistake of the user ends in one sentence."""
+        """Write a session; `reported` follows. A mistake of the user ends in one sentence."""
         if self.saving:
             return
         try:
             session, data = gather(self._form, self._viewer)
         except InputError as mistake:
-            self.told.emit(str(mistake), "warning")
+            self.reported.emit(str(mistake), "warning")
             return
         self._image = self._form.image
         self._writing = SessionWriting(folder.absolute(), session, data, self)
         self._writing.ended.connect(self._saved)
         self._follow_image()
-        self.told.emit(f"Saving as {folder.name}…", "info")
+        self.reported.emit(f"Saving as {folder.name}…", "info")
 
     def open(self, folder: Path, given: Path | None = None) -> None:
         """Add the layers of a session, and take over its choices.
@@ -106,7 +106,7 @@ class SessionPanel(QWidget):
         try:
             layers = session_layers(folder, given)
         except MissingImageError as mistake:
-            self.told.emit(str(mistake), "warning")
+            self.reported.emit(str(mistake), "warning")
             path, _ = QFileDialog.getOpenFileName(
                 self, "Where is the image now?", str(folder.parent)
             )
@@ -114,16 +114,16 @@ class SessionPanel(QWidget):
                 self.open(folder, Path(path))
             return
         except InputError as mistake:
-            self.told.emit(str(mistake), "warning")
+            self.reported.emit(str(mistake), "warning")
             return
         opened = [Layer.create(data, options, kind) for data, options, kind in layers]
         # Said first: what its choices cannot bring back is told when its image arrives.
-        self.told.emit(f"Opened {folder.name}.", "info")
+        self.reported.emit(f"Opened {folder.name}.", "info")
         for layer in opened:
             self._viewer.add_layer(layer)
         self.added.emit("open the session", opened)
 
-    def follow(self, _event: Any = None) -> None:
+    def refresh(self, _event: Any = None) -> None:
         """Take over the choices of a session that was opened, here or by dropping its folder."""
         if settle_in(self._viewer, self._form):
             self.opened.emit()
@@ -137,7 +137,7 @@ class SessionPanel(QWidget):
 
     def release(self) -> None:
         """Let go of the viewer, which is closing."""
-        self._viewer.layers.events.inserted.disconnect(self.follow)
+        self._viewer.layers.events.inserted.disconnect(self.refresh)
 
     def _saved(self, session: Session | None, message: str) -> None:
         folder = self._writing.folder if self._writing else None
@@ -146,7 +146,7 @@ class SessionPanel(QWidget):
         if session is not None and self._image is not None and folder is not None:
             note(self._image, **{SESSION: str(folder)})
         self._image = None
-        self.told.emit(message, "info" if session is not None else "warning")
+        self.reported.emit(message, "info" if session is not None else "warning")
 
     def _follow_image(self) -> None:
         self.save_button.setEnabled(not self.saving and self._form.image_box.layer is not None)

@@ -21,7 +21,7 @@ from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import noted
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.session.layers import image_attributes, stored_layer, stored_result
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot
+from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
 if TYPE_CHECKING:
     import napari
@@ -120,7 +120,7 @@ class SessionWriting(QObject):
             target=self._write, args=(session, data), name="vrp-sam-save"
         )
         self.thread.start()
-        self._timer = single_shot(self, POLL_MILLISECONDS, self._poll)
+        self._timer = single_shot_timer(self, POLL_MILLISECONDS, self._poll)
         self._timer.start()
 
     def leave(self) -> None:

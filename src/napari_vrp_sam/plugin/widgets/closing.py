@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 
-class ClosingWatch(QObject):
+class CloseWatcher(QObject):
     """Watches the dock and the window around a widget.
 
     Docks are only hidden when the user closes them, and hidden too when another tab is chosen; so

@@ -19,15 +19,15 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     pass
 
-Mood = Literal["info", "warning", "error"]
-MOOD_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
+Severity = Literal["info", "warning", "error"]
+SEVERITY_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
 """Legible on the dark and on the light theme; only a bar, the text keeps the theme's colour."""
 
 
 TEXT_MARGIN = 8
 """Pixels that napari's style keeps free around the text of a combo box."""
 
-PRIMARY = """
+PRIMARY_STYLE = """
 QPushButton { background-color: #3d6fd1; color: white; font-weight: bold; }
 QPushButton:hover { background-color: #4b7de0; }
 QPushButton:disabled { background-color: rgba(128, 128, 128, 70); color: gray; }
@@ -35,7 +35,7 @@ QPushButton:disabled { background-color: rgba(128, 128, 128, 70); color: gray; }
 """Style of the one button that does the work, for either theme."""
 
 
-def explain(widget: QWidget, text: str) -> None:
+def set_help(widget: QWidget, text: str) -> None:
     """Give a control its tooltip, wrapped, and readable to a screen reader."""
     widget.setToolTip(f"<qt>{text}</qt>")
     widget.setAccessibleDescription(text)
@@ -72,13 +72,13 @@ class MessageLabel(QLabel):
         super().__init__(parent)
         self.setWordWrap(True)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        self.say("")
+        self.show_message("")
 
-    def say(self, text: str, mood: Mood = "info") -> None:
+    def show_message(self, text: str, severity: Severity = "info") -> None:
         """Show a sentence; an empty one hides the label."""
-        self.mood = mood
+        self.severity = severity
         self.setText(text)
         self.setStyleSheet(
-            f"QLabel {{ border-left: 3px solid {MOOD_COLOURS[mood]}; padding: 2px 0 2px 7px; }}"
+            f"QLabel {{ border-left: 3px solid {SEVERITY_COLOURS[severity]}; padding: 2px 0 2px 7px; }}"
         )
         self.setVisible(bool(text))

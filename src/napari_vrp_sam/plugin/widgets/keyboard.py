@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QScrollBar, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import MOOD_COLOURS
+from napari_vrp_sam.plugin.widgets.controls import SEVERITY_COLOURS
 from napari_vrp_sam.plugin.widgets.outline import Outline
 
 OVERLAP = 3
 """Pixels that controls of one row have in common at least, top to bottom."""
 
 
-class KeyboardWalk(QObject):
+class TabNavigation(QObject):
     """Moves the focus through the controls of a dock, row by row, and shows where it is.
 
     Qt's own order is that in which controls were made, and some are made anew with every layer;
@@ -29,7 +29,7 @@ class KeyboardWalk(QObject):
     def __init__(self, dock: QWidget, content: QWidget) -> None:
         super().__init__(dock)
         self._dock = dock
-        self.outline = Outline(MOOD_COLOURS["info"], content, dock)
+        self.outline = Outline(SEVERITY_COLOURS["info"], content, dock)
         self._application = QApplication.instance()
         self._application.focusChanged.connect(self._show_focus)
 

@@ -7,7 +7,7 @@ from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 HEADER = """
 QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0; }
@@ -25,7 +25,7 @@ class Section(QCollapsible):
         self.toggleButton().setIconSize(QSize(0, 0))
         self._title = title
         self.toggleButton().setStyleSheet(HEADER)
-        explain(self.toggleButton(), tip)
+        set_help(self.toggleButton(), tip)
         layout = self.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QUndoCommand
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import explain
+from napari_vrp_sam.plugin.widgets.controls import set_help
 
 try:
     from qtpy.QtGui import QUndoStack
@@ -40,12 +40,12 @@ class UndoHistory(QObject):
     Signals
     -------
     changed : there is another action to undo or to redo
-    told : (sentence,)
+    reported : (sentence,)
         What was undone or redone.
     """
 
     changed = Signal()
-    told = Signal(str)
+    reported = Signal(str)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +99,7 @@ class UndoHistory(QObject):
         self._locked = locked
         self.changed.emit()
 
-    def hold_keys(self, *, held: bool) -> None:
+    def enable_keys(self, *, held: bool) -> None:
         """Listen to the keys, or no longer."""
         steps = {UNDO_KEY: self.undo, REDO_KEY: self.redo}
         for key, step in steps.items():
@@ -114,12 +114,12 @@ class UndoHistory(QObject):
     def release(self) -> None:
         """Let go of the viewer, which is closing, and of all layers."""
         _histories.discard(self)
-        self.hold_keys(held=False)
+        self.enable_keys(held=False)
         self._stack.clear()
 
     def _step(self, done: str, text: str, step: Callable[[], None]) -> None:
         if self._locked:
-            self.told.emit(LOCKED)
+            self.reported.emit(LOCKED)
         elif text and not self._busy:
             self._remark, self._busy = "", True
             try:
@@ -127,7 +127,7 @@ class UndoHistory(QObject):
             finally:
                 self._busy = False
             self.changed.emit()
-            self.told.emit(self._remark or f"{done}: {text}.")
+            self.reported.emit(self._remark or f"{done}: {text}.")
 
     def _heeding(self, change: Change) -> Callable[[], None]:
         def do() -> None:
@@ -166,10 +166,10 @@ class UndoButtons(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.undo_button)
         layout.addWidget(self.redo_button)
-        history.changed.connect(self.follow)
-        self.follow()
+        history.changed.connect(self.refresh)
+        self.refresh()
 
-    def follow(self, *_: Any) -> None:
+    def refresh(self, *_: Any) -> None:
         """Take over what can be undone and redone."""
         history = self._history
         for button, key, text in (
@@ -179,7 +179,7 @@ class UndoButtons(QWidget):
             button.setEnabled(bool(text) and not history.locked)
             verb = button.text()
             what = f"{verb}: {escape(text)}." if text else f"Nothing to {verb.lower()}."
-            explain(button, LOCKED if history.locked else f"{what} Key: {key}.")
+            set_help(button, LOCKED if history.locked else f"{what} Key: {key}.")
 
 
 def push_for_layer(layer: Layer, text: str, undo: Change, redo: Change) -> None:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 POLL_MILLISECONDS = 50
 
 
-def single_shot(parent: QObject, milliseconds: int, slot: Callable[[], None]) -> QTimer:
+def single_shot_timer(parent: QObject, milliseconds: int, slot: Callable[[], None]) -> QTimer:
     """A timer that has to be started again each time.
 
     napari's progress bar processes events, and would call a poll again that is still running.
@@ -56,7 +56,7 @@ class WatchedRun(QObject):
         self._run = run
         self._bar = cancelable_progress(total=total, desc=title)
         self._ended = False
-        self._timer = single_shot(self, POLL_MILLISECONDS, self._poll)
+        self._timer = single_shot_timer(self, POLL_MILLISECONDS, self._poll)
         self._timer.start()
 
     def cancel(self) -> None:
@@ -108,7 +108,7 @@ class WatchedRun(QObject):
         self._bar.close()
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time as one would say it: no more exact than it is known."""
     if seconds < 10:
         return "a few seconds"
