@@ -21,7 +21,7 @@ import typer
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.files import write_json
-from napari_vrp_sam.fine_tuning.events import FineTuned
+from napari_vrp_sam.fine_tuning.events import FineTuningResult
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Failed
@@ -67,7 +67,7 @@ class FineTunedLite:
             for event in ThreadEngine().submit(job).events():
                 if isinstance(event, Failed):
                     raise RuntimeError(event.message + event.detail)
-                if isinstance(event, FineTuned):
+                if isinstance(event, FineTuningResult):
                     outcome = event
             assert outcome is not None
             self.outcomes.append(

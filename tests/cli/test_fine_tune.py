@@ -139,7 +139,7 @@ def test_no_annotation_is_told(files: Path) -> None:
 
 
 def test_a_model_that_is_no_better_is_told(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuned = api.FineTuned(None, 0.7, 0.69)
+    tuned = api.FineTuningResult(None, 0.7, 0.69)
     monkeypatch.setattr(job.FineTuneJob, "events", lambda *_: iter([tuned]))
     result = fine_tune(
         files / "stack.tif", "--reference", files / "drawn.tif", "--output", files / "x.safetensors"

@@ -58,7 +58,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def truth() -> NDArray[np.uint8]:
+def ground_truth() -> NDArray[np.uint8]:
     """Two classes of discs that wander over four frames, shape (Z, Y, X)."""
     labels = np.zeros((4, 72, 80), np.uint8)
     rows, columns = np.indices((72, 80))
@@ -69,23 +69,23 @@ def truth() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def stack(truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def stack(ground_truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What it looks like."""
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 40, truth.shape, dtype=np.uint8)
-    return noise + np.array([40, 120, 180], np.uint8)[truth]
+    noise = rng.integers(0, 40, ground_truth.shape, dtype=np.uint8)
+    return noise + np.array([40, 120, 180], np.uint8)[ground_truth]
 
 
 @pytest.fixture
 def job_of(
-    base: Path, stack: NDArray[np.uint8], truth: NDArray[np.uint8], tmp_path: Path
+    base: Path, stack: NDArray[np.uint8], ground_truth: NDArray[np.uint8], tmp_path: Path
 ) -> Callable[..., FineTuneJob]:
     """A job on frame 1, or on those that are named."""
 
     def make(*frames: int, **options: Any) -> FineTuneJob:
         references: list[Reference] = []
         for frame in frames or (1,):
-            references += references_from_labels(truth[frame], stack[frame], frame=frame)
+            references += references_from_labels(ground_truth[frame], stack[frame], frame=frame)
         job = {
             "references": references,
             "output": tmp_path / "own.safetensors",

@@ -79,7 +79,7 @@ def test_what_teaches_something_is_taken(job_of, references):
         ({"steps": 0}, "0 steps teach nothing"),
         ({"steps": None, "minutes": 0.0}, "0 minutes teach nothing"),
         ({"minutes": 1.0}, "either minutes or steps"),
-        ({"view": 4}, "There is no frame 4"),
+        ({"preview_frame": 4}, "There is no frame 4"),
     ],
 )
 def test_choices_that_make_no_sense_are_refused(job_of, options, sentence):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from napari_vrp_sam.fine_tuning import clock as clocks
-from napari_vrp_sam.fine_tuning.clock import Clock, Plan
+from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
 from napari_vrp_sam.inference.runs.control import Control
 
 
@@ -29,7 +29,7 @@ def hand(monkeypatch):
 
 
 def plan_of(steps=1000, validations=4):
-    return Plan(0, steps, validations, 0, 0.0, 2)
+    return TrainingPlan(0, steps, validations, 0, 0.0, 2)
 
 
 def train(hand, plan, clock, step_seconds, validation_seconds=0.0):

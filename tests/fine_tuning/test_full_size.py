@@ -11,11 +11,11 @@ from tests.tiny_sam import build_tiny_sam
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning import run
-from napari_vrp_sam.fine_tuning.events import FineTuned, TrainingStep, Validated
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.tunable import full_size as full_size_subject
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.models.probe.ensemble import fit_linear_probe
-from napari_vrp_sam.models.sam.files import tune_sam, vrp_encoder_of
+from napari_vrp_sam.models.sam.files import load_tuned_weights, read_vrp_encoder
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
@@ -31,8 +31,8 @@ def build(path=None, *, vrp=True, pseudo_mask="correlation"):
     additions = {}
     if path is not None:
         checkpoint = read_checkpoint(path)
-        encoder = vrp_encoder_of(checkpoint, source=str(path))
-        additions = tune_sam(sam, checkpoint, source=str(path))
+        encoder = read_vrp_encoder(checkpoint, source=str(path))
+        additions = load_tuned_weights(sam, checkpoint, source=str(path))
     model = FullSizeModel(
         "vit_b", sam, semantic, encoder, semantic_side=128, pseudo_mask=pseudo_mask
     )
@@ -78,7 +78,7 @@ def test_a_part_learns_and_the_file_holds_it(
     )
     job = job_of(1, 2, steps=4, parts=parts, model="vit_b")
     events, (trained,) = fine_tune(job, pseudo_mask=pseudo_mask)
-    assert isinstance(events[-1], FineTuned)
+    assert isinstance(events[-1], FineTuningResult)
     assert events[-1].path == job.output
     steps = [event for event in events if isinstance(event, TrainingStep)]
     assert all(np.isfinite(step.loss) for step in steps)
@@ -119,7 +119,7 @@ def test_without_learning_nothing_changes(job_of, fine_tune, recipe, monkeypatch
     )
     job = job_of(1, 2, steps=2, parts="lora", model="vit_b")
     events, _ = fine_tune(job)
-    ious = [event.iou for event in events if isinstance(event, Validated)]
+    ious = [event.iou for event in events if isinstance(event, Validation)]
     assert len(ious) == 3
     assert max(ious) - min(ious) < 1e-6
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from napari_vrp_sam.fine_tuning.events import FineTuned, TrainingStep
-from napari_vrp_sam.fine_tuning.job import unfinished
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep
+from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.inference.runs.events import Cancelled, Done
 from napari_vrp_sam.inference.runs.process import ProcessEngine
 
@@ -46,7 +46,7 @@ def test_paused_cancelled_and_gone_on_with(engine, job_of, tmp_path):
     *_, end = run.events()
     assert end == Cancelled(0)
     assert time.monotonic() - begun < 1.5
-    assert unfinished(tmp_path) == [job.output]
+    assert interrupted_runs(tmp_path) == [job.output]
     if engine.warm_up().process is process:  # it had the time to save where it was
         again = engine.submit(job)
         assert wait_for_step(again).step > paused_at
@@ -56,5 +56,5 @@ def test_paused_cancelled_and_gone_on_with(engine, job_of, tmp_path):
 
 def test_done_in_the_process(engine, job_of):
     *_, tuned, end = engine.submit(job_of(1, 2, steps=2)).events()
-    assert isinstance(tuned, FineTuned)
+    assert isinstance(tuned, FineTuningResult)
     assert end == Done(0)

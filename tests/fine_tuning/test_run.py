@@ -16,12 +16,12 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning import loop
 from napari_vrp_sam.fine_tuning.events import (
-    Compared,
-    FineTuned,
+    Comparison,
+    FineTuningResult,
     TrainingStep,
-    Validated,
+    Validation,
 )
-from napari_vrp_sam.fine_tuning.job import unfinished
+from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
@@ -56,7 +56,7 @@ def of_kind(events, kind):
 
 
 def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, base, tmp_path, stack):
-    job = job_of(1, 2, view=3, name="Discs")
+    job = job_of(1, 2, preview_frame=3, name="Discs")
     events = run(job)
 
     steps = of_kind(events, TrainingStep)
@@ -64,16 +64,16 @@ def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, bas
     assert {event.steps for event in steps} == {6}
     assert all(np.isfinite(event.loss) and event.seconds_left >= 0 for event in steps)
     assert steps[-1].seconds_left < steps[0].seconds_left
-    validated = of_kind(events, Validated)
+    validated = of_kind(events, Validation)
     assert [event.step for event in validated] == [0, 2, 4, 6]
     assert [event.best for event in validated] == list(
         np.maximum.accumulate([event.iou for event in validated])
     )
-    for compared in of_kind(events, Compared):
+    for compared in of_kind(events, Comparison):
         assert (compared.frame, compared.before.shape) == (3, stack.shape[1:])
         assert compared.after.shape == compared.before.shape
     tuned = events[-1]
-    assert tuned == FineTuned(job.output, validated[0].iou, validated[-1].best)
+    assert tuned == FineTuningResult(job.output, validated[0].iou, validated[-1].best)
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
     card = read_checkpoint(job.output).metadata
@@ -89,7 +89,7 @@ def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, bas
 
 def test_the_base_model_is_measured_in_the_same_way(run, job_of):
     """Without learning nothing changes, at any step."""
-    validated = of_kind(run(job_of(), learning_rate=0.0, weight_decay=0.0), Validated)
+    validated = of_kind(run(job_of(), learning_rate=0.0, weight_decay=0.0), Validation)
     assert len(validated) == 4
     assert len({event.iou for event in validated}) == 1
 
@@ -117,7 +117,7 @@ def test_it_ends_when_nothing_is_gained_any_more(run, job_of):
     job = job_of(steps=60, parts="decoder")
     events = run(job, learning_rate=0.0, weight_decay=0.0, validations=30, patience=3)
     assert of_kind(events, TrainingStep)[-1].step == 6
-    assert isinstance(events[-1], FineTuned)
+    assert isinstance(events[-1], FineTuningResult)
 
 
 def test_the_same_job_gives_the_same_file_to_the_bit(run, job_of, tmp_path):
@@ -134,13 +134,13 @@ def test_a_cancelled_run_is_gone_on_with(run, job_of, recipe, tmp_path):
     run(whole)
     break_off(broken, recipe, at=3)
     assert not broken.output.exists()
-    assert unfinished(tmp_path) == [broken.output]
+    assert interrupted_runs(tmp_path) == [broken.output]
     events = run(broken)
     assert [event.step for event in of_kind(events, TrainingStep)] == [4, 5, 6]
     first, second = (read_checkpoint(job.output).tensors for job in (whole, broken))
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
-    assert unfinished(tmp_path) == []
+    assert interrupted_runs(tmp_path) == []
 
 
 def test_another_jobs_folder_is_refused(run, job_of, recipe):
@@ -180,35 +180,37 @@ def test_killed_after_the_file_was_there(run, job_of, recipe, monkeypatch):
     assert not job.folder.exists()
 
 
-def test_the_file_loads_elsewhere(run, job_of, stack, truth, tmp_path):
+def test_the_file_loads_elsewhere(run, job_of, stack, ground_truth, tmp_path):
     job = job_of(1, 2)
     run(job)
-    here = segment_stack(stack, truth[1], frame=1, axes="ZYX", model=job.output, device="cpu")
+    here = segment_stack(
+        stack, ground_truth[1], frame=1, axes="ZYX", model=job.output, device="cpu"
+    )
     moved = tmp_path / "elsewhere" / "renamed.safetensors"
     moved.parent.mkdir()
     job.output.rename(moved)
-    there = segment_stack(stack, truth[1], frame=1, axes="ZYX", model=moved, device="cpu")
+    there = segment_stack(stack, ground_truth[1], frame=1, axes="ZYX", model=moved, device="cpu")
     np.testing.assert_array_equal(here, there)
     assert load_model(moved).name == "lite"
 
 
-def test_several_kinds_and_sizes_at_once(run, job_of, stack, truth):
+def test_several_kinds_and_sizes_at_once(run, job_of, stack, ground_truth):
     """Masks, boxes and scribbles on frames of different sizes."""
-    box = np.zeros(truth[0].shape, np.float32)
+    box = np.zeros(ground_truth[0].shape, np.float32)
     box[8:32, 8:32] = 1
-    stroke = np.zeros(truth[0].shape, np.float32)
+    stroke = np.zeros(ground_truth[0].shape, np.float32)
     stroke[20, 14:26] = 1
-    other = np.zeros(truth[0].shape, np.float32)
+    other = np.zeros(ground_truth[0].shape, np.float32)
     other[36, 10:70] = 1
     references = [
         Reference(stack[0], box, 1, "box"),
-        Reference(stack[1], truth[1] == 1, 1, "mask", 1),
+        Reference(stack[1], ground_truth[1] == 1, 1, "mask", 1),
         Reference(stack[2], stroke, 1, "scribble", 2),
         Reference(stack[2], other, 2, "scribble", 2),
-        Reference(stack[3][:60, :70], truth[3][:60, :70] == 1, 1, "mask"),
+        Reference(stack[3][:60, :70], ground_truth[3][:60, :70] == 1, 1, "mask"),
     ]
     events = run(job_of(references=references), shots=3, folds=4)
-    assert isinstance(events[-1], FineTuned)
+    assert isinstance(events[-1], FineTuningResult)
 
 
 def test_too_little_to_hold_anything_out(run, job_of, stack):
@@ -225,7 +227,7 @@ def test_lora_is_refused_for_lite_whatever_its_file(run, job_of):
 
 def test_short_memory_halves_the_batch_and_changes_little(run, job_of, monkeypatch):
     taken = []
-    whole = loop.Training._accumulate
+    whole = loop.TrainingLoop._accumulate
 
     def short(self, batch):
         taken.append(self._plan.micro_batch)
@@ -235,7 +237,7 @@ def test_short_memory_halves_the_batch_and_changes_little(run, job_of, monkeypat
 
     plenty = of_kind(run(job_of()), TrainingStep)
     job_of().output.unlink()
-    monkeypatch.setattr(loop.Training, "_accumulate", short)
+    monkeypatch.setattr(loop.TrainingLoop, "_accumulate", short)
     scarce = of_kind(run(job_of()), TrainingStep)
     assert taken[:3] == [2, 1, 1]
     assert set(taken[1:]) == {1}
@@ -245,7 +247,7 @@ def test_short_memory_halves_the_batch_and_changes_little(run, job_of, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     job_of().output.unlink()
-    monkeypatch.setattr(loop.Training, "_accumulate", never)
+    monkeypatch.setattr(loop.TrainingLoop, "_accumulate", never)
     with pytest.raises(InputError, match="Memory does not suffice"):
         run(job_of())
 
@@ -253,5 +255,5 @@ def test_short_memory_halves_the_batch_and_changes_little(run, job_of, monkeypat
 def test_an_engine_does_it(job_of):
     events = list(ThreadEngine().submit(job_of(steps=2)).events())
     assert isinstance(events[0], Progress)
-    assert isinstance(events[-2], FineTuned)
+    assert isinstance(events[-2], FineTuningResult)
     assert events[-1] == Done(0)

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QWidget
 from torch import nn
 
 from napari_vrp_sam.fine_tuning.events import (
-    Compared,
-    FineTuned,
+    Comparison,
+    FineTuningResult,
     TrainingStep,
-    Validated,
+    Validation,
 )
-from napari_vrp_sam.fine_tuning.interrupted.saved_job import keep
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import save_job
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.inference.runs.engine import Run, ThreadEngine
 from napari_vrp_sam.inference.runs.events import Progress
@@ -109,9 +109,9 @@ class Lesson:
     channels: tuple[int, ...] | None = None
 
     def events(self, control, memory):
-        keep(self.job, {"image": list(self.data.shape), "channels": None, "parts": "decoder"})
+        save_job(self.job, {"image": list(self.data.shape), "channels": None, "parts": "decoder"})
         yield Progress(0, 1, "Loading the model")
-        yield Validated(0, 0.5, 0.5)
+        yield Validation(0, 0.5, 0.5)
         shape = self.data.shape[-2:]
         before = np.zeros(shape, np.uint8)
         for step in range(1, 7):
@@ -123,16 +123,16 @@ class Lesson:
                 raise self.error
             if step % 2 == 0:
                 iou = 0.5 + self.gain * step / 6
-                yield Validated(step, iou, max(iou, 0.5))
+                yield Validation(step, iou, max(iou, 0.5))
                 after = np.full(shape, step, np.uint8)
-                yield Compared(self.job.view or 0, before, after)
+                yield Comparison(self.job.preview_frame or 0, before, after)
         path = self.job.output if self.gain > 0 else None
         if path is not None:
             packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
             with resources.as_file(packaged) as source:
                 store.add(source, path.stem)
         shutil.rmtree(self.job.folder)
-        yield FineTuned(path, 0.5, 0.5 + max(self.gain, 0))
+        yield FineTuningResult(path, 0.5, 0.5 + max(self.gain, 0))
 
 
 class LessonEngine:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-    from napari_vrp_sam.fine_tuning.events import FineTuned
+    from napari_vrp_sam.fine_tuning.events import FineTuningResult
     from napari_vrp_sam.inference.runs.events import Event
 
 
@@ -129,11 +129,11 @@ def fine_tune(
     _tell(_watched(lambda tell: run(data, annotations, output, progress=tell, **options)))
 
 
-def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
+def _watched(run: Callable[[Callable[[Event], None]], FineTuningResult]) -> FineTuningResult:
     """Run, with a bar that tells loss, IoU and the time left."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
+    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
     from napari_vrp_sam.inference.runs.events import Progress as Doing
 
     columns = (
@@ -149,7 +149,7 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
             nonlocal best
             if isinstance(event, Doing):
                 bar.update(task, description=event.message)
-            elif isinstance(event, Validated):
+            elif isinstance(event, Validation):
                 best = f"IoU {event.iou:.3f}, best {event.best:.3f}"
                 stderr_console.print(f"Step {event.step}: {best} on what is held out.")
             elif isinstance(event, TrainingStep):
@@ -165,7 +165,7 @@ def _watched(run: Callable[[Callable[[Event], None]], FineTuned]) -> FineTuned:
         return run(tell)
 
 
-def _tell(tuned: FineTuned) -> None:
+def _tell(tuned: FineTuningResult) -> None:
     before, after = f"{tuned.iou_before:.3f}", f"{tuned.iou_after:.3f}"
     if tuned.path is None:
         stderr_console.print(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.fine_tuning.events import FineTuned
-from napari_vrp_sam.fine_tuning.job import FineTuneJob, Part
+from napari_vrp_sam.fine_tuning.events import FineTuningResult
+from napari_vrp_sam.fine_tuning.job import FineTuneJob, TrainableParts
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
@@ -26,7 +26,7 @@ def fine_tune(
     frame: int | Sequence[int] | None = None,
     kind: AnnotationKind = "mask",
     model: str | Path = "lite",
-    parts: Part | None = None,
+    parts: TrainableParts | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     device: str = "auto",
@@ -34,7 +34,7 @@ def fine_tune(
     name: str = "",
     seed: int = 0,
     progress: Callable[[Event], None] | None = None,
-) -> FineTuned:
+) -> FineTuningResult:
     """Let a model learn from one to a few annotated frames.
 
     A part of the annotation is held out to see whether the model gets better, and a file is
@@ -114,7 +114,7 @@ def fine_tune(
     for event in job.events(Control(), None):
         if progress:
             progress(event)
-        if isinstance(event, FineTuned):
+        if isinstance(event, FineTuningResult):
             result = event
     assert result is not None  # it is what every run ends with
     return result

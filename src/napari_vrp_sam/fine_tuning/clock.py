@@ -9,7 +9,7 @@ from napari_vrp_sam.inference.runs.control import Control
 
 
 @dataclass
-class Plan:
+class TrainingPlan:
     """How far a run is and how far it is to go; kept in its checkpoint.
 
     Attributes
@@ -42,14 +42,14 @@ class Clock:
 
     Parameters
     ----------
-    plan : Plan
+    plan : TrainingPlan
     budget : float, optional
         Seconds in all; without, the steps of the plan stand.
     start : float
         When this start of the run began, as `time.monotonic` says it.
     """
 
-    def __init__(self, plan: Plan, budget: float | None, start: float) -> None:
+    def __init__(self, plan: TrainingPlan, budget: float | None, start: float) -> None:
         self._plan = plan
         self._budget = budget
         self._before = plan.seconds

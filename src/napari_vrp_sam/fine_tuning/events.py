@@ -22,7 +22,7 @@ class TrainingStep(JobEvent):
 
 
 @dataclass(frozen=True)
-class Validated(JobEvent):
+class Validation(JobEvent):
     """Mean IoU on what was held out; `best` is the highest until then. Step 0 is the base model."""
 
     step: int
@@ -31,7 +31,7 @@ class Validated(JobEvent):
 
 
 @dataclass(frozen=True, eq=False)
-class Compared(JobEvent):
+class Comparison(JobEvent):
     """Labels of the frame in view, shape (Y, X) each: by the base model, and by the new one."""
 
     frame: int
@@ -40,7 +40,7 @@ class Compared(JobEvent):
 
 
 @dataclass(frozen=True)
-class FineTuned(JobEvent):
+class FineTuningResult(JobEvent):
     """What came of it: a file, or None where it was no better and the old model stays."""
 
     path: Path | None

@@ -16,15 +16,15 @@ from napari_vrp_sam.fine_tuning.checks import check_annotations
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 
-Part = Literal["head", "decoder", "vrp-encoder", "lora"]
+TrainableParts = Literal["head", "decoder", "vrp-encoder", "lora"]
 """What learns: a dense head on a copy of the backbone of `lite`; all but the backbone; the VRP
 encoder alone, as in the paper; low-rank additions to the image encoder of a full-size model as
 well."""
 
-PARTS: tuple[Part, ...] = get_args(Part)
+TRAINABLE_PARTS: tuple[TrainableParts, ...] = get_args(TrainableParts)
 
 FOLDER_SUFFIX = ".fine-tuning"
-RECORD = "job.json"
+JOB_FILE = "job.json"
 """In the folder of a run that is under way: what it does, by which it is known again."""
 
 
@@ -61,7 +61,7 @@ class FineTuneJob(Job):
         Intensities that become 0 and 1; percentiles of the stack unless given.
     seed : int
         Of crops, turns and dropout.
-    view : int, optional
+    preview_frame : int, optional
         The frame to compare, before and after; not done where frames are segmented in tiles.
     """
 
@@ -74,13 +74,13 @@ class FineTuneJob(Job):
     axes: str | None = None
     channels: Sequence[int] | None = None
     model: str | Path = "lite"
-    parts: Part | None = None
+    parts: TrainableParts | None = None
     minutes: float | None = None
     steps: int | None = None
     device: str = "auto"
     contrast_limits: tuple[float, float] | None = None
     seed: int = 0
-    view: int | None = None
+    preview_frame: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -98,8 +98,8 @@ class FineTuneJob(Job):
         """
         frames = Frames(self.data, self.axes, self.channels)
         check_annotations(self.references, len(frames))
-        if self.parts is not None and self.parts not in PARTS:
-            raise InputError(f"Unknown parts '{self.parts}': choose one of {', '.join(PARTS)}.")
+        if self.parts is not None and self.parts not in TRAINABLE_PARTS:
+            raise InputError(f"Unknown parts '{self.parts}': choose one of {', '.join(TRAINABLE_PARTS)}.")
         if self.parts == "lora" and self.model == "lite":
             raise InputError(
                 "LoRA changes the image encoder of a full-size model, and 'lite' has none: choose "
@@ -111,19 +111,21 @@ class FineTuneJob(Job):
             raise InputError(f"{self.steps} steps teach nothing: give 1 or more.")
         if not (self.minutes is None or self.minutes > 0):
             raise InputError(f"{self.minutes:g} minutes teach nothing: give more than 0.")
-        if self.view is not None and not 0 <= self.view < len(frames):
-            raise InputError(f"There is no frame {self.view}: the stack has {len(frames)}, from 0.")
+        if self.preview_frame is not None and not 0 <= self.preview_frame < len(frames):
+            raise InputError(
+                f"There is no frame {self.preview_frame}: the stack has {len(frames)}, from 0."
+            )
         output = Path(self.output)
         if output.suffix != ".safetensors":
             raise InputError(f"Models are written as .safetensors, not as '{output.name}'.")
         # What this run wrote itself, before it was killed, is told apart where the run begins.
-        if output.exists() and not (self.folder / RECORD).is_file():
+        if output.exists() and not (self.folder / JOB_FILE).is_file():
             raise InputError(f"{output} is there already: choose another name, or delete it first.")
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is in the way: delete it, or choose another name.")
 
 
-def unfinished(folder: str | Path) -> list[Path]:
+def interrupted_runs(folder: str | Path) -> list[Path]:
     """Outputs in a folder whose runs were broken off and can be gone on with."""
-    places = Path(folder).glob(f"*.safetensors{FOLDER_SUFFIX}/{RECORD}")
+    places = Path(folder).glob(f"*.safetensors{FOLDER_SUFFIX}/{JOB_FILE}")
     return sorted(path.parent.with_name(path.parent.name[: -len(FOLDER_SUFFIX)]) for path in places)

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.clock import Clock, Plan
-from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
+from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
+from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, Stream, TunableModel
+from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, BatchStream, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import JobEvent
 
 
-class Training:
+class TrainingLoop:
     """One candidate for each fold; they take turns, so that one curve tells of all.
 
     Parameters
     ----------
     subject : TunableModel
-    streams : sequence of Stream
+    streams : sequence of BatchStream
         Of each candidate.
     exams : sequence of FoldEvaluation
         Of each fold.
@@ -35,7 +35,7 @@ class Training:
         Of each fold; a further one learns from everything.
     turns : sequence of int
         Which candidate learns at a step: these numbers over and over.
-    plan : Plan
+    plan : TrainingPlan
     scores : Scores
     clock : Clock
     checkpoint : Checkpoint
@@ -48,12 +48,12 @@ class Training:
     def __init__(
         self,
         subject: TunableModel,
-        streams: Sequence[Stream],
+        streams: Sequence[BatchStream],
         exams: Sequence[FoldEvaluation],
         candidates: Sequence[Candidate],
         *,
         turns: Sequence[int],
-        plan: Plan,
+        plan: TrainingPlan,
         scores: Scores,
         clock: Clock,
         checkpoint: Checkpoint,
@@ -98,7 +98,7 @@ class Training:
     @property
     def _waited(self) -> bool:
         """Whether nothing is gained any more; new weights are good at the end of the decay."""
-        patient = self._subject.learns_from_all
+        patient = self._subject.trains_on_all_frames
         return not patient and self._scores.since >= self._recipe.patience
 
     def _save(self) -> None:
@@ -115,7 +115,7 @@ class Training:
             ious.append(evaluation.iou())
         return float(np.mean(ious))
 
-    def _validate(self) -> Validated:
+    def _validate(self) -> Validation:
         iou = self.held_out_iou()
         scores = self._scores
         if iou > scores.best:
@@ -124,7 +124,7 @@ class Training:
                 candidate.keep()
         else:
             scores.since += 1
-        return Validated(self._plan.step, iou, scores.best)
+        return Validation(self._plan.step, iou, scores.best)
 
     def _step(self, number: int) -> float:
         """One step of the fold whose turn it is; the mean loss of its episodes."""
@@ -139,10 +139,10 @@ class Training:
                 loss = self._accumulate(batch)
                 break
             except RuntimeError as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve()
-        candidate.learn(rate_at(number, self._plan.steps, self._recipe.warm_up))
+        candidate.learn(learning_rate_factor(number, self._plan.steps, self._recipe.warm_up))
         return loss
 
     def _accumulate(self, batch: dict[str, Any]) -> float:
@@ -168,13 +168,13 @@ class Training:
             torch.cuda.empty_cache()
 
 
-def rate_at(step: int, steps: int, warm_up: int) -> float:
+def learning_rate_factor(step: int, steps: int, warm_up: int) -> float:
     """Learning rate of a step as a share of its peak: a short rise, then a cosine to 0."""
     rise = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1))))
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text

@@ -12,13 +12,13 @@ from typing import Any
 
 import napari_vrp_sam
 from napari_vrp_sam.annotations.labels import class_ids_of
-from napari_vrp_sam.fine_tuning.events import FineTuned
+from napari_vrp_sam.fine_tuning.events import FineTuningResult
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
 
 
-def card_of(
+def model_card(
     job: FineTuneJob,
     subject: TunableModel,
     settings: Mapping[str, Any],
@@ -92,10 +92,10 @@ def write_result(path: Path, subject: TunableModel, card: Mapping[str, str]) -> 
     write_checkpoint(path, subject.tensors(), card)
 
 
-def finished(path: Path, run: str) -> FineTuned | None:
+def read_result(path: Path, run: str) -> FineTuningResult | None:
     """What a run tells whose file is there already; None if the file is another's."""
     card = read_checkpoint(path).metadata
     if card.get("run") != run:
         return None
     metrics = json.loads(card["metrics"])
-    return FineTuned(path, metrics["held_out_iou_before"], metrics["held_out_iou_after"])
+    return FineTuningResult(path, metrics["held_out_iou_before"], metrics["held_out_iou_after"])

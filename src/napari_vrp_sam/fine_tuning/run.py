@@ -12,24 +12,24 @@ import torch
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.clock import Clock, Plan
-from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames, folds_of
-from napari_vrp_sam.fine_tuning.events import FineTuned, Validated
+from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
+from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames, make_folds
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import (
     Checkpoint,
     Scores,
     settings_digest,
-    settings_of,
+    run_settings,
 )
-from napari_vrp_sam.fine_tuning.interrupted.run_lock import held
-from napari_vrp_sam.fine_tuning.interrupted.saved_job import keep
+from napari_vrp_sam.fine_tuning.interrupted.run_lock import lock_run
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import save_job
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
-from napari_vrp_sam.fine_tuning.loop import Training
-from napari_vrp_sam.fine_tuning.preview import View
+from napari_vrp_sam.fine_tuning.loop import TrainingLoop
+from napari_vrp_sam.fine_tuning.preview import FramePreview
 from napari_vrp_sam.fine_tuning.recipe import RECIPE, FineTuningRecipe
 from napari_vrp_sam.fine_tuning.result import (
-    card_of,
-    finished,
+    model_card,
+    read_result,
     write_result,
 )
 from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, TunableModel
@@ -47,7 +47,7 @@ from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
-from napari_vrp_sam.models.weights.downloads import in_words
+from napari_vrp_sam.models.weights.downloads import text_progress
 from napari_vrp_sam.models.zoo.digests import weights_digest
 from napari_vrp_sam.models.zoo.registry import load_model
 
@@ -75,7 +75,7 @@ def fine_tune_events(
     Yields
     ------
     Event
-        `Progress` in words, `TrainingStep`, `Validated`, `Compared`, and at last `FineTuned`.
+        `Progress` in words, `TrainingStep`, `Validation`, `Comparison`, and at last `FineTuningResult`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def fine_tune_events(
     if cache is not None:
         cache.clear()
     # Two that write the same checkpoints would spoil both.
-    with held(job.folder):
+    with lock_run(job.folder):
         yield from _run(job, control, recipe)
 
 
@@ -99,7 +99,7 @@ def _loaded(
         return load_model(
             job.model,
             device=device,
-            progress=in_words(lambda message: report(Progress(0, 1, message))),
+            progress=text_progress(lambda message: report(Progress(0, 1, message))),
         )
 
     return (yield from reported(load, control))
@@ -108,12 +108,12 @@ def _loaded(
 def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterator[Event]:
     """See `fine_tune_events`."""
     output = Path(job.output)
-    settings = settings_of(job, recipe, weights_digest(job.model))
+    settings = run_settings(job, recipe, weights_digest(job.model))
     run = settings_digest(settings)
     checkpoint = Checkpoint(job.folder, settings)
     if output.exists():
         # Killed after the file was there and before the checkpoints were gone.
-        done = finished(output, run)
+        done = read_result(output, run)
         if done is None:
             raise InputError(f"{output} is there already: choose another name.")
         checkpoint.remove()
@@ -132,10 +132,12 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     frames = Frames(job.data, job.axes, job.channels)
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
-    folds = folds_of(annotated, recipe.head_folds if subject.learns_from_all else recipe.folds)
+    folds = make_folds(
+        annotated, recipe.head_folds if subject.trains_on_all_frames else recipe.folds
+    )
     learners = [fold.learned for fold in folds]
     turns = list(range(len(folds)))
-    if subject.learns_from_all:
+    if subject.trains_on_all_frames:
         own = [len(folds)] * recipe.head_turns
         turns = [turn for number in turns for turn in (*own, number)]
         learners.append(tuple(annotated))
@@ -144,14 +146,14 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     stored = checkpoint.load(candidates)
     minutes = recipe.minutes_cpu if device.type == "cpu" else recipe.minutes_gpu
     budget = None if job.steps is not None else 60 * (job.minutes or minutes)
-    fresh = Plan(0, job.steps or UNPLANNED, recipe.validations, 0, 0.0, recipe.batch_size)
+    fresh = TrainingPlan(0, job.steps or UNPLANNED, recipe.validations, 0, 0.0, recipe.batch_size)
     plan = stored[0] if stored else fresh
     clock = Clock(plan, budget, start)
-    keep(job, settings)
+    save_job(job, settings)
 
     def final(sets: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
         """The weights that are the result: of who learns from everything, or all folds' mean."""
-        return sets[-1] if subject.learns_from_all else mean(sets, base, recipe.keep_base)
+        return sets[-1] if subject.trains_on_all_frames else mean(sets, base, recipe.keep_base)
 
     put(subject.parameters, base)
     exams = []
@@ -161,10 +163,16 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         exams.append(FoldEvaluation(subject, fold, recipe.validation_side, device))
     view = None
     # A frame that is segmented in tiles takes too long to be shown again and again.
-    if job.view is not None and max(frames.frame_shape) <= DEFAULT_TILE:
+    if job.preview_frame is not None and max(frames.frame_shape) <= DEFAULT_TILE:
         control.check()
         yield _doing("Segmenting the frame in view")
-        view = View(subject, annotated, normalisation.apply(frames[job.view]), job.view, device)
+        view = FramePreview(
+            subject,
+            annotated,
+            normalisation.apply(frames[job.preview_frame]),
+            job.preview_frame,
+            device,
+        )
     if stored:
         scores = stored[1]
     else:
@@ -172,9 +180,9 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         before = mean_iou(exams)
         clock.limit_validations(time.monotonic() - begun, recipe.validation_share)
         scores = Scores(before, before)
-    yield Validated(0, scores.before, scores.before)
+    yield Validation(0, scores.before, scores.before)
 
-    training = Training(
+    training = TrainingLoop(
         subject,
         [subject.stream(frames, plan.steps, job.seed) for frames in learners],
         exams,
@@ -190,13 +198,13 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     )
     for event in training.events(control):
         yield event
-        if view is not None and isinstance(event, Validated) and scores.since == 0:
+        if view is not None and isinstance(event, Validation) and scores.since == 0:
             put(subject.parameters, final([c.weights for c in candidates]))
             yield view.compared()
 
     # New weights are best at the end of the decay; tuned ones where they did best.
-    last = subject.learns_from_all
-    after = subject.settle(training.held_out_iou) if last else scores.best
+    last = subject.trains_on_all_frames
+    after = subject.calibrate(training.held_out_iou) if last else scores.best
     put(subject.parameters, final([c.weights if last else c.best for c in candidates]))
     # The final weights have seen all frames: what they reach tells no more than that they are
     # sound. What to expect is what each fold reached where it had not learned.
@@ -212,9 +220,9 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
             "seconds": round(plan.seconds, 1),
             "device": device.type,
         }
-        write_result(output, subject, card_of(job, subject, settings, run, facts))
+        write_result(output, subject, model_card(job, subject, settings, run, facts))
     checkpoint.remove()
-    yield FineTuned(output if better else None, scores.before, after)
+    yield FineTuningResult(output if better else None, scores.before, after)
 
 
 def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> TunableModel:

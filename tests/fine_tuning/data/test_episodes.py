@@ -17,14 +17,18 @@ def source_of(recipe, references):
     return AnnotatedEpisodes(annotated_frames(references, BYTES), recipe, recipe.size)
 
 
-def references_of(stack, truth, kind="mask"):
+def references_of(stack, ground_truth, kind="mask"):
     return [
-        Reference(stack[z], truth[z] == value, value, kind, z) for z in (0, 1) for value in (1, 2)
+        Reference(stack[z], ground_truth[z] == value, value, kind, z)
+        for z in (0, 1)
+        for value in (1, 2)
     ]
 
 
-def test_they_are_what_training_takes_and_depend_on_the_generator_alone(recipe, stack, truth):
-    source = source_of(recipe, references_of(stack, truth))
+def test_they_are_what_training_takes_and_depend_on_the_generator_alone(
+    recipe, stack, ground_truth
+):
+    source = source_of(recipe, references_of(stack, ground_truth))
     episodes = [source.sample(np.random.default_rng(7), references=2, targets=3) for _ in range(2)]
     first, second = episodes
     assert first.references.shape == (2, 3, 64, 64)
@@ -39,10 +43,10 @@ def test_they_are_what_training_takes_and_depend_on_the_generator_alone(recipe, 
     assert collate(episodes)["references"].shape == (2, 2, 3, 64, 64)
 
 
-def test_references_show_the_class_and_targets_come_from_other_frames(recipe, stack, truth):
+def test_references_show_the_class_and_targets_come_from_other_frames(recipe, stack, ground_truth):
     marked = stack.copy()
     marked[0] //= 4  # the frames can be told apart
-    source = source_of(recipe, references_of(marked, truth))
+    source = source_of(recipe, references_of(marked, ground_truth))
     rng = np.random.default_rng(0)
     for _ in range(20):
         episode = source.sample(rng, references=1, targets=1)
@@ -51,10 +55,10 @@ def test_references_show_the_class_and_targets_come_from_other_frames(recipe, st
         assert (episode.targets.max() < 0.5) != dim
 
 
-def test_a_crop_and_its_truth_are_turned_together(recipe, truth):
+def test_a_crop_and_its_truth_are_turned_together(recipe, ground_truth):
     """The class is what is bright; in crops as in the frame."""
-    stack = (200 * (truth > 0)).astype(np.uint8)
-    references = [Reference(stack[z], truth[z] > 0, frame=z) for z in range(2)]
+    stack = (200 * (ground_truth > 0)).astype(np.uint8)
+    references = [Reference(stack[z], ground_truth[z] > 0, frame=z) for z in range(2)]
     source = source_of(recipe, references)
     rng = np.random.default_rng(1)
     for _ in range(20):
@@ -64,8 +68,8 @@ def test_a_crop_and_its_truth_are_turned_together(recipe, truth):
         assert agreement > 0.97
 
 
-def test_what_nobody_knows_is_ignored(recipe, stack, truth):
-    source = source_of(recipe, references_of(stack, truth, "scribble"))
+def test_what_nobody_knows_is_ignored(recipe, stack, ground_truth):
+    source = source_of(recipe, references_of(stack, ground_truth, "scribble"))
     rng = np.random.default_rng(2)
     batch = collate([source.sample(rng) for _ in range(10)])
     assert batch["kinds"] == [["scribble"]] * 10
@@ -76,16 +80,16 @@ def test_what_nobody_knows_is_ignored(recipe, stack, truth):
     assert (masks[valid] == 0).any()  # and the other one, which it is not
 
 
-def test_ignored_pixels_of_references_teach_nothing(recipe, stack, truth):
-    ignored = np.zeros(truth[0].shape, bool)
+def test_ignored_pixels_of_references_teach_nothing(recipe, stack, ground_truth):
+    ignored = np.zeros(ground_truth[0].shape, bool)
     ignored[:, ::2] = True
-    references = [Reference(stack[z], truth[z] > 0, 1, "mask", z, ignored) for z in (0, 1)]
+    references = [Reference(stack[z], ground_truth[z] > 0, 1, "mask", z, ignored) for z in (0, 1)]
     episode = source_of(recipe, references).sample(np.random.default_rng(3))
     assert 0.3 < episode.reference_ignored.mean() < 0.7
 
 
-def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, truth):
-    source = PooledEpisodes(source_of(recipe, references_of(stack, truth)), 3)
+def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, ground_truth):
+    source = PooledEpisodes(source_of(recipe, references_of(stack, ground_truth)), 3)
     rng = np.random.default_rng(4)
     seen = {source.sample(rng).targets.tobytes() for _ in range(30)}
     assert len(seen) == 3

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.events import FineTuned, TrainingStep
-from napari_vrp_sam.fine_tuning.interrupted.checkpoint import settings_of
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep
+from napari_vrp_sam.fine_tuning.interrupted.checkpoint import run_settings
 from napari_vrp_sam.fine_tuning.interrupted.saved_job import load_job
-from napari_vrp_sam.fine_tuning.job import RECORD, unfinished
+from napari_vrp_sam.fine_tuning.job import JOB_FILE, interrupted_runs
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.models.zoo.digests import weights_digest
@@ -27,16 +27,16 @@ def broken_off(job_of, recipe, rising):
 
 
 def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
-    assert unfinished(tmp_path) == [broken_off.output]
+    assert interrupted_runs(tmp_path) == [broken_off.output]
     job = load_job(broken_off.output, broken_off.data)
     digest = weights_digest(job.model)
-    assert settings_of(job, recipe, digest) == settings_of(broken_off, recipe, digest)
+    assert run_settings(job, recipe, digest) == run_settings(broken_off, recipe, digest)
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
 
     events = list(fine_tune_events(job, Control(), recipe=recipe))
     assert min(event.step for event in events if isinstance(event, TrainingStep)) > 1
-    assert isinstance(events[-1], FineTuned)
-    assert unfinished(tmp_path) == []
+    assert isinstance(events[-1], FineTuningResult)
+    assert interrupted_runs(tmp_path) == []
 
 
 def test_annotations_cut_short_are_written_again(broken_off, recipe):
@@ -55,6 +55,6 @@ def test_another_stack_is_refused(broken_off):
 
 
 def test_a_damaged_record_is_refused(broken_off):
-    (broken_off.folder / RECORD).write_text(json.dumps({"settings": {}}))
+    (broken_off.folder / JOB_FILE).write_text(json.dumps({"settings": {}}))
     with pytest.raises(InputError, match="The run of 'own' cannot be read"):
         load_job(broken_off.output, broken_off.data)

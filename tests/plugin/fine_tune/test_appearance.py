@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QApplication
 from tests.plugin.test_appearance import WIDTH, accessible_name, cut_off, set_width
 from tests.plugin.test_fine_tune_models import PACKAGED
 
-from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
+from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.fine_tune.learning_plot import IOU_COLOUR, LearningPlot
-from napari_vrp_sam.plugin.models.changes import user_models as changes
+from napari_vrp_sam.plugin.models.changes import user_model_signals
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def full(qtbot, viewer, tuner, lessons, stack):
     viewer.add_labels(drawn, name=f"masks of {name}")
     for model in ("mito", "a name of sixty letters which is as many as there may be here"[:60]):
         store.add(PACKAGED, model)
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     tuner.fine_tune()
     lessons.let_through(2)
     qtbot.waitUntil(lambda: len(tuner.plot.ious) == 2)
@@ -33,7 +33,7 @@ def full(qtbot, viewer, tuner, lessons, stack):
     tuner.fine_tune()
     lessons.let_through(3)
     qtbot.waitUntil(lambda: len(tuner.plot.losses) == 3)
-    tuner.my_models.expand(animate=False)
+    tuner.user_models_panel.expand(animate=False)
     tuner.unfinished_box.lock(locked=False)
     tuner.status.show_message("Some long sentence that has to be wrapped because it is long. " * 2)
     return tuner
@@ -104,7 +104,7 @@ def coloured(plot, colour):
 
 def test_the_curve_rises_with_the_iou(plot):
     upper, _ = plot.panes()
-    plot.add([TrainingStep(1, 10, 1.0, 5)], [Validated(0, 0.5, 0.5), Validated(10, 0.7, 0.7)])
+    plot.add([TrainingStep(1, 10, 1.0, 5)], [Validation(0, 0.5, 0.5), Validation(10, 0.7, 0.7)])
     drawn = [(y, x) for y, x in coloured(plot, IOU_COLOUR) if upper.contains(x, y)]
     left = np.mean([y for y, x in drawn if x < 60])
     right = np.mean([y for y, x in drawn if x > 220])
@@ -119,14 +119,14 @@ def test_the_bold_loss_is_the_mean_until_there_are_many(plot):
 
 
 def test_an_even_iou_looks_even(plot):
-    plot.add([], [Validated(step, 0.6 + 0.001 * step, 0.7) for step in range(5)])
+    plot.add([], [Validation(step, 0.6 + 0.001 * step, 0.7) for step in range(5)])
     low, high = plot.iou_range()
     assert high - low == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("iou", [0.0, 1.0])
 def test_the_ends_of_the_scale(plot, iou):
-    plot.add([], [Validated(0, iou, iou)])
+    plot.add([], [Validation(0, iou, iou)])
     low, high = plot.iou_range()
     assert low <= iou <= high
     assert 0 <= low < high <= 1

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
-from napari_vrp_sam.plugin.models.changes import user_models as changes
+from napari_vrp_sam.plugin.models.changes import user_model_signals
 
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
 
@@ -16,7 +16,7 @@ PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
 def add(name):
     with resources.as_file(PACKAGED) as path:
         store.add(path, name)
-    changes.changed.emit()
+    user_model_signals.changed.emit()
 
 
 def refused(qtbot, tuner, lessons):
@@ -75,13 +75,13 @@ def test_the_name_follows_image_and_base_until_it_is_given(qtbot, viewer, tuner,
     qtbot.keyClicks(form.name_box, "mine")
     image.name = "other"
     assert form.name_box.text() == "mine"
-    assert store.path_for(form.name_box.text())
+    assert store.new_model_path(form.name_box.text())
 
 
 @pytest.mark.parametrize("name", ["", "  ", "...", "日本", "x" * 300, "a/b\\c:d", "_1_"])
 def test_the_suggested_name_will_do(viewer, tuner, stack, name):
     viewer.add_image(stack[0], name=name)
-    assert store.path_for(tuner.form.name_box.text())
+    assert store.new_model_path(tuner.form.name_box.text())
 
 
 def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, user_models):

@@ -22,7 +22,7 @@ def cycle(qtbot, viewer, lessons, stack):
     tuner = FineTuneWidget(viewer, lessons)
     around = viewer.window.add_dock_widget(tuner, name="Fine-tune")
     open_annotated(viewer, stack)
-    tuner.my_models.expand(animate=False)
+    tuner.user_models_panel.expand(animate=False)
     tuner.fine_tune()
     lessons.let_through()
     qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)

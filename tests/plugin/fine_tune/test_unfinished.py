@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vrp_sam.fine_tuning.interrupted.run_lock import held
-from napari_vrp_sam.fine_tuning.interrupted.saved_job import keep
-from napari_vrp_sam.fine_tuning.job import unfinished
+from napari_vrp_sam.fine_tuning.interrupted.run_lock import lock_run
+from napari_vrp_sam.fine_tuning.interrupted.saved_job import save_job
+from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.inference.runs.process import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.zoo import user_models as store
@@ -25,7 +25,7 @@ def press(qtbot, button):
 def broken_off(viewer, tuner, opened):
     """A run of which there is a record; the annotation is gone."""
     job = tuner.form.job()
-    keep(job, {"image": [7, 48, 64], "channels": None, "parts": "vrp-encoder", "minutes": 2.0,
+    save_job(job, {"image": [7, 48, 64], "channels": None, "parts": "vrp-encoder", "minutes": 2.0,
                "steps": None, "limits": None, "seed": 5})  # fmt: skip
     viewer.layers.remove("drawn")
     tuner.unfinished_box.refresh()
@@ -65,7 +65,7 @@ def test_it_is_offered_and_resumed_without_the_annotation(
 def test_it_can_be_discarded(qtbot, tuner, broken_off, user_models):
     ((_, discard),) = tuner.unfinished_box.rows.values()
     press(qtbot, discard)
-    assert unfinished(user_models) == []
+    assert interrupted_runs(user_models) == []
     assert not broken_off.folder.exists()
     assert not tuner.unfinished_box.isVisible()
     assert tuner.status.text() == "The fine-tuning of 'stack-lite' is discarded."
@@ -73,7 +73,7 @@ def test_it_can_be_discarded(qtbot, tuner, broken_off, user_models):
 
 def test_what_another_window_is_at_is_not_discarded(qtbot, tuner, broken_off):
     ((_, discard),) = tuner.unfinished_box.rows.values()
-    with held(broken_off.folder):
+    with lock_run(broken_off.folder):
         press(qtbot, discard)
     assert tuner.status.text().startswith("Another window or process fine-tunes 'stack-lite'")
     assert broken_off.folder.is_dir()
@@ -95,7 +95,7 @@ def test_another_image_is_refused(qtbot, viewer, tuner, lessons, broken_off):
 def test_several_are_offered_one_below_the_other(qtbot, viewer, tuner, opened):
     for name in ("b", "a"):
         tuner.form.name_box.setText(name)
-        keep(tuner.form.job(), {})
+        save_job(tuner.form.job(), {})
     tuner.unfinished_box.refresh()
     assert [output.stem for output in tuner.unfinished_box.rows] == ["a", "b"]
     first, second = (resume for resume, _ in tuner.unfinished_box.rows.values())

@@ -13,10 +13,10 @@ from tests.plugin.disturbances import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.job import unfinished
+from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.fine_tune.comparison import AFTER, BEFORE, OFF
-from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview
+from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview_layer
 
 
 def press(qtbot, button):
@@ -38,7 +38,7 @@ def learn(qtbot, tuner, lessons):
 
 
 def outlines(viewer):
-    return [layer for layer in viewer.layers if is_preview(layer)]
+    return [layer for layer in viewer.layers if is_preview_layer(layer)]
 
 
 def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tuner, lessons, opened):
@@ -48,13 +48,13 @@ def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tune
 
     assert [model.name for model in store.list_user_models()] == ["stack-lite"]
     assert tuner.status.text().startswith("'stack-lite' is better (IoU held out: 0.500 before, 0.7")
-    assert tuner.my_models.chosen == "stack-lite"
+    assert tuner.user_models_panel.selected == "stack-lite"
     assert dock.form.model_box.model == "stack-lite"
     assert tuner.form.model_box.findData("stack-lite") > 0
     assert tuner.form.name_box.text() == "stack-lite-2"
     (job,) = lessons.jobs
     assert [(r.frame, r.class_id) for r in job.references] == [(3, 1), (3, 2)]
-    assert (job.view, job.minutes, job.parts, job.model) == (3, None, "head", "lite")
+    assert (job.preview_frame, job.minutes, job.parts, job.model) == (3, None, "head", "lite")
     assert tuner.controls.start_button.isEnabled()
 
 
@@ -161,7 +161,7 @@ def test_cancelled_within_a_second_it_can_be_resumed(
     qtbot.waitUntil(lambda: not tuner.running, timeout=1000)
     assert tuner.status.text().startswith("Cancelled. What was learned is kept")
     assert store.list_user_models() == []
-    assert unfinished(user_models) == [user_models / "stack-lite.safetensors"]
+    assert interrupted_runs(user_models) == [user_models / "stack-lite.safetensors"]
     assert tuner.unfinished_box.isVisible()
     assert tuner.form.name_box.text() == "stack-lite-2"  # the other is not free
 
@@ -211,7 +211,7 @@ def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, user_mo
     assert not lessons.runs[0]._thread.is_alive()
     frame.show()
     assert tuner.unfinished_box.isVisible()
-    assert list(tuner.unfinished_box.rows) == unfinished(user_models)
+    assert list(tuner.unfinished_box.rows) == interrupted_runs(user_models)
 
 
 def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):

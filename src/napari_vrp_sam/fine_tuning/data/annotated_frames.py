@@ -23,7 +23,7 @@ SURE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Marks:
+class ClassAnnotation:
     """What is known of one class on one frame.
 
     Attributes
@@ -36,13 +36,13 @@ class Marks:
     """
 
     mask: NDArray[np.float32]
-    truth: NDArray[np.uint8]
+    ground_truth: NDArray[np.uint8]
     kind: AnnotationKind
 
     @property
     def informative(self) -> bool:
         """Whether both the class and what it is not are known somewhere."""
-        return bool((self.truth == 1).any() and (self.truth == 0).any())
+        return bool((self.ground_truth == 1).any() and (self.ground_truth == 0).any())
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class AnnotatedFrame:
     """
 
     image: NDArray[np.float32]
-    marks: Mapping[int, Marks]
+    marks: Mapping[int, ClassAnnotation]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,10 +73,10 @@ class AnnotatedFrame:
     def part(self, rows: slice, columns: slice) -> AnnotatedFrame:
         """A rectangle of the frame, with the classes that are known in it."""
         marks = {
-            class_id: Marks(m.mask[rows, columns], m.truth[rows, columns], m.kind)
+            class_id: ClassAnnotation(m.mask[rows, columns], m.ground_truth[rows, columns], m.kind)
             for class_id, m in self.marks.items()
         }
-        known = {c: m for c, m in marks.items() if (m.truth != IGNORED).any()}
+        known = {c: m for c, m in marks.items() if (m.ground_truth != IGNORED).any()}
         return AnnotatedFrame(self.image[:, rows, columns], known)
 
 
@@ -116,7 +116,7 @@ def annotated_frames(
     return frames
 
 
-def _marks(class_id: int, group: Sequence[Reference]) -> Marks:
+def _marks(class_id: int, group: Sequence[Reference]) -> ClassAnnotation:
     """What the references of a frame say about one class."""
     own = [r for r in group if r.class_id == class_id]
     # Dense before sparse, the less exact first: as annotation layers are joined.
@@ -128,18 +128,18 @@ def _marks(class_id: int, group: Sequence[Reference]) -> Marks:
     for r in others:
         elsewhere |= r.mask > SURE
     sparse = kind in ("point", "scribble")
-    truth = np.full(mask.shape, IGNORED if sparse else 0, dtype=np.uint8)
-    truth[elsewhere] = 0
-    truth[marked] = 1
+    ground_truth = np.full(mask.shape, IGNORED if sparse else 0, dtype=np.uint8)
+    ground_truth[elsewhere] = 0
+    ground_truth[marked] = 1
     if kind == "box":
-        truth[marked & ~_middles(marked)] = IGNORED
-        truth[elsewhere] = 0
+        ground_truth[marked & ~_middles(marked)] = IGNORED
+        ground_truth[elsewhere] = 0
     else:
-        truth[marked & elsewhere] = IGNORED
+        ground_truth[marked & elsewhere] = IGNORED
     for r in own:
         if r.ignored is not None:
-            truth[r.ignored] = IGNORED
-    return Marks(mask, truth, kind)
+            ground_truth[r.ignored] = IGNORED
+    return ClassAnnotation(mask, ground_truth, kind)
 
 
 def _middles(boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -155,7 +155,7 @@ def _middles(boxes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return middles
 
 
-def folds_of(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:
+def make_folds(frames: Sequence[AnnotatedFrame], count: int) -> list[Fold]:
     """Ways to hold out one frame in turn; where no class is on two frames, they are cut in two.
 
     Parameters
@@ -196,8 +196,8 @@ def _halves(frame: AnnotatedFrame) -> list[AnnotatedFrame]:
     """Both sides of the line that halves what is marked, across its longer direction."""
     marked = np.zeros(frame.shape)
     for marks in frame.marks.values():
-        area = np.count_nonzero(marks.truth == 1)
-        marked += (marks.truth == 1) / max(area, 1)  # rare classes count as much
+        area = np.count_nonzero(marks.ground_truth == 1)
+        marked += (marks.ground_truth == 1) / max(area, 1)  # rare classes count as much
     profiles = [marked.sum(axis=1), marked.sum(axis=0)]
     spreads = []
     for profile in profiles:
@@ -224,7 +224,7 @@ def _halves(frame: AnnotatedFrame) -> list[AnnotatedFrame]:
     return best
 
 
-def largest_part(frame: AnnotatedFrame, side: int) -> AnnotatedFrame:
+def crop_to_annotation(frame: AnnotatedFrame, side: int) -> AnnotatedFrame:
     """A frame no larger than `side` pixels either way: the part where most is marked."""
     cuts = []
     for axis, length in enumerate(frame.shape):
@@ -232,7 +232,7 @@ def largest_part(frame: AnnotatedFrame, side: int) -> AnnotatedFrame:
             cuts.append(slice(None))
             continue
         profile = sum(
-            (m.truth == 1).sum(axis=1 - axis).astype(np.int64) for m in frame.marks.values()
+            (m.ground_truth == 1).sum(axis=1 - axis).astype(np.int64) for m in frame.marks.values()
         )
         reached = np.concatenate([[0], np.cumsum(profile)])
         start = int(np.argmax(reached[side:] - reached[:-side]))

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
-from napari_vrp_sam.fine_tuning.data.episodes import as_picture, relit
+from napari_vrp_sam.fine_tuning.data.episodes import to_uint8_image, relit
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.training.augmentation import Appearance, Window, turn
+from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
 from napari_vrp_sam.training.synthetic.draws import chance, log_uniform
 
 ELSEWHERE = 0.3
 """Share of crops that lie anywhere rather than on a class."""
 
 
-class DenseCrops:
+class CropStream:
     """Batches of crops, a function of seed and step alone.
 
     Parameters
@@ -42,11 +42,11 @@ class DenseCrops:
         self._frames = frames
         self._recipe = recipe
         self._seed = seed
-        self._pictures = [as_picture(frame.image) for frame in frames]
+        self._pictures = [to_uint8_image(frame.image) for frame in frames]
         self._truths = [
             np.stack(
                 [
-                    frame.marks[c].truth
+                    frame.marks[c].ground_truth
                     if c in frame.marks
                     else np.full(frame.shape, IGNORED, np.uint8)
                     for c in class_ids
@@ -57,9 +57,9 @@ class DenseCrops:
         # Where each class can be looked for: frame and channel.
         self._places = [
             (number, channel)
-            for number, truth in enumerate(self._truths)
+            for number, ground_truth in enumerate(self._truths)
             for channel in range(len(class_ids))
-            if (truth[channel] == 1).any()
+            if (ground_truth[channel] == 1).any()
         ]
 
     def batch(self, step: int) -> dict[str, Any]:
@@ -74,9 +74,9 @@ class DenseCrops:
         images, truths = [], []
         for number in range(self._recipe.head_batch):
             rng = np.random.default_rng([self._seed, step, number + 1])
-            image, truth = self._crop(rng)
+            image, ground_truth = self._crop(rng)
             images.append(image)
-            truths.append(truth)
+            truths.append(ground_truth)
         labels = np.stack(truths)
         valid = labels != IGNORED
         return {
@@ -90,20 +90,20 @@ class DenseCrops:
         """Image (3, H, W) and truth (K, H, W)."""
         recipe = self._recipe
         index, channel = self._places[int(rng.integers(len(self._places)))]
-        truth, shape = self._truths[index], self._frames[index].shape
-        sought = np.flatnonzero(truth[channel] == 1)
+        ground_truth, shape = self._truths[index], self._frames[index].shape
+        sought = np.flatnonzero(ground_truth[channel] == 1)
         if chance(rng, ELSEWHERE):
-            sought = np.flatnonzero(truth[channel] != IGNORED)
+            sought = np.flatnonzero(ground_truth[channel] != IGNORED)
         row, column = divmod(int(sought[rng.integers(len(sought))]), shape[1])
         scale, stretch = log_uniform(rng, *recipe.head_zoom), log_uniform(rng, 0.87, 1.15)
         size = (recipe.size / scale * stretch, recipe.size / scale / stretch)
         fit = min(1.0, shape[0] / size[0], shape[1] / size[1])
-        window = Window.around(rng, shape, (size[0] * fit, size[1] * fit), (row, column))
+        window = Crop.random(rng, shape, (size[0] * fit, size[1] * fit), (row, column))
         crop, orientation = (recipe.size, recipe.size), int(rng.integers(8))
         look = Appearance.sample(rng) if chance(rng, recipe.disguised) else None
-        picture = window.crop(self._pictures[index], crop)
+        picture = window.extract(self._pictures[index], crop)
         plain = Appearance((0, 1, 2), np.ones(3, np.float32), None)
         image = relit((look or plain).apply(picture, rng), rng.normal(0, recipe.relit, 2))
-        image = turn(image, orientation)
-        cut = [turn(window.crop_labels(one, crop), orientation) for one in truth]
+        image = reorient(image, orientation)
+        cut = [reorient(window.extract_labels(one, crop), orientation) for one in ground_truth]
         return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32), np.stack(cut)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.training.augmentation import Appearance, Window, turn
+from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
 from napari_vrp_sam.training.episode import Episode, EpisodeSource
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
@@ -62,7 +62,7 @@ class AnnotatedEpisodes:
         self.shape = (crop, crop)
         self.class_ids = sorted({c for frame in frames for c in frame.informative})
         # As pictures, which are quickly cut and resized.
-        self._pictures = [as_picture(frame.image) for frame in frames]
+        self._pictures = [to_uint8_image(frame.image) for frame in frames]
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
         """An episode of one class; see `EpisodeSource.sample`."""
@@ -84,20 +84,20 @@ class AnnotatedEpisodes:
             window = self._window(index, class_id, scale, rng, required=number < references)
             marks = self.frames[index].marks[class_id]
             orientation = int(orientations[0 if alike else number])
-            picture = window.crop(self._pictures[index], self.shape)
+            picture = window.extract(self._pictures[index], self.shape)
             image = (look.jittered(rng) if look else Appearance((0, 1, 2), _ONES, None)).apply(
                 picture, rng
             )
-            images.append(turn(relit(image, light + rng.normal(0, 0.03, 2)), orientation))
+            images.append(reorient(relit(image, light + rng.normal(0, 0.03, 2)), orientation))
             drawing = np.round(255 * marks.mask).astype(np.uint8)
-            masks.append(turn(window.crop_labels(drawing, self.shape), orientation))
-            truths.append(turn(window.crop_labels(marks.truth, self.shape), orientation))
+            masks.append(reorient(window.extract_labels(drawing, self.shape), orientation))
+            truths.append(reorient(window.extract_labels(marks.ground_truth, self.shape), orientation))
         kinds = tuple(self.frames[i].marks[class_id].kind for i in drawn[:references])
         stacked = np.stack(images).transpose(0, 3, 1, 2)
         # Of the other kinds, their name says what is not known.
         unknown = [
-            (truth == IGNORED) & (kind == "mask")
-            for truth, kind in zip(truths, kinds, strict=False)
+            (ground_truth == IGNORED) & (kind == "mask")
+            for ground_truth, kind in zip(truths, kinds, strict=False)
         ]
         return Episode(
             references=np.ascontiguousarray(stacked[:references], dtype=np.float32),
@@ -111,13 +111,13 @@ class AnnotatedEpisodes:
 
     def _window(
         self, index: int, class_id: int, scale: float, rng: np.random.Generator, *, required: bool
-    ) -> Window:
+    ) -> Crop:
         """What to see of a frame: some of the class, of a reference as well as of most targets."""
-        truth = self.frames[index].marks[class_id].truth
+        ground_truth = self.frames[index].marks[class_id].ground_truth
         shape = self.frames[index].shape
-        sought = np.flatnonzero(truth == 1)
+        sought = np.flatnonzero(ground_truth == 1)
         if not required and (not len(sought) or chance(rng, 0.25)):
-            sought = np.flatnonzero(truth != IGNORED)
+            sought = np.flatnonzero(ground_truth != IGNORED)
         window = None
         for _ in range(TRIES):
             row, column = divmod(int(sought[rng.integers(len(sought))]), shape[1])
@@ -125,8 +125,8 @@ class AnnotatedEpisodes:
             size = (self.shape[0] / scale * stretch, self.shape[1] / scale / stretch)
             # A frame smaller than the window is enlarged; its proportions stay.
             fit = min(1.0, shape[0] / size[0], shape[1] / size[1])
-            window = Window.around(rng, shape, (size[0] * fit, size[1] * fit), (row, column))
-            seen = window.crop_labels(truth, self.shape) == 1
+            window = Crop.random(rng, shape, (size[0] * fit, size[1] * fit), (row, column))
+            seen = window.extract_labels(ground_truth, self.shape) == 1
             covered = float(seen.mean())
             if not required or COVERAGE[0] <= covered <= COVERAGE[1]:
                 break
@@ -139,7 +139,7 @@ class AnnotatedEpisodes:
 _ONES = np.ones(3, dtype=np.float32)
 
 
-def as_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def to_uint8_image(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """A frame (3, Y, X) in 0..1 as (Y, X, 3), or (Y, X, 1) where all channels are the same."""
     planes = image[:1] if (image == image[:1]).all() else image
     picture: NDArray[np.uint8] = np.round(255 * planes.transpose(1, 2, 0)).astype(np.uint8)

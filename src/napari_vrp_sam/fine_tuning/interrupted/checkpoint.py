@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.clock import Plan
-from napari_vrp_sam.fine_tuning.job import RECORD, FineTuneJob
+from napari_vrp_sam.fine_tuning.clock import TrainingPlan
+from napari_vrp_sam.fine_tuning.job import JOB_FILE, FineTuneJob
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
 from napari_vrp_sam.inference.prediction.feature_cache import annotations_digest, digest
@@ -39,7 +39,7 @@ class Scores:
     since: int = 0
 
 
-def settings_of(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[str, Any]:
+def run_settings(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[str, Any]:
     """Whatever the result depends on, by names that a user knows.
 
     Parameters
@@ -75,7 +75,7 @@ class Checkpoint:
     ----------
     folder : Path
     settings : dict
-        See `settings_of`.
+        See `run_settings`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class Checkpoint:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self._folder = folder
         self._file = folder / CHECKPOINT
-        record = folder / RECORD
+        record = folder / JOB_FILE
         if record.is_file():
             try:
                 begun = json.loads(record.read_text("utf-8"))["settings"]
@@ -103,7 +103,7 @@ class Checkpoint:
         elif folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is no run of ours: choose another name.")
 
-    def save(self, plan: Plan, scores: Scores, candidates: Sequence[Candidate]) -> None:
+    def save(self, plan: TrainingPlan, scores: Scores, candidates: Sequence[Candidate]) -> None:
         """Write all that is needed to go on; the last checkpoint stays until this one is whole.
 
         Raises
@@ -121,7 +121,7 @@ class Checkpoint:
         state = json.dumps({"plan": asdict(plan), "scores": asdict(scores)})
         write_checkpoint(self._file, tensors, {"state": state})
 
-    def load(self, candidates: Sequence[Candidate]) -> tuple[Plan, Scores] | None:
+    def load(self, candidates: Sequence[Candidate]) -> tuple[TrainingPlan, Scores] | None:
         """Take up where the last checkpoint was made; None if there is none.
 
         Raises
@@ -143,7 +143,7 @@ class Checkpoint:
                         if name.startswith(start)
                     }
                 )
-            return Plan(**state["plan"]), Scores(**state["scores"])
+            return TrainingPlan(**state["plan"]), Scores(**state["scores"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise InputError(
                 f"The run in {self._folder} cannot be read: delete that folder."

@@ -15,7 +15,7 @@ from napari_vrp_sam.fine_tuning.job import FOLDER_SUFFIX
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
     """Hold a run's folder; a process that ends, in whatever way, lets go of it.
 
     Raises

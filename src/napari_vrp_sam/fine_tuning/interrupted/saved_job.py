@@ -10,14 +10,14 @@ from typing import Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
-from napari_vrp_sam.fine_tuning.job import RECORD, FineTuneJob
+from napari_vrp_sam.fine_tuning.job import JOB_FILE, FineTuneJob
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.references import StoredReference, read_references, write_references
 
 REFERENCES = "references"
 
 
-def keep(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
+def save_job(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
     """Write down what a job does, with its annotations where they lie on the stack.
 
     Raises
@@ -33,7 +33,7 @@ def keep(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
         "axes": job.axes,
     }
     # The record first: a folder without one is taken for somebody else's.
-    write_json(job.folder / RECORD, record)
+    write_json(job.folder / JOB_FILE, record)
     folder = job.folder / REFERENCES
     entries = folder.with_suffix(".json")
     if entries.exists() or any(reference.frame is None for reference in job.references):
@@ -52,7 +52,7 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
     Parameters
     ----------
     output : Path
-        One of `unfinished`.
+        One of `interrupted_runs`.
     data : array
         The stack, which is not kept.
 
@@ -63,7 +63,7 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
     """
     folder = FineTuneJob(data, references=(), output=output).folder
     try:
-        record = json.loads((folder / RECORD).read_text("utf-8"))
+        record = json.loads((folder / JOB_FILE).read_text("utf-8"))
         settings = record["settings"]
         size, channels = settings["image"], settings["channels"]
         if size is not None and list(data.shape) != size:

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_vrp_sam.annotations.labels import IGNORED
-from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame, Fold, largest_part
+from napari_vrp_sam.fine_tuning.data.annotated_frames import (
+    AnnotatedFrame,
+    Fold,
+    crop_to_annotation,
+)
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 
 
-class Stream(Protocol):
+class BatchStream(Protocol):
     """Batches, a function of the step alone."""
 
     def batch(self, step: int) -> dict[str, Any]:
@@ -45,13 +49,13 @@ class TunableModel(Protocol):
     """
 
     parameters: dict[str, nn.Parameter]
-    learns_from_all: bool
+    trains_on_all_frames: bool
 
     def rate(self, name: str) -> float:
         """Highest learning rate of a parameter."""
         ...
 
-    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> Stream:
+    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> BatchStream:
         """Batches of what these frames teach."""
         ...
 
@@ -65,7 +69,7 @@ class TunableModel(Protocol):
         """Prepare to segment frames, shape (3, Y, X) each, by references."""
         ...
 
-    def settle(self, examine: Callable[[], float]) -> float:
+    def calibrate(self, examine: Callable[[], float]) -> float:
         """Choose, once trained, what is not learned; `examine` gives the IoU on what is held out.
 
         Returns
@@ -88,7 +92,7 @@ class TunableModel(Protocol):
         ...
 
 
-def encoded_references(
+def encode_annotated_frames(
     subject: TunableModel, frames: Sequence[AnnotatedFrame], device: torch.device
 ) -> list[EncodedReference]:
     """Annotated frames as the model takes them; each is encoded once."""
@@ -100,7 +104,7 @@ def encoded_references(
             mask = torch.from_numpy(np.ascontiguousarray(marks.mask)).to(device)
             ignored = None
             if marks.kind == "mask":
-                unknown = np.ascontiguousarray(marks.truth == IGNORED)
+                unknown = np.ascontiguousarray(marks.ground_truth == IGNORED)
                 ignored = torch.from_numpy(unknown).to(device)
             encoded.append(
                 EncodedReference(features, mask, class_id, marks.kind, number, ignored, image)
@@ -123,8 +127,8 @@ def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame
     for mask, class_id in zip(found, class_ids, strict=True):
         if class_id not in frame.informative:
             continue
-        truth = frame.marks[class_id].truth
-        known, wanted = truth != IGNORED, truth == 1
+        ground_truth = frame.marks[class_id].ground_truth
+        known, wanted = ground_truth != IGNORED, ground_truth == 1
         overlap = np.count_nonzero(mask & wanted & known)
         union = np.count_nonzero((mask | wanted) & known)
         ious.append(float(overlap) / max(int(union), 1))
@@ -144,13 +148,13 @@ class FoldEvaluation:
     """
 
     def __init__(self, subject: TunableModel, fold: Fold, side: int, device: torch.device) -> None:
-        learned = [largest_part(frame, side) for frame in fold.learned]
-        self._frame = largest_part(fold.held_out, side)
+        learned = [crop_to_annotation(frame, side) for frame in fold.learned]
+        self._frame = crop_to_annotation(fold.held_out, side)
         shown = {c for frame in learned for c in frame.informative}
         self._class_ids = sorted(shown & self._frame.informative)
         references = [
             reference
-            for reference in encoded_references(subject, learned, device)
+            for reference in encode_annotated_frames(subject, learned, device)
             if reference.class_id in self._class_ids
         ]
         image = torch.from_numpy(np.ascontiguousarray(self._frame.image)).to(device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
-from napari_vrp_sam.fine_tuning.data.crops import DenseCrops
+from napari_vrp_sam.fine_tuning.data.crops import CropStream
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
@@ -23,7 +23,7 @@ from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
 from napari_vrp_sam.models.lite.dense_head_file import head_card, head_tensors
 from napari_vrp_sam.models.lite.head_share import calibrate_head, mixed
 from napari_vrp_sam.models.lite.model import LiteModel
-from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
+from napari_vrp_sam.training.lite_file import lite_header, half_precision_weights
 from napari_vrp_sam.training.losses import segmentation_loss
 
 
@@ -39,7 +39,7 @@ class TunableDenseHead:
     recipe : FineTuningRecipe
     """
 
-    learns_from_all = True
+    trains_on_all_frames = True
 
     def __init__(
         self, model: LiteModel, class_ids: Sequence[int], recipe: FineTuningRecipe
@@ -61,20 +61,20 @@ class TunableDenseHead:
         recipe = self._recipe
         return recipe.head_backbone_rate if name.startswith("backbone.") else recipe.head_rate
 
-    def stream(self, frames: Sequence[AnnotatedFrame], _steps: int, seed: int) -> DenseCrops:
+    def stream(self, frames: Sequence[AnnotatedFrame], _steps: int, seed: int) -> CropStream:
         """Crops of the frames."""
-        return DenseCrops(frames, self._class_ids, self._recipe, seed)
+        return CropStream(frames, self._class_ids, self._recipe, seed)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """The paper's loss on crops; see `crops.DenseCrops.batch`."""
         frames = batch["targets"].contiguous(memory_format=torch.channels_last)
-        truth, valid = batch["target_masks"], batch["valid"]
-        logits = F.interpolate(self.head(frames), truth.shape[-2:], mode="bilinear")
+        ground_truth, valid = batch["target_masks"], batch["valid"]
+        logits = F.interpolate(self.head(frames), ground_truth.shape[-2:], mode="bilinear")
         # Masks of which nothing is known would count as empty ones in the Dice loss.
         told = valid.any(dim=3).any(dim=2)
-        return segmentation_loss(logits[told], truth[told], valid[told])
+        return segmentation_loss(logits[told], ground_truth[told], valid[told])
 
-    def settle(self, examine: Callable[[], float]) -> float:
+    def calibrate(self, examine: Callable[[], float]) -> float:
         """Take the share with which the head does best where it has not learned."""
         reached = {}
         for share in self._recipe.head_shares:
@@ -101,11 +101,11 @@ class TunableDenseHead:
 
     def card(self) -> dict[str, str]:
         """Kind and sizes, of the head too."""
-        return {**lite_card(self.model.network), **head_card(self.head)}
+        return {**lite_header(self.model.network), **head_card(self.head)}
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights of `lite` and of the head, in half precision."""
-        return {**lite_tensors(self.model.network), **head_tensors(self.head)}
+        return {**half_precision_weights(self.model.network), **head_tensors(self.head)}
 
 
 class DenseHeadEvaluation:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
-from napari_vrp_sam.fine_tuning.job import Part
+from napari_vrp_sam.fine_tuning.job import TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
@@ -25,7 +25,7 @@ from napari_vrp_sam.models.sam.files import (
     LORA_A,
     LORA_B,
     MASK_DECODER,
-    joined,
+    merge_lora,
 )
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, PreparedClass
 from napari_vrp_sam.models.sam.probe import PROBE_RECIPE, canvas_shot, probe_probability
@@ -52,9 +52,11 @@ class TunableFullSizeModel:
         If the model has no such part, or LoRA's library is not installed.
     """
 
-    learns_from_all = False
+    trains_on_all_frames = False
 
-    def __init__(self, model: FullSizeModel, parts: Part, recipe: FineTuningRecipe) -> None:
+    def __init__(
+        self, model: FullSizeModel, parts: TrainableParts, recipe: FineTuningRecipe
+    ) -> None:
         if parts == "vrp-encoder" and model.vrp_encoder is None:
             raise InputError(
                 f"The model '{model.name}' has no VRP encoder: choose the parts 'decoder', or a "
@@ -91,7 +93,7 @@ class TunableFullSizeModel:
         crop = recipe.full_size_crop
         return episode_stream(frames, steps, seed, recipe, crop=crop, pool=self._pool)
 
-    def settle(self, examine: Callable[[], float]) -> float:
+    def calibrate(self, examine: Callable[[], float]) -> float:
         """Nothing is left to be chosen."""
         return examine()
 
@@ -137,7 +139,7 @@ class TunableFullSizeModel:
         ]
         prepared = self._prepared(references)
         losses = []
-        for image, truth, valid in zip(
+        for image, ground_truth, valid in zip(
             batch["targets"][episode],
             batch["target_masks"][episode],
             batch["valid"][episode],
@@ -145,7 +147,7 @@ class TunableFullSizeModel:
         ):
             features = self._seen(image)
             logits = self.model.decode(features, self.model.prompt(features, [prepared]))
-            losses.append(segmentation_loss(logits.float(), truth[None], valid[None]))
+            losses.append(segmentation_loss(logits.float(), ground_truth[None], valid[None]))
         return torch.stack(losses).mean()
 
     def _seen(self, image: Tensor) -> FrameFeatures:
@@ -195,7 +197,7 @@ class TunableFullSizeModel:
         tensors |= {MASK_DECODER + name: tensor for name, tensor in decoder.items()}
         additions = dict(self.model.additions)
         if self._lora:
-            additions = joined(additions, self._new_additions())
+            additions = merge_lora(additions, self._new_additions())
         return tensors | {IMAGE_ENCODER + name: tensor for name, tensor in additions.items()}
 
     def _new_additions(self) -> dict[str, Tensor]:

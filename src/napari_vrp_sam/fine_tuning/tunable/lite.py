@@ -13,7 +13,7 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
-from napari_vrp_sam.fine_tuning.job import Part
+from napari_vrp_sam.fine_tuning.job import TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
@@ -22,7 +22,7 @@ from napari_vrp_sam.models.lite.decoder_share import decoder_share
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import shot_of
 from napari_vrp_sam.training.episodes import EpisodeStream
-from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
+from napari_vrp_sam.training.lite_file import lite_header, half_precision_weights
 from napari_vrp_sam.training.objective import episodic_loss
 
 
@@ -42,9 +42,9 @@ class TunableLite:
         If `lite` has no such parts.
     """
 
-    learns_from_all = False
+    trains_on_all_frames = False
 
-    def __init__(self, model: LiteModel, parts: Part, recipe: FineTuningRecipe) -> None:
+    def __init__(self, model: LiteModel, parts: TrainableParts, recipe: FineTuningRecipe) -> None:
         if parts == "lora":
             raise InputError(
                 "LoRA changes the image encoder of a full-size model, and 'lite' has none: choose "
@@ -78,7 +78,7 @@ class TunableLite:
         finally:
             self._network.eval()
 
-    def settle(self, examine: Callable[[], float]) -> float:
+    def calibrate(self, examine: Callable[[], float]) -> float:
         """Nothing is left to be chosen."""
         return examine()
 
@@ -103,11 +103,11 @@ class TunableLite:
 
     def card(self) -> dict[str, str]:
         """Kind and sizes."""
-        return lite_card(self._network)
+        return lite_header(self._network)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights, in half precision."""
-        return lite_tensors(self._network)
+        return half_precision_weights(self._network)
 
 
 class LiteEvaluation:

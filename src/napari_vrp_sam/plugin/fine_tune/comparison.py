@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
-    from napari_vrp_sam.fine_tuning.events import Compared
+    from napari_vrp_sam.fine_tuning.events import Comparison
     from napari_vrp_sam.inference.frames import Frames
 
 OFF, BEFORE, AFTER = range(3)
@@ -40,7 +40,7 @@ class ComparisonBox(QWidget):
         self._outline = FrameOutline(viewer, "before | after", opacity=1.0)
         self._image: Image | None = None
         self._frames: Frames | None = None
-        self._compared: Compared | None = None
+        self._compared: Comparison | None = None
         self.label = QLabel()
         self._group = QButtonGroup(self)
         layout = QHBoxLayout(self)
@@ -76,7 +76,7 @@ class ComparisonBox(QWidget):
         self.clear()
         self._image, self._frames = image, frames
 
-    def take(self, compared: Compared) -> None:
+    def take(self, compared: Comparison) -> None:
         """Outline what is new, where the user has not chosen otherwise."""
         first = self._compared is None
         self._compared = compared

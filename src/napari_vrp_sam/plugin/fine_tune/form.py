@@ -9,12 +9,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QLineEdit, QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.job import FineTuneJob, unfinished
+from napari_vrp_sam.fine_tuning.job import FineTuneJob, interrupted_runs
 from napari_vrp_sam.models.zoo.user_models import (
     LONGEST_NAME,
     list_user_models,
     models_folder,
-    path_for,
+    new_model_path,
 )
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
@@ -23,11 +23,15 @@ from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.segment_form import DEVICES
 from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
-from napari_vrp_sam.plugin.layers.accepted import accepted_labels, current_result, with_accepted
+from napari_vrp_sam.plugin.layers.accepted import (
+    accepted_labels,
+    current_result,
+    references_with_accepted,
+)
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
-from napari_vrp_sam.plugin.preferences import preferred
+from napari_vrp_sam.plugin.preferences import get_preference
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, set_help
 
 if TYPE_CHECKING:
@@ -92,14 +96,14 @@ class FineTuneForm(QWidget):
             self._viewer.dims,
             axes=axes or None,
             channels=channels,
-            point_radius=preferred("point_radius", 0.0) or None,
+            point_radius=get_preference("point_radius", 0.0) or None,
             required=not accepted,
         )
         name = self.name_box.text().strip()
         job = FineTuneJob(
             stack_data(image),
-            references=with_accepted(drawn, accepted, image, axes, channels),
-            output=path_for(name),
+            references=references_with_accepted(drawn, accepted, image, axes, channels),
+            output=new_model_path(name),
             name=name,
             axes=axes,
             channels=channels,
@@ -107,7 +111,7 @@ class FineTuneForm(QWidget):
             parts=self.parts_box.part,
             minutes=self.minutes_box.value() or None,
             device=self.device_box.currentText(),
-            view=frame_in_view(image, frames_of(image, axes), self._viewer.dims),
+            preview_frame=frame_in_view(image, frames_of(image, axes), self._viewer.dims),
         )
         job.check()
         return job
@@ -121,7 +125,7 @@ class FineTuneForm(QWidget):
         base = base_model(self.model_box.model)
         stem = f"{stem[: LONGEST_NAME - 20].rstrip('-') or 'my'}-{base}"
         taken = {own.name.casefold() for own in list_user_models()}
-        taken |= {output.stem.casefold() for output in unfinished(models_folder())}
+        taken |= {output.stem.casefold() for output in interrupted_runs(models_folder())}
         numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
         free = [name for name in (stem, *numbered) if name.casefold() not in taken]
         self._named = False
@@ -149,8 +153,8 @@ class FineTuneForm(QWidget):
         self.minutes_box.setSuffix(" min")
         self.minutes_box.setSpecialValueText("3 min, on a GPU 1")
         self.device_box.addItems(DEVICES)
-        self.device_box.setCurrentText(preferred("device", DEVICES[0]))
-        self.model_box.setCurrentText(preferred("model", ""))
+        self.device_box.setCurrentText(get_preference("device", DEVICES[0]))
+        self.model_box.setCurrentText(get_preference("model", ""))
         self.name_box.setMaxLength(LONGEST_NAME)
 
     def _explain(self) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.plot_colours import AMBER, BLUE
+from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, Plot, with_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validated
+    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 
 HEIGHT, GAP, MARGIN = 150, 8, 4
 IOU_COLOUR, LOSS_COLOUR = BLUE, AMBER
@@ -24,31 +23,26 @@ SMOOTHING = 0.9
 Points = list[tuple[int, float]]
 
 
-class LearningPlot(QWidget):
+class LearningPlot(Plot):
     """Two curves over the steps: the IoU above, the loss below.
 
     The IoU of the base model is a dashed line: above it, the model has become better.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(
+            "Course of the fine-tuning",
+            "Above: IoU on the annotation that is held out; the dashed line is the base model's, "
+            "and where the curve is higher, the new model is better. Below: the loss of each step "
+            "(faint) and its running mean (bold).",
+            HEIGHT,
+            parent,
+        )
         self.ious: Points = []
         self.losses: Points = []
         self.smoothed: Points = []
         self.base: float | None = None
         self._steps = 1
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("Course of the fine-tuning")
-        set_help(
-            self,
-            "Above: IoU on the annotation that is held out; the dashed line is the base model's, "
-            "and where the curve is higher, the new model is better. Below: the loss of each step "
-            "(faint) and its running mean (bold).",
-        )
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """As wide as there is room for."""
-        return QSize(200, HEIGHT)
 
     def begin(self) -> None:
         """Forget the last run."""
@@ -56,7 +50,7 @@ class LearningPlot(QWidget):
         self.base, self._steps = None, 1
         self.update()
 
-    def add(self, steps: Iterable[TrainingStep], validations: Iterable[Validated]) -> None:
+    def add(self, steps: Iterable[TrainingStep], validations: Iterable[Validation]) -> None:
         """Draw what is new."""
         for step in steps:
             self.losses.append((step.step, step.loss))
@@ -99,10 +93,8 @@ class LearningPlot(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         upper, lower = self.panes()
-        faint = QColor(self.palette().color(QPalette.ColorRole.WindowText))
-        faint.setAlpha(28)
         for pane in (upper, lower):
-            painter.fillRect(pane, faint)
+            painter.fillRect(pane, self.text_colour(28))
         self._write(painter, upper, self._iou_words(), IOU_COLOUR)
         self._write(painter, lower, self._loss_words(), LOSS_COLOUR)
         if self.ious:
@@ -110,8 +102,7 @@ class LearningPlot(QWidget):
         if self.losses:
             values = [loss for _, loss in self.losses]
             high = max(values) or 1.0
-            pale = QColor(LOSS_COLOUR)
-            pale.setAlpha(90)
+            pale = with_alpha(LOSS_COLOUR, 90)
             drawn = self._thinned(self.losses)
             self._draw(painter, [self.place(lower, p, 0.0, high) for p in drawn], QPen(pale, 1))
             drawn = self._thinned(self.smoothed)
@@ -120,7 +111,7 @@ class LearningPlot(QWidget):
 
     def _draw_ious(self, painter: QPainter, pane: QRectF) -> None:
         low, high = self.iou_range()
-        text = self.palette().color(QPalette.ColorRole.WindowText)
+        text = self.text_colour()
         if self.base is not None:
             pen = QPen(text, 1, Qt.PenStyle.DashLine)
             ends = [self.place(pane, (at, self.base), low, high) for at in (0, self._steps)]
@@ -158,5 +149,5 @@ class LearningPlot(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         painter.drawEllipse(QPointF(line.left() + 4, line.center().y()), 4, 4)
-        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        painter.setPen(self.text_colour())
         painter.drawText(line.adjusted(13, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, words)

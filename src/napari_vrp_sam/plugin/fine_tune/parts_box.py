@@ -8,13 +8,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.job import Part
-from napari_vrp_sam.models.weights.catalogue import BUILT_IN, base_of
+from napari_vrp_sam.fine_tuning.job import TrainableParts
+from napari_vrp_sam.models.weights.catalogue import BUILT_IN, base_model_name
 from napari_vrp_sam.models.weights.headers import read_header
 from napari_vrp_sam.models.zoo.registry import weights_file
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
-CHOICES: dict[Part, tuple[str, str]] = {
+CHOICES: dict[TrainableParts, tuple[str, str]] = {
     "head": (
         "A new head",
         (
@@ -53,15 +53,15 @@ class PartsBox(NarrowComboBox):
         self.refresh("lite")
 
     @property
-    def part(self) -> Part:
+    def part(self) -> TrainableParts:
         """The chosen one."""
-        part: Part = self.currentData()
+        part: TrainableParts = self.currentData()
         return part
 
     def refresh(self, model: str) -> None:
         """Offer what this base model, a name or a path, can learn."""
         lite = base_model(model) == "lite"
-        barred: dict[Part, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}
+        barred: dict[TrainableParts, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}
         for row, (part, (_, tip)) in enumerate(CHOICES.items()):
             item = self.model().item(row)
             item.setEnabled(part not in barred)
@@ -77,6 +77,6 @@ def base_model(model: str) -> str:
     path = weights_file(model) or Path(model)
     try:
         metadata = read_header(path).metadata if path.suffix == ".safetensors" else {}
-        return base_of(metadata, path)
+        return base_model_name(metadata, path)
     except InputError:  # the run will say what is wrong with it
         return "lite"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 
 from napari_vrp_sam.fine_tuning.events import (
-    Compared,
-    FineTuned,
+    Comparison,
+    FineTuningResult,
     TrainingStep,
-    Validated,
+    Validation,
 )
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, format_duration
@@ -31,7 +31,7 @@ class FineTuningRun(WatchedRun):
         What is being done.
     progressed : (step, steps)
     learned : (steps, validations)
-        `TrainingStep` and `Validated` that are new, in their order.
+        `TrainingStep` and `Validation` that are new, in their order.
     compared : (comparison,)
     tuned : (result,)
     ended : see `WatchedRun`; without a message where it is done
@@ -62,14 +62,14 @@ class FineTuningRun(WatchedRun):
 
     def _take(self, events: list[Event]) -> None:
         steps = [event for event in events if isinstance(event, TrainingStep)]
-        validations = [event for event in events if isinstance(event, Validated)]
+        validations = [event for event in events if isinstance(event, Validation)]
         if steps or validations:
             self.learned.emit(steps, validations)
         for event in events:
             match event:
-                case Compared():
+                case Comparison():
                     self.compared.emit(event)
-                case FineTuned():
+                case FineTuningResult():
                     self.tuned.emit(event)
                 case Progress(message=message):
                     self.reported.emit(f"{message}…")

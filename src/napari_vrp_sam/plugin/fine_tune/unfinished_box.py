@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.interrupted.run_lock import held
-from napari_vrp_sam.fine_tuning.job import FineTuneJob, unfinished
+from napari_vrp_sam.fine_tuning.interrupted.run_lock import lock_run
+from napari_vrp_sam.fine_tuning.job import FineTuneJob, interrupted_runs
 from napari_vrp_sam.models.zoo.user_models import models_folder
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, set_help
 
@@ -43,7 +43,7 @@ class UnfinishedBox(QWidget):
 
     def refresh(self) -> None:
         """Look again what there is."""
-        found = [] if self._locked else unfinished(models_folder())
+        found = [] if self._locked else interrupted_runs(models_folder())
         if found != list(self.rows):
             while self._column.count():
                 widget = self._column.takeAt(0).widget()
@@ -89,7 +89,7 @@ class UnfinishedBox(QWidget):
     def _discard(self, output: Path, _checked: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's
         folder = FineTuneJob(None, references=(), output=output).folder
         try:
-            with held(folder):
+            with lock_run(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         except InputError as mistake:
             self.reported.emit(str(mistake))

@@ -18,7 +18,7 @@ from napari_vrp_sam.plugin.fine_tune.run import FineTuningRun
 from napari_vrp_sam.plugin.fine_tune.run_controls import FineTuneControls
 from napari_vrp_sam.plugin.fine_tune.unfinished_box import UnfinishedBox
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
-from napari_vrp_sam.plugin.models.changes import user_models
+from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.models.panel import UserModelsPanel
 from napari_vrp_sam.plugin.widgets.closing import CloseWatcher
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_vrp_sam.fine_tuning.events import FineTuned
+    from napari_vrp_sam.fine_tuning.events import FineTuningResult
     from napari_vrp_sam.fine_tuning.job import FineTuneJob
     from napari_vrp_sam.inference.runs.engine import Engine
 
@@ -51,7 +51,7 @@ class FineTuneWidget(QWidget):
         self._viewer = viewer
         self._engine = engine if engine is not None else ProcessEngine()
         self._run: FineTuningRun | None = None
-        self._result: FineTuned | None = None
+        self._result: FineTuningResult | None = None
         self._base = ""
         self.unfinished_box = UnfinishedBox()
         self.form = FineTuneForm(viewer)
@@ -59,7 +59,7 @@ class FineTuneWidget(QWidget):
         self.status = MessageLabel()
         self.plot = LearningPlot()
         self.comparison = ComparisonBox(viewer)
-        self.my_models = UserModelsPanel()
+        self.user_models_panel = UserModelsPanel()
         self.scroll = ScrollColumn()
         self._keyboard = TabNavigation(self, self.scroll.content)
         self._lay_out()
@@ -71,10 +71,10 @@ class FineTuneWidget(QWidget):
         self.controls.start_button.clicked.connect(self.fine_tune)
         self.controls.pause_button.clicked.connect(self._pause_or_go_on)
         self.controls.cancel_button.clicked.connect(self.cancel)
-        self.my_models.reported.connect(self.status.show_message)
-        self.my_models.warned.connect(self._refuse)
+        self.user_models_panel.reported.connect(self.status.show_message)
+        self.user_models_panel.warned.connect(self._refuse)
         self.comparison.warned.connect(show_warning)  # the status tells of the steps
-        user_models.changed.connect(self.form.suggest_name)
+        user_model_signals.changed.connect(self.form.suggest_name)
         closing = CloseWatcher(self)
         closing.dock_closed.connect(self._abandon)
         closing.window_closed.connect(self._release)
@@ -161,7 +161,7 @@ class FineTuneWidget(QWidget):
         if self.controls.cancel_button.isEnabled():  # else "Cancelling" stays
             self.status.show_message(message)
 
-    def _take_result(self, result: FineTuned) -> None:
+    def _take_result(self, result: FineTuningResult) -> None:
         self._result = result
 
     def _end(self, outcome: str, message: str) -> None:
@@ -179,7 +179,7 @@ class FineTuneWidget(QWidget):
         elif self._result is not None:
             self._announce(self._result)
 
-    def _announce(self, result: FineTuned) -> None:
+    def _announce(self, result: FineTuningResult) -> None:
         """Say what came of it, good or bad."""
         ious = f"IoU held out: {result.iou_before:.3f} before, {result.iou_after:.3f} after"
         if result.path is None:
@@ -191,9 +191,9 @@ class FineTuneWidget(QWidget):
             )
             return
         name = result.path.stem
-        user_models.changed.emit()
-        user_models.made.emit(name)
-        self.my_models.choose(name)
+        user_model_signals.changed.emit()
+        user_model_signals.created.emit(name)
+        self.user_models_panel.select(name)
         self.form.forget_name()
         self.status.show_message(f"'{name}' is better ({ious}). It is in the list of models now.")
 
@@ -208,7 +208,7 @@ class FineTuneWidget(QWidget):
             self._end_worker()
             self._run.abandon()
             self._end("cancelled", "Stopped, as the dock was closed.")
-        self.my_models.abandon()
+        self.user_models_panel.abandon()
         self.comparison.clear()
 
     def _end_worker(self) -> None:
@@ -236,7 +236,7 @@ class FineTuneWidget(QWidget):
             self.status,
             self.plot,
             self.comparison,
-            self.my_models,
+            self.user_models_panel,
         ):
             column.addWidget(widget)
         column.addStretch(1)
