@@ -1,25 +1,43 @@
-"""The application that the commands are registered with, and what errors become."""
+"""The Typer application that commands register with: exit codes, consoles, logging."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+import logging
+import re
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from napari_vrp_sam.errors import InputError
 
-# Names of files and models are shown as they are: ex[red]x.tif is no markup, :red: no emoji.
+# File and model names are printed verbatim: "ex[red]x.tif" is not markup, ":red:" is not an emoji.
 console = Console(markup=False, emoji=False)
-"""Where results go (stdout)."""
+"""Console for results (stdout)."""
 stderr_console = Console(stderr=True, markup=False, emoji=False)
-"""Where everything else goes."""
+"""Console for progress, messages and errors (stderr)."""
+
+RENAMED_OPTIONS = {
+    "--frame": "--reference-frame",
+    "--kind": "--annotation-kind",
+    "--limits": "--contrast-limits",
+    "--tile": "--tile-size",
+}
+"""Current name of each option that was renamed."""
+
+_log_handler = RichHandler(console=stderr_console, show_time=False, show_path=False)
 
 
-class _Group(TyperGroup):
-    """Turns our exceptions into exit codes, for every command at one place."""
+class CommandGroup(TyperGroup):
+    """Command group that maps exceptions to exit codes and unwraps the help of its commands."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        _unwrap_help(self)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
@@ -29,28 +47,89 @@ class _Group(TyperGroup):
             stderr_console.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            _tell_what_is_kept(error)
+            _print_notes(error)
             stderr_console.print("Interrupted.")
             raise typer.Exit(130) from error
         except Exception as error:
-            _tell_what_is_kept(error)
+            _print_notes(error)
             raise
 
 
-def _tell_what_is_kept(error: BaseException) -> None:
-    """Exceptions bring it along as notes, see `rescuing`; not every traceback shows them."""
+class DeprecatedOptionsCommand(TyperCommand):
+    """Command that accepts deprecated options, and prints a warning for each one in use.
+
+    Renamed options are those of `RENAMED_OPTIONS`. Every hidden option is deprecated too; its help
+    text names the replacement.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Replace the old names of renamed options, then parse."""
+        known = {name for param in self.params for name in param.opts}
+        end = args.index("--") if "--" in args else len(args)
+        for index, argument in enumerate(args[:end]):
+            old, equals, value = argument.partition("=")
+            new = RENAMED_OPTIONS.get(old)
+            if new in known and old not in known:
+                _warn_deprecated(old, new)
+                args[index] = new + equals + value
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        for param in self.params:
+            if getattr(param, "hidden", False) and is_given(ctx, param.name or ""):
+                _warn_deprecated(param.opts[0], getattr(param, "help", ""))
+        return super().invoke(ctx)
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether the user gave a value for a parameter of the command."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _warn_deprecated(option: str, replacement: str) -> None:
+    stderr_console.print(
+        f"Warning: {option} is deprecated and will be removed in the next release; use "
+        f"{replacement}.",
+        soft_wrap=True,
+    )
+
+
+def _print_notes(error: BaseException) -> None:
+    """Print the notes of an exception, which say where finished results were saved."""
     for note in getattr(error, "__notes__", ()):
         stderr_console.print(note, soft_wrap=True)
 
 
+def _unwrap_help(command: Any) -> None:
+    """Join the lines of each paragraph: Typer keeps line breaks after the first one."""
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or ""))
+    for subcommand in getattr(command, "commands", {}).values():
+        _unwrap_help(subcommand)
+
+
 app = typer.Typer(
     name="vrp-sam",
-    cls=_Group,
-    help="Annotate a class on one slice, segment it on every frame of the stack.",
+    cls=CommandGroup,
+    help="Segment an object class on every frame of a stack after annotating it on one frame.",
     no_args_is_help=True,
-    # A traceback is for us: with the local variables it would bury the one line that matters.
+    # Local variables would bury the line of a traceback that matters.
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-evaluate_app = typer.Typer(help="Measure a model on data sets with truth.", no_args_is_help=True)
+evaluate_app = typer.Typer(
+    help="Measure a model on datasets with ground truth.", no_args_is_help=True
+)
 app.add_typer(evaluate_app, name="evaluate")
+
+
+@app.callback()
+def _configure_logging(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print log messages to stderr.")
+    ] = False,
+) -> None:
+    logger = logging.getLogger("napari_vrp_sam")
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.addHandler(_log_handler)

@@ -1,4 +1,4 @@
-"""What a terminal shows of a download, and the option that forbids it."""
+"""Progress bars of downloads, and the option that forbids downloads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import stderr_console
+from napari_vrp_sam.cli.options import ADVANCED
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
 
 
 OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Download nothing; the same as VRP_SAM_OFFLINE=1.")
+    bool,
+    typer.Option(
+        "--offline",
+        help="Do not download anything; same as VRP_SAM_OFFLINE=1.",
+        rich_help_panel=ADVANCED,
+    ),
 ]
 
 
 def forbid_downloads(offline: bool) -> None:
-    """Do as `--offline` says, here and in the processes that do the work."""
+    """Apply `--offline` to this process and to those that it starts."""
     if offline:
         from napari_vrp_sam.models.weights.downloads import OFFLINE_VARIABLE
 
@@ -30,24 +36,22 @@ def forbid_downloads(offline: bool) -> None:
 
 @contextmanager
 def download_bar() -> Iterator[DownloadProgress]:
-    """A bar for each file, with size, speed and the time left."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Left
-    from rich.progress import TransferSpeedColumn as Speed
+    """Show a progress bar for each file, with size, speed and remaining time."""
+    from rich import progress
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        Speed(),
-        Left(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr_console, transient=True) as bar:
+    with progress.Progress(*columns, console=stderr_console, transient=True) as bar:
         tasks: dict[str, Any] = {}
 
-        def tell(name: str, done: int, total: int | None) -> None:
+        def update(name: str, done: int, total: int | None) -> None:
             if name not in tasks:
                 tasks[name] = bar.add_task(name, total=total, completed=done)
             bar.update(tasks[name], completed=done, total=total)
 
-        yield tell
+        yield update

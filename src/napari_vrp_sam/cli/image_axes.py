@@ -1,4 +1,4 @@
-"""The axes of an image, as the user or its file names them."""
+"""Axes and frame indices of an image, as the user or the file states them."""
 
 from __future__ import annotations
 
@@ -12,48 +12,49 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.frames import Frames
 
-USUAL = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
+USUAL_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
+"""The most common axes of images, by number of dimensions."""
 
 
-def axes_of(image: Path, given: str | None, known: str | None) -> str | None:
-    """The axes that the user gives, else those that the file names; None where neither does.
+def resolve_axes(image: Path, given: str | None, stored: str | None) -> str | None:
+    """Return the axes that the user gives, else those stored in the file; None without either.
 
     Raises
     ------
     InputError
-        If the file names axes that are none of ours.
+        If the axes stored in the file are not supported.
     """
     from napari_vrp_sam.inference.frames import AXES
 
-    if given or known is None or (set(known) <= set(AXES) and len(set(known)) == len(known)):
-        return given or known
-    if len(known) > max(USUAL):
+    if given or stored is None or (set(stored) <= set(AXES) and len(set(stored)) == len(stored)):
+        return given or stored
+    if len(stored) > max(USUAL_AXES):
         raise InputError(
-            f"The file {image} names its axes {known}, which are too many: save a part of it, of "
-            f"{max(USUAL)} axes at most, as a file of its own."
+            f"The file {image} has the axes {stored}, which are too many: save a subset with at "
+            f"most {max(USUAL_AXES)} axes as a separate file."
         )
     raise InputError(
-        f"The file {image} names its axes {known}: say with --axes what they are, each with one "
-        f"of the letters {AXES}."
+        f"The file {image} has the axes {stored}: name them with --axes, each with one of the "
+        f"letters {AXES}."
     )
 
 
 def check_frame(
-    frame: int | Sequence[int] | None, view: Frames, *, axes_given: bool
+    frame: int | Sequence[int] | None, frames: Frames, *, axes_given: bool
 ) -> int | Sequence[int] | None:
-    """A frame by its number, if the stack has it.
+    """Return the frame; positions along several axes are returned unchecked.
 
     Raises
     ------
     InputError
-        If it has not, maybe because its axes are others than its file says.
+        If the stack has no frame of this index, possibly because the file states wrong axes.
     """
-    if not isinstance(frame, int) or 0 <= frame < len(view):
+    if not isinstance(frame, int) or 0 <= frame < len(frames):
         return frame
-    usual = USUAL[len(view.shape)]
-    example = "" if usual == view.axes else f", for example {usual}"
-    mend = f"if that is wrong, name the axes with --axes{example}"
+    usual = USUAL_AXES[len(frames.shape)]
+    example = "" if usual == frames.axes else f", for example {usual}"
+    fix = f"if that is wrong, name the axes with --axes{example}"
     raise InputError(
-        f"There is no frame {frame}: the stack has {len(view)}, counted from 0, as its shape "
-        f"{view.shape} is read as {view.axes}; {'choose one of these' if axes_given else mend}."
+        f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
+        f"{frames.shape} is read as {frames.axes}; {'choose one of these' if axes_given else fix}."
     )

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the values they accept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.errors import InputError
+
+INPUT, OUTPUT, MODEL, ADVANCED, WORKERS = "Input", "Output", "Model", "Advanced", "Workers"
+"""Panels that group options in the help of a command."""
 
 
 class AnnotationKindName(StrEnum):
@@ -20,14 +23,14 @@ class AnnotationKindName(StrEnum):
 
 
 class PseudoMaskName(StrEnum):
-    """How the first guess of a target is made."""
+    """How pseudo-masks are computed."""
 
     PROBE = "probe"
     CORRELATION = "correlation"
 
 
 class PromptingName(StrEnum):
-    """What prompts SAM in a full-size model."""
+    """Prompts for SAM in a full-size model."""
 
     VRP = "vrp"
     POINTS = "points"
@@ -38,7 +41,7 @@ class PromptingName(StrEnum):
 
 
 class PrecisionName(StrEnum):
-    """Number formats that models compute in."""
+    """Floating-point formats for inference."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -47,57 +50,131 @@ class PrecisionName(StrEnum):
 
 
 class Benchmark(StrEnum):
-    """What the paper is measured on."""
+    """Few-shot segmentation benchmarks of the paper."""
 
     PASCAL = "pascal5i"
     COCO = "coco20i"
 
 
+ReferenceFrameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reference-frame",
+        metavar="INDEX",
+        help="Annotated frame, counted from 0; T,Z for a stack with both axes.",
+        rich_help_panel=INPUT,
+    ),
+]
+AnnotationKindOption = Annotated[
+    AnnotationKindName,
+    typer.Option(
+        "--annotation-kind",
+        help="How the reference was annotated. With scribble and point, unmarked pixels are "
+        "treated as unlabelled.",
+        rich_help_panel=INPUT,
+    ),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="LETTERS",
+        help="Axes of the image, one letter of T, Z, C, Y, X, S per axis: TZYX. Default: as stored "
+        "in the file.",
+        rich_help_panel=INPUT,
+    ),
+]
+ChannelOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--channel",
+        metavar="INDEX",
+        help="Channel to use, counted from 0; repeat for several. Default: all.",
+        rich_help_panel=INPUT,
+    ),
+]
+ContrastLimitsOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--contrast-limits",
+        metavar="LOW HIGH",
+        help="Contrast limits. Default: percentiles of the stack.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="Name of a model (vrp-sam models), or a weights file.")
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Name of a model (see vrp-sam models), or path of a weights file.",
+        rich_help_panel=MODEL,
+    ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, mps; auto takes the fastest that is there.")
-]
-PrecisionOption = Annotated[
-    PrecisionName,
+    str,
     typer.Option(
-        "--precision",
-        help="What models compute in; auto takes half precision where it is quick and "
-        "changes next to nothing.",
-    ),
-]
-CompileOption = Annotated[
-    bool,
-    typer.Option(
-        "--compile",
-        help="Compile a full-size model on a GPU: a minute or two before the first frame, "
-        "for long stacks.",
-    ),
-]
-PseudoMaskOption = Annotated[
-    PseudoMaskName | None,
-    typer.Option(
-        "--pseudo-mask",
-        help="How the first guess of a frame is made; as the weights were trained, else probe.",
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda or mps; auto selects the fastest available device.",
+        rich_help_panel=MODEL,
     ),
 ]
 PromptingOption = Annotated[
     PromptingName | None,
     typer.Option(
         "--prompting",
-        help="What prompts SAM in vit_b, vit_l and vit_h: a VRP encoder unless given, or where "
-        "there is none, points and a box.",
+        metavar="NAME",
+        help=f"Prompts for SAM in vit_b, vit_l and vit_h: {', '.join(PromptingName)}. Default: vrp "
+        "if the model has a VRP encoder, else points+box.",
+        rich_help_panel=MODEL,
+    ),
+]
+PseudoMaskOption = Annotated[
+    PseudoMaskName | None,
+    typer.Option(
+        "--pseudo-mask",
+        metavar="NAME",
+        help="How pseudo-masks are computed: probe or correlation. Default: the one that the model "
+        "was trained with, else probe.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+PrecisionOption = Annotated[
+    PrecisionName,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help=f"Floating-point format: {', '.join(PrecisionName)}. auto selects half precision "
+        "where it is faster and hardly changes the result.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile a full-size model on a GPU. Takes one or two minutes before the first frame; "
+        "pays off on long stacks.",
+        rich_help_panel=ADVANCED,
     ),
 ]
 
 
-def frame_numbers(frame: str | None) -> int | tuple[int, ...] | None:
-    """`7` or `T,Z` as numbers."""
+def parse_frame(frame: str | None) -> int | tuple[int, ...] | None:
+    """Parse the value of `--reference-frame`: an index, or T,Z.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
     if frame is None:
         return None
     try:
-        numbers = tuple(int(part) for part in frame.split(","))
+        numbers = tuple(int(number) for number in frame.split(","))
     except ValueError:
-        raise InputError(f"--frame {frame} is no frame: give a number, or T,Z.") from None
+        raise InputError(
+            f"--reference-frame {frame} is not a frame: give a number, or T,Z."
+        ) from None
     return numbers[0] if len(numbers) == 1 else numbers
