@@ -1,9 +1,9 @@
-"""The one exception that means 'the user can mend this'."""
+"""The exception for mistakes that the user can fix."""
 
 
 class InputError(ValueError):
-    """A user's mistake, told in one sentence that says what is wrong and how to mend it.
+    """A mistake of the user, with one sentence that says what is wrong and how to fix it.
 
-    The command line prints the sentence and exits with 2, the plugin shows it as a notification;
-    neither shows a traceback.
+    The command line prints the sentence and exits with status 2; the plugin shows it as a
+    notification. Neither shows a traceback.
     """

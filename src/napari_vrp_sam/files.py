@@ -1,109 +1,184 @@
-"""Files and folders that are there wholly or not at all."""
+"""Atomic writes and locks. Only this module renames files."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.errors import InputError
 
+LOCK_POLL_SECONDS = 0.5
+
+
+class LockedError(Exception):
+    """Another process holds a lock."""
+
+
+@contextmanager
+def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an `OSError` into an `InputError` that says that `path` cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file under a temporary name in its folder, which is made; rename it when it is done.
+    """Write a file under a temporary name, and rename it when it is complete.
+
+    Other processes see the complete new file or the previous one. Missing folders are created.
 
     Parameters
     ----------
     path : str or path
-        The file to make or to replace.
+        File to create or replace.
 
     Yields
     ------
     Path
-        Where to write; it has the suffix of `path`, by which writers choose a format.
+        Empty file to write to, in the folder of `path` and with its suffix.
 
     Raises
     ------
     InputError
-        If the file cannot be written: no room, no permission. What stood there before stays.
+        If the file cannot be written: disk full, no permission. The previous file remains.
     """
     target = Path(path)
-    temporary: Path | None = None
-    try:
+    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
+    with explain_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(target.suffix, f".{target.stem}-", target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        # mkstemp makes files private; the result gets the permissions that any new file gets.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{target} cannot be written: {reason}.") from error
-    finally:
-        if temporary is not None:
+        temporary.touch(exist_ok=False)
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a folder under a temporary name beside it; put it in its place when it is done.
+    """Write a folder under a temporary name, and rename it when it is complete.
 
     Parameters
     ----------
     path : str or path
-        The folder to make or to replace.
+        Folder to create or replace.
 
     Yields
     ------
     Path
-        An empty folder to write into.
+        Empty folder to write to.
 
     Raises
     ------
     InputError
-        If the folder cannot be written: no room, no permission. What stood there before stays.
+        If the folder cannot be written: disk full, no permission. The previous folder remains.
     """
     target = Path(path)
-    workshop: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp("", f".{target.stem}-", target.parent))
-        new = workshop / "new"  # unlike the workshop, with the permissions of any new folder
-        new.mkdir()
-        yield new
-        _take_place(new, target, workshop / "old")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{target} cannot be written: {reason}.") from error
-    finally:
-        if workshop is not None and (target.exists() or not (workshop / "old").exists()):
-            shutil.rmtree(workshop, ignore_errors=True)
-
-
-def _take_place(new: Path, target: Path, old: Path) -> None:
-    if not target.exists():
-        new.rename(target)
-        return
-    # No system renames one folder over another that is not empty.
-    target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
+    staging = target.with_name(f".{target.stem}-{secrets.token_hex(4)}")
+    new, old = staging / "new", staging / "old"
+    with explain_write_errors(target):
+        try:
+            new.mkdir(parents=True)
+            yield new
+            # No operating system renames a folder over one that is not empty.
+            if target.exists():
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+        finally:
+            # Never delete the previous folder unless it is replaced or back in its place.
+            if target.exists() or not old.exists():
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write JSON, indented, atomically; NaN is refused because JSON has none."""
+    """Write indented JSON atomically.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    ValueError
+        If the content holds NaN or infinity, which JSON cannot express.
+    """
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a complete file within its file system, replacing an existing target.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be renamed.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"{source} cannot be renamed to {target.name}: {error.strerror or error}."
+        ) from error
+
+
+def link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Create a hard link where the file system supports it, else a copy.
+
+    Suitable only for files that are never modified in place: both names may share their content.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+@contextmanager
+def lock(
+    path: str | os.PathLike[str],
+    *,
+    wait: bool = True,
+    while_waiting: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """Hold a lock that excludes other threads and processes; the end of a process releases it.
+
+    Parameters
+    ----------
+    path : str or path
+        Lock file; its folder must exist. The file may remain after the lock is released.
+    wait : bool
+        Wait until the lock is free.
+    while_waiting : callable, optional
+        Called about twice a second during the wait.
+
+    Raises
+    ------
+    LockedError
+        If another process holds the lock and `wait` is False.
+    """
+    from filelock import FileLock, Timeout  # slow to import
+
+    held = FileLock(path)
+    while not held.is_locked:
+        try:
+            held.acquire(timeout=LOCK_POLL_SECONDS if wait else 0)
+        except Timeout as error:
+            if not wait:
+                raise LockedError(f"{path} is locked.") from error
+            if while_waiting:
+                while_waiting()
+    try:
+        yield
+    finally:
+        held.release()
