@@ -1,4 +1,4 @@
-"""Tells a dock widget that its dock or its window closes."""
+"""Detection of a dock or window that the user closes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 
 class CloseWatcher(QObject):
-    """Watches the dock and the window around a widget.
+    """Watch the dock and the window that contain a widget.
 
-    Docks are only hidden when the user closes them, and hidden too when another tab is chosen; so
-    the close event itself is what counts. A window may still refuse to close after its close
-    event (napari asks for confirmation), so there the hiding counts that follows.
+    Qt hides a dock both when it is closed and when another tab is selected, so only the close event
+    is reliable. A window may stay open after its close event (napari asks for confirmation), so
+    there the hide event is used.
 
     Signals
     -------
-    dock_closed : the dock was closed or removed; it may be opened again
-    window_closed : the viewer is gone
+    dock_closed : ()
+        The dock was closed or removed; it may be opened again.
+    window_closed : ()
+        The viewer was closed.
     """
 
     dock_closed = Signal()
@@ -28,25 +30,25 @@ class CloseWatcher(QObject):
         widget.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Look at the events of the widget, its dock and its window; let all pass."""
+        """Emit the signals; do not consume any event."""
         widget = self.__dict__.get("_widget")
-        if widget is None:  # PySide still calls while it takes this object apart
+        if widget is None:  # PySide still calls this during destruction
             return False
         kind = event.type()
         if watched is widget:
             if kind == QEvent.Type.Show:
-                self._watch_around()
+                self._watch_parents()
             elif kind == QEvent.Type.ParentChange and widget.parent() is None:
                 self.dock_closed.emit()
         elif isinstance(watched, QMainWindow):
-            # Minimising hides spontaneously.
+            # Minimising is a spontaneous hide event.
             if kind == QEvent.Type.Hide and not event.spontaneous():
                 self.window_closed.emit()
         elif kind == QEvent.Type.Close:
             self.dock_closed.emit()
         return False
 
-    def _watch_around(self) -> None:
+    def _watch_parents(self) -> None:
         parent = self._widget.parentWidget()
         while parent is not None:
             if isinstance(parent, QDockWidget | QMainWindow):

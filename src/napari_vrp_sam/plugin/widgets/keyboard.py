@@ -1,4 +1,4 @@
-"""The dock by keys alone: Tab goes from control to control as they are seen."""
+"""Keyboard navigation of a dock: Tab visits the controls in their visual order."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from napari_vrp_sam.plugin.widgets.controls import SEVERITY_COLOURS
 from napari_vrp_sam.plugin.widgets.outline import Outline
 
 OVERLAP = 3
-"""Pixels that controls of one row have in common at least, top to bottom."""
+"""Minimum vertical overlap of controls in the same row, in pixels."""
 
 
 class TabNavigation(QObject):
-    """Moves the focus through the controls of a dock, row by row, and shows where it is.
+    """Move the focus through the controls of a dock, row by row, and outline the focused one.
 
-    Qt's own order is that in which controls were made, and some are made anew with every layer;
+    Qt's tab order is the order of creation, and some controls are recreated whenever layers change.
     napari's style does not show the focus.
 
     Parameters
     ----------
-    dock, content : QWidget
-        The whole, and the part of it that scrolls.
+    dock : QWidget
+    content : QWidget
+        Scrolled widget inside the dock.
     """
 
     def __init__(self, dock: QWidget, content: QWidget) -> None:
@@ -34,18 +35,18 @@ class TabNavigation(QObject):
         self._application.focusChanged.connect(self._show_focus)
 
     def release(self) -> None:
-        """Let go of the application, which outlives the window."""
+        """Disconnect from the application, which outlives the window."""
         self._application.focusChanged.disconnect(self._show_focus)
 
     def step(self, *, forward: bool) -> bool:
-        """Focus the next or previous control; beyond the last, what comes after the dock."""
-        here = QApplication.focusWidget()
+        """Focus the next or previous control, or leave the dock; return False if impossible."""
+        focused = QApplication.focusWidget()
         controls = list(self.controls())
-        if here is None or here not in controls:
+        if focused is None or focused not in controls:
             return False
-        at = controls.index(here) + (1 if forward else -1)
-        inside = 0 <= at < len(controls)
-        target = controls[at] if inside else self._beyond(here, forward=forward)
+        index = controls.index(focused) + (1 if forward else -1)
+        inside = 0 <= index < len(controls)
+        target = controls[index] if inside else self._outside(focused, forward=forward)
         if target is None:
             return False
         reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
@@ -53,31 +54,30 @@ class TabNavigation(QObject):
         return True
 
     def controls(self) -> Iterator[QWidget]:
-        """The controls that can be reached, row by row."""
+        """Yield the controls that Tab reaches, row by row."""
         return _controls(self._dock)
 
     def _show_focus(self, _before: QWidget | None, now: QWidget | None) -> None:
-        # Whoever clicks knows where it is.
         by_mouse = QApplication.mouseButtons() != Qt.MouseButton.NoButton
         inside = now is not None and self._dock.isAncestorOf(now)
         self.outline.point_at(now if inside and not by_mouse else None)
 
-    def _beyond(self, here: QWidget, *, forward: bool) -> QWidget | None:
-        """The nearest control outside of the dock, in Qt's order."""
-        control = here
+    def _outside(self, start: QWidget, *, forward: bool) -> QWidget | None:
+        """Return the nearest control outside the dock in Qt's tab order."""
+        control = start
         while True:
             control = control.nextInFocusChain() if forward else control.previousInFocusChain()
-            if control is here:
+            if control is start:
                 return None
-            if _takes_tab(control) and not self._dock.isAncestorOf(control):
+            if _accepts_tab(control) and not self._dock.isAncestorOf(control):
                 return control
 
 
-def _controls(holder: QWidget) -> Iterator[QWidget]:
-    """Controls inside a widget, row by row; those of a list together, though it scrolls."""
+def _controls(parent: QWidget) -> Iterator[QWidget]:
+    """Yield the controls inside a widget, row by row; containers are visited as a unit."""
     children = [
         child
-        for child in holder.children()
+        for child in parent.children()
         if isinstance(child, QWidget) and child.isVisible() and not child.isWindow()
     ]
     rows: list[list[QWidget]] = []
@@ -89,12 +89,12 @@ def _controls(holder: QWidget) -> Iterator[QWidget]:
         bottom = max(other.geometry().bottom() for other in rows[-1])
     for row in rows:
         for child in sorted(row, key=lambda child: (child.x(), child.y())):
-            if _takes_tab(child):
+            if _accepts_tab(child):
                 yield child
             yield from _controls(child)
 
 
-def _takes_tab(control: QWidget) -> bool:
+def _accepts_tab(control: QWidget) -> bool:
     return (
         bool(control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value)
         and control.isVisible()

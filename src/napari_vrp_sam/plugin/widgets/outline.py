@@ -1,4 +1,4 @@
-"""A line around a control, to point at it whatever it is and whatever the theme."""
+"""A coloured outline around a control, independent of style sheets and themes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
-MARGIN, LINE = 3, 2
-"""Pixels between the control and the line, and width of the line."""
+MARGIN, LINE_WIDTH = 3, 2
+"""Distance from the control and width of the line, in pixels."""
 
 
 class Outline(QWidget):
-    """Lies above the controls of a widget, open to the mouse, and goes along with one of them.
+    """Overlay that outlines one control and follows its geometry; mouse events pass through.
 
     Parameters
     ----------
     colour : str
-    holders : QWidget
-        Each holds controls, and moves with them where they are scrolled; the inner before the
-        outer ones.
+    containers : QWidget
+        Widgets that contain the controls, innermost first; the outline becomes a child of the first
+        one that contains the control, so that it scrolls with it.
     """
 
-    def __init__(self, colour: str, *holders: QWidget) -> None:
-        super().__init__(holders[0])
-        self._holders = holders
+    def __init__(self, colour: str, *containers: QWidget) -> None:
+        super().__init__(containers[0])
+        self._containers = containers
         self._colour = QColor(colour)
         self.control: QWidget | None = None
-        """What it lies around."""
+        """Outlined control."""
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.hide()
 
     def point_at(self, control: QWidget | None) -> None:
-        """Lie around a control inside the holder; nowhere where it is not to be seen."""
+        """Outline a control inside one of the containers; hide if it is None or not visible."""
         if control is not self.control:
             if self.control is not None:
                 self.control.removeEventFilter(self)
@@ -41,16 +41,16 @@ class Outline(QWidget):
         if control is None or not control.isVisible():
             self.hide()
             return
-        holder = next(holder for holder in self._holders if holder.isAncestorOf(control))
-        if holder is not self.parentWidget():
-            self.setParent(holder)
-        place = QRect(control.mapTo(holder, QPoint(0, 0)), control.size())
-        self.setGeometry(place.adjusted(-MARGIN, -MARGIN, MARGIN, MARGIN))
+        container = next(c for c in self._containers if c.isAncestorOf(control))
+        if container is not self.parentWidget():
+            self.setParent(container)
+        geometry = QRect(control.mapTo(container, QPoint(0, 0)), control.size())
+        self.setGeometry(geometry.adjusted(-MARGIN, -MARGIN, MARGIN, MARGIN))
         self.show()
         self.raise_()
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Go along with the control."""
+        """Follow the control's geometry."""
         if event.type() in {QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.Hide}:
             self.point_at(self.control)
         return False
@@ -59,5 +59,5 @@ class Outline(QWidget):
         """Draw the line."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(self._colour, LINE))
-        painter.drawRoundedRect(self.rect().adjusted(1, 1, -LINE, -LINE), 5, 5)
+        painter.setPen(QPen(self._colour, LINE_WIDTH))
+        painter.drawRoundedRect(self.rect().adjusted(1, 1, -LINE_WIDTH, -LINE_WIDTH), 5, 5)

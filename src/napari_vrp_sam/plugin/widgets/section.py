@@ -1,4 +1,4 @@
-"""A part of the dock that folds away."""
+"""A collapsible section of a dock."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ HEADER = """
 QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0; }
 QPushButton:hover, QPushButton:focus { text-decoration: underline; }
 """
-"""Flat on either theme; napari would paint the button of an open section as pressed."""
+"""Flat style; napari would draw the button of an expanded section as pressed."""
 
 
 class Section(QCollapsible):
-    """A title to click on, or to reach by the tab key; what belongs to it is folded at first."""
+    """Collapsible section with a title button, collapsed at first."""
 
     def __init__(self, title: str, tip: str, parent: QWidget | None = None) -> None:
-        # Text arrows have the colour of the theme, icons would keep that of their first one.
+        # Arrows are characters of the title: icons would not follow a change of theme.
         super().__init__("", parent, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         self.toggleButton().setIconSize(QSize(0, 0))
         self._title = title
@@ -29,16 +29,16 @@ class Section(QCollapsible):
         layout = self.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
-        self.setDuration(0)  # buttons must not move under the pointer
-        self.toggled.connect(self._name)
-        self._name(opened=False)
+        self.setDuration(0)  # an animation would move buttons under the pointer
+        self.toggled.connect(self._update_title)
+        self._update_title(opened=False)
 
-    def _name(self, opened: bool) -> None:  # noqa: FBT001
+    def _update_title(self, opened: bool) -> None:  # noqa: FBT001
         self.setText(f"{'▾' if opened else '▸'} {self._title}")
 
 
 def _no_icon() -> QIcon:
-    """An icon that shows nothing; an empty one is false to PySide, and superqt would take none."""
-    nothing = QPixmap(1, 1)
-    nothing.fill(Qt.GlobalColor.transparent)
-    return QIcon(nothing)
+    """Return a transparent icon; superqt ignores an empty QIcon, which is falsy in PySide."""
+    pixmap = QPixmap(1, 1)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    return QIcon(pixmap)

@@ -1,4 +1,4 @@
-"""Undo and redo of what the plugin does; strokes of the brush keep napari's own."""
+"""Undo and redo of the plugin's actions; brush strokes have napari's own undo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vrp_sam.plugin.widgets.controls import set_help
 
 try:
     from qtpy.QtGui import QUndoStack
-except ImportError:  # Qt 5; QtPy moves the command for us, not the stack
+except ImportError:  # Qt 5, where QtPy only moves QUndoCommand
     from qtpy.QtWidgets import QUndoStack
 
 if TYPE_CHECKING:
@@ -23,25 +23,26 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 LIMIT = 30
-"""Actions that can be undone: a layer that was taken out stays in memory until then."""
+"""Maximum number of actions; removed layers stay in memory as long as they can be restored."""
 UNDO_KEY, REDO_KEY = "Ctrl+Alt+Z", "Ctrl+Alt+Shift+Z"
-"""On the viewer, for all layers; napari undoes strokes with Ctrl+Z."""
-LOCKED = "Undo waits until the run ends: cancel it, or let it finish."
+"""Viewer key bindings; napari undoes brush strokes with Ctrl+Z."""
+LOCKED = "Undo is not available during a run: cancel the run or wait until it ends."
 
 Change = Callable[[], str | None]
-"""Undoes or redoes; may return one sentence on what it left alone, and why."""
+"""Undo or redo step; may return a sentence that says what it could not change, and why."""
 
 _histories: weakref.WeakSet[UndoHistory] = weakref.WeakSet()
 
 
 class UndoHistory(QObject):
-    """The actions of one panel, the last of which can be undone.
+    """Undo stack of one dock.
 
     Signals
     -------
-    changed : there is another action to undo or to redo
-    reported : (sentence,)
-        What was undone or redone.
+    changed : ()
+        The next action to undo or to redo is another one, or the lock has changed.
+    reported : (message,)
+        An action was undone or redone, or the history is locked.
     """
 
     changed = Signal()
@@ -52,86 +53,87 @@ class UndoHistory(QObject):
         self._viewer = viewer
         self._busy = False
         self._locked = False
-        self._remark = ""
+        self._message = ""
         self._stack = QUndoStack(self)
         self._stack.setUndoLimit(LIMIT)
         _histories.add(self)
 
     @property
     def undo_text(self) -> str:
-        """The action that `undo` would undo; empty if there is none."""
+        """Name of the next action to undo; empty if there is none."""
         return self._stack.undoText()
 
     @property
     def redo_text(self) -> str:
-        """The action that `redo` would do again; empty if there is none."""
+        """Name of the next action to redo; empty if there is none."""
         return self._stack.redoText()
 
     @property
     def locked(self) -> bool:
-        """Whether a run is under way."""
+        """True during a run."""
         return self._locked
 
     def push(self, text: str, undo: Change, redo: Change) -> None:
-        """Remember an action that was just done; nothing while another is undone or redone.
+        """Add an action that was just done; ignored while another one is undone or redone.
 
         Parameters
         ----------
         text : str
-            The action as the user would call it, such as "accept frame 12".
+            Name of the action, such as "accept frame 12".
         undo, redo : callable
-            They may find that the user deleted or changed anything meanwhile.
+            Must cope with layers and classes that the user has deleted or changed meanwhile.
         """
         if not self._busy:
-            self._stack.push(_Action(text, self._heeding(undo), self._heeding(redo)))
+            self._stack.push(
+                _Action(text, self._recording_message(undo), self._recording_message(redo))
+            )
             self.changed.emit()
 
     def undo(self) -> None:
-        """Undo the last action."""
+        """Undo the last action, unless the history is locked."""
         self._step("Undone", self.undo_text, self._stack.undo)
 
     def redo(self) -> None:
-        """Do again what was undone last."""
-        self._step("Done again", self.redo_text, self._stack.redo)
+        """Redo the action that was undone last, unless the history is locked."""
+        self._step("Redone", self.redo_text, self._stack.redo)
 
     def lock(self, *, locked: bool) -> None:
-        """Undo nothing while a run is under way: it relies on what it started from."""
+        """Lock the history during a run, which relies on the state at its start."""
         self._locked = locked
         self.changed.emit()
 
-    def enable_keys(self, *, held: bool) -> None:
-        """Listen to the keys, or no longer."""
+    def enable_keys(self, *, enabled: bool) -> None:
+        """Bind the keys for undo and redo in the viewer, or unbind them."""
         steps = {UNDO_KEY: self.undo, REDO_KEY: self.redo}
         for key, step in steps.items():
-            # Not the method itself: napari would call it with the viewer.
-            function = (lambda _viewer, step=step: step()) if held else None
+            function = (lambda _viewer, step=step: step()) if enabled else None
             self._viewer.bind_key(key, function, overwrite=True)
 
-    def sees(self, layer: Layer) -> bool:
-        """Whether the viewer of this panel has a layer."""
+    def has_layer(self, layer: Layer) -> bool:
+        """Return whether a layer is in this viewer."""
         return layer in self._viewer.layers
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing, and of all layers."""
+        """Disconnect from the viewer, which is closing, and drop all layers."""
         _histories.discard(self)
-        self.enable_keys(held=False)
+        self.enable_keys(enabled=False)
         self._stack.clear()
 
     def _step(self, done: str, text: str, step: Callable[[], None]) -> None:
         if self._locked:
             self.reported.emit(LOCKED)
         elif text and not self._busy:
-            self._remark, self._busy = "", True
+            self._message, self._busy = "", True
             try:
                 step()
             finally:
                 self._busy = False
             self.changed.emit()
-            self.reported.emit(self._remark or f"{done}: {text}.")
+            self.reported.emit(self._message or f"{done}: {text}.")
 
-    def _heeding(self, change: Change) -> Callable[[], None]:
+    def _recording_message(self, change: Change) -> Callable[[], None]:
         def do() -> None:
-            self._remark = change() or ""
+            self._message = change() or ""
 
         return do
 
@@ -146,14 +148,14 @@ class _Action(QUndoCommand):
         self._undo()
 
     def redo(self) -> None:
-        # A stack does what is pushed on it; here it is done already.
+        # QUndoStack.push calls redo(), but the action has been done already.
         if self._pushed:
             self._redo()
         self._pushed = True
 
 
 class UndoButtons(QWidget):
-    """A button each to undo and to redo; their tooltips say what."""
+    """Buttons for undo and redo, whose tooltips name the action."""
 
     def __init__(self, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -170,7 +172,7 @@ class UndoButtons(QWidget):
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
-        """Take over what can be undone and redone."""
+        """Update the buttons from the history."""
         history = self._history
         for button, key, text in (
             (self.undo_button, UNDO_KEY, history.undo_text),
@@ -178,12 +180,12 @@ class UndoButtons(QWidget):
         ):
             button.setEnabled(bool(text) and not history.locked)
             verb = button.text()
-            what = f"{verb}: {escape(text)}." if text else f"Nothing to {verb.lower()}."
-            set_help(button, LOCKED if history.locked else f"{what} Key: {key}.")
+            action = f"{verb}: {escape(text)}." if text else f"Nothing to {verb.lower()}."
+            set_help(button, LOCKED if history.locked else f"{action} Key: {key}.")
 
 
 def push_for_layer(layer: Layer, text: str, undo: Change, redo: Change) -> None:
-    """Remember an action on a layer in the panel beside it, if one is open."""
+    """Add an action on a layer to the history of the dock in its viewer, if one is open."""
     for history in list(_histories):
-        if history.sees(layer):
+        if history.has_layer(layer):
             history.push(text, undo, redo)

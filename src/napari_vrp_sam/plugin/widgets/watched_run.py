@@ -1,4 +1,4 @@
-"""A run of the engine as the window sees it: polled by a timer, on the GUI thread."""
+"""Polling of an engine's run on the GUI thread."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ POLL_MILLISECONDS = 50
 
 
 def single_shot_timer(parent: QObject, milliseconds: int, slot: Callable[[], None]) -> QTimer:
-    """A timer that has to be started again each time.
+    """Create a timer that must be restarted after each timeout.
 
-    napari's progress bar processes events, and would call a poll again that is still running.
+    napari's progress bar processes Qt events, so a repeating timer could re-enter its own slot.
     """
     timer = QTimer(parent)
     timer.setSingleShot(True)
@@ -36,20 +36,29 @@ def single_shot_timer(parent: QObject, milliseconds: int, slot: Callable[[], Non
 
 
 class WatchedRun(QObject):
-    """Takes the events of a run, and shows it in napari's activity dock, where it can be cancelled.
+    """Poll the events of a run and show it in napari's activity dock, where it can be cancelled.
 
-    Once it has ended it is deleted, and with it what it holds: the dock may see many runs.
+    The object deletes itself when the run has ended.
+
+    Parameters
+    ----------
+    run : Run
+    total : int
+        Number of steps of the progress bar.
+    title : str
+        Label of the progress bar.
+    parent : QWidget
 
     Signals
     -------
     ended : (outcome, message)
-        The outcome is "done", "cancelled", "refused" (the user can mend it) or "failed" (a fault
-        of ours); the message is one sentence, or empty.
+        The outcome is "done", "cancelled", "refused" (an error that the user can fix) or "failed"
+        (a bug); the message is one sentence or empty.
     """
 
     ended = Signal(str, str)
     fault = ""
-    """What to say where the events cannot be shown."""
+    """Message if the events cannot be shown."""
 
     def __init__(self, run: Run, total: int, title: str, parent: QWidget) -> None:
         super().__init__(parent)
@@ -60,11 +69,11 @@ class WatchedRun(QObject):
         self._timer.start()
 
     def cancel(self) -> None:
-        """Ask the engine to stop; `ended` follows."""
+        """Request cancellation; `ended` is emitted later."""
         self._run.cancel()
 
     def abandon(self) -> None:
-        """Stop at once and touch no layer again: the dock or the window is closing."""
+        """Stop immediately and do not touch any layer again, because the dock is closing."""
         self._run.cancel()
         if not self._ended:
             self._stop()
@@ -72,7 +81,7 @@ class WatchedRun(QObject):
 
     @abstractmethod
     def _take(self, events: list[Event]) -> None:
-        """Show what has come since the last time."""
+        """Handle the events since the last poll."""
 
     def _poll(self) -> None:
         try:
@@ -83,12 +92,12 @@ class WatchedRun(QObject):
             raise
         if self._ended:
             return
-        if self._bar.is_canceled:  # in the activity dock
+        if self._bar.is_canceled:
             self.cancel()
         self._timer.start()
 
     def _advance(self, progress: Progress) -> None:
-        """Move the bar; that processes events, so anything may be clicked meanwhile."""
+        """Update the progress bar; this processes Qt events."""
         self._bar.update(progress.done - self._bar.n)
 
     def _fail(self, failure: Failed) -> None:
@@ -109,7 +118,7 @@ class WatchedRun(QObject):
 
 
 def format_duration(seconds: float) -> str:
-    """A time as one would say it: no more exact than it is known."""
+    """Format an estimated duration, rounded to a sensible precision."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 90:

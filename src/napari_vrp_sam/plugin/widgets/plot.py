@@ -1,0 +1,48 @@
+"""Base class of the plots, which paint themselves: napari installs no plotting library."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_vrp_sam.plugin.widgets.controls import set_help
+
+BLUE, AMBER, GREEN = QColor("#3b8ed0"), QColor("#d99a00"), QColor("#3fa34d")
+"""Colours that also differ in brightness, for colour-blind users."""
+
+
+class Plot(QWidget):
+    """A painted plot of fixed height that takes the width of its dock.
+
+    Parameters
+    ----------
+    name : str
+        Accessible name.
+    help_text : str
+        Tooltip and accessible description.
+    height : int
+        Height in pixels.
+    """
+
+    def __init__(self, name: str, help_text: str, height: int, parent: QWidget | None = None):
+        super().__init__(parent)
+        self._height = height
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(name)
+        set_help(self, help_text)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the preferred size; the layout may widen it."""
+        return QSize(200, self._height)
+
+    def text_colour(self, alpha: int = 255) -> QColor:
+        """Return the text colour of the theme, with an opacity of 0 to 255."""
+        return with_alpha(self.palette().color(QPalette.ColorRole.WindowText), alpha)
+
+
+def with_alpha(colour: QColor, alpha: int) -> QColor:
+    """Return a copy of a colour with an opacity of 0 to 255."""
+    copy = QColor(colour)
+    copy.setAlpha(alpha)
+    return copy
