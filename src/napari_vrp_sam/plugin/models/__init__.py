@@ -1,1 +1,1 @@
-"""Management of the user's own models."""
+"""User models in the interface: list, model card, import, export, rename, delete."""

@@ -1,26 +1,26 @@
-"""Tells every window of this program that the list of the user's own models has changed."""
+"""Signals that keep every widget of this process up to date with the user models."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QObject, Signal
 
 
-class UserModelChanges(QObject):
-    """To be emitted by whoever adds, renames or deletes a model.
+class UserModelSignals(QObject):
+    """Signals to emit after a user model was added, renamed or deleted.
 
     Signals
     -------
     changed : ()
     renamed : (old name, new name)
-        Comes before `changed`, so that a choice of the old name can follow.
-    made : (name,)
-        A new one was fine-tuned; comes after `changed`, so that it can be chosen.
+        Emitted before `changed`, so that a selection of the old name can follow.
+    created : (name,)
+        A model was fine-tuned; emitted after `changed`, so that the new model can be selected.
     """
 
     changed = Signal()
     renamed = Signal(str, str)
-    made = Signal(str)
+    created = Signal(str)
 
 
-user_models = UserModelChanges()
-"""The one of this program."""
+user_model_signals = UserModelSignals()
+"""The only instance in this process."""

@@ -1,4 +1,4 @@
-"""The user's own models: what each is, and how it gets in and out."""
+"""The "User models" section: list of models, model card, import, export, rename, delete."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.models.zoo import user_models
 from napari_vrp_sam.plugin.models.card import card_html
-from napari_vrp_sam.plugin.models.changes import user_models
-from napari_vrp_sam.plugin.models.files import Command
+from napari_vrp_sam.plugin.models.changes import user_model_signals
+from napari_vrp_sam.plugin.models.command import CommandProcess
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
-ROWS = 4
+TITLE = "User models"
+VISIBLE_ROWS = 4
 PACKAGES = "BioImage Model Zoo (*.zip)"
 
 
 class UserModelsPanel(Section):
-    """A list to choose from, the card of the chosen one, and what can be done with it.
+    """List of the user models, the card of the selected model, and buttons to manage it.
 
     Signals
     -------
@@ -44,10 +45,8 @@ class UserModelsPanel(Section):
     warned = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(
-            "My models", "Your own models: their cards, import, export, rename, delete.", parent
-        )
-        self._commands: set[Command] = set()
+        super().__init__(TITLE, "View, import, export, rename and delete user models.", parent)
+        self._processes: set[CommandProcess] = set()
         self.list = QListWidget()
         self.card = QLabel()
         self.import_button = QPushButton("Import…")
@@ -56,173 +55,174 @@ class UserModelsPanel(Section):
         self.delete_button = QPushButton("Delete…")
         self._lay_out()
         self.list.currentItemChanged.connect(self._show_card)
-        self.import_button.clicked.connect(self._ask_what_to_import)
-        self.export_button.clicked.connect(self._ask_where_to_export)
-        self.rename_button.clicked.connect(self._ask_for_name)
-        self.delete_button.clicked.connect(self._ask_whether_to_delete)
-        self.toggled.connect(self.refresh)  # other programs may have added some
-        user_models.changed.connect(self.refresh)
+        self.import_button.clicked.connect(self._open_import_dialog)
+        self.export_button.clicked.connect(self._open_export_dialog)
+        self.rename_button.clicked.connect(self._open_rename_dialog)
+        self.delete_button.clicked.connect(self._confirm_delete)
+        self.toggled.connect(self.refresh)  # other processes may have added models
+        user_model_signals.changed.connect(self.refresh)
         self.refresh()
 
     @property
-    def chosen(self) -> str:
-        """Name of the chosen model; empty where there is none."""
+    def selected(self) -> str:
+        """Name of the selected model; empty if there is none."""
         item = self.list.currentItem()
         return item.text() if item is not None else ""
 
     @property
     def busy(self) -> bool:
-        """Whether a file is being written or read in the background."""
-        return bool(self._commands)
+        """True while a background process reads or writes a file."""
+        return bool(self._processes)
 
-    def choose(self, name: str) -> None:
-        """Choose a model of the list."""
+    def select(self, name: str) -> None:
+        """Select a model in the list."""
         for item in self.list.findItems(name, Qt.MatchFlag.MatchExactly):
             self.list.setCurrentItem(item)
 
-    def refresh(self, _opened: Any = None) -> None:
-        """List the models that there are now; keep the choice."""
-        chosen = self.chosen
-        self._models = {model.name: model for model in store.list_user_models()}
+    def refresh(self, _expanded: Any = None) -> None:
+        """List the current user models; keep the selection."""
+        selected = self.selected
+        self._models = {model.name: model for model in user_models.list_user_models()}
+        names = list(self._models)
         blocked = self.list.blockSignals(True)  # noqa: FBT003
         self.list.clear()
-        self.list.addItems(list(self._models))
-        self.list.setCurrentRow(list(self._models).index(chosen) if chosen in self._models else 0)
+        self.list.addItems(names)
+        self.list.setCurrentRow(names.index(selected) if selected in names else 0)
         self.list.blockSignals(blocked)
-        height = self.list.sizeHintForRow(0) if self._models else 0
-        self.list.setFixedHeight(min(len(self._models), ROWS) * height + 6)
-        self.list.setVisible(bool(self._models))
+        row_height = self.list.sizeHintForRow(0) if names else 0
+        self.list.setFixedHeight(min(len(names), VISIBLE_ROWS) * row_height + 6)
+        self.list.setVisible(bool(names))
         self._show_card()
 
     def import_file(self, path: Path, name: str) -> None:
-        """Take a copy of a model file in under a name; a mistake ends in one sentence."""
-        imported = f"'{name}' is one of your models now."
-        if path.suffix != store.SUFFIX:  # it has to be converted
-            self._run("import", str(path), "--name", name, then=imported, chosen=name)
+        """Copy a model file into the user models under a name; emit `warned` on errors."""
+        message = f"Imported the model '{name}'."
+        if path.suffix != user_models.SUFFIX:  # a PyTorch file, to be converted
+            self._run("import", str(path), "--name", name, message=message, select=name)
             return
-        self._try(lambda: store.add(path, name), imported, chosen=name)
+        self._try(lambda: user_models.add(path, name), message, select=name)
 
     def export(self, path: Path) -> None:
-        """Write the chosen model as .safetensors, or as a package where the path ends with .zip."""
-        name = self.chosen
+        """Write the selected model as .safetensors, or as a package if the suffix is .zip."""
+        name = self.selected
+        message = f"Exported '{name}' to {path}."
         if path.suffix == ".zip":
             self.reported.emit("Writing the package…")
-            self._run("export", name, str(path), then=f"The package of '{name}' is {path}.")
+            self._run("export", name, str(path), message=message)
             return
-        self._try(lambda: store.export(name, path), f"'{name}' is exported to {path.parent}.")
+        self._try(lambda: user_models.export(name, path), message)
 
     def rename(self, new: str) -> None:
-        """Give the chosen model another name."""
-        old = self.chosen
+        """Rename the selected model."""
+        old = self.selected
 
         def do() -> None:
-            store.rename(old, new)
-            user_models.renamed.emit(old, new)
+            user_models.rename(old, new)
+            user_model_signals.renamed.emit(old, new)
 
-        self._try(do, f"'{old}' is now '{new}'.", chosen=new)
+        self._try(do, f"Renamed '{old}' to '{new}'.", select=new)
 
     def delete(self) -> None:
-        """Remove the chosen model for good."""
-        name = self.chosen
-        self._try(lambda: store.delete(name), f"'{name}' is deleted.")
+        """Delete the file of the selected model."""
+        name = self.selected
+        self._try(lambda: user_models.delete(name), f"Deleted '{name}'.")
 
     def abandon(self) -> None:
-        """The dock closes: write nothing more."""
-        for command in self._commands:
-            command.stop()
-        self._commands.clear()
+        """Kill all background processes."""
+        for process in self._processes:
+            process.kill()
+        self._processes.clear()
 
-    def _try(self, do: Callable[[], Any], sentence: str, chosen: str = "") -> None:
+    def _try(self, do: Callable[[], Any], message: str, select: str = "") -> None:
         try:
             do()
-        except InputError as mistake:
-            self.warned.emit(str(mistake))
+        except InputError as error:
+            self.warned.emit(str(error))
             return
-        user_models.changed.emit()
-        self.choose(chosen)
-        self.reported.emit(sentence)
+        user_model_signals.changed.emit()
+        self.select(select)
+        self.reported.emit(message)
 
-    def _run(self, *arguments: str, then: str, chosen: str = "") -> None:
-        command = Command(self, "models", *arguments)
-        self._commands.add(command)
+    def _run(self, *arguments: str, message: str, select: str = "") -> None:
+        process = CommandProcess(self, "models", *arguments)
+        self._processes.add(process)
 
-        def end(mistake: str) -> None:
-            self._commands.discard(command)
-            if mistake:
-                self.warned.emit(mistake)
+        def end(error: str) -> None:
+            self._processes.discard(process)
+            if error:
+                self.warned.emit(error)
             else:
-                self._try(lambda: None, then, chosen)
+                self._try(lambda: None, message, select)
 
-        command.ended.connect(end)
+        process.ended.connect(end)
 
     def _show_card(self, _now: Any = None, _before: Any = None) -> None:
-        model = self._models.get(self.chosen)
-        text = "None yet: a fine-tuned model gets here, or one that you import."
-        self.card.setText(card_html(model) if model else text)
+        model = self._models.get(self.selected)
+        hint = "No user models yet: fine-tune a model, or import one."
+        self.card.setText(card_html(model) if model else hint)
         for button in (self.rename_button, self.delete_button):
             button.setEnabled(model is not None)
         self.export_button.setEnabled(model is not None and not model.problem)
 
-    def _ask_what_to_import(self, _checked: Any = None) -> None:
+    def _open_import_dialog(self, _checked: Any = None) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Import a model", "", "Models (*.safetensors *.pth *.pt)"
+            self, "Import model", "", "Models (*.safetensors *.pth *.pt)"
         )
         if path:
-            name, agreed = QInputDialog.getText(
-                self, "Import a model", "Name of the model:", text=Path(path).stem
+            name, accepted = QInputDialog.getText(
+                self, "Import model", "Name of the model:", text=Path(path).stem
             )
-            if agreed:
+            if accepted:
                 self.import_file(Path(path), name.strip())
 
-    def _ask_where_to_export(self, _checked: Any = None) -> None:
-        path, kind = QFileDialog.getSaveFileName(
-            self, "Export the model", self.chosen, f"Models (*.safetensors);;{PACKAGES}"
+    def _open_export_dialog(self, _checked: Any = None) -> None:
+        chosen, kind = QFileDialog.getSaveFileName(
+            self, "Export model", self.selected, f"Models (*.safetensors);;{PACKAGES}"
         )
-        if path:
-            target = Path(path)
-            suffix = ".zip" if kind == PACKAGES else store.SUFFIX
-            known = target.suffix in {".zip", store.SUFFIX}
-            self.export(target if known else target.with_name(target.name + suffix))
+        if chosen:
+            path = Path(chosen)
+            if path.suffix not in {".zip", user_models.SUFFIX}:
+                suffix = ".zip" if kind == PACKAGES else user_models.SUFFIX
+                path = path.with_name(path.name + suffix)
+            self.export(path)
 
-    def _ask_for_name(self, _checked: Any = None) -> None:
-        name, agreed = QInputDialog.getText(
-            self, "Rename the model", f"New name of '{self.chosen}':", text=self.chosen
+    def _open_rename_dialog(self, _checked: Any = None) -> None:
+        name, accepted = QInputDialog.getText(
+            self, "Rename model", f"New name of '{self.selected}':", text=self.selected
         )
-        if agreed and name.strip() != self.chosen:
+        if accepted and name.strip() != self.selected:
             self.rename(name.strip())
 
-    def _ask_whether_to_delete(self, _checked: Any = None) -> None:
-        question = f"Delete the model '{self.chosen}' for good?"
-        if QMessageBox.question(self, "Delete the model", question) == QMessageBox.Yes:
+    def _confirm_delete(self, _checked: Any = None) -> None:
+        question = f"Permanently delete the model '{self.selected}'?"
+        if QMessageBox.question(self, "Delete model", question) == QMessageBox.Yes:
             self.delete()
 
     def _lay_out(self) -> None:
-        set_help(self.list, "Choose a model to see its card.")
-        self.list.setAccessibleName("My models")
+        set_help(self.list, "Select a model to see its card.")
+        self.list.setAccessibleName(TITLE)
         self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.card.setWordWrap(True)
         self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        set_help(self.import_button, "Add a model that somebody sent you: .safetensors or .pth.")
-        set_help(
-            self.export_button,
-            "Write the chosen model as .safetensors for another machine, or as a package for the "
-            "BioImage Model Zoo.",
-        )
-        set_help(self.rename_button, "Give the chosen model another name.")
-        set_help(self.delete_button, "Delete the chosen model for good; asks first.")
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         layout.addWidget(self.list)
         layout.addWidget(self.card)
-        buttons = QGridLayout()
-        buttons.setSpacing(3)
-        for place, button in enumerate(
-            (self.import_button, self.export_button, self.rename_button, self.delete_button)
-        ):
-            buttons.addWidget(button, place // 2, place % 2)
-        layout.addLayout(buttons)
+        grid = QGridLayout()
+        grid.setSpacing(3)
+        buttons = {
+            self.import_button: "Add a model file (.safetensors, .pth or .pt) to the user models.",
+            self.export_button: "Write the selected model as .safetensors for another computer, "
+            "or as a package for the BioImage Model Zoo.",
+            self.rename_button: "Rename the selected model.",
+            self.delete_button: "Permanently delete the selected model, after confirmation.",
+        }
+        for place, (button, text) in enumerate(buttons.items()):
+            set_help(button, text)
+            grid.addWidget(button, place // 2, place % 2)
+        layout.addLayout(grid)
         self.addWidget(content)
