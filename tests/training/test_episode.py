@@ -7,14 +7,14 @@ from napari_vrp_sam.training.episode import annotate, collate, make_episode
 MakeDisc = Callable[..., np.ndarray]
 
 
-def test_boxes_are_drawn_around_all_or_around_each_object(disc: MakeDisc) -> None:
+def test_boxes_enclose_all_objects_or_each_one(disc: MakeDisc) -> None:
     mask = (disc(20, 20, 8) + disc(70, 70, 8)) > 0
     rng = np.random.default_rng(0)
     areas = {int(annotate(mask, "box", rng).sum()) for _ in range(30)}
     assert areas == {65 * 65, 2 * 15 * 15}
 
 
-def test_annotations_lie_on_the_class(disc: MakeDisc) -> None:
+def test_annotations_lie_within_the_class(disc: MakeDisc) -> None:
     mask = disc(40, 40) > 0
     rng = np.random.default_rng(0)
     for kind in ("mask", "scribble", "point"):
@@ -23,7 +23,7 @@ def test_annotations_lie_on_the_class(disc: MakeDisc) -> None:
         assert not drawn[~mask].any()
 
 
-def test_collate_separates_truth_from_ignored_pixels(disc: MakeDisc) -> None:
+def test_collate_separates_masks_from_ignored_pixels(disc: MakeDisc) -> None:
     labels = disc(40, 40)
     labels[:, 80:] = 255
     images = [np.zeros((96, 96, 3), np.float32)] * 3

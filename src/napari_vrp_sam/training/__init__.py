@@ -1,1 +1,4 @@
-"""Models trained: episodes, losses and the Lightning module."""
+"""Building blocks shared by fine-tuning and research: episodes, augmentation, losses.
+
+`training.synthetic` generates images of unlimited classes to train on.
+"""

@@ -1,4 +1,4 @@
-"""Crops and looks of real frames: what makes few images into many episodes."""
+"""Random crops and appearance changes that turn few annotated images into many episodes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Window:
-    """A rectangle of a frame, in pixels (half-open)."""
+class Crop:
+    """A rectangle within a frame, in pixels (half-open)."""
 
     top: float
     left: float
@@ -25,14 +25,14 @@ class Window:
     width: float
 
     @classmethod
-    def around(
+    def random(
         cls,
         rng: np.random.Generator,
         frame: tuple[int, int],
         size: tuple[float, float],
         point: tuple[int, int] | None = None,
-    ) -> Window:
-        """A random window of the given size, clipped to the frame's; it holds the given pixel."""
+    ) -> Crop:
+        """Draw a crop of the given size, clipped to the frame, that contains the given pixel."""
         starts, extents = [], []
         for axis in (0, 1):
             extent = min(size[axis], float(frame[axis]))
@@ -43,51 +43,53 @@ class Window:
                 start = np.clip(point[axis] - extent * rng.uniform(0.1, 0.9), 0, room)
             starts.append(float(start))
             extents.append(extent)
-        return cls(starts[0], starts[1], extents[0], extents[1])
+        return cls(*starts, *extents)
 
-    def shaken(self, rng: np.random.Generator, frame: tuple[int, int]) -> Window:
-        """The window moved by a few per cent, within the frame."""
+    def jittered(self, rng: np.random.Generator, frame: tuple[int, int]) -> Crop:
+        """Return the crop shifted by a few per cent of its size, within the frame."""
         top = self.top + 0.04 * self.height * rng.standard_normal()
         left = self.left + 0.04 * self.width * rng.standard_normal()
         height, width = min(self.height, frame[0]), min(self.width, frame[1])
         top = float(np.clip(top, 0, frame[0] - height))
-        return Window(top, float(np.clip(left, 0, frame[1] - width)), height, width)
+        return Crop(top, float(np.clip(left, 0, frame[1] - width)), height, width)
 
-    def crop(self, image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """The window of an image (Y, X, 1 or 3), resized with antialiasing to `shape`."""
+    def extract(self, image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Crop an image, shape (Y, X, 1 or 3), and resize it to `shape` with antialiasing."""
         frame = image[..., 0] if image.shape[2] == 1 else image
-        cut = self._resize(frame, shape, Image.Resampling.BILINEAR)
-        return cut[..., None] if cut.ndim == 2 else cut
+        crop = self._resize(frame, shape, Image.Resampling.BILINEAR)
+        return crop[..., None] if crop.ndim == 2 else crop
 
-    def crop_labels(self, labels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """The window of a label image (Y, X), resized without mixing its values."""
+    def extract_labels(
+        self, labels: NDArray[np.uint8], shape: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        """Crop a label image, shape (Y, X), and resize it to `shape` by nearest neighbour."""
         return self._resize(labels, shape, Image.Resampling.NEAREST)
 
     def _resize(
-        self, frame: NDArray[np.uint8], shape: tuple[int, int], how: Image.Resampling
+        self, frame: NDArray[np.uint8], shape: tuple[int, int], resampling: Image.Resampling
     ) -> NDArray[np.uint8]:
         box = (self.left, self.top, self.left + self.width, self.top + self.height)
-        return np.asarray(Image.fromarray(frame).resize((shape[1], shape[0]), how, box))
+        return np.asarray(Image.fromarray(frame).resize((shape[1], shape[0]), resampling, box))
 
 
-def turn(array: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """One of the eight flips and quarter turns (0..7) of the first two axes."""
+def reorient(array: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
+    """Apply one of the eight flips and quarter turns (0..7) to the first two axes."""
     turned = np.rot90(array, orientation % 4)
     return turned[:, ::-1] if orientation >= 4 else turned
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Change of colour and quality that the frames of an episode share.
+    """Change of colour and image quality shared by the frames of an episode.
 
     Attributes
     ----------
     order : tuple of int
         Permutation of the colour channels.
     gains : ndarray, shape (3,)
-        Factor of every channel.
+        Factor of each channel.
     look : Look, optional
-        Contrast, inversion, blur, noise.
+        Simulated acquisition: contrast, inversion, blur, noise.
     """
 
     order: tuple[int, ...]
@@ -96,26 +98,26 @@ class Appearance:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Appearance:
-        """A random change; a third of all frames keep nearly their own look."""
+        """Draw a random change; about a third of the draws leave image quality unchanged."""
         order = tuple(map(int, rng.permutation(3))) if chance(rng, 0.1) else (0, 1, 2)
         gains = np.exp(rng.normal(0, 0.12, 3)) if chance(rng, 0.6) else np.ones(3)
         look = None
         if chance(rng, 0.65):
             look = Look.sample(rng)
-            # real frames bring noise and blur of their own
+            # Real frames are already noisy and blurred.
             look = replace(look, noise_level=0.6 * look.noise_level, blur=0.7 * look.blur)
         return cls(order, gains.astype(np.float32), look)
 
     def jittered(self, rng: np.random.Generator) -> Appearance:
-        """Nearly the same, as the next frame of a series shows it."""
+        """Return a similar change, as for the next frame of a series."""
         gains = self.gains * np.exp(rng.normal(0, 0.03, 3)).astype(np.float32)
         return replace(self, gains=gains, look=self.look and self.look.jittered(rng))
 
     def apply(self, image: NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
-        """A frame (Y, X, 1 or 3), uint8, as a float32 image (Y, X, 3) in 0..1."""
+        """Transform a frame, shape (Y, X, 1 or 3), uint8, into float32 (Y, X, 3) in 0..1."""
         scaled = image.astype(np.float32) / np.float32(255)
         if scaled.shape[2] == 1:
-            # one gain for all channels: gray frames stay gray, however they are tinted later
+            # One gain for all channels: gray frames stay gray unless the look tints them.
             scaled = np.repeat(scaled * self.gains[0], 3, axis=2)
         else:
             scaled = scaled[..., self.order] * self.gains

@@ -1,4 +1,4 @@
-"""One episode of few-shot training: annotated references, and targets with their truth."""
+"""Episodes of few-shot training: annotated references, and targets with ground truth."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.training.synthetic.draws import FloatArray
 
-KIND_SHARES: dict[AnnotationKind, float] = {
+KIND_PROBABILITIES: dict[AnnotationKind, float] = {
     "mask": 0.5,
     "box": 0.17,
     "scribble": 0.17,
     "point": 0.16,
 }
-"""How often each kind of annotation is drawn in training."""
+"""Probability of each kind of annotation in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +33,17 @@ class Episode:
     references : ndarray, shape (K, 3, H, W), float32
         Frames in 0..1.
     reference_masks : ndarray, shape (K, H, W), float32
-        Their annotations in 0..1.
+        Annotations of the references in 0..1.
     kinds : tuple of str
-        How each reference was annotated.
+        Annotation kind of each reference.
     targets : ndarray, shape (M, 3, H, W), float32
+        Frames in 0..1.
     target_masks : ndarray, shape (M, H, W), uint8
-        1 where the class is, 0 elsewhere, 255 where nobody knows.
+        1 on the class, 0 elsewhere, 255 where the ground truth is unknown.
     source : str
-        Data set or synthetic world that it came from.
+        Name of the dataset or synthetic world.
     reference_ignored : ndarray, shape (K, H, W), bool, optional
-        Pixels of the references that teach nothing.
+        Pixels of the references that are excluded from training.
     """
 
     references: FloatArray
@@ -55,10 +56,10 @@ class Episode:
 
 
 class EpisodeSource(Protocol):
-    """Where episodes come from."""
+    """A generator of episodes."""
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
-        """An episode that depends on the state of `rng` alone."""
+        """Draw an episode that depends only on the state of `rng`."""
         ...
 
 
@@ -74,17 +75,18 @@ def make_episode(
     Parameters
     ----------
     images : sequence of ndarray, shape (H, W, 3), float32
-        References first.
+        Frames in 0..1, references first.
     labels : sequence of ndarray, shape (H, W)
-        1 where the class is, 255 ignored; each reference has some of the class.
+        1 on the class, 255 ignored; the class must occur in each reference.
     references : int
-        How many of the frames are references.
+        Number of frames that are references.
     rng : Generator
     source : str
+        Name of the dataset or synthetic world.
     """
-    # a user keeps to one tool within a stack
-    kinds = tuple(KIND_SHARES)
-    kind = kinds[int(rng.choice(len(kinds), p=list(KIND_SHARES.values())))]
+    # One kind for all references, because users rarely mix tools within a stack.
+    kinds = tuple(KIND_PROBABILITIES)
+    kind = kinds[int(rng.choice(len(kinds), p=list(KIND_PROBABILITIES.values())))]
     masks = [annotate(mask == 1, kind, rng) for mask in labels[:references]]
     frames = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2), dtype=np.float32)
     return Episode(
@@ -98,37 +100,37 @@ def make_episode(
 
 
 def annotate(mask: NDArray[np.bool_], kind: AnnotationKind, rng: np.random.Generator) -> FloatArray:
-    """Annotate as `simulate` does; half of the boxes are drawn around every object by itself."""
+    """Simulate an annotation; a box is drawn around each object or around all, by chance."""
     each = kind == "box" and rng.random() < 0.5
     return simulate(mask, kind, rng, count=None, each=each)
 
 
 def collate(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """A batch of episodes with equal numbers of references and of targets.
+    """Stack episodes with equal numbers of references and of targets into a batch.
 
     Returns
     -------
     dict
-        Of float32: ``references`` (B, K, 3, H, W), ``reference_masks`` (B, K, H, W), ``targets``
-        (B, M, 3, H, W), ``target_masks`` (B, M, H, W; 0 where pixels are ignored). Of bool:
-        ``valid`` (B, M, H, W), False where pixels are ignored. Lists of length B: ``kinds``
-        (K names each) and ``sources``.
+        float32 tensors: ``references`` (B, K, 3, H, W), ``reference_masks`` (B, K, H, W),
+        ``targets`` (B, M, 3, H, W), ``target_masks`` (B, M, H, W; 0 on ignored pixels).
+        bool tensors: ``reference_ignored`` (B, K, H, W) and ``valid`` (B, M, H, W; False on
+        ignored pixels). Lists of length B: ``kinds`` (K names each) and ``sources``.
     """
-    labels = np.stack([episode.target_masks for episode in episodes])
+    labels = np.stack([e.target_masks for e in episodes])
     valid = labels != IGNORED
+    ignored = [
+        np.zeros(e.reference_masks.shape, bool)
+        if e.reference_ignored is None
+        else e.reference_ignored
+        for e in episodes
+    ]
     return {
         "references": torch.from_numpy(np.stack([e.references for e in episodes])),
         "reference_masks": torch.from_numpy(np.stack([e.reference_masks for e in episodes])),
-        "reference_ignored": torch.from_numpy(np.stack([_ignored(e) for e in episodes])),
+        "reference_ignored": torch.from_numpy(np.stack(ignored)),
         "kinds": [list(e.kinds) for e in episodes],
         "targets": torch.from_numpy(np.stack([e.targets for e in episodes])),
         "target_masks": torch.from_numpy((labels * valid).astype(np.float32)),
         "valid": torch.from_numpy(valid),
         "sources": [e.source for e in episodes],
     }
-
-
-def _ignored(episode: Episode) -> NDArray[np.bool_]:
-    if episode.reference_ignored is None:
-        return np.zeros(episode.reference_masks.shape, dtype=bool)
-    return episode.reference_ignored

@@ -1,4 +1,4 @@
-"""Episodes of synthetic scenes, and the stream of batches that training reads."""
+"""Synthetic episodes, and the stream of batches that training reads."""
 
 from __future__ import annotations
 
@@ -8,72 +8,66 @@ from typing import Any
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.training.augmentation import turn
+from napari_vrp_sam.training.augmentation import reorient
 from napari_vrp_sam.training.episode import Episode, EpisodeSource, collate, make_episode
 from napari_vrp_sam.training.stream import StepStream
-from napari_vrp_sam.training.synthetic import SyntheticScenes
 from napari_vrp_sam.training.synthetic.draws import chance
-
-__all__ = [
-    "Episode",
-    "EpisodeSource",
-    "EpisodeStream",
-    "SyntheticEpisodes",
-    "collate",
-]
+from napari_vrp_sam.training.synthetic.scenes import SyntheticScenes
 
 
 class SyntheticEpisodes:
-    """Episodes of procedural scenes; parameters are those of `SyntheticScenes`."""
+    """Episodes of procedural scenes; takes the parameters of `SyntheticScenes`."""
 
     def __init__(self, shape: tuple[int, int] = (256, 256), **options: Any) -> None:
         self.scenes = SyntheticScenes(shape, **options)
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
-        """An episode of one world; see `EpisodeSource.sample`."""
+        """Draw an episode of one world; see `EpisodeSource.sample`."""
         scenes = self.scenes.sample(rng, references, targets)
-        turns = draw_orientations(rng, references + targets, common=0.8)
-        images = [turn(image, k) for image, k in zip(scenes.images, turns, strict=True)]
-        labels = [turn(mask, k) for mask, k in zip(scenes.masks, turns, strict=True)]
+        orientations = draw_orientations(rng, references + targets, common=0.8)
+        images = [reorient(i, k) for i, k in zip(scenes.images, orientations, strict=True)]
+        labels = [reorient(m, k) for m, k in zip(scenes.masks, orientations, strict=True)]
         return make_episode(images, labels, references, rng, f"synthetic/{scenes.world}")
 
 
 def draw_orientations(rng: np.random.Generator, count: int, common: float) -> list[int]:
-    """Orientations for `turn`; all frames have the same with probability `common`."""
+    """Draw orientations for `reorient`; with probability `common` all frames share one."""
     if chance(rng, common):
         return [int(rng.integers(8))] * count
     return [int(k) for k in rng.integers(0, 8, count)]
 
 
 class EpisodeStream(StepStream):
-    """Batches of episodes, a function of seed and step alone.
+    """Batches of episodes that depend only on seed and step.
 
     Parameters
     ----------
     sources : sequence of (EpisodeSource, float)
-        Sources with their shares.
+        Sources and their relative shares.
     steps : int
         Step at which the stream ends.
     batch_size : int, default: 8
+        Episodes per batch.
     references : sequence of int, default: (1,)
-        Numbers of references; each batch draws one of them.
+        Numbers of references, of which each batch draws one.
     targets : int, default: 2
+        Targets per episode.
     seed : int, default: 0
     start : int, default: 0
         First step.
     rank : int, default: 0
-        Number of the device among several: each draws episodes of its own, which follow those of
-        the ones before it.
+        Index of this device. Ranks 0, 1, ... split the batch that a single device with a
+        correspondingly larger batch size would see.
 
     Yields
     ------
     dict
-        As `collate` makes it, and ``step``.
+        Result of `collate`, and ``step``.
 
     Raises
     ------
     InputError
-        If there is no source.
+        If no source has a share above 0.
     """
 
     def __init__(
@@ -101,13 +95,12 @@ class EpisodeStream(StepStream):
         self.rank = rank
 
     def batch(self, step: int) -> dict[str, Any]:
-        """The batch of one step."""
-        shots = np.random.default_rng([self.seed, step])
-        references = int(shots.choice(self.references))
+        """Return the batch of one step."""
+        references = int(np.random.default_rng([self.seed, step]).choice(self.references))
         episodes = []
-        before = self.rank * self.batch_size
-        for number in range(before, before + self.batch_size):
-            # every episode has numbers of its own, so that none depends on its neighbours
+        first = self.rank * self.batch_size
+        for number in range(first, first + self.batch_size):
+            # Each episode is seeded on its own, so that it does not depend on the batch size.
             rng = np.random.default_rng([self.seed, step, number + 1])
             source = self.sources[int(rng.choice(len(self.sources), p=self._shares))]
             episodes.append(source.sample(rng, references, self.targets))

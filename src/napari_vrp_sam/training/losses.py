@@ -1,4 +1,4 @@
-"""The loss of the paper (section 3.4): binary cross-entropy plus Dice, or one of them alone."""
+"""Segmentation losses of the paper (section 3.4): binary cross-entropy and Dice."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LossKind = Literal["bce", "dice", "both"]
-"""What is minimised (paper, table 5)."""
+"""Variants of the loss (paper, table 5)."""
 
 
 def bce_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy, mean over the valid pixels of all masks.
+    """Compute the binary cross-entropy, averaged over the valid pixels of all masks.
 
     Parameters
     ----------
     logits, masks : Tensor, shape (..., H, W)
-        Predicted logits and truth in 0..1.
+        Predicted logits, and ground truth in 0..1.
     valid : Tensor, shape (..., H, W), optional
-        Pixels that count; all by default.
+        Pixels that count; default: all.
 
     Returns
     -------
     Tensor
-        Scalar; 0 where no pixel is valid.
+        Scalar; 0 if no pixel is valid.
     """
     if valid is None:
         return F.binary_cross_entropy_with_logits(logits, masks)
@@ -35,13 +35,12 @@ def bce_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tens
 
 
 def dice_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Tensor:
-    """``1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)``, mean over the masks.
+    """Compute ``1 - (2 sum(p g) + 1) / (sum(p) + sum(g) + 1)``, averaged over the masks.
 
     Parameters and result are those of `bce_loss`.
     """
     probabilities = logits.sigmoid()
     if valid is not None:
-        # what does not count is left out of both sums
         probabilities, masks = probabilities * valid, masks * valid
     overlap = (probabilities * masks).sum(dim=(-2, -1))
     size = probabilities.sum(dim=(-2, -1)) + masks.sum(dim=(-2, -1))
@@ -51,6 +50,6 @@ def dice_loss(logits: Tensor, masks: Tensor, valid: Tensor | None = None) -> Ten
 def segmentation_loss(
     logits: Tensor, masks: Tensor, valid: Tensor | None = None, kind: LossKind = "both"
 ) -> Tensor:
-    """Sum of `bce_loss` and `dice_loss`, equally weighted as in the paper, or one of them."""
-    parts = [bce_loss] * (kind != "dice") + [dice_loss] * (kind != "bce")
-    return torch.stack([part(logits, masks, valid) for part in parts]).sum()
+    """Compute `bce_loss`, `dice_loss` or, as in the paper, their unweighted sum."""
+    terms = [bce_loss] * (kind != "dice") + [dice_loss] * (kind != "bce")
+    return torch.stack([term(logits, masks, valid) for term in terms]).sum()

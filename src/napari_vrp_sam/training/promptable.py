@@ -1,4 +1,4 @@
-"""Promptable pretraining: SAM's own task, one object from points or a box."""
+"""SAM's promptable task: segment one object, given points or a box."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from skimage.measure import label, regionprops
 from torch import Tensor
 
-POINTS = 3
-"""Points of a prompt, at most."""
-
+MAX_POINTS = 3
 MIN_AREA = 20
-"""Objects below this number of pixels are not asked for."""
+"""Smallest object that is prompted, in pixels."""
 
 
-def geometric_task(
+def sample_geometric_prompts(
     masks: Tensor, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Pick one object of each mask and prompt it.
+    """Draw one object of each mask, and points and a box that prompt it.
 
     Parameters
     ----------
@@ -32,25 +30,26 @@ def geometric_task(
     Returns
     -------
     objects : Tensor, shape (B, H, W), float32
-    points : Tensor, shape (B, POINTS, 2)
+        Masks of the objects.
+    points : Tensor, shape (B, MAX_POINTS, 2)
         (x, y) of pixels of the object; SAM's prompt encoder adds the half pixel to their centre.
-    labels : Tensor, shape (B, POINTS)
-        1 for a point, -1 for one that does not count.
+    labels : Tensor, shape (B, MAX_POINTS)
+        1 for a point, -1 for padding.
     boxes : Tensor, shape (B, 4)
-        (x0, y0, x1, y1) of its outermost pixels, shaken by up to a tenth of the object's size.
+        (x0, y0, x1, y1) of the outermost pixels, jittered by up to a tenth of the object's size.
     found : Tensor, shape (B,), bool
-        Whether there was an object at all.
+        False for masks without an object.
     """
     objects, points, labels, boxes, found = [], [], [], [], []
     for mask in masks.cpu().numpy() > 0.5:
-        picked = _pick(mask, rng)
+        picked = _pick_object(mask, rng)
         found.append(picked is not None)
         chosen = np.zeros_like(mask) if picked is None else picked
         rows, columns = np.nonzero(chosen) if chosen.any() else (np.zeros(1), np.zeros(1))
-        at = rng.integers(len(rows), size=POINTS)
+        at = rng.integers(len(rows), size=MAX_POINTS)
         points.append(np.stack([columns[at], rows[at]], axis=1))
-        used = rng.integers(1, POINTS + 1)
-        labels.append(np.where(np.arange(POINTS) < used, 1, -1))
+        used = rng.integers(1, MAX_POINTS + 1)
+        labels.append(np.where(np.arange(MAX_POINTS) < used, 1, -1))
         corners = np.array([columns.min(), rows.min(), columns.max(), rows.max()], float)
         size = np.tile(corners[2:] - corners[:2], 2)
         boxes.append(corners + rng.uniform(-0.1, 0.1, 4) * size)
@@ -68,9 +67,9 @@ def geometric_task(
     )
 
 
-def _pick(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    parts = label(mask)
-    candidates = [region.label for region in regionprops(parts) if region.area >= MIN_AREA]
+def _pick_object(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    components = label(mask)
+    candidates = [region.label for region in regionprops(components) if region.area >= MIN_AREA]
     if not candidates:
         return None
-    return np.asarray(parts == candidates[int(rng.integers(len(candidates)))])
+    return np.asarray(components == candidates[int(rng.integers(len(candidates)))])

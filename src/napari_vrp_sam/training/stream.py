@@ -1,4 +1,4 @@
-"""The stream of batches that a training reads, whatever they hold."""
+"""Base class of the streams of training batches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 
 class StepStream(IterableDataset[dict[str, Any]], ABC):
-    """Batches of which each is a function of its step alone.
+    """Batches that each depend only on their step.
 
-    Hand it to ``DataLoader(stream, batch_size=None, num_workers=N)``: the batches and their order
-    are the same for every N, and a run resumed at step n sees what an uninterrupted run would have.
+    Pass it to ``DataLoader(stream, batch_size=None, num_workers=N)``: the batches and their order
+    are the same for every N, and a run resumed at step n sees the batches of an uninterrupted run.
 
     Parameters
     ----------
@@ -30,15 +30,15 @@ class StepStream(IterableDataset[dict[str, Any]], ABC):
 
     @abstractmethod
     def batch(self, step: int) -> dict[str, Any]:
-        """The batch of one step; its ``step`` tells which."""
+        """Return the batch of one step, with the step's number as ``step``."""
 
     def __len__(self) -> int:
-        # Of the whole run: Lightning counts the steps before `start` as done.
+        # Length of the whole run: Lightning counts the steps before `start` as done.
         return self.steps
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
-        # the loader asks its workers in turn: every one makes each N-th step
+        # The loader reads from its workers in turn, so each of N workers makes every N-th step.
         first, stride = (0, 1) if worker is None else (worker.id, worker.num_workers)
         for step in range(self.start + first, self.steps, stride):
             yield self.batch(step)

@@ -3,13 +3,13 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.training.synthetic import WORLDS, SyntheticScenes
-from napari_vrp_sam.training.synthetic.draws import Draw
+from napari_vrp_sam.training.synthetic.draws import Draws
 
 SHAPE = (96, 128)
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_every_world_shows_class_and_background(world: str) -> None:
+def test_every_world_contains_class_and_background(world: str) -> None:
     scenes = SyntheticScenes(SHAPE, worlds=[world], absent=0)
     for seed in range(6):
         found = scenes.sample(np.random.default_rng(seed), references=2, targets=1)
@@ -34,14 +34,14 @@ def test_the_class_can_be_absent(world: str) -> None:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_slices_of_a_stack_change_smoothly(world: str) -> None:
-    """Views at neighbouring depths share most of the class; other layouts do not."""
+    """The class overlaps between neighbouring depths but not between layouts."""
     near, far = [], []
     for seed in range(8):
         scene = WORLDS[world](np.random.default_rng(seed), SHAPE)
         first, _, other = (
-            scene.view(Draw(layout, depth))[1] for layout, depth in ((1, 0), (1, 0.02), (2, 0))
+            scene.render(Draws(layout, depth))[1] for layout, depth in ((1, 0), (1, 0.02), (2, 0))
         )
-        second = scene.view(Draw(1, 0.02))[1]
+        second = scene.render(Draws(1, 0.02))[1]
         if first.any() and other.any():
             near.append((first & second).sum() / (first | second).sum())
             far.append((first & other).sum() / (first | other).sum())
@@ -50,7 +50,7 @@ def test_slices_of_a_stack_change_smoothly(world: str) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_scenes_are_a_function_of_the_generator(world: str) -> None:
+def test_scenes_depend_only_on_the_generator(world: str) -> None:
     first, second = (
         SyntheticScenes(SHAPE, worlds=[world]).sample(np.random.default_rng(7)) for _ in range(2)
     )
@@ -60,12 +60,12 @@ def test_scenes_are_a_function_of_the_generator(world: str) -> None:
     assert not np.array_equal(first.images, other.images)
 
 
-def test_stack_and_independent_views_both_occur() -> None:
+def test_stacks_and_independent_frames_both_occur() -> None:
     scenes = SyntheticScenes((48, 48), stack=0.5)
     rng = np.random.default_rng(0)
     assert {scenes.sample(rng).stack for _ in range(12)} == {True, False}
 
 
-def test_an_unknown_world_is_named() -> None:
+def test_an_unknown_world_is_reported() -> None:
     with pytest.raises(InputError, match="submarine"):
         SyntheticScenes(worlds=["mosaic", "submarine"])

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from scipy.fft import rfft2
 
-from napari_vrp_sam.training.synthetic.draws import Draw
+from napari_vrp_sam.training.synthetic.draws import Draws
 from napari_vrp_sam.training.synthetic.textures import KINDS, Texture
 
 SHAPE = (128, 128)
 
 
 def _spectrum(image: np.ndarray) -> np.ndarray:
-    """Energy in four octaves of a texture, which does not depend on where things lie."""
+    """Distribution of energy over frequency bands, which is translation-invariant."""
     gray = image.mean(axis=2)
     power = np.abs(rfft2(gray - gray.mean())) ** 2
     fy, fx = np.fft.fftfreq(SHAPE[0])[:, None], np.fft.rfftfreq(SHAPE[1])[None]
@@ -18,9 +18,9 @@ def _spectrum(image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_texture_looks_the_same_in_every_view(kind: str) -> None:
+def test_a_texture_has_the_same_statistics_in_every_layout(kind: str) -> None:
     texture = Texture.sample(np.random.default_rng(2), gray=False, kind=kind)
-    first, second = (texture.render(Draw(seed), SHAPE) for seed in (1, 2))
+    first, second = (texture.render(Draws(seed), SHAPE) for seed in (1, 2))
     assert first.shape == (*SHAPE, 3)
     assert 0 <= first.min() <= first.max() <= 1
     assert not np.array_equal(first, second)
@@ -28,10 +28,10 @@ def test_a_texture_looks_the_same_in_every_view(kind: str) -> None:
     assert np.abs(_spectrum(first) - _spectrum(second)).sum() < 0.5
 
 
-def test_a_relative_shares_colours_or_pattern_but_not_both() -> None:
+def test_a_variant_shares_colours_or_pattern_but_not_both() -> None:
     rng = np.random.default_rng(0)
     texture = Texture.sample(rng, gray=False, kind="band")
     for _ in range(20):
-        other = texture.relative(rng, gray=False)
+        other = texture.variant(rng, gray=False)
         same_colours = np.array_equal(other.low, texture.low)
         assert same_colours != (other.kind == texture.kind)

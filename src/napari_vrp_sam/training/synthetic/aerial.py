@@ -1,4 +1,4 @@
-"""Scenes from above: plants in rows, rocks with shadows, clouds."""
+"""Aerial scenes: plants in rows, rocks with shadows, clouds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import numpy as np
 
 from napari_vrp_sam.training.synthetic import fields
 from napari_vrp_sam.training.synthetic.cells import Population
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.draws import (
+    Draws,
+    FloatArray,
+    chance,
+    log_uniform,
+    pick,
+)
 from napari_vrp_sam.training.synthetic.regions import region_map
-from napari_vrp_sam.training.synthetic.shapes import Blobs, scatter
+from napari_vrp_sam.training.synthetic.shapes import Blobs, normalised_radius
 from napari_vrp_sam.training.synthetic.textures import Texture, blend, random_colour, soften
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
@@ -18,10 +24,10 @@ from napari_vrp_sam.training.synthetic.world import BoolArray, World
 def _ground(rng: np.random.Generator, *, gray: bool) -> list[Texture]:
     kinds = ("fractal", "grain", "band")
     first = Texture.sample(rng, gray=gray, contrast=0.2, kind=pick(rng, kinds))
-    return [first, replace(first.relative(rng, gray=gray), kind=pick(rng, kinds))]
+    return [first, replace(first.variant(rng, gray=gray), kind=pick(rng, kinds))]
 
 
-def _render_ground(draw: Draw, shape: fields.Shape, textures: list[Texture]) -> FloatArray:
+def _render_ground(draw: Draws, shape: fields.Shape, textures: list[Texture]) -> FloatArray:
     image = textures[0].render(draw, shape)
     share = np.clip(0.5 + 0.6 * fields.smooth_field(draw, shape, 60.0), 0, 1)
     blend(image, textures[1].render(draw, shape), 0.6 * share)
@@ -29,7 +35,7 @@ def _render_ground(draw: Draw, shape: fields.Shape, textures: list[Texture]) -> 
 
 
 class Plants(World):
-    """Crop in rows, weeds anywhere, on soil; the class is either, or both."""
+    """Crop in rows and weeds anywhere, on soil; the class is one of them or both."""
 
     def __init__(self, rng: np.random.Generator, shape: fields.Shape) -> None:
         super().__init__(rng, shape)
@@ -42,7 +48,7 @@ class Plants(World):
         self.populations = []
         for _ in range(2):
             leaf = Population.sample(rng, gray=gray, radius=log_uniform(rng, 6, 24))
-            # both grow leaves of nearly one colour: shape and size tell them apart
+            # Leaves of both have nearly the same colour; shape and size distinguish them.
             tone = np.clip(green * rng.uniform(0.75, 1.3), 0, 0.95).astype(np.float32)
             texture = leaf.interior.recoloured(tone * 0.8, np.clip(tone * 1.25, 0, 1))
             self.populations.append(
@@ -61,8 +67,8 @@ class Plants(World):
         self.weeds = int(rng.integers(4, 40))
         self.role = pick(rng, ("crop", "weed", "both"), (2, 2, 1))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """A piece of the field."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render a part of the field; see `World.render`."""
         image = _render_ground(draw, self.shape, self.soil)
         crop, weed = self.populations
         groups = [
@@ -74,14 +80,14 @@ class Plants(World):
         for number, (population, blobs) in enumerate(zip(self.populations, groups, strict=True)):
             if absent and number in targets:
                 continue
-            rho, index = scatter(blobs, self.shape)
+            rho, index = normalised_radius(blobs, self.shape)
             gain = (1 + 0.15 * draw.normal(len(blobs)))[index][..., None]
             population.paint(draw, image, rho, blobs.radii[index], gain)
             inside = rho < 1
             mask = mask | inside if number in targets else mask & ~inside
         return image, mask
 
-    def _in_rows(self, draw: Draw, population: Population) -> Blobs:
+    def _in_rows(self, draw: Draws, population: Population) -> Blobs:
         height, width = self.shape
         reach = 0.75 * np.hypot(height, width)
         across = np.arange(-reach, reach, self.row)
@@ -96,12 +102,11 @@ class Plants(World):
         margin = 2 * population.radius
         seen = ((centres > -margin) & (centres < np.array(self.shape) + margin)).all(axis=1)
         blobs = population.place(draw, self.shape, len(centres), crowded=False)
-        columns = {name: getattr(blobs, name)[seen] for name in vars(blobs) if name != "centres"}
-        return Blobs(centres=centres[seen].astype(np.float32), **columns)
+        return replace(blobs, centres=centres.astype(np.float32))[seen]
 
 
 class Rocks(World):
-    """Angular stones with cast shadows; the class is the stones or the shadows."""
+    """Angular stones that cast shadows; the class is the stones or the shadows."""
 
     def __init__(self, rng: np.random.Generator, shape: fields.Shape) -> None:
         super().__init__(rng, shape)
@@ -109,7 +114,7 @@ class Rocks(World):
         self.ground = _ground(rng, gray=gray)
         radius = log_uniform(rng, 5, 30)
         stone = Population.sample(rng, gray=gray, radius=radius)
-        # stones are of the ground's colour at times: only shading and shadow tell
+        # Some stones have the ground's texture, and only shading and shadow reveal them.
         texture = self.ground[0] if chance(rng, 0.4) else stone.interior
         self.stone = replace(
             stone, interior=texture, aspect=1.3, wobble=0.2, nucleus_size=0.0, rim_width=0.0,
@@ -122,22 +127,22 @@ class Rocks(World):
         area = shape[0] * shape[1]
         self.count = int(np.clip(rng.uniform(0.03, 0.3) * area / (np.pi * radius**2), 3, 90))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """Stones at new places under the same sun."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render stones at new places in the same light; see `World.render`."""
         image = _render_ground(draw, self.shape, self.ground)
         blobs = self.stone.place(draw, self.shape, self.count, crowded=False)
         if absent:
             return image, np.zeros(self.shape, dtype=bool)
-        rho, index = scatter(blobs, self.shape)
+        rho, index = normalised_radius(blobs, self.shape)
         away = np.array([np.sin(self.light), np.cos(self.light)]) * self.length
         cast = replace(
             blobs, centres=(blobs.centres + away * blobs.radii[:, None]).astype(np.float32)
         )
-        shade, _ = scatter(cast, self.shape)
+        shade, _ = normalised_radius(cast, self.shape)
         inside = rho < 1
         shadow = (shade < 1) & ~inside
         blend(image, image * np.float32(1 - self.darkness), soften(shadow, 0.8))
-        # the side towards the light is brighter
+        # The side that faces the light is brighter.
         rows, columns = fields.grid(self.shape)
         centre = blobs.centres[index]
         offset = (rows - centre[..., 0]) * np.sin(self.light)
@@ -148,7 +153,7 @@ class Rocks(World):
 
 
 class Clouds(World):
-    """Soft clouds over a mosaic, with their shadows; the class is either."""
+    """Soft clouds over a mosaic, with their shadows; the class is one of the two."""
 
     def __init__(self, rng: np.random.Generator, shape: fields.Shape) -> None:
         super().__init__(rng, shape)
@@ -163,8 +168,8 @@ class Clouds(World):
         self.scale = log_uniform(rng, 25, 80)
         self.angle = float(rng.uniform(-1.5, 1.5))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """New clouds over new land."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render new clouds over new land; see `World.render`."""
         plots = region_map("plots", draw, self.shape, len(self.land), self.scale, self.angle)
         image = self.land[0].render(draw, self.shape)
         for number, texture in enumerate(self.land[1:], start=1):
@@ -172,9 +177,9 @@ class Clouds(World):
         if absent:
             return image, np.zeros(self.shape, dtype=bool)
         gain = fields.slope_gain(self.shape, self.slope)
-        thickness = fields.field(draw, gain, self.shape) - np.float32(self.level)
+        thickness = fields.gaussian_field(draw, gain, self.shape) - np.float32(self.level)
         opacity = 1 / (1 + np.exp(-np.float32(2 * self.sharpness) * thickness))
-        # the field is periodic, so a rolled copy is a shadow that fits its cloud
+        # The field is periodic, so that a rolled copy of the clouds serves as their shadow.
         shadow = np.roll(opacity, self.shift, axis=(0, 1))
         image *= (1 - 0.6 * shadow)[..., None]
         blend(image, np.full(3, 0.93, dtype=np.float32), 0.95 * opacity)

@@ -1,4 +1,4 @@
-"""Cells and particles: blobs with rim, interior and nucleus, among a population that differs."""
+"""Cells and particles: blobs with rim, interior and nucleus, among distractors."""
 
 from __future__ import annotations
 
@@ -7,33 +7,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.draws import (
+    Draws,
+    FloatArray,
+    chance,
+    log_uniform,
+    pick,
+)
 from napari_vrp_sam.training.synthetic.fields import Shape
-from napari_vrp_sam.training.synthetic.shapes import Blobs, scatter, wobbly_outlines
+from napari_vrp_sam.training.synthetic.shapes import Blobs, normalised_radius, random_outlines
 from napari_vrp_sam.training.synthetic.textures import Colour, Texture, blend, random_colour
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Blobs of one look.
+    """Blobs that look alike.
 
     Attributes
     ----------
     radius, aspect, bend, wobble : float
-        Shape: see `Blobs`; `radius` is the median in pixels.
+        Shape, see `Blobs`; `radius` is the median in pixels.
     interior, nucleus : Texture
     nucleus_size : float
-        Of the blob's radius; 0 for none.
+        Fraction of the blob's radius; 0 for none.
     rim : ndarray, shape (3,)
         Colour of the rim.
     rim_width : float
         In pixels; 0 for none.
     halo : float
-        Brightness added just outside, as in phase contrast.
+        Brightness added just outside the blob, as in phase contrast.
     opacity : float
     lobes : int
-        Leaves or lobes of the outline; 0 for none.
+        Number of lobes of the outline; 0 for none.
     """
 
     radius: float
@@ -51,7 +57,7 @@ class Population:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, gray: bool, radius: float) -> Population:
-        """A random population with the given median radius."""
+        """Draw a random population with the given median radius."""
         elongated = chance(rng, 0.3)
         return cls(
             radius=radius,
@@ -67,8 +73,8 @@ class Population:
             opacity=float(rng.uniform(0.5, 1.0)),
         )
 
-    def altered(self, rng: np.random.Generator, *, gray: bool) -> Population:
-        """Distractors: the same but for one or two attributes."""
+    def distractor(self, rng: np.random.Generator, *, gray: bool) -> Population:
+        """Return a population that differs in one or two attributes."""
         other = Population.sample(rng, gray=gray, radius=self.radius)
         result = self
         for attribute in rng.permutation(["size", "shape", "interior", "parts"])[
@@ -81,7 +87,7 @@ class Population:
                 aspect = rng.uniform(2.5, 5) if self.aspect < 2 else rng.uniform(1, 1.3)
                 result = replace(result, aspect=float(aspect), wobble=other.wobble, bend=other.bend)
             elif attribute == "interior":
-                result = replace(result, interior=self.interior.relative(rng, gray=gray))
+                result = replace(result, interior=self.interior.variant(rng, gray=gray))
             else:
                 size = 0.0 if self.nucleus_size else 0.5
                 result = replace(
@@ -89,9 +95,9 @@ class Population:
                 )
         return result
 
-    def place(self, draw: Draw, shape: Shape, count: int, *, crowded: bool) -> Blobs:
-        """Blobs of this population at random places."""
-        if crowded:  # a shaken grid: blobs touch, few overlap
+    def place(self, draw: Draws, shape: Shape, count: int, *, crowded: bool) -> Blobs:
+        """Place blobs at random."""
+        if crowded:  # on a jittered grid, so that blobs touch but rarely overlap
             step = 2.0 * self.radius
             axes = [np.arange(0, size + step, step, dtype=np.float32) for size in shape]
             centres = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -106,15 +112,29 @@ class Population:
             aspects=np.maximum(1, self.aspect * np.exp(0.15 * draw.normal(n))).astype(np.float32),
             angles=np.float32(np.pi) * draw.normal(n),
             bends=np.float32(self.bend) * draw.normal(n),
-            outlines=wobbly_outlines(draw, n, self.wobble, self.lobes),
+            outlines=random_outlines(draw, n, self.wobble, self.lobes),
         )
 
     def paint(
-        self, draw: Draw, image: FloatArray, rho: FloatArray, radius: FloatArray, gain: FloatArray
+        self,
+        draw: Draws,
+        image: FloatArray,
+        rho: FloatArray,
+        radius: FloatArray,
+        gain: FloatArray,
     ) -> None:
-        """Paint blobs, given by their normalised radius and size, over the image in place.
+        """Paint blobs over the image in place.
 
-        `gain` of shape (H, W, 1) is the brightness of the blob that a pixel belongs to.
+        Parameters
+        ----------
+        draw : Draws
+        image : ndarray, shape (H, W, 3)
+        rho : ndarray, shape (H, W)
+            Result of `normalised_radius`.
+        radius : ndarray, shape (H, W)
+            Radius of each pixel's blob in pixels.
+        gain : ndarray, shape (H, W, 1)
+            Brightness of each pixel's blob.
         """
         outside = (rho - 1) * radius  # in pixels, negative inside
         if self.halo:
@@ -127,7 +147,7 @@ class Population:
 
 
 class Cells(World):
-    """A population of blobs, a second one that differs, on a background of its own.
+    """Cells and, in most worlds, distractors on a textured background.
 
     The class is the whole cell, its nucleus or its cytoplasm.
     """
@@ -138,12 +158,12 @@ class Cells(World):
         radius = log_uniform(rng, 4, 0.16 * min(shape))
         population = Population.sample(rng, gray=gray, radius=radius)
         self.background = Texture.sample(rng, gray=gray, contrast=0.12)
-        if chance(rng, 0.3):  # fluorescence: bright on nearly black
+        if chance(rng, 0.3):  # as in fluorescence microscopy
             dark = rng.uniform(0, 0.08, 3).astype(np.float32) if not gray else np.full(3, 0.04)
             self.background = self.background.recoloured(dark, dark + 0.06)
         self.populations = [population]
         if chance(rng, 0.7):
-            self.populations.append(population.altered(rng, gray=gray))
+            self.populations.append(population.distractor(rng, gray=gray))
         self.role = "whole"
         if population.nucleus_size and population.radius > 9:
             self.role = pick(rng, ("whole", "nucleus", "cytoplasm"), (2, 2, 1))
@@ -156,8 +176,8 @@ class Cells(World):
         ]
         self.variation = float(rng.uniform(0, 0.35))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """Cells at new places, in new numbers."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render cells at new places, in new numbers; see `World.render`."""
         number = draw.fixed.uniform(0.5, 1.2)
         groups = [
             p.place(draw, self.shape, max(2, round(number * n)), crowded=self.crowded)
@@ -165,23 +185,22 @@ class Cells(World):
         ]
         sizes = [len(group) for group in groups]
         owner = np.repeat(np.arange(len(groups)), sizes)
-        blobs = Blobs.join(groups)
+        blobs = Blobs.concatenate(groups)
         if self.clustered:
-            blobs = replace(blobs, centres=_gather(draw, blobs.centres, self.shape))
+            blobs = replace(blobs, centres=_cluster(draw, blobs.centres, self.shape))
         gains = (1 + self.variation * draw.normal(len(blobs))).clip(0.4, 1.6)
         if absent:
             keep = owner != 0
-            if not keep.any():  # nothing but background remains
+            if not keep.any():
                 return self.background.render(draw, self.shape), np.zeros(self.shape, dtype=bool)
-            blobs = Blobs(**{name: getattr(blobs, name)[keep] for name in vars(blobs)})
-            owner, gains = owner[keep], gains[keep]
+            blobs, owner, gains = blobs[keep], owner[keep], gains[keep]
         return self._paint(draw, blobs, owner, gains)
 
     def _paint(
-        self, draw: Draw, blobs: Blobs, owner: NDArray[np.int_], gains: FloatArray
+        self, draw: Draws, blobs: Blobs, owner: NDArray[np.int_], gains: FloatArray
     ) -> tuple[FloatArray, BoolArray]:
         image = self.background.render(draw, self.shape)
-        rho, index = scatter(blobs, self.shape)
+        rho, index = normalised_radius(blobs, self.shape)
         radius, gain = blobs.radii[index], gains[index][..., None]
         belongs = np.where(index >= 0, owner[index], -1)
         mask = (belongs == 0) & (rho < 1)
@@ -199,7 +218,7 @@ class Cells(World):
             aspects=np.sqrt(blobs.aspects),
             outlines=np.sqrt(blobs.outlines),
         )
-        inner, which = scatter(seeds, self.shape)
+        inner, which = normalised_radius(seeds, self.shape)
         inside = (inner < 1) & (which == index) & (rho < 1) & (sizes[which] > 0)
         for number, population in enumerate(self.populations):
             nucleus = inside & (belongs == number)
@@ -212,10 +231,10 @@ class Cells(World):
         return image, mask
 
 
-def _gather(draw: Draw, centres: FloatArray, shape: Shape) -> FloatArray:
-    """Pull the blobs towards a few places: sparse frames with crowds in them."""
+def _cluster(draw: Draws, centres: FloatArray, shape: Shape) -> FloatArray:
+    """Move the blobs towards a few places, so that they form clusters."""
     hubs = draw.uniform(0, 1, int(draw.fixed.integers(1, 5)), 2) * np.asarray(shape, np.float32)
-    # of different densities, so that crowds have no common outline
+    # Different densities, so that clusters have no common outline.
     spread = np.exp(draw.normal(len(centres), 2) * np.float32(0.6) - 1.2)
     nearest = hubs[draw.fixed.integers(0, len(hubs), len(centres))]
     return np.asarray(nearest + spread * (centres - nearest), dtype=np.float32)

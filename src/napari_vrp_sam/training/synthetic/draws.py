@@ -1,4 +1,4 @@
-"""Random draws of one view, which change smoothly with depth through a stack."""
+"""Random numbers that change smoothly with depth through a stack."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from scipy.special import ndtr
 FloatArray = NDArray[np.float32]
 
 
-class Draw:
-    """Random numbers that one view of a world is made of.
+class Draws:
+    """Random numbers that determine the layout of one frame of a world.
 
-    Every Gaussian number is ``cos(depth) a + sin(depth) b`` with two independent samples a and b:
-    its distribution is the same at every depth, and views at near depths are nearly alike. Whatever
-    is computed continuously from such numbers (positions, sizes, textures) is then a stack of
-    slices; discrete decisions come from `fixed`, which knows no depth.
+    Each Gaussian number is ``cos(depth) a + sin(depth) b`` with two independent samples a and b:
+    its distribution is the same at every depth, and frames at neighbouring depths are similar.
+    Everything that depends continuously on such numbers (positions, sizes, textures) thus changes
+    from slice to slice as in a stack. Discrete choices use `fixed`, which does not depend on depth.
 
     Parameters
     ----------
     seed : int
-        Of the layout; views with the same seed are slices of one stack.
+        Seed of the layout; frames with the same seed are slices of one stack.
     depth : float
-        Position along the stack in radians; 0.1 moves objects by some per cent of the frame.
+        Position along the stack in radians; 0.1 moves objects by a few per cent of the frame.
     """
 
     def __init__(self, seed: int, depth: float = 0.0) -> None:
@@ -34,7 +34,7 @@ class Draw:
         self._end = np.random.default_rng([seed, 2])
 
     def normal(self, *shape: int, rate: float = 1.0) -> FloatArray:
-        """Standard normal numbers; `rate` > 1 lets fine texture change faster than layout."""
+        """Draw standard normal numbers; with `rate` > 1 they change faster with depth."""
         start = self._start.standard_normal(shape, dtype=np.float32)
         if self.depth == 0:
             return start
@@ -44,25 +44,22 @@ class Draw:
         return np.asarray(mixed, dtype=np.float32)
 
     def uniform(self, low: float, high: float, *shape: int, rate: float = 1.0) -> FloatArray:
-        """Uniform numbers in low..high."""
+        """Draw uniform numbers in low..high."""
         return np.asarray(low + (high - low) * ndtr(self.normal(*shape, rate=rate)), np.float32)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """One number whose logarithm is uniform: sizes have no favourite scale.
-
-    `low` where the range is empty, as it may be in small frames.
-    """
-    high = max(low, high)
+    """Draw a number whose logarithm is uniform; `low` if the range is empty."""
+    high = max(low, high)  # ranges may be empty in small frames
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """True with the given probability."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 
 def pick(rng: np.random.Generator, options: Sequence[str], weights: Sequence[float] = ()) -> str:
-    """One of the options, by relative weight (equal when none are given)."""
+    """Draw one of the options by relative weight; default: equal weights."""
     shares = np.asarray(weights, dtype=float) if weights else np.ones(len(options))
     return options[int(rng.choice(len(options), p=shares / shares.sum()))]

@@ -1,4 +1,4 @@
-"""Stationary random fields, the raw material of textures and of region shapes."""
+"""Stationary random fields, from which textures and regions are made."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
 
 Shape = tuple[int, int]
 
 
 @lru_cache(maxsize=16)
 def frequencies(shape: Shape) -> tuple[FloatArray, FloatArray]:
-    """Modulus (cycles a pixel) and angle of the half spectrum of a frame of this shape."""
+    """Return modulus (cycles per pixel) and angle of each frequency of the half spectrum."""
     fy = fft.fftfreq(shape[0])[:, None]
     fx = fft.rfftfreq(shape[1])[None, :]
     modulus = np.hypot(fy, fx)
@@ -25,13 +25,13 @@ def frequencies(shape: Shape) -> tuple[FloatArray, FloatArray]:
 
 @lru_cache(maxsize=16)
 def grid(shape: Shape) -> tuple[FloatArray, FloatArray]:
-    """Row and column coordinates in pixels, each of the frame's shape; read-only by convention."""
+    """Return row and column coordinates in pixels, each of shape (H, W); do not modify them."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return rows, columns
 
 
-def field(draw: Draw, gain: FloatArray, shape: Shape, rate: float = 1.0) -> FloatArray:
-    """Gaussian field with the amplitude spectrum `gain`, standardised to mean 0 and deviation 1."""
+def gaussian_field(draw: Draws, gain: FloatArray, shape: Shape, rate: float = 1.0) -> FloatArray:
+    """Draw a Gaussian field with amplitude spectrum `gain`, mean 0 and standard deviation 1."""
     half = (shape[0], shape[1] // 2 + 1)
     noise = draw.normal(2, *half, rate=rate)
     spectrum = (noise[0] + 1j * noise[1]) * gain
@@ -40,16 +40,16 @@ def field(draw: Draw, gain: FloatArray, shape: Shape, rate: float = 1.0) -> Floa
     return np.asarray(values / (values.std() + 1e-9), dtype=np.float32)
 
 
-def smooth_field(draw: Draw, shape: Shape, wavelength: float, rate: float = 1.0) -> FloatArray:
-    """Isotropic field without structure finer than about the wavelength (in pixels)."""
+def smooth_field(draw: Draws, shape: Shape, wavelength: float, rate: float = 1.0) -> FloatArray:
+    """Draw an isotropic field without structure finer than about the wavelength in pixels."""
     modulus, _ = frequencies(shape)
-    return field(draw, np.exp(-0.5 * (modulus * wavelength) ** 2), shape, rate)
+    return gaussian_field(draw, np.exp(-0.5 * (modulus * wavelength) ** 2), shape, rate)
 
 
 def band_gain(
     shape: Shape, wavelength: float, octaves: float, angle: float = 0.0, spread: float = np.inf
 ) -> FloatArray:
-    """Amplitude spectrum of band-pass noise.
+    """Compute the amplitude spectrum of band-pass noise.
 
     Parameters
     ----------
@@ -57,13 +57,14 @@ def band_gain(
     wavelength : float
         Centre of the band in pixels.
     octaves : float
-        Standard deviation of the band.
+        Standard deviation of the band in octaves.
     angle, spread : float
-        Direction of the wave vector and its deviation in radians; infinite is isotropic.
+        Direction of the wave vector and its standard deviation in radians; an infinite spread
+        makes the noise isotropic.
     """
     modulus, direction = frequencies(shape)
     gain = np.exp(-0.5 * (np.log2(modulus * wavelength) / octaves) ** 2)
-    # dividing by the modulus keeps a wide band from being ruled by its many fine frequencies
+    # There are more fine frequencies than coarse ones; the division compensates for that.
     gain = gain / modulus
     if np.isfinite(spread):
         away = (direction - angle + np.pi / 2) % np.pi - np.pi / 2
@@ -72,15 +73,15 @@ def band_gain(
 
 
 def slope_gain(shape: Shape, slope: float) -> FloatArray:
-    """Amplitude spectrum of power-law (fractal) noise: 0 is white, 2 is cloud-like."""
+    """Compute the amplitude spectrum of power-law noise: slope 0 is white, 2 is cloud-like."""
     modulus, _ = frequencies(shape)
     return np.asarray(np.maximum(modulus, 1 / max(shape)) ** -slope, dtype=np.float32)
 
 
 def warped_grid(
-    draw: Draw, shape: Shape, amplitude: float, wavelength: float
+    draw: Draws, shape: Shape, amplitude: float, wavelength: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Coordinates displaced by a smooth field of the given amplitude, both in pixels."""
+    """Displace pixel coordinates by a smooth field of the given amplitude in pixels."""
     rows, columns = grid(shape)
     if amplitude <= 0:
         return rows, columns
@@ -91,9 +92,9 @@ def warped_grid(
 
 
 def distance_to_points(points: FloatArray, shape: Shape) -> FloatArray:
-    """Distance of every pixel to the nearest of the points, shape (N, 2) as row and column.
+    """Compute the distance of each pixel to the nearest of the points (row, column), shape (N, 2).
 
-    Worley's cellular basis function F1, computed at half resolution, which textures do not reveal.
+    This is Worley's cellular basis function F1, computed at half resolution for speed.
     """
     half = (shape[0] // 2 + 1, shape[1] // 2 + 1)
     empty: NDArray[np.bool_] = np.ones(half, dtype=bool)
@@ -101,11 +102,11 @@ def distance_to_points(points: FloatArray, shape: Shape) -> FloatArray:
     at = at[((at >= 0) & (at < half)).all(axis=1)]
     empty[at[:, 0], at[:, 1]] = False
     near = 2 * ndimage.distance_transform_edt(empty).astype(np.float32)
-    return enlarge(near, 2)[: shape[0], : shape[1]]
+    return upsample(near, 2)[: shape[0], : shape[1]]
 
 
-def enlarge(values: FloatArray, factor: int) -> FloatArray:
-    """Integer enlargement with linear interpolation along both axes."""
+def upsample(values: FloatArray, factor: int) -> FloatArray:
+    """Upsample by an integer factor with linear interpolation along both axes."""
     for axis in (0, 1):
         ahead = np.concatenate(
             [values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis

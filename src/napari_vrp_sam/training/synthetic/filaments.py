@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray, chance, log_uniform
 from napari_vrp_sam.training.synthetic.fields import Shape
 from napari_vrp_sam.training.synthetic.regions import region_map
 from napari_vrp_sam.training.synthetic.shapes import draw_paths, random_walks
@@ -16,23 +16,24 @@ from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Filaments of one look.
+    """Filaments that look alike.
 
     Attributes
     ----------
     width : float
-        At the root, in pixels.
+        Width at the root in pixels.
     curl : float
-        Drift of the heading in radians a step of `stride` pixels.
+        Standard deviation of the change of direction per step, in radians.
     stride : float
+        Length of a step in pixels.
     count, branches : int
-        Number of roots, and of branches on each.
+        Number of filaments, and of branches on each.
     taper : float
         Width at the tip relative to the root.
-    aligned : float
-        Deviation of the roots' headings in radians.
+    angle_spread : float
+        Standard deviation of the initial direction in radians.
     ragged : float
-        Random variation of the width, as cracks have.
+        Random variation of the width, as in cracks.
     texture : Texture
     """
 
@@ -42,13 +43,13 @@ class Bundle:
     count: int
     branches: int
     taper: float
-    aligned: float
+    angle_spread: float
     ragged: float
     texture: Texture
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, gray: bool) -> Bundle:
-        """A random bundle."""
+        """Draw a random bundle."""
         width = log_uniform(rng, 1.5, 14)
         crack = chance(rng, 0.3)
         return cls(
@@ -58,28 +59,28 @@ class Bundle:
             count=int(rng.integers(2, max(4, int(45 / width)))),
             branches=int(rng.integers(1, 6)) if chance(rng, 0.5) else 0,
             taper=float(rng.uniform(0.2, 1.0)),
-            aligned=float(rng.uniform(0.05, 0.3)) if chance(rng, 0.3) else np.pi,
+            angle_spread=float(rng.uniform(0.05, 0.3)) if chance(rng, 0.3) else np.pi,
             ragged=float(rng.uniform(0.2, 0.6)) if crack else float(rng.uniform(0, 0.15)),
             texture=Texture.sample(rng, gray=gray, contrast=0.12),
         )
 
-    def altered(self, rng: np.random.Generator, *, gray: bool) -> Bundle:
-        """Distractors: of another width, course or colour."""
+    def distractor(self, rng: np.random.Generator, *, gray: bool) -> Bundle:
+        """Return a bundle of different width, course or colour."""
         other = Bundle.sample(rng, gray=gray)
         if chance(rng, 0.4):
             factor = float(rng.uniform(2.2, 3.5)) ** (1 if self.width < 4 else -1)
             return replace(self, width=max(1.0, self.width * factor), count=max(2, self.count // 2))
         if chance(rng, 0.4):
             curl = 0.03 if self.curl > 0.2 else 0.5
-            return replace(self, curl=curl, texture=self.texture.relative(rng, gray=gray))
+            return replace(self, curl=curl, texture=self.texture.variant(rng, gray=gray))
         return replace(other, width=float(np.clip(other.width, 0.5 * self.width, 2 * self.width)))
 
-    def opacity(self, draw: Draw, shape: Shape) -> FloatArray:
-        """Coverage of shape (H, W) by the filaments, in 0..1."""
+    def opacity(self, draw: Draws, shape: Shape) -> FloatArray:
+        """Compute the filaments' coverage of each pixel in 0..1, shape (H, W)."""
         steps = int(0.7 * max(shape) / self.stride)
         count = max(1, int(self.count * draw.fixed.uniform(0.6, 1.3)))
         starts = draw.uniform(-0.1, 1.1, count, 2) * np.asarray(shape, dtype=np.float32)
-        headings = np.float32(self.aligned) * draw.normal(count)
+        headings = np.float32(self.angle_spread) * draw.normal(count)
         paths = random_walks(draw, starts, headings, steps, self.stride, self.curl)
         widths = self._widths(draw, np.full(count, self.width, dtype=np.float32), steps)
         sets = [(paths, widths)]
@@ -99,25 +100,25 @@ class Bundle:
             np.maximum(opacity, draw_paths(path, width, shape), out=opacity)
         return opacity
 
-    def _widths(self, draw: Draw, roots: FloatArray, steps: int) -> FloatArray:
+    def _widths(self, draw: Draws, roots: FloatArray, steps: int) -> FloatArray:
         along = np.linspace(1, self.taper, steps, dtype=np.float32)
         noise = 1 + np.float32(self.ragged) * draw.normal(len(roots), steps)
         return np.asarray(np.maximum(1.0, roots[:, None] * along * noise), dtype=np.float32)
 
 
 class Filaments(World):
-    """Filaments as the class, others as distractors, on one or two background textures."""
+    """Filaments as the class, different ones as distractors, on one or two textures."""
 
     def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
         super().__init__(rng, shape)
         gray = chance(rng, 0.6)
         self.bundle = Bundle.sample(rng, gray=gray)
-        self.distractors = [self.bundle.altered(rng, gray=gray)] if chance(rng, 0.6) else []
+        self.distractors = [self.bundle.distractor(rng, gray=gray)] if chance(rng, 0.6) else []
         contrast = 0.2 if chance(rng, 0.3) else 0.1
         self.background = [Texture.sample(rng, gray=gray, contrast=contrast)]
         if chance(rng, 0.35):
-            self.background.append(self.background[0].relative(rng, gray=gray))
-        # thin lines whose mean colour is the background's could not be seen by anyone
+            self.background.append(self.background[0].variant(rng, gray=gray))
+        # Thin lines with the mean brightness of the background would be invisible.
         gap = np.mean(self.bundle.texture.low + self.bundle.texture.high) / 2
         gap -= np.mean(self.background[0].low + self.background[0].high) / 2
         if abs(gap) < 0.15:
@@ -128,8 +129,8 @@ class Filaments(World):
         self.softness = float(rng.uniform(0, 1.0))
         self.scale = log_uniform(rng, 30, 0.6 * min(shape))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """Filaments on new courses."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render filaments on new courses; see `World.render`."""
         image = self.background[0].render(draw, self.shape)
         if len(self.background) > 1:
             region = region_map("blend", draw, self.shape, 2, self.scale, 0.0) == 1

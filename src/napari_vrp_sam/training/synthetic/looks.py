@@ -1,4 +1,4 @@
-"""How an instrument shows a scene: colour, contrast, light, blur and noise."""
+"""Simulated image acquisition: colour, contrast, illumination, blur and noise."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from napari_vrp_sam.training.synthetic.fields import grid
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Degradations that the frames of one stack share.
+    """Acquisition parameters shared by the frames of one stack.
 
     Attributes
     ----------
     gray : bool
-        One channel, shown as three.
+        Reduce the scene to one channel (repeated three times).
     inverted : bool
     tint : ndarray, shape (2, 3), optional
-        Colours of black and white for a gray scene, as a stain gives.
+        Colours that replace black and white in a gray scene, as with a stain.
     gamma, low, high : float
-        Tone curve; `low` and `high` are the ends of the range of brightness.
+        Exponent, and lowest and highest output value, of the tone curve.
     blur : float
-        Deviation of the point spread function in pixels.
-    noise : str
-        "gaussian", "poisson" or "speckle".
+        Standard deviation of the point spread function in pixels.
+    noise : {"gaussian", "poisson", "speckle"}
     noise_level : float
-        Deviation of the noise at middle brightness.
+        Standard deviation of the noise at medium brightness.
     light : float
-        Relative change of the light across the frame.
+        Relative change of the illumination across the frame.
     """
 
     gray: bool
@@ -47,7 +46,7 @@ class Look:
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Look:
-        """A random look: most are mild, some severe."""
+        """Draw a random look: most are mild, some severe."""
         gray = chance(rng, 0.35)
         tint = rng.uniform(0, 1, (2, 3)).astype(np.float32)
         tint[0] *= 0.5
@@ -68,7 +67,7 @@ class Look:
         )
 
     def jittered(self, rng: np.random.Generator) -> Look:
-        """The look of another frame of the same stack: slightly different exposure and focus."""
+        """Return the look of another frame of the stack: slightly changed exposure and focus."""
         shift = rng.normal(0, 0.02)
         return replace(
             self,
@@ -79,7 +78,7 @@ class Look:
         )
 
     def apply(self, image: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Show a scene of shape (H, W, 3) in 0..1 as this instrument would; float32 in 0..1."""
+        """Simulate the acquisition of a scene, shape (H, W, 3) in 0..1; returns float32 in 0..1."""
         image = np.clip(image, 0, 1)
         if self.gray:
             image = image.mean(axis=2, keepdims=True)
@@ -101,7 +100,7 @@ class Look:
         return np.clip(image, 0, 1).astype(np.float32)
 
     def _illumination(self, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-        """Gain of shape (H, W, 1): a tilted plane with vignetting."""
+        """Return a tilted plane with vignetting, shape (H, W, 1)."""
         rows, columns = grid((shape[0], shape[1]))
         y, x = rows / shape[0] - 0.5, columns / shape[1] - 0.5
         angle = rng.uniform(0, 2 * np.pi)
@@ -112,7 +111,7 @@ class Look:
     def _noisy(self, image: FloatArray, rng: np.random.Generator) -> FloatArray:
         noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(self.noise_level)
         if self.noise == "poisson":
-            # the Gaussian limit of counting noise: variance grows with brightness
+            # Gaussian limit of shot noise: the variance is proportional to the brightness.
             noise *= np.sqrt(2 * np.maximum(image, 0.01))
         elif self.noise == "speckle":
             noise *= 2 * image

@@ -1,4 +1,4 @@
-"""Membrane networks with organelles, as electron microscopy of tissue shows them."""
+"""Membrane networks with organelles, as in electron micrographs of tissue."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import numpy as np
 
 from napari_vrp_sam.training.synthetic import fields
 from napari_vrp_sam.training.synthetic.cells import Population
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.draws import (
+    Draws,
+    FloatArray,
+    chance,
+    log_uniform,
+    pick,
+)
 from napari_vrp_sam.training.synthetic.regions import voronoi
-from napari_vrp_sam.training.synthetic.shapes import scatter
+from napari_vrp_sam.training.synthetic.shapes import normalised_radius
 from napari_vrp_sam.training.synthetic.textures import Texture, blend, random_colour, soften
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
@@ -18,7 +24,7 @@ ROLES = ("membrane", "organelle", "cells", "interior", "sheath")
 
 
 class Membranes(World):
-    """Warped Voronoi cells with membranes, some with a sheath (myelin), and organelles.
+    """Warped Voronoi cells with membranes, organelles and, in some worlds, (myelin) sheaths.
 
     The class is the membrane, one kind of organelle, the cells of one texture, the interior of the
     sheathed cells (axons), or the sheath.
@@ -33,9 +39,9 @@ class Membranes(World):
         self.width = log_uniform(rng, 2, min(9.0, 0.2 * self.spacing))
         self.interior = Texture.sample(rng, gray=gray, contrast=0.12)
         base = (self.interior.low + self.interior.high) / 2
-        self.other = self.interior.relative(rng, gray=gray)
+        self.other = self.interior.variant(rng, gray=gray)
         self.share = float(rng.uniform(0.15, 0.5))
-        # membranes differ from both interiors by their stain
+        # Membranes are brighter or darker than both interiors.
         away = float(rng.uniform(0.2, 0.5)) * (-1 if base.mean() > 0.45 else 1)
         self.stain = np.clip(base + np.float32(away), 0, 1).astype(np.float32)
         self.sheathed = self.role in ("interior", "sheath") or chance(rng, 0.15)
@@ -45,7 +51,7 @@ class Membranes(World):
         radius = log_uniform(rng, 4, max(5.0, 0.35 * self.spacing))
         self.organelles = [_organelle(rng, radius, gray=gray)]
         if chance(rng, 0.6):
-            self.organelles.append(self.organelles[0].altered(rng, gray=gray))
+            self.organelles.append(self.organelles[0].distractor(rng, gray=gray))
         if chance(rng, 0.4):  # vesicles
             vesicle = _organelle(rng, float(rng.uniform(2, 3.5)), gray=gray)
             self.organelles.append(replace(vesicle, aspect=1.1, bend=0.0))
@@ -57,8 +63,8 @@ class Membranes(World):
             for o in self.organelles
         ]
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """A tissue with new cells."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render tissue with new cells; see `World.render`."""
         index, border = voronoi(draw, self.shape, self.spacing, self.warp)
         marked = (draw.fixed.random(index.max() + 1) < self.share)[index]
         if absent and self.role in ("cells", "interior", "sheath"):
@@ -85,16 +91,16 @@ class Membranes(World):
         return image, masks[self.role]
 
     def _organelles(
-        self, draw: Draw, image: FloatArray, room: BoolArray, *, without_first: bool
+        self, draw: Draws, image: FloatArray, room: BoolArray, *, without_first: bool
     ) -> BoolArray:
-        """Paint the organelles within `room`; returns where those of the first kind are."""
+        """Paint the organelles within `room`; return the mask of the first kind."""
         first = np.zeros(self.shape, dtype=bool)
         for number, organelle in enumerate(self.organelles):
             blobs = organelle.place(draw, self.shape, self.counts[number], crowded=False)
             if number == 0 and without_first:
                 continue
-            rho, index = scatter(blobs, self.shape)
-            # what a membrane cuts stays on the side where its centre is: nothing crosses membranes
+            rho, index = normalised_radius(blobs, self.shape)
+            # Organelles end at membranes.
             rho = np.where(room, rho, np.float32(9))
             gain = np.ones((1, 1, 1), dtype=np.float32)
             organelle.paint(draw, image, rho, blobs.radii[index], gain)

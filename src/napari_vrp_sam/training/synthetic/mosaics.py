@@ -1,10 +1,16 @@
-"""Mosaics of textures: the class is 'this texture'."""
+"""Mosaics of textures, of which one or two are the class."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.draws import (
+    Draws,
+    FloatArray,
+    chance,
+    log_uniform,
+    pick,
+)
 from napari_vrp_sam.training.synthetic.fields import Shape
 from napari_vrp_sam.training.synthetic.regions import REGIONS, region_map
 from napari_vrp_sam.training.synthetic.textures import Texture, blend, soften
@@ -14,7 +20,7 @@ from napari_vrp_sam.training.synthetic.world import BoolArray, World
 class Mosaic(World):
     """Regions filled with two to six textures, of which the first one or two are the class.
 
-    Some of the others share either the colours or the pattern with the class.
+    Some of the other textures have either the colours or the pattern of the class.
     """
 
     def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
@@ -25,19 +31,19 @@ class Mosaic(World):
         for _ in range(int(rng.integers(1, 6))):
             near = chance(rng, 0.4)
             self.textures.append(
-                self.textures[0].relative(rng, gray=gray)
+                self.textures[0].variant(rng, gray=gray)
                 if near
                 else Texture.sample(rng, gray=gray, contrast=contrast)
             )
-        # a class of two looks, as 'building' or 'vegetation' is
+        # Some classes look different from place to place, as 'building' or 'vegetation' do.
         self.members = 2 if len(self.textures) > 3 and chance(rng, 0.15) else 1
         self.regions = pick(rng, REGIONS, (3, 2, 3, 1, 2))
         self.scale = log_uniform(rng, 18, 0.5 * min(shape))
         self.angle = float(rng.uniform(-np.pi / 2, np.pi / 2))
         self.softness = 0.0 if chance(rng, 0.5) else float(rng.uniform(0.5, 2.5))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """A mosaic; an absent class gives its regions to the last texture."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render a mosaic; the last texture replaces an absent class. See `World.render`."""
         count = len(self.textures)
         index = region_map(self.regions, draw, self.shape, count, self.scale, self.angle)
         if absent:

@@ -1,4 +1,4 @@
-"""Objects made of parts with looks of their own, in clutter: what photographs of things share."""
+"""Objects composed of differently textured parts, in clutter, as in photographs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray, chance, log_uniform
 from napari_vrp_sam.training.synthetic.fields import Shape
 from napari_vrp_sam.training.synthetic.regions import region_map
 from napari_vrp_sam.training.synthetic.shapes import draw_polygons
@@ -17,18 +17,19 @@ _THETA = np.linspace(0, 2 * np.pi, 40, endpoint=False, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ObjectPart:
     """One part of an object, in units of the object's size.
 
     Attributes
     ----------
     centre : ndarray, shape (2,)
     outline : ndarray, shape (V, 2)
-        Around the centre.
+        Vertices relative to the centre.
     hinge : float
-        Deviation in radians by which the part turns about the object's centre between instances.
+        Standard deviation, between instances, of the part's rotation about the object's centre in
+        radians.
     texture : int
-        Which of the world's textures fills it.
+        Index of the world's texture that fills the part.
     """
 
     centre: FloatArray
@@ -38,8 +39,8 @@ class Part:
 
 
 def _outline(rng: np.random.Generator, size: float) -> FloatArray:
-    """A smooth or an angular shape of about the given radius."""
-    if chance(rng, 0.4):  # polygon: three to six corners
+    """Draw a smooth or angular shape of about the given radius."""
+    if chance(rng, 0.4):  # a polygon with three to six corners
         corners = np.sort(
             rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, rng.integers(4, 8))[:-1]
         )
@@ -57,9 +58,9 @@ def _outline(rng: np.random.Generator, size: float) -> FloatArray:
     return np.asarray(stretched @ basis, dtype=np.float32)
 
 
-def _parts(rng: np.random.Generator, textures: int) -> list[Part]:
-    """A body with up to six parts around its border, later ones on top."""
-    body = Part(np.zeros(2, np.float32), _outline(rng, 0.6), 0.0, int(rng.integers(textures)))
+def _parts(rng: np.random.Generator, textures: int) -> list[ObjectPart]:
+    """Draw a body and up to six parts around its border, the last one on top."""
+    body = ObjectPart(np.zeros(2, np.float32), _outline(rng, 0.6), 0.0, int(rng.integers(textures)))
     parts = [body]
     for _ in range(int(rng.integers(1, 7))):
         angle = rng.uniform(0, 2 * np.pi)
@@ -67,7 +68,7 @@ def _parts(rng: np.random.Generator, textures: int) -> list[Part]:
         centre = reach * np.array([np.sin(angle), np.cos(angle)], dtype=np.float32)
         outline = _outline(rng, rng.uniform(0.12, 0.4))
         parts.append(
-            Part(centre, outline, float(rng.uniform(0, 0.35)), int(rng.integers(textures)))
+            ObjectPart(centre, outline, float(rng.uniform(0, 0.35)), int(rng.integers(textures)))
         )
     return parts
 
@@ -77,9 +78,9 @@ def _textures(rng: np.random.Generator, count: int, *, gray: bool) -> list[Textu
 
 
 class Objects(World):
-    """One kind of object is the class; other kinds and a cluttered ground surround it.
+    """One kind of object as the class, other kinds as distractors, on cluttered ground.
 
-    The kinds share textures, so that no single texture gives the class away.
+    The kinds share textures, so that no single texture identifies the class.
     """
 
     def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
@@ -92,7 +93,7 @@ class Objects(World):
             Texture.sample(rng, gray=gray, contrast=0.2) for _ in range(int(rng.integers(1, 4)))
         ]
         self.size = log_uniform(rng, 0.09, 0.5) * min(shape)
-        # things keep upright (cars, animals) or lie in any direction (tools on a table)
+        # Objects are upright (cars, animals) or lie in any direction (tools on a table).
         self.tumble = np.pi if chance(rng, 0.3) else float(rng.uniform(0, 0.4))
         self.mirror = chance(rng, 0.7)
         self.many = 1 + int(rng.integers(0, max(1, int(0.25 * min(shape) / self.size)) + 1))
@@ -100,8 +101,8 @@ class Objects(World):
         self.scale = log_uniform(rng, 30, 120)
         self.shadow = float(rng.uniform(0, 0.5))
 
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """Objects in new poses among new clutter."""
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render objects in new poses and new clutter; see `World.render`."""
         image = self._clutter(draw)
         polygons: list[tuple[FloatArray, int]] = []
         classes: list[int] = []
@@ -127,7 +128,7 @@ class Objects(World):
         mask = np.array([-1, *classes])[index] == 0
         return image, mask
 
-    def _clutter(self, draw: Draw) -> FloatArray:
+    def _clutter(self, draw: Draws) -> FloatArray:
         image = self.ground[0].render(draw, self.shape)
         if len(self.ground) > 1:
             index = region_map("voronoi", draw, self.shape, len(self.ground), self.scale, 0.0)
@@ -135,13 +136,13 @@ class Objects(World):
                 blend(image, texture.render(draw, self.shape), soften(index == number, 0.7))
         return image
 
-    def _instance(self, draw: Draw, parts: list[Part]) -> list[tuple[FloatArray, int]]:
-        """Polygons of one object, and the texture of each."""
+    def _instance(self, draw: Draws, parts: list[ObjectPart]) -> list[tuple[FloatArray, int]]:
+        """Return the polygons of one object, each with its texture."""
         centre = draw.uniform(0.05, 0.95, 2) * np.asarray(self.shape, dtype=np.float32)
         size = self.size * float(np.exp(0.25 * draw.normal(1)[0]))
         turn = self.tumble * float(draw.normal(1)[0])
         flip = -1.0 if self.mirror and draw.fixed.random() < 0.5 else 1.0
-        # perspective and pose: the whole is sheared and stretched a little
+        # Slight shear and stretch, as from a change of perspective.
         pose = np.eye(2) + 0.12 * draw.normal(2, 2)
         result = []
         for part in parts:

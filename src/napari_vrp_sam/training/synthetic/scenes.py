@@ -1,4 +1,4 @@
-"""Sets of synthetic frames that share a world: references and targets of an episode."""
+"""Sets of synthetic frames of one world: the references and targets of an episode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.training.synthetic.aerial import Clouds, Plants, Rocks
 from napari_vrp_sam.training.synthetic.cells import Cells
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray, chance
 from napari_vrp_sam.training.synthetic.fields import Shape
 from napari_vrp_sam.training.synthetic.filaments import Filaments
 from napari_vrp_sam.training.synthetic.looks import Look
@@ -30,9 +30,10 @@ WORLDS: Mapping[str, type[World]] = {
     "clouds": Clouds,
     "objects": Objects,
 }
-WEIGHTS = {"mosaic": 5, "cells": 4, "filaments": 2, "membranes": 3,
+_WEIGHTS = {"mosaic": 5, "cells": 4, "filaments": 2, "membranes": 3,
            "plants": 1, "rocks": 1, "clouds": 0.7, "objects": 3}  # fmt: skip
 _COVERAGE = (0.003, 0.9)
+"""Smallest and largest fraction of a reference that the class may cover."""
 _TRIES = 8
 
 
@@ -43,13 +44,13 @@ class SceneSet:
     Attributes
     ----------
     images : ndarray, shape (N, H, W, 3), float32
-        In 0..1; references first.
+        Frames in 0..1, references first.
     masks : ndarray, shape (N, H, W), uint8
-        1 where the class is.
+        1 on the class, 0 elsewhere.
     world : str
         Name of the world in `WORLDS`.
     stack : bool
-        Whether the frames are neighbouring slices of one stack, in order, references included.
+        True if the frames are consecutive slices of one stack.
     """
 
     images: FloatArray
@@ -59,23 +60,23 @@ class SceneSet:
 
 
 class SyntheticScenes:
-    """Generator of unlimited classes with their masks.
+    """Generator of frames and masks of random classes.
 
     Parameters
     ----------
     shape : tuple of int, default: (256, 256)
         Height and width of the frames.
     worlds : sequence of str, optional
-        Names from `WORLDS` to draw from; all of them by default.
+        Names from `WORLDS` to draw from; default: all.
     stack : float, default: 0.35
-        Probability that the frames are slices of one stack, else they are independent views.
+        Probability that the frames are slices of one stack rather than independent layouts.
     absent : float, default: 0.1
-        Probability that the class is left out of a target.
+        Probability that a target does not contain the class.
 
     Raises
     ------
     InputError
-        If a world is unknown.
+        If `worlds` is empty or contains an unknown name.
     """
 
     def __init__(
@@ -91,26 +92,17 @@ class SyntheticScenes:
         unknown = [name for name in self.names if name not in WORLDS]
         if unknown or not self.names:
             raise InputError(f"Unknown synthetic worlds {unknown}: choose from {sorted(WORLDS)}.")
-        weights = np.array([WEIGHTS[name] for name in self.names], dtype=float)
+        weights = np.array([_WEIGHTS[name] for name in self.names], dtype=float)
         self._weights = weights / weights.sum()
         self.stack = stack
         self.absent = absent
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> SceneSet:
-        """Frames of one world; the class occurs in every reference.
+        """Render `references` and then `targets` frames of one world.
 
-        Parameters
-        ----------
-        rng : Generator
-        references, targets : int
-            Numbers of frames.
-
-        Returns
-        -------
-        SceneSet
-            `references` frames, then `targets` frames.
+        The class occurs in each reference.
         """
-        # a world whose class is hard to find in a view is replaced by another one
+        # A world whose class rarely occurs is replaced by another one.
         while True:
             name = self.names[int(rng.choice(len(self.names), p=self._weights))]
             frames = self._frames(WORLDS[name](rng, self.shape), rng, references, targets)
@@ -130,12 +122,12 @@ class SyntheticScenes:
             absent = number >= references and chance(rng, self.absent)
             for attempt in range(_TRIES):
                 depth = step * number if stack else 0.0
-                draw = Draw(seed if stack else int(rng.integers(2**62)), depth)
-                image, mask = world.view(draw, absent=absent)
+                draw = Draws(seed if stack else int(rng.integers(2**62)), depth)
+                image, mask = world.render(draw, absent=absent)
                 low, high = _COVERAGE
                 if absent or (low if number < references else 0) <= mask.mean() <= high:
                     break
-                if stack:  # slices cannot be redrawn one by one
+                if stack:  # single slices cannot be redrawn
                     return None
                 if attempt == _TRIES - 1 or (number == 0 and attempt == 2):
                     return None

@@ -1,15 +1,15 @@
-"""Shapes: scattered blobs with wobbly outlines, paths and polygons."""
+"""Shapes: blobs with random outlines, paths and polygons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
 from napari_vrp_sam.training.synthetic.fields import Shape
 
 _ANGLES = 256
@@ -18,14 +18,14 @@ FAR = np.float32(9.0)
 
 @dataclass(frozen=True, eq=False)
 class Blobs:
-    """N blobs: bent ellipses whose outline is modulated over the angle.
+    """N blobs: bent ellipses whose radius is modulated over the angle.
 
     Attributes
     ----------
     centres : ndarray, shape (N, 2)
         Row and column in pixels.
     radii, aspects, angles, bends : ndarray, shape (N,)
-        Geometric mean of the half axes (pixels), their ratio, direction (radians), curvature.
+        Geometric mean of the semi-axes (pixels), their ratio, direction (radians), curvature.
     outlines : ndarray, shape (N, 256)
         Radius over the angle, relative to the ellipse.
     """
@@ -41,14 +41,17 @@ class Blobs:
         return len(self.centres)
 
     @staticmethod
-    def join(parts: Sequence[Blobs]) -> Blobs:
-        """All blobs of several groups in one."""
-        names = ("centres", "radii", "aspects", "angles", "bends", "outlines")
-        return Blobs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    def concatenate(groups: Sequence[Blobs]) -> Blobs:
+        """Join several groups of blobs."""
+        names = [field.name for field in fields(Blobs)]
+        return Blobs(*(np.concatenate([getattr(g, name) for g in groups]) for name in names))
+
+    def __getitem__(self, selection: NDArray[np.bool_]) -> Blobs:
+        return Blobs(*(getattr(self, field.name)[selection] for field in fields(Blobs)))
 
 
-def wobbly_outlines(draw: Draw, count: int, amount: float, lobes: int = 0) -> FloatArray:
-    """Outlines of shape (count, 256): low harmonics of the angle, or `lobes` leaves."""
+def random_outlines(draw: Draws, count: int, amount: float, lobes: int = 0) -> FloatArray:
+    """Draw outlines of shape (count, 256): low harmonics of the angle, with optional lobes."""
     theta = np.linspace(-np.pi, np.pi, _ANGLES, endpoint=False, dtype=np.float32)
     orders = np.arange(2, 7)
     weights = draw.normal(count, 2, len(orders)) * (amount / orders).astype(np.float32)
@@ -59,16 +62,18 @@ def wobbly_outlines(draw: Draw, count: int, amount: float, lobes: int = 0) -> Fl
     return np.asarray(np.clip(outlines, 0.25, 1.8), dtype=np.float32)
 
 
-def scatter(blobs: Blobs, shape: Shape, reach: float = 1.3) -> tuple[FloatArray, NDArray[np.int32]]:
-    """Normalised radius of every pixel in its blob, and which blob that is.
+def normalised_radius(
+    blobs: Blobs, shape: Shape, reach: float = 1.3
+) -> tuple[FloatArray, NDArray[np.int32]]:
+    """Compute each pixel's radius within its blob, and the index of that blob.
 
     Returns
     -------
     rho : ndarray, shape (H, W)
-        0 in the centre, 1 on the outline, `FAR` away from all blobs. Where blobs overlap the
-        smaller value wins, so that crowded blobs press their borders against each other.
+        0 at the centre, 1 on the outline, `FAR` away from all blobs. Where blobs overlap the
+        smaller value counts, so that they share a border instead.
     index : ndarray, shape (H, W)
-        -1 away from all blobs.
+        Index of the blob; -1 away from all blobs.
     """
     rho = np.full(shape, FAR, dtype=np.float32)
     index = np.full(shape, -1, dtype=np.int32)
@@ -99,9 +104,14 @@ def scatter(blobs: Blobs, shape: Shape, reach: float = 1.3) -> tuple[FloatArray,
 
 
 def random_walks(
-    draw: Draw, starts: FloatArray, headings: FloatArray, steps: int, stride: float, curl: float
+    draw: Draws,
+    starts: FloatArray,
+    headings: FloatArray,
+    steps: int,
+    stride: float,
+    curl: float,
 ) -> FloatArray:
-    """Paths of shape (N, steps, 2) whose heading drifts by `curl` radians a step."""
+    """Draw paths of shape (N, steps, 2) whose direction changes by about `curl` per step."""
     turns = np.cumsum(draw.normal(len(starts), steps) * np.float32(curl), axis=1)
     heading = headings[:, None] + turns
     moves = np.stack([np.sin(heading), np.cos(heading)], axis=-1) * np.float32(stride)
@@ -109,7 +119,7 @@ def random_walks(
 
 
 def draw_paths(paths: FloatArray, widths: FloatArray, shape: Shape) -> FloatArray:
-    """Opacity of shape (H, W) of paths (N, S, 2) with widths (N, S) in pixels, antialiased."""
+    """Render antialiased paths (N, S, 2) with widths (N, S) in pixels as an opacity (H, W)."""
     scale = 3
     canvas = Image.new("L", (shape[1] * scale, shape[0] * scale))
     pen = ImageDraw.Draw(canvas)
@@ -117,14 +127,14 @@ def draw_paths(paths: FloatArray, widths: FloatArray, shape: Shape) -> FloatArra
         for a, b, w in zip(path[:-1].tolist(), path[1:].tolist(), width.tolist(), strict=False):
             size = max(1, round(w))
             pen.line((*a, *b), fill=255, width=size)
-            if size > 4:  # round joints; thin lines show no gaps
+            if size > 4:  # round joints; thin lines do not show gaps
                 r = size / 2 - 0.5
                 pen.ellipse((a[0] - r, a[1] - r, a[0] + r, a[1] + r), fill=255)
     return np.asarray(canvas.reduce(scale), dtype=np.float32) / np.float32(255)
 
 
 def draw_polygons(polygons: Iterable[tuple[FloatArray, int]], shape: Shape) -> NDArray[np.uint8]:
-    """Index map of shape (H, W): polygons (vertices (V, 2), index) painted one over another."""
+    """Render polygons, each with vertices (V, 2) and an index, as an index map of shape (H, W)."""
     canvas = Image.new("L", (shape[1], shape[0]))
     pen = ImageDraw.Draw(canvas)
     for vertices, index in polygons:

@@ -1,4 +1,4 @@
-"""Procedural textures: a sampled texture looks the same wherever it is rendered."""
+"""Procedural textures."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_vrp_sam.training.synthetic import fields
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.draws import (
+    Draws,
+    FloatArray,
+    chance,
+    log_uniform,
+    pick,
+)
 
 Colour = NDArray[np.float32]
 KINDS = ("band", "fractal", "grain", "spots", "cells", "stripes", "lattice", "maze", "flat")
-# texture is redrawn faster than layout from slice to slice, as thick sections show
 _RATE = 5.0
+"""Texture changes faster than layout from slice to slice, as in thick sections."""
 
 
 def random_colour(rng: np.random.Generator, *, gray: bool) -> Colour:
-    """A colour of a random brightness; saturation is usually modest, as in real images."""
+    """Draw a colour; saturation is usually moderate, as in real images."""
     value = rng.uniform(0.08, 0.92)
     if gray:
         return np.full(3, value, dtype=np.float32)
     saturation = rng.beta(1.5, 2.5) * min(value, 1 - value) * 2
     hue = rng.uniform(0, 2 * np.pi)
-    # three cosines 120 degrees apart sum to zero, so the brightness stays
+    # Three cosines 120 degrees apart sum to zero and leave the brightness unchanged.
     wheel = np.cos(hue + np.array([0, 2, 4]) * np.pi / 3)
     return np.clip(value + 0.6 * saturation * wheel, 0, 1).astype(np.float32)
 
@@ -42,9 +48,9 @@ class Texture:
     wavelength : float
         Typical size of the pattern in pixels.
     angle, spread : float
-        Direction in radians, and how loosely it is kept.
+        Direction and its standard deviation in radians.
     character : float
-        In 0..1; what it changes depends on the kind (bandwidth, sharpness, size of spots ...).
+        A parameter in 0..1 whose meaning depends on the kind (bandwidth, sharpness, spot size).
     """
 
     kind: str
@@ -64,7 +70,7 @@ class Texture:
         contrast: float = 0.25,
         kind: str | None = None,
     ) -> Texture:
-        """A random texture; `contrast` bounds the difference of its two colours."""
+        """Draw a random texture; `contrast` bounds the difference of its two colours."""
         base = random_colour(rng, gray=gray)
         swing = rng.uniform(0.15, 1.0) * contrast
         tint = np.zeros(3) if gray else rng.normal(0, 0.25, 3) * contrast
@@ -79,8 +85,8 @@ class Texture:
             character=float(rng.random()),
         )
 
-    def relative(self, rng: np.random.Generator, *, gray: bool) -> Texture:
-        """A texture that shares either the colours or the pattern with this one, never both."""
+    def variant(self, rng: np.random.Generator, *, gray: bool) -> Texture:
+        """Return a texture with either the colours or the pattern of this one, never both."""
         other = Texture.sample(rng, gray=gray)
         if chance(rng, 0.5):
             return replace(self, low=other.low, high=other.high)
@@ -88,57 +94,57 @@ class Texture:
         return replace(other, kind=pick(rng, kinds), low=self.low, high=self.high)
 
     def recoloured(self, low: Colour, high: Colour) -> Texture:
-        """The same pattern in other colours."""
+        """Return the pattern in other colours."""
         return replace(self, low=np.asarray(low, np.float32), high=np.asarray(high, np.float32))
 
-    def render(self, draw: Draw, shape: fields.Shape) -> FloatArray:
-        """Image of shape (H, W, 3) in 0..1, filled with the texture."""
+    def render(self, draw: Draws, shape: fields.Shape) -> FloatArray:
+        """Render the texture as an image of shape (H, W, 3) in 0..1."""
         pattern = self.pattern(draw, shape)[..., None]
         return self.low + (self.high - self.low) * pattern
 
-    def pattern(self, draw: Draw, shape: fields.Shape) -> FloatArray:
-        """Pattern of shape (H, W) in 0..1."""
+    def pattern(self, draw: Draws, shape: fields.Shape) -> FloatArray:
+        """Render the pattern alone, shape (H, W), in 0..1."""
         values: FloatArray = getattr(self, f"_{self.kind}")(draw, shape)
         return np.clip(values, 0, 1, out=values)
 
-    def _band(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _band(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         gain = fields.band_gain(
             shape, self.wavelength, 0.25 + 0.9 * self.character, self.angle, self.spread
         )
-        return 0.5 + 0.25 * fields.field(draw, gain, shape, _RATE)
+        return 0.5 + 0.25 * fields.gaussian_field(draw, gain, shape, _RATE)
 
-    def _fractal(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _fractal(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         gain = fields.slope_gain(shape, 0.8 + 1.2 * self.character)
-        return 0.5 + 0.22 * fields.field(draw, gain, shape, _RATE)
+        return 0.5 + 0.22 * fields.gaussian_field(draw, gain, shape, _RATE)
 
-    def _grain(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _grain(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         noise = fields.smooth_field(draw, shape, 1 + 4 * self.character, _RATE)
         return 0.5 + 0.25 * noise
 
-    def _maze(self, draw: Draw, shape: fields.Shape) -> FloatArray:
-        # thresholded band-pass noise looks like the end state of a reaction-diffusion system
+    def _maze(self, draw: Draws, shape: fields.Shape) -> FloatArray:
+        # Thresholded band-pass noise resembles the steady state of a reaction-diffusion system.
         gain = fields.band_gain(shape, self.wavelength, 0.22, self.angle, self.spread)
-        noise = fields.field(draw, gain, shape, _RATE) + np.float32(2 * self.character - 1)
+        noise = fields.gaussian_field(draw, gain, shape, _RATE) + np.float32(2 * self.character - 1)
         values: FloatArray = 0.5 + 0.5 * np.tanh(3 * noise)
         return values
 
-    def _points(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _points(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         step = max(1.3 * self.wavelength, 5.0)
         axes = [np.arange(-step, size + step, step, dtype=np.float32) for size in shape]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
         jitter = 0.1 + 0.5 * self.character
         return points + np.float32(jitter * step) * draw.normal(*points.shape, rate=1.0)
 
-    def _spots(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _spots(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         radius = max(1.2, self.wavelength * (0.25 + 0.3 * ((7 * self.character) % 1)))
         near = fields.distance_to_points(self._points(draw, shape), shape)
         values: FloatArray = np.clip((radius - near) / max(1.0, 0.3 * radius) + 0.5, 0, 1)
         return values
 
-    def _cells(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _cells(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         return fields.distance_to_points(self._points(draw, shape), shape) / (1.2 * self.wavelength)
 
-    def _waves(self, draw: Draw, shape: fields.Shape, angle: float) -> FloatArray:
+    def _waves(self, draw: Draws, shape: fields.Shape, angle: float) -> FloatArray:
         rows, columns = fields.grid(shape)
         bend = self.wavelength * (0.05 + 0.5 * self.character)
         phase = rows * np.float32(np.sin(angle)) + columns * np.float32(np.cos(angle))
@@ -146,26 +152,26 @@ class Texture:
         phase = phase * np.float32(2 * np.pi / self.wavelength) + draw.uniform(0, 6.28, 1)
         return np.asarray(np.sin(phase), dtype=np.float32)
 
-    def _stripes(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _stripes(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         sharp = 0.6 + 3 * ((5 * self.character) % 1)
         values: FloatArray = 0.5 + 0.5 * np.tanh(sharp * self._waves(draw, shape, self.angle))
         return values
 
-    def _lattice(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _lattice(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         across = self._waves(draw, shape, self.angle) * self._waves(draw, shape, self.angle + 1.4)
         values: FloatArray = 0.5 + 0.5 * np.tanh(2 * across)
         return values
 
-    def _flat(self, draw: Draw, shape: fields.Shape) -> FloatArray:
+    def _flat(self, draw: Draws, shape: fields.Shape) -> FloatArray:
         return 0.5 + 0.1 * fields.smooth_field(draw, shape, 60.0)
 
 
 def soften(coverage: FloatArray | NDArray[np.bool_], sigma: float) -> FloatArray:
-    """A mask as an opacity with soft edges."""
+    """Turn a mask into an opacity with soft edges."""
     opacity = np.asarray(coverage, dtype=np.float32)
     return ndimage.gaussian_filter(opacity, sigma, truncate=2.5) if sigma > 0.2 else opacity
 
 
 def blend(image: FloatArray, layer: FloatArray, opacity: FloatArray | NDArray[np.bool_]) -> None:
-    """Lay `layer` (an image or a colour) over `image` in place, where the opacity is above 0."""
+    """Blend `layer` (an image or a colour) over `image` in place."""
     image += (layer - image) * np.asarray(opacity, dtype=np.float32)[..., None]

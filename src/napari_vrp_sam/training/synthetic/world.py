@@ -1,4 +1,4 @@
-"""What all synthetic worlds share."""
+"""Base class of the synthetic worlds."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.training.synthetic.draws import Draw, FloatArray
+from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
 from napari_vrp_sam.training.synthetic.fields import Shape
 
 BoolArray = NDArray[np.bool_]
 
 
 class World(ABC):
-    """Classes with their looks, sampled once; views of it differ in layout only.
+    """A class, its distractors and their background; frames of a world differ only in layout.
 
     Parameters
     ----------
     rng : Generator
-        Decides on everything that views have in common.
+        Determines everything that the frames have in common.
     shape : tuple of int
-        Height and width of the views.
+        Height and width of the frames.
     """
 
     def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
@@ -29,20 +29,20 @@ class World(ABC):
         self.shape = shape
 
     @abstractmethod
-    def view(self, draw: Draw, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
-        """One view.
+    def render(self, draw: Draws, *, absent: bool = False) -> tuple[FloatArray, BoolArray]:
+        """Render one frame.
 
         Parameters
         ----------
-        draw : Draw
-            Decides on the layout.
+        draw : Draws
+            Determines the layout.
         absent : bool, default: False
-            Leave the class out; its distractors stay.
+            Leave out the class but not its distractors.
 
         Returns
         -------
         image : ndarray, shape (H, W, 3), float32
-            In 0..1, before the camera's degradations.
+            Scene in 0..1, before the simulated acquisition.
         mask : ndarray, shape (H, W), bool
-            Where the class is.
+            Mask of the class.
         """
