@@ -1,15 +1,15 @@
-"""`vrp-sam`, the command line.
+"""The command line `vrp-sam`.
 
-Exit codes: 0 done, 2 wrong usage or bad input (one line says what and how to mend it), 1 a fault
-of ours, 130 interrupted (what was finished is kept).
+Exit codes: 0 success; 2 invalid usage or input, reported in one sentence; 1 internal error;
+130 interrupted, with finished frames saved.
 """
 
 from __future__ import annotations
 
 import os
 
-# Importing a command registers it; none of them imports anything heavy before it runs.
-from napari_vrp_sam.cli import demo, fine_tune, models, user_models  # noqa: F401
+# Importing a command registers it; heavy packages are imported when a command runs.
+from napari_vrp_sam.cli import demo, fine_tune, models, objects  # noqa: F401
 from napari_vrp_sam.cli.app import app
 from napari_vrp_sam.cli.research import (  # noqa: F401
     benchmark,
@@ -27,7 +27,7 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run `vrp-sam`."""
-    # Must be set before torch is imported. Threads that spin while they wait for each other take
-    # the very processor that the others need: 107 s became 39 s beside another busy program.
+    # Must be set before torch is imported. Threads that spin while waiting for each other use up
+    # CPU cores that other programs need: 107 s became 39 s beside another busy program.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

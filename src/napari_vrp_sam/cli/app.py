@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
@@ -29,7 +28,16 @@ RENAMED_OPTIONS = {
 }
 """Current name of each option that was renamed."""
 
-_log_handler = RichHandler(console=stderr_console, show_time=False, show_path=False)
+logger = logging.getLogger(__name__)
+
+
+class _ConsoleHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        stderr_console.print(self.format(record), soft_wrap=True)
+
+
+_handler = _ConsoleHandler()
+_handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
 
 
 class CommandGroup(TyperGroup):
@@ -89,10 +97,8 @@ def is_given(context: typer.Context, name: str) -> bool:
 
 
 def _warn_deprecated(option: str, replacement: str) -> None:
-    stderr_console.print(
-        f"Warning: {option} is deprecated and will be removed in the next release; use "
-        f"{replacement}.",
-        soft_wrap=True,
+    logger.warning(
+        "%s is deprecated and will be removed in the next release; use %s.", option, replacement
     )
 
 
@@ -130,6 +136,6 @@ def _configure_logging(
         bool, typer.Option("--verbose", "-v", help="Print log messages to stderr.")
     ] = False,
 ) -> None:
-    logger = logging.getLogger("napari_vrp_sam")
-    logger.setLevel(logging.INFO if verbose else logging.WARNING)
-    logger.addHandler(_log_handler)
+    package = logging.getLogger("napari_vrp_sam")
+    package.setLevel(logging.INFO if verbose else logging.WARNING)
+    package.addHandler(_handler)

@@ -1,8 +1,9 @@
-"""`vrp-sam models`: what there is, where it comes from, whether it is whole."""
+"""`vrp-sam models`: list, show, download and verify models; manage user models."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.zoo.registry import ModelSpec
 
 models_app = typer.Typer(
-    help="List, show, download and verify models; import, export, rename and delete your own."
+    help="List, show, download and verify models; import, export, rename and delete user models."
 )
 app.add_typer(models_app, name="models")
 
 Name = Annotated[str, typer.Argument(help="Name of a model.")]
+UserModelName = Annotated[str, typer.Argument(help="Name of a user model.")]
 
 
 @models_app.callback(invoke_without_command=True)
@@ -30,7 +32,7 @@ def _models(ctx: typer.Context) -> None:
 
 @models_app.command("list")
 def list_all() -> None:
-    """List all models: the default first, your own last."""
+    """List all models: the default first, user models last."""
     from rich.table import Table
 
     from napari_vrp_sam.models.zoo.registry import list_models
@@ -38,19 +40,19 @@ def list_all() -> None:
 
     table = Table("model", "", "weights")
     for spec in list_models():
-        table.add_row(spec.name, spec.description, _state(spec))
-    for own in list_user_models():
-        if own.problem:
-            table.add_row(own.name, own.problem, "damaged")
+        table.add_row(spec.name, spec.description, _weights_state(spec))
+    for model in list_user_models():
+        if model.problem:
+            table.add_row(model.name, model.problem, "damaged")
     console.print(table)
 
 
 @models_app.command()
 def show(name: Name) -> None:
-    """Show what a model is made of, and where its weights come from and lie."""
+    """Show the networks of a model, and the source and location of its weights."""
     from rich.table import Table
 
-    from napari_vrp_sam.models.zoo.registry import model_spec, prompting_note
+    from napari_vrp_sam.models.zoo.registry import describe_prompting, model_spec
 
     spec = model_spec(name)
     table = Table(show_header=False, box=None)
@@ -60,10 +62,10 @@ def show(name: Name) -> None:
     table.add_row("", spec.description)
     table.add_row("image encoder", spec.image_encoder)
     table.add_row("semantic encoder", spec.semantic_encoder)
-    if note := prompting_note(name):
-        table.add_row("prompting", note)
+    if prompting := describe_prompting(name):
+        table.add_row("prompting", prompting)
     table.add_row("licence", spec.licence)
-    table.add_row("weights", _state(spec))
+    table.add_row("weights", _weights_state(spec))
     if spec.user_weights is not None:
         table.add_row("file", str(spec.user_weights))
     for file in spec.downloads:
@@ -73,23 +75,24 @@ def show(name: Name) -> None:
         table.add_row("sha256", file.sha256)
         table.add_row("licence", file.licence)
     for key, value in sorted(spec.metadata().items()):
-        table.add_row(key.replace("_", " "), _readable(value))
+        table.add_row(key.replace("_", " "), _format_metadata(value))
     console.print(table)
 
 
 @models_app.command()
 def download(name: Name) -> None:
-    """Download what a model needs; files that are there and whole are kept.
+    """Download the weights of a model, except for files that are already in the cache.
 
-    What broke off goes on. VRP_SAM_CACHE names the folder, VRP_SAM_MIRROR an address to try before
-    the publishers'. A file that you put into the folder counts, whatever its name.
+    Resumes interrupted downloads. VRP_SAM_CACHE sets the cache folder, VRP_SAM_MIRROR an address
+    to try before the original ones. Weights that you copy to the cache folder yourself are found
+    under any file name.
     """
     from napari_vrp_sam.models.zoo.registry import model_spec
 
     spec = model_spec(name)
     if not spec.downloads:
-        where = "a file of your own" if spec.user_weights else "a part of the package"
-        console.print(f"{name} is {where}: there is nothing to download.")
+        kind = "a user model" if spec.user_weights else "included in the package"
+        console.print(f"{name} is {kind}: there is nothing to download.")
     with download_bar() as progress:
         paths = spec.download(progress=progress)
     for path in paths:
@@ -99,35 +102,112 @@ def download(name: Name) -> None:
 @models_app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of models; all that are here unless given.")
+        list[str] | None, typer.Argument(help="Names of models. Default: all available ones.")
     ] = None,
 ) -> None:
-    """Check the weights of models: the digest of downloads, the fit of all other files."""
+    """Check weights files: the SHA-256 of downloads, the tensors of all others."""
     from napari_vrp_sam.models.zoo.registry import list_models, load_model, model_spec
     from napari_vrp_sam.models.zoo.user_models import list_user_models
 
     specs = [model_spec(name) for name in names] if names else list_models()
     damaged = []
-    unusable = [own.problem for own in list_user_models() if own.problem and not names]
+    problems = [model.problem for model in list_user_models() if model.problem and not names]
     for spec in specs:
         if not spec.downloads:
-            load_model(spec.name)  # says itself what is wrong
+            load_model(spec.name)  # raises if its weights do not fit
         for file in spec.downloads:
             if not file.downloaded and names:
-                raise InputError(f"{spec.name} is not here: vrp-sam models download {spec.name}.")
+                raise InputError(
+                    f"{spec.name} is not downloaded: run vrp-sam models download {spec.name}."
+                )
             if file.downloaded and not file.verify():
                 damaged.append(str(file.path))
         if spec.ready:
-            state = "damaged" if any(str(f.path) in damaged for f in spec.downloads) else "whole"
+            state = "damaged" if any(str(f.path) in damaged for f in spec.downloads) else "intact"
             console.print(f"{spec.name}: {state}")
-    if unusable:
-        raise InputError(unusable[0])
+    if problems:
+        raise InputError(problems[0])
     if damaged:
-        raise InputError(f"{', '.join(damaged)} differs from what was published: download again.")
+        raise InputError(f"{', '.join(damaged)} differs from the published file: download again.")
 
 
-def _readable(value: str) -> str:
-    """A value of a weights file's header; nested ones are JSON, here a line an entry."""
+@models_app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Model file: .safetensors, or .pth of the paper's code; or published weights of "
+            "SAM or a semantic encoder, under any file name."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model. Default: the name of the file.")
+    ] = None,
+) -> None:
+    """Copy a model file to the user models, or published weights to the cache."""
+    from napari_vrp_sam.models.weights.catalogue import find_published
+    from napari_vrp_sam.models.weights.downloads import copy_to_cache
+    from napari_vrp_sam.models.zoo import user_models
+
+    published = find_published(file) if file.is_file() else None
+    if published is not None:
+        console.print(f"Published weights: {copy_to_cache(file, published)}", soft_wrap=True)
+        return
+    model = user_models.add(file, name)
+    console.print(f"{model.name}: {model.path}", soft_wrap=True)
+
+
+@models_app.command()
+def export(
+    name: UserModelName,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="File to write: .safetensors, or .zip for a BioImage Model Zoo package."
+        ),
+    ],
+) -> None:
+    """Export a user model as a file to import on another machine, or as a Model Zoo package."""
+    from napari_vrp_sam.models.zoo import user_models
+    from napari_vrp_sam.research.model_zoo.package import export_package
+
+    write = export_package if file.suffix == ".zip" else user_models.export
+    console.print(write(name, file), soft_wrap=True)
+
+
+@models_app.command()
+def rename(
+    old: UserModelName,
+    new: Annotated[str, typer.Argument(help="New name.")],
+) -> None:
+    """Rename a user model."""
+    from napari_vrp_sam.models.zoo import user_models
+
+    console.print(f"Renamed {old} to {user_models.rename(old, new).name}.", soft_wrap=True)
+
+
+@models_app.command()
+def delete(
+    name: UserModelName,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> None:
+    """Delete a user model permanently."""
+    from napari_vrp_sam.models.zoo import user_models
+
+    user_models.user_model(name)
+    if not yes:
+        try:
+            confirmed = typer.confirm(f"Delete the model '{name}' permanently?")
+        except typer.Abort:
+            confirmed = False
+        if not confirmed:
+            raise InputError(f"'{name}' was not deleted: answer y to delete it, or add --yes.")
+    user_models.delete(name)
+    console.print(f"Deleted {name}.", soft_wrap=True)
+
+
+def _format_metadata(value: str) -> str:
+    """Format a value of a weights file's header; of nested JSON, one line per entry."""
     try:
         parsed = json.loads(value)
     except ValueError:
@@ -142,9 +222,8 @@ def _readable(value: str) -> str:
     return value
 
 
-def _state(spec: ModelSpec) -> str:
+def _weights_state(spec: ModelSpec) -> str:
     if not spec.downloads:
-        return "your own" if spec.user_weights else "in the package"
+        return "user model" if spec.user_weights else "in the package"
     size = sum(file.size or 0 for file in spec.downloads)
-    missing = f"to be downloaded ({size / 1e6:,.0f} MB and more)"
-    return "downloaded" if spec.ready else missing
+    return "downloaded" if spec.ready else f"not downloaded ({size / 1e6:,.0f} MB or more)"

@@ -69,8 +69,9 @@ AnnotationKindOption = Annotated[
     AnnotationKindName,
     typer.Option(
         "--annotation-kind",
-        help="How the reference was annotated. With scribble and point, unmarked pixels are "
-        "treated as unlabelled.",
+        metavar="KIND",
+        help="How the reference was annotated: mask, box, scribble or point. With scribble and "
+        "point, unmarked pixels are treated as unlabelled.",
         rich_help_panel=INPUT,
     ),
 ]

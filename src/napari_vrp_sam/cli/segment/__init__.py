@@ -1,1 +1,1 @@
-"""`vrp-sam segment` and what it reads, checks and writes."""
+"""`vrp-sam segment`, its inputs and its run."""

@@ -1,246 +1,246 @@
-"""`vrp-sam segment`: annotations of one or more frames in, labels of all frames out."""
+"""`vrp-sam segment`: read an annotated stack, write labels of all frames."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, stderr_console
+from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import axes_of, check_frame
+from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.objects import ObjectOutput
 from napari_vrp_sam.cli.options import (
+    ADVANCED,
+    INPUT,
+    OUTPUT,
+    WORKERS,
     AnnotationKindName,
+    AnnotationKindOption,
+    AxesOption,
+    ChannelOption,
     CompileOption,
+    ContrastLimitsOption,
     DeviceOption,
     ModelOption,
     PrecisionName,
     PrecisionOption,
     PromptingOption,
     PseudoMaskOption,
-    frame_numbers,
+    ReferenceFrameOption,
+    parse_frame,
 )
-from napari_vrp_sam.cli.segment.objects import ObjectOptions
-from napari_vrp_sam.cli.segment.output_checks import check_outputs
-from napari_vrp_sam.cli.segment.output_paths import beside, objects_beside
-from napari_vrp_sam.cli.segment.run import WorkerOptions, run
-from napari_vrp_sam.cli.segment.session import SessionOption, session_run
+from napari_vrp_sam.cli.output_paths import (
+    check_outputs,
+    default_labels_path,
+    default_objects_path,
+    frame_names,
+)
+from napari_vrp_sam.cli.segment.run import fit_normalisation, output_frame_files, run
+from napari_vrp_sam.cli.segment.session import SegmentationInput, SessionOption, read_session_input
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.output import RunOutput
 
-if TYPE_CHECKING:
-    from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.normalisation import Normalisation
-    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
-
-@app.command()
+@app.command(cls=DeprecatedOptionsCommand)
 def segment(
     context: typer.Context,
     image: Annotated[
         Path | None,
         typer.Argument(
-            help="TIFF file, OME-Zarr, picture, or folder of images (one a frame); with --session "
-            "only where the image has moved."
+            metavar="IMAGE",
+            help="TIFF file, OME-Zarr, PNG or JPEG, or folder with one image per frame. With "
+            "--session, only needed if the image was moved.",
         ),
     ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
-            help="Label image, the value is the class: of all frames (0 where nothing is "
-            "annotated), or of the one that --frame names; or a folder, files named as the images."
+            help="Label image whose values are classes: of all frames (0 where nothing is "
+            "annotated), of the frame given by --reference-frame, or a folder of files named like "
+            "the images.",
+            rich_help_panel=INPUT,
         ),
     ] = None,
-    session: SessionOption = None,
-    frame: Annotated[
-        str | None, typer.Option(help="The annotated frame, from 0; of several axes: T,Z.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="TIFF file, .zarr, or folder; beside the image unless given."),
-    ] = None,
-    model: ModelOption = "lite",
-    axes: Annotated[
-        str | None, typer.Option(help="Letters of T, Z, C, Y, X, S, one an axis: TZYX.")
-    ] = None,
-    channel: Annotated[
-        list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
-    ] = None,
-    pseudo_mask: PseudoMaskOption = None,
-    prompting: PromptingOption = None,
-    kind: Annotated[
-        AnnotationKindName,
-        typer.Option(help="How it was drawn; around scribbles and points all is unknown."),
-    ] = AnnotationKindName.MASK,
+    reference_frame: ReferenceFrameOption = None,
+    annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
     one_class: Annotated[
         bool,
         typer.Option(
             "--one-class",
-            help="All that is marked is one class: for label images that number objects.",
+            help="Treat all labels as one class; for label images that number objects.",
+            rich_help_panel=INPUT,
         ),
     ] = False,
+    session: SessionOption = None,
+    axes: AxesOption = None,
+    channel: ChannelOption = None,
     frames: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.")
+        str | None,
+        typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.", rich_help_panel=INPUT),
     ] = None,
-    contrast_limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="Intensities that become black and white; percentiles unless given."),
-    ] = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = PrecisionName.AUTO,
-    compile: CompileOption = False,
-    offline: OfflineOption = False,
-    tile_size: Annotated[
-        int | None,
-        typer.Option(help="Pixels of a side that are seen at once, 2048 unless given."),
-    ] = None,
-    cache: Annotated[
-        bool | None,
+    output: Annotated[
+        Path | None,
         typer.Option(
-            "--cache/--no-cache",
-            help="Keep features of frames on disk for later runs; full-size models on a processor "
-            "do unless told.",
-            show_default=False,
+            help="Labels: TIFF file, .zarr, or folder. Default: *_labels beside the image.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     probabilities: Annotated[
-        Path | None, typer.Option(help="Write the probability of each class here, as TIFF.")
-    ] = None,
-    instances: Annotated[
-        bool,
-        typer.Option(
-            "--instances", help="Also number the objects on each frame, in *_objects.tif."
-        ),
-    ] = False,
-    link: Annotated[
-        bool, typer.Option("--link", help="The same, each object with one id through Z and T.")
-    ] = False,
-    divisions: Annotated[
-        bool,
-        typer.Option("--divisions", help="Linked objects may divide through T."),
-    ] = False,
-    min_size: Annotated[
-        int, typer.Option(help="Leave out objects of fewer pixels on a frame.")
-    ] = 0,
-    table: Annotated[
         Path | None,
-        typer.Option(help="Write a table of the objects here, as CSV: area, intensity, ..."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Share the frames among so many processes.")
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Or among the workers of this dask scheduler: tcp://HOST:PORT."),
+        typer.Option(help="TIFF file of the class probabilities.", rich_help_panel=OUTPUT),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run that was cut off; its --output ends in .zarr, or is a folder.",
+            help="Resume an interrupted run that writes a .zarr or a folder.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace results that are there already; in a folder, all of an earlier run.",
+            help="Replace existing results; in a folder, all files of the earlier run.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
+    model: ModelOption = "lite",
+    device: DeviceOption = "auto",
+    prompting: PromptingOption = None,
+    contrast_limits: ContrastLimitsOption = None,
+    tile_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Tile size in pixels, for frames with a longer side. Default: 2048.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None,
+    pseudo_mask: PseudoMaskOption = None,
+    precision: PrecisionOption = PrecisionName.AUTO,
+    compile: CompileOption = False,
+    cache: Annotated[
+        bool | None,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Cache image features on disk for later runs. Default: only for full-size models "
+            "on a CPU.",
+            show_default=False,
+            rich_help_panel=ADVANCED,
+        ),
+    ] = None,
+    offline: OfflineOption = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of worker processes. Default: segment in this process.",
+            rich_help_panel=WORKERS,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Use the workers of this dask scheduler: tcp://HOST:PORT.",
+            rich_help_panel=WORKERS,
+        ),
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", hidden=True, help="vrp-sam objects")
+    ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", hidden=True, help="vrp-sam objects --link")
+    ] = False,
+    divisions: Annotated[
+        bool, typer.Option("--divisions", hidden=True, help="vrp-sam objects --divisions")
+    ] = False,
+    min_size: Annotated[int, typer.Option(hidden=True, help="vrp-sam objects --min-size")] = 0,
+    table: Annotated[Path | None, typer.Option(hidden=True, help="vrp-sam objects --table")] = None,
 ) -> None:
-    """Segment a class on every frame of a stack after annotating it on one.
+    """Segment a class on every frame of a stack after annotating it on one frame.
 
-    Interrupted with Ctrl+C, it keeps the frames that are finished.
+    Saves finished frames when interrupted with Ctrl+C.
     """
     from napari_vrp_sam.cli.segment.reference_labels import read_reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.images.stacks import read_labels, read_stack
-    from napari_vrp_sam.models.zoo.registry import prompting_note, weights_file
+    from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
     if session is not None:
-        job, view, accepted, inputs, place = session_run(context, session, image)
+        given = read_session_input(context, session, image)
     elif image is None or reference is None:
-        raise InputError(
-            "Give an IMAGE and its --reference, or the --session that holds them both."
-        )
+        raise InputError("Give an IMAGE and its --reference, or a --session.")
     else:
-        data, known_axes = read_stack(image)
-        view = Frames(data, axes_of(image, axes, known_axes), channel or None)
+        data, stored_axes = read_stack(image)
+        stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
+        frame = check_frame(parse_frame(reference_frame), stack, axes_given=bool(axes))
         labels = read_reference(reference, image, one_class=one_class)
-        drawn = check_frame(frame_numbers(frame), view, axes_given=bool(axes))
-        references = gather_references(view, labels, frame=drawn, kind=kind.value)
         job = SegmentationJob(
             data,
-            references=references,
-            axes=view.axes,
+            references=gather_references(stack, labels, frame=frame, kind=annotation_kind.value),
+            axes=stack.axes,
             channels=channel or None,
             model=model,
             device=device,
-            frames=_range(frames),
+            frames=_parse_range(frames),
             contrast_limits=contrast_limits,
             pseudo_mask=None if pseudo_mask is None else pseudo_mask.value,
             prompting=None if prompting is None else prompting.value,
             tile_size=tile_size,
         )
-        accepted, inputs, place = {}, (image, reference), beside(image)
-    job = replace(job, cache=cache, precision=precision.value, compile=compile)
-    output = output or place
-    wish = None
+        given = SegmentationInput(job, stack, {}, (image, reference), default_labels_path(image))
+    stack = given.frames
+    job = replace(given.job, cache=cache, precision=precision.value, compile=compile)
+    results = RunOutput(
+        output or given.default_output,
+        probabilities,
+        frame_names(given.files[0]),
+        given.accepted,
+        resume=resume,
+    )
+    objects = None
     if instances or link or divisions or table is not None:
-        wish = ObjectOptions(objects_beside(output), table, link, divisions, min_size)
-        wish.check(view)
+        path = default_objects_path(results.labels)
+        objects = ObjectOutput(path, table, link, divisions, min_size=min_size)
+        objects.check(stack.label_axes)
     elif min_size:
-        raise InputError("--min-size needs --instances, --link or --table: it is for objects.")
-    results = RunOutput(output, probabilities, _names(inputs[0]), accepted, resume=resume)
-    check_outputs(results, job, view, inputs, wish=wish, overwrite=overwrite)
-    file = weights_file(str(job.model))
-    # Of a file that is not there, whoever loads it says so.
-    there = file is None or file.is_file()
-    if there and (note := prompting_note(str(job.model), job.prompting)):
+        raise InputError("--min-size needs --instances, --link or --table.")
+    check_outputs(
+        results.labels,
+        [*([probabilities] if probabilities else []), *(objects.files if objects else [])],
+        given.files,
+        frame_files=output_frame_files(results, job, stack),
+        overwrite=overwrite,
+        resume=resume,
+    )
+    weights = weights_file(str(job.model))
+    available = weights is None or weights.is_file()  # else loading it raises
+    if available and (note := describe_prompting(str(job.model), job.prompting)):
         stderr_console.print(note, soft_wrap=True)
-    if not (resume and output.exists()):  # such a run knows what the earlier one has fitted
-        job = replace(job, normalisation=_intensities(job, view))
-    confidence = run(job, view, results, WorkerOptions(workers, scheduler))
-    if wish is not None:
-        wish.write(job.data, view, read_labels(output), confidence)
+    if not (resume and results.labels.exists()):  # the earlier run has saved its normalisation
+        job = replace(job, normalisation=fit_normalisation(job, stack))
+    confidence = run(job, stack, results, workers=workers, scheduler=scheduler)
+    if objects is not None:
+        objects.write(read_labels(results.labels), job.data, stack, confidence=confidence)
 
 
-def _intensities(job: SegmentationJob, view: Frames) -> Normalisation:
-    """What becomes black and white; a stack that would be black throughout is told of."""
-    from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of
-
-    with stderr_console.status("Sampling intensities"):
-        normalisation = normalisation_of(job, view)
-    if normalisation.flat:
-        stderr_console.print(
-            "Warning: the stack shows no contrast, as all pixels of a sample of its frames have "
-            "one intensity or are no numbers; check the image and its --channel, or give --limits.",
-            soft_wrap=True,
-        )
-    return normalisation
-
-
-def _range(frames: str | None) -> tuple[int | None, int | None] | None:
-    """`A:B` as numbers; either may be missing."""
+def _parse_range(frames: str | None) -> tuple[int | None, int | None] | None:
+    """Parse `A:B`, of which either number may be missing."""
     if frames is None:
         return None
     try:
         start, stop = (int(part) if part.strip() else None for part in frames.split(":"))
     except ValueError:
         raise InputError(
-            f"--frames {frames} is no range: write A:B for the frames A to B - 1, from 0."
+            f"--frames {frames} is not a range: write A:B for the frames A to B - 1, counted from "
+            "0."
         ) from None
     return start, stop
-
-
-def _names(image: Path) -> list[str]:
-    """Names for the labels of a folder's images."""
-    from napari_vrp_sam.io.images.frame_files import folder_images
-    from napari_vrp_sam.io.images.stacks import is_picture_folder
-
-    return [path.stem for path in folder_images(image)] if is_picture_folder(image) else []

@@ -1,4 +1,4 @@
-"""Label images that `vrp-sam segment` learns from: each value a class, or all of them one."""
+"""Label images used as references by `vrp-sam segment`."""
 
 from __future__ import annotations
 
@@ -9,20 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import MOST_CLASSES
-from napari_vrp_sam.cli.segment.output_checks import same
+from napari_vrp_sam.cli.output_paths import same_file
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
 
 
 def read_reference(path: Path, image: Path, *, one_class: bool) -> ClassLabels:
-    """Open the labels of an image.
-
-    Parameters
-    ----------
-    path : Path
-    image : Path
-    one_class : bool
-        Whether all that is marked is one class.
+    """Open the reference labels of an image.
 
     Raises
     ------
@@ -31,22 +24,22 @@ def read_reference(path: Path, image: Path, *, one_class: bool) -> ClassLabels:
     """
     from napari_vrp_sam.io.images.stacks import read_labels
 
-    if same(path, image):
-        raise InputError(f"{path} is the image itself: give a label image of it with --reference.")
+    if same_file(path, image):
+        raise InputError(f"{path} is the image itself: give its label image with --reference.")
     return ClassLabels(read_labels(path, image), path, one_class=one_class)
 
 
 class ClassLabels(LazyArray):
-    """Labels that are looked at as they are read.
+    """Label image that checks, as it is read, that its values are classes, not objects.
 
     Parameters
     ----------
-    labels : array
-        With basic indexing; lazy or not.
+    labels : array of integers
+        Any array with basic indexing; may be lazy.
     path : Path
-        Where they are from.
+        File of the labels, for error messages.
     one_class : bool
-        Whether all that is marked is one class, of value 1.
+        Treat all labels as class 1.
     """
 
     def __init__(self, labels: Any, path: Path, *, one_class: bool) -> None:
@@ -58,21 +51,21 @@ class ClassLabels(LazyArray):
         self._found: set[int] = set()
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        """Read a part.
+        """Read a selection.
 
         Raises
         ------
         InputError
-            If there are too many classes in all that was read.
+            If all selections so far contain too many classes.
         """
         labels: NDArray[Any] = np.asarray(self._labels[selection])
         if self._one_class:
-            return np.asarray(np.minimum(labels, 1))  # what is negative stays, and is refused
+            return np.asarray(np.minimum(labels, 1))  # negative labels remain, and are refused
         self._found |= set(np.unique(labels).tolist()) - {0}
         if len(self._found) > MOST_CLASSES:
             raise InputError(
-                f"{self._path} holds {len(self._found)} different labels, more than "
-                f"{MOST_CLASSES}, but labels are classes, not objects: add --one-class if they "
-                "number objects, or give the label image instead of a picture."
+                f"{self._path} has {len(self._found)} different labels, more than {MOST_CLASSES}, "
+                "but labels are classes, not objects: add --one-class if they number objects, or "
+                "give a label image if it is a picture."
             )
         return labels

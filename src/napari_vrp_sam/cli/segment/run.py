@@ -1,109 +1,113 @@
-"""The work of `vrp-sam segment`: frames segmented one by one, each written as soon as it comes."""
+"""The run of `vrp-sam segment`: progress, messages, and the output of each frame."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.cli.app import stderr_console
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.runs.output import RunOutput
+    from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.inference.runs.output import OutputWriter, RunOutput
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.models.calibration import ClassCalibration
+
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class WorkerOptions:
-    """Who does the work: this process, unless workers are to be started, or a scheduler has some.
+def output_frame_files(output: RunOutput, job: SegmentationJob, frames: Frames) -> list[Path]:
+    """Return the files that a run writes to its output folder; none for other outputs."""
+    from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
+    from napari_vrp_sam.inference.runs.segmentation_job import plan
+    from napari_vrp_sam.io.labels.folder import folder_files
 
-    Attributes
-    ----------
-    workers : int, optional
-    scheduler : str, optional
-    """
+    if not output.in_folder:
+        return []
+    dtype = labels_dtype(class_ids_of(job.references))
+    files = folder_files(output.labels, frames.label_shape, dtype, output.names)
+    return [files[index] for index in sorted({*plan(job)[1], *output.accepted})]
 
-    workers: int | None = None
-    scheduler: str | None = None
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether other processes do it."""
-        return self.workers is not None or self.scheduler is not None
+def fit_normalisation(job: SegmentationJob, frames: Frames) -> Normalisation:
+    """Fit the normalisation of intensities, and warn about a stack without contrast."""
+    from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of
+
+    with stderr_console.status("Sampling intensities"):
+        normalisation = normalisation_of(job, frames)
+    if normalisation.flat:
+        logger.warning(
+            "The stack has no contrast: all pixels of a sample of its frames are equal or not "
+            "finite. Check the image and its --channel, or set --contrast-limits."
+        )
+    return normalisation
 
 
 def run(
-    job: SegmentationJob, view: Frames, output: RunOutput, workforce: WorkerOptions
+    job: SegmentationJob,
+    frames: Frames,
+    output: RunOutput,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> dict[int, float]:
-    """Segment and write; finished frames are kept whatever ends the run.
+    """Segment a stack and write the results; finished frames are saved even if the run fails.
 
     Returns
     -------
     dict of int to float
-        Confidence of the frames on which something was found, by index.
+        Confidence of the frames on which a class was found, by index.
 
     Raises
     ------
     InputError
-        If the job or the output does not fit, or the interrupted run to resume is another one.
+        If the job or the output is invalid, or the interrupted run had other settings.
     """
     from rich.markup import escape
     from rich.progress import Progress as ProgressBar
 
     from napari_vrp_sam.inference.runs.events import Learned, Progress
-    from napari_vrp_sam.inference.runs.output import OutputWriter, segment_to
+    from napari_vrp_sam.inference.runs.output import segment_to
     from napari_vrp_sam.inference.runs.segmentation_job import plan
 
     indices = set(plan(job)[1])
-
     confidence: dict[int, float] = {}
 
     def report(writer: OutputWriter) -> None:
         confidence.update(writer.confidence)
-        done = len(writer.finished.keys() & indices)
-        if done:
+        if done := len(writer.finished.keys() & indices):
             stderr_console.print(
                 f"{done} of {len(indices)} frames are in {output.labels}.", soft_wrap=True
             )
-            _tell_confidence(view, writer.confidence)
+            _print_confidence(frames, writer.confidence)
 
-    events = segment_to(
-        job,
-        view,
-        output,
-        workers=workforce.workers,
-        scheduler=workforce.scheduler,
-        close=report,
-    )
+    events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
     with ProgressBar(console=stderr_console, transient=True) as bar, closing(events):
         task = bar.add_task("Starting", total=len(indices))
         for event in events:
             if isinstance(event, Progress):
+                logger.info(event.message)
                 finished = len(indices) - event.total + event.done
                 bar.update(task, description=escape(event.message), completed=finished)
             elif isinstance(event, Learned):
-                _tell_choices(event.calibrations)
+                for class_id, calibration in event.calibrations.items():
+                    stderr_console.print(f"Class {class_id}: {calibration}.", soft_wrap=True)
     return confidence
 
 
-def _tell_choices(calibrations: dict[int, ClassCalibration]) -> None:
-    for class_id, choice in calibrations.items():
-        stderr_console.print(f"Class {class_id}: {choice}.", soft_wrap=True)
-
-
-def _tell_confidence(view: Frames, sure: dict[int, float]) -> None:
-    """Where another annotation would help most."""
+def _print_confidence(frames: Frames, confidence: dict[int, float]) -> None:
+    """Print the mean confidence, and the frame that needs another annotation most."""
     from napari_vrp_sam.inference.prediction.confidence import least_confident
 
-    lowest = least_confident(sure)
+    lowest = least_confident(confidence)
     if lowest is None:
-        stderr_console.print("Nothing was found on any frame: annotate more of the class.")
+        stderr_console.print("No class was found on any frame: annotate more of it.")
         return
-    frame = ",".join(map(str, view.position(lowest.frame))) or "0"
+    frame = ",".join(map(str, frames.position(lowest.frame))) or "0"
     stderr_console.print(
-        f"Confidence (the IoU to expect) {sum(sure.values()) / len(sure):.2f} on average, "
+        f"Confidence (expected IoU): {sum(confidence.values()) / len(confidence):.2f} on average, "
         f"lowest on frame {frame} ({lowest.confidence:.2f}).",
         soft_wrap=True,
     )

@@ -1,7 +1,8 @@
-"""`vrp-sam segment --session`: what was saved in napari, run again without a window."""
+"""`vrp-sam segment --session`: run a session saved in napari without a window."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 import napari_vrp_sam
-from napari_vrp_sam.cli.app import stderr_console
+from napari_vrp_sam.cli.app import is_given
+from napari_vrp_sam.cli.options import INPUT
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,87 +20,91 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
+logger = logging.getLogger(__name__)
+
 SessionOption = Annotated[
     Path | None,
     typer.Option(
         "--session",
         metavar="FOLDER",
-        help="Session saved in napari: its image, annotations, accepted frames and choices. What "
-        "it says cannot be said again; model, prompting, device and precision can.",
+        help="Session saved in napari: its image, annotations, accepted frames and settings. "
+        "--model, --prompting, --device and --precision override those of the session.",
+        rich_help_panel=INPUT,
     ),
 ]
-SAID_BY_SESSION = (
-    "reference", "frame", "axes", "channel", "pseudo_mask", "kind", "one_class", "frames", "limits",
-    "tile",
+STORED_IN_SESSION = (
+    "reference", "reference_frame", "annotation_kind", "one_class", "axes", "channel", "frames",
+    "contrast_limits", "tile_size", "pseudo_mask",
 )  # fmt: skip
-"""Options that say again what a session says."""
+"""Options that cannot be combined with a session."""
 
 
-class SessionRun(NamedTuple):
-    """A session, ready to run."""
+class SegmentationInput(NamedTuple):
+    """A segmentation job and the files that it comes from."""
 
     job: SegmentationJob
-    view: Frames
+    frames: Frames
     accepted: Mapping[int, NDArray[Any]]
-    """Labels of the accepted frames, each of shape (Y, X), by index."""
-    inputs: tuple[Path, ...]
-    """The image, and what else is not to be written over."""
-    beside: Path
-    """Where the labels go unless the user says."""
+    """Labels of the accepted frames, shape (Y, X), by index."""
+    files: tuple[Path, ...]
+    """Files and folders that must not be overwritten; the image first."""
+    default_output: Path
 
 
-def session_run(context: typer.Context, folder: Path, image: Path | None) -> SessionRun:
-    """The run that the button in napari would start.
+def read_session_input(
+    context: typer.Context, folder: Path, image: Path | None
+) -> SegmentationInput:
+    """Read the job that the Segment button in napari would start.
 
     Parameters
     ----------
     context : Context
-        Of the command, which tells what the user gave.
+        Context of the command, to detect which options the user gave.
     folder : Path
-        The session's.
+        Folder of the session.
     image : Path, optional
-        Where the image is now.
+        Present path of the image, if it was moved.
 
     Raises
     ------
     InputError
-        If the session or its image cannot be read, nothing is annotated, or options contradict it.
+        If the session or its image cannot be read, nothing is annotated, or an option conflicts
+        with the session.
     """
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.sessions.image import COPY, open_image
     from napari_vrp_sam.io.sessions.layers import RESULT
     from napari_vrp_sam.io.sessions.session import read_session
-    from napari_vrp_sam.models.zoo.registry import missing_model
+    from napari_vrp_sam.models.zoo.registry import missing_model_message
 
-    for name in SAID_BY_SESSION:
-        if _given(context, name):
+    for name in STORED_IN_SESSION:
+        if is_given(context, name):
             option = "--" + name.replace("_", "-")
-            raise InputError(f"A session says {option} itself: leave out {option}, or --session.")
+            raise InputError(f"{option} is stored in the session: omit {option}, or --session.")
     session = read_session(folder)
     if session.obstacle:
         raise InputError(session.obstacle)
     if session.version != napari_vrp_sam.__version__:
-        stderr_console.print(
-            f"Saved by version {session.version}, run by {napari_vrp_sam.__version__}: the result "
-            "may differ.",
-            soft_wrap=True,
+        logger.warning(
+            "The session was saved by version %s, this is version %s: the result may differ.",
+            session.version,
+            napari_vrp_sam.__version__,
         )
     data = open_image(folder, session.image, image)
     settings = session.settings
-    model = context.params["model"] if _given(context, "model") else settings.model
-    missing = missing_model(model)
-    if missing:
-        raise InputError(missing)
+    model = context.params["model"] if is_given(context, "model") else settings.model
+    if message := missing_model_message(model):
+        raise InputError(message)
     prompting = context.params["prompting"]
-    view = Frames(data, session.image.axes, settings.channels)
+    frames = Frames(data, session.image.axes, settings.channels)
     job = SegmentationJob(
         data,
-        references=[reference.on(view[reference.frame]) for reference in session.references],
-        axes=view.axes,
+        references=[reference.on(frames[reference.frame]) for reference in session.references],
+        axes=frames.axes,
         channels=settings.channels,
         model=model,
-        device=context.params["device"] if _given(context, "device") else settings.device,
+        device=context.params["device"] if is_given(context, "device") else settings.device,
         frames=settings.frames,
         contrast_limits=settings.limits,
         pseudo_mask=settings.pseudo_mask,
@@ -107,17 +113,11 @@ def session_run(context: typer.Context, folder: Path, image: Path | None) -> Ses
         accepted=frozenset(session.accepted),
     )
     folder = folder.absolute()
-    inputs = (
+    files = (
         image or session.image.source or folder / COPY,
         folder,
         folder / RESULT,
         *folder.iterdir(),
     )
-    return SessionRun(
-        job, view, session.accepted, inputs, folder.with_name(f"{folder.stem}_labels.tif")
-    )
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+    default_output = folder.with_name(f"{folder.stem}_labels.tif")
+    return SegmentationInput(job, frames, session.accepted, files, default_output)

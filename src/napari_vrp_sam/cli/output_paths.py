@@ -1,0 +1,194 @@
+"""Default output paths, and checks that outputs overwrite neither inputs nor each other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.earlier_files import earlier_files
+
+Identity = tuple[int, int] | Path
+
+
+def default_labels_path(image: Path) -> Path:
+    """Return where the labels of an image are written by default: beside it."""
+    from napari_vrp_sam.io.images.frame_files import PICTURE_SUFFIXES
+    from napari_vrp_sam.io.images.ome_zarr import is_zarr
+
+    if is_zarr(image):
+        return image.with_name(f"{_stem(image)}_labels.zarr")
+    if image.is_dir():
+        return image.resolve().with_name(image.resolve().name + "_labels")
+    suffix = ".png" if image.suffix.lower() in PICTURE_SUFFIXES else ".tif"
+    return image.with_name(f"{_stem(image)}_labels{suffix}")
+
+
+def default_objects_path(labels: Path) -> Path:
+    """Return where the objects of class labels are written by default: beside them."""
+    return labels.with_name(_stem(labels).removesuffix("_labels") + "_objects.tif")
+
+
+def frame_names(image: Path) -> list[str]:
+    """Return the names of the frames of a folder, without suffix; empty for other images."""
+    from napari_vrp_sam.io.images.frame_files import folder_images
+    from napari_vrp_sam.io.images.stacks import is_picture_folder
+
+    return [path.stem for path in folder_images(image)] if is_picture_folder(image) else []
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to the same file or folder."""
+    return _identity(one) == _identity(other)
+
+
+def check_outputs(
+    output: Path,
+    others: Sequence[Path],
+    inputs: Sequence[Path],
+    *,
+    frame_files: Sequence[Path] = (),
+    overwrite: bool,
+    resume: bool = False,
+) -> None:
+    """Check that all results can be written, before the work starts.
+
+    Parameters
+    ----------
+    output : Path
+        File or folder of the labels.
+    others : sequence of Path
+        Other files to write.
+    inputs : sequence of Path
+        Files and folders that must not be overwritten.
+    frame_files : sequence of Path
+        Files to write to `output`, if it is a folder.
+    overwrite : bool
+        Replace earlier results.
+    resume : bool
+        Add to the labels of an interrupted run.
+
+    Raises
+    ------
+    InputError
+        If an input would be overwritten, two results share a file, a result already exists, or a
+        path is not writable.
+    """
+    from napari_vrp_sam.io.labels.writers import grows
+
+    replaced = earlier_files(output) if frame_files and overwrite else ()
+    _check_inputs([output, *others], [*frame_files, *replaced], inputs)
+    _check_distinct([*(frame_files or [output]), *others])
+    inside = frame_files[:1] or [output / "0"]
+    for path in (output, *(inside if output.is_dir() else ()), *others):
+        _check_writable(path)
+    _check_free(output, folder=grows(output), overwrite=overwrite or resume)
+    for path in others:
+        _check_free(path, folder=False, overwrite=overwrite)
+
+
+def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequence[Path]) -> None:
+    input_identities = {_identity(path) for path in _with_contents(inputs)}
+    for path in (*paths, *frames):
+        if _identity(path) in input_identities:
+            raise InputError(f"{path} is an input: write the result to another path.")
+    parents = {_identity(folder) for path in inputs for folder in path.resolve().parents}
+    for path in paths:
+        if _is_zarr_name(path) and _identity(path) in parents:
+            raise InputError(f"{path} contains an input: write the result to another path.")
+
+
+def _check_distinct(files: Sequence[Path]) -> None:
+    seen: set[Identity] = set()
+    resolved = {path.resolve() for path in files}
+    for path in files:
+        identity = _identity(path)
+        if identity in seen or not resolved.isdisjoint(path.resolve().parents):
+            raise InputError(
+                f"{path} would be overwritten by another result: give each result, and each image "
+                "of a folder, a different name."
+            )
+        seen.add(identity)
+
+
+def _check_writable(path: Path) -> None:
+    """Write a temporary file where a result will be written, and remove it again."""
+    missing: list[Path] = []
+    created: list[Path] = []
+    for folder in path.absolute().parents:
+        if os.path.lexists(folder):
+            if not folder.is_dir():
+                raise InputError(
+                    f"{path} cannot be written, as {folder} is not a folder: choose another path."
+                )
+            break
+        missing.append(folder)
+    try:
+        for folder in reversed(missing):
+            folder.mkdir()
+            created.append(folder)
+        # Named like the temporary file of `files.atomic`: names may be too long.
+        with tempfile.NamedTemporaryFile(
+            suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent
+        ):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}; choose another path.") from error
+    finally:
+        for folder in reversed(created):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _check_free(path: Path, *, folder: bool, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not overwrite and (path.is_file() or any(path.iterdir())):
+        raise InputError(f"{path} already exists: choose another path, or add --overwrite.")
+    if path.is_dir() != folder:
+        kind = "folder" if path.is_dir() else "file"
+        raise InputError(f"{path} is a {kind} and cannot be replaced: choose another path.")
+
+
+def _with_contents(inputs: Collection[Path]) -> Iterator[Path]:
+    """Yield the inputs, and the images in those that are folders."""
+    from napari_vrp_sam.io.images.frame_files import SUFFIXES
+    from napari_vrp_sam.io.images.stacks import is_picture_folder
+
+    for path in inputs:
+        yield path
+        if is_picture_folder(path):
+            yield from (inside for inside in path.iterdir() if inside.suffix.lower() in SUFFIXES)
+
+
+def _identity(path: Path) -> Identity:
+    """Return a key that is equal for links, and for names that differ in case where disks do so."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path.resolve()
+    # Some network drives report no inode on Windows.
+    return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
+
+
+def _stem(path: Path) -> str:
+    """Return the file name without all suffixes of its format: exp.1 for exp.1.ome.tif."""
+    from napari_vrp_sam.io.images.frame_files import SUFFIXES
+    from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+
+    name = path.name
+    while True:
+        base, _, last = name.rpartition(".")
+        if not base or f".{last.lower()}" not in (*SUFFIXES, SUFFIX, ".ome"):
+            return name
+        name = base
+
+
+def _is_zarr_name(path: Path) -> bool:
+    from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+
+    return path.suffix.lower() == SUFFIX
