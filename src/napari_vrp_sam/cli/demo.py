@@ -1,10 +1,11 @@
-"""`vrp-sam demo`: the whole job on generated stacks with truth, and on a real picture."""
+"""`vrp-sam demo`: segment generated stacks with ground truth, and a micrograph."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,10 +28,10 @@ GLANDS = """
 0,146 12,162 70,216 90,250 110,285 140,320 152,350 158,400 160,450 157,511 40,511 42,450 48,400
 51,340 45,325 20,290 0,270
 """
-"""Stained epithelium in the left half of the real picture, drawn by hand: outlines of
-(column, row) in pixels."""
+"""Hand-drawn outlines of stained epithelium in the left half of a micrograph: (column, row) in
+pixels."""
 
-_OPEN = """
+VIEWER_SCRIPT = """
 import sys, napari, tifffile
 viewer = napari.Viewer()
 viewer.add_image(tifffile.imread(sys.argv[1]), name="stack")
@@ -39,12 +40,12 @@ for path in sys.argv[2:]:
 viewer.layers[1].visible = False
 napari.run()
 """
-"""Run by another Python: the command line itself knows no window."""
+"""Script that opens files in napari; a separate process, as only the plugin imports napari."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A generated stack, its truth, and what it shows."""
+    """A generated stack and its ground truth, of which one frame serves as annotation."""
 
     name: str
     axis: str
@@ -53,27 +54,27 @@ class Sample:
     truth: NDArray[np.uint8]
 
     @property
-    def annotated(self) -> int:
-        """The middle frame, of which the truth serves as the annotation."""
+    def reference_frame(self) -> int:
+        """Index of the annotated frame: the middle one."""
         return len(self.stack) // 2
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for stacks, labels and pictures.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the stacks, labels and figures.")] = Path(
         "vrp-sam-demo"
     ),
     open_napari: Annotated[
-        bool, typer.Option("--open", help="Show the first stack in napari at the end.")
+        bool, typer.Option("--open", help="Open the first stack in napari at the end.")
     ] = False,
     model: ModelOption = "lite",
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Of the generated stacks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the generated stacks.")] = 0,
 ) -> None:
-    """Annotate one slice, segment all: on generated stacks with truth and on a real picture.
+    """Segment generated stacks with ground truth, and a micrograph, from one annotated frame each.
 
-    Prints the IoU of every frame beside that of a random forest trained on the same slice, and
-    leaves the stacks, the label stacks and contact sheets.
+    Prints the IoU of every frame next to that of a random forest trained on the same annotation,
+    and saves the stacks, the labels and figures.
     """
     start = time.perf_counter()
     try:
@@ -81,6 +82,7 @@ def demo(
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
     from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
+    from napari_vrp_sam.models.zoo.registry import load_model
 
     with stderr_console.status("Generating stacks") as status:
         samples = [
@@ -88,26 +90,24 @@ def demo(
             Sample("nuclei", "T", "frame", *sample_nuclei(seed, frames=9)),
         ]
         status.update("Loading the model")
-        from napari_vrp_sam.models.zoo.registry import load_model
-
         loaded = load_model(model, device=device)
         written = []
         for sample in samples:
             status.update(f"Segmenting {sample.name}")
             written += _run_sample(sample, loaded, device, out)
-        status.update("Segmenting a real picture")
-        written.append(_run_picture(loaded, device, out))
+        status.update("Segmenting a micrograph")
+        written.append(_run_micrograph(loaded, device, out))
     for path in written:
         console.print(path, soft_wrap=True)
-    console.print(f"Done in {time.perf_counter() - start:.0f} s.")
+    console.print(f"Finished in {time.perf_counter() - start:.0f} s.")
     if open_napari:
-        files = [f"{samples[0].name}_{part}.tif" for part in ("stack", "truth", "labels")]
-        command = [sys.executable, "-c", _OPEN, *(str(out / file) for file in files)]
-        subprocess.run(command, check=True)  # noqa: S603 - this Python, our script
+        files = [f"{samples[0].name}_{name}.tif" for name in ("stack", "truth", "labels")]
+        command = [sys.executable, "-c", VIEWER_SCRIPT, *(str(out / file) for file in files)]
+        subprocess.run(command, check=True)  # noqa: S603 - runs this Python with a fixed script
 
 
 def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Path]:
-    """Segment a stack by both methods, print and write what came out."""
+    """Segment a stack with the model and a random forest; print the IoU, write the files."""
     import numpy as np
 
     from napari_vrp_sam.annotations.reference import Reference
@@ -116,53 +116,43 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     from napari_vrp_sam.research.protocols.metrics import iou
     from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
-    stack, truth, annotated = sample.stack, sample.truth, sample.annotated
+    stack, truth, index = sample.stack, sample.truth, sample.reference_frame
     axes = f"{sample.axis}YX"
     start = time.perf_counter()
-    labels = segment_stack(
-        stack, truth[annotated], axes=axes, frame=annotated, model=model, device=device
-    )
-    seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    reference = Reference(stack[annotated], truth[annotated])
-    segment = RandomForest()([], [reference])
+    labels = segment_stack(stack, truth[index], axes=axes, frame=index, model=model, device=device)
+    middle = time.perf_counter()
+    segment = RandomForest()([], [Reference(stack[index], truth[index])])
     forest = np.stack([segment(frame[..., None]).masks[0] for frame in stack])
-    forest_seconds = time.perf_counter() - start
-
+    seconds = middle - start, time.perf_counter() - middle
     ious = {
-        "VRP-SAM": [iou(a > 0, b > 0) for a, b in zip(labels, truth, strict=True)],
-        "random forest": [iou(a, b > 0) for a, b in zip(forest, truth, strict=True)],
+        name: [iou(mask > 0, true > 0) for mask, true in zip(masks, truth, strict=True)]
+        for name, masks in (("VRP-SAM", labels), ("random forest", forest))
     }
-    _print_table(sample, ious, (seconds, forest_seconds))
+    _print_table(sample, ious, seconds)
     annotation = np.zeros_like(truth)
-    annotation[annotated] = truth[annotated]
+    annotation[index] = truth[index]
     arrays = {"stack": stack, "annotation": annotation, "labels": labels, "truth": truth}
-    written = [out / f"{sample.name}_{part}.tif" for part in arrays]
+    written = [out / f"{sample.name}_{name}.tif" for name in arrays]
     for path, array in zip(written, arrays.values(), strict=True):
         write_labels(path, array, axes)
-    sheet = out / f"{sample.name}.png"
-    _draw_sample(sample, labels, forest, ious, sheet)
-    return [*written, sheet]
+    return [*written, _draw_sample(sample, labels, forest, ious, out)]
 
 
 def _print_table(
     sample: Sample, ious: dict[str, list[float]], seconds: tuple[float, float]
 ) -> None:
+    import numpy as np
     from rich.table import Table
 
     table = Table(title=f"IoU on the generated {sample.name}")
-    table.add_column(sample.frame_name, justify="right")
-    for name in ious:
-        table.add_column(name, justify="right")
-    count = len(sample.stack)
-    for index in range(count):
-        cells = [f"{values[index]:.2f}" for values in ious.values()]
-        if index == sample.annotated:
-            table.add_row(f"{index} annotated", *cells, style="dim")
-        else:
-            table.add_row(str(index), *cells)
-    others = [index for index in range(count) if index != sample.annotated]
-    means = [sum(values[index] for index in others) / len(others) for values in ious.values()]
+    for column in (sample.frame_name, *ious):
+        table.add_column(column, justify="right")
+    scores = np.array(list(ious.values()))
+    for index, values in enumerate(scores.T):
+        annotated = index == sample.reference_frame
+        name = f"{index} annotated" if annotated else str(index)
+        table.add_row(name, *(f"{v:.2f}" for v in values), style="dim" if annotated else None)
+    means = np.delete(scores, sample.reference_frame, axis=1).mean(axis=1)
     table.add_section()
     table.add_row("mean of the others", *(f"{mean:.3f}" for mean in means), style="bold")
     table.add_row("seconds", *(f"{value:.1f}" for value in seconds), style="dim")
@@ -174,48 +164,38 @@ def _draw_sample(
     labels: NDArray[Any],
     forest: NDArray[np.bool_],
     ious: dict[str, list[float]],
-    path: Path,
-) -> None:
-    """The contact sheet: five frames from end to end."""
+    out: Path,
+) -> Path:
+    """Draw five frames from the first to the last as a contact sheet."""
     import numpy as np
 
-    from napari_vrp_sam.files import atomic
-    from napari_vrp_sam.io.exports.contact_sheet import as_picture, contact_sheet, overlay
+    from napari_vrp_sam.io.exports.contact_sheet import as_picture, overlay
 
-    low, high = np.percentile(sample.stack, (0.5, 99.5))
+    limits = tuple(np.percentile(sample.stack, (0.5, 99.5)))
     count = len(sample.stack)
-    shown = sorted({0, count // 4, sample.annotated, 3 * count // 4, count - 1})
     rows, titles = [], []
-    for index in shown:
-        picture = as_picture(sample.stack[index], (low, high))
-        annotated = index == sample.annotated
-        rows.append(
-            [
-                picture,
-                overlay(picture, sample.truth[index]) if annotated else None,
-                overlay(picture, labels[index]),
-                overlay(picture, forest[index]),
-                overlay(picture, sample.truth[index]),
-            ]
-        )
+    for index in sorted({0, count // 4, sample.reference_frame, 3 * count // 4, count - 1}):
+        picture = as_picture(sample.stack[index], limits)
+        overlays = [overlay(picture, masks[index]) for masks in (labels, forest, sample.truth)]
         scores = ", ".join(f"{name} {values[index]:.2f}" for name, values in ious.items())
-        here = "the annotated one" if annotated else f"IoU: {scores}"
-        titles.append(f"{sample.frame_name} {index} - {here}")
-    headings = ["image", "annotation", "result", "random forest", "truth"]
+        annotated = index == sample.reference_frame
+        rows.append([picture, overlays[-1] if annotated else None, *overlays])
+        titles.append(
+            f"{sample.frame_name} {index} - {'annotated' if annotated else f'IoU: {scores}'}"
+        )
+    headings = ["image", "annotation", "result", "random forest", "ground truth"]
     title = f"{sample.name}: one {sample.frame_name} annotated, {count} segmented"
-    with atomic(path) as temporary:
-        contact_sheet(rows, headings, titles, title=title).save(temporary)
+    return _save_figure(out / f"{sample.name}.png", rows, headings, titles, title=title)
 
 
-def _run_picture(model: Model, device: str, out: Path) -> Path:
-    """Annotate the left half of a real picture, segment both halves as two frames of a stack."""
+def _run_micrograph(model: Model, device: str, out: Path) -> Path:
+    """Annotate the left half of a micrograph, segment both halves as the frames of a stack."""
     import numpy as np
     from skimage.data import immunohistochemistry
 
     from napari_vrp_sam.annotations.geometry import polygon_to_mask
-    from napari_vrp_sam.files import atomic
     from napari_vrp_sam.inference.segment import segment_stack
-    from napari_vrp_sam.io.exports.contact_sheet import contact_sheet, overlay
+    from napari_vrp_sam.io.exports.contact_sheet import overlay
 
     picture = immunohistochemistry()
     middle = picture.shape[1] // 2
@@ -228,11 +208,26 @@ def _run_picture(model: Model, device: str, out: Path) -> Path:
         halves, annotation[:, :middle], axes="ZYXS", frame=0, model=model, device=device
     )
     result = np.concatenate(list(labels), axis=1)
-    row = [picture, overlay(picture, annotation), overlay(picture, result)]
-    headings = ["image", "annotation of the left half", "result"]
-    title = "A real picture: stained glands among unstained tissue (scikit-image)"
-    path = out / "glands.png"
+    return _save_figure(
+        out / "glands.png",
+        [[picture, overlay(picture, annotation), overlay(picture, result)]],
+        ["image", "annotation of the left half", "result"],
+        ["no ground truth"],
+        title="A micrograph: stained glands among unstained tissue (scikit-image)",
+        cell_width=420,
+    )
+
+
+def _save_figure(
+    path: Path,
+    rows: Sequence[Sequence[NDArray[np.uint8] | None]],
+    headings: Sequence[str],
+    titles: Sequence[str],
+    **layout: Any,
+) -> Path:
+    from napari_vrp_sam.files import atomic
+    from napari_vrp_sam.io.exports.contact_sheet import contact_sheet
+
     with atomic(path) as temporary:
-        sheet = contact_sheet([row], headings, ["no truth"], title=title, cell_width=420)
-        sheet.save(temporary)
+        contact_sheet(rows, headings, titles, **layout).save(temporary)
     return path
