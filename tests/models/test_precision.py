@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.precision import half_type, mixed
+from napari_vrp_sam.models.precision import half_precision_dtype, mixed_precision
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
 
@@ -21,7 +21,7 @@ CPU, MPS = torch.device("cpu"), torch.device("mps")
     ],
 )
 def test_types(device: torch.device, precision: Any, dtype: torch.dtype | None) -> None:
-    assert half_type(device, precision) is dtype
+    assert half_precision_dtype(device, precision) is dtype
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_processor_decides_by_what_it_is_quick_in(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype | None
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert half_type(CPU, "auto") is dtype
+    assert half_precision_dtype(CPU, "auto") is dtype
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
@@ -40,18 +40,18 @@ def test_a_gpu_decides_by_its_generation(
     monkeypatch: pytest.MonkeyPatch, capability: bool, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: capability)
-    assert half_type(torch.device("cuda"), "auto") is dtype
+    assert half_precision_dtype(torch.device("cuda"), "auto") is dtype
 
 
 def test_single_precision_is_kept_within_another_block() -> None:
     a = torch.ones(2, 2)
     assert (a @ a).dtype == torch.float32
-    with mixed(CPU, "bfloat16"):
+    with mixed_precision(CPU, "bfloat16"):
         assert (a @ a).dtype == torch.bfloat16
-        with mixed(CPU, "float32"):
+        with mixed_precision(CPU, "float32"):
             assert (a @ a).dtype == torch.float32
 
 
 def test_unknown_formats_are_told() -> None:
     with pytest.raises(InputError, match="Unknown precision 'half'"):
-        half_type(CPU, "half")  # type: ignore[arg-type]
+        half_precision_dtype(CPU, "half")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What passes between a model's three verbs: encode, prompt, decode."""
+"""Interface of a model, and the data that its methods pass on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_vrp_sam.models.precision import Precision
 
 @dataclass(frozen=True, eq=False)
 class FrameFeatures:
-    """All that a model keeps of a batch of frames: a new prompt costs no encoder pass.
+    """Encoder outputs for a batch of frames; a new prompt needs no further encoder pass.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class FrameFeatures:
     embedding : Tensor, shape (B, D, h, w)
         SAM's image embedding.
     semantic : tuple of Tensor, each of shape (B, C_i, h_i, w_i)
-        Maps of the semantic encoder, fine to coarse.
+        Feature maps of the semantic encoder, fine to coarse.
     """
 
     size: tuple[int, int]
@@ -37,12 +37,12 @@ class FrameFeatures:
         return int(self.embedding.shape[0])
 
     def __getitem__(self, index: int) -> FrameFeatures:
-        """Features of one frame, batch axis kept."""
+        """Return the features of one frame; the batch axis stays."""
         pick = slice(index, index + 1)
         return FrameFeatures(self.size, self.embedding[pick], tuple(m[pick] for m in self.semantic))
 
     def to(self, device: torch.device | str) -> FrameFeatures:
-        """The same features on another device."""
+        """Return the features on another device."""
         return FrameFeatures(
             self.size, self.embedding.to(device), tuple(m.to(device) for m in self.semantic)
         )
@@ -50,7 +50,7 @@ class FrameFeatures:
 
 @dataclass(frozen=True)
 class GridPosition:
-    """Where a tile lies on a frame, in cells of the image embedding.
+    """Position of a tile on its frame, in cells of the image embedding.
 
     Attributes
     ----------
@@ -66,23 +66,24 @@ class GridPosition:
 
 @dataclass(frozen=True, eq=False)
 class EncodedReference:
-    """A reference as a model sees it: features of one frame, and its annotation.
+    """Features and annotation of one reference frame.
 
     Attributes
     ----------
     features : FrameFeatures
-        Of one frame (batch 1).
+        Features of the frame, batch size 1.
     mask : Tensor, shape (H, W), float32
-        The annotation in 0..1 at the frame's size.
+        Annotation in 0..1, at the size of the frame.
     class_id : int
     kind : str
         "point", "scribble", "box" or "mask".
     frame : int, optional
-        References with the same frame share an image: one class is background to the other.
+        Index of the frame. On a frame that several references share, the annotation of one class
+        is background for the others.
     ignored : Tensor, shape (H, W), bool, optional
-        Pixels that say nothing about the class.
+        Pixels that are neither class nor background.
     image : Tensor, shape (3, H, W), optional
-        The frame as it was encoded, in 0..1, for models that look at it in other ways too.
+        Pixels of the encoded frame in 0..1, for models that use more than its features.
     """
 
     features: FrameFeatures
@@ -103,15 +104,15 @@ class Prompts:
     class_ids : tuple of int
         The K classes, ascending.
     sparse : Tensor, shape (K, N, D)
-        Prompt tokens of SAM's mask decoder.
+        Prompt tokens for SAM's mask decoder.
     dense : Tensor, shape (K, D, h, w)
-        Dense prompt added to the image embedding.
+        Dense prompts, added to the image embedding.
     pseudo_mask : Tensor, shape (K, 1, h', w'), optional
-        Logits of the pseudo-mask that the prompts were made with.
-    choices : tuple of ClassCalibration
-        How the K results are put together; empty for a model that knows one way only.
-    whole : object, optional
-        For a tile of a large frame, what a model has gathered of the whole frame.
+        Logits of the pseudo-masks that the prompts were made from.
+    calibrations : tuple of ClassCalibration
+        Calibrations of the K classes; empty for models without any.
+    frame_context : object, optional
+        Context of the whole frame, for a tile; see `Model.frame_context`.
     """
 
     class_ids: tuple[int, ...]
@@ -119,14 +120,15 @@ class Prompts:
     dense: Tensor
     pseudo_mask: Tensor | None = None
     calibrations: tuple[ClassCalibration, ...] = ()
-    whole: Any = None
+    frame_context: Any = None
 
 
 class Model(ABC):
-    """A promptable model. `prepare` runs once per set of references, the rest once per frame.
+    """Base class of promptable models.
 
-    A subclass that is a `torch.nn.Module` names that base first. The methods and attributes that
-    are not abstract describe optional abilities; their defaults are those of a model without them.
+    `prepare` runs once per set of references, the other methods once per frame. Methods and
+    attributes that are not abstract are optional; their defaults suit a model without them. A
+    subclass that is also a `torch.nn.Module` names that base first.
 
     Attributes
     ----------
@@ -134,14 +136,14 @@ class Model(ABC):
     precision : {"auto", "float32", "bfloat16", "float16"}
         Number format of the encoders.
     compiled : bool
-        Whether batches run through `torch.compile`, on a GPU.
+        Whether batches run through `torch.compile` on a GPU.
     input_side : int, optional
         Longest side in pixels that the model resizes every frame to, as SAM does; None for a model
-        that sees frames at their own size.
+        that encodes frames at their original size.
     uses_cuda_graphs : bool
-        Whether batches run as CUDA graphs even if they are not compiled: a GPU finishes the many
-        small steps of such a model sooner than they are launched one by one.
-    sees_whole_frame : bool
+        Whether batches run as CUDA graphs even if they are not compiled, because the model has
+        many small kernels and their launches take longer than their execution.
+    uses_frame_context : bool
         Whether tiles of a large frame need context from the whole frame; see `tile_context`.
     """
 
@@ -149,7 +151,7 @@ class Model(ABC):
     precision: Precision = "auto"
     compiled: bool = False
     uses_cuda_graphs: bool = False
-    sees_whole_frame: bool = False
+    uses_frame_context: bool = False
 
     @property
     def input_side(self) -> int | None:
@@ -158,27 +160,27 @@ class Model(ABC):
 
     @abstractmethod
     def encode(self, frames: Tensor) -> FrameFeatures:
-        """Encode frames of shape (B, 3, H, W), float32 in 0..1, any H and W from 16 px."""
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1, H and W from 16 px."""
 
     @abstractmethod
     def prepare(self, references: Sequence[EncodedReference]) -> Any:
-        """Compute what depends on the references alone (fitted probes, prototypes)."""
+        """Compute everything that depends on the references only (fitted probes, prototypes)."""
 
     @abstractmethod
     def prompt(self, features: FrameFeatures, prepared: Any) -> Prompts:
-        """Return the prompts of every prepared class for one frame (batch 1)."""
+        """Return the prompts of every prepared class for one frame (batch size 1)."""
 
     @abstractmethod
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
-        """Return mask logits of shape (K, H, W) at the frame's size; all classes in one batch."""
+        """Return mask logits of shape (K, H, W) at the size of the frame."""
 
     def segment(self, features: FrameFeatures, prepared: Any) -> Tensor:
-        """Return mask logits of shape (B, K, H, W) of a batch of frames."""
+        """Return mask logits of shape (B, K, H, W) for a batch of frames."""
         each = (features[at] for at in range(len(features)))
         return torch.stack([self.decode(one, self.prompt(one, prepared)) for one in each])
 
     def calibrations(self, prepared: Any) -> dict[int, ClassCalibration]:  # noqa: ARG002
-        """Return how the result of each prepared class is put together, by class."""
+        """Return the calibration of each prepared class, by class."""
         return {}
 
     def tile_context(
@@ -188,19 +190,20 @@ class Model(ABC):
         place: GridPosition,
         cells: tuple[slice, slice],
     ) -> Any:
-        """Return what one tile contributes to the context of its frame, from some of its cells."""
+        """Return the contribution of some cells of a tile to the context of its frame."""
         raise NotImplementedError
 
     def frame_context(self, contexts: Sequence[Any], prepared: Any) -> Any:
-        """Combine the contributions of tiles into the context of a frame, for `Prompts.whole`."""
+        """Merge the contributions of all tiles of a frame, for `Prompts.frame_context`."""
         raise NotImplementedError
 
     def configured(
         self, device: torch.device, *, precision: Precision = "auto", compiled: bool = False
     ) -> Self:
-        """Return this model for prediction on a device; the model itself stays as it is.
+        """Return a copy of the model for prediction on a device.
 
-        Weights are copied only if they lie on another device or the model is being trained.
+        The copy shares the weights, unless they are on another device or the model is in training
+        mode.
         """
         parameters = list(self.parameters())
         here = all(parameter.device == device for parameter in parameters)
@@ -209,7 +212,7 @@ class Model(ABC):
         return model
 
     if TYPE_CHECKING:
-        # As `torch.nn.Module` has them; a model that is none defines them itself.
+        # Methods of `torch.nn.Module`; a model without that base defines them itself.
         training: bool
 
         def parameters(self) -> Iterator[Tensor]: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""How the result of a class is put together. Without torch: windows and logs show it."""
+"""Calibration of a class. Without torch, because the interface and logs show it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ClassCalibration:
-    """How the result of one class is put together, and what to expect of it.
+    """Parameters that turn a model's outputs for one class into its mask logits.
 
     Attributes
     ----------
     decoder_share : float
-        Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
+        Weight of the mask decoder's logits, 0..1; the pseudo-mask has the rest.
     smoothing : float
-        Sigma in cells of the pseudo-mask of the Gaussian that the logits are smoothed with.
+        Standard deviation of the Gaussian that smooths the logits, in cells of the pseudo-mask.
     offset : float
-        Added to the logits.
+        Value added to the logits.
     expected_iou : float, optional
-        IoU on frames that are not annotated, as far as parts of the annotated ones that were left
-        out tell.
+        Expected IoU on frames without annotation, estimated by hold-out on the annotated ones.
     head_share : float
-        Share of a fine-tuned model's dense head, 0..1; the rest is what the others make.
+        Weight of a fine-tuned model's dense head, 0..1; the outputs above have the rest.
     head_channel : int
-        Which of the head's classes it is.
+        Channel of the dense head that belongs to the class.
     head_agreement : float
-        IoU of the head's mask with that of the others on the annotated frames.
+        IoU of the dense head's mask with the mask of the other outputs on the annotated frames.
     """
 
     decoder_share: float

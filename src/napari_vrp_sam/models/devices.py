@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""Choice of the device that a model runs on."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from napari_vrp_sam.errors import InputError
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The device of a name.
+    """Return the device with a given name.
 
     Parameters
     ----------
     device : str or torch.device, default "auto"
-        "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest one that is there.
+        "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest available device.
 
     Raises
     ------
     InputError
-        If there is no such device here.
+        If the name is unknown or the device is not available.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -31,7 +31,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if chosen is None or chosen.type not in {"cpu", "cuda", "mps"}:
         raise InputError(f"Unknown device '{device}': choose 'auto', 'cpu', 'cuda' or 'mps'.")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"PyTorch finds no CUDA device '{device}' here: choose 'auto' or 'cpu'.")
+        raise InputError(f"PyTorch finds no CUDA device '{device}': choose 'auto' or 'cpu'.")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("PyTorch finds no Apple GPU ('mps') here: choose 'auto' or 'cpu'.")
+        raise InputError("PyTorch finds no Apple GPU ('mps'): choose 'auto' or 'cpu'.")
     return chosen

@@ -1,4 +1,4 @@
-"""Number formats that models compute in."""
+"""Number formats of a model's computations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from napari_vrp_sam.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""What a model computes in; "auto" is half precision where the device is quick in it."""
+"""Number format; "auto" is half precision on devices with fast half-precision arithmetic."""
 
 
-def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
-    """The half-precision format to compute in on a device; None for single precision.
+def half_precision_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:
+    """Return the half-precision format to use on a device; None for single precision.
 
     Raises
     ------
     InputError
-        If there is no such format.
+        If the precision is unknown.
     """
     if precision not in get_args(Precision):
         raise InputError(
@@ -32,23 +32,21 @@ def half_type(device: torch.device, precision: Precision) -> torch.dtype | None:
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
-    return torch.bfloat16 if device.type == "cpu" and _quick_on_processor() else None
+    return torch.bfloat16 if device.type == "cpu" and _cpu_multiplies_bfloat16() else None
 
 
-def mixed(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """A block in which matrix products and convolutions are computed in half precision, or none."""
-    dtype = half_type(device, precision)
-    # Off inside of another one too: what is asked for counts.
-    if dtype is None:
-        return torch.autocast(device.type, enabled=False) if _casts(device) else nullcontext()
-    return torch.autocast(device.type, dtype)
+def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products and convolutions use the given precision."""
+    dtype = half_precision_dtype(device, precision)
+    if dtype is not None:
+        return torch.autocast(device.type, dtype)
+    # Single precision holds inside an enclosing autocast context too.
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
-def _casts(device: torch.device) -> bool:
-    return torch.is_autocast_enabled(device.type)
-
-
-def _quick_on_processor() -> bool:
-    """Whether the processor multiplies bfloat16 itself; others imitate it many times slower."""
+def _cpu_multiplies_bfloat16() -> bool:
+    # CPUs without these instructions emulate bfloat16, which is many times slower.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

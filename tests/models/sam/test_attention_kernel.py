@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="comes with PyTorch on Linux")
 COMPARISON = """
 import torch
 from napari_vrp_sam.models.sam.attention_kernel import launch
-from napari_vrp_sam.models.sam.attention import AttentionInput, in_blocks
+from napari_vrp_sam.models.sam.attention import AttentionInput, blockwise_attention
 
 torch.manual_seed(0)
 tile = {"queries": 32, "keys": 32, "num_warps": 4, "num_stages": 2}
@@ -22,7 +22,7 @@ for batch, height, width, heads, dim, side in cases:
     tables = (torch.randn(2 * side - 1, dim) for _ in range(2))
     given = AttentionInput(qkv, beyond, *tables, side)
     found = launch(given.qkv, given.beyond, given.rows, given.columns, side, tile)
-    torch.testing.assert_close(found, in_blocks(given), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, blockwise_attention(given), rtol=1e-4, atol=1e-4)
     print("close")
 """
 

@@ -172,7 +172,7 @@ def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
 def test_a_batch_of_frames_is_segmented_as_each(
     tiny_sam: Sam, pseudo_mask: PseudoMaskKind, prompting: Prompting
 ) -> None:
-    model = build(tiny_sam, pseudo_mask=pseudo_mask).prompted_by(prompting)
+    model = build(tiny_sam, pseudo_mask=pseudo_mask).with_prompting(prompting)
     prepared = model.prepare([reference(model, 1), reference(model, 2), reference(model, 2, 5)])
     features = model.encode(torch.cat([frame(seed) for seed in (1, 2, 3)]))
     # As on a GPU, where they go through together.
@@ -308,7 +308,7 @@ def test_the_prompts_follow_the_probe(tiny_sam: Sam, vrp: bool) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("prompting", ["points", "box"])
 def test_points_or_a_box_alone(geometric: FullSizeModel, prompting: Prompting) -> None:
-    model = geometric.prompted_by(prompting)
+    model = geometric.with_prompting(prompting)
     features, shown = model.encode(frame(1)), [reference(model)]
     sparse = model.prompt(features, model.prepare(shown)).sparse
     both = geometric.prompt(features, geometric.prepare(shown)).sparse
@@ -324,7 +324,7 @@ def test_the_probe_alone_is_its_map_at_the_frames_size(trained: FullSizeModel) -
     stack, labels = sample_stack(frames=2)
     images = torch.from_numpy(stack.astype(np.float32) / 255)[:, None].repeat(1, 3, 1, 1)
     truth = torch.from_numpy(labels > 0)
-    model = trained.prompted_by("probe")
+    model = trained.with_prompting("probe")
     shown = EncodedReference(model.encode(images[1:]), truth[1].float(), 1)
     target = model.encode(images[:1, :, :150])  # lower than wide: the canvas has padding
     logits = model.decode(target, model.prompt(target, model.prepare([shown])))
@@ -336,13 +336,13 @@ def test_the_probe_alone_is_its_map_at_the_frames_size(trained: FullSizeModel) -
 
 def test_promptings_that_a_model_has_not(geometric: FullSizeModel, visual: FullSizeModel) -> None:
     assert visual.prompting == "vrp"
-    assert visual.prompted_by("points+box").prompting == "points+box"
+    assert visual.with_prompting("points+box").prompting == "points+box"
     with pytest.raises(InputError, match=r"'tiny' has no VRP encoder: .* points, box, points"):
-        geometric.prompted_by("vrp")
+        geometric.with_prompting("vrp")
     with pytest.raises(InputError, match="Unknown prompting 'guess': choose one of vrp, points"):
-        geometric.prompted_by("guess")  # type: ignore[arg-type]
+        geometric.with_prompting("guess")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="the pseudo-mask 'probe': choose that too"):
-        visual.prompted_by("probe")
+        visual.with_prompting("probe")
 
 
 def test_a_vrp_encoder_of_another_backbone_is_refused(tiny_sam: Sam) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 from napari_vrp_sam.models.sam.attention import (
     Attention,
     AttentionInput,
-    in_blocks,
-    scaled_dot_product,
+    blockwise_attention,
+    biased_sdpa,
 )
 from napari_vrp_sam.models.sam.full_size_model import attention as image_attention
 from napari_vrp_sam.models.sam.image_encoder import encode_images
@@ -33,7 +33,7 @@ def encoder(make_tiny_sam: Callable[..., Sam]) -> ImageEncoderViT:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("attention", [None, in_blocks, scaled_dot_product])
+@pytest.mark.parametrize("attention", [None, blockwise_attention, biased_sdpa])
 def test_embeddings_are_those_of_sam(encoder: ImageEncoderViT, attention: Attention | None) -> None:
     images = torch.randn(2, 3, SIDE, SIDE)
     found = encode_images(encoder, images, attention)
@@ -63,7 +63,7 @@ def test_half_precision_is_close(encoder: ImageEncoderViT) -> None:
     assert (found - expected).abs().max() < 0.03 * expected.abs().max()
 
 
-@pytest.mark.parametrize("attention", [in_blocks, scaled_dot_product])
+@pytest.mark.parametrize("attention", [blockwise_attention, biased_sdpa])
 @pytest.mark.parametrize("limit", [7, 64, 5000])
 def test_parts_of_any_size_give_the_same(
     monkeypatch: pytest.MonkeyPatch, attention: Attention, limit: int

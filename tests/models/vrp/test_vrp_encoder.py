@@ -15,7 +15,7 @@ from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid, prototype
 from napari_vrp_sam.models.vrp.prompt_generator import sine_position_embedding
 from napari_vrp_sam.models.vrp.pseudo_mask import correlation
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder, concatenate_shots
-from napari_vrp_sam.models.weights.checkpoints import Checkpoint, convert_authors_names
+from napari_vrp_sam.models.weights.checkpoints import Checkpoint, convert_original_names
 
 REFERENCE = Path(__file__).parents[1] / "data" / "vrp_encoder.npz"
 TOLERANCE = 1e-4
@@ -62,7 +62,7 @@ def authors_weights(in_channels: int) -> dict[str, Tensor]:
 
 def encoder_with_authors_weights(in_channels: int) -> VRPEncoder:
     encoder = VRPEncoder(in_channels).eval()
-    encoder.load_state_dict(convert_authors_names(authors_weights(in_channels)))
+    encoder.load_state_dict(convert_original_names(authors_weights(in_channels)))
     return encoder
 
 

@@ -1,4 +1,4 @@
-"""Weights files: round trips, the authors' names, and every way they can be wrong."""
+"""Checkpoints: round trips, names of the original code, and damaged files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights.checkpoints import (
-    AUTHORS_NAMES,
-    convert_authors_names,
+    ORIGINAL_NAMES,
+    convert_original_names,
     load_tensors,
     read_checkpoint,
     write_checkpoint,
@@ -26,11 +26,11 @@ def tensors() -> dict[str, Tensor]:
     return {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.int64)}
 
 
-def authors_state(encoder: VRPEncoder, prefix: str) -> dict[str, Tensor]:
-    """The encoder's state under the names that the paper's code writes."""
+def original_state(encoder: VRPEncoder, prefix: str) -> dict[str, Tensor]:
+    """State dict of the encoder under the names of the original code."""
     state = {}
     for name, tensor in encoder.state_dict().items():
-        theirs, ours = next((t, o) for t, o in AUTHORS_NAMES.items() if name.startswith(o))
+        theirs, ours = next((t, o) for t, o in ORIGINAL_NAMES.items() if name.startswith(o))
         state[prefix + theirs + name.removeprefix(ours)] = tensor
     return state
 
@@ -45,7 +45,7 @@ def test_safetensors_round_trip(tmp_path: Path, tensors: dict[str, Tensor]) -> N
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
 
-def test_tied_tensors_are_written_whole(tmp_path: Path) -> None:
+def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
     shared = torch.arange(4.0)
     write_checkpoint(tmp_path / "m.safetensors", {"x": shared, "y": shared.view(2, 2)})
     loaded = read_checkpoint(tmp_path / "m.safetensors").tensors
@@ -53,7 +53,7 @@ def test_tied_tensors_are_written_whole(tmp_path: Path) -> None:
     assert loaded["y"].tolist() == [[0, 1], [2, 3]]
 
 
-def test_a_failed_write_keeps_the_old_file(
+def test_failed_write_leaves_previous_file(
     tmp_path: Path, tensors: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.safetensors"
@@ -72,7 +72,7 @@ def test_a_failed_write_keeps_the_old_file(
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_only_safetensors_are_written(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+def test_write_refuses_other_suffixes(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     with pytest.raises(InputError, match="safetensors"):
         write_checkpoint(tmp_path / "model.pth", tensors)
 
@@ -86,7 +86,7 @@ def test_pytorch_files(tmp_path: Path, tensors: dict[str, Tensor], wrap: str | N
 
 
 class Attack:
-    """A pickle that leaves a mark when somebody runs it."""
+    """Object whose unpickling creates a file."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -95,19 +95,19 @@ class Attack:
         return Path.touch, (self.mark,)
 
 
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     torch.save({"a": Attack(mark)}, tmp_path / "evil.pth")
     (tmp_path / "raw.pth").write_bytes(pickle.dumps(Attack(mark), protocol=2))
     for name in ("evil.pth", "raw.pth"):
-        with pytest.raises(InputError, match="holds tensors only"):
+        with pytest.raises(InputError, match="holds only tensors"):
             read_checkpoint(tmp_path / name)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "m.pth"])
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"\xff" * 200])
-def test_files_that_are_no_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_that_are_not_checkpoints(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         read_checkpoint(tmp_path / name)
@@ -124,9 +124,7 @@ def test_truncated_files(tmp_path: Path, tensors: dict[str, Tensor], keep: float
             read_checkpoint(tmp_path / name)
 
 
-def test_one_changed_byte_is_found_by_its_digest(
-    tmp_path: Path, tensors: dict[str, Tensor]
-) -> None:
+def test_digest_detects_a_changed_byte(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     path = tmp_path / "m.safetensors"
     write_checkpoint(path, tensors)
     digest = file_sha256(path)
@@ -138,30 +136,30 @@ def test_one_changed_byte_is_found_by_its_digest(
         read_checkpoint(path, sha256=digest)
 
 
-def test_missing_file_folder_and_other_suffix(tmp_path: Path) -> None:
+def test_missing_file_folder_and_wrong_suffix(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no weights file"):
         read_checkpoint(tmp_path / "none.safetensors")
     with pytest.raises(InputError, match="no weights file"):
         read_checkpoint(tmp_path)
     (tmp_path / "image.tif").touch()
-    with pytest.raises(InputError, match=r"'image\.tif' is no weights file"):
+    with pytest.raises(InputError, match=r"'image\.tif' is not a weights file"):
         read_checkpoint(tmp_path / "image.tif")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}])
-def test_a_pytorch_file_without_tensors(tmp_path: Path, content: object) -> None:
+def test_pytorch_file_without_tensors(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "m.pth")
     with pytest.raises(InputError, match="holds no tensors"):
         read_checkpoint(tmp_path / "m.pth")
 
 
-@pytest.mark.parametrize("change", ["missing", "left over", "shape"])
-def test_tensors_must_be_those_of_the_module(change: str) -> None:
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_load_tensors_requires_exact_names_and_shapes(change: str) -> None:
     module = nn.Linear(3, 2)
     state = dict(module.state_dict())
     if change == "missing":
         del state["bias"]
-    elif change == "left over":
+    elif change == "unexpected":
         state["extra"] = torch.zeros(1)
     else:
         state["weight"] = torch.zeros(2, 4)
@@ -170,12 +168,12 @@ def test_tensors_must_be_those_of_the_module(change: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module.vrp_encoder.", "model.VRP_encoder."])
-def test_checkpoints_of_the_authors_with_any_prefix(tmp_path: Path, prefix: str) -> None:
+def test_checkpoint_of_original_code_with_any_prefix(tmp_path: Path, prefix: str) -> None:
     torch.manual_seed(0)
     encoder = VRPEncoder(24, 32, queries=5)
-    state = authors_state(encoder, prefix)
+    state = original_state(encoder, prefix)
     assert len(state) == 27
-    # Their files hold the frozen backbone too.
+    # Files of the original code hold the frozen backbone too.
     state |= {
         f"{prefix}layer0.0.weight": torch.zeros(2),
         f"{prefix}layer1.0.conv1.weight": torch.zeros(2),
@@ -189,7 +187,7 @@ def test_checkpoints_of_the_authors_with_any_prefix(tmp_path: Path, prefix: str)
         assert torch.equal(loaded.state_dict()[name], tensor), name
 
 
-def test_our_own_checkpoint_keeps_the_number_of_heads(tmp_path: Path) -> None:
+def test_checkpoint_stores_number_of_heads(tmp_path: Path) -> None:
     encoder = VRPEncoder(24, 32, queries=5, heads=2)
     metadata = {key: str(value) for key, value in encoder.config.items()}
     write_checkpoint(tmp_path / "ours.safetensors", encoder.state_dict(), metadata)
@@ -197,21 +195,21 @@ def test_our_own_checkpoint_keeps_the_number_of_heads(tmp_path: Path) -> None:
     assert VRPEncoder.from_checkpoint(checkpoint, source="ours").config["heads"] == 2
 
 
-def test_a_checkpoint_without_or_with_half_a_vrp_encoder(tmp_path: Path) -> None:
+def test_checkpoint_without_a_complete_vrp_encoder(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "m.pth")
     with pytest.raises(InputError, match="holds no VRP encoder"):
         VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "m.pth"), source="m.pth")
 
-    state = authors_state(VRPEncoder(24, 32), "")
+    state = original_state(VRPEncoder(24, 32), "")
     del state["merge_1.0.weight"]
     torch.save(state, tmp_path / "m.pth")
     with pytest.raises(InputError, match="1 tensors are missing"):
         VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "m.pth"), source="m.pth")
 
 
-def test_names_are_matched_at_their_beginning_only() -> None:
+def test_name_components_are_matched_exactly() -> None:
     assert (
-        convert_authors_names(
+        convert_original_names(
             {"unmerge_1.0.weight": torch.zeros(1), "merge_10.0.weight": torch.zeros(1)}
         )
         == {}

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine: what arrives, what does not, what is wrong."""
+"""Downloads from a local test server."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from napari_vrp_sam.models.weights.downloads import (
     OFFLINE_VARIABLE,
     WeightsFile,
     cache_folder,
+    copy_to_cache,
     fetch,
-    in_words,
-    keep,
+    text_progress,
 )
 
 CONTENT = b"weights " * 1000
@@ -41,53 +41,51 @@ def weights(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Weight
 
 
 @pytest.fixture
-def part(cache: Path) -> Callable[[bytes], Path]:
-    """Leave what an earlier try has brought."""
+def write_partial(cache: Path) -> Callable[[bytes], Path]:
+    """Write the partial file of an interrupted download."""
 
-    def leave(content: bytes) -> Path:
+    def write(content: bytes) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         (cache / PART).write_bytes(content)
         return cache / PART
 
-    return leave
+    return write
 
 
 def names(cache: Path) -> list[str]:
-    """What lies in the cache, but for locks, which are empty."""
+    """Names of the files in the cache, without lock files."""
     return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock")
 
 
-def test_a_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path) -> None:
     assert not weights.downloaded
-    told: list[tuple[str, int, int | None]] = []
-    assert fetch(weights, progress=lambda *args: told.append(args)) == cache / "good.pth"
+    reports: list[tuple[str, int, int | None]] = []
+    assert fetch(weights, progress=lambda *args: reports.append(args)) == cache / "good.pth"
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == ["good.pth"]
-    assert told[-1] == ("good.pth", len(CONTENT), len(CONTENT))
+    assert reports[-1] == ("good.pth", len(CONTENT), len(CONTENT))
     assert weights.downloaded
     assert weights.verify()
     assert names(cache) == ["good.pth"]
 
 
-def test_the_first_digits_of_a_digest_suffice(weights: WeightsFile) -> None:
+def test_prefix_of_digest_suffices(weights: WeightsFile) -> None:
     short = replace(weights, sha256=weights.sha256[:8], size=None)
     assert fetch(short).read_bytes() == CONTENT
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_ended(
-    server: Any, weights: WeightsFile
-) -> None:
+def test_interrupted_connection_is_resumed(server: Any, weights: WeightsFile) -> None:
     server.breaks["good.pth"] = 3000
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == ["good.pth", "good.pth bytes=3000-", "good.pth bytes=6000-"]
 
 
-def test_what_came_before_a_failure_is_kept_for_the_next_try(
+def test_failed_download_is_resumed_by_next_call(
     server: Any, weights: WeightsFile, cache: Path
 ) -> None:
     server.breaks["good.pth"] = 1000
-    with pytest.raises(InputError, match="goes on where this try ended"):
-        fetch(weights)  # five tries bring 5000 bytes
+    with pytest.raises(InputError, match="which resumes the download"):
+        fetch(weights)  # five attempts receive 5000 bytes
     assert names(cache) == [PART]
     server.requests.clear()
     del server.breaks["good.pth"]
@@ -96,11 +94,11 @@ def test_what_came_before_a_failure_is_kept_for_the_next_try(
     assert names(cache) == ["good.pth"]
 
 
-def test_a_server_that_knows_no_ranges(
-    server: Any, weights: WeightsFile, part: Callable[[bytes], Path]
+def test_server_without_range_requests(
+    server: Any, weights: WeightsFile, write_partial: Callable[[bytes], Path]
 ) -> None:
     server.rangeless.add("good.pth")
-    part(CONTENT[:500])
+    write_partial(CONTENT[:500])
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == ["good.pth bytes=500-"]
     server.breaks["good.pth"] = 500
@@ -109,14 +107,14 @@ def test_a_server_that_knows_no_ranges(
     server.rangeless.add("other.pth")
     weights.path.unlink()
     with pytest.raises(InputError, match="Cannot download other"):
-        fetch(other)  # and ends, as no try brings more than the one before
+        fetch(other)  # stops, because no attempt receives more than the previous one
     assert server.requests[1:] == ["other.pth", "other.pth bytes=500-"]
 
 
-def test_a_page_in_its_stead_costs_nothing_of_what_is_there(
-    server: Any, weights: WeightsFile, part: Callable[[bytes], Path]
+def test_login_page_does_not_replace_partial_file(
+    server: Any, weights: WeightsFile, write_partial: Callable[[bytes], Path]
 ) -> None:
-    there = part(CONTENT[:5000])
+    there = write_partial(CONTENT[:5000])
     server.files["good.pth"] = server.files["portal.pth"]
     server.rangeless.add("good.pth")
     with pytest.raises(InputError, match="its size differs"):
@@ -125,24 +123,28 @@ def test_a_page_in_its_stead_costs_nothing_of_what_is_there(
 
 
 @pytest.mark.parametrize("wrong", [b"x" * 500, b"x" * 9000, b"x" * len(CONTENT)])
-def test_a_part_of_something_else_is_given_up(
-    server: Any, weights: WeightsFile, part: Callable[[bytes], Path], wrong: bytes, cache: Path
+def test_partial_file_of_another_file_is_discarded(
+    server: Any,
+    weights: WeightsFile,
+    write_partial: Callable[[bytes], Path],
+    wrong: bytes,
+    cache: Path,
 ) -> None:
-    part(wrong)
+    write_partial(wrong)
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == [f"good.pth bytes={len(wrong)}-", "good.pth"]
     assert names(cache) == ["good.pth"]
 
 
-def test_a_slow_server_is_waited_for_as_long_as_it_sends(
+def test_slow_server_does_not_time_out_while_it_sends(
     server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT", 0.5)
-    server.pauses["good.pth"] = 0.08  # 0.8 s in all
+    server.pauses["good.pth"] = 0.08  # 0.8 s in total
     assert fetch(weights).read_bytes() == CONTENT
 
 
-def test_a_server_that_falls_silent_is_given_up(
+def test_silent_server_times_out(
     server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT", 0.1)
@@ -155,12 +157,12 @@ def test_a_server_that_falls_silent_is_given_up(
     ("path", "message"),
     [
         ("/absent.pth", r"Cannot download absent\.pth .*404.*put the file at .*absent\.pth"),
-        ("/portal.pth", r"does not send the file that was published, its size differs"),
-        ("/spoilt.pth", r"does not send the file that was published, its sha256 differs"),
-        ("/empty.pth", r"does not send the file that was published"),
+        ("/portal.pth", r"does not send the published file, its size differs"),
+        ("/spoilt.pth", r"does not send the published file, its sha256 differs"),
+        ("/empty.pth", r"does not send the published file"),
     ],
 )
-def test_what_is_not_the_file_leaves_nothing_behind(
+def test_wrong_file_is_not_stored(
     weights: WeightsFile, cache: Path, server: Any, path: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -168,19 +170,19 @@ def test_what_is_not_the_file_leaves_nothing_behind(
     assert names(cache) == []
 
 
-def test_no_server(weights: WeightsFile) -> None:
+def test_unreachable_server(weights: WeightsFile) -> None:
     with pytest.raises(InputError, match="check the connection"):
         fetch(replace(weights, url="http://127.0.0.1:9/good.pth"))
 
 
-def test_a_proxy_of_the_environment_is_asked(
+def test_proxy_of_environment_is_used(
     server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url)
     assert fetch(replace(weights, url="http://weights.invalid/good.pth")).read_bytes() == CONTENT
 
 
-def test_a_mirror_comes_first_and_the_publisher_after_it(
+def test_mirror_is_tried_before_publisher(
     server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = replace(weights, url="http://127.0.0.1:9/models/good.pth")
@@ -189,7 +191,7 @@ def test_a_mirror_comes_first_and_the_publisher_after_it(
     (cache / "good.pth").unlink()
     server.files["good.pth"] = b"the mirror's own"
     with pytest.raises(
-        InputError, match=r"mirror/good\.pth: it does not send.*; http://127.0.0.1:9/"
+        InputError, match=r"mirror/good\.pth: the server does not send.*; http://127.0.0.1:9/"
     ):
         fetch(elsewhere)
     server.files["published.pth"] = CONTENT
@@ -198,7 +200,7 @@ def test_a_mirror_comes_first_and_the_publisher_after_it(
     assert fetch(published).read_bytes() == CONTENT
 
 
-def test_offline_nothing_is_asked_for(
+def test_offline_mode_sends_no_request(
     server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OFFLINE_VARIABLE, "1")
@@ -211,7 +213,7 @@ def test_offline_nothing_is_asked_for(
 
 
 @pytest.mark.parametrize("size", [len(CONTENT), None])
-def test_a_file_brought_under_any_name_is_known_by_its_digest(
+def test_file_of_any_name_is_recognised_by_its_digest(
     server: Any, weights: WeightsFile, cache: Path, size: int | None
 ) -> None:
     weights = replace(weights, size=size)
@@ -219,15 +221,15 @@ def test_a_file_brought_under_any_name_is_known_by_its_digest(
     (cache / "a.bin").write_bytes(b"x" * len(CONTENT))
     (cache / "from a colleague").write_bytes(CONTENT)
     assert weights.verify()
-    assert fetch(weights) == cache / "good.pth"  # whose suffix says how to read it
+    assert fetch(weights) == cache / "good.pth"  # its suffix tells how to read it
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == []
     assert names(cache) == ["a.bin", "from a colleague", "good.pth"]
 
 
-@pytest.mark.parametrize("quickly", [True, False])
-def test_a_file_of_unknown_size_is_known_by_its_digest_if_that_is_quick(
-    weights: WeightsFile, cache: Path, quickly: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("quick", [True, False])
+def test_unlisted_size_needs_the_digest_if_that_is_quick(
+    weights: WeightsFile, cache: Path, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = replace(weights, size=None, sha256=DIGEST[:8])
     cache.mkdir(parents=True)
@@ -235,31 +237,31 @@ def test_a_file_of_unknown_size_is_known_by_its_digest_if_that_is_quick(
     (cache / "another.pth").write_bytes(b"x" * len(CONTENT))
     assert not weights.downloaded
     (cache / "from a colleague").write_bytes(CONTENT)
-    if not quickly:
-        monkeypatch.setattr(downloads, "QUICKLY_READ", len(CONTENT))
-    assert weights.downloaded == quickly
+    if not quick:
+        monkeypatch.setattr(downloads, "MAX_QUICK_DIGEST", len(CONTENT))
+    assert weights.downloaded == quick
     assert weights.verify()
 
 
-def no_links(_self: Path, _target: Path) -> None:
+def no_links(_source: Path, _target: Path) -> None:
     raise OSError(95, "Operation not supported")
 
 
-def test_without_links_a_brought_file_is_copied_to_its_name(
+def test_file_is_copied_to_its_published_name_without_hard_links(
     server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr("os.link", no_links)
     cache.mkdir(parents=True)
     (cache / "sam weights.bin").write_bytes(CONTENT)
     assert fetch(weights) == cache / "good.pth"
     assert (cache / "good.pth").read_bytes() == CONTENT
     assert names(cache) == ["good.pth", "sam weights.bin"]
     (cache / "good.pth").unlink()
-    (cache / "sam weights.bin").rename(cache / "mine.pt")
-    assert fetch(weights) == cache / "mine.pt"  # can be read as it is
-    (cache / "mine.pt").rename(cache / "mine.bin")
+    (cache / "sam weights.bin").rename(cache / "mine.pth")
+    assert fetch(weights) == cache / "mine.pth"  # its suffix is readable
+    (cache / "mine.pth").rename(cache / "mine.bin")
 
-    def copyfile(source: Path, target: Path) -> None:
+    def copyfile(*_: object, **__: object) -> None:
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr("shutil.copyfile", copyfile)
@@ -268,11 +270,11 @@ def test_without_links_a_brought_file_is_copied_to_its_name(
     assert server.requests == []
 
 
-def test_a_brought_file_is_copied_whole_or_not_at_all(
+def test_copying_to_the_cache_is_atomic(
     weights: WeightsFile, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "brought").write_bytes(CONTENT)
-    assert keep(tmp_path / "brought", weights) == cache / "good.pth"
+    (tmp_path / "copy.pth").write_bytes(CONTENT)
+    assert copy_to_cache(tmp_path / "copy.pth", weights) == cache / "good.pth"
     assert weights.verify()
     (cache / "good.pth").unlink()
 
@@ -282,11 +284,11 @@ def test_a_brought_file_is_copied_whole_or_not_at_all(
 
     monkeypatch.setattr("shutil.copyfile", copyfile)
     with pytest.raises(InputError, match="No space left on device"):
-        keep(tmp_path / "brought", weights)
+        copy_to_cache(tmp_path / "copy.pth", weights)
     assert names(cache) == []
 
 
-def test_a_damaged_file_is_replaced(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_damaged_file_is_replaced(server: Any, weights: WeightsFile, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "good.pth").write_bytes(CONTENT[:-1])
     assert weights.downloaded
@@ -304,7 +306,7 @@ print(fetch(WeightsFile(*sys.argv[1:4], int(sys.argv[4]))))
 """
 
 
-def test_of_two_processes_one_downloads(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_one_of_two_processes_downloads(server: Any, weights: WeightsFile, cache: Path) -> None:
     server.pauses["good.pth"] = 0.05
     of_file = (weights.url, weights.sha256, weights.licence, str(weights.size))
     command = [sys.executable, "-c", FETCH, *of_file]
@@ -314,55 +316,55 @@ def test_of_two_processes_one_downloads(server: Any, weights: WeightsFile, cache
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=60)[0].strip() for process in both]
-    assert told == [str(cache / "good.pth")] * 2
+    reports = [process.communicate(timeout=60)[0].strip() for process in both]
+    assert reports == [str(cache / "good.pth")] * 2
     assert server.requests == ["good.pth"]
     assert names(cache) == ["good.pth"]
 
 
-def test_whoever_waits_for_another_is_told_how_far_that_one_is(
-    weights: WeightsFile, part: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+def test_waiting_process_reports_progress_of_the_other(
+    weights: WeightsFile, write_partial: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "PATIENCE", 0.01)
-    part(CONTENT[:3000])
+    monkeypatch.setattr("napari_vrp_sam.files.LOCK_POLL_SECONDS", 0.01)
+    write_partial(CONTENT[:3000])
     other = FileLock(weights.path.with_name(LOCK))
     other.acquire()
-    told: list[int] = []
+    reports: list[int] = []
 
-    def tell(name: str, done: int, total: int | None) -> None:
-        told.append(done)
-        if len(told) == 3:
-            part(CONTENT)
-            weights.part.replace(weights.path)  # as the other does at its end
+    def report(name: str, done: int, total: int | None) -> None:
+        reports.append(done)
+        if len(reports) == 3:
+            write_partial(CONTENT)
+            weights.partial.replace(weights.path)  # as the other process does at its end
             other.release()
 
-    assert fetch(weights, progress=tell).read_bytes() == CONTENT
-    assert told == [3000] * 3
+    assert fetch(weights, progress=report).read_bytes() == CONTENT
+    assert reports == [3000] * 3
 
 
-def test_a_cache_that_cannot_be_written(weights: WeightsFile, cache: Path) -> None:
+def test_cache_folder_that_is_a_file(weights: WeightsFile, cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be read or written"):
         fetch(weights)
 
 
-def test_progress_in_words_at_every_per_cent() -> None:
-    told: list[str] = []
-    tell = in_words(told.append)
+def test_text_progress_reports_each_per_cent() -> None:
+    reports: list[str] = []
+    progress = text_progress(reports.append)
     for done in range(1001):
-        tell("sam.pth", done * 2_000_000, 2_000_000_000)
-    assert len(told) == 101
-    assert told[35] == "Downloading sam.pth: 35 % of 2,000 MB"
-    tell("small.pth", 3_400_000, None)
-    assert told[-1] == "Downloading small.pth: 3 MB"
+        progress("sam.pth", done * 2_000_000, 2_000_000_000)
+    assert len(reports) == 101
+    assert reports[35] == "Downloading sam.pth: 35 % of 2,000 MB"
+    progress("small.pth", 3_400_000, None)
+    assert reports[-1] == "Downloading small.pth: 3 MB"
 
 
-def test_a_tilde_in_the_variable_is_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tilde_in_the_variable_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, "~/sam")
     assert cache_folder() == Path.home() / "sam"
 
 
-def test_without_the_variable_the_systems_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_is_the_cache_folder_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     assert "napari-vrp-sam" in cache_folder().parts

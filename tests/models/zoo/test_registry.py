@@ -1,4 +1,4 @@
-"""Models by name and by file, down to the download."""
+"""Models by name and by file, including their downloads."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from napari_vrp_sam.models.weights.downloads import WeightsFile
 from napari_vrp_sam.models.zoo import loading, registry
 from napari_vrp_sam.models.zoo.registry import (
     ModelSpec,
+    describe_prompting,
     list_models,
     load_model,
     model_spec,
-    prompting_note,
 )
 
 MakeSam = Callable[..., Sam]
@@ -53,7 +53,7 @@ def pickled(state: dict[str, Tensor]) -> bytes:
 def tiny(
     server: Any, cache: Path, make_tiny_sam: MakeSam, monkeypatch: pytest.MonkeyPatch
 ) -> ModelSpec:
-    """A full-size model in miniature, whose files the server on this machine publishes."""
+    """Tiny full-size model, published by a local server."""
     torch.manual_seed(0)
     semantic = EfficientNetLite0()
     server.files = {
@@ -92,11 +92,11 @@ def segment(model: FullSizeModel) -> Tensor:
     return model.decode(features, model.prompt(features, prepared))
 
 
-def test_listing_models_imports_no_torch() -> None:
+def test_listing_models_does_not_import_torch() -> None:
     code = (
         "import sys\nfrom napari_vrp_sam.models.zoo.registry import list_models\n"
-        "from napari_vrp_sam.models.zoo.registry import prompting_note\n"
-        "assert prompting_note('vit_b') and prompting_note('paper.pth')\n"
+        "from napari_vrp_sam.models.zoo.registry import describe_prompting\n"
+        "assert describe_prompting('vit_b') and prompting_note('paper.pth')\n"
         "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -113,21 +113,21 @@ def test_every_download_is_described() -> None:
         for file in spec.downloads:
             assert file.url.startswith("https://")
             assert file.licence
-            # Whole digests, or what the file's own name tells of it.
+            # A complete digest, or the prefix that the file name contains.
             assert len(file.sha256) == 64 or file.sha256 in file.url
     assert all(len(spec.sam_weights.sha256) == 64 for spec in list_models() if spec.sam_weights)
 
 
 @torch.no_grad()
-def test_weights_are_downloaded_once_and_used(
+def test_weights_are_downloaded_once_and_loaded(
     tiny: ModelSpec, server: Any, cache: Path, make_tiny_sam: MakeSam
 ) -> None:
     assert not tiny.ready
     model = load_model("tiny")
     assert isinstance(model, FullSizeModel)
     assert tiny.ready
-    shown = sorted(p.name for p in cache.iterdir() if not p.name.startswith("."))
-    assert shown == ["sam.pth", "semantic.pth"]
+    visible = sorted(p.name for p in cache.iterdir() if not p.name.startswith("."))
+    assert visible == ["sam.pth", "semantic.pth"]
     for name, tensor in make_tiny_sam(seed=3).state_dict().items():
         assert torch.equal(model.sam.state_dict()[name], tensor), name
     torch.testing.assert_close(segment(model), segment(load_model("tiny")))
@@ -135,7 +135,7 @@ def test_weights_are_downloaded_once_and_used(
 
 
 @torch.no_grad()
-def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> None:
+def test_vrp_encoder_by_option_and_by_path(tiny: ModelSpec, vrp_file: Path) -> None:
     by_weights = load_model("tiny", weights=vrp_file)
     by_file = load_model(vrp_file)
     assert isinstance(by_weights, FullSizeModel)
@@ -147,7 +147,7 @@ def test_a_vrp_encoder_by_name_and_by_file(tiny: ModelSpec, vrp_file: Path) -> N
 
 
 @torch.no_grad()
-def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Path) -> None:
+def test_pseudo_mask_option(tiny: ModelSpec, vrp_file: Path) -> None:
     results = {}
     for kind in ("probe", "correlation"):
         for name in ("lite", "tiny", vrp_file):
@@ -161,28 +161,28 @@ def test_the_pseudo_mask_is_chosen_for_every_model(tiny: ModelSpec, vrp_file: Pa
             load_model(name, pseudo_mask="guess")
 
 
-def test_the_prompting_is_chosen_and_told(tiny: ModelSpec, vrp_file: Path) -> None:
+def test_prompting_option_and_description(tiny: ModelSpec, vrp_file: Path) -> None:
     for name in ("persam", "box"):
         model: Any = load_model("tiny", prompting=name)
         assert model.prompting == name
     loaded: Any = load_model(vrp_file)
     assert loaded.prompting == "vrp"
-    assert prompting_note(str(vrp_file)) == "SAM is prompted by the VRP encoder."
-    note = prompting_note("tiny")
+    assert describe_prompting(str(vrp_file)) == "SAM is prompted by the VRP encoder."
+    note = describe_prompting("tiny")
     assert "no VRP encoder" in note
     assert PROMPTINGS["points+box"] in note
     assert "Fine-tuning" in note
-    assert PROMPTINGS["persam"] in prompting_note("tiny", "persam")
-    assert prompting_note("paper.pth") == prompting_note(str(vrp_file))
+    assert PROMPTINGS["persam"] in describe_prompting("tiny", "persam")
+    assert describe_prompting("paper.pth") == describe_prompting(str(vrp_file))
     for without in ("lite", "vit_x", "gone.safetensors"):
-        assert prompting_note(without) == ""
+        assert describe_prompting(without) == ""
     with pytest.raises(InputError, match="'lite' chooses its prompting itself"):
         load_model("lite", prompting="box")
     with pytest.raises(InputError, match="'tiny' has no VRP encoder"):
         load_model("tiny", prompting="vrp")
 
 
-def test_downloads_are_told_and_can_be_forbidden(
+def test_download_progress_and_offline_mode(
     tiny: ModelSpec, server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VRP_SAM_OFFLINE", "1")
@@ -190,38 +190,38 @@ def test_downloads_are_told_and_can_be_forbidden(
         load_model("tiny")
     assert server.requests == []
     monkeypatch.setenv("VRP_SAM_OFFLINE", "0")
-    told: list[str] = []
-    load_model("tiny", progress=lambda name, done, total: told.append(name))
-    assert set(told) == {"sam.pth", "semantic.pth"}
+    reported: list[str] = []
+    load_model("tiny", progress=lambda name, done, total: reported.append(name))
+    assert set(reported) == {"sam.pth", "semantic.pth"}
 
 
-def test_a_run_tells_about_its_downloads_and_keeps_one_model_a_prompting(tiny: ModelSpec) -> None:
+def test_predictor_cache_reports_downloads_and_separates_promptings(tiny: ModelSpec) -> None:
     mask = np.zeros((32, 32), bool)
     mask[8:20, 8:20] = True
     frame = np.zeros((32, 32, 1), np.uint8)
-    told: list[str] = []
+    reported: list[str] = []
     job = SegmentationJob(
         frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu"
     )
-    memory = PredictorCache()
-    first: Any = memory.predictor(job, told.append)
+    predictors = PredictorCache()
+    first: Any = predictors.predictor(job, reported.append)
     for name in ("semantic.pth", "sam.pth"):
-        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in told)
-    assert memory.predictor(job) is first
-    other: Any = memory.predictor(replace(job, prompting="persam"))
+        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in reported)
+    assert predictors.predictor(job) is first
+    other: Any = predictors.predictor(replace(job, prompting="persam"))
     assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")
 
 
-def test_a_brought_file_is_known_for_what_it_is(
+def test_published_file_is_recognised_by_its_digest(
     tiny: ModelSpec, server: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "brought").write_bytes(server.files["sam.pth"])
-    assert catalogue.published_as(tmp_path / "brought") == tiny.sam_weights
-    (tmp_path / "brought").write_bytes(b"something else")
-    assert catalogue.published_as(tmp_path / "brought") is None
+    (tmp_path / "copy").write_bytes(server.files["sam.pth"])
+    assert catalogue.find_published(tmp_path / "copy") == tiny.sam_weights
+    (tmp_path / "copy").write_bytes(b"something else")
+    assert catalogue.find_published(tmp_path / "copy") is None
 
 
-def test_a_failed_download_says_where_the_file_belongs(
+def test_failed_download_names_the_path_for_the_file(
     tiny: ModelSpec, server: Any, cache: Path
 ) -> None:
     del server.files["sam.pth"]
@@ -229,7 +229,7 @@ def test_a_failed_download_says_where_the_file_belongs(
         load_model("tiny")
 
 
-def test_published_weights_of_another_architecture(
+def test_published_weights_of_wrong_architecture(
     tiny: ModelSpec, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = pickled(build_semantic_encoder("efficientnet_lite0").backbone.state_dict())
@@ -241,7 +241,7 @@ def test_published_weights_of_another_architecture(
         load_model("tiny")
 
 
-def test_random_weights_need_no_files(tiny: ModelSpec, server: Any) -> None:
+def test_random_weights_need_no_download(tiny: ModelSpec, server: Any) -> None:
     model = load_model("tiny", weights="random")
     assert isinstance(model, FullSizeModel)
     assert model.vrp_encoder is not None
@@ -249,10 +249,10 @@ def test_random_weights_need_no_files(tiny: ModelSpec, server: Any) -> None:
     assert server.requests == []
 
 
-def test_vit_b_is_built_whole() -> None:
+def test_architecture_of_vit_b() -> None:
     model = load_model("vit_b", weights="random", semantic_encoder="vgg16")
     assert isinstance(model, FullSizeModel)
-    assert model.side == 1024
+    assert model.input_side == 1024
     assert model.semantic.channels == (256, 512, 512)
     assert sum(p.numel() for p in model.sam.parameters()) == pytest.approx(93.7e6, rel=0.01)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -266,7 +266,7 @@ def test_unknown_names(name: str) -> None:
         model_spec(name)
 
 
-def test_files_that_are_no_model(tmp_path: Path, vrp_file: Path, tiny: ModelSpec) -> None:
+def test_files_that_are_not_models(tmp_path: Path, vrp_file: Path, tiny: ModelSpec) -> None:
     with pytest.raises(InputError, match="no weights file"):
         load_model(tmp_path / "absent.safetensors")
     (tmp_path / "notes.txt").write_text("no model")
@@ -281,20 +281,20 @@ def test_files_that_are_no_model(tmp_path: Path, vrp_file: Path, tiny: ModelSpec
         load_model("vit_b", weights=vrp_file)
     with pytest.raises(InputError, match="not both"):
         load_model(vrp_file, weights="random")
-    with pytest.raises(InputError, match="is a part of it"):
+    with pytest.raises(InputError, match="has a fixed semantic encoder"):
         load_model("lite", semantic_encoder="vgg16")
 
 
-def test_a_file_of_the_authors_names_its_encoder_by_its_width() -> None:
+def test_semantic_encoder_name_follows_from_width() -> None:
     from napari_vrp_sam.models.weights.checkpoints import Checkpoint
 
-    assert loading.semantic_encoder_of(Checkpoint({}), 768) == "vgg16"
-    assert loading.semantic_encoder_of(Checkpoint({}), 1536) == "resnet50"
+    assert loading.semantic_encoder_name(Checkpoint({}), 768) == "vgg16"
+    assert loading.semantic_encoder_name(Checkpoint({}), 1536) == "resnet50"
     named = Checkpoint({}, {"semantic_encoder": "dinov2_b14"})
-    assert loading.semantic_encoder_of(named, 1536) == "dinov2_b14"
+    assert loading.semantic_encoder_name(named, 1536) == "dinov2_b14"
 
 
-def test_the_device_is_checked_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_is_checked_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match="no CUDA device"):
         load_model("vit_h", device="cuda")

@@ -1,4 +1,4 @@
-"""The user's own models: names, copies, damage."""
+"""User models: names, copies, damaged files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
-from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.models.zoo import user_models as zoo
 from napari_vrp_sam.models.zoo.registry import (
+    is_weights_path,
     list_models,
     load_model,
-    looks_like_a_path,
     model_spec,
 )
 
@@ -26,7 +26,7 @@ CARD = {"base_model": "lite", "date": "2026-05-04T10:00:00+00:00", "metrics": '{
 
 @pytest.fixture
 def lite_file(tmp_path: Path) -> Path:
-    """A variant of `lite` as fine-tuning writes it."""
+    """Variant of `lite` as fine-tuning writes it."""
     with resources.as_file(
         resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
     ) as path:
@@ -42,116 +42,114 @@ def lite_file(tmp_path: Path) -> Path:
 
 
 def names() -> list[str]:
-    return [model.name for model in store.list_user_models()]
+    return [model.name for model in zoo.list_user_models()]
 
 
-def test_a_model_is_added_found_by_name_and_the_same_in_use(
-    lite_file: Path, user_models: Path
-) -> None:
-    assert store.list_user_models() == []
-    own = store.add(lite_file)
-    assert (own.name, own.path) == ("From the lab", user_models / "From the lab.safetensors")
-    assert own.card["metrics"] == CARD["metrics"]
-    assert own.path.read_bytes() == lite_file.read_bytes()
-    assert [spec.name for spec in list_models()] == ["lite", "vit_b", "vit_l", "vit_h", own.name]
-    spec = model_spec(own.name)
+def test_added_model_is_loaded_by_name(lite_file: Path, user_models: Path) -> None:
+    assert zoo.list_user_models() == []
+    added = zoo.add(lite_file)
+    assert (added.name, added.path) == ("From the lab", user_models / "From the lab.safetensors")
+    assert added.card["metrics"] == CARD["metrics"]
+    assert added.path.read_bytes() == lite_file.read_bytes()
+    assert [spec.name for spec in list_models()] == ["lite", "vit_b", "vit_l", "vit_h", added.name]
+    spec = model_spec(added.name)
     assert spec.ready
     assert spec.downloads == ()
     assert spec.metadata()["base_model"] == "lite"
-    assert spec.description == "Your own, made from lite, 2026-05-04."
-    by_name, by_file, base = load_model(own.name), load_model(lite_file), load_model("lite")
+    assert spec.description == "User model based on lite, 2026-05-04."
+    by_name, by_file, base = load_model(added.name), load_model(lite_file), load_model("lite")
     for name, tensor in by_name.network.state_dict().items():
         assert torch.equal(tensor, by_file.network.state_dict()[name])
     changed = by_name.network.neck.lateral[0].weight - base.network.neck.lateral[0].weight
     assert changed.abs().max() > 0.01
     with pytest.raises(InputError, match="or `weights`, not both"):
-        load_model(own.name, weights="random")
+        load_model(added.name, weights="random")
 
 
-def test_a_name_counts_before_a_file_of_that_name(
+def test_name_takes_precedence_over_file_of_that_name(
     lite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.add(lite_file, "mito")
+    zoo.add(lite_file, "mito")
     monkeypatch.chdir(tmp_path)
     Path("mito").write_text("no model")
-    assert not looks_like_a_path("mito")
+    assert not is_weights_path("mito")
     assert load_model("mito").name == "lite"
-    assert looks_like_a_path("somewhere/mito")
+    assert is_weights_path("somewhere/mito")
 
 
-def test_export_and_add_elsewhere_keep_every_byte(
+def test_export_and_add_preserve_every_byte(
     lite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.add(lite_file, "mito")
-    exported = store.export("mito", tmp_path / "out" / "mito v1.2")
+    zoo.add(lite_file, "mito")
+    exported = zoo.export("mito", tmp_path / "out" / "mito v1.2")
     assert exported == tmp_path / "out" / "mito v1.2.safetensors"
-    assert store.export("mito", store.user_model("mito").path) == store.user_model("mito").path
-    monkeypatch.setenv(store.MODELS_VARIABLE, str(tmp_path / "another machine"))
+    assert zoo.export("mito", zoo.user_model("mito").path) == zoo.user_model("mito").path
+    monkeypatch.setenv(zoo.MODELS_VARIABLE, str(tmp_path / "another machine"))
     assert names() == []
-    assert store.add(exported).name == "mito v1.2"
-    assert store.user_model("mito v1.2").path.read_bytes() == lite_file.read_bytes()
+    assert zoo.add(exported).name == "mito v1.2"
+    assert zoo.user_model("mito v1.2").path.read_bytes() == lite_file.read_bytes()
 
 
 def test_rename_and_delete(lite_file: Path, user_models: Path) -> None:
-    store.add(lite_file, "b")
-    store.add(lite_file, "a")
+    zoo.add(lite_file, "b")
+    zoo.add(lite_file, "a")
     assert names() == ["a", "b"]
-    assert store.rename("b", "B").name == "B"  # differs from its own old name alone
+    assert zoo.rename("b", "B").name == "B"  # differs only in case
     assert names() == ["a", "B"]
-    with pytest.raises(InputError, match="You have a model 'B' already"):
-        store.rename("a", "b")
-    store.delete("a")
+    with pytest.raises(InputError, match="A user model 'B' already exists"):
+        zoo.rename("a", "b")
+    zoo.delete("a")
     assert names() == ["B"]
     assert [path.name for path in user_models.iterdir()] == ["B.safetensors"]
-    for act in (store.delete, store.user_model, lambda name: store.rename(name, "c")):
-        with pytest.raises(InputError, match="no model of your own called 'a': choose one of B"):
+    for act in (zoo.delete, zoo.user_model, lambda name: zoo.rename(name, "c")):
+        with pytest.raises(InputError, match="no user model 'a': choose one of B"):
             act("a")
-        with pytest.raises(InputError, match="'lite' is built in"):
+        with pytest.raises(InputError, match="'lite' is a built-in model"):
             act("lite")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
-        ("", "is no name for a model"),
-        ("a/b", "is no name for a model"),
-        ("a\\b", "is no name for a model"),
-        ("a:b", "is no name for a model"),
-        ("a?", "is no name for a model"),
-        ("line\nbreak", "is no name for a model"),
-        ("..", "is no name for a model"),
-        (".hidden", "is no name for a model"),
-        ("-yes", "is no name for a model"),
-        ("dot.", "is no name for a model"),
-        ("space ", "is no name for a model"),
+        ("", "is not a valid model name"),
+        ("a/b", "is not a valid model name"),
+        ("a\\b", "is not a valid model name"),
+        ("a:b", "is not a valid model name"),
+        ("a?", "is not a valid model name"),
+        ("line\nbreak", "is not a valid model name"),
+        ("..", "is not a valid model name"),
+        (".hidden", "is not a valid model name"),
+        ("-yes", "is not a valid model name"),
+        ("dot.", "is not a valid model name"),
+        ("space ", "is not a valid model name"),
         ("x" * 61, "up to 60"),
-        ("NUL", "need it themselves"),
-        ("com1.v2", "need it themselves"),
-        ("mito.safetensors", "need it themselves"),
+        ("NUL", "is reserved by Windows or ends in a file suffix"),
+        ("com1.v2", "is reserved by Windows or ends in a file suffix"),
+        ("mito.safetensors", "is reserved by Windows or ends in a file suffix"),
         ("Lite", "built-in model"),
         ("VIT_B", "built-in model"),
-        ("MITO", "You have a model 'Mito' already"),
-        ("KU\u0308GEL", "You have a model 'K\u00fcgel' already"),
+        ("MITO", "A user model 'Mito' already exists"),
+        ("KU\u0308GEL", "A user model 'K\u00fcgel' already exists"),
     ],
 )
-def test_names_that_do_not_do(lite_file: Path, name: str, said: str) -> None:
-    store.add(lite_file, "Mito")
-    store.add(lite_file, "K\u00fcgel")
-    with pytest.raises(InputError, match=said):
-        store.path_for(name)
+def test_invalid_names(lite_file: Path, name: str, message: str) -> None:
+    zoo.add(lite_file, "Mito")
+    zoo.add(lite_file, "K\u00fcgel")
+    with pytest.raises(InputError, match=message):
+        zoo.new_model_path(name)
     assert names() == ["K\u00fcgel", "Mito"]
 
 
-def test_a_new_name_has_a_place_and_nothing_is_written(user_models: Path) -> None:
+def test_path_of_a_new_model(user_models: Path) -> None:
     for name in ("mito", "Mito 2 (EM, no)".replace(",", ""), "ミトコンドリア", "3-D_a+b.v2"):
-        assert store.path_for(name) == user_models / f"{name}.safetensors"
+        assert zoo.new_model_path(name) == user_models / f"{name}.safetensors"
     assert not user_models.exists()
 
 
-def test_damaged_and_foreign_files_are_listed_with_their_reason(
+def test_damaged_and_foreign_files_are_listed_with_their_problem(
     lite_file: Path, user_models: Path, tmp_path: Path
 ) -> None:
-    store.add(lite_file, "whole")
+    zoo.add(lite_file, "whole")
     whole = lite_file.read_bytes()
     (user_models / "cut.safetensors").write_bytes(whole[:-10])
     (user_models / "early.safetensors").write_bytes(whole[:200])
@@ -162,10 +160,10 @@ def test_damaged_and_foreign_files_are_listed_with_their_reason(
     write_checkpoint(user_models / "new.safetensors", {"a": torch.zeros(1)}, {"kind": "vit_z"})
     (user_models / ".writing.safetensors").write_bytes(b"half")
     (user_models / "notes.txt").write_text("mine")
-    problems = {model.name: model.problem for model in store.list_user_models()}
+    problems = {model.name: model.problem for model in zoo.list_user_models()}
     assert problems.pop("whole") == ""
-    said = {
-        "cut": "not all of it",
+    expected = {
+        "cut": "damaged",
         "early": "damaged",
         "empty": "damaged",
         "noise": "damaged",
@@ -173,69 +171,69 @@ def test_damaged_and_foreign_files_are_listed_with_their_reason(
         "wrong": "does not hold weights of a variant of 'lite'",
         "new": "holds a 'vit_z'",
     }
-    assert problems.keys() == said.keys()
-    for name, words in said.items():
+    assert problems.keys() == expected.keys()
+    for name, words in expected.items():
         assert words in problems[name]
         with pytest.raises(InputError, match=words):
             model_spec(name)
         with pytest.raises(InputError, match=words):
-            store.add(user_models / f"{name}.safetensors", "taken over")
+            zoo.add(user_models / f"{name}.safetensors", "another name")
         with pytest.raises(InputError, match=words):
-            store.export(name, tmp_path / "x.safetensors")
+            zoo.export(name, tmp_path / "x.safetensors")
     assert [spec.name for spec in list_models()][4:] == ["whole"]
-    for name in said:
-        store.delete(name)
+    for name in expected:
+        zoo.delete(name)
     assert names() == ["whole"]
 
 
-def test_a_vrp_encoder_of_the_papers_code_is_converted(tmp_path: Path) -> None:
+def test_vrp_encoder_of_original_code_is_converted(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = VRPEncoder(768, 64, queries=6)
     torch.save({"state_dict": encoder.state_dict()}, tmp_path / "paper.pth")
-    own = store.add(tmp_path / "paper.pth", "paper")
-    assert own.problem == ""
+    added = zoo.add(tmp_path / "paper.pth", "paper")
+    assert added.problem == ""
     spec = model_spec("paper")
     assert (spec.image_encoder, spec.semantic_encoder) == ("vit_h", "vgg16")
-    tensors = read_checkpoint(own.path).tensors
+    tensors = read_checkpoint(added.path).tensors
     assert all(torch.equal(tensors[name], t) for name, t in encoder.state_dict().items())
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="holds no VRP encoder"):
-        store.add(tmp_path / "other.pth", "other")
+        zoo.add(tmp_path / "other.pth", "other")
     with pytest.raises(InputError, match="no weights file"):
-        store.add(tmp_path / "none.safetensors", "none")
+        zoo.add(tmp_path / "none.safetensors", "none")
 
 
-def test_a_folder_that_cannot_be_made(lite_file: Path, user_models: Path) -> None:
-    user_models.write_text("a file where the folder belongs")
-    assert store.list_user_models() == []
-    with pytest.raises(InputError, match="Cannot write"):
-        store.add(lite_file)
+def test_folder_that_is_a_file(lite_file: Path, user_models: Path) -> None:
+    user_models.write_text("a file instead of the folder")
+    assert zoo.list_user_models() == []
+    with pytest.raises(InputError, match="cannot be written"):
+        zoo.add(lite_file)
 
 
-def test_no_room(lite_file: Path, user_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(lite_file: Path, user_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def copyfile(source: Path, target: Path) -> None:
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", copyfile)
     with pytest.raises(InputError, match="No space left on device"):
-        store.add(lite_file)
+        zoo.add(lite_file)
     assert list(user_models.iterdir()) == []
 
 
-def test_the_folder_survives_cleaning_of_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_not_part_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_vrp_sam.models.weights.downloads import cache_folder
 
-    monkeypatch.delenv(store.MODELS_VARIABLE)
+    monkeypatch.delenv(zoo.MODELS_VARIABLE)
     monkeypatch.delenv("VRP_SAM_CACHE", raising=False)
-    assert cache_folder() not in [store.models_folder(), *store.models_folder().parents]
+    assert cache_folder() not in [zoo.models_folder(), *zoo.models_folder().parents]
 
 
-def test_listing_needs_no_torch(lite_file: Path) -> None:
-    store.add(lite_file, "mito")
+def test_listing_does_not_import_torch(lite_file: Path) -> None:
+    zoo.add(lite_file, "mito")
     code = (
-        "import sys\nfrom napari_vrp_sam.models.zoo.user_models import list_own\n"
-        "print([m.name for m in list_own()], 'torch' in sys.modules)"
+        "import sys\nfrom napari_vrp_sam.models.zoo.user_models import list_user_models\n"
+        "print([m.name for m in list_user_models()], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['mito'] False\n"

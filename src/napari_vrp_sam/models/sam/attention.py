@@ -2,8 +2,8 @@
 
 SAM adds to the score of query (r, c) and key (r', c') the products of the query with a row
 embedding of r - r' and a column embedding of c - c'. Its own code writes the scores of all pairs to
-memory three times over; here no more of them exist at once than a cache holds (`in_blocks`), or
-none (`scaled_dot_product` with the bias as a mask, and the kernel in `attention_kernel`).
+memory three times over; here no more of them exist at once than a cache holds (`blockwise_attention`), or
+none (`biased_sdpa` with the bias as a mask, and the kernel in `attention_kernel`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK_SCORES = 2**20
-"""Scores that `in_blocks` holds at once: 4 MB in single precision, which a cache holds."""
+"""Scores that `blockwise_attention` holds at once: 4 MB in single precision, which a cache holds."""
 
 MASK_SCORES = 2**30
-"""Scores of a mask that `scaled_dot_product` makes at once: 2 GB in half precision."""
+"""Scores of a mask that `biased_sdpa` makes at once: 2 GB in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ Attention = Callable[[AttentionInput], Tensor]
 """From the input to what the heads give, of shape (B, H, W, heads * D)."""
 
 
-def in_blocks(given: AttentionInput) -> Tensor:
+def blockwise_attention(given: AttentionInput) -> Tensor:
     """Scores block by block: the quickest on processors, also in bfloat16."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def in_blocks(given: AttentionInput) -> Tensor:
     return _in_parts(given, attend, BLOCK_SCORES)
 
 
-def scaled_dot_product(given: AttentionInput) -> Tensor:
+def biased_sdpa(given: AttentionInput) -> Tensor:
     """PyTorch's fused attention, the bias as its mask."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from napari_vrp_sam.models.sam.attention import AttentionInput, scaled_dot_product
+from napari_vrp_sam.models.sam.attention import AttentionInput, biased_sdpa
 
 LOG2_E = 1.4426950408889634
 
@@ -28,10 +28,10 @@ WINDOW_TILE = {"queries": 64, "keys": 64, "num_warps": 4, "num_stages": 2}
 window, and its square at most."""
 
 
-def fused(given: AttentionInput) -> Tensor:
+def triton_attention(given: AttentionInput) -> Tensor:
     """Implements `image_attention.Attention`; by other means where the kernel does not fit."""
     if not _fits(given.qkv.shape[-1]) or given.side > GLOBAL_TILE["keys"]:
-        return scaled_dot_product(given)
+        return biased_sdpa(given)
     found: Tensor = torch.ops.napari_vrp_sam.image_attention(
         given.qkv, given.beyond, given.rows, given.columns, given.side
     )
@@ -50,10 +50,10 @@ def kernel_runs(device: torch.device) -> bool:
         for shape in ((1, 20, 20, 3, 2, 32), (3, 2, 32), (27, 32), (27, 32))
     )
     try:
-        found = fused(AttentionInput(qkv, beyond, rows, columns, 14))
+        found = triton_attention(AttentionInput(qkv, beyond, rows, columns, 14))
     except Exception:
         return False
-    exact = scaled_dot_product(
+    exact = biased_sdpa(
         AttentionInput(qkv.float(), beyond.float(), rows.float(), columns.float(), 14)
     )
     return torch.allclose(found.float(), exact, atol=0.02)

@@ -24,7 +24,7 @@ MASK_DECODER, IMAGE_ENCODER = MASK_DECODER_PREFIX, "image_encoder."
 LORA_A, LORA_B = ".lora_A", ".lora_B"
 
 
-def vrp_encoder_of(checkpoint: Checkpoint, *, source: str) -> VRPEncoder | None:
+def read_vrp_encoder(checkpoint: Checkpoint, *, source: str) -> VRPEncoder | None:
     """The VRP encoder of a file, with none of which a tuned mask decoder can do.
 
     Raises
@@ -44,7 +44,7 @@ def vrp_encoder_of(checkpoint: Checkpoint, *, source: str) -> VRPEncoder | None:
 
 
 @torch.no_grad()
-def tune_sam(sam: Sam, checkpoint: Checkpoint, *, source: str) -> dict[str, Tensor]:
+def load_tuned_weights(sam: Sam, checkpoint: Checkpoint, *, source: str) -> dict[str, Tensor]:
     """Give SAM the tuned parts of a file, if it has any.
 
     Returns
@@ -74,7 +74,7 @@ def tune_sam(sam: Sam, checkpoint: Checkpoint, *, source: str) -> dict[str, Tens
     return additions
 
 
-def joined(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def merge_lora(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One low-rank change that does what two do."""
     both = dict(first)
     for name, tensor in second.items():

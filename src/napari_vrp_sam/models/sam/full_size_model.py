@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
-from napari_vrp_sam.models.precision import Precision, mixed
+from napari_vrp_sam.models.precision import Precision, mixed_precision
 from napari_vrp_sam.models.sam import persam
 from napari_vrp_sam.models.sam.geometric_prompts import encode_geometric
 from napari_vrp_sam.models.sam.image_encoder import encode_images
@@ -28,8 +28,8 @@ from napari_vrp_sam.models.sam.prompting import Prompting, check_prompting, defa
 from napari_vrp_sam.models.sam.square_canvas import (
     frame_cells,
     on_canvas,
-    on_square_canvas,
     pad_to_square,
+    place_on_square_canvas,
     resize_longest_side,
 )
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
@@ -129,7 +129,7 @@ class FullSizeModel(nn.Module, Model):
         self.additions: dict[str, Tensor] = {}
         """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
 
-    def prompted_by(self, prompting: Prompting) -> FullSizeModel:
+    def with_prompting(self, prompting: Prompting) -> FullSizeModel:
         """The same model, of the same weights in memory, with another prompting.
 
         Raises
@@ -163,7 +163,7 @@ class FullSizeModel(nn.Module, Model):
         # Code is compiled for one shape: not for a reference alone.
         compiled = self.compiled and len(frames) > 1 and frames.is_cuda
         image_encoder = partial(encode_images, self.sam.image_encoder, compiled=compiled)
-        with mixed(frames.device, self.precision):
+        with mixed_precision(frames.device, self.precision):
             features = self._features(frames, image_encoder)
         return FrameFeatures(
             features.size, features.embedding.float(), tuple(m.float() for m in features.semantic)
@@ -177,7 +177,7 @@ class FullSizeModel(nn.Module, Model):
         large = resize_longest_side(frames, self.input_side)
         embedding = image_encoder(self.sam.preprocess(255 * large))
 
-        canvas = on_square_canvas(frames, self.semantic_side, self.semantic.centre)
+        canvas = place_on_square_canvas(frames, self.semantic_side, self.semantic.centre)
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
         # Stage 4 is a large part of the work, and the correlation alone looks at it.
         stages = self.semantic if self.pseudo_mask == "correlation" else self.semantic.shallow

@@ -12,8 +12,8 @@ from torch import Tensor
 from napari_vrp_sam.models.sam.attention import (
     Attention,
     AttentionInput,
-    in_blocks,
-    scaled_dot_product,
+    biased_sdpa,
+    blockwise_attention,
 )
 
 
@@ -56,15 +56,15 @@ def attention_for(images: Tensor) -> Attention:
     """The quickest attention on the images' device, in the precision of the moment."""
     device = images.device.type
     if device == "cpu":
-        return in_blocks
+        return blockwise_attention
     if device == "cuda" and torch.is_autocast_enabled(device):
         try:
-            from napari_vrp_sam.models.sam.attention_kernel import fused, kernel_runs
+            from napari_vrp_sam.models.sam.attention_kernel import kernel_runs, triton_attention
         except ImportError:  # Triton comes with PyTorch on Linux only
-            return scaled_dot_product
+            return biased_sdpa
         if kernel_runs(images.device):
-            return fused
-    return scaled_dot_product
+            return triton_attention
+    return biased_sdpa
 
 
 def _block(block: Any, tokens: Tensor, attention: Attention) -> Tensor:

@@ -23,7 +23,7 @@ def resize_longest_side(frames: Tensor, side: int) -> Tensor:
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def on_square_canvas(frames: Tensor, side: int, fill: Tensor) -> Tensor:
+def place_on_square_canvas(frames: Tensor, side: int, fill: Tensor) -> Tensor:
     """Frames of shape (B, 3, H, W) at the top left of a canvas (B, 3, side, side) of one colour.
 
     Parameters

@@ -56,9 +56,9 @@ class PromptGenerator(nn.Module):
 
     def attend_target(self, queries: Tensor, enhanced: Tensor) -> Tensor:
         """Prompts of shape (B, N, dim) from queries that have seen the reference."""
-        return self.attend_target_cells(queries, *_keys_and_values(enhanced))
+        return self.attend_target_tokens(queries, *_keys_and_values(enhanced))
 
-    def attend_target_cells(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_target_tokens(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """The same from any cells of a target, each (B, M, dim); keys know their position."""
         queries = self.target_cross_attention(queries, keys, values)
         prompts: Tensor = self.target_self_attention(queries, queries, queries)
@@ -98,12 +98,12 @@ def sine_position_embedding(height: int, width: int, dim: int, *, like: Tensor) 
     -------
     Tensor, shape (height * width, dim)
     """
-    y = sine_axis(height, dim, like=like)[:, None].expand(-1, width, -1)
-    x = sine_axis(width, dim, like=like)[None].expand(height, -1, -1)
+    y = sine_axis_embedding(height, dim, like=like)[:, None].expand(-1, width, -1)
+    x = sine_axis_embedding(width, dim, like=like)[None].expand(height, -1, -1)
     return torch.cat([y, x], dim=-1).flatten(0, 1)
 
 
-def sine_axis(length: int, dim: int, *, like: Tensor) -> Tensor:
+def sine_axis_embedding(length: int, dim: int, *, like: Tensor) -> Tensor:
     """Half of the embedding along one axis of the grid, shape (length, dim / 2)."""
     position = torch.arange(1, length + 1, device=like.device, dtype=torch.float32)
     position = position / (length + 1e-6) * (2 * math.pi)

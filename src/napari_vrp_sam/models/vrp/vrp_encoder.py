@@ -13,7 +13,7 @@ from napari_vrp_sam.models.vrp.feature_augmenter import FeatureAugmenter, mask_o
 from napari_vrp_sam.models.vrp.prompt_generator import PromptGenerator
 from napari_vrp_sam.models.weights.checkpoints import (
     Checkpoint,
-    convert_authors_names,
+    convert_original_names,
     load_tensors,
 )
 
@@ -115,7 +115,7 @@ class VRPEncoder(nn.Module):
             If it holds no VRP encoder, or only a part of one.
         """
         ours = "augmenter.reduction.0.weight" in checkpoint.tensors
-        tensors = checkpoint.tensors if ours else convert_authors_names(checkpoint.tensors)
+        tensors = checkpoint.tensors if ours else convert_original_names(checkpoint.tensors)
         told = checkpoint.metadata
         initialisation = told.get("initialisation", "random")
         try:
@@ -182,10 +182,10 @@ class VRPEncoder(nn.Module):
         Tensor, shape (B, N, dim)
             `concatenate_shots` joins those of several references of one class.
         """
-        enhanced = self.enhanced_target(references, target_features, pseudo_mask)
+        enhanced = self.enhance_target(references, target_features, pseudo_mask)
         return self.generator.attend_target(references.queries, enhanced)
 
-    def enhanced_target(
+    def enhance_target(
         self, references: ReferenceEncoding, target_features: Tensor, pseudo_mask: Tensor
     ) -> Tensor:
         """What the queries attend to in targets, shape (B, dim, h, w); parameters as `prompts`."""

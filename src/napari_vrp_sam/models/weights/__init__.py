@@ -1,1 +1,1 @@
-"""Weights files: the built-in catalogue, downloads, and reading and writing checkpoints."""
+"""Weights files: catalogue of the built-in models, downloads, reading and writing."""

@@ -1,30 +1,26 @@
-"""What models are made of, and where the weights of the built-in ones come from."""
+"""Catalogue of the built-in models and the sources of their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights.downloads import DownloadProgress, WeightsFile, fetch
 from napari_vrp_sam.models.weights.headers import read_header
 
-# torch is imported where a model is loaded: listing models needs none of it.
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.weights.checkpoints import Checkpoint
-
 VRP_ENCODER_KIND = "vrp-encoder"
 LITE_KIND = "lite"
 """Values of `kind` in the metadata of weights files."""
 
-HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
-"""Beginnings of the names of tensors that fine-tuning adds to a file."""
+DENSE_HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
+"""Name prefixes of the tensors that fine-tuning adds to a file."""
 
-VRP_ENCODER_ENDS = ("augmenter.merge.0.weight", "supp_q_feat.weight")
-"""Ends of the names of a tensor that every VRP encoder has, ours and that of the paper's code."""
+VRP_ENCODER_SUFFIXES = ("augmenter.merge.0.weight", "supp_q_feat.weight")
+"""Name suffixes of a tensor that every VRP encoder has: ours and the original code's."""
 
 TIMM = "https://github.com/rwightman"
 
@@ -59,7 +55,7 @@ SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model by name.
+    """Entry of a model in the catalogue.
 
     Attributes
     ----------
@@ -67,17 +63,17 @@ class ModelSpec:
     description : str
         One line for lists and tooltips.
     image_encoder : str
-        Variant of SAM, or the backbone that stands for it.
+        Variant of SAM, or the backbone that replaces it.
     semantic_encoder : str
-        The default one; a key of `SEMANTIC_WEIGHTS`.
+        Default semantic encoder, a key of `SEMANTIC_WEIGHTS`.
     licence : str
-        SPDX identifier of the model's weights.
+        SPDX identifier of the licence of the weights.
     sam_weights : WeightsFile, optional
-        Of a full-size model.
+        SAM's weights, for a full-size model.
     packaged_weights : str
-        Path inside the package, of a model that ships with it; else empty.
-    own_weights : Path, optional
-        File of one of the user's own models; the other fields are those of what it is based on.
+        Path of the weights inside the package, for a model that ships with it.
+    user_weights : Path, optional
+        File of a user model; the other fields are those of its base model.
     """
 
     name: str
@@ -91,7 +87,7 @@ class ModelSpec:
 
     @property
     def downloads(self) -> tuple[WeightsFile, ...]:
-        """Files that are fetched when the model is first loaded."""
+        """Files that the model downloads when it is first loaded."""
         if self.sam_weights is None:
             return ()
         return self.sam_weights, SEMANTIC_WEIGHTS[self.semantic_encoder]
@@ -102,35 +98,36 @@ class ModelSpec:
         return all(file.downloaded for file in self.downloads)
 
     def metadata(self) -> dict[str, str]:
-        """What the header of its weights tells: training data, settings, measurements."""
+        """Return the metadata of the weights: training data, settings, measurements."""
+        if self.user_weights is None and not self.packaged_weights:
+            return {}
+        with self.local_weights() as path:
+            return dict(read_header(path).metadata)
+
+    @contextmanager
+    def local_weights(self) -> Iterator[Path]:
+        """Give access to the weights file of a user model or a packaged model."""
         if self.user_weights is not None:
-            return dict(read_header(self.user_weights).metadata)
-        return dict(self.packaged().metadata) if self.packaged_weights else {}
-
-    def packaged(self) -> Checkpoint:
-        """The weights that ship with the package."""
-        from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
-
+            yield self.user_weights
+            return
         with resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights) as path:
-            return read_checkpoint(path)
+            yield path
 
     def download(self, *, progress: DownloadProgress | None = None) -> list[Path]:
-        """Fetch all files that the model needs; see `fetch`."""
+        """Download all files that the model needs; see `fetch`."""
         return [fetch(file, progress=progress) for file in self.downloads]
 
 
-def _full_size(
-    name: str, description: str, fragment: str, sha256: str, size: int, semantic: str = "resnet50"
-) -> ModelSpec:
+def _full_size(name: str, description: str, fragment: str, sha256: str, size: int) -> ModelSpec:
     base = "https://dl.fbaipublicfiles.com/segment_anything"
     weights = WeightsFile(f"{base}/sam_{name}_{fragment}.pth", sha256, "Apache-2.0", size)
-    return ModelSpec(name, description, name, semantic, weights.licence, sam_weights=weights)
+    return ModelSpec(name, description, name, "resnet50", weights.licence, sam_weights=weights)
 
 
 BUILT_IN: tuple[ModelSpec, ...] = (
     ModelSpec(
         "lite",
-        "Small and quick, runs on a laptop; its weights come with the package.",
+        "Small and fast, runs on a laptop; its weights are part of the package.",
         "efficientnet_lite0",
         "efficientnet_lite0",
         "BSD-3-Clause",
@@ -138,7 +135,7 @@ BUILT_IN: tuple[ModelSpec, ...] = (
     ),
     _full_size(
         "vit_b",
-        "SAM ViT-B, the smallest of the three; a GPU is advised.",
+        "SAM ViT-B, the smallest of the three; a GPU is recommended.",
         "01ec64",
         "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
         375_042_383,
@@ -160,32 +157,32 @@ BUILT_IN: tuple[ModelSpec, ...] = (
 )
 
 
-def published_as(path: Path) -> WeightsFile | None:
-    """Which of the published files that models are made of a file is, known by its digest."""
+def find_published(path: Path) -> WeightsFile | None:
+    """Return the published weights file that a file is a copy of, identified by its digest."""
     published = [spec.sam_weights for spec in BUILT_IN if spec.sam_weights is not None]
     published += SEMANTIC_WEIGHTS.values()
-    return next((weights for weights in published if weights.describes(path)), None)
+    return next((weights for weights in published if weights.matches(path)), None)
 
 
-def base_of(metadata: Mapping[str, str], path: Path) -> str:
-    """Name of the built-in model that a weights file is a variant of.
+def base_model_name(metadata: Mapping[str, str], path: Path) -> str:
+    """Return the name of the built-in model that a weights file is a variant of.
 
     Parameters
     ----------
     metadata : mapping of str to str
-        Of the file's header.
+        Metadata of the file.
     path : Path
-        Named in the error.
+        Path of the file, for the error message.
 
     Raises
     ------
     InputError
-        If it is of no kind that can be loaded.
+        If the file belongs to an unknown kind of model.
     """
-    # The paper's code writes no metadata; its image encoder is ViT-H.
+    # The original VRP-SAM code writes no metadata; its image encoder is ViT-H.
     kind = metadata.get("kind", VRP_ENCODER_KIND)
     if kind == VRP_ENCODER_KIND:
         return metadata.get("sam", "vit_h")
     if kind == LITE_KIND:
         return "lite"
-    raise InputError(f"{path} holds a '{kind}', which is no model that can be loaded here.")
+    raise InputError(f"{path} holds a '{kind}', which is not a model that can be loaded here.")

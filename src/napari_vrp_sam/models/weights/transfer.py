@@ -1,4 +1,4 @@
-"""One file over HTTP, taken up again where an earlier try broke off."""
+"""Resumable download of a file over HTTP."""
 
 from __future__ import annotations
 
@@ -11,112 +11,112 @@ import pooch
 if TYPE_CHECKING:
     from requests import Response
 
-Tell = Callable[[int, int | None], None]
-"""Told how many bytes are there, and of how many."""
+Report = Callable[[int, int | None], None]
+"""Progress callback: the number of bytes received, and the total if it is known."""
 
 TIMEOUT = 30.0
-"""Seconds without an answer after which a try fails, so that no progress bar spins forever."""
+"""Seconds without an answer after which an attempt fails."""
 CHUNK = 1 << 16
-"""Bytes that are written at once; so many at most are lost where a connection breaks off."""
-TRIES = 5
-"""Of a connection that breaks off, as long as each brings something."""
+"""Bytes per write, and so the most that an interrupted connection loses."""
+ATTEMPTS = 5
+"""Number of attempts over an unreliable connection, as long as each receives something."""
+WRONG_FILE = "the server does not send the published file"
 
 
-NOT_PUBLISHED = "it does not send the file that was published"
+def receive(
+    url: str, partial: Path, report: Report | None = None, *, size: int | None = None
+) -> None:
+    """Complete a partial file from a URL; received bytes stay if the download fails.
 
-
-def receive(url: str, part: Path, tell: Tell | None = None, *, size: int | None = None) -> None:
-    """Complete a partial file; what has come stays there, whatever happens.
-
-    Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+    Proxies are read from the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
 
     Parameters
     ----------
     url : str
-    part : Path
-        Bytes that are there already are not asked for again, if the server knows how (`Range`).
-    tell : callable, optional
+    partial : Path
+        Bytes in this file are not requested again if the server supports `Range`.
+    report : callable, optional
     size : int, optional
-        Of the whole file in bytes, where it is known. A server that has another one, or the page of
-        a network that wants a password first, costs nothing of what is there.
+        Size of the complete file in bytes. An answer of another size, such as the login page of a
+        network, is refused and leaves the partial file as it is.
 
     Raises
     ------
     OSError
-        If the server cannot be reached, has no such file or breaks off again and again, or the
-        file cannot be written.
+        If the server cannot be reached, does not have the file or keeps interrupting the
+        connection, or if the partial file cannot be written.
     """
-    from requests import ConnectionError as NoConnection
-    from requests import HTTPError, Timeout
-    from requests.exceptions import ChunkedEncodingError
+    from requests import exceptions
 
-    for left in reversed(range(TRIES)):
-        before = _size(part)
+    for attempts_left in reversed(range(ATTEMPTS)):
+        before = _size(partial)
         try:
-            _receive_once(url, part, tell, size)
-        except HTTPError as error:
-            beyond = error.response is not None and error.response.status_code == 416
-            if not (beyond and before):
+            _receive_once(url, partial, report, size)
+        except exceptions.HTTPError as error:
+            # 416: the partial file is longer than the published file, so not a part of it.
+            if not before or error.response is None or error.response.status_code != 416:
                 raise
-            part.unlink()  # longer than the file: not a part of this one
-        except ChunkedEncodingError as error:
-            if not left or _size(part) <= before:
-                raise OSError("the connection breaks off") from error
-        except (NoConnection, Timeout) as error:
-            if not left or _size(part) <= before:
-                raise OSError(f"no connection, or no answer for {TIMEOUT:g} s") from error
+            partial.unlink()
+        except (
+            exceptions.ChunkedEncodingError,
+            exceptions.ConnectionError,
+            exceptions.Timeout,
+        ) as error:
+            if not attempts_left or _size(partial) <= before:
+                interrupted = isinstance(error, exceptions.ChunkedEncodingError)
+                silent = f"no connection, or no answer for {TIMEOUT:g} s"
+                raise OSError("the connection is interrupted" if interrupted else silent) from error
         else:
             return
         finally:
-            if not _size(part):
-                part.unlink(missing_ok=True)
+            if not _size(partial):
+                partial.unlink(missing_ok=True)
 
 
-def _receive_once(url: str, part: Path, tell: Tell | None, size: int | None) -> None:
-    with part.open("ab") as stream:
-        sink = _Sink(stream, tell, size)
-        headers = {"Accept-Encoding": "identity"}  # bytes are counted as they are stored
-        if sink.done:
-            headers["Range"] = f"bytes={sink.done}-"
+def _receive_once(url: str, partial: Path, report: Report | None, size: int | None) -> None:
+    with partial.open("ab") as stream:
+        sink = _Sink(stream, report, size)
+        headers = {"Accept-Encoding": "identity"}  # compressed bytes cannot be counted
+        if sink.received:
+            headers["Range"] = f"bytes={sink.received}-"
         download = pooch.HTTPDownloader(
-            timeout=TIMEOUT, chunk_size=CHUNK, headers=headers, hooks={"response": sink.begin}
+            timeout=TIMEOUT, chunk_size=CHUNK, headers=headers, hooks={"response": sink.start}
         )
         download(url, sink, None)
 
 
 class _Sink:
-    """A file being appended to, that counts; what `HTTPDownloader` writes into."""
+    """Output file of `pooch.HTTPDownloader` that appends to a partial file and counts bytes."""
 
-    def __init__(self, stream: BinaryIO, tell: Tell | None, size: int | None) -> None:
+    def __init__(self, stream: BinaryIO, report: Report | None, size: int | None) -> None:
         self._stream = stream
-        self._tell = tell
+        self._report = report
         self._size = size
         self._total: int | None = None
-        self.done = stream.tell()
+        self.received = stream.tell()
+        self.flush = stream.flush
 
-    def begin(self, response: Response, **_: Any) -> None:
-        """See what is coming: the rest, or all of it anew."""
+    def start(self, response: Response, **_: Any) -> None:
+        """Check the size of the answer; start from zero if the server ignores the range."""
         if not response.ok or response.is_redirect:
             return
-        continued = response.headers.get("Content-Range", "").startswith(f"bytes {self.done}-")
-        start = self.done if response.status_code == 206 and continued else 0
+        content_range = response.headers.get("Content-Range", "")
+        resumed = response.status_code == 206 and content_range.startswith(
+            f"bytes {self.received}-"
+        )
+        start = self.received if resumed else 0
         length = response.headers.get("Content-Length", "")
         self._total = start + int(length) if length.isdigit() else None
         if self._size is not None and self._total not in (None, self._size):
-            raise OSError(f"{NOT_PUBLISHED}, its size differs")
+            raise OSError(f"{WRONG_FILE}, its size differs")
         self._stream.truncate(start)
-        self.done = start
+        self.received = start
 
     def write(self, chunk: bytes) -> None:
-        """Append."""
         self._stream.write(chunk)
-        self.done += len(chunk)
-        if self._tell:
-            self._tell(self.done, self._total)
-
-    def flush(self) -> None:
-        """Hand over to the system, so that nothing is lost with the process."""
-        self._stream.flush()
+        self.received += len(chunk)
+        if self._report:
+            self._report(self.received, self._total)
 
 
 def _size(path: Path) -> int:

@@ -1,1 +1,1 @@
-"""Models by name: the built-in ones and the user's own, and how they are loaded."""
+"""Built-in models and user models by name, and their loading."""

@@ -1,16 +1,15 @@
-"""Models put together from what a catalogue entry and a weights file say."""
+"""Assembly of models from a catalogue entry and a weights file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights.catalogue import LITE_KIND, SEMANTIC_WEIGHTS, ModelSpec
 from napari_vrp_sam.models.weights.downloads import fetch
 
-# torch comes with the first model that is loaded: listing models needs none of it.
+# Importing this module does not import torch: models are also listed without loading one.
 if TYPE_CHECKING:
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
@@ -18,25 +17,29 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
 
 RANDOM = "random"
-"""As `weights`: the architecture without any training, to measure speed."""
+"""Value of `weights` for an untrained model, to measure its speed."""
 
 
 def load_lite(
-    spec: ModelSpec, weights: str | os.PathLike[str] | None, pseudo_mask: PseudoMaskKind | None
+    spec: ModelSpec, weights: str | os.PathLike[str] | None, pseudo_mask: PseudoMaskKind
 ) -> Any:
-    """A `lite` with the weights of a file, or with its packaged or random ones."""
+    """Load `lite` with the weights of a file, or with packaged or random weights.
+
+    See `load_model` for the parameters.
+    """
     from napari_vrp_sam.models.lite.model import LiteModel
     from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
 
     if weights == RANDOM:
-        return LiteModel(pseudo_mask=pseudo_mask or "probe")
-    if weights is not None:
+        return LiteModel(pseudo_mask=pseudo_mask)
+    if weights is None:
+        with spec.local_weights() as path:
+            checkpoint = read_checkpoint(path)
+    else:
         checkpoint = read_checkpoint(weights)
         if checkpoint.metadata.get("kind", LITE_KIND) != LITE_KIND:
             raise InputError(f"{os.fspath(weights)} does not hold weights of '{spec.name}'.")
-    else:
-        checkpoint = spec.packaged()
-    return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask or "probe")
+    return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
 
 
 def load_full_size(
@@ -47,38 +50,42 @@ def load_full_size(
     prompting: Prompting | None = None,
     progress: DownloadProgress | None = None,
 ) -> Any:
-    """A full-size model, with the VRP encoder of a file or without one."""
-    from napari_vrp_sam.models.sam.files import tune_sam, vrp_encoder_of
+    """Load a full-size model, with the VRP encoder of a file or without one.
+
+    See `load_model` for the parameters.
+    """
+    from napari_vrp_sam.models.sam.files import load_tuned_weights, read_vrp_encoder
     from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
     from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
     from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
     from napari_vrp_sam.models.weights.checkpoints import load_tensors, read_checkpoint
 
     vrp_encoder = checkpoint = None
+    source = os.fspath(weights or "")
     if weights is not None and weights != RANDOM:
         checkpoint = read_checkpoint(weights)
-        vrp_encoder = vrp_encoder_of(checkpoint, source=os.fspath(weights))
-        told = checkpoint.metadata.get("pseudo_mask")
-        pseudo_mask = pseudo_mask or cast("PseudoMaskKind | None", told)
-        trained_with = checkpoint.metadata.get("sam", spec.image_encoder)
-        if trained_with != spec.image_encoder:
-            raise InputError(f"{os.fspath(weights)} was trained with '{trained_with}': load that.")
-        saw = checkpoint.metadata.get("semantic_encoder", semantic_encoder)
-        if vrp_encoder and semantic_encoder and saw != semantic_encoder:
+        metadata = checkpoint.metadata
+        vrp_encoder = read_vrp_encoder(checkpoint, source=source)
+        pseudo_mask = pseudo_mask or cast("PseudoMaskKind | None", metadata.get("pseudo_mask"))
+        trained_sam = metadata.get("sam", spec.image_encoder)
+        if trained_sam != spec.image_encoder:
+            raise InputError(f"{source} was trained with '{trained_sam}': load that model.")
+        trained_semantic = metadata.get("semantic_encoder", semantic_encoder)
+        if vrp_encoder and semantic_encoder and trained_semantic != semantic_encoder:
             raise InputError(
-                f"{os.fspath(weights)} was trained with the semantic encoder '{saw}': leave out "
-                f"'{semantic_encoder}'."
+                f"{source} was trained with the semantic encoder '{trained_semantic}': do not "
+                f"choose '{semantic_encoder}'."
             )
-        semantic_encoder = semantic_encoder or semantic_encoder_of(
+        semantic_encoder = semantic_encoder or semantic_encoder_name(
             checkpoint, vrp_encoder.config["in_channels"] if vrp_encoder else 0
         )
-    semantic = build_semantic_encoder(semantic_encoder or spec.semantic_encoder)
+    semantic_encoder = semantic_encoder or spec.semantic_encoder
+    semantic = build_semantic_encoder(semantic_encoder)
     sam = build_sam(spec.image_encoder)
     if weights == RANDOM:
         vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
     else:
-        semantic_weights = SEMANTIC_WEIGHTS[semantic_encoder or spec.semantic_encoder]
-        semantic.load(fetch(semantic_weights, progress=progress))
+        semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder], progress=progress))
         assert spec.sam_weights is not None
         path = fetch(spec.sam_weights, progress=progress)
         load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
@@ -91,12 +98,12 @@ def load_full_size(
         prompting=prompting,
     )
     if checkpoint is not None:
-        model.additions = tune_sam(sam, checkpoint, source=os.fspath(weights or ""))
+        model.additions = load_tuned_weights(sam, checkpoint, source=source)
     return model
 
 
-def semantic_encoder_of(checkpoint: Checkpoint, in_channels: int) -> str:
-    """The semantic encoder that a VRP encoder was trained with."""
-    # The paper's code leaves no name, but its ResNet-50 and VGG-16 differ in width.
-    by_width: Mapping[int, str] = {768: "vgg16"}
-    return checkpoint.metadata.get("semantic_encoder", by_width.get(in_channels, "resnet50"))
+def semantic_encoder_name(checkpoint: Checkpoint, in_channels: int) -> str:
+    """Return the name of the semantic encoder that a VRP encoder was trained with."""
+    # The original code stores no name, but its VGG-16 has fewer channels than its ResNet-50.
+    by_width = "vgg16" if in_channels == 768 else "resnet50"
+    return checkpoint.metadata.get("semantic_encoder", by_width)

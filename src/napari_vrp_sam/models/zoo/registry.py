@@ -1,4 +1,4 @@
-"""The models by name, built in or the user's own, and how to load one."""
+"""Built-in models and user models by name, and `load_model`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from napari_vrp_sam.models.sam.prompting import PROMPTINGS, default_prompting
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.catalogue import (
     SEMANTIC_WEIGHTS,
-    VRP_ENCODER_ENDS,
+    VRP_ENCODER_SUFFIXES,
     ModelSpec,
-    base_of,
+    base_model_name,
 )
-from napari_vrp_sam.models.weights.headers import Header, not_a_weights_file, read_header
+from napari_vrp_sam.models.weights.headers import (
+    WEIGHTS_SUFFIXES,
+    Header,
+    not_a_weights_file_error,
+    read_header,
+)
 from napari_vrp_sam.models.zoo.loading import RANDOM, load_full_size, load_lite
 from napari_vrp_sam.models.zoo.user_models import UserModel, list_user_models
 
-# torch is imported where a model is loaded: listing models needs none of it.
+# Importing this module does not import torch: models are also listed without loading one.
 if TYPE_CHECKING:
     import torch
 
@@ -34,129 +39,113 @@ __all__ = [
     "SEMANTIC_WEIGHTS",
     "ModelSpec",
     "base_spec",
+    "describe_prompting",
+    "is_weights_path",
     "list_models",
     "load_model",
-    "looks_like_a_path",
-    "missing_model",
+    "missing_model_message",
     "model_spec",
-    "prompting_note",
     "weights_file",
 ]
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
-
 
 def list_models() -> tuple[ModelSpec, ...]:
-    """All models that `load_model` knows by name: the default first, the user's own last."""
-    own = (_spec_of(model) for model in list_user_models() if not model.problem)
-    return *catalogue.BUILT_IN, *own
+    """Return the models that `load_model` knows by name: the default first, user models last."""
+    usable = (_user_model_spec(model) for model in list_user_models() if not model.problem)
+    return *catalogue.BUILT_IN, *usable
 
 
 def model_spec(name: str) -> ModelSpec:
-    """The model of a name.
+    """Return the model of a given name.
 
     Raises
     ------
     InputError
-        If there is none, or its file is damaged.
+        If the model does not exist or its file is damaged.
     """
-    specs = list_models()
-    for spec in specs:
-        if spec.name == name:
-            return spec
-    for own in list_user_models():
-        if own.name == name:
-            raise InputError(f"The model '{name}' cannot be used: {own.problem}")
-    names = ", ".join(spec.name for spec in specs)
+    spec = _find_spec(name)
+    if spec is not None:
+        return spec
+    for model in list_user_models():
+        if model.name == name:
+            raise InputError(f"The model '{name}' cannot be used: {model.problem}")
+    names = ", ".join(spec.name for spec in list_models())
     raise InputError(
         f"There is no model '{name}': choose one of {names}, or give the path of a weights file."
     )
 
 
 def weights_file(model: str) -> Path | None:
-    """The file that a model given by name or path has its own weights in; None if built in."""
-    for spec in list_models():
-        if spec.name == model:
-            return spec.user_weights
-    return Path(model) if looks_like_a_path(model) else None
+    """Return the weights file of a model given by name or path; None if it is built in."""
+    spec = _find_spec(model)
+    if spec is not None:
+        return spec.user_weights
+    return Path(model) if is_weights_path(model) else None
 
 
-def missing_model(model: str) -> str:
-    """What to tell of a session's model that is not here; empty where all is well."""
-    if looks_like_a_path(model):
-        gone = not Path(model).exists()
-        return f"The session's model is no longer at {model}: choose another." if gone else ""
+def missing_model_message(model: str) -> str:
+    """Return a message if a session's model does not exist, or else an empty string."""
+    if is_weights_path(model):
+        if Path(model).exists():
+            return ""
+        return f"The session's model is no longer at {model}: choose another model."
     try:
         model_spec(model)
     except InputError:
-        return (
-            f"The session's model '{model}' is not here: bring its file with `vrp-sam models "
-            "import`, or choose another."
-        )
+        return f"The session's model '{model}' does not exist: import it or choose another model."
     return ""
 
 
-def looks_like_a_path(model: str) -> bool:
-    """Whether what is given for a model is a weights file and no name."""
-    known = any(spec.name == model for spec in list_models())
-    return not known and (
-        model.endswith(SUFFIXES) or Path(model).is_file() or len(Path(model).parts) > 1
+def is_weights_path(model: str) -> bool:
+    """Return whether a model is given by the path of a weights file rather than by name."""
+    return _find_spec(model) is None and (
+        model.endswith(WEIGHTS_SUFFIXES) or Path(model).is_file() or len(Path(model).parts) > 1
     )
 
 
-def prompting_note(model: str, prompting: Prompting | None = None) -> str:
-    """What prompts SAM in a model, and how to train it, in a sentence or two; without torch.
+def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
+    """Describe how SAM is prompted in a model, and how to train it, in one or two sentences.
 
     Parameters
     ----------
     model : str
         Name or path.
     prompting : Prompting, optional
-        What was chosen.
+        Chosen prompting.
 
     Returns
     -------
     str
-        Empty for `lite`, which has a way of its own, and for a model that is not there.
+        Empty for `lite`, which chooses its prompts itself, and for a model that does not exist.
     """
     try:
         base, header = _base_and_header(model)
     except InputError:
-        return ""  # whoever loads it says what is wrong
+        return ""  # the error is reported when the model is loaded
     if base.sam_weights is None:
         return ""
-    # The paper's code writes no header: its files hold a VRP encoder and nothing else.
+    # Files of the original code have no header: they hold a VRP encoder and nothing else.
     trained = header is not None and (
-        not header.shapes or any(name.endswith(VRP_ENCODER_ENDS) for name in header.shapes)
+        not header.shapes or any(name.endswith(VRP_ENCODER_SUFFIXES) for name in header.shapes)
     )
-    what = PROMPTINGS[prompting or default_prompting(trained=trained)]
+    source = PROMPTINGS[prompting or default_prompting(trained=trained)]
     if trained:
-        return f"SAM is prompted by {what}."
+        return f"SAM is prompted by {source}."
     return (
-        "There is no VRP encoder in this model, as none was ever published; SAM is prompted by "
-        f"{what}. Fine-tuning adapts its mask decoder to your images."
+        "This model has no VRP encoder, because none has been published; SAM is prompted by "
+        f"{source}. Fine-tuning adapts its mask decoder to your images."
     )
 
 
 def base_spec(model: str) -> ModelSpec:
-    """The built-in model that a model given by name or path is, or is a variant of; without torch.
+    """Return the built-in model that a model given by name or path is based on.
 
     Raises
     ------
     InputError
-        If there is none, or the file is no weights file or damaged.
+        If the model does not exist, or its file is damaged or not a weights file.
     """
     return _base_and_header(model)[0]
-
-
-def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
-    path = weights_file(model)
-    if path is None:
-        return model_spec(model), None
-    if path.suffix not in SUFFIXES:
-        raise not_a_weights_file(path)
-    header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
-    return model_spec(base_of(header.metadata, path)), header
 
 
 def load_model(
@@ -169,30 +158,30 @@ def load_model(
     prompting: Prompting | None = None,
     progress: DownloadProgress | None = None,
 ) -> Model:
-    """Load a model, ready to run.
+    """Load a model in evaluation mode.
 
     Parameters
     ----------
     name_or_path : str or path-like, default "lite"
-        A name of `list_models`, or the path of a weights file (`.safetensors`, or `.pth` of the
-        paper's code).
+        A name from `list_models`, or the path of a weights file (`.safetensors`, or `.pth` of the
+        original VRP-SAM code).
     device : str or torch.device, default "cpu"
         "cpu", "cuda", "mps" or "auto".
     pseudo_mask : {"probe", "correlation"}, optional
-        How the target's pseudo-mask is made: by a classifier fitted on the references, or by the
-        paper's training-free correlation. Unless given it is what the weights file says it was
-        trained with, and else the probe. A file of the paper's code says nothing; its VRP encoder
-        was trained with the correlation.
+        Source of the target's pseudo-mask: a classifier fitted to the references, or the paper's
+        training-free correlation. Default: the one that the weights file was trained with, or
+        else the probe. Files of the original code do not store it; their VRP encoder was trained
+        with the correlation.
     weights : str or path-like, optional
-        For `lite` another weights file, for full-size models that of a VRP encoder; "random" leaves
-        everything untrained.
+        Another weights file for `lite`, or one with a VRP encoder for full-size models; "random"
+        leaves the model untrained.
     semantic_encoder : str, optional
-        For full-size models another semantic encoder than the default.
+        Semantic encoder of a full-size model, a key of `SEMANTIC_WEIGHTS`.
     prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
-        What prompts SAM in a full-size model, see `prompting.PROMPTINGS`: the VRP encoder unless
-        given, or where there is none, points and a box from the pseudo-mask (GP-SAM).
+        Source of SAM's prompts in a full-size model, see `prompting.PROMPTINGS`. Default: the VRP
+        encoder, or without one points and a box from the pseudo-mask (GP-SAM).
     progress : callable, optional
-        Told about downloads; see `downloads.DownloadProgress`.
+        Progress callback for downloads, see `downloads.DownloadProgress`.
 
     Returns
     -------
@@ -206,51 +195,52 @@ def load_model(
     """
     from napari_vrp_sam.models.devices import resolve_device
 
-    where = resolve_device(device)
+    target = resolve_device(device)
     name = os.fspath(name_or_path)
-    user_weights: Path | None
-    if looks_like_a_path(name):
-        user_weights = Path(name)
-        spec = model_spec(_base_of_file(user_weights))
-    else:
-        spec = model_spec(name)
-        user_weights = spec.user_weights
+    spec = base_spec(name) if is_weights_path(name) else model_spec(name)
+    user_weights = weights_file(name)
     if user_weights is not None:
         if weights is not None:
-            raise InputError("Give either a model of your own or `weights`, not both.")
+            raise InputError("Give either a user model or `weights`, not both.")
         weights = user_weights
     model: Any
     if spec.sam_weights is None:
         if semantic_encoder not in {None, spec.semantic_encoder}:
-            raise InputError(f"The semantic encoder of '{name}' is a part of it: leave it out.")
+            raise InputError(f"'{name}' has a fixed semantic encoder: do not choose another.")
         if prompting is not None:
             raise InputError(
-                f"'{name}' chooses its prompting itself: leave it out, or take a model of SAM."
+                f"'{name}' chooses its prompting itself: choose none, or use a full-size model."
             )
-        model = load_lite(spec, weights, pseudo_mask)
+        model = load_lite(spec, weights, pseudo_mask or "probe")
     else:
         model = load_full_size(spec, weights, semantic_encoder, pseudo_mask, prompting, progress)
-    loaded: Model = model.to(where).eval()
+    loaded: Model = model.to(target).eval()
     return loaded
 
 
-def _base_of_file(path: Path) -> str:
-    """The built-in model that a weights file belongs to."""
-    if path.suffix == ".safetensors":
-        return base_of(read_header(path).metadata, path)
-    from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
-
-    return base_of(read_checkpoint(path).metadata, path)
+def _find_spec(name: str) -> ModelSpec | None:
+    return next((spec for spec in list_models() if spec.name == name), None)
 
 
-def _spec_of(own: UserModel) -> ModelSpec:
-    base = next(spec for spec in catalogue.BUILT_IN if spec.name == base_of(own.card, own.path))
+def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
+    path = weights_file(model)
+    if path is None:
+        return model_spec(model), None
+    if path.suffix not in WEIGHTS_SUFFIXES:
+        raise not_a_weights_file_error(path)
+    header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
+    return model_spec(base_model_name(header.metadata, path)), header
+
+
+def _user_model_spec(model: UserModel) -> ModelSpec:
+    base = base_model_name(model.card, model.path)
+    spec = next(spec for spec in catalogue.BUILT_IN if spec.name == base)
     return replace(
-        base,
-        name=own.name,
-        description=own.description,
-        semantic_encoder=own.card.get("semantic_encoder", base.semantic_encoder),
-        licence=own.card.get("licence", base.licence),
+        spec,
+        name=model.name,
+        description=model.description,
+        semantic_encoder=model.card.get("semantic_encoder", spec.semantic_encoder),
+        licence=model.card.get("licence", spec.licence),
         packaged_weights="",
-        user_weights=own.path,
+        user_weights=model.path,
     )

@@ -1,57 +1,55 @@
-"""The user's own models: files in one folder, each with its card in the header, by name."""
+"""User models: weights files in one folder, each with a model card in its header."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import platformdirs
 
+from napari_vrp_sam import files
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.catalogue import (
-    HEAD_PREFIX,
+    DENSE_HEAD_PREFIX,
     LITE_KIND,
     MASK_DECODER_PREFIX,
-    VRP_ENCODER_ENDS,
     VRP_ENCODER_KIND,
-    base_of,
+    VRP_ENCODER_SUFFIXES,
+    base_model_name,
 )
-from napari_vrp_sam.models.weights.headers import Header, read_header
+from napari_vrp_sam.models.weights.headers import WEIGHTS_SUFFIXES, Header, read_header
 
 MODELS_VARIABLE = "VRP_SAM_MODELS"
 SUFFIX = ".safetensors"
 LITE_SIZES = ("dim", "queries", "heads", "decoder_depth", "decoder_mlp")
-"""What a header of `lite` says of the network; other sizes give tensors of other shapes."""
-LONGEST_NAME = 60
+"""Entries of a `lite` header that determine the shapes of the tensors."""
+MAX_NAME_LENGTH = 60
 
-_NAME = re.compile(r"[^\W_][\w .+()-]*(?<![ .])")
-# Windows keeps these for devices, with any suffix.
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_VALID_NAME = re.compile(r"[^\W_][\w .+()-]*(?<![ .])")
+# Windows reserves these names, with any suffix.
+_DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class UserModel:
-    """One of the user's own models.
+    """Model in the user's folder.
 
     Attributes
     ----------
     name : str
-        That of its file, without the suffix.
+        Name of its file, without the suffix.
     path : Path
     card : mapping of str to str
-        Header of the file: base model, training data, settings, measurements, versions.
+        Metadata of the file: base model, training data, settings, measurements, versions.
     problem : str
-        One sentence on why it cannot be used; empty for a model that can.
+        One sentence on why the model cannot be used; empty if it can.
     """
 
     name: str
@@ -64,13 +62,13 @@ class UserModel:
         """One line for lists and tooltips."""
         if self.problem:
             return self.problem
-        base = self.card.get("base_model") or base_of(self.card, self.path)
+        base = self.card.get("base_model") or base_model_name(self.card, self.path)
         date = self.card.get("date", "")[:10]
-        return self.card.get("description") or f"Your own, made from {base}{date and ', ' + date}."
+        return self.card.get("description") or f"User model based on {base}{date and ', ' + date}."
 
 
 def models_folder() -> Path:
-    """Folder of the user's own models: `$VRP_SAM_MODELS`, or one in the system's for user data."""
+    """Return the folder of user models: `$VRP_SAM_MODELS`, or one for the system's user data."""
     chosen = os.environ.get(MODELS_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -78,66 +76,89 @@ def models_folder() -> Path:
 
 
 def list_user_models() -> list[UserModel]:
-    """The user's own models in the order of their names; damaged files among them say so."""
+    """Return all user models, sorted by name; damaged ones have a `problem`."""
     try:
         paths = [p for p in models_folder().iterdir() if p.suffix == SUFFIX]
     except OSError:
-        return []  # no model was ever kept
+        return []  # the folder does not exist yet
     models = [_read(path) for path in paths if path.is_file() and not path.name.startswith(".")]
-    return sorted(models, key=lambda model: _folded(model.name))
+    return sorted(models, key=lambda model: _case_folded(model.name))
 
 
 def user_model(name: str) -> UserModel:
-    """One of the user's own models, damaged or not.
+    """Return a user model by name, damaged or not.
 
     Raises
     ------
     InputError
-        If there is none of this name.
+        If there is no user model of this name.
     """
     models = list_user_models()
     for model in models:
         if model.name == name:
             return model
     if any(spec.name == name for spec in catalogue.BUILT_IN):
-        raise InputError(f"'{name}' is built in, not one of your own models: choose one of those.")
+        raise InputError(f"'{name}' is a built-in model: choose a user model.")
     names = ", ".join(model.name for model in models)
-    known = f"choose one of {names}" if names else "you have none yet"
-    raise InputError(f"There is no model of your own called '{name}': {known}.")
+    known = f"choose one of {names}" if names else "there are no user models yet"
+    raise InputError(f"There is no user model '{name}': {known}.")
 
 
-def path_for(name: str) -> Path:
-    """The file that a new model of a name belongs into; nothing is written.
+def new_model_path(name: str, *, renamed: str | None = None) -> Path:
+    """Return the path for a new user model; nothing is written.
+
+    Parameters
+    ----------
+    name : str
+    renamed : str, optional
+        Present name of the model, if it is to be renamed.
 
     Raises
     ------
     InputError
-        If the name does not do on every system, or is taken.
+        If the name already exists, or is not valid on all operating systems.
     """
-    return _path_for(name, renamed=None)
+    name = unicodedata.normalize("NFC", name)
+    if not _VALID_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise InputError(
+            f"'{name}' is not a valid model name: use up to {MAX_NAME_LENGTH} letters, digits, "
+            "spaces and . _ + ( ) -, with a letter or digit first and no space or dot last."
+        )
+    if _DEVICE_NAME.fullmatch(name) or Path(name).suffix.lower() in WEIGHTS_SUFFIXES:
+        raise InputError(
+            f"'{name}' is not a valid model name, because it is reserved by Windows or ends in a "
+            "file suffix: choose another name."
+        )
+    if any(_case_folded(spec.name) == _case_folded(name) for spec in catalogue.BUILT_IN):
+        raise InputError(f"'{name}' is the name of a built-in model: choose another name.")
+    for model in list_user_models():
+        if model.name != renamed and _case_folded(model.name) == _case_folded(name):
+            raise InputError(f"A user model '{model.name}' already exists: choose another name.")
+    return models_folder() / (name + SUFFIX)
 
 
 def add(path: str | os.PathLike[str], name: str | None = None) -> UserModel:
-    """Take a copy of a model file into the store.
+    """Copy a model file into the folder of user models.
 
     Parameters
     ----------
     path : path-like
-        A `.safetensors` file; or a `.pth` or `.pt` file of the paper's code, which is converted.
+        A `.safetensors` file, or a `.pth` or `.pt` file of the original VRP-SAM code, which is
+        converted.
     name : str, optional
-        That of the file unless given.
+        Name of the user model; default: name of the file.
 
     Raises
     ------
     InputError
-        If the file is no model that can be loaded here, the name does not do or is taken, or the
-        copy cannot be written.
+        If the file does not hold a model that can be loaded, the name is not valid or already
+        exists, or the copy cannot be written.
     """
     source = Path(path)
-    target = path_for(source.stem if name is None else name)
+    target = new_model_path(source.stem if name is None else name)
     if source.suffix == SUFFIX:
         check_model(source)
-        with _placed(target) as temporary:
+        with files.atomic(target) as temporary:
             shutil.copyfile(source, temporary)
     else:
         _convert(source, target)
@@ -145,14 +166,18 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> UserModel:
 
 
 def export(name: str, path: str | os.PathLike[str]) -> Path:
-    """Write a copy of a model that `add` takes on any machine; see `user_model` for its errors.
+    """Write a copy of a user model that `add` accepts on another computer.
 
-    A path without the suffix `.safetensors` gets it. A file that is there is replaced.
+    Parameters
+    ----------
+    name : str
+    path : path-like
+        File to write or replace; the suffix `.safetensors` is appended if it is missing.
 
     Raises
     ------
     InputError
-        If there is no such model, it is damaged, or the copy cannot be written.
+        If the model does not exist or is damaged, or the copy cannot be written.
     """
     model = user_model(name)
     if model.problem:
@@ -162,35 +187,32 @@ def export(name: str, path: str | os.PathLike[str]) -> Path:
         target = target.with_name(target.name + SUFFIX)
     if target.exists() and target.samefile(model.path):
         return target
-    with _placed(target) as temporary:
+    with files.atomic(target) as temporary:
         shutil.copyfile(model.path, temporary)
     return target
 
 
 def rename(old: str, new: str) -> UserModel:
-    """Give a model another name.
+    """Rename a user model.
 
     Raises
     ------
     InputError
-        If there is no such model, or the new name does not do or is taken.
+        If the model does not exist, or the new name is not valid or already exists.
     """
     model = user_model(old)
-    target = _path_for(new, renamed=model.name)
-    try:
-        model.path.rename(target)
-    except OSError as error:
-        raise InputError(f"'{old}' cannot be renamed: {error.strerror or error}.") from error
+    target = new_model_path(new, renamed=model.name)
+    files.rename(model.path, target)
     return _read(target)
 
 
 def delete(name: str) -> None:
-    """Remove a model for good.
+    """Delete the file of a user model.
 
     Raises
     ------
     InputError
-        If there is no such model, or its file cannot be removed.
+        If the model does not exist or its file cannot be deleted.
     """
     try:
         user_model(name).path.unlink()
@@ -199,36 +221,36 @@ def delete(name: str) -> None:
 
 
 def check_model(path: Path) -> Header:
-    """Check that a safetensors file is whole and of a kind that can be loaded.
+    """Check that a safetensors file is complete and holds a model that can be loaded.
 
     Raises
     ------
     InputError
-        If not.
+        If the file is damaged or holds something else.
     """
     header = read_header(path)
-    base = base_of(header.metadata, path)
+    base = base_model_name(header.metadata, path)
     if all(spec.name != base for spec in catalogue.BUILT_IN):
-        raise InputError(f"{path} was made from '{base}', which is no model of this version.")
-    if not (_fits_lite(header) if base == LITE_KIND else _holds_vrp_encoder(header)):
+        raise InputError(f"{path} is based on '{base}', which this version does not have.")
+    if not (_fits_lite(header) if base == LITE_KIND else _fits_full_size(header)):
         raise InputError(f"{path} does not hold weights of a variant of '{base}'.")
     return header
 
 
 def _fits_lite(header: Header) -> bool:
-    ours = _packaged_lite()
-    # What fine-tuning has added is checked when the model is loaded.
-    shapes = {n: s for n, s in header.shapes.items() if not n.startswith(HEAD_PREFIX)}
-    sizes = {key: value for key, value in ours.metadata.items() if key in LITE_SIZES}
+    packaged = _packaged_lite()
+    # The dense head that fine-tuning adds is checked when the model is loaded.
+    shapes = {n: s for n, s in header.shapes.items() if not n.startswith(DENSE_HEAD_PREFIX)}
+    sizes = {key: value for key, value in packaged.metadata.items() if key in LITE_SIZES}
     if any(header.metadata.get(key, value) != value for key, value in sizes.items()):
-        return shapes.keys() == ours.shapes.keys()
-    return shapes == ours.shapes
+        return shapes.keys() == packaged.shapes.keys()
+    return shapes == packaged.shapes
 
 
-def _holds_vrp_encoder(header: Header) -> bool:
-    """Or at least a tuned mask decoder: a full-size model works without a VRP encoder."""
+def _fits_full_size(header: Header) -> bool:
+    # Without a VRP encoder, a fine-tuned mask decoder suffices.
     return any(
-        name.endswith(VRP_ENCODER_ENDS) or name.startswith(MASK_DECODER_PREFIX)
+        name.endswith(VRP_ENCODER_SUFFIXES) or name.startswith(MASK_DECODER_PREFIX)
         for name in header.shapes
     )
 
@@ -236,7 +258,7 @@ def _holds_vrp_encoder(header: Header) -> bool:
 @cache
 def _packaged_lite() -> Header:
     spec = next(spec for spec in catalogue.BUILT_IN if spec.packaged_weights)
-    with resources.as_file(resources.files("napari_vrp_sam") / spec.packaged_weights) as path:
+    with spec.local_weights() as path:
         return read_header(path)
 
 
@@ -248,52 +270,19 @@ def _read(path: Path) -> UserModel:
         return UserModel(name, path, problem=str(error))
 
 
-def _path_for(name: str, renamed: str | None) -> Path:
-    name = unicodedata.normalize("NFC", name)
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise InputError(
-            f"'{name}' is no name for a model: use up to {LONGEST_NAME} letters, digits, spaces "
-            "and . _ + ( ) -, with a letter or digit first and no space or dot last."
-        )
-    if _DEVICES.fullmatch(name) or Path(name).suffix.lower() in {SUFFIX, ".pth", ".pt"}:
-        raise InputError(f"'{name}' is no name for a model: systems and files need it themselves.")
-    if any(_folded(spec.name) == _folded(name) for spec in catalogue.BUILT_IN):
-        raise InputError(f"'{name}' is the name of a built-in model: choose another.")
-    for model in list_user_models():
-        if model.name != renamed and _folded(model.name) == _folded(name):
-            raise InputError(f"You have a model '{model.name}' already: choose another name.")
-    return models_folder() / (name + SUFFIX)
-
-
-def _folded(name: str) -> str:
-    """A name as the most forgetful file system sees it."""
+def _case_folded(name: str) -> str:
+    """Return a key that is equal for names that some file system does not distinguish."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _convert(source: Path, target: Path) -> None:
-    """Turn a PyTorch file into a safetensors file, if it holds a VRP encoder."""
+    """Convert a PyTorch file with a VRP encoder to a safetensors file."""
     from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
     from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
-    from napari_vrp_sam.models.zoo.loading import semantic_encoder_of
+    from napari_vrp_sam.models.zoo.loading import semantic_encoder_name
 
     checkpoint = read_checkpoint(source)
     encoder = VRPEncoder.from_checkpoint(checkpoint, source=str(source))
-    semantic = semantic_encoder_of(checkpoint, encoder.config["in_channels"])
+    semantic = semantic_encoder_name(checkpoint, encoder.config["in_channels"])
     card = {"kind": VRP_ENCODER_KIND, "sam": "vit_h", "semantic_encoder": semantic}
     write_checkpoint(target, checkpoint.tensors, card)
-
-
-@contextmanager
-def _placed(target: Path) -> Iterator[Path]:
-    """Where to write a file that then takes its place whole, or not at all."""
-    # `io.atomic` does the same, but lies a layer above.
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError(f"Cannot write {target}: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
