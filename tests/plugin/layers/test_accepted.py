@@ -1,4 +1,4 @@
-"""Accepted frames: they stay as they are, and teach."""
+"""Accepted frames: kept by later runs and used as references."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,10 @@ from napari_vrp_sam.plugin.layers.accepted import (
     accepted_labels,
     current_result,
     frame_labels,
-    set_accepted,
-    with_accepted,
+    references_with_accepted,
+    set_accepted_frames,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
-from napari_vrp_sam.plugin.layers.results import Result
+from napari_vrp_sam.plugin.layers.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 FRAME = np.zeros((20, 30), dtype=np.uint8)
@@ -30,13 +29,15 @@ def viewer():
 
 
 def result_on(viewer, image, axes="ZYX", **options):
-    result = Result(viewer, image, axes=axes, highest_class=2, facts={"axes": axes}, **options)
+    result = ResultLayer(
+        viewer, image, axes=axes, highest_class=2, metadata={"axes": axes}, **options
+    )
     result.write([(2, FRAME)])
     result.finish()
     return viewer.layers[-1]
 
 
-def test_the_result_that_counts_is_the_active_one_else_the_topmost(viewer):
+def test_current_result_is_the_active_or_topmost(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
     assert current_result(viewer, image) is None
     first, second = result_on(viewer, image), result_on(viewer, image)
@@ -50,40 +51,7 @@ def test_the_result_that_counts_is_the_active_one_else_the_topmost(viewer):
     assert current_result(viewer, other) is None
 
 
-@pytest.mark.parametrize("axes", ["TZYX", "TCYX", "CTYX"])
-def test_the_frame_in_view_and_its_labels(viewer, axes):
-    shape = {"T": 3, "Z": 4, "C": 2, "Y": 20, "X": 30}
-    data = np.zeros([shape[axis] for axis in axes])
-    image = viewer.add_image(data, name="stack", scale=(5, 2, 0.5, 0.5), translate=(1, 1, 0, 0))
-    layer = result_on(viewer, image, axes)
-    frames = frames_of(image, axes)
-    for index in range(len(frames)):
-        position = dict(
-            zip([a for a in frames.axes if a in "TZ"], frames.position(index), strict=True)
-        )
-        viewer.dims.current_step = [position.get(axis, 0) for axis in axes]
-        assert frame_in_view(layer, frames, viewer.dims) == index
-        np.testing.assert_array_equal(frame_labels(layer, frames, index), FRAME * (index == 2))
-        viewer.dims.current_step = [min(1, shape[axis] - 1) for axis in axes]
-        show_frame(layer, frames, viewer.dims, index)
-        assert frame_in_view(layer, frames, viewer.dims) == index
-        assert all(viewer.dims.current_step[i] == 1 for i, a in enumerate(axes) if a == "C")
-
-
-def test_a_frame_is_shown_whatever_the_units(viewer):
-    viewer.add_image(np.zeros((2, 9, 20, 30)), units=("s", "nm", "nm", "nm"))
-    image = viewer.add_image(
-        np.zeros((4, 20, 30)), name="stack", scale=(0.002, 1, 1), units=("um",) * 3
-    )
-    layer, frames = result_on(viewer, image), frames_of(image, "ZYX")
-    viewer.dims.set_current_step(0, 1)
-    for index in (3, 0):
-        show_frame(layer, frames, viewer.dims, index)
-        assert frame_in_view(layer, frames, viewer.dims) == index
-        assert viewer.dims.current_step[0] == 1
-
-
-def test_a_result_belongs_to_its_image_whatever_the_names(viewer):
+def test_results_belong_to_an_image_regardless_of_names(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
     layer = result_on(viewer, image)
     image.name = "embryo"
@@ -92,12 +60,12 @@ def test_a_result_belongs_to_its_image_whatever_the_names(viewer):
     assert current_result(viewer, other) is None
 
 
-def test_accepted_frames_are_known_by_the_layer(viewer):
+def test_accepted_frames_are_stored_in_the_layer(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack")
     layer = result_on(viewer, image)
     assert accepted_frames(layer) == []
     assert accepted_labels(layer, image, "ZYX") == {}
-    set_accepted(layer, {2, 0})
+    set_accepted_frames(layer, {2, 0})
     assert accepted_frames(layer) == [0, 2]
     assert accepted_frames(layer.__class__(layer.data, metadata=layer.metadata)) == [0, 2]
     accepted = accepted_labels(layer, image, "ZYX")
@@ -105,13 +73,13 @@ def test_accepted_frames_are_known_by_the_layer(viewer):
     assert not accepted[0].any()
 
 
-def test_on_an_accepted_frame_nothing_else_counts(viewer):
+def test_drawings_on_accepted_frames_are_ignored(viewer):
     image = viewer.add_image(np.random.default_rng(0).random((4, 20, 30)), name="stack")
     drawn = [
         Reference(np.zeros((20, 30)), np.eye(20, 30), class_id, "point", frame)
         for frame, class_id in ((1, 1), (2, 3))
     ]
-    references = with_accepted(drawn, {2: FRAME, 3: 0 * FRAME}, image, "ZYX")
+    references = references_with_accepted(drawn, {2: FRAME, 3: 0 * FRAME}, image, "ZYX")
     assert [(r.frame, r.class_id, r.kind) for r in references] == [
         (1, 1, "point"),
         (2, 1, "mask"),
@@ -122,13 +90,13 @@ def test_on_an_accepted_frame_nothing_else_counts(viewer):
     assert [r.empty for r in references] == [False, False, False, True, True]
     np.testing.assert_array_equal(references[1].mask, FRAME == 1)
     np.testing.assert_array_equal(references[1].image[..., 0], image.data[2])
-    with pytest.raises(InputError, match="show no class"):
-        with_accepted([], {3: 0 * FRAME}, image, "ZYX")
+    with pytest.raises(InputError, match="contain no class"):
+        references_with_accepted([], {3: 0 * FRAME}, image, "ZYX")
 
 
-def test_a_run_leaves_accepted_frames_alone(viewer):
+def test_runs_keep_accepted_frames(viewer):
     image = viewer.add_image(np.random.default_rng(0).random((4, 20, 30)), name="stack")
-    references = with_accepted([], {2: FRAME}, image, "ZYX")
+    references = references_with_accepted([], {2: FRAME}, image, "ZYX")
     job = SegmentationJob(image.data, references=references, axes="ZYX", accepted={2})
     assert plan(job)[1] == [1, 3, 0]
     with pytest.raises(InputError, match="nothing left to segment"):
@@ -136,3 +104,13 @@ def test_a_run_leaves_accepted_frames_alone(viewer):
     layer = result_on(viewer, image, accepted={0: 3 * FRAME})
     np.testing.assert_array_equal(layer.data[0], 3 * FRAME)
     np.testing.assert_array_equal(layer.data[2], FRAME)
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "TCYX", "CTYX"])
+def test_frame_labels(viewer, axes):
+    shape = {"T": 3, "Z": 4, "C": 2, "Y": 20, "X": 30}
+    image = viewer.add_image(np.zeros([shape[axis] for axis in axes]), name="stack")
+    layer = result_on(viewer, image, axes)
+    frames = frames_of(image, axes)
+    for index in range(len(frames)):
+        np.testing.assert_array_equal(frame_labels(layer, frames, index), FRAME * (index == 2))

@@ -21,7 +21,7 @@ def stack():
 
 
 def square_on(frame, row=10, column=20):
-    """Four corners in (frame, row, column)."""
+    """Return four corners as (frame, row, column)."""
     return np.column_stack([np.full(4, frame), np.add(SQUARE, (row, column))])
 
 
@@ -34,7 +34,7 @@ def summary(found):
     return [(r.frame, r.class_id, r.kind) for r in found]
 
 
-def test_labels_give_a_reference_for_each_frame_and_class(viewer, stack):
+def test_labels_give_one_reference_per_frame_and_class(viewer, stack):
     image = viewer.add_image(stack)
     data = np.zeros(stack.shape, dtype=int)
     data[1, 3:9, 4:8] = 1
@@ -48,7 +48,7 @@ def test_labels_give_a_reference_for_each_frame_and_class(viewer, stack):
     np.testing.assert_array_equal(found[2].image[..., 0], stack[4])
 
 
-def test_sparse_labels_are_scribbles(viewer, stack):
+def test_sparse_labels_give_scribbles(viewer, stack):
     image = viewer.add_image(stack)
     data = np.zeros(stack.shape, dtype=int)
     data[2, 5, 5:20] = 1
@@ -58,7 +58,7 @@ def test_sparse_labels_are_scribbles(viewer, stack):
     ]
 
 
-def test_shapes_keep_their_kinds_and_classes(viewer, stack):
+def test_kinds_and_classes_of_shapes(viewer, stack):
     image = viewer.add_image(stack)
     shapes = viewer.add_shapes(
         [
@@ -84,14 +84,14 @@ def test_shapes_keep_their_kinds_and_classes(viewer, stack):
     box = np.zeros((40, 50))
     box[10:19, 20:29] = 1
     np.testing.assert_array_equal(found[0].mask, box)
-    # The polygon and the ellipse of class 2 are one annotation.
+    # The polygon and the ellipse of class 2 are merged.
     assert found[1].mask[24, 24] == 1
     assert found[1].mask[4, 4] == 1
-    # Edge width 3: one pixel to either side of the line.
+    # An edge width of 3 is one pixel on either side of the line.
     assert found[3].mask[15, 38:43].tolist() == [0, 1, 1, 1, 0]
 
 
-def test_edge_width_follows_the_scale_of_the_layers(viewer, stack):
+def test_edge_width_is_scaled_to_the_image(viewer, stack):
     image = viewer.add_image(stack, scale=(1, 0.5, 0.5))
     line = np.array([(3, 2, 10), (3, 15, 10)], dtype=float)
     shapes = viewer.add_shapes([line], shape_type="line", edge_width=2.5)
@@ -102,7 +102,7 @@ def test_edge_width_follows_the_scale_of_the_layers(viewer, stack):
     assert found.mask[15].sum() == 5
 
 
-def test_points_have_a_radius_in_pixels_of_the_image(viewer, stack):
+def test_point_radius_is_in_pixels_of_the_image(viewer, stack):
     image = viewer.add_image(stack, scale=(1, 2, 2))
     points = viewer.add_points(
         [[0, 20, 20], [5, 40, 60]], features={"class": [2, np.nan]}, scale=(1, 1, 1)
@@ -116,7 +116,7 @@ def test_points_have_a_radius_in_pixels_of_the_image(viewer, stack):
     assert (rows.min(), rows.max()) == (8, 12)
 
 
-def test_points_of_one_class_on_one_frame_are_one_reference(viewer, stack):
+def test_points_of_one_class_on_one_frame_are_merged(viewer, stack):
     image = viewer.add_image(stack)
     first = viewer.add_points([[2, 5, 5], [2, 30, 30]])
     second = viewer.add_points([[2, 20, 5]])
@@ -126,7 +126,7 @@ def test_points_of_one_class_on_one_frame_are_one_reference(viewer, stack):
     assert found.mask.sum() == 3 * 5
 
 
-def test_what_is_drawn_of_a_class_on_a_frame_counts_together(viewer, stack):
+def test_annotations_of_one_class_on_one_frame_are_merged(viewer, stack):
     image = viewer.add_image(stack)
     boxes = viewer.add_shapes([square_on(2)], shape_type="rectangle")
     data = np.zeros(stack.shape, dtype=int)
@@ -137,12 +137,12 @@ def test_what_is_drawn_of_a_class_on_a_frame_counts_together(viewer, stack):
     found = references(viewer, image, boxes, scribbles, points, sparse=True)
 
     assert summary(found) == [(2, 1, "box"), (3, 1, "scribble")]
-    # A box says that all outside is background: not so where a scribble marks the class.
+    # The box makes the rest of the frame background, except where the scribble is.
     assert found[0].mask.sum() == 9 * 9 + 8
     assert found[1].mask[30, 30] == 1
 
 
-def test_a_flat_layer_is_drawn_on_the_slice_in_view(viewer):
+def test_a_2d_layer_lies_on_the_slice_in_view(viewer):
     image = viewer.add_image(np.zeros((3, 4, 40, 50)))
     labels = np.zeros((40, 50), dtype=int)
     labels[3:9, 4:8] = 1
@@ -155,7 +155,7 @@ def test_a_flat_layer_is_drawn_on_the_slice_in_view(viewer):
         assert found.frame == 2 * 4 + 1
 
 
-def test_a_layer_with_more_axes_counts_where_it_is_in_view(viewer, stack):
+def test_only_the_slice_in_view_of_extra_axes_is_used(viewer, stack):
     viewer.add_image(np.zeros((2, *stack.shape)))
     image = viewer.add_image(stack)
     data = np.zeros((2, *stack.shape), dtype=int)
@@ -168,7 +168,7 @@ def test_a_layer_with_more_axes_counts_where_it_is_in_view(viewer, stack):
     assert summary(references(viewer, image, labels, points)) == [(5, 1, "mask")]
 
 
-def test_labels_are_resampled_onto_the_pixels_of_the_image(viewer, stack):
+def test_labels_are_resampled_to_the_image(viewer, stack):
     image = viewer.add_image(stack, scale=(4, 1, 1), translate=(0, 10, 0))
     data = np.zeros((12, 30, 25), dtype=int)
     data[6, 8:12, 5:10] = 2
@@ -176,7 +176,7 @@ def test_labels_are_resampled_onto_the_pixels_of_the_image(viewer, stack):
 
     (found,) = references(viewer, image, labels)
 
-    # Plane 6 is at world 12, frame 3; label rows 8..11 cover world 15..23, image rows 5..13.
+    # Plane 6 is at world 12, frame 3; label rows 8-11 cover world 15-23, image rows 5-13.
     assert summary([found]) == [(3, 2, "mask")]
     rows, _ = np.nonzero(found.mask)
     assert abs(rows.min() - 5) <= 1
@@ -184,7 +184,7 @@ def test_labels_are_resampled_onto_the_pixels_of_the_image(viewer, stack):
     assert found.mask.sum() == pytest.approx(8 * 10, abs=2 * 18)
 
 
-def test_thin_scribbles_in_finer_labels_are_not_torn(viewer, stack):
+def test_resampling_keeps_thin_scribbles_connected(viewer, stack):
     image = viewer.add_image(stack, scale=(1, 4, 4))
     data = np.zeros((6, 160, 200), dtype=int)
     data[1, 21, 20:180] = 1
@@ -195,7 +195,7 @@ def test_thin_scribbles_in_finer_labels_are_not_torn(viewer, stack):
     assert found.mask[5].sum() == 41
 
 
-def test_planes_finer_than_frames_fall_together(viewer, stack):
+def test_planes_on_the_same_frame_are_merged(viewer, stack):
     image = viewer.add_image(stack, scale=(3, 1, 1))
     data = np.zeros((18, 40, 50), dtype=int)
     data[5, 3:6, 4:8] = 1
@@ -217,7 +217,7 @@ def test_units_are_converted(viewer, stack):
     assert np.argwhere(found.mask).mean(axis=0).tolist() == [10, 20]
 
 
-def test_rgb_multiscale_and_lazy_images(viewer, stack):
+def test_rgb_multiscale_and_lazy_layers(viewer, stack):
     colour = viewer.add_image(np.stack([stack] * 3, axis=-1), rgb=True)
     pyramid = viewer.add_image([stack, stack[:, ::2, ::2]], multiscale=True)
     lazy = viewer.add_image(da.from_array(stack, chunks=(1, 40, 50)))
@@ -231,7 +231,7 @@ def test_rgb_multiscale_and_lazy_images(viewer, stack):
         np.testing.assert_array_equal(found.image[..., 0], stack[4])
 
 
-def test_a_channel_axis_is_not_counted_as_frames(viewer):
+def test_channels_are_not_frames(viewer):
     data = np.random.default_rng(0).random((3, 2, 40, 50))
     image = viewer.add_image(data)
     points = viewer.add_points([[2, 0, 20, 20]])
@@ -242,16 +242,16 @@ def test_a_channel_axis_is_not_counted_as_frames(viewer):
     np.testing.assert_array_equal(found.image, np.moveaxis(data[2], 0, -1))
 
 
-def test_a_single_picture(viewer, stack):
+def test_2d_image(viewer, stack):
     image = viewer.add_image(stack[0])
     shapes = viewer.add_shapes([SQUARE], shape_type="rectangle")
 
     assert summary(references(viewer, image, shapes)) == [(0, 1, "box")]
 
 
-@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")  # napari warns of the tilted one
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")  # from the rotated layer
 @pytest.mark.parametrize(
-    ("draw", "sentence"),
+    ("draw", "message"),
     [
         (lambda v: v.add_labels(np.zeros((6, 40, 50), dtype=int)), "no annotation yet"),
         (lambda v: v.add_points(ndim=3), "no annotation yet"),
@@ -271,24 +271,24 @@ def test_a_single_picture(viewer, stack):
             lambda v: v.add_shapes([np.array([(0, 5, 5), (4, 9, 9)])], shape_type="path"),
             "spans several frames",
         ),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": ["cell"]}), "whole numbers from 1"),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": [0]}), "whole numbers from 1"),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": [1.5]}), "whole numbers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": ["cell"]}), "integers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [0]}), "integers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [1.5]}), "integers from 1"),
     ],
 )
-def test_a_mistake_gets_a_sentence(viewer, stack, draw, sentence):
+def test_invalid_annotations(viewer, stack, draw, message):
     image = viewer.add_image(stack, name="stack")
     layer = draw(viewer)
 
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=message):
         references(viewer, image, layer)
 
 
-def test_numbered_objects_are_refused_before_any_mask_is_made(viewer, stack, monkeypatch):
+def test_object_labels_are_rejected_before_masks_are_made(viewer, stack, monkeypatch):
     image = viewer.add_image(stack)
     objects = np.zeros(stack.shape, dtype=np.uint16)
     objects[:, ::4, ::5] = 1 + np.arange(6 * 100).reshape(6, 10, 10) % 100 // 4
-    objects[5, 1, :40] = np.arange(101, 141)  # only together with these they are too many
+    objects[5, 1, :40] = np.arange(101, 141)  # exceeds the limit only together with other frames
     layer = viewer.add_labels(objects)
     made = []
     monkeypatch.setattr(Reference, "__post_init__", made.append)
@@ -297,6 +297,6 @@ def test_numbered_objects_are_refused_before_any_mask_is_made(viewer, stack, mon
     assert not made
 
 
-def test_no_annotation_layer_gets_a_sentence(viewer, stack):
+def test_without_annotation_layers(viewer, stack):
     with pytest.raises(InputError, match="no annotation yet"):
         references(viewer, viewer.add_image(stack))

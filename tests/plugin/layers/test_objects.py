@@ -5,14 +5,14 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_vrp_sam.inference.objects.find import Objects
-from napari_vrp_sam.plugin.layers.metadata import note
+from napari_vrp_sam.plugin.layers.metadata import set_metadata
 from napari_vrp_sam.plugin.layers.objects import (
-    NewObjects,
+    ObjectsLayerBuilder,
     current_objects,
-    features,
+    features_from_table,
     pixel_size,
     show_object,
-    table_of,
+    table_from_features,
 )
 
 
@@ -25,7 +25,7 @@ def table():
 
 
 @pytest.mark.parametrize(
-    ("placed", "sizes", "unit"),
+    ("transform", "sizes", "unit"),
     [
         ({}, {}, ""),
         ({"units": ("pixel",) * 3, "scale": (1, 2, 2)}, {}, ""),
@@ -40,34 +40,34 @@ def table():
         ({"units": ("mm",) * 3, "rotate": 30}, {"Z": 1, "Y": 1, "X": 1}, "mm"),
     ],
 )
-def test_pixels_are_as_large_as_the_layer_says(placed, sizes, unit):
-    layer = Labels(np.zeros((2, 16, 16), int), **placed)
+def test_pixel_size(transform, sizes, unit):
+    layer = Labels(np.zeros((2, 16, 16), int), **transform)
     found, name = pixel_size(layer, "ZYX")
     assert found == pytest.approx(sizes)
     assert name == unit
 
 
-def test_rows_of_features_are_labels(table):
-    rows = features(table)
+def test_features_start_with_the_background(table):
+    rows = features_from_table(table)
     assert rows["index"].tolist() == [0, 1, 2]
     assert rows.dtypes.tolist() == table.dtypes.tolist()
     layer = Labels(np.zeros((16, 16), int), features=rows)
-    pd.testing.assert_frame_equal(table_of(layer).reset_index(drop=True), table)
-    assert len(features(table[:0])) == 1
+    pd.testing.assert_frame_equal(table_from_features(layer).reset_index(drop=True), table)
+    assert len(features_from_table(table[:0])) == 1
 
 
-def test_an_object_comes_into_view_by_all_its_axes(table):
+def test_show_object_moves_the_sliders_of_z_and_t(table):
     viewer = ViewerModel()
     image = Image(np.zeros((3, 5, 2, 16, 16)), scale=(1, 2, 1, 1, 1), name="cells")
     viewer.add_layer(image)
     labels = np.zeros((3, 5, 16, 16), np.uint8)
-    layer = NewObjects(viewer, image, "TZCYX").show(Objects(labels, table))
+    layer = ObjectsLayerBuilder(viewer, image, "TZCYX").add_layer(Objects(labels, table))
     assert layer.data.shape == image.data.shape
     viewer.dims.current_step = (2, 0, 1, 0, 0)
     show_object(viewer, layer, 2)
     assert viewer.dims.current_step[:3] == (1, 2, 1)
     viewer.dims.set_current_step(1, 3)
-    show_object(viewer, layer, 2)  # reaches there
+    show_object(viewer, layer, 2)  # already in view
     assert viewer.dims.current_step[:3] == (1, 3, 1)
     for unknown in (0, 7):
         show_object(viewer, layer, unknown)
@@ -76,19 +76,17 @@ def test_an_object_comes_into_view_by_all_its_axes(table):
     assert viewer.dims.current_step[:3] == (1, 3, 1)
 
 
-def test_the_active_objects_count(table):
+def test_current_objects_are_the_active_or_topmost_layer(table):
     viewer = ViewerModel()
     image = Image(np.zeros((16, 16)), name="cells")
     viewer.add_layer(image)
     table = table[["index", "area"]]
-    first, second = (
-        NewObjects(viewer, image, "YX").show(Objects(np.zeros((16, 16), np.uint8), table))
-        for _ in range(2)
-    )
+    objects = Objects(np.zeros((16, 16), np.uint8), table)
+    first, second = (ObjectsLayerBuilder(viewer, image, "YX").add_layer(objects) for _ in range(2))
     assert viewer.layers.selection.active is image
     assert current_objects(viewer, image) is second
     viewer.layers.selection.active = first
     assert current_objects(viewer, image) is first
-    note(first, **{"objects of": None})
+    set_metadata(first, **{"objects of": None})
     assert current_objects(viewer, image) is second
     assert current_objects(viewer, None) is None

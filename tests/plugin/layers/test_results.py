@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_vrp_sam.plugin.layers.results import Result, is_result
+from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
 
-PLACE = {
+TRANSFORM = {
     "scale": (2, 0.5, 0.5),
     "translate": (1, 2, 3),
     "rotate": [0, 0, 30],
@@ -23,18 +23,20 @@ def viewer():
 
 
 def result_on(viewer, image, axes="ZYX", highest_class=2):
-    return Result(viewer, image, axes=axes, highest_class=highest_class, facts={"model": "lite"})
+    return ResultLayer(
+        viewer, image, axes=axes, highest_class=highest_class, metadata={"model": "lite"}
+    )
 
 
-def shown(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
+def results(viewer):
+    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
-def test_the_layer_lies_exactly_on_the_image(viewer):
-    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack", **PLACE)
+def test_the_layer_has_the_transform_of_the_image(viewer):
+    image = viewer.add_image(np.zeros((4, 20, 30)), name="stack", **TRANSFORM)
     result_on(viewer, image).write([(2, np.ones((20, 30), dtype=np.uint8))])
 
-    (layer,) = shown(viewer)
+    (layer,) = results(viewer)
     for position in ((0, 0, 0), (3, 19, 29)):
         np.testing.assert_allclose(
             layer.data_to_world(position), image.data_to_world(position), atol=1e-6
@@ -50,20 +52,20 @@ def test_the_layer_lies_exactly_on_the_image(viewer):
     }
 
 
-def test_nothing_is_shown_before_the_first_frame(viewer):
+def test_the_layer_is_added_with_the_first_frame(viewer):
     result_on(viewer, viewer.add_image(np.zeros((4, 20, 30))))
 
-    assert not shown(viewer)
+    assert not results(viewer)
 
 
 @pytest.mark.parametrize(("highest_class", "dtype"), [(1, np.uint8), (255, np.uint8), (256, "u2")])
-def test_the_dtype_is_the_smallest(viewer, highest_class, dtype):
+def test_dtype_is_the_smallest_possible(viewer, highest_class, dtype):
     image = viewer.add_image(np.zeros((4, 20, 30)))
 
     assert result_on(viewer, image, highest_class=highest_class).labels.dtype == dtype
 
 
-def test_image_and_result_may_be_deleted(viewer):
+def test_image_and_result_deleted_during_the_run(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), name="stack", scale=(3, 1, 1))
     result = result_on(viewer, image)
     ones = np.ones((20, 30), dtype=np.uint8)
@@ -72,26 +74,26 @@ def test_image_and_result_may_be_deleted(viewer):
 
     result.write([(1, 2 * ones)])
 
-    (layer,) = shown(viewer)
+    (layer,) = results(viewer)
     assert layer.data[:, 0, 0].tolist() == [1, 2, 0, 0]
     np.testing.assert_allclose(layer.scale, (3, 1, 1))
 
 
-def test_a_converted_layer_is_still_filled(viewer):
+def test_dtype_converted_during_the_run(viewer):
     result = result_on(viewer, viewer.add_image(np.zeros((4, 20, 30))))
     ones = np.ones((20, 30), dtype=np.uint8)
     result.write([(0, ones)])
-    shown(viewer)[0].data = shown(viewer)[0].data.astype(np.int32)
+    results(viewer)[0].data = results(viewer)[0].data.astype(np.int32)
 
     result.write([(1, ones)])
 
-    assert shown(viewer)[0].data[:, 0, 0].tolist() == [1, 1, 0, 0]
+    assert results(viewer)[0].data[:, 0, 0].tolist() == [1, 1, 0, 0]
 
 
-def test_it_is_the_users_when_finished(viewer):
+def test_the_layer_is_editable_when_finished(viewer):
     result = result_on(viewer, viewer.add_image(np.zeros((4, 20, 30))))
     result.write([(0, np.ones((20, 30), dtype=np.uint8))])
-    (layer,) = shown(viewer)
+    (layer,) = results(viewer)
     assert not layer.editable
 
     result.finish()
@@ -99,7 +101,7 @@ def test_it_is_the_users_when_finished(viewer):
     assert layer.editable
 
 
-def test_the_layer_that_the_user_draws_in_stays_active(viewer):
+def test_the_active_layer_stays_active(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)))
     drawn = viewer.add_labels(np.zeros((4, 20, 30), dtype=int))
     viewer.layers.selection.active = drawn
@@ -111,7 +113,7 @@ def test_the_layer_that_the_user_draws_in_stays_active(viewer):
     assert drawn.mode == "paint"
 
 
-def test_corrections_go_on_in_the_new_result(viewer):
+def test_the_new_result_takes_over_the_drawing_settings(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)))
     first, second = result_on(viewer, image), result_on(viewer, image)
     first.write([(0, np.ones((20, 30), dtype=np.uint8))])
@@ -128,26 +130,26 @@ def test_corrections_go_on_in_the_new_result(viewer):
 
 
 @pytest.mark.parametrize("axes", ["TCYX", "CTYX"])
-def test_channels_share_their_labels(viewer, axes):
+def test_channels_share_labels(viewer, axes):
     image = viewer.add_image(np.zeros((3, 3, 20, 30)))
     result = result_on(viewer, image, axes=axes)
     result.write([(2, np.ones((20, 30), dtype=np.uint8))])
 
-    (layer,) = shown(viewer)
+    (layer,) = results(viewer)
     assert result.labels.shape == (3, 20, 30)
     assert layer.data.shape == image.data.shape
     along_time = layer.data if axes == "TCYX" else layer.data.swapaxes(0, 1)
     assert along_time[2].all()
     assert not along_time[:2].any()
-    # A correction at one channel is seen at all.
+    # A correction of one channel changes all.
     result.finish()
     viewer.dims.set_current_step(0, 0)
     layer.paint((0, 0, 5, 5), 7)
     assert (along_time[0, :, 5, 5] == 7).all()
 
 
-def test_a_single_picture(viewer):
+def test_2d_rgb_image(viewer):
     image = viewer.add_image(np.zeros((20, 30, 3), dtype=np.uint8), rgb=True)
     result_on(viewer, image, axes="YXS").write([(0, np.ones((20, 30), dtype=np.uint8))])
 
-    assert shown(viewer)[0].data.all()
+    assert results(viewer)[0].data.all()

@@ -10,7 +10,7 @@ def viewer():
     return ViewerModel()
 
 
-def test_scale_translate_and_affine_are_undone(viewer):
+def test_scale_translate_and_affine(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)), scale=(3, 0.5, 0.5), translate=(6, 1, 2))
     points = viewer.add_points(
         np.zeros((1, 3)), scale=(1, 2, 2), affine=np.diag([1.0, 0.5, 0.5, 1.0])
@@ -18,7 +18,7 @@ def test_scale_translate_and_affine_are_undone(viewer):
 
     position = layer_map(points, image, viewer.dims)([[12, 4, 6]])
 
-    # World (12, 4, 6) minus the translation, divided by the scale.
+    # (12, 4, 6) in world coordinates, minus the translation, divided by the scale.
     np.testing.assert_allclose(position, [[2, 6, 8]])
 
 
@@ -30,7 +30,7 @@ def test_equal_rotation_and_shear_cancel_out(viewer):
     mapping = layer_map(labels, image, viewer.dims)
 
     np.testing.assert_allclose(mapping([[1, 2, 3]]), [[1, 2, 3]], atol=1e-9)
-    assert not mapping.tilts((20, 30))
+    assert not mapping.is_tilted((20, 30))
 
 
 def test_a_layer_with_fewer_axes_lies_on_the_slice_in_view(viewer):
@@ -44,7 +44,7 @@ def test_a_layer_with_fewer_axes_lies_on_the_slice_in_view(viewer):
     np.testing.assert_allclose(position, [[3, 4, 7, 8]])
 
 
-def test_axes_are_aligned_from_the_right_when_the_viewer_has_more(viewer):
+def test_axes_are_aligned_from_the_last(viewer):
     viewer.add_image(np.zeros((3, 5, 20, 30)))
     image = viewer.add_image(np.zeros((5, 20, 30)))
     viewer.dims.set_current_step(0, 2)
@@ -53,7 +53,7 @@ def test_axes_are_aligned_from_the_right_when_the_viewer_has_more(viewer):
     np.testing.assert_allclose(slice_in_view(image, viewer.dims)[0], 4)
 
 
-def test_units_of_one_kind_are_converted(viewer):
+def test_compatible_units_are_converted(viewer):
     image = viewer.add_image(np.zeros((20, 30)), scale=(0.5, 0.5), units="um")
     points = viewer.add_points(np.zeros((1, 2)), units="nm")
 
@@ -62,15 +62,15 @@ def test_units_of_one_kind_are_converted(viewer):
     )
 
 
-def test_the_slice_in_view_is_told_in_the_units_of_the_layer(viewer):
+def test_slice_in_view_is_in_units_of_the_layer(viewer):
     image = viewer.add_image(np.zeros((9, 20, 30)), scale=(2, 1, 1), units="um")
-    viewer.add_points(np.zeros((1, 3)), units="nm")  # now the world counts nanometres
+    viewer.add_points(np.zeros((1, 3)), units="nm")  # the viewer now uses nanometres
     viewer.dims.set_point(0, 8000)
 
     np.testing.assert_allclose(slice_in_view(image, viewer.dims)[0], 8)
 
 
-def test_pixels_beside_micrometres_are_not_converted(viewer):
+def test_incompatible_units_are_not_converted(viewer):
     image = viewer.add_image(np.zeros((20, 30)), scale=(0.5, 0.5), units="um")
     points = viewer.add_points(np.zeros((1, 2)))
 
@@ -78,8 +78,8 @@ def test_pixels_beside_micrometres_are_not_converted(viewer):
 
 
 @pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
-def test_a_tilted_layer_is_told(viewer):
+def test_tilted_layer(viewer):
     image = viewer.add_image(np.zeros((4, 20, 30)))
     labels = viewer.add_labels(np.zeros((4, 20, 30), dtype=int), rotate=[0, 20, 0])
 
-    assert layer_map(labels, image, viewer.dims).tilts((20, 30))
+    assert layer_map(labels, image, viewer.dims).is_tilted((20, 30))

@@ -101,7 +101,7 @@ def test_card_of_a_damaged_file(panel, user_models):
 def test_errors_are_shown_in_the_status_label(tuner, panel, mito, tmp_path):
     panel.import_file(mito, "mito")
     panel.import_file(mito, "Mito")
-    assert "You have a model 'mito' already" in tuner.status.text()
+    assert "A user model 'mito' already exists" in tuner.status.text()
     panel.import_file(tmp_path / "none.safetensors", "none")
     assert "none.safetensors" in tuner.status.text()
     panel.rename("lite")

@@ -1,1 +1,1 @@
-"""Layers of the viewer: annotations, results, and how they lie on an image."""
+"""Conversion between napari layers and arrays: image stacks, annotations, results."""

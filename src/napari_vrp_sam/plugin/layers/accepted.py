@@ -1,4 +1,4 @@
-"""Frames of a result that the user looked at, corrected where needed, and accepted."""
+"""Accepted frames: frames of a result that the user checked and confirmed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.metadata import note, noted
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 if TYPE_CHECKING:
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
 
 ACCEPTED = "accepted frames"
+"""Metadata key of the indices of accepted frames."""
 
 
 def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
-    """The result of an image that counts: the active one if it is to be seen, else the topmost."""
+    """Return the result of an image: the active one, else the topmost; visible ones first."""
     results = [
         layer
         for layer in viewer.layers
         if isinstance(layer, Labels)
-        and is_result(layer, image.unique_id)
+        and is_result_layer(layer, image.unique_id)
         and layer.data.shape == image.data.shape[: image.ndim]
     ]
     results = [layer for layer in results if layer.visible] or results
@@ -38,68 +39,78 @@ def current_result(viewer: napari.viewer.Viewer, image: Image) -> Labels | None:
     return active if active in results else results[-1] if results else None
 
 
-def shown_result(viewer: napari.viewer.Viewer, image: Image | None) -> tuple[Labels, Frames] | None:
-    """The current result of an image, and its frames as they were when it was made."""
+def current_result_with_frames(
+    viewer: napari.viewer.Viewer, image: Image | None
+) -> tuple[Labels, Frames] | None:
+    """Return the current result of an image, and the image's frames along the result's axes."""
     layer = current_result(viewer, image) if image is not None else None
     if image is None or layer is None:
         return None
-    return layer, frames_of(image, noted(layer, "axes"))
+    return layer, frames_of(image, get_metadata(layer, "axes"))
 
 
 def result_events(viewer: napari.viewer.Viewer) -> list[Any]:
-    """Emitters of the events after which another result may be the current one."""
+    """Return the emitters of events that may change the current result."""
     events = viewer.layers.events
     return [events.inserted, events.removed, viewer.layers.selection.events.active]
 
 
 def accepted_frames(layer: Labels) -> list[int]:
-    """Indices of the accepted frames, ascending."""
-    return sorted(noted(layer, ACCEPTED) or [])
+    """Return the indices of the accepted frames of a result in ascending order."""
+    return sorted(get_metadata(layer, ACCEPTED) or [])
 
 
-def set_accepted(layer: Labels, frames: Iterable[int]) -> None:
-    """Say which frames are accepted."""
-    note(layer, **{ACCEPTED: sorted(frames)})
+def set_accepted_frames(layer: Labels, frames: Iterable[int]) -> None:
+    """Store the indices of the accepted frames of a result."""
+    set_metadata(layer, **{ACCEPTED: sorted(frames)})
 
 
 def frame_labels(layer: Labels, frames: Frames, index: int) -> NDArray[Any]:
-    """Labels of one frame of a result, shape (Y, X); a copy."""
+    """Return a copy of the labels of one frame of a result, shape (Y, X)."""
     position = iter(frames.position(index))
-    # Channels share their labels: any of them will do.
-    lead = {"T": next, "Z": next, "C": lambda _: 0}
-    at = tuple(lead[axis](position) for axis in frames.axes if axis in lead)
-    return np.array(layer.data[at])
+    # All channels have the same labels.
+    selection = tuple(0 if axis == "C" else next(position) for axis in frames.axes if axis in "TZC")
+    return np.array(layer.data[selection])
 
 
 def result_labels(layer: Labels, frames: Frames) -> NDArray[Any]:
-    """Labels of a whole result, shape `Frames.label_shape`; a copy."""
-    # Channels share their labels: any of them will do.
-    at = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")
-    return np.array(layer.data[at])
+    """Return a copy of the labels of a result, shape `Frames.label_shape`."""
+    selection = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")
+    return np.array(layer.data[selection])
 
 
 def accepted_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[Any]]:
-    """Labels of the accepted frames, each of shape (Y, X), by index."""
+    """Return the labels of the accepted frames by index, each of shape (Y, X)."""
     frames = frames_of(image, axes)
     return {i: frame_labels(layer, frames, i) for i in accepted_frames(layer) if i < len(frames)}
 
 
-def with_accepted(
+def references_with_accepted(
     drawn: Iterable[Reference],
     accepted: dict[int, NDArray[Any]],
     image: Image,
     axes: str,
     channels: Sequence[int] | None = None,
 ) -> list[Reference]:
-    """References of what is drawn and of accepted frames, on which nothing else counts.
+    """Return references from drawings and from accepted frames.
 
-    An accepted frame shows all of every class: each class on it is a mask, and whatever class is
-    not on it is background there.
+    An accepted frame gives a mask of every class, empty for classes that are not on it; drawings
+    on it are ignored.
+
+    Parameters
+    ----------
+    drawn : iterable of Reference
+    accepted : dict of int to ndarray
+        Labels of the accepted frames by index, each of shape (Y, X).
+    image : Image
+    axes : str
+    channels : sequence of int, optional
+        Channels of the references. Default: all.
 
     Raises
     ------
     InputError
-        If nothing is annotated at all.
+        If there is neither a drawing nor a class on an accepted frame.
     """
     frames = frames_of(image, axes, channels)
     references = [reference for reference in drawn if reference.frame not in accepted]
@@ -110,6 +121,7 @@ def with_accepted(
         references += [Reference(image_frame, labels == c, c, frame=index) for c in class_ids]
     if not class_ids:
         raise InputError(
-            "The accepted frames show no class: mark it on another frame, or withdraw one of them."
+            "The accepted frames contain no class: annotate another frame, or withdraw the "
+            "acceptance of one."
         )
     return sorted(references, key=lambda r: (r.frame or 0, r.class_id))

@@ -1,4 +1,4 @@
-"""Colours of classes: those of napari's labels unless chosen; the same in every layer."""
+"""Colours of classes, the same in every layer; by default those of napari's labels."""
 
 from __future__ import annotations
 
@@ -12,84 +12,85 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.annotations import class_ids
-from napari_vrp_sam.plugin.layers.metadata import noted
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.annotations import feature_class_ids
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.stacks import stack_data
 
 NAPARI_LABEL_COLOURS = (49, 0.5)
-"""Number and seed of the colours that a new Labels layer has."""
+"""Number and seed of the colours in a new Labels layer."""
 HIGHEST_LABEL = 255
-OTHER_LABELS = "gray"
-MANY = 32
-"""A Labels layer with more labels than this shows objects, not classes."""
-LARGE = 2**26
-"""Labels layers of more pixels are not searched for classes: the window would wait for it."""
+OTHER_LABELS_COLOUR = "gray"
+MAX_CLASSES = 32
+"""Labels layers with more labels are taken to contain objects, not classes."""
+MAX_SEARCHED_PIXELS = 2**26
+"""Larger Labels layers are not searched for classes, which would block the window."""
 
 
 def default_colour(number: int) -> str:
-    """The colour "#rrggbb" that a new Labels layer gives a label."""
+    """Return the colour, "#rrggbb", of a label in a new Labels layer."""
     colour = label_colormap(*NAPARI_LABEL_COLOURS).map(number)
-    red, green, blue = (round(255 * float(part)) for part in np.ravel(colour)[:3])
+    red, green, blue = (round(255 * float(channel)) for channel in np.ravel(colour)[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
-    """Numbers of the classes in a layer, as far as they can be told at once.
+    """Return the class ids in a layer.
 
-    None of a Labels layer that is lazy, very large, or shows many objects instead of classes.
+    Empty for a Labels layer that is lazy, very large, or contains objects instead of classes.
     """
     if isinstance(layer, Labels):
-        found = _labels_in(layer, most=MANY) or set()
-        return found if len(found) <= MANY else set()
+        found = _find_labels(layer, stop_after=MAX_CLASSES) or set()
+        return found if len(found) <= MAX_CLASSES else set()
     try:
-        return set(class_ids(layer))
-    except InputError:  # the run will say what is wrong with them
+        return set(feature_class_ids(layer))
+    except InputError:  # reported when a run starts
         return set()
 
 
-def has_class(layer: Labels | Points | Shapes, number: int) -> bool:
-    """Whether something is drawn in a class, be it one of many; no, if that cannot be told."""
+def has_class(layer: Labels | Points | Shapes, class_id: int) -> bool:
+    """Return True if a layer contains a class; False if it is lazy or very large."""
     if isinstance(layer, Labels):
-        return number in (_labels_in(layer) or ())
-    return number in drawn_classes(layer)
+        return class_id in (_find_labels(layer) or ())
+    return class_id in drawn_classes(layer)
 
 
-def takes_colours(layer: Labels | Points | Shapes) -> bool:
-    """Whether colours of classes suit a layer: not if it may show many objects."""
-    if not isinstance(layer, Labels) or is_result(layer) or noted(layer, "drawing"):
+def accepts_class_colours(layer: Labels | Points | Shapes) -> bool:
+    """Return False if the labels of a layer may be objects."""
+    if not isinstance(layer, Labels) or is_result_layer(layer) or get_metadata(layer, "drawing"):
         return True
-    found = _labels_in(layer, most=MANY)
-    return found is not None and len(found) <= MANY
+    found = _find_labels(layer, stop_after=MAX_CLASSES)
+    return found is not None and len(found) <= MAX_CLASSES
 
 
 def shows_objects(layer: Labels | Points | Shapes) -> bool:
-    """Whether a layer is known to have too many labels for classes."""
-    if not isinstance(layer, Labels) or noted(layer, "drawing"):
+    """Return True if a layer is known to have too many labels for classes."""
+    if not isinstance(layer, Labels) or get_metadata(layer, "drawing"):
         return False
-    found = _labels_in(layer, most=MANY)
-    return found is not None and len(found) > MANY
+    found = _find_labels(layer, stop_after=MAX_CLASSES)
+    return found is not None and len(found) > MAX_CLASSES
 
 
-def show_colours(layer: Labels | Points | Shapes, colours: Mapping[int, str]) -> None:
-    """Give what is drawn in a layer the colours of its classes."""
+def apply_class_colours(layer: Labels | Points | Shapes, colours: Mapping[int, str]) -> None:
+    """Colour the labels, points or shapes of a layer by class."""
     if isinstance(layer, Labels):
-        layer.colormap = _label_colours(colours)
+        layer.colormap = _class_colormap(colours)
         return
     try:
-        numbers = class_ids(layer)
+        class_ids = feature_class_ids(layer)
     except InputError:
         return
-    if numbers:
-        each = transform_color([colours.get(n) or default_colour(n) for n in numbers])
+    if class_ids:
+        rgba = transform_color([colours.get(c) or default_colour(c) for c in class_ids])
         if isinstance(layer, Points):
-            layer.face_color = each
+            layer.face_color = rgba
         else:
-            layer.edge_color = each
+            layer.edge_color = rgba
 
 
-def choose_colour(layer: Points | Shapes, colour: str) -> None:
-    """Draw in this colour from now on."""
-    # napari would give the colour to what is selected, that is to the last drawing, as well.
+def set_drawing_colour(layer: Points | Shapes, colour: str) -> None:
+    """Set the colour of new points or shapes."""
+    # Otherwise napari also changes the selection, which is the latest drawing.
     with layer.block_update_properties():
         if isinstance(layer, Points):
             layer.current_face_color = colour
@@ -97,28 +98,28 @@ def choose_colour(layer: Points | Shapes, colour: str) -> None:
             layer.current_edge_color = colour
 
 
-def _label_colours(colours: Mapping[int, str]) -> DirectLabelColormap:
-    # A label that is no class of the list is to be seen all the same.
-    numbers = np.arange(1, HIGHEST_LABEL + 1)
-    rgba = label_colormap(*NAPARI_LABEL_COLOURS).map(numbers)
-    shown: dict[int | None, Any] = {None: OTHER_LABELS, 0: "transparent"}
-    shown.update(zip(numbers.tolist(), rgba, strict=True))
-    shown.update(colours.items())
-    return DirectLabelColormap(color_dict=shown)
+def _class_colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
+    # Labels that are not listed classes are visible, too.
+    labels = np.arange(1, HIGHEST_LABEL + 1)
+    rgba = label_colormap(*NAPARI_LABEL_COLOURS).map(labels)
+    color_dict: dict[int | None, Any] = {None: OTHER_LABELS_COLOUR, 0: "transparent"}
+    color_dict.update(zip(labels.tolist(), rgba, strict=True))
+    color_dict.update(colours.items())
+    return DirectLabelColormap(color_dict=color_dict)
 
 
-def _labels_in(layer: Labels, *, most: int | None = None) -> set[int] | None:
-    """Labels of a layer; None if it is too large to search, or not in memory.
+def _find_labels(layer: Labels, *, stop_after: int | None = None) -> set[int] | None:
+    """Return the labels of a layer, or None if it is lazy or too large to search.
 
-    Having found more than `most`, it looks no further.
+    The search ends when more than `stop_after` labels are found.
     """
-    data: Any = layer.data[0] if layer.multiscale else layer.data
-    if not isinstance(data, np.ndarray) or data.size > LARGE:
+    data = stack_data(layer)
+    if not isinstance(data, np.ndarray) or data.size > MAX_SEARCHED_PIXELS:
         return None
     found: set[int] = set()
-    # Plane by plane: all of a stack at once would take its memory again.
+    # Searching plane by plane limits the temporary memory.
     for lead in np.ndindex(*data.shape[:-2]):
-        if most is not None and len(found) > most:
+        if stop_after is not None and len(found) > stop_after:
             break
         plane = data[lead]
         if plane.any():

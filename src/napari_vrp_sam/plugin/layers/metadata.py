@@ -1,4 +1,4 @@
-"""What the plugin remembers about a layer, in the metadata that follow it when it is copied."""
+"""Metadata of the plugin in `layer.metadata`, which napari copies along with a layer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-KEY = "napari-vrp-sam"
+METADATA_KEY = "napari-vrp-sam"
 
 
-def note(layer: Layer, **facts: Any) -> None:
-    """Remember facts about a layer."""
-    layer.metadata[KEY] = {**layer.metadata.get(KEY, {}), **facts}
+def set_metadata(layer: Layer, **values: Any) -> None:
+    """Add values to the plugin's metadata of a layer; existing keys are replaced."""
+    layer.metadata[METADATA_KEY] = {**layer.metadata.get(METADATA_KEY, {}), **values}
 
 
-def noted(layer: Layer, fact: str) -> Any:
-    """A fact that was remembered, else None."""
-    return layer.metadata.get(KEY, {}).get(fact)
+def get_metadata(layer: Layer, key: str) -> Any:
+    """Return a value of the plugin's metadata of a layer; None if it is not set."""
+    return layer.metadata.get(METADATA_KEY, {}).get(key)

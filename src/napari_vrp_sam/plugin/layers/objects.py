@@ -1,4 +1,4 @@
-"""The Labels layer of objects, with their table as its features."""
+"""The Labels layer of objects, with the table of objects as its features."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
-    channel_count,
+    add_inactive,
     placement,
     spread_over_channels,
     stack_data,
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.objects.find import Objects
 
 OBJECTS_OF = "objects of"
-"""Unique id of the image: its name may change."""
-OUTLINE = 2
-"""Pixels; the classes beneath stay to be seen, and to be corrected."""
+"""Metadata key of the image's unique id; its name may change."""
+CONTOUR_WIDTH = 2
+"""Objects are shown as outlines in pixels, so that the classes below stay visible."""
 
 
-class NewObjects:
-    """Where objects will be shown: all that is needed of the image, which may be gone by then."""
+class ObjectsLayerBuilder:
+    """Builder of objects layers that keeps what it needs of an image, which may be deleted."""
 
     def __init__(self, viewer: napari.viewer.Viewer, image: Image, axes: str) -> None:
         self._viewer = viewer
@@ -38,49 +38,44 @@ class NewObjects:
         self._name = f"{image.name} objects"
         self._image_id = image.unique_id
         self._placement = placement(image)
-        self._channels = channel_count(stack_data(image).shape, axes)
+        self._image_shape = stack_data(image).shape
 
-    def show(self, objects: Objects) -> Labels:
-        """Add the layer above all others; earlier ones are kept, hidden."""
-        viewer = self._viewer
-        for layer in viewer.layers:
-            if is_objects(layer, self._image_id):
+    def add_layer(self, objects: Objects) -> Labels:
+        """Add a layer of objects and hide earlier ones of the image."""
+        for layer in self._viewer.layers:
+            if is_objects_layer(layer, self._image_id):
                 layer.visible = False
-        # A new layer becomes the active one; the user may be drawing in another.
-        active = viewer.layers.selection.active
         layer = Labels(
-            spread_over_channels(objects.labels, self._axes, self._channels),
+            spread_over_channels(objects.labels, self._axes, self._image_shape),
             name=self._name,
-            features=features(objects.table),
+            features=features_from_table(objects.table),
             **self._placement,
         )
-        layer.contour = OUTLINE
-        note(layer, **{OBJECTS_OF: self._image_id, "axes": self._axes})
-        viewer.add_layer(layer)
-        if active is not None:
-            viewer.layers.selection.active = active
+        layer.contour = CONTOUR_WIDTH
+        set_metadata(layer, **{OBJECTS_OF: self._image_id, "axes": self._axes})
+        add_inactive(self._viewer, layer)
         return layer
 
 
-def is_objects(layer: Any, of: Any = None) -> bool:
-    """Whether this layer shows objects; of that image, if an image's id is given."""
-    image_id = noted(layer, OBJECTS_OF)
-    return image_id is not None if of is None else image_id == of
+def is_objects_layer(layer: Any, image_id: Any = None) -> bool:
+    """Return True if a layer shows objects, of the image with this id if given."""
+    objects_of = get_metadata(layer, OBJECTS_OF)
+    return objects_of is not None and image_id in (None, objects_of)
 
 
 def current_objects(viewer: napari.viewer.Viewer, image: Image | None) -> Labels | None:
-    """The objects of an image that count: the active layer of them, else the topmost."""
+    """Return the objects layer of an image: the active one, else the topmost."""
     if image is None:
         return None
-    layers = [layer for layer in viewer.layers if is_objects(layer, image.unique_id)]
+    layers = [layer for layer in viewer.layers if is_objects_layer(layer, image.unique_id)]
     active = viewer.layers.selection.active
     return active if active in layers else layers[-1] if layers else None
 
 
-def features(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of objects with a row for the background first.
+def features_from_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of objects preceded by a row for the background.
 
-    napari's table of features takes the number of a row for the label that it selects.
+    napari's features table expects the features of label n in row n.
     """
     import pandas as pd
 
@@ -90,28 +85,41 @@ def features(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(background).astype(table.dtypes), table], ignore_index=True)
 
 
-def table_of(layer: Labels) -> pd.DataFrame:
-    """The table of objects as it stands in a layer's features, edits and all."""
+def table_from_features(layer: Labels) -> pd.DataFrame:
+    """Return the table of objects in the features of a layer, including the user's edits."""
     rows = layer.features
     return rows[rows["index"] > 0] if "index" in rows else rows
 
 
-def show_object(viewer: napari.viewer.Viewer, layer: Labels, number: int) -> None:
-    """Move the viewer to a frame that shows an object, unless it is in view."""
+def show_object(viewer: napari.viewer.Viewer, layer: Labels, label: int) -> None:
+    """Move the viewer's sliders to the first frame of an object, unless it is in view."""
     rows = layer.features
-    rows = rows[rows["index"] == number] if "index" in rows else rows[:0]
-    axes = noted(layer, "axes") or ""
-    if number == 0 or rows.empty or layer.ndim != len(axes.replace("S", "")):
+    rows = rows[rows["index"] == label] if "index" in rows else rows[:0]
+    axes = get_metadata(layer, "axes") or ""
+    if label == 0 or rows.empty or layer.ndim != len(axes.replace("S", "")):
         return
     row = rows.iloc[0]
-    here = np.round(layer.world_to_data(slice_in_view(layer, viewer.dims)))
-    spans = {at: _span(row, axis) for at, axis in enumerate(axes) if axis in "TZ"}
-    if not all(first <= here[at] <= last for at, (first, last) in spans.items()):
-        bring_into_view(layer, viewer.dims, {at: first for at, (first, _) in spans.items()})
+    position = np.round(layer.world_to_data(slice_in_view(layer, viewer.dims)))
+    extents = {
+        i: (int(row[f"first_{axis.lower()}"]), int(row[f"last_{axis.lower()}"]))
+        for i, axis in enumerate(axes)
+        if axis in "TZ"
+    }
+    if not all(first <= position[i] <= last for i, (first, last) in extents.items()):
+        bring_into_view(layer, viewer.dims, {i: first for i, (first, _) in extents.items()})
 
 
 def pixel_size(layer: Layer, axes: str) -> tuple[dict[str, float], str]:
-    """Size of a pixel along Y, X and Z where known, and its unit; no unit where it is not known."""
+    """Return the size of a pixel along Y, X and Z, and its unit.
+
+    Returns
+    -------
+    sizes : dict of str to float
+        Size by axis, in the unit of Y; without Z if that is not a length. Empty if Y and X are in
+        pixels.
+    unit : str
+        Such as "um"; empty if the sizes are.
+    """
     units = dict(zip(axes, layer.units, strict=False))
     target = units["Y"]
     if target.dimensionless or str(target) == "pixel":
@@ -126,7 +134,3 @@ def pixel_size(layer: Layer, axes: str) -> tuple[dict[str, float], str]:
     }
     name = f"{target:~}".replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
     return (sizes, name) if {"Y", "X"} <= set(sizes) else ({}, "")
-
-
-def _span(row: Any, axis: str) -> tuple[int, int]:
-    return int(row[f"first_{axis.lower()}"]), int(row[f"last_{axis.lower()}"])

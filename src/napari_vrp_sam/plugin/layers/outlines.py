@@ -1,4 +1,4 @@
-"""A Labels layer that outlines what a model makes of one frame."""
+"""The preview: a Labels layer that outlines the prediction for one frame."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
-    blank,
-    channel_count,
+    add_inactive,
+    allocate_zeros,
     placement,
     spread_over_channels,
     stack_data,
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
 
 PREVIEW = "preview"
-CONTOUR = 2
-"""Width of the outlines: the image and a result stay to be seen."""
+CONTOUR_WIDTH = 2
+"""Pixels."""
 
 
 class FrameOutline:
-    """Lies on an image, cannot be edited, and is neither an annotation nor a result.
+    """A read-only layer on an image that is neither an annotation nor a result.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     suffix : str
-        What the layer is called, after the image's name.
+        Name of the layer after the image's name.
     opacity : float
     """
 
@@ -46,7 +46,7 @@ class FrameOutline:
 
     @property
     def deleted(self) -> bool:
-        """Whether the user has deleted the layer that was shown."""
+        """True if the user deleted the layer."""
         return self.layer is not None and self.layer not in self._viewer.layers
 
     def show(self, image: Image, frames: Frames, index: int, frame_labels: NDArray[Any]) -> None:
@@ -55,37 +55,32 @@ class FrameOutline:
         Raises
         ------
         InputError
-            If there is no memory for labels of the whole stack.
+            If there is not enough memory for labels of the whole stack.
         """
-        labels = blank(frames.label_shape, frame_labels.dtype)
+        labels = allocate_zeros(frames.label_shape, frame_labels.dtype)
         labels[frames.position(index)] = frame_labels
-        channels = channel_count(stack_data(image).shape, frames.axes)
-        data = spread_over_channels(labels, frames.axes, channels)
+        data = spread_over_channels(labels, frames.axes, stack_data(image).shape)
         if self.layer is not None and not self.deleted and self.layer.data.shape == data.shape:
             self.layer.data = data
         else:
             self._add(image, data)
 
     def remove(self) -> None:
-        """Show nothing."""
+        """Remove the layer."""
         layer, self.layer = self.layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
     def _add(self, image: Image, data: Any) -> None:
-        self.remove()  # that of another image
-        layers = self._viewer.layers
+        self.remove()  # the layer on another image
         self.layer = Labels(data, name=f"{image.name} {self._suffix}", **placement(image))
-        self.layer.contour = CONTOUR
+        self.layer.contour = CONTOUR_WIDTH
         self.layer.opacity = self._opacity
         self.layer.editable = False
-        note(self.layer, **{PREVIEW: True})
-        active = layers.selection.active
-        self._viewer.add_layer(self.layer)
-        if active is not None and active in layers:
-            layers.selection.active = active  # the user goes on drawing
+        set_metadata(self.layer, **{PREVIEW: True})
+        add_inactive(self._viewer, self.layer)
 
 
-def is_preview(layer: Any) -> bool:
-    """Whether a layer shows a preview: neither an annotation nor a result."""
-    return bool(noted(layer, PREVIEW))
+def is_preview_layer(layer: Any) -> bool:
+    """Return True if a layer shows a preview."""
+    return bool(get_metadata(layer, PREVIEW))

@@ -1,4 +1,4 @@
-"""Image layers that show how probable each class is in each pixel."""
+"""Image layers of class probabilities."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
-    blank,
-    channel_count,
+    add_inactive,
+    allocate_zeros,
     placement,
     spread_over_channels,
     stack_data,
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 PROBABILITY_OF = "probability of class"
 
 
-class Probabilities:
-    """Probabilities of a stack in the making, in percent; a layer for each class.
+class ProbabilityLayers:
+    """Class probabilities of a stack as one layer per class, added with the first frames.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     image : Image
-        The layers lie exactly on it.
+        The segmented layer.
     frames : Frames
-        Of the image.
+        Frames of the image.
     names : mapping of int to str
-        Names of the K classes by their number.
+        Names of the K classes by class id.
 
     Raises
     ------
     InputError
-        If there is no memory for those of the whole stack.
+        If there is not enough memory for the whole stack.
     """
 
     def __init__(
@@ -50,47 +50,41 @@ class Probabilities:
     ) -> None:
         self._viewer = viewer
         self._image_name = image.name
-        self._position = frames.position
-        self._names = dict(sorted(names.items()))
-        self._data = [blank(frames.label_shape, np.uint8, "Probabilities") for _ in names]
-        channels = channel_count(stack_data(image).shape, frames.axes)
-        self._shown = [spread_over_channels(data, frames.axes, channels) for data in self._data]
+        self._image_shape = stack_data(image).shape
         self._placement = placement(image)
+        self._frames = frames
+        self._names = dict(sorted(names.items()))
+        # Whole percentages need a quarter of the memory of floats.
+        self._data = [allocate_zeros(frames.label_shape, np.uint8, "Probabilities") for _ in names]
         self.layers: list[Image] = []
 
     def write(self, results: Iterable[tuple[int, NDArray[np.float32]]]) -> None:
-        """Write the probabilities, shape (K, Y, X), of some frames, and show them in percent."""
+        """Write frames, given as index and probabilities of shape (K, Y, X), into the layers."""
         for index, probabilities in results:
-            for data, of_class in zip(self._data, probabilities, strict=True):
-                # Whole percent: a quarter of the memory, and easy to read.
-                data[self._position(index)] = (100 * of_class).round()
+            for data, class_probabilities in zip(self._data, probabilities, strict=True):
+                data[self._frames.position(index)] = (100 * class_probabilities).round()
         if not self.layers:
-            self._add()
+            self._add_layers()
         for layer in self.layers:
             if layer in self._viewer.layers:
                 layer.refresh(thumbnail=False, extent=False, highlight=False)
 
-    def _add(self) -> None:
-        selection = self._viewer.layers.selection
-        active = selection.active
-        for (class_id, name), data in zip(self._names.items(), self._shown, strict=True):
+    def _add_layers(self) -> None:
+        for (class_id, name), data in zip(self._names.items(), self._data, strict=True):
             layer = Image(
-                data,
+                spread_over_channels(data, self._frames.axes, self._image_shape),
                 name=f"{self._image_name} probability of {name} (%)",
                 colormap="magma",
                 blending="additive",
                 contrast_limits=(0, 100),
-                # On top of everything, it would hide the result.
-                visible=False,
+                visible=False,  # it would cover the result
                 **self._placement,
             )
-            note(layer, **{PROBABILITY_OF: class_id})
-            self._viewer.add_layer(layer)
+            set_metadata(layer, **{PROBABILITY_OF: class_id})
             self.layers.append(layer)
-        if active is not None and active in self._viewer.layers:
-            selection.active = active
+        add_inactive(self._viewer, *self.layers)
 
 
-def is_probability(layer: Any) -> bool:
-    """Whether a run made this image: it is none to segment by default."""
-    return noted(layer, PROBABILITY_OF) is not None
+def is_probability_layer(layer: Any) -> bool:
+    """Return True if an image layer shows class probabilities of a run."""
+    return get_metadata(layer, PROBABILITY_OF) is not None

@@ -10,10 +10,10 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
-    blank,
-    channel_count,
+    add_inactive,
+    allocate_zeros,
     frames_of,
     placement,
     spread_over_channels,
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     import napari
 
 RESULT_OF = "result of"
-"""Unique id of the image: its name may change."""
+"""Metadata key of the image's unique id; its name may change."""
 CONFIDENCE = "confidence"
 
 
-class Result:
-    """Labels of a stack in the making, shown in a layer that belongs to the user.
+class ResultLayer:
+    """Result of a run as a Labels layer, added when the first frames are written.
 
-    The labels are kept here: a layer that the user deletes comes back with all that is done, and
-    each run has a layer of its own, so that no earlier result is lost.
+    This object keeps the labels: a layer that the user deletes during the run is added again with
+    all frames. Each run has its own layer, so no earlier result is overwritten.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     image : Image
-        The result lies exactly on it.
+        The segmented layer.
     axes : str
-        Letters of the image's axes.
+        Axes of the image.
     highest_class : int
-        Decides on the dtype, the smallest that holds it.
-    facts : dict
-        How the result was made; kept in the layer's metadata.
-    settled : dict of int to ndarray, optional
-        Labels of frames that no run touches again, each of shape (Y, X).
+        Highest class id; the labels get the smallest dtype that holds it.
+    metadata : dict
+        Settings of the run, stored in the metadata of the layer.
+    accepted : mapping of int to ndarray, optional
+        Labels of the accepted frames by index, each of shape (Y, X).
 
     Raises
     ------
     InputError
-        If there is no memory for labels of the whole stack.
+        If there is not enough memory for the labels of the whole stack.
     """
 
     def __init__(
@@ -61,34 +61,33 @@ class Result:
         *,
         axes: str,
         highest_class: int,
-        facts: dict[str, Any],
+        metadata: dict[str, Any],
         accepted: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
         self._frames = frames = frames_of(image, axes)
         self._viewer = viewer
-        # The image may be edited or deleted during the run: take what is needed now.
+        # The user may change or delete the image during the run.
         self._image_name = image.name
         self._image_id = image.unique_id
         self._placement = placement(image)
-        self._facts = facts
+        self._metadata = metadata
         self._done: set[int] = set(accepted or ())
         self.position = frames.position
-        self.labels = blank(frames.label_shape, np.min_scalar_type(highest_class))
+        self.labels = allocate_zeros(frames.label_shape, np.min_scalar_type(highest_class))
         for index, labels in (accepted or {}).items():
             self.labels[self.position(index)] = labels
-        channels = channel_count(stack_data(image).shape, frames.axes)
-        self._data = spread_over_channels(self.labels, frames.axes, channels)
+        self._data = spread_over_channels(self.labels, frames.axes, stack_data(image).shape)
         self.layer: Labels | None = None
-        self._tool: tuple[Any, float, int] | None = None
+        self._drawing_settings: tuple[Any, float, int] | None = None
 
     @property
     def frames_done(self) -> int:
-        """Number of frames that hold their result."""
+        """Number of frames with a result."""
         return len(self._done)
 
     @property
     def name(self) -> str:
-        """Name of the layer, as the user sees it."""
+        """Name of the layer."""
         return self.layer.name if self.layer is not None else f"{self._image_name} segmented"
 
     def write(
@@ -96,64 +95,65 @@ class Result:
         results: Iterable[tuple[int, NDArray[Any]]],
         confidence: Mapping[int, float] | None = None,
     ) -> None:
-        """Write the labels, shape (Y, X), of some frames, and show them. On the GUI thread only.
+        """Write frames into the layer and show them. Call on the GUI thread only.
 
-        What is known of the confidence of frames goes into the layer's metadata.
+        Parameters
+        ----------
+        results : iterable of (int, ndarray)
+            Index and labels of shape (Y, X) of each frame.
+        confidence : mapping of int to float, optional
+            Confidence of all frames so far by index, stored in the metadata of the layer.
         """
         written = set()
         for index, labels in results:
             self.labels[self.position(index)] = labels
             written.add(index)
         self._done |= written
-        layer = self._shown()
-        # A correction on a frame that is still to come would be lost.
+        layer = self._ensure_layer()
+        # Corrections of frames that are not segmented yet would be overwritten.
         layer.editable = False
-        note(layer, frames_done=sorted(self._done), **{CONFIDENCE: dict(confidence or {})})
-        if layer.data is self._data:
-            # Drawing takes longer than anything else here, and most frames are not in view.
-            if self._in_view(layer, written):
-                layer.refresh(thumbnail=False, extent=False, highlight=False)
-        else:  # converted by the user
+        set_metadata(layer, frames_done=sorted(self._done), **{CONFIDENCE: dict(confidence or {})})
+        if layer.data is not self._data:  # the user converted its dtype
             layer.data = self._data
+        elif self._in_view(layer, written):  # refreshing is slow
+            layer.refresh(thumbnail=False, extent=False, highlight=False)
 
     def finish(self) -> None:
-        """Hand the layer over to the user, who may correct it from now on."""
+        """Make the layer editable."""
         if self.layer is not None:
             self.layer.editable = True
-            self.layer.refresh()  # the thumbnail too
-            if self._tool is not None:
-                self.layer.mode, self.layer.brush_size, self.layer.selected_label = self._tool
+            self.layer.refresh()  # including the thumbnail
+            if self._drawing_settings is not None:
+                mode, brush_size, label = self._drawing_settings
+                self.layer.mode, self.layer.brush_size = mode, brush_size
+                self.layer.selected_label = label
 
     def _in_view(self, layer: Labels, written: set[int]) -> bool:
         dims = self._viewer.dims
         return dims.ndisplay == 3 or frame_in_view(layer, self._frames, dims) in written
 
-    def _shown(self) -> Labels:
-        if self.layer is not None and self.layer in self._viewer.layers:
+    def _ensure_layer(self) -> Labels:
+        layers = self._viewer.layers
+        if self.layer is not None and self.layer in layers:
             return self.layer
-        # A new layer becomes the active one; the user may be drawing in another.
-        active = self._viewer.layers.selection.active
-        correcting = isinstance(active, Labels) and is_result(active, self._image_id)
-        if correcting:
-            # Corrections go on in the new result, with the same brush.
-            self._tool = active.mode, active.brush_size, active.selected_label
+        active = layers.selection.active
+        correcting = isinstance(active, Labels) and is_result_layer(active, self._image_id)
+        if correcting:  # the user continues in this layer
+            self._drawing_settings = active.mode, active.brush_size, active.selected_label
         if self.layer is None:
-            self._hide_earlier()
+            for layer in layers:
+                if is_result_layer(layer, self._image_id):
+                    layer.visible = False
         self.layer = Labels(self._data, name=self.name, **self._placement)
-        note(self.layer, **{RESULT_OF: self._image_id, **self._facts})
-        self._viewer.add_layer(self.layer)
-        if active is not None and not correcting:
-            self._viewer.layers.selection.active = active
+        set_metadata(self.layer, **{RESULT_OF: self._image_id, **self._metadata})
+        if correcting:
+            self._viewer.add_layer(self.layer)
+        else:
+            add_inactive(self._viewer, self.layer)
         return self.layer
 
-    def _hide_earlier(self) -> None:
-        """Two results above each other could not be told apart."""
-        for layer in self._viewer.layers:
-            if is_result(layer, self._image_id):
-                layer.visible = False
 
-
-def is_result(layer: Any, of: Any = None) -> bool:
-    """Whether a run of the plugin made this layer; of that image, if an image's id is given."""
-    image_id = noted(layer, RESULT_OF)
-    return image_id is not None if of is None else image_id == of
+def is_result_layer(layer: Any, image_id: Any = None) -> bool:
+    """Return True if a layer is the result of a run, on the image with this id if given."""
+    result_of = get_metadata(layer, RESULT_OF)
+    return result_of is not None and image_id in (None, result_of)

@@ -1,10 +1,9 @@
-"""An image layer as a stack of frames, and Labels layers that lie on it."""
+"""Image layers as stacks of frames, and new layers in the same place as an image."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,34 +15,48 @@ from napari_vrp_sam.inference.frames import Frames
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Image
+    import napari
+    from napari.layers import Image, Labels, Layer
 
 
 def possible_axes(image: Image) -> list[str]:
-    """Axes that an image layer may have, the likeliest first; the last two are always the frame.
+    """Return the possible axes of an image layer, the most likely first.
+
+    Returns
+    -------
+    list of str
+        One letter of T, Z, C, Y, X, S per axis; each ends in YX or YXS.
 
     Raises
     ------
     InputError
-        If the layer has more leading axes than time, depth and channel.
+        If the layer has more than three leading axes.
     """
     lead = image.ndim - 2
     if lead > 3:
         raise InputError(
-            f"'{image.name}' has {image.ndim} axes, 5 is the most: split it, or show a part of it."
+            f"'{image.name}' has {image.ndim} axes, but at most 5 are supported: split the layer."
         )
     tail = "YXS" if image.rgb else "YX"
-    letters = "TZ" if image.rgb else "TZC"  # colours are channels already
+    letters = "TZ" if image.rgb else "TZC"
     named = "".join(label.strip().upper()[:1] for label in image.axis_labels[:lead])
     likely = named if len(set(named) & set(letters)) == lead else ("", "Z", "TZ", "TZC")[lead]
-    calibrations = ["".join(choice) for choice in itertools.permutations(letters, lead)]
-    return [axes + tail for axes in sorted(calibrations, key=lambda axes: axes != likely)]
+    candidates = ["".join(axes) for axes in itertools.permutations(letters, lead)]
+    return [axes + tail for axes in sorted(candidates, key=lambda axes: axes != likely)]
 
 
 def frames_of(
     image: Image, axes: str | None = None, channels: Sequence[int] | None = None
 ) -> Frames:
-    """The frames of an image layer, lazy; the finest level where it is multiscale.
+    """Return the frames of an image layer, read lazily.
+
+    Parameters
+    ----------
+    image : Image
+    axes : str, optional
+        Default: the most likely axes.
+    channels : sequence of int, optional
+        Channels to use. Default: all.
 
     Raises
     ------
@@ -53,41 +66,41 @@ def frames_of(
     return Frames(stack_data(image), axes or possible_axes(image)[0], channels)
 
 
-def stack_data(image: Image) -> Any:
-    """The array of an image layer, lazy where it is; the finest level where it is multiscale."""
-    return image.data[0] if image.multiscale else image.data
+def stack_data(layer: Image | Labels) -> Any:
+    """Return the array of a layer, which may be lazy; level 0 of a multiscale layer."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
-def blank(shape: Sequence[int], dtype: DTypeLike, what: str = "Labels") -> NDArray[Any]:
-    """An array of zeros that goes with a stack, which may be lazy and larger than the memory.
+def allocate_zeros(shape: Sequence[int], dtype: DTypeLike, content: str = "Labels") -> NDArray[Any]:
+    """Return an array of zeros for a whole stack.
 
     Parameters
     ----------
     shape : sequence of int
-        The last two axes are the frame.
+        Leading axes and (Y, X).
     dtype : dtype
-    what : str
-        What will be written into it, in the plural.
+    content : str
+        Plural noun for the error message.
 
     Raises
     ------
     InputError
-        If there is no memory for it.
+        If there is not enough memory.
     """
     try:
         return np.zeros(shape, dtype=dtype)
-    except (MemoryError, ValueError) as error:  # the latter: beyond what can be addressed
+    except (MemoryError, ValueError) as error:  # ValueError: larger than the address space
         *lead, height, width = shape
         size = math.prod(shape) * np.dtype(dtype).itemsize / 1e9
         raise InputError(
-            f"{what} of {math.prod(lead)} frames of {height} x {width} pixels take {size:.1f} GB, "
-            "more than this computer has free: open fewer frames, or use vrp-sam segment with an "
-            "output that ends in .zarr."
+            f"{content} of {math.prod(lead)} frames of {height} x {width} pixels need {size:.1f} "
+            "GB, more than the free memory: open fewer frames, or segment the stack on the "
+            "command line or in Python, with an output that ends in .zarr."
         ) from error
 
 
 def placement(image: Image) -> dict[str, Any]:
-    """Keyword arguments that place a new layer with the image's axes exactly on the image."""
+    """Return keyword arguments that give a new layer the axes and the transform of an image."""
     return {
         "scale": image.scale,
         "translate": image.translate,
@@ -99,32 +112,32 @@ def placement(image: Image) -> dict[str, Any]:
     }
 
 
-def channel_count(shape: Sequence[int], axes: str) -> int:
-    """Size of the C axis of an image of this shape and these axes; 1 without one."""
-    return int(shape[axes.index("C")]) if "C" in axes else 1
+def add_inactive(viewer: napari.viewer.Viewer, *layers: Layer) -> None:
+    """Add layers and keep the active layer, in which the user may be drawing."""
+    selection = viewer.layers.selection
+    active = selection.active
+    for layer in layers:
+        viewer.add_layer(layer)
+    if active is not None and active in viewer.layers:
+        selection.active = active
 
 
-def spread_over_channels(labels: NDArray[Any], axes: str, channels: int) -> NDArray[Any]:
-    """A view of labels with the image's axes: seen and edited alike at each channel.
+def spread_over_channels(labels: NDArray[Any], axes: str, shape: Sequence[int]) -> NDArray[Any]:
+    """Return a writable view of labels with the axes of an image; its channels share memory.
 
     Parameters
     ----------
     labels : ndarray, shape `Frames.label_shape`
     axes : str
-        Axes of the image; without C, the labels are returned as they are.
-    channels : int
-        Size of the C axis.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of the image layer, sharing the memory of `labels`.
+        Axes of the image; without C, the labels are returned unchanged.
+    shape : sequence of int
+        Shape of the image.
     """
     if "C" not in axes:
         return labels
     axis = axes.index("C")
-    shape, strides = list(labels.shape), list(labels.strides)
-    shape.insert(axis, channels)
+    view_shape, strides = list(labels.shape), list(labels.strides)
+    view_shape.insert(axis, int(shape[axis]))
     strides.insert(axis, 0)
-    # np.broadcast_to would be read-only, and the user could not correct the result.
-    return np.lib.stride_tricks.as_strided(labels, shape, strides, writeable=True)
+    # np.broadcast_to returns a read-only view, but users correct the labels.
+    return np.lib.stride_tricks.as_strided(labels, view_shape, strides, writeable=True)
