@@ -13,8 +13,8 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.colours import default_colour
-from napari_vrp_sam.plugin.layers.metadata import note, noted
-from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -55,28 +55,28 @@ def shown_colour(layer, number):
 
 
 def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_list):
-    assert class_list.classes == [ClassEntry(1, "class 1", default_colour(1))]
+    assert list(class_list.classes) == [ClassEntry(1, "class 1", default_colour(1))]
 
     press(qtbot, class_list.add_button)
     name_box = class_list.row(2).name_box
     assert dock.window().focusWidget() is name_box
-    assert class_list.current == 2
+    assert class_list.classes.current == 2
     name_box.selectAll()
     qtbot.keyClicks(name_box, "nucleus 1")
     qtbot.keyClick(name_box, Qt.Key.Key_Return)
     assert [entry.name for entry in class_list.classes] == ["class 1", "nucleus 1"]
-    assert class_list.current == 2  # digits in a name choose nothing
+    assert class_list.classes.current == 2  # digits in a name choose nothing
     assert dock.window().focusWidget() is not name_box
 
     press(qtbot, class_list.row(1).number_button)
-    assert class_list.current == 1
+    assert class_list.classes.current == 1
     press(qtbot, class_list.remove_button)
     assert numbers(class_list) == [2]
-    assert class_list.current == 2
+    assert class_list.classes.current == 2
 
     press(qtbot, class_list.remove_button)
     assert numbers(class_list) == [2]
-    assert "there has to be a class" in dock.status.text()
+    assert "at least one class is needed" in dock.status.text()
     press(qtbot, class_list.add_button)  # the lowest number that is free
     assert numbers(class_list) == [1, 2]
 
@@ -85,7 +85,7 @@ def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_
     ("text", "key", "sentence"),
     [
         ("  ", Qt.Key.Key_Return, "needs a name"),
-        ("class 1", Qt.Key.Key_Return, "There is a class 'class 1' already"),
+        ("class 1", Qt.Key.Key_Return, "A class named 'class 1' already exists"),
         ("changed my mind", Qt.Key.Key_Escape, ""),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key,
     qtbot.keyClicks(name_box, text)
     qtbot.keyClick(name_box, key)
 
-    assert class_list.name(2) == name_box.text() == "class 2"
+    assert class_list.classes.name(2) == name_box.text() == "class 2"
     assert len(reported) == bool(sentence)  # once
     assert sentence in "".join(reported)
 
@@ -118,7 +118,7 @@ def test_a_colour_is_chosen_in_a_dialog(qtbot, viewer, dock, class_list):
     press(qtbot, class_list.row(1).swatch)
 
     assert seen == [(True, default_colour(1))]
-    assert class_list.classes[0].colour == "#12ab34"
+    assert class_list.classes.colours()[1] == "#12ab34"
 
 
 @pytest.mark.parametrize("drawing", ["mask", "scribble", "point", "box"])
@@ -132,9 +132,9 @@ def test_number_keys_choose_the_class_and_no_tool(
     mode = layer.mode
 
     press_key("1")
-    assert class_list.current == 1
+    assert class_list.classes.current == 1
     press_key("2")
-    assert class_list.current == 2
+    assert class_list.classes.current == 2
     assert class_list.row(2).number_button.isChecked()
     assert not class_list.row(1).number_button.isChecked()
     drawn = layer.selected_label if drawing in ("mask", "scribble") else None
@@ -142,8 +142,8 @@ def test_number_keys_choose_the_class_and_no_tool(
     assert layer.mode == mode
 
     press_key("7")
-    assert "There is no class 7 yet" in dock.status.text()
-    assert class_list.current == 2
+    assert "Class 7 does not exist" in dock.status.text()
+    assert class_list.classes.current == 2
     assert layer.mode == mode
 
 
@@ -207,12 +207,14 @@ def test_several_classes_in_one_run_keep_colour_and_name(
 
     run(qtbot, dock, engine)
 
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data, truth)
-    assert dock.quality.text().startswith("Expected IoU: class 1 0.71, lysosome <2> 0.64")
-    assert "lysosome &lt;2&gt;:" in dock.quality.toolTip()
-    assert shown_colour(result, 1) == shown_colour(masks, 1) == class_list.classes[0].colour
-    assert shown_colour(result, 2) == shown_colour(boxes, 2) == class_list.classes[1].colour
+    assert dock.expected_iou_label.text().startswith(
+        "Expected IoU: class 1 0.71, lysosome <2> 0.64"
+    )
+    assert "lysosome &lt;2&gt;:" in dock.expected_iou_label.toolTip()
+    assert shown_colour(result, 1) == shown_colour(masks, 1) == class_list.classes.colours()[1]
+    assert shown_colour(result, 2) == shown_colour(boxes, 2) == class_list.classes.colours()[2]
     assert shown_colour(result, 1) != shown_colour(result, 2)
 
     class_list.row(2).recoloured.emit("#ff00ff")
@@ -220,17 +222,17 @@ def test_several_classes_in_one_run_keep_colour_and_name(
     assert {shown_colour(layer, 2) for layer in (result, masks, boxes)} == {"#ff00ff"}
     assert {shown_colour(layer, 1) for layer in (result, masks)} == {"#00ff00"}
     class_list.row(1).renamed.emit("mitochondria")
-    assert noted(result, "classes") == [
+    assert get_metadata(result, "classes") == [
         {"number": 1, "name": "mitochondria", "colour": "#00ff00"},
         {"number": 2, "name": "lysosome <2>", "colour": "#ff00ff"},
     ]
-    json.dumps(noted(result, "classes"))  # plain data
+    json.dumps(get_metadata(result, "classes"))  # plain data
 
     run(qtbot, dock, engine)
     press(qtbot, dock.form.draw_buttons["point"])
     points = viewer.layers.selection.active
     points.add([3, 5, 5])
-    newest = [layer for layer in viewer.layers if is_result(layer)][-1]
+    newest = [layer for layer in viewer.layers if is_result_layer(layer)][-1]
     assert newest != result
     assert shown_colour(newest, 1) == "#00ff00"
     assert shown_colour(points, 2) == "#ff00ff"
@@ -243,7 +245,7 @@ def test_what_is_painted_gets_into_the_list(qtbot, viewer, dock, class_list, ann
 
     labels.selected_label = 7
     assert numbers(class_list) == [1, 2]  # not yet
-    assert class_list.current == 7
+    assert class_list.classes.current == 7
     labels.mode = "erase"
     labels.paint((0, 5, 5), 0)
     assert numbers(class_list) == [1, 2]
@@ -253,7 +255,7 @@ def test_what_is_painted_gets_into_the_list(qtbot, viewer, dock, class_list, ann
     assert numbers(class_list) == [1, 2, 7]
     assert class_list.row(7).number_button.isChecked()
     labels.selected_label = 0  # erases
-    assert class_list.current == 7
+    assert class_list.classes.current == 7
 
 
 def test_layers_that_are_opened_bring_their_classes(viewer, dock, class_list, stack):
@@ -261,7 +263,9 @@ def test_layers_that_are_opened_bring_their_classes(viewer, dock, class_list, st
     viewer.add_points([[0, 1, 1], [0, 2, 2]], features={"class": [4, 5]})
     viewer.add_points([[0, 1, 1]], features={"class": ["no number"]})
     result = Labels(stack[1])
-    note(result, **{RESULT_OF: "stack"}, classes=[{"number": 2, "name": "n", "colour": "#0000ff"}])
+    set_metadata(
+        result, **{RESULT_OF: "stack"}, classes=[{"number": 2, "name": "n", "colour": "#0000ff"}]
+    )
     viewer.add_layer(result)
 
     assert [(entry.number, entry.name) for entry in class_list.classes] == [
@@ -305,10 +309,10 @@ def test_colours_of_the_users_own_stay_until_he_changes_one(qtbot, viewer, dock,
 
 def test_a_class_that_is_drawn_is_not_removed(qtbot, viewer, dock, class_list, annotated):
     _, labels = annotated
-    class_list.choose(2)
+    class_list.classes.choose(2)
     press(qtbot, class_list.remove_button)
     assert numbers(class_list) == [1, 2]
-    assert dock.status.text().startswith("'class 2' stays, as it is drawn in 'drawn'")
+    assert dock.status.text().startswith("'class 2' was not removed because it is drawn in 'drawn'")
     assert dock.status.severity == "warning"
 
     labels.data[labels.data == 2] = 0
@@ -332,18 +336,18 @@ def test_a_run_lists_the_classes_that_it_finds_drawn(qtbot, viewer, dock, engine
 def test_a_run_leaves_the_choice_of_class(qtbot, viewer, dock, engine, class_list, annotated):
     image, _ = annotated
     viewer.layers.selection.active = image
-    class_list.choose(2)
+    class_list.classes.choose(2)
 
     run(qtbot, dock, engine)
 
     assert viewer.layers.selection.active == image
-    assert class_list.current == 2
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    assert class_list.classes.current == 2
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     assert result.selected_label == 2  # a correction is of that class
 
 
 def test_a_class_that_a_layer_cannot_hold_gets_a_sentence(viewer, dock, class_list):
-    class_list.set_classes([ClassEntry.of(1), ClassEntry.of(200)])
+    class_list.classes.replace_all([ClassEntry.default(1), ClassEntry.default(200)])
     labels = viewer.add_labels(np.zeros((9, 9), dtype=np.int8), name="narrow")
 
     class_list.row(200).chosen.emit()
@@ -365,19 +369,24 @@ def test_the_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
 
 def test_classes_are_saved_and_set_as_plain_data(viewer, dock, class_list):
     entries = [ClassEntry(2, "b", "#00ff00"), ClassEntry(9, "i", "#0000ff")]
-    class_list.set_classes(reversed(entries))
-    assert class_list.classes == entries
-    assert class_list.current == 2
-    assert class_list.facts([9, 12]) == [{"number": 9, "name": "i", "colour": "#0000ff"}]
+    class_list.classes.replace_all(reversed(entries))
+    assert list(class_list.classes) == entries
+    assert class_list.classes.current == 2
+    assert class_list.classes.as_dicts([9, 12]) == [{"number": 9, "name": "i", "colour": "#0000ff"}]
 
-    for wrong in ([], [ClassEntry.of(0)], [ClassEntry.of(256)], [ClassEntry.of(3)] * 2):
-        with pytest.raises(InputError, match="a number of its own"):
-            class_list.set_classes(wrong)
-    assert class_list.classes == entries
+    for wrong in (
+        [],
+        [ClassEntry.default(0)],
+        [ClassEntry.default(256)],
+        [ClassEntry.default(3)] * 2,
+    ):
+        with pytest.raises(InputError, match="a different number"):
+            class_list.classes.replace_all(wrong)
+    assert list(class_list.classes) == entries
 
 
 def test_there_are_255_classes_at_most(qtbot, viewer, dock, class_list):
-    class_list.set_classes(map(ClassEntry.of, range(1, 256)))
+    class_list.classes.replace_all(map(ClassEntry.default, range(1, 256)))
     press(qtbot, class_list.add_button)
     assert "255 classes already" in dock.status.text()
 

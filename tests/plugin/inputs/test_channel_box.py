@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.plugin.inputs.channel_box import MAX_CHANNELS, ChannelBox, channel_names
-from napari_vrp_sam.plugin.layers.metadata import noted
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def box(qtbot):
 
 def test_up_to_three_channels_are_all_ticked(box):
     assert box.channels is None
-    box.offer(["0"])
+    box.set_names(["0"])
     assert box.channels is None
-    box.offer(["DNA", "actin", "R&D"])
+    box.set_names(["DNA", "actin", "R&D"])
     assert box.channels == (0, 1, 2)
     assert box.text() == "all"
     box.choose([2, 0])
@@ -35,13 +35,13 @@ def test_up_to_three_channels_are_all_ticked(box):
 
 
 def test_of_more_channels_the_first_three_are_ticked(box):
-    box.offer([f"c{i}" for i in range(5)])
+    box.set_names([f"c{i}" for i in range(5)])
     assert box.channels == (0, 1, 2)
     assert not box.problem
     box.choose([1, 2, 3, 4])
-    assert box.problem.endswith("only c1, c2, c3 count.")
+    assert box.problem.endswith("(c1, c2, c3): untick the others.")
     box.choose([])
-    assert "tick one" in box.problem
+    assert "tick at least one" in box.problem
 
 
 def test_more_than_three_do_what_the_sentence_says():
@@ -53,16 +53,16 @@ def test_more_than_three_do_what_the_sentence_says():
 
 
 def test_a_choice_stays_while_the_channels_do(box):
-    box.offer(["0", "1", "2", "3"])
+    box.set_names(["0", "1", "2", "3"])
     box.choose([3])
-    box.offer(["0", "1", "2", "3"])
+    box.set_names(["0", "1", "2", "3"])
     assert box.channels == (3,)
-    box.offer(["0", "1"])
+    box.set_names(["0", "1"])
     assert box.channels == (0, 1)
 
 
 def test_keys_and_mouse_tick_and_the_list_stays_open(qtbot, box):
-    box.offer(["0", "1", "2"])
+    box.set_names(["0", "1", "2"])
     menu = box.menu()
     # showMenu() would wait in an event loop of its own.
     menu.popup(box.mapToGlobal(box.rect().bottomLeft()))
@@ -129,14 +129,14 @@ def test_the_choice_reaches_references_engine_and_result(qtbot, viewer, dock, en
     for _ in range(2):  # once more with an accepted frame
         qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-        result = [layer for layer in viewer.layers if is_result(layer)][-1]
+        result = [layer for layer in viewer.layers if is_result_layer(layer)][-1]
         viewer.dims.set_current_step(0, 5)
         qtbot.mouseClick(dock.accept_button, Qt.MouseButton.LeftButton)
 
         job = engine.jobs[-1]
         assert (job.axes, job.channels) == ("TCYX", (3,))
         assert all(r.image.shape == (48, 64, 1) for r in job.references)
-        assert noted(result, "channels") == (3,)
+        assert get_metadata(result, "channels") == (3,)
         for channel in range(4):
             np.testing.assert_array_equal(result.data[:, channel], stack[1])
     assert {r.frame for r in job.references} == {3, 5}

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_only_the_chosen_frames_are_segmented(qtbot, viewer, dock, engine, annot
     engine.let_through()
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data[2:5], stack[1][2:5])
     assert not result.data[:2].any()
     assert not result.data[5:].any()

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
-from napari_vrp_sam.plugin.models.changes import user_models as changes
+from napari_vrp_sam.plugin.models.changes import user_model_signals
 
 BUILT_IN = ["lite", "vit_b", "vit_l", "vit_h"]
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
@@ -33,29 +33,29 @@ def test_own_models_come_after_the_built_in_ones(box, user_models):
     add("nuclei")
     add("Mito")
     (user_models / "cut.safetensors").write_bytes(PACKAGED.read_bytes()[:-1])
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     assert entries(box) == [*BUILT_IN, "Mito", "nuclei", ModelBox.FROM_FILE]
     box.choose("Mito")
     assert box.model == "Mito"
     add("a first one")
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     assert box.model == "Mito"
     assert entries(box)[4] == "a first one"
 
 
 def test_a_renamed_choice_stays_and_a_deleted_one_gives_way(box):
     add("mito")
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     box.choose("mito")
     heard = []
     box.currentIndexChanged.connect(heard.append)
     store.rename("mito", "z mito")
-    changes.renamed.emit("mito", "z mito")
-    changes.changed.emit()
+    user_model_signals.renamed.emit("mito", "z mito")
+    user_model_signals.changed.emit()
     assert box.model == "z mito"
     assert heard == []
     store.delete("z mito")
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     assert box.model == "lite"
     assert heard == [0]
 
@@ -63,7 +63,7 @@ def test_a_renamed_choice_stays_and_a_deleted_one_gives_way(box):
 def test_files_stay_in_the_list(box, tmp_path):
     box.add_file(tmp_path / "paper.pth")
     add("mito")
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     assert entries(box) == [*BUILT_IN, "mito", "paper.pth", ModelBox.FROM_FILE]
     assert box.model == str(tmp_path / "paper.pth")
 
@@ -96,12 +96,12 @@ def test_a_box_that_is_gone_hears_nothing(qtbot):
     box = ModelBox()
     with qtbot.waitSignal(box.destroyed):
         box.deleteLater()
-    changes.changed.emit()
+    user_model_signals.changed.emit()
 
 
 def test_an_own_model_runs_and_is_previewed(qtbot, viewer, dock, engine, annotated):
     add("mito")
-    changes.changed.emit()
+    user_model_signals.changed.emit()
     dock.form.model_box.choose("mito")
     engine.let_through(100)
     dock.preview_box.setChecked(True)
@@ -122,8 +122,7 @@ def test_a_session_whose_model_is_not_here(
     dock.form.model_box.choose("lite")
     dock.session_panel.open(folder)
     assert dock.status.text() == (
-        "The session's model 'mito' is not here: bring its file with `vrp-sam models import`, or "
-        "choose another."
+        "The session's model 'mito' does not exist: import it or choose another model."
     )
     assert dock.form.model_box.model == "lite"
     store.rename("mitochondria", "mito")

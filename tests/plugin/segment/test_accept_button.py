@@ -6,12 +6,12 @@ from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import Qt
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.accept_button import KEY
 
 
 def results(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
+    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
 def press(qtbot, button):
@@ -48,7 +48,7 @@ def test_pressing_again_withdraws(qtbot, viewer, dock, segmented):
     assert dock.status.text().startswith("Frame 5 is accepted")
     press(qtbot, dock.accept_button)
     assert accepted_frames(segmented) == []
-    assert dock.status.text().startswith("Frame 5 is withdrawn")
+    assert dock.status.text().startswith("Frame 5 is no longer accepted")
 
 
 def test_the_key_does_the_same(viewer, dock, segmented):

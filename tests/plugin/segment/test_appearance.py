@@ -97,7 +97,7 @@ def test_every_control_has_a_name_and_an_explanation(qtbot, viewer, dock, engine
     dock.segment_button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     dock.tour.start()
-    controls = list(dock._keyboard.controls())
+    controls = list(dock.keyboard.controls())
     assert len(controls) > 15
     for control in controls:
         assert accessible_name(control), control

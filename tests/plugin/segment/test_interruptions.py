@@ -13,13 +13,13 @@ from tests.plugin.disturbances import (
 )
 
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 pytestmark = pytest.mark.alone
 
 
 def results(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
+    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
 def done(layer):

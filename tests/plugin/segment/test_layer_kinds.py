@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 SIZES = {"T": 2, "Z": 3, "C": 2, "Y": 48, "X": 64}
 
@@ -19,7 +19,7 @@ def run(qtbot, viewer, dock, engine):
     engine.let_through()
     qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    results = [layer for layer in viewer.layers if is_result(layer)]
+    results = [layer for layer in viewer.layers if is_result_layer(layer)]
     assert results, dock.status.text()
     return results[-1].data
 

@@ -12,9 +12,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_vrp_sam.plugin.layers.probabilities import Probabilities
-from napari_vrp_sam.plugin.layers.results import Result, is_result
-from napari_vrp_sam.plugin.layers.undo import unwrapped
+from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
+from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 
@@ -39,7 +39,7 @@ def cycle(qtbot, viewer, engine, data, truth):
     viewer.dims.set_current_step(0, 3)
     dock.segment_button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
-    assert [layer for layer in viewer.layers if is_result(layer)], dock.status.text()
+    assert [layer for layer in viewer.layers if is_result_layer(layer)], dock.status.text()
     dock.accept_button.click()
     viewer.window.remove_dock_widget(around)
     viewer.layers.clear()
@@ -89,7 +89,7 @@ def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, 
         dock.segment()
         qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
         qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=30_000)
-        new = [unwrapped(layer) for layer in viewer.layers if layer not in drawn]
+        new = [unwrap(layer) for layer in viewer.layers if layer not in drawn]
         assert len(new) == 4, new  # result, objects, a probability for each class
         made += [weakref.ref(layer) for layer in new]
         arrays += [weakref.ref(layer.data) for layer in new]
@@ -98,7 +98,7 @@ def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, 
         del layer, new
     qtbot.waitUntil(lambda: not (collect() or any(ref() is not None for ref in made)))
     assert not any(ref() is not None for ref in arrays)
-    assert not [o for o in gc.get_objects() if type(o) in {Result, Probabilities}]
+    assert not [o for o in gc.get_objects() if type(o) in {ResultLayer, ProbabilityLayers}]
     assert not dock.findChildren(WatchedRun)
 
 
@@ -110,9 +110,9 @@ def test_a_result_that_was_taken_out_stays_as_long_as_it_can_come_back(
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
     dock.history.undo()
     collect()
-    assert not [layer for layer in viewer.layers if is_result(layer)]
+    assert not [layer for layer in viewer.layers if is_result_layer(layer)]
     dock.history.redo()
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data, stack[1])
 
 

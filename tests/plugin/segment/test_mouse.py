@@ -18,7 +18,7 @@ from skimage.morphology import disk
 
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 pytestmark = [
     pytest.mark.alone,
@@ -128,7 +128,7 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
 
     assert "all 24 frames" in dock.status.text()
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     found, wanted = result.data > 0, truth > 0
     overlap = (found & wanted).sum(axis=(1, 2)) / (found | wanted).sum(axis=(1, 2))
     assert overlap[FRAME - 3 : FRAME + 4].mean() > 0.4

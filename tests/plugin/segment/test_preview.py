@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview
-from napari_vrp_sam.plugin.layers.results import is_result
-from napari_vrp_sam.plugin.segment.preview import FAULT
+from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview_layer
+from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.segment.preview import FAILURE_MESSAGE
 
 
 def previews(viewer):
-    return [layer for layer in viewer.layers if is_preview(layer)]
+    return [layer for layer in viewer.layers if is_preview_layer(layer)]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_scrolling_shows_each_frame_until_a_run_has(qtbot, viewer, dock, engine,
     dock.segment()
     assert not previews(viewer)
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
-    assert [layer for layer in viewer.layers if is_result(layer)]
+    assert [layer for layer in viewer.layers if is_result_layer(layer)]
     count = len(engine.jobs)
     viewer.dims.set_current_step(0, 1)
     qtbot.wait(900)
@@ -122,7 +122,7 @@ def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
     ("error", "sentence"),
     [
         (InputError("It is too large: show less."), "It is too large: show less."),
-        (ZeroDivisionError("ours"), FAULT),
+        (ZeroDivisionError("ours"), FAILURE_MESSAGE),
     ],
 )
 def test_one_preview_that_cannot_be_shown_is_not_the_last(
@@ -136,7 +136,9 @@ def test_one_preview_that_cannot_be_shown_is_not_the_last(
         live[1].paint((3, 14, 45), 2)
         qtbot.waitUntil(lambda: dock.status.text() == sentence, timeout=30_000)
     assert dock.status.severity == "warning"
-    assert [kind for kind, *_ in faults] == ([] if sentence != FAULT else [ZeroDivisionError])
+    assert [kind for kind, *_ in faults] == (
+        [] if sentence != FAILURE_MESSAGE else [ZeroDivisionError]
+    )
     dock.preview_box._outline.remove()
     live[1].paint((3, 14, 46), 2)
     qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
@@ -158,7 +160,7 @@ def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stac
     qtbot.wait(100)
     reads.clear()
     dock.preview_box.setChecked(True)
-    dock.preview_box.renew()
+    dock.preview_box.request_update()
     qtbot.wait(900)
     assert not reads
     assert not engine.jobs

@@ -3,15 +3,15 @@
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 
-from napari_vrp_sam.plugin.layers.accepted import set_accepted
-from napari_vrp_sam.plugin.layers.metadata import note, noted
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.accepted import set_accepted_frames
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.widgets.plot_colours import ACCEPTED, AMBER, BLUE
+from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN
 
 
 def results(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
+    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
 def press(qtbot, button):
@@ -26,19 +26,19 @@ def run(qtbot, dock, engine, frames=1000):
 
 def test_an_accepted_frame_is_not_asked_for_any_more(qtbot, viewer, dock, engine, annotated):
     run(qtbot, dock, engine)
-    note(results(viewer)[0], confidence={0: 0.9, 3: 0.1, 5: 0.4, 6: 0.37})
+    set_metadata(results(viewer)[0], confidence={0: 0.9, 3: 0.1, 5: 0.4, 6: 0.37})
     for accepted, asked in ((6, "5 (0.40)"), (5, "0 (0.90)"), (0, None)):
         viewer.dims.set_current_step(0, accepted)
         press(qtbot, dock.accept_button)
-        text = dock.quality.text()
-        assert text.startswith(f"Least sure of frame {asked}") if asked else not text
+        text = dock.expected_iou_label.text()
+        assert text.startswith(f"Lowest confidence: frame {asked}") if asked else not text
     dock.history.undo()
-    assert dock.quality.text().startswith("Least sure of frame 0")
+    assert dock.expected_iou_label.text().startswith("Lowest confidence: frame 0")
     dock.history.undo()
-    assert dock.quality.text().startswith("Least sure of frame 5")
+    assert dock.expected_iou_label.text().startswith("Lowest confidence: frame 5")
     dock.segment()
     dock.history.undo()  # waits
-    assert not dock.quality.text()
+    assert not dock.expected_iou_label.text()
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_bars_are_as_high_as_the_confidence_and_coloured_by_it(plot):
     heights = [plot.bar(frame).height() for frame in (5, 2, 3, 7)]
     assert heights == sorted(heights, reverse=True)
     assert heights[2] == pytest.approx(heights[1] / 2)
-    for frame, colour in ((2, BLUE), (3, AMBER), (7, AMBER), (5, ACCEPTED)):
+    for frame, colour in ((2, BLUE), (3, AMBER), (7, AMBER), (5, GREEN)):
         assert colour_at(plot, frame).name() == colour.name()
-    assert colour_at(plot, 0).name() not in {c.name() for c in (BLUE, AMBER, ACCEPTED)}
+    assert colour_at(plot, 0).name() not in {c.name() for c in (BLUE, AMBER, GREEN)}
 
 
 def test_every_frame_can_be_hit(plot):
@@ -104,10 +104,10 @@ def test_the_panel_follows_a_run_frame_by_frame(qtbot, viewer, dock, engine, ann
         engine.let_through(1)
         qtbot.waitUntil(lambda n=count: dock.progress.value() == n, timeout=60_000)
         assert panel.isVisible()
-        assert len(noted(results(viewer)[0], "confidence")) == count
+        assert len(get_metadata(results(viewer)[0], "confidence")) == count
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    assert set(noted(results(viewer)[0], "confidence")) == set(range(7))
+    assert set(get_metadata(results(viewer)[0], "confidence")) == set(range(7))
     viewer.layers.remove(results(viewer)[0])
     assert not panel.isVisible()
 
@@ -128,10 +128,10 @@ def test_the_next_frame_is_the_least_sure_that_is_not_known(qtbot, viewer, dock,
     result.metadata["napari-vrp-sam"]["confidence"] = dict(
         enumerate((0.5, 0.3, 0.6, 0.1, 0.7, 0.2, 0.8))
     )
-    set_accepted(result, [5])
+    set_accepted_frames(result, [5])
     dock.quality_panel.refresh()
     press(qtbot, dock.quality_panel.next_button)
     assert viewer.dims.current_step[0] == 1  # frame 3 is annotated, frame 5 accepted
-    set_accepted(result, [0, 1, 2, 4, 5, 6])
+    set_accepted_frames(result, [0, 1, 2, 4, 5, 6])
     dock.quality_panel.refresh()
     assert not dock.quality_panel.next_button.isEnabled()

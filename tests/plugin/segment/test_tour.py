@@ -15,7 +15,7 @@ def press(qtbot, button):
 
 def pointed_at(dock):
     """The control that the frame lies around, which is the one that the mouse reaches there."""
-    pointer = dock.tour._pointer
+    pointer = dock.tour.outline
     if not pointer.isVisible():
         return None
     place = pointer.geometry()
@@ -26,7 +26,7 @@ def pointed_at(dock):
 
 
 def wait_for_step(qtbot, dock, number):
-    qtbot.waitUntil(lambda: dock.tour._count.text() == f"Step {number} of 5", timeout=60_000)
+    qtbot.waitUntil(lambda: dock.tour.count_label.text() == f"Step {number} of 5", timeout=60_000)
 
 
 def draw_stroke(qtbot, viewer, start, end):
@@ -100,7 +100,7 @@ def test_it_can_be_left_at_any_time(qtbot, viewer, dock):
     assert dock.tour.running
     press(qtbot, dock.tour.end_button)
     assert not dock.tour.running
-    assert not dock.tour._pointer.isVisible()
+    assert not dock.tour.outline.isVisible()
     assert dock.form.guide.isVisible()
     assert len(viewer.layers) == 2
     viewer.layers.clear()

@@ -18,11 +18,11 @@ from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_scribbles
 from napari_vrp_sam.plugin.layers.annotations import stacks
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 
 
 def results(viewer):
-    return [layer for layer in viewer.layers if is_result(layer)]
+    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
 def press(qtbot, button):
@@ -82,17 +82,19 @@ def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, eng
         2: ClassCalibration(0.8),
     }
     press(qtbot, dock.segment_button)
-    wait_for(qtbot, dock.quality.isVisible)
+    wait_for(qtbot, dock.expected_iou_label.isVisible)
     assert dock.progress.value() == 0
-    assert dock.quality.text() == "Expected IoU: class 1 0.74, class 2 unknown"
-    assert "mask decoder 25%, smoothing 0.7, offset -0.4" in dock.quality.toolTip()
+    assert dock.expected_iou_label.text() == "Expected IoU: class 1 0.74, class 2 unknown"
+    assert "mask decoder 25%, smoothing 0.7, offset -0.4" in dock.expected_iou_label.toolTip()
     engine.let_through()
     wait_for(qtbot, lambda: not dock.running)
-    assert dock.quality.text().startswith("Expected IoU: class 1 0.74, class 2 unknown. Least sure")
+    assert dock.expected_iou_label.text().startswith(
+        "Expected IoU: class 1 0.74, class 2 unknown. Lowest confidence"
+    )
 
     engine.calibrations = {}
     press(qtbot, dock.segment_button)
-    assert not dock.quality.isVisible()
+    assert not dock.expected_iou_label.isVisible()
 
 
 def test_cancel_keeps_what_is_done(qtbot, viewer, dock, engine, annotated, stack):
@@ -444,21 +446,21 @@ def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):
     class_list = dock.form.class_list
     press(qtbot, dock.form.draw_buttons["mask"])
     masks = viewer.layers.selection.active
-    class_list.choose(3)
+    class_list.classes.choose(3)
     assert masks.selected_label == 3
 
     masks.selected_label = 5
-    assert class_list.current == 5
+    assert class_list.classes.current == 5
 
     press(qtbot, dock.form.draw_buttons["point"])
     points = viewer.layers.selection.active
     points.add([0, 5, 5])
-    class_list.choose(2)
+    class_list.classes.choose(2)
     points.add([0, 9, 9])
     assert points.features["class"].tolist() == [5, 2]
 
     viewer.layers.selection.active = masks
-    assert class_list.current == 5
+    assert class_list.classes.current == 5
 
 
 def test_every_control_explains_itself(viewer, dock, annotated):

@@ -9,7 +9,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.run_controls import RUN_KEYS
 
 
@@ -55,7 +55,7 @@ def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at
         for row in [form.class_list.row(entry.number)]
         for control in (row.number_button, row.swatch, row.name_box)
         # Of radio buttons the tab key finds the one that is chosen; arrow keys choose.
-        if control is not row.number_button or entry.number == form.class_list.current
+        if control is not row.number_button or entry.number == form.class_list.classes.current
     ]
     order = [
         form.image_box,
@@ -83,12 +83,12 @@ def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at
     for control in reversed(order[:-1]):
         assert tab(qtbot, back=True) is control
     assert not dock.isAncestorOf(tab(qtbot, back=True))  # nobody is caught in the dock
-    list(dock._keyboard.controls())[-1].setFocus(Qt.FocusReason.TabFocusReason)
+    list(dock.keyboard.controls())[-1].setFocus(Qt.FocusReason.TabFocusReason)
     assert not dock.isAncestorOf(tab(qtbot))
 
 
 def test_the_focus_is_seen_unless_it_came_by_mouse(qtbot, viewer, dock, annotated, at_the_top):
-    outline = dock._keyboard.outline
+    outline = dock.keyboard.outline
     for _ in range(8):
         control = tab(qtbot)
         assert outline.isVisible()
@@ -146,7 +146,7 @@ def test_annotate_run_and_accept_by_keys(qtbot, viewer, dock, engine, annotated,
     press_space(dock.segment_button)
     assert dock.running
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    (result,) = [layer for layer in viewer.layers if is_result(layer)]
+    (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data, stack[1])
 
     form.image_box.setFocus(Qt.FocusReason.TabFocusReason)

@@ -13,8 +13,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_points
 from napari_vrp_sam.plugin.classes.classes import Classes
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.probabilities import is_probability
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.undo import LIMIT, UndoHistory
 
 LEFT = Qt.MouseButton.LeftButton
@@ -46,8 +46,8 @@ def state(viewer, dock):
     """All that the plugin's actions change."""
     return (
         [(layer.name, layer.visible, np.asarray(layer.data).sum()) for layer in viewer.layers],
-        [(layer.name, accepted_frames(layer)) for layer in viewer.layers if is_result(layer)],
-        dock.form.class_list.classes,
+        [(layer.name, accepted_frames(layer)) for layer in viewer.layers if is_result_layer(layer)],
+        list(dock.form.class_list.classes),
     )
 
 
@@ -80,7 +80,7 @@ def test_every_action_is_undone_and_done_again(qtbot, viewer, dock, engine, stac
         "withdraw frame 5": lambda: go_to(5),
         "segment stack again": lambda: run(qtbot, dock, engine),
         "remove 'lysosome'": lambda: (
-            form.class_list.choose(2),
+            form.class_list.classes.choose(2),
             press(qtbot, form.class_list.remove_button),
         ),
         "new layer 'points'": lambda: press(qtbot, form.draw_buttons["point"]),
@@ -188,31 +188,31 @@ def test_a_class_that_is_drawn_meanwhile_stays(qtbot, viewer, dock, stack, press
     press_key()
 
     assert [entry.number for entry in dock.form.class_list.classes] == [1, 2]
-    assert "'class 2' stays, as it is drawn in 'masks'" in dock.status.text()
+    assert "'class 2' was not removed because it is drawn in 'masks'" in dock.status.text()
 
 
 def test_nothing_is_undone_during_a_run(qtbot, viewer, dock, engine, annotated, press_key):
     press(qtbot, dock.form.draw_buttons["point"])
     press(qtbot, dock.segment_button)
     assert not dock.undo_buttons.undo_button.isEnabled()
-    assert "waits until the run ends" in dock.undo_buttons.undo_button.toolTip()
+    assert "not available during a run" in dock.undo_buttons.undo_button.toolTip()
 
     press_key()
-    assert "waits until the run ends" in dock.status.text()
+    assert "not available during a run" in dock.status.text()
     assert viewer.layers["points"]
 
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     assert dock.history.undo_text == "segment stack"
     press_key()
-    assert not any(is_result(layer) for layer in viewer.layers)
+    assert not any(is_result_layer(layer) for layer in viewer.layers)
 
 
 def test_the_probabilities_of_a_run_go_and_come_with_it(qtbot, viewer, dock, engine, annotated):
     dock.probability_box.setChecked(True)
     run(qtbot, dock, engine)
     made = [layer.name for layer in viewer.layers]
-    assert sum(is_probability(layer) for layer in viewer.layers) == 2
+    assert sum(is_probability_layer(layer) for layer in viewer.layers) == 2
 
     dock.history.undo()
     assert [layer.name for layer in viewer.layers] == ["stack", "drawn"]
@@ -227,7 +227,7 @@ def test_a_cancelled_run_is_undone_and_a_refused_one_is_not_there(
     press(qtbot, dock.cancel_button)
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    results = [layer for layer in viewer.layers if is_result(layer)]
+    results = [layer for layer in viewer.layers if is_result_layer(layer)]
     assert dock.history.undo_text == ("segment stack" if results else "")
 
 
@@ -269,13 +269,13 @@ class ClassesAndUndo(RuleBasedStateMachine):
         self.drawn = set()
         self.history = UndoHistory(ViewerModel())
         self.classes = Classes(self.history, lambda n: "drawing" if n in self.drawn else None)
-        self.states = [self.classes.entries]
+        self.states = [list(self.classes)]
         self.at = 0
 
     def done(self):
         """Keep the state after an action, if there was one."""
-        if self.classes.entries != self.states[self.at]:
-            self.states = [*self.states[: self.at + 1], self.classes.entries][-LIMIT - 1 :]
+        if list(self.classes) != self.states[self.at]:
+            self.states = [*self.states[: self.at + 1], list(self.classes)][-LIMIT - 1 :]
             self.at = len(self.states) - 1
 
     def teardown(self):
@@ -299,7 +299,7 @@ class ClassesAndUndo(RuleBasedStateMachine):
         try:
             self.classes.rename(number, name)
         except InputError:
-            assert name in [entry.name for entry in self.classes.entries]
+            assert name in [entry.name for entry in self.classes]
         self.done()
 
     @rule(number=st.integers(1, 6), colour=st.sampled_from(["#ff0000", "#00ff00"]))
@@ -322,7 +322,7 @@ class ClassesAndUndo(RuleBasedStateMachine):
     @rule(number=st.integers(1, 6))
     def draw(self, number):
         """What is drawn stays in the list, whatever is undone or done again."""
-        before = self.classes.entries
+        before = list(self.classes)
         listed = number in self.classes
         self.drawn = {number}
         for step in [self.history.undo] * 3 + [self.history.redo] * 3:
@@ -336,8 +336,8 @@ class ClassesAndUndo(RuleBasedStateMachine):
 
     @invariant()
     def the_list_is_the_one_of_this_step(self):
-        assert self.classes.entries == self.states[self.at]
-        assert self.classes.entries
+        assert list(self.classes) == self.states[self.at]
+        assert self.states[self.at]
         assert bool(self.history.undo_text) == (self.at > 0)
         assert bool(self.history.redo_text) == (self.at < len(self.states) - 1)
 

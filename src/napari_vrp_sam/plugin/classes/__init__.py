@@ -1,1 +1,1 @@
-"""The list of classes and the annotation layers that belong to them."""
+"""Segmentation classes: their list in the dock and the annotation layers they are drawn in."""

@@ -1,4 +1,4 @@
-"""The annotation layers of a viewer, each to be ticked; Labels layers as masks or scribbles."""
+"""A list of the annotation layers in the viewer, with a checkbox and a kind for each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, Annotation
 from napari_vrp_sam.plugin.layers.colours import shows_objects
-from napari_vrp_sam.plugin.layers.metadata import noted
-from napari_vrp_sam.plugin.layers.objects import is_objects
-from napari_vrp_sam.plugin.layers.outlines import is_preview
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.objects import is_objects_layer
+from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 30
 VISIBLE_ROWS = 4
 TICK, NAME, KIND = range(3)
-"""Columns of a row. The tick is a widget of its own: napari styles those, but not an item's."""
+"""Columns of a row. The checkbox is a widget because napari does not style those of items."""
 
 
 class Row(NamedTuple):
-    """A layer, and what was chosen for it."""
+    """State of a layer in the list."""
 
     layer: Labels | Points | Shapes
     ticked: bool
@@ -42,7 +42,13 @@ class Row(NamedTuple):
 
 
 class AnnotationList(QTreeWidget):
-    """Follows the viewer's Labels, Points and Shapes layers and keeps the user's ticks."""
+    """Rows for the viewer's Labels, Points and Shapes layers, topmost first.
+
+    Signals
+    -------
+    changed : ()
+        A layer was added, removed, ticked or unticked, or is read in another way.
+    """
 
     changed = Signal()
 
@@ -71,33 +77,30 @@ class AnnotationList(QTreeWidget):
 
     @property
     def annotations(self) -> list[Annotation]:
-        """The ticked layers, and how to read them."""
+        """Ticked layers, topmost first."""
         return [Annotation(row.layer, sparse=row.sparse) for row in self.rows if row.ticked]
 
     @property
     def rows(self) -> list[Row]:
-        """All layers, topmost first."""
+        """All annotation layers, topmost first."""
         return [
-            Row(layer, self._tick_box(at).isChecked(), self._is_sparse(at))
-            for at, layer in enumerate(self._layers)
+            Row(layer, self._tick_box(row).isChecked(), self._is_sparse(row))
+            for row, layer in enumerate(self._layers)
         ]
 
     def refresh(self) -> None:
-        """Take over the viewer's annotation layers; what was chosen for a layer stays."""
-        before = {
-            layer: (self._tick_box(row).isChecked(), self._is_sparse(row))
-            for row, layer in enumerate(self._layers)
-        }
+        """Update the rows from the viewer's layers; keep the state of layers that stay."""
+        before = {row.layer: row for row in self.rows}
         self.clear()
-        # Topmost first, as in napari's own list of layers.
         self._layers = [
             layer
             for layer in reversed(self._viewer.layers)
-            if isinstance(layer, ANNOTATION_LAYERS) and not is_preview(layer)
+            if isinstance(layer, ANNOTATION_LAYERS) and not is_preview_layer(layer)
         ]
         for layer in self._layers:
-            ticked, sparse = before.get(layer) or (_default_tick(layer), _default_sparse(layer))
-            self._add_row(layer, ticked=ticked, sparse=sparse)
+            self._add_row(
+                before.get(layer) or Row(layer, _default_tick(layer), _default_sparse(layer))
+            )
         self.setFixedHeight(max(1, min(len(self._layers), VISIBLE_ROWS)) * ROW_HEIGHT + 6)
         self.changed.emit()
 
@@ -106,19 +109,20 @@ class AnnotationList(QTreeWidget):
         self._tick_box(self._layers.index(layer)).setChecked(on)
 
     def set_sparse(self, layer: Labels, *, sparse: bool) -> None:
-        """Read a Labels layer as scribbles, or as masks."""
+        """Read a Labels layer as scribbles (sparse) or as masks."""
         box = self._kind_box(self._layers.index(layer))
         assert box is not None
         box.setCurrentIndex(int(sparse))
 
-    def _add_row(self, layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool) -> None:
+    def _add_row(self, row: Row) -> None:
+        layer = row.layer
         item = QTreeWidgetItem(self, ["", layer.name, ""])
         item.setSizeHint(TICK, QSize(0, ROW_HEIGHT))
         item.setFlags(Qt.ItemFlag.ItemIsEnabled)
-        tip = f"Tick '{layer.name}' to use what is drawn in it."
+        tip = f"Tick to use '{layer.name}' as annotation."
         item.setToolTip(NAME, f"<qt>{tip}</qt>")
         tick = QCheckBox()
-        tick.setChecked(ticked)
+        tick.setChecked(row.ticked)
         tick.setAccessibleName(layer.name)
         set_help(tick, tip)
         tick.toggled.connect(self.changed)
@@ -129,26 +133,27 @@ class AnnotationList(QTreeWidget):
             return
         box = QComboBox()
         box.addItems(["mask", "scribble"])
-        box.setCurrentIndex(int(sparse))
+        box.setCurrentIndex(int(row.sparse))
         box.currentIndexChanged.connect(self.changed)
-        box.setStyleSheet("QComboBox { margin: 2px 0; }")  # rows do not touch
+        box.setStyleSheet("QComboBox { margin: 2px 0; }")  # a gap between rows
         set_help(
             box,
-            "<b>mask</b>: every object of the class on an annotated frame is filled; what is not "
-            "labelled is background. <b>scribble</b>: only parts are marked; the rest is unknown.",
+            "<b>mask</b>: every object of the class on an annotated frame is filled; unlabelled "
+            "pixels are background. <b>scribble</b>: strokes on parts of the objects; unlabelled "
+            "pixels are unknown.",
         )
-        box.setAccessibleName(f"How to read {layer.name}")
+        box.setAccessibleName(f"Kind of annotation in {layer.name}")
         box.installEventFilter(self)
         self.setItemWidget(item, KIND, box)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Bring the row into view that the keys went to."""
+        """Scroll to the row that gets the focus."""
         if event.type() == QEvent.Type.FocusIn and isinstance(watched, QWidget):
             self.scrollTo(self.indexAt(watched.geometry().center()))
         return super().eventFilter(watched, event)
 
     def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
-        """The name of a layer is as good to click as its tick."""
+        """Let a click on the name toggle the checkbox."""
         self._tick_box(self.indexOfTopLevelItem(item)).toggle()
 
     def _tick_box(self, row: int) -> QCheckBox:
@@ -166,17 +171,17 @@ class AnnotationList(QTreeWidget):
 
 
 def _default_tick(layer: Labels | Points | Shapes) -> bool:
-    chosen = noted(layer, "ticked")
-    if chosen is not None:  # in a session
-        return bool(chosen)
-    # Hidden layers are often ground truth, a result annotates every frame, and objects are no
-    # classes, be they of this panel or of another program.
-    annotates = bool(layer.visible) and not is_result(layer) and not is_objects(layer)
+    saved = get_metadata(layer, "ticked")
+    if saved is not None:
+        return bool(saved)
+    # Hidden layers are often ground truth, results would annotate every frame, and object labels
+    # are not classes.
+    annotates = bool(layer.visible) and not is_result_layer(layer) and not is_objects_layer(layer)
     return annotates and not shows_objects(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:
-    chosen = noted(layer, "sparse")
-    if chosen is not None:
-        return bool(chosen)
-    return noted(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()
+    saved = get_metadata(layer, "sparse")
+    if saved is not None:
+        return bool(saved)
+    return get_metadata(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()

@@ -1,4 +1,4 @@
-"""The keys 1 to 9, which choose a class while an annotation layer is active."""
+"""The keys 1 to 9, which choose a class while a layer that shows classes is active."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ KEYS = tuple(str(number) for number in range(1, 10))
 
 
 class ClassKeys:
-    """Binds the keys on one layer at a time, and gives back what they did on it before.
+    """Bind the number keys on one layer at a time and restore its previous bindings afterwards.
 
-    napari chooses tools by number, and by letter as well; key 1 deletes the selected points. A
-    key without a class does nothing, then: it would take the user by surprise.
+    The keys shadow napari's tool shortcuts, which have letters as alternatives. Numbers without a
+    class are bound, too: napari's key 1, for example, deletes the selected points.
+
+    Parameters
+    ----------
+    choose : callable
+        Called with the number of the key.
     """
 
     def __init__(self, choose: Callable[[int], None]) -> None:
@@ -24,7 +29,7 @@ class ClassKeys:
         self._before: dict[str, Any] = {}
 
     def bind(self, layer: Layer | None) -> None:
-        """Let the keys choose classes while this layer is active; nowhere, if there is none."""
+        """Bind the keys on this layer instead of the previous one; None unbinds them."""
         if layer is self._layer:
             return
         if self._layer is not None:
@@ -37,7 +42,7 @@ class ClassKeys:
             }
 
     def _choosing(self, number: int) -> Callable[[Layer], None]:
-        # No partial: napari asks for the name of each function that is bound.
+        # Not functools.partial: napari reads the __name__ of bound functions.
         def choose_class(_layer: Layer) -> None:
             self._choose(number)
 

@@ -1,4 +1,4 @@
-"""Keeps the classes in step with the viewer's layers: which is drawn, where, in what colour."""
+"""Synchronisation of the class list with the layers in which classes are drawn and shown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from napari_vrp_sam.plugin.classes.class_keys import ClassKeys
 from napari_vrp_sam.plugin.classes.classes import MAX_CLASS, ClassEntry, Classes
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.layers.colours import (
-    choose_colour,
+    accepts_class_colours,
+    apply_class_colours,
     default_colour,
     drawn_classes,
     has_class,
-    show_colours,
-    takes_colours,
+    set_drawing_colour,
 )
-from napari_vrp_sam.plugin.layers.metadata import note, noted
-from napari_vrp_sam.plugin.layers.outlines import is_preview
-from napari_vrp_sam.plugin.layers.results import is_result
-from napari_vrp_sam.plugin.layers.undo import unwrapped
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.undo import unwrap
 
 if TYPE_CHECKING:
     import napari
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 
 CLASSES = "classes"
-"""What a result notes: its classes as dicts of number, name and colour."""
+"""Metadata key of a result's classes: dicts with the keys number, name and colour."""
 DRAWN = "paint", "data"
-"""Events of a layer after which a class may be drawn that is not in the list."""
+"""Layer events after which the layer may contain a class that is not in the list."""
 CHOSEN = "selected_label", "feature_defaults"
-"""Events of a layer after which another class may be the one that is drawn next."""
+"""Layer events after which another class may be current."""
 
 
 class ClassLink(QObject):
-    """Follows the layers in which classes are drawn; see `class_layers`.
+    """Synchronise classes, colours and number keys with the layers of `class_layers`.
 
     Signals
     -------
-    warned : (sentence,)
-        A class that cannot be drawn.
+    warned : (message,)
+        A class cannot be drawn in the active layer or does not exist.
     """
 
     warned = Signal(str)
@@ -63,9 +63,9 @@ class ClassLink(QObject):
         self._annotation_list = annotation_list
         self._classes = classes
         self._keys = ClassKeys(self._choose_by_key)
-        self._held = False
-        self._followed: Any = None
-        self._seen: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._keys_enabled = False
+        self._active: Any = None
+        self._known: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._colours = classes.colours()
         classes.chosen.connect(self._draw_chosen)
         classes.changed.connect(self._show_classes)
@@ -73,163 +73,163 @@ class ClassLink(QObject):
         viewer.layers.selection.events.active.connect(self._follow_active)
         self._follow_layers()
 
-    def enable_keys(self, *, held: bool) -> None:
-        """Let the number keys choose classes, or give them back to napari."""
-        self._held = held
-        self._keys.bind(self._followed if held else None)
+    def enable_keys(self, *, enabled: bool) -> None:
+        """Bind the number keys to classes, or restore napari's bindings."""
+        self._keys_enabled = enabled
+        self._keys.bind(self._active if enabled else None)
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         self._viewer.layers.selection.events.active.disconnect(self._follow_active)
         self._follow(None)
 
     def _follow_layers(self) -> None:
         for layer in self._coloured():
-            if layer not in self._seen:
-                self._seen.add(layer)
-                self._take_in(layer)
+            if layer not in self._known:
+                self._known.add(layer)
+                self._add_layer(layer)
         self._follow_active()
 
-    def _take_in(self, layer: Labels | Points | Shapes) -> None:
-        """A layer that is new here: its classes into the list, their colours onto the layer."""
-        if is_result(layer):
-            facts = noted(layer, CLASSES) or []
-            self._classes.include(ClassEntry(**fact) for fact in facts)
-            # Searching a whole result would take long: a result knows its classes.
-            numbers = {fact["number"] for fact in facts}
-            # It becomes the active layer, and would change the choice of the user.
+    def _add_layer(self, layer: Labels | Points | Shapes) -> None:
+        """Add the classes of a new layer to the list, and apply the list's colours to it."""
+        if is_result_layer(layer):
+            # Read the metadata, because a search of all labels would be slow.
+            entries = [ClassEntry(**item) for item in get_metadata(layer, CLASSES) or []]
+            self._classes.include(entries)
+            numbers = {entry.number for entry in entries}
+            # The result becomes the active layer, but must not change the current class.
             if self._classes.current in numbers:
                 layer.selected_label = self._classes.current
         else:
             numbers = drawn_classes(layer)
-        self._classes.include(ClassEntry.of(number) for number in numbers)
-        # Colours that the user gave to a layer of his own stay until he changes one in the list.
-        plain = isinstance(layer, Labels) and isinstance(layer.colormap, CyclicLabelColormap)
-        if plain or noted(layer, "drawing"):
+        self._classes.include(map(ClassEntry.default, numbers))
+        # Keep colours that the user gave to a layer until a colour changes in the list.
+        default = isinstance(layer, Labels) and isinstance(layer.colormap, CyclicLabelColormap)
+        if default or get_metadata(layer, "drawing"):
             self._colour(layer)
 
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         layers = class_layers(self._viewer, self._annotation_list)
-        self._follow(unwrapped(active) if active in layers else None)
+        self._follow(unwrap(active) if active in layers else None)
         self._show_class()
 
     def _follow(self, layer: Any) -> None:
-        self._keys.bind(layer if self._held else None)
-        if layer is self._followed:
+        self._keys.bind(layer if self._keys_enabled else None)
+        if layer is self._active:
             return
-        for followed, connected in ((self._followed, False), (layer, True)):
+        for followed, connected in ((self._active, False), (layer, True)):
             for names, callback in ((DRAWN, self._show_drawn), (CHOSEN, self._show_class)):
                 for name in names if followed is not None else ():
                     emitter = followed.events.emitters.get(name)
                     if emitter is not None:
                         (emitter.connect if connected else emitter.disconnect)(callback)
-        self._followed = layer
+        self._active = layer
 
     def _show_class(self, _event: Any = None) -> None:
-        """The active layer draws a class: so does the list."""
-        number = _drawing_class(self._followed)
-        # Label 0 erases: that is no class, and the choice stays.
+        """Make the class that the active layer draws the current one."""
+        number = _drawing_class(self._active)
+        # Label 0 erases and does not change the current class.
         if 1 <= number <= MAX_CLASS:
             self._classes.choose(number)
 
     def _show_drawn(self, _event: Any = None) -> None:
-        """What is drawn now may be of a class that is not in the list."""
-        layer = self._followed
+        """Add classes that were just drawn to the list."""
+        layer = self._active
         if not isinstance(layer, Labels):
             numbers = drawn_classes(layer)
         elif str(layer.mode) != "erase" and layer.selected_label > 0:
             numbers = {int(layer.selected_label)}
         else:
             return
-        self._classes.include(ClassEntry.of(number) for number in numbers)
-        if is_result(layer):
+        self._classes.include(map(ClassEntry.default, numbers))
+        if is_result_layer(layer):
             self._name_classes(layer, numbers)
 
     def _draw_chosen(self, number: int) -> None:
-        """The list has another class: so has what the active layer draws next."""
-        layer = self._followed
+        """Draw the current class in the active layer."""
+        layer = self._active
         if layer is None or _drawing_class(layer) == number:
             return
         try:
             set_drawing_class(layer, number, self._colours.get(number))
-        except ValueError:  # napari's own sentence tells of data types
+        except ValueError:  # napari's message is about dtypes
             self.warned.emit(
                 f"'{layer.name}' cannot hold class {number}: convert it to another data type."
             )
             return
         if not isinstance(layer, Labels):
-            show_colours(layer, self._colours)
+            apply_class_colours(layer, self._colours)
 
     def _choose_by_key(self, number: int) -> None:
         if number in self._classes:
             self._classes.choose(number)
         else:
-            self.warned.emit(f"There is no class {number} yet: press + to add one.")
+            self.warned.emit(f"Class {number} does not exist: press + to add a class.")
 
     def _show_classes(self) -> None:
-        """The list has changed: so do colours in all layers, and names in results."""
+        """Apply the list's colours to all layers, and its names to results."""
         before, self._colours = self._colours, self._classes.colours()
         recoloured = any(
             _colour(before, number) != _colour(self._colours, number)
             for number in {*before, *self._colours}
         )
         for layer in self._coloured():
-            if is_result(layer):
+            if is_result_layer(layer):
                 self._name_classes(layer)
             if recoloured:
                 self._colour(layer)
 
     def _coloured(self) -> list[Labels | Points | Shapes]:
-        """Layers that show classes; in the preview nobody draws."""
-        previews = [layer for layer in self._viewer.layers if is_preview(layer)]
+        """Return the layers that show classes, previews included."""
+        previews = [layer for layer in self._viewer.layers if is_preview_layer(layer)]
         return [*class_layers(self._viewer, self._annotation_list), *previews]
 
     def _colour(self, layer: Labels | Points | Shapes) -> None:
-        """Give a layer the colours of the list, for what is drawn and what will be."""
-        if takes_colours(layer):
-            show_colours(layer, self._colours)
+        """Apply the list's colours to existing and new drawings of a layer."""
+        if accepts_class_colours(layer):
+            apply_class_colours(layer, self._colours)
             if not isinstance(layer, Labels):
-                choose_colour(layer, _colour(self._colours, _drawing_class(layer)))
+                set_drawing_colour(layer, _colour(self._colours, _drawing_class(layer)))
 
     def _name_classes(self, layer: Labels, more: set[int] | None = None) -> None:
-        known = {fact["number"]: fact for fact in noted(layer, CLASSES) or []}
-        listed = self._classes.facts({*known, *(more or ())})
-        known.update({fact["number"]: fact for fact in listed})
-        note(layer, **{CLASSES: [known[number] for number in sorted(known)]})
+        known = {item["number"]: item for item in get_metadata(layer, CLASSES) or []}
+        listed = self._classes.as_dicts({*known, *(more or ())})
+        known.update({item["number"]: item for item in listed})
+        set_metadata(layer, **{CLASSES: [known[number] for number in sorted(known)]})
 
 
 def class_layers(
     viewer: napari.viewer.Viewer, annotation_list: AnnotationList
 ) -> list[Labels | Points | Shapes]:
-    """Layers that the plugin made, its results, and those that are ticked as annotations.
+    """Return the layers that the plugin created, and those that are ticked as annotations.
 
-    Other layers of the user keep their colours and their keys.
+    All other layers keep their colours and key bindings.
     """
     ticked = [annotation.layer for annotation in annotation_list.annotations]
     return [
         layer
         for layer in viewer.layers
         if isinstance(layer, ANNOTATION_LAYERS)
-        and (layer in ticked or noted(layer, "drawing") or is_result(layer))
+        and (layer in ticked or get_metadata(layer, "drawing") or is_result_layer(layer))
     ]
 
 
-def layer_showing(
+def layer_with_class(
     viewer: napari.viewer.Viewer, annotation_list: AnnotationList, number: int
 ) -> str | None:
-    """Name of an annotation layer in which a class is drawn, else None."""
+    """Return the name of an annotation layer in which a class is drawn, or None."""
     for layer in class_layers(viewer, annotation_list):
-        if not is_result(layer) and has_class(layer, number):
+        if not is_result_layer(layer) and has_class(layer, number):
             return str(layer.name)
     return None
 
 
 def _drawing_class(layer: Labels | Points | Shapes | None) -> int:
-    """The class that a layer draws next; 0 if none can be told."""
+    """Return the class of new drawings in a layer; 0 if there is none."""
     try:
         return drawing_class(layer) if layer is not None else 0
-    except InputError:  # the run will say what is wrong with it
+    except InputError:  # invalid class values; a run will report them
         return 0
 
 

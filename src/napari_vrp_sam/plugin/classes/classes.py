@@ -1,8 +1,8 @@
-"""The classes of a panel: number, name and colour of each, and the one that is drawn next."""
+"""The segmentation classes of a dock: number, name and colour of each, and the current one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,32 +19,38 @@ MAX_CLASS = 255
 
 @dataclass(frozen=True)
 class ClassEntry:
-    """A class: its number, which is the label value and the key, its name, its colour "#rrggbb"."""
+    """A class: its number (label value, 1 to 255), name and colour ("#rrggbb")."""
 
     number: int
     name: str
     colour: str
 
     @classmethod
-    def of(cls, number: int) -> ClassEntry:
-        """A class that nobody has named yet."""
+    def default(cls, number: int) -> ClassEntry:
+        """Return a class with the default name and colour of its number."""
         return cls(number, f"class {number}", default_colour(number))
 
 
 class Classes(QObject):
-    """Ascending in number, at least one; what the user changes can be undone.
+    """At least one class, iterated in ascending order of numbers; the user's changes can be undone.
 
     Parameters
     ----------
     history : UndoHistory
-    drawn_in : callable
-        Name of an annotation layer in which a class is drawn, else None.
+    layer_with_class : callable
+        Returns the name of an annotation layer in which a class is drawn, or None.
+
+    Attributes
+    ----------
+    current : int
+        Class of new drawings.
 
     Signals
     -------
-    changed : a class was added, removed, renamed or has another colour
+    changed : ()
+        A class was added, removed, renamed or recoloured.
     chosen : (number,)
-        The class that is drawn next.
+        Another class is current.
     """
 
     changed = Signal()
@@ -53,119 +59,117 @@ class Classes(QObject):
     def __init__(
         self,
         history: UndoHistory,
-        layer_showing: Callable[[int], str | None],
+        layer_with_class: Callable[[int], str | None],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._history = history
-        self._drawn_in = layer_showing
-        self._entries = {1: ClassEntry.of(1)}
+        self._layer_with_class = layer_with_class
+        self._entries = {1: ClassEntry.default(1)}
         self.current = 1
 
-    @property
-    def entries(self) -> list[ClassEntry]:
-        """All classes, ascending in number."""
-        return [self._entries[number] for number in sorted(self._entries)]
+    def __iter__(self) -> Iterator[ClassEntry]:
+        return iter([self._entries[number] for number in sorted(self._entries)])
 
     def __contains__(self, number: object) -> bool:
         return number in self._entries
 
     def name(self, number: int) -> str:
-        """Name of a class, listed or not."""
+        """Return the name of a class, which need not be in the list."""
         return self._entries[number].name if number in self else f"class {number}"
 
     def colours(self) -> dict[int, str]:
-        """Colour of each class by its number."""
-        return {entry.number: entry.colour for entry in self.entries}
+        """Return the colour of each class by its number."""
+        return {entry.number: entry.colour for entry in self}
 
-    def facts(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
-        """Some of the classes as plain data: dicts of number, name, colour."""
+    def as_dicts(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Return some of the classes as dicts with the keys number, name and colour."""
         return [asdict(self._entries[number]) for number in sorted(numbers) if number in self]
 
     def choose(self, number: int) -> None:
-        """Draw this class from now on; it need not be in the list yet."""
+        """Make a class the current one; it need not be in the list yet."""
         if number != self.current:
             self.current = number
             self.chosen.emit(number)
 
     def add(self) -> None:
-        """Add a class with the lowest number that is free, and choose it.
+        """Add a class with the lowest free number, and make it current.
 
         Raises
         ------
         InputError
-            If all are taken.
+            If all numbers are taken.
         """
-        free = (number for number in range(1, MAX_CLASS + 1) if number not in self)
-        number = next(free, None)
+        number = next((n for n in range(1, MAX_CLASS + 1) if n not in self), None)
         if number is None:
             raise InputError(f"There are {MAX_CLASS} classes already: remove one first.")
-        entry = ClassEntry.of(number)
+        entry = ClassEntry.default(number)
         self._put(entry)
         self._history.push(
             f"add '{entry.name}'", lambda: self._drop(number), lambda: self._put(entry)
         )
 
     def remove(self, number: int) -> None:
-        """Take a class out of the list; results keep their labels.
+        """Remove a class from the list; results keep their labels.
 
         Raises
         ------
         InputError
-            If it is drawn in an annotation, or the last one.
+            If the class is drawn in an annotation layer or is the only one.
         """
         if number not in self:
             return
         entry = self._entries[number]
-        remark = self._drop(number)
-        if remark is not None:
-            raise InputError(remark)
+        message = self._drop(number)
+        if message is not None:
+            raise InputError(message)
         self._history.push(
             f"remove '{entry.name}'", lambda: self._put(entry), lambda: self._drop(number)
         )
 
     def rename(self, number: int, name: str) -> None:
-        """Give a class another name.
+        """Change the name of a class.
 
         Raises
         ------
         InputError
-            If there is no name, or another class has it.
+            If the name is empty or belongs to another class.
         """
         if number not in self or name == self._entries[number].name:
             return
         if not name.strip():
-            raise InputError("A class needs a name: type one, and press Enter.")
-        if name in (entry.name for entry in self.entries):
-            raise InputError(f"There is a class '{name}' already: choose another name.")
+            raise InputError("A class needs a name: type one and press Enter.")
+        if name in (entry.name for entry in self):
+            raise InputError(f"A class named '{name}' already exists: choose another name.")
         self._change(f"rename '{self.name(number)}'", number, name=name)
 
     def recolour(self, number: int, colour: str) -> None:
-        """Give a class another colour, "#rrggbb"."""
+        """Change the colour ("#rrggbb") of a class."""
         if number in self and colour != self._entries[number].colour:
             self._change(f"colour of '{self.name(number)}'", number, colour=colour)
 
     def include(self, entries: Iterable[ClassEntry]) -> None:
-        """Add those classes whose number is not in the list; a part of no action of its own."""
+        """Add the classes whose numbers are not in the list, without an entry in the history."""
         new = {e.number: e for e in entries if e.number not in self and 1 <= e.number <= MAX_CLASS}
         if new:
             self._entries.update(new)
             self.changed.emit()
 
     def replace_all(self, entries: Iterable[ClassEntry]) -> None:
-        """Have these classes instead.
+        """Replace the whole list.
 
         Raises
         ------
         InputError
-            If there is none, or a number is taken twice or not within 1 to 255.
+            If there are no classes, or if a number is used twice or is not within 1 to 255.
         """
         entries = list(entries)
         numbers = [entry.number for entry in entries]
         valid = all(1 <= number <= MAX_CLASS for number in numbers)
         if not numbers or not valid or len(set(numbers)) < len(numbers):
             raise InputError(
-                f"These classes cannot be used: each needs a number of its own, 1 to {MAX_CLASS}."
+                "These classes cannot be used: give each class a different number from 1 to "
+                f"{MAX_CLASS}."
             )
         self._entries = {entry.number: entry for entry in entries}
         self.changed.emit()
@@ -181,7 +185,7 @@ class Classes(QObject):
 
     def _set(self, number: int, fields: dict[str, Any]) -> str | None:
         if number not in self:
-            return f"There is no class {number} any more."
+            return f"Class {number} no longer exists."
         self._entries[number] = replace(self._entries[number], **fields)
         self.changed.emit()
         return None
@@ -191,16 +195,16 @@ class Classes(QObject):
         self.choose(entry.number)
 
     def _drop(self, number: int) -> str | None:
-        """Take a class out of the list, or say why not."""
+        """Remove a class, or return the reason why it cannot be removed."""
         if number not in self:
-            return f"There is no class {number} any more."
+            return f"Class {number} no longer exists."
         if len(self._entries) == 1:
-            return f"'{self.name(number)}' stays: there has to be a class."
-        layer_name = self._drawn_in(number)
+            return f"'{self.name(number)}' was not removed: at least one class is needed."
+        layer_name = self._layer_with_class(number)
         if layer_name is not None:
             return (
-                f"'{self.name(number)}' stays, as it is drawn in '{layer_name}': "
-                "erase or delete those drawings first."
+                f"'{self.name(number)}' was not removed because it is drawn in '{layer_name}': "
+                "erase or delete these drawings first."
             )
         del self._entries[number]
         self.changed.emit()

@@ -1,1 +1,1 @@
-"""The inputs of a run: image, annotations, model and frame range."""
+"""Input controls of the docks: image, channels, annotations, model, frames."""

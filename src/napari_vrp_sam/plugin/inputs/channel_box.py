@@ -1,4 +1,4 @@
-"""Which channels of an image the model sees."""
+"""The choice of an image's channels."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 MAX_CHANNELS = 3
-"""Channels that a model sees, as the photographs that it learned from have."""
+"""Number of input channels of the models, which are pretrained on RGB photographs."""
 
-ROOM_FOR_ARROW = 30
-"""Pixels of the button that its text has to leave free."""
+ARROW_WIDTH = 30
+"""Pixels of the button that are reserved for the menu arrow."""
 
 COLOURS = ("red", "green", "blue", "alpha")
 
 
 class ChannelBox(QPushButton):
-    """A button that opens a list of channels to tick; the first three are ticked at the start.
+    """Button with a menu of channels to tick; the first three are ticked by default.
 
     Signals
     -------
     changed : ()
+        The names or the ticks have changed.
     """
 
     changed = Signal()
@@ -38,39 +39,39 @@ class ChannelBox(QPushButton):
         super().__init__(parent)
         self._names: tuple[str, ...] = ()
         self._chosen = ""
-        self.setMenu(_TickMenu(self))
+        self.setMenu(_CheckableMenu(self))
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
         set_help(
             self,
-            f"The channels of each frame that the model sees: {MAX_CHANNELS} at most. Open the list with a "
-            "click or the space bar, tick with a click or the space bar, close it with Esc.",
+            f"Channels of each frame that the model uses, {MAX_CHANNELS} at most. Open the list "
+            "and tick with a click or the space bar; close the list with Esc.",
         )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the channels on offer; none or one is no choice."""
+        """Names of all channels of the image; empty if there is no channel axis."""
         return self._names
 
     @property
     def channels(self) -> tuple[int, ...] | None:
-        """Indices of the ticked channels, ascending; None where there is nothing to choose."""
+        """Indices of the ticked channels, ascending; None for fewer than two channels."""
         if len(self._names) < 2:
             return None
         return tuple(i for i, action in enumerate(self.menu().actions()) if action.isChecked())
 
     @property
     def problem(self) -> str:
-        """One sentence on a choice that the model cannot heed, else empty."""
+        """Problem with the ticked channels, in one sentence; empty if there is none."""
         if self.channels == ():
-            return "No channel is ticked: tick one at least."
+            return "No channel is ticked: tick at least one."
         if self.channels is not None and len(self.channels) > MAX_CHANNELS:
             first = ", ".join(self._names[i] for i in self.channels[:MAX_CHANNELS])
-            return f"The model sees {MAX_CHANNELS} channels: untick some, or only {first} count."
+            return f"The model uses only {MAX_CHANNELS} channels ({first}): untick the others."
         return ""
 
-    def offer(self, names: Sequence[str]) -> None:
-        """Offer the channels of an image; a choice stays where the channels stay the same."""
+    def set_names(self, names: Sequence[str]) -> None:
+        """List the channels of an image; keep the ticks if the names are the same."""
         if tuple(names) == self._names:
             return
         self._names = tuple(names)
@@ -79,15 +80,15 @@ class ChannelBox(QPushButton):
             action = self.menu().addAction(name)
             action.setCheckable(True)
             action.setChecked(index < MAX_CHANNELS)
-            action.toggled.connect(self._follow_ticks)
-        self._follow_ticks()
+            action.toggled.connect(self._update)
+        self._update()
 
     def choose(self, channels: Collection[int]) -> None:
-        """Tick these channels and no others."""
+        """Tick exactly these channels."""
         for index, action in enumerate(self.menu().actions()):
             action.setChecked(index in channels)
 
-    def _follow_ticks(self, _on: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's signal
+    def _update(self, _on: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's signal
         chosen = self.channels or ()
         everything = len(chosen) == len(self._names)
         self._chosen = "all" if everything else ", ".join(self._names[i] for i in chosen) or "none"
@@ -96,22 +97,22 @@ class ChannelBox(QPushButton):
         self.changed.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Show as much of the choice as there is room for."""
+        """Elide the text to the new width."""
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
-        room = self.width() - ROOM_FOR_ARROW
-        text = self.fontMetrics().elidedText(self._chosen, Qt.TextElideMode.ElideRight, room)
-        # A single & would underline the letter after it.
+        width = self.width() - ARROW_WIDTH
+        text = self.fontMetrics().elidedText(self._chosen, Qt.TextElideMode.ElideRight, width)
+        # A single & would mark the next letter as a shortcut.
         self.setText(text.replace("&", "&&"))
 
 
-class _TickMenu(QMenu):
-    """Stays open while its entries are ticked."""
+class _CheckableMenu(QMenu):
+    """Menu that stays open while its entries are toggled."""
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tick the entry under the mouse."""
+        """Toggle the entry under the mouse."""
         action = self.actionAt(event.pos())
         if action is None:
             super().mouseReleaseEvent(event)
@@ -119,7 +120,7 @@ class _TickMenu(QMenu):
             action.toggle()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Tick the entry that the arrow keys went to."""
+        """Toggle the entry that was selected with the arrow keys."""
         if event.key() == Qt.Key.Key_Space and self.activeAction() is not None:
             self.activeAction().toggle()
         else:
@@ -127,22 +128,29 @@ class _TickMenu(QMenu):
 
 
 def channel_names(image: Image, axes: str) -> list[str]:
-    """Names of an image's channels: as its file tells, else colours or numbers from 0.
+    """Return the names of an image's channels.
 
     Parameters
     ----------
     image : Image
+        Names are read from its metadata ("channel_names" or OME "Channel").
     axes : str
-        Letters of its axes; without C or S there are no channels.
+        Axes of the data, such as "ZCYX".
+
+    Returns
+    -------
+    list of str
+        Names from the metadata, colours for RGB(A), or else numbers from 0; empty without a C or S
+        axis.
     """
     if "S" in axes:
         return list(COLOURS[: stack_data(image).shape[-1]])
     if "C" not in axes:
         return []
     count = int(stack_data(image).shape[axes.index("C")])
-    sendable_stack = image.metadata.get("Channel")  # OME, as tifffile reads it
-    known = sendable_stack.get("Name") if isinstance(sendable_stack, dict) else None
-    known = image.metadata.get("channel_names", known)
-    if isinstance(known, list | tuple) and len(known) == count:
-        return [str(name) for name in known]
+    ome = image.metadata.get("Channel")  # OME metadata as read by tifffile
+    names = ome.get("Name") if isinstance(ome, dict) else None
+    names = image.metadata.get("channel_names", names)
+    if isinstance(names, list | tuple) and len(names) == count:
+        return [str(name) for name in names]
     return [str(index) for index in range(count)]

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.probabilities import is_probability
+from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
 
 if TYPE_CHECKING:
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class ImageBox(NarrowComboBox):
-    """The image layers of a viewer."""
+    """Combo box of the viewer's image layers.
+
+    Signals
+    -------
+    chosen : ()
+        Another image was chosen.
+    """
 
     chosen = Signal()
 
@@ -30,30 +36,30 @@ class ImageBox(NarrowComboBox):
 
     @property
     def layer(self) -> Image | None:
-        """The chosen image; None if there is none."""
+        """Chosen image; None if there is none."""
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
     @property
     def image(self) -> Image:
-        """The chosen image.
+        """Chosen image.
 
         Raises
         ------
         InputError
-            If there is none.
+            If no image is open.
         """
         if self.layer is None:
-            raise InputError("There is no image yet: open an image stack first.")
+            raise InputError("No image is open: open an image stack first.")
         return self.layer
 
     def refresh(self) -> None:
-        """Take over the viewer's image layers; keep the choice, else choose the topmost."""
+        """Update the list from the viewer; keep the choice, or choose the topmost image."""
         before = self.layer
         self._layers = [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_probability(layer)
+            if isinstance(layer, Image) and not is_probability_layer(layer)
         ]
         blocked = self.blockSignals(True)  # noqa: FBT003
         self.clear()
@@ -66,6 +72,6 @@ class ImageBox(NarrowComboBox):
             self.chosen.emit()
 
     def choose(self, layer: Image) -> None:
-        """Choose one of the images."""
+        """Choose an image if it is in the list."""
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))

@@ -1,4 +1,4 @@
-"""The choice of a model: built in, the user's own, or a file."""
+"""The choice of a model, and a note on how the chosen model is prompted."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_vrp_sam.models.zoo.registry import list_models
-from napari_vrp_sam.plugin.models.changes import user_models
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
+from napari_vrp_sam.models.zoo.registry import describe_prompting, list_models
+from napari_vrp_sam.plugin.models.changes import user_model_signals
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.zoo.registry import ModelSpec
 
 
 class ModelBox(NarrowComboBox):
-    """The models by name, the user's own after the built-in ones, and any weights file."""
+    """Combo box of the built-in models, user models and weights files."""
 
     FROM_FILE = "from a file…"
 
@@ -27,16 +27,16 @@ class ModelBox(NarrowComboBox):
         self._last = 0
         self.refresh()
         self.activated.connect(self._activated)
-        user_models.renamed.connect(self._rename)
-        user_models.changed.connect(self.refresh)
+        user_model_signals.renamed.connect(self._rename)
+        user_model_signals.changed.connect(self.refresh)
 
     @property
     def model(self) -> str:
-        """Name of the chosen model, or path of the chosen file."""
+        """Name or path of the chosen model."""
         return str(self.currentData())
 
     def add_file(self, path: Path) -> None:
-        """Offer a checkpoint file beside the models, and choose it."""
+        """Add a weights file to the list, and choose it."""
         if self.findData(str(path)) < 0:
             self._files.append(str(path))
             self.insertItem(self.count() - 1, path.name, str(path))
@@ -44,7 +44,7 @@ class ModelBox(NarrowComboBox):
         self.setCurrentIndex(self._last)
 
     def choose(self, model: str) -> None:
-        """Choose a model by its name, or a file by its path."""
+        """Choose a model by its name or path."""
         self.refresh()
         row = self.findData(model)
         if row < 0:
@@ -54,7 +54,7 @@ class ModelBox(NarrowComboBox):
             self.setCurrentIndex(row)
 
     def refresh(self) -> None:
-        """List the models that there are now; keep the choice, else choose the default."""
+        """Update the list; keep the choice, or choose the first model if it is gone."""
         specs = list_models()
         if [self.itemData(row) for row in range(self.count())] == [
             *(spec.name for spec in specs),
@@ -72,7 +72,7 @@ class ModelBox(NarrowComboBox):
             self.currentIndexChanged.emit(self._last)
 
     def showPopup(self) -> None:  # noqa: N802
-        """Open the list, with models that came by another program."""
+        """Update the list before it opens, as other processes may have added models."""
         self.refresh()
         super().showPopup()
 
@@ -101,3 +101,16 @@ class ModelBox(NarrowComboBox):
         )
         if path:
             self.add_file(Path(path))
+
+
+class PromptingLabel(MessageLabel):
+    """Note on how SAM is prompted in the chosen model; hidden for `lite`."""
+
+    def __init__(self, model_box: ModelBox, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._model_box = model_box
+        model_box.currentIndexChanged.connect(self._refresh)
+        self._refresh()
+
+    def _refresh(self, _row: int = 0) -> None:
+        self.show_message(describe_prompting(self._model_box.model))

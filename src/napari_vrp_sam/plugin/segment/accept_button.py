@@ -1,4 +1,4 @@
-"""The button that accepts the frame in view, and the key that does the same."""
+"""The button and the key that accept the frame in view."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_vrp_sam.plugin.layers.accepted import (
     accepted_frames,
+    current_result_with_frames,
     result_events,
-    set_accepted,
-    shown_result,
+    set_accepted_frames,
 )
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.metadata import noted
-from napari_vrp_sam.plugin.layers.undo import GONE, unwrapped
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED, unwrap
+from napari_vrp_sam.plugin.segment.quality_panel import frame_number
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
 KEY = "A"
-"""napari gives it to Points and Shapes layers, not to Labels."""
+"""Key binding of result layers; napari uses it in Points and Shapes layers, not in Labels."""
 
 
 class AcceptButton(QPushButton):
-    """Accepts the frame in view of the current result, or withdraws that; pressing twice undoes.
+    """Accept the frame in view of the current result, or withdraw its acceptance.
 
     Signals
     -------
     changed : (message,)
-        What was accepted or withdrawn, in one sentence.
+        A frame was accepted or withdrawn.
     """
 
     changed = Signal(str)
@@ -55,14 +56,14 @@ class AcceptButton(QPushButton):
         self._viewer = viewer
         self._history = history
         self._image_box = image_box
-        # Weakly: results that the user deletes are to leave the memory.
+        # Weak references, so that deleted results are freed.
         self._bound: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._locked = False
         set_help(
             self,
-            "Once the result on the frame in view is right, or painted right, accept it: no run "
-            "touches the frame again, and the next run learns from it as from a mask. Pressed "
-            f"again it is withdrawn. Key: {KEY}, with the result selected.",
+            "Accept the result on the frame in view when it is correct or has been corrected: the "
+            "next runs do not change the frame and use it as a mask annotation. Press again to "
+            f"withdraw it. Key: {KEY}, with the result selected.",
         )
         self.clicked.connect(self.toggle)
         events = viewer.dims.events
@@ -77,46 +78,46 @@ class AcceptButton(QPushButton):
 
     def toggle(self, _checked: Any = None) -> None:
         """Accept the frame in view, or withdraw it."""
-        at = self._in_view()
-        if at is None or self._locked:
+        current = self._in_view()
+        if current is None or self._locked:
             return
-        layer, frames, index = at
-        name = _name(frames, index)
+        layer, frames, index = current
+        number = frame_number(frames.position(index))
         accept = index not in accepted_frames(layer)
-        verb = "accept" if accept else "withdraw"
-        ref = weakref.ref(unwrapped(layer))
+        ref = weakref.ref(unwrap(layer))
         self._set(ref, index, accepted=accept)
         self._history.push(
-            f"{verb} frame {name}",
+            f"{'accept' if accept else 'withdraw'} frame {number}",
             partial(self._set, ref, index, accepted=not accept),
             partial(self._set, ref, index, accepted=accept),
         )
         if not accept:
-            self.changed.emit(f"Frame {name} is withdrawn: the next run may change it.")
-        elif index in (noted(layer, "frames_done") or []):
-            self.changed.emit(f"Frame {name} is accepted: it stays, and the next run learns of it.")
+            message = "is no longer accepted: the next run may change it."
+        elif index in (get_metadata(layer, "frames_done") or []):
+            message = "is accepted: the next run learns from it and does not change it."
         else:
-            self.changed.emit(f"Frame {name} is accepted as it is, though no run has reached it.")
+            message = "is accepted, although no run has segmented it."
+        self.changed.emit(f"Frame {number} {message}")
 
     def refresh(self, _event: Any = None) -> None:
-        """Say what a press would do; nothing to press without a result."""
-        at = self._in_view()
-        self.setVisible(at is not None)
-        if at is None:
+        """Update the text and the key binding; hide the button without a result."""
+        current = self._in_view()
+        self.setVisible(current is not None)
+        if current is None:
             return
-        layer, frames, index = at
+        layer, frames, index = current
         self._bind(layer)
         verb = "Withdraw" if index in accepted_frames(layer) else "Accept"
-        self.setText(f"{verb} frame {_name(frames, index)}")
+        self.setText(f"{verb} frame {frame_number(frames.position(index))}")
 
     def lock(self, *, locked: bool) -> None:
-        """Accept nothing while a run is under way: it would not heed it."""
+        """Disable the button during a run, which would ignore changes."""
         self._locked = locked
         self.setDisabled(locked)
         self.refresh()
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
         for layer in self._bound:
@@ -125,25 +126,20 @@ class AcceptButton(QPushButton):
     def _set(self, ref: weakref.ref[Labels], index: int, *, accepted: bool) -> str | None:
         layer = ref()
         if layer is None or layer not in self._viewer.layers:
-            return GONE
+            return LAYER_DELETED
         frames = set(accepted_frames(layer)) - {index}
-        set_accepted(layer, frames | {index} if accepted else frames)
+        set_accepted_frames(layer, frames | {index} if accepted else frames)
         self.refresh()
         return None
 
     def _in_view(self) -> tuple[Labels, Frames, int] | None:
-        at = shown_result(self._viewer, self._image_box.layer)
-        if at is None:
+        current = current_result_with_frames(self._viewer, self._image_box.layer)
+        if current is None:
             return None
-        index = frame_in_view(*at, self._viewer.dims)
-        return (*at, index) if index is not None else None
+        index = frame_in_view(*current, self._viewer.dims)
+        return (*current, index) if index is not None else None
 
     def _bind(self, layer: Labels) -> None:
-        if unwrapped(layer) not in self._bound:
+        if unwrap(layer) not in self._bound:
             layer.bind_key(KEY, lambda _layer: self.toggle(), overwrite=True)
-            self._bound.add(unwrapped(layer))
-
-
-def _name(frames: Frames, index: int) -> str:
-    """A frame as napari's sliders number it."""
-    return ", ".join(map(str, frames.position(index))) or "0"
+            self._bound.add(unwrap(layer))

@@ -1,4 +1,4 @@
-"""What is chosen in the form, as a job for the engine."""
+"""Segmentation jobs from the inputs of the form."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class JobFactory:
-    """Makes jobs of the form's choices and what the viewer shows.
+    """Create jobs from the inputs of the form and the frame in view.
 
     Attributes
     ----------
     loaded : set of str
-        Models that a run has loaded: they are there, whatever had to be downloaded.
+        Models that a run has loaded, which therefore need no download.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, form: SegmentForm) -> None:
@@ -39,7 +39,7 @@ class JobFactory:
     def run(
         self, references: list[Reference], accepted: Collection[int], *, probabilities: bool
     ) -> SegmentationJob:
-        """The frames of the range, the one in view first."""
+        """Return the job that segments the chosen frames, beginning with the frame in view."""
         return replace(
             self._job(references, accepted),
             frames=self._form.frame_range.value(),
@@ -48,21 +48,29 @@ class JobFactory:
         )
 
     def preview(self) -> tuple[Image, Frames, int, SegmentationJob]:
-        """The frame in view alone; see `PreviewBox`.
+        """Return the job that segments the frame in view, and the arguments of its display.
+
+        Returns
+        -------
+        image : Image
+        frames : Frames
+        index : int
+            Index of the frame in view.
+        job : SegmentationJob
 
         Raises
         ------
         InputError
-            If there is nothing to show.
+            If there is nothing to preview.
         """
         image = self._form.image
-        if not self._at_hand(self._form.model_box.model):
-            raise InputError("Only a run may download a model: press Segment stack once.")
+        if not self._is_available(self._form.model_box.model):
+            raise InputError("The model may need a download: press Segment stack once.")
         if any(is_lazy(annotation.layer) for annotation in self._form.annotation_list.annotations):
-            raise InputError("Lazy labels would be read whole for each preview, as the user waits.")
+            raise InputError("Lazy labels would be read completely for each preview.")
         index = self._frame_in_view()
         if index is None:
-            raise InputError("No frame is in view: move the sliders onto one.")
+            raise InputError("No frame is in view: move the sliders to a frame.")
         accepted = self._form.accepted()
         job = self._job(self._form.references(accepted), accepted)
         job = replace(job, frames=(index, index + 1))
@@ -70,8 +78,8 @@ class JobFactory:
         return image, frames_of(image, self._form.axes), index, job
 
     def class_names(self, class_ids: Iterable[int]) -> dict[int, str]:
-        """Names by number, as the list of classes has them."""
-        return {class_id: self._form.class_list.name(class_id) for class_id in class_ids}
+        """Return the names of classes by class id."""
+        return {class_id: self._form.class_list.classes.name(class_id) for class_id in class_ids}
 
     def _job(self, references: list[Reference], accepted: Collection[int]) -> SegmentationJob:
         return SegmentationJob(
@@ -85,10 +93,11 @@ class JobFactory:
             accepted=frozenset(accepted),
         )
 
-    def _at_hand(self, model: str) -> bool:
-        """Whether a model loads at once: it needs no download, or was loaded before."""
-        light = (spec.name for spec in list_models() if not spec.downloads)
-        return model in self.loaded or model in light
+    def _is_available(self, model: str) -> bool:
+        """Return whether a model can be loaded without a download."""
+        return model in self.loaded or any(
+            spec.name == model and not spec.downloads for spec in list_models()
+        )
 
     def _frame_in_view(self) -> int | None:
         image = self._form.image

@@ -1,4 +1,4 @@
-"""The frame in view as a run would segment it, shown while the user still draws."""
+"""Live preview of the segmentation of the frame in view."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAUSE_MILLISECONDS = 500
-"""After the last stroke: a job for each stroke would never catch up."""
-FAULT = "The preview could not be shown; drawing and segmenting go on."
+"""Delay after the last stroke, so that a series of strokes starts only one job."""
+FAILURE_MESSAGE = "The preview could not be shown; you can still draw and segment."
 
 
 class PreviewBox(QCheckBox):
-    """Segments the frame in view whenever the annotation of its stack has changed.
+    """Check box that segments the frame in view after every change of the annotations.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     engine : Engine
     make_job : callable
-        Gives the image, its frames, the index of the frame in view and the job that segments that
-        frame alone; raises `InputError` where nothing is to be seen.
+        Returns the image, its frames, the index of the frame in view and the job that segments that
+        frame; raises `InputError` if there is nothing to preview.
 
     Signals
     -------
-    warned : (sentence,)
-        Why a preview that was made cannot be shown.
+    warned : (message,)
+        A preview cannot be shown.
     """
 
     warned = Signal(str)
@@ -64,113 +64,112 @@ class PreviewBox(QCheckBox):
         self._run: Run | None = None
         self._outdated = False
         self._locked = False
-        self._drawn = False
-        """Whether something was drawn since the last run."""
+        self._changed = False  # since the last run
         self._target: tuple[Image, Frames, int] | None = None
         self._outline = FrameOutline(viewer, "preview")
-        self._followed: list[Layer] = []
+        self._layers: list[Layer] = []
         set_help(
             self,
-            "Outline what the model makes of the annotation on the frame in view, half a second "
-            "after the last stroke; not with lazy Labels layers (dask, zarr).",
+            "Segment the frame in view and show the outlines, half a second after each change of "
+            "the annotation. Not available with lazy Labels layers (dask, zarr).",
         )
         self.setChecked(True)
         self._pause = single_shot_timer(self, PAUSE_MILLISECONDS, self._start)
-        self._poll = single_shot_timer(self, POLL_MILLISECONDS, self._take)
+        self._poll = single_shot_timer(self, POLL_MILLISECONDS, self._poll_run)
         self.toggled.connect(self._toggled)
         viewer.dims.events.current_step.connect(self._scrolled)
         viewer.layers.events.removed.connect(self._removed)
 
-    def refresh(self, layers: list[Layer]) -> None:
-        """Watch what is drawn in these layers, and no others."""
-        for layer in self._followed:
+    def watch(self, layers: list[Layer]) -> None:
+        """Follow the changes of these layers instead of the previous ones."""
+        for layer in self._layers:
             for emitter in _drawing_events(layer):
-                emitter.disconnect(self.renew)
-        self._followed = list(layers)
-        for layer in self._followed:
+                emitter.disconnect(self.request_update)
+        self._layers = list(layers)
+        for layer in self._layers:
             for emitter in _drawing_events(layer):
-                emitter.connect(self.renew)
-        self.renew()
+                emitter.connect(self.request_update)
+        self.request_update()
 
-    def renew(self, _event: Any = None) -> None:
-        """The preview is out of date: make another, once the user pauses."""
-        self._drawn = True
+    def request_update(self, _event: Any = None) -> None:
+        """Update the preview when the user pauses."""
+        self._changed = True
         if self.isChecked() and not self._locked:
             self._pause.start()
 
     def lock(self, *, locked: bool) -> None:
-        """A run begins, which shows all there is to see; or it has ended."""
+        """Stop previews during a run, whose result replaces them."""
         self._locked = locked
-        self._drawn = False
+        self._changed = False
         if locked:
             self._clear()
 
     def abandon(self) -> None:
-        """The dock closes, and with it the engine may end."""
+        """Remove the preview and cancel its job; the dock is closing."""
         self._clear()
         if self._run is not None:
             self._run.cancel()
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         self.abandon()
         self._poll.stop()
-        self.refresh([])
+        self.watch([])
         self._pause.stop()
         self._viewer.dims.events.current_step.disconnect(self._scrolled)
         self._viewer.layers.events.removed.disconnect(self._removed)
 
     def _toggled(self, on: bool) -> None:  # noqa: FBT001 # Qt's signal
         if on:
-            self.renew()
+            self.request_update()
         else:
             self._clear()
 
     def _scrolled(self, _event: Any = None) -> None:
-        if self._drawn:
-            self.renew()
+        if self._changed:
+            self.request_update()
 
     def _removed(self, event: Any) -> None:
         if self._target is not None and event.value is self._target[0]:
             self._clear()
 
     def _clear(self) -> None:
-        """Show nothing; what is under way may end, but nobody looks."""
+        """Remove the outlines and ignore the result of a job in progress."""
         self._pause.stop()
         self._outdated = False
         self._target = None
         self._outline.remove()
 
     def _start(self) -> None:
-        if self._run is not None:  # one at a time: the next begins where this one ends
+        if self._run is not None:  # start again when this job has ended
             self._outdated = True
             return
         try:
             image, frames, index, job = self._make_job()
-        except InputError:  # nothing is drawn yet, or only half
+        except InputError:  # the annotation is incomplete
             return
         self._target = image, frames, index
         self._run = self._engine.submit(job)
         self._poll.start()
 
-    def _take(self) -> None:
+    def _poll_run(self) -> None:
         assert self._run is not None
         ended = True
         try:
-            ended = self._take_events(self._run.poll())
-        except InputError as mistake:
+            ended = self._handle_events(self._run.poll())
+        except InputError as error:
             self._run.cancel()
-            self.warned.emit(str(mistake))
+            self.warned.emit(str(error))
         except Exception:
             self._run.cancel()
-            self.warned.emit(FAULT)
+            self.warned.emit(FAILURE_MESSAGE)
             raise
         finally:
-            # Whatever went wrong: the next stroke gets a preview.
-            self._go_on(ended=ended)
+            # Also after an error, so that the next stroke gets a preview.
+            self._continue(ended=ended)
 
-    def _take_events(self, events: list[Event]) -> bool:
-        """Show what has come; whether that was all."""
+    def _handle_events(self, events: list[Event]) -> bool:
+        """Show the result; return whether the run has ended."""
         ended = False
         for event in events:
             ended = ended or isinstance(event, Done | Failed | Cancelled)
@@ -180,7 +179,7 @@ class PreviewBox(QCheckBox):
                 logger.info("No preview: %s %s", event.message, event.detail)
         return ended
 
-    def _go_on(self, *, ended: bool) -> None:
+    def _continue(self, *, ended: bool) -> None:
         if not ended:
             self._poll.start()
             return
@@ -194,12 +193,12 @@ class PreviewBox(QCheckBox):
             return
         if self._outline.deleted:
             self._outline.remove()
-            self.setChecked(False)  # who deletes it wants none
+            self.setChecked(False)  # a user who deletes the preview does not want it
             return
         self._outline.show(image, frames, index, result.labels)
 
 
 def _drawing_events(layer: Layer) -> list[Any]:
-    """Events that tell that something was drawn or erased, or given another class."""
+    """Return the events of drawing, erasing and changing classes."""
     names = ("paint", "labels_update", "data", "features")
     return [layer.events[name] for name in names if name in layer.events.emitters]

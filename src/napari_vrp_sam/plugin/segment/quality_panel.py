@@ -1,29 +1,98 @@
-"""What the result is worth, frame by frame, and where to annotate next."""
+"""The expected quality of a result: by class, frame by frame, and where to annotate next."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.prediction.confidence import least_confident
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, result_events, shown_result
+from napari_vrp_sam.plugin.layers.accepted import (
+    accepted_frames,
+    current_result_with_frames,
+    result_events,
+)
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
-from napari_vrp_sam.plugin.layers.metadata import noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 
+def frame_number(position: Sequence[int]) -> str:
+    """Return the position of a frame as napari's sliders show it, such as "3" or "0, 3"."""
+    return ", ".join(map(str, position)) or "0"
+
+
+class ExpectedIoULabel(MessageLabel):
+    """Message with the expected IoU of each class and the frame of the lowest confidence."""
+
+    _expected = ""
+
+    def reset(self) -> None:
+        """Clear the message at the start of a run."""
+        self._expected = ""
+        self.show_message("")
+
+    def show_calibrations(
+        self, calibrations: Mapping[int, ClassCalibration], names: Mapping[int, str]
+    ) -> None:
+        """Show the expected IoU of each class, and its calibration in the tooltip.
+
+        Parameters
+        ----------
+        calibrations : mapping of int to ClassCalibration
+        names : mapping of int to str
+            Names of the classes.
+        """
+        expected = {
+            class_id: calibration.expected_iou for class_id, calibration in calibrations.items()
+        }
+        if any(iou is not None for iou in expected.values()):
+            texts = [
+                f"{names[class_id]} {'unknown' if iou is None else f'{iou:.2f}'}"
+                for class_id, iou in expected.items()
+            ]
+            self._expected = f"Expected IoU: {', '.join(texts)}"
+            self.show_message(self._expected)
+        details = [f"{escape(names[c])}: {calibration}." for c, calibration in calibrations.items()]
+        set_help(
+            self,
+            "Measured on a hold-out half of the mask annotation, segmented from the other half."
+            "<br>" + "<br>".join(details),
+        )
+
+    def show_least_confident(self, least: tuple[str, float] | None) -> None:
+        """Add the frame of the lowest confidence to the message.
+
+        Parameters
+        ----------
+        least : tuple of str and float, or None
+            Frame number and confidence; None if no frame is left to check.
+        """
+        if least is None:
+            self.show_message(self._expected)
+            return
+        frame, confidence = least
+        expected = f"{self._expected}. " if self._expected else ""
+        self.show_message(
+            f"{expected}Lowest confidence: frame {frame} ({confidence:.2f}). If it is wrong, "
+            "annotate it too."
+        )
+
+
 class QualityPanel(QWidget):
-    """Follows the current result of the chosen image; hidden where there is none."""
+    """Confidence plot of the image's current result and a button to the next frame to annotate."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, image_box: ImageBox, parent: QWidget | None = None
@@ -35,14 +104,10 @@ class QualityPanel(QWidget):
         self.next_button = QPushButton("Next frame to annotate")
         set_help(
             self.next_button,
-            "Go to the frame that the model is least sure of, among those that are neither "
-            "annotated nor accepted: an annotation or a correction helps most there.",
+            "Go to the frame of the lowest confidence that is neither annotated nor accepted, "
+            "where an annotation or a correction helps most.",
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.plot)
-        layout.addWidget(self.next_button)
+        pack(QVBoxLayout(self), self.plot, self.next_button, spacing=4)
         self.plot.chosen.connect(self._show)
         self.next_button.clicked.connect(self._show_next)
         self._emitters = result_events(viewer)
@@ -53,56 +118,57 @@ class QualityPanel(QWidget):
         self.refresh()
 
     def refresh(self, _event: Any = None) -> None:
-        """Take over what is known of the current result."""
-        at = self._current()
-        self.setVisible(at is not None and len(at[1]) > 1)
-        if at is None:
+        """Update the panel from the current result; hide it without one."""
+        current = self._current()
+        self.setVisible(current is not None and len(current[1]) > 1)
+        if current is None:
             return
-        layer, frames = at
+        layer, frames = current
         self.plot.show_stack(len(frames), _confidence(layer), accepted_frames(layer))
-        self.next_button.setEnabled(self._next(layer) is not None)
+        self.next_button.setEnabled(_next_frame(layer) is not None)
         self._mark()
 
     def least_confident(self) -> tuple[str, float] | None:
-        """The frame to annotate next as the sliders number it, and its confidence."""
-        at = self._current()
-        frame = self._next(at[0]) if at else None
-        if at is None or frame is None:
+        """Return the number and the confidence of the next frame to annotate."""
+        current = self._current()
+        frame = _next_frame(current[0]) if current else None
+        if current is None or frame is None:
             return None
-        layer, frames = at
-        return ", ".join(map(str, frames.position(frame))), _confidence(layer)[frame]
+        layer, frames = current
+        return frame_number(frames.position(frame)), _confidence(layer)[frame]
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
         self._viewer.dims.events.current_step.disconnect(self._mark)
 
     def _current(self) -> tuple[Labels, Frames] | None:
-        return shown_result(self._viewer, self._image_box.layer)
-
-    def _next(self, layer: Labels) -> int | None:
-        """The frame to annotate next, by index."""
-        known = {*accepted_frames(layer), *(noted(layer, "reference_frames") or [])}
-        lowest = least_confident({i: c for i, c in _confidence(layer).items() if i not in known})
-        return lowest.frame if lowest else None
+        return current_result_with_frames(self._viewer, self._image_box.layer)
 
     def _show_next(self, _checked: Any = None) -> None:
-        at = self._current()
-        frame = self._next(at[0]) if at else None
+        current = self._current()
+        frame = _next_frame(current[0]) if current else None
         if frame is not None:
             self._show(frame)
 
     def _show(self, frame: int) -> None:
-        at = self._current()
-        if at is not None:
-            show_frame(*at, self._viewer.dims, frame)
+        current = self._current()
+        if current is not None:
+            show_frame(*current, self._viewer.dims, frame)
 
     def _mark(self, _event: Any = None) -> None:
-        at = self._current()
-        if at is not None:
-            self.plot.mark(frame_in_view(*at, self._viewer.dims))
+        current = self._current()
+        if current is not None:
+            self.plot.mark(frame_in_view(*current, self._viewer.dims))
+
+
+def _next_frame(layer: Labels) -> int | None:
+    """Return the index of the next frame to annotate."""
+    known = {*accepted_frames(layer), *(get_metadata(layer, "reference_frames") or [])}
+    lowest = least_confident({i: c for i, c in _confidence(layer).items() if i not in known})
+    return lowest.frame if lowest else None
 
 
 def _confidence(layer: Labels) -> dict[int, float]:
-    return dict(noted(layer, CONFIDENCE) or {})
+    return dict(get_metadata(layer, CONFIDENCE) or {})

@@ -1,22 +1,22 @@
-"""The button that does the work, what goes with it, and how far it is."""
+"""The button that starts a segmentation, with its options and its progress."""
 
 from __future__ import annotations
 
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, set_help
+from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
 
 RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
 
 class RunControls(QWidget):
-    """*Segment stack*, with its options above and its progress below.
+    """*Segment stack* button, with options above and progress below.
 
     Parameters
     ----------
     preview_box : QCheckBox
-        Switches the preview.
+        Check box of the live preview.
     """
 
     def __init__(self, preview_box: QCheckBox, parent: QWidget | None = None) -> None:
@@ -25,48 +25,38 @@ class RunControls(QWidget):
         self.segment_button = QPushButton("Segment stack")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
-        self._explain()
+        self.segment_button.setMinimumHeight(38)
+        self.segment_button.setStyleSheet(PRIMARY_STYLE)
+        self.segment_button.setShortcut(RUN_KEYS)
+        self.progress.setFormat("%v of %m frames")
+        self._set_help()
         options, self._progress_row = QWidget(), QWidget()
-        for row, widgets in (
-            (options, (preview_box, self.probability_box)),
-            (self._progress_row, (self.progress, self.cancel_button)),
-        ):
-            inside = QHBoxLayout(row)
-            inside.setContentsMargins(0, 0, 0, 0)
-            for widget in widgets:
-                inside.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(8)
-        for widget in (options, self.segment_button, self._progress_row):
-            layout.addWidget(widget)
+        pack(QHBoxLayout(options), preview_box, self.probability_box)
+        pack(QHBoxLayout(self._progress_row), self.progress, self.cancel_button)
+        pack(QVBoxLayout(self), options, self.segment_button, self._progress_row, spacing=8)
 
     def show_running(self, *, running: bool) -> None:
-        """Offer to start, or to cancel."""
+        """Enable the button to cancel during a run, and the button to start otherwise."""
         self.segment_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self._progress_row.setVisible(running)
 
     def show_progress(self, done: int, total: int) -> None:
-        """Fill the bar."""
+        """Show the number of segmented frames."""
         self.progress.setRange(0, total)
         self.progress.setValue(done)
 
-    def _explain(self) -> None:
-        self.segment_button.setMinimumHeight(38)
-        self.segment_button.setStyleSheet(PRIMARY_STYLE)
-        self.segment_button.setShortcut(RUN_KEYS)
+    def _set_help(self) -> None:
         set_help(
             self.segment_button,
-            "Segment every frame. The result is a new Labels layer, filled from the frame in view "
-            "and the annotated ones outwards; earlier results are kept, hidden. Keys: "
+            "Segment every frame, from the frame in view and the annotated frames outwards. The "
+            "result is a new Labels layer; earlier results are kept but hidden. Keys: "
             + RUN_KEYS.toString(QKeySequence.SequenceFormat.NativeText),
         )
         set_help(
             self.probability_box,
-            "Keep the probability of each class in every pixel too, in percent: an Image layer for "
-            "each class, hidden at first, as large as the stack.",
+            "Also add the probability of each class in percent: one Image layer per class, as "
+            "large as the stack and hidden at first.",
         )
-        set_help(self.cancel_button, "Stop the run; the frames that are done are kept.")
-        self.progress.setFormat("%v of %m frames")
-        set_help(self.progress, "Frames that are done.")
+        set_help(self.cancel_button, "Cancel the run; finished frames are kept.")
+        set_help(self.progress, "Number of segmented frames.")

@@ -7,6 +7,7 @@ from typing import Literal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
+    QBoxLayout,
     QComboBox,
     QLabel,
     QSizePolicy,
@@ -35,6 +36,14 @@ def set_help(widget: QWidget, text: str) -> None:
     """Set the tooltip of a widget, word-wrapped, and its accessible description."""
     widget.setToolTip(f"<qt>{text}</qt>")
     widget.setAccessibleDescription(text)
+
+
+def pack(layout: QBoxLayout, *widgets: QWidget, spacing: int = -1) -> None:
+    """Add widgets to a layout without margins; a spacing of -1 is the style's default."""
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for widget in widgets:
+        layout.addWidget(widget)
 
 
 class NarrowComboBox(QComboBox):

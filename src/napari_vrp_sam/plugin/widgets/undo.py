@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QUndoCommand
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 try:
     from qtpy.QtGui import QUndoStack
@@ -163,11 +163,7 @@ class UndoButtons(QWidget):
         self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.undo_button.clicked.connect(history.undo)
         self.redo_button.clicked.connect(history.redo)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.undo_button)
-        layout.addWidget(self.redo_button)
+        pack(QHBoxLayout(self), self.undo_button, self.redo_button, spacing=3)
         history.changed.connect(self.refresh)
         self.refresh()
 

@@ -57,7 +57,7 @@ class WatchedRun(QObject):
     """
 
     ended = Signal(str, str)
-    fault = ""
+    failure_message = ""
     """Message if the events cannot be shown."""
 
     def __init__(self, run: Run, total: int, title: str, parent: QWidget) -> None:
@@ -80,15 +80,15 @@ class WatchedRun(QObject):
         self.deleteLater()
 
     @abstractmethod
-    def _take(self, events: list[Event]) -> None:
+    def _handle_events(self, events: list[Event]) -> None:
         """Handle the events since the last poll."""
 
     def _poll(self) -> None:
         try:
-            self._take(self._run.poll())
+            self._handle_events(self._run.poll())
         except Exception:
             self.abandon()
-            self.ended.emit("failed", self.fault)
+            self.ended.emit("failed", self.failure_message)
             raise
         if self._ended:
             return

@@ -1,0 +1,157 @@
+"""Base class of the forms of the docks: the inputs that all runs have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QWidget
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
+from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
+from napari_vrp_sam.plugin.inputs.image_box import ImageBox
+from napari_vrp_sam.plugin.inputs.model_box import ModelBox
+from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
+from napari_vrp_sam.plugin.layers.accepted import (
+    accepted_labels,
+    current_result,
+    references_with_accepted,
+)
+from napari_vrp_sam.plugin.layers.annotations import references_from_layers
+from napari_vrp_sam.plugin.layers.stacks import possible_axes
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_vrp_sam.annotations.reference import Reference
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class StackForm(QWidget):
+    """Inputs that follow the viewer's layers: image, axes, channels, annotations, model, device.
+
+    Subclasses add rows to `_form`, implement `_refresh_guide` and `point_radius`, and finally call
+    `_follow_viewer`.
+
+    Signals
+    -------
+    warned : (message,)
+        An input of the user was rejected.
+    """
+
+    warned = Signal(str)
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.guide = MessageLabel()
+        self.image_box = ImageBox(viewer)
+        self.axes_box = NarrowComboBox()
+        self.channel_box = ChannelBox()
+        self.annotation_list = AnnotationList(viewer)
+        self.model_box = ModelBox()
+        self.device_box = NarrowComboBox()
+        self.device_box.addItems(DEVICES)
+        self._form = QFormLayout()
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setHorizontalSpacing(8)
+        self._form.setVerticalSpacing(5)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+
+    @property
+    def image(self) -> Image:
+        """Chosen image; raises `InputError` if there is none."""
+        return self.image_box.image
+
+    @property
+    def axes(self) -> str:
+        """Axes of the image, such as "ZYX"."""
+        return self.axes_box.currentText()
+
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Indices of the chosen channels; None for all."""
+        return self.channel_box.channels
+
+    @property
+    def point_radius(self) -> float | None:
+        """Radius in pixels around point annotations; None for the default."""
+        raise NotImplementedError
+
+    def accepted(self) -> dict[int, NDArray[Any]]:
+        """Return the labels of the accepted frames, each of shape (Y, X), by frame index."""
+        result = current_result(self._viewer, self.image)
+        return accepted_labels(result, self.image, self.axes) if result is not None else {}
+
+    def references(self, accepted: dict[int, NDArray[Any]]) -> list[Reference]:
+        """Return references from the ticked layers and the accepted frames.
+
+        Raises
+        ------
+        InputError
+            If the annotations cannot be used; see `references_from_layers`.
+        """
+        drawn = references_from_layers(
+            self.image,
+            self.annotation_list.annotations,
+            self._viewer.dims,
+            axes=self.axes or None,
+            channels=self.channels,
+            point_radius=self.point_radius,
+            required=not accepted,
+        )
+        return references_with_accepted(drawn, accepted, self.image, self.axes, self.channels)
+
+    def release(self) -> None:
+        """Disconnect from the viewer, which is closing."""
+        self._shared.release()
+        for emitter in self._layer_emitters():
+            emitter.disconnect(self._refresh_layers)
+
+    def _follow_viewer(self) -> None:
+        self._shared = SharedSelection(self._viewer, self.image_box, self.annotation_list, self)
+        self.image_box.chosen.connect(self._refresh_image)
+        self.axes_box.currentTextChanged.connect(self._refresh_axes)
+        self.annotation_list.changed.connect(self._refresh_guide)
+        for emitter in self._layer_emitters():
+            emitter.connect(self._refresh_layers)
+        self._refresh_image()
+
+    def _layer_emitters(self) -> list[Any]:
+        emitters = self._viewer.layers.events.emitters
+        names = ("inserted", "removed", "reordered", "renamed")
+        return [emitters[name] for name in names if name in emitters]  # older napari: no "renamed"
+
+    def _refresh_layers(self, _event: Any = None) -> None:
+        self.image_box.refresh()
+        self.annotation_list.refresh()
+
+    def _refresh_image(self) -> None:
+        self.axes_box.clear()
+        if self.image_box.layer is not None:
+            try:
+                self.axes_box.addItems(possible_axes(self.image_box.layer))
+            except InputError as error:
+                self.warned.emit(str(error))
+        self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
+        self._refresh_axes()
+        self._refresh_guide()
+
+    def _refresh_axes(self, _axes: str = "") -> None:
+        image = self.image_box.layer
+        self.channel_box.set_names(channel_names(image, self.axes) if image else [])
+        self._show_row(self.channel_box, visible=self.channels is not None)
+
+    def _refresh_guide(self) -> None:
+        """Show what the user has to do next."""
+        raise NotImplementedError
+
+    def _show_row(self, field: QWidget, *, visible: bool) -> None:
+        # Qt 5 has no QFormLayout.setRowVisible.
+        field.setVisible(visible)
+        self._form.labelForField(field).setVisible(visible)
