@@ -16,7 +16,7 @@ runner = CliRunner()
 
 @pytest.mark.slow
 def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On smaller stacks than the real one, which `tox -e demo` runs."""
+    """Run on smaller stacks than `tox -e demo`."""
     real_stack, real_nuclei = samples.sample_stack, samples.sample_nuclei
     monkeypatch.setattr(samples, "sample_stack", lambda seed: real_stack(seed, 128, 5))
     monkeypatch.setattr(samples, "sample_nuclei", lambda seed, frames: real_nuclei(seed, 96, 3))
@@ -40,10 +40,10 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened[0][3:] == [
         str(out / f"mitochondria_{part}.tif") for part in ("stack", "truth", "labels")
     ]
-    compile(demo._OPEN, "open", "exec")
+    compile(demo.VIEWER_SCRIPT, "open", "exec")
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_output_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = runner.invoke(app, ["demo", "--out", str(tmp_path / "file" / "out")])
     assert result.exit_code == 2

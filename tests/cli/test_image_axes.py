@@ -1,4 +1,4 @@
-"""Axes that are not what the file says."""
+"""Files that state wrong or unsupported axes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STACK = np.random.default_rng(0).integers(0, 255, (4, 48, 64), np.uint8)
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four planes that their file takes for colours; one of them drawn."""
+    """Four planes stored as colours, files with unsupported axes, and labels of one plane."""
     drawn = np.zeros((48, 64), np.uint8)
     drawn[10:30, 12:40] = 1
     tifffile.imwrite(tmp_path / "drawn.tif", drawn)
@@ -30,7 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def told(command: str, *arguments: str) -> str:
+def error_of(command: str, *arguments: str) -> str:
     output = ["--output", "own.safetensors"] if command == "fine-tune" else []
     reference = ["--reference", "drawn.tif", "--device", "cpu"]
     result = CliRunner().invoke(app, [command, *arguments, *reference, *output])
@@ -40,21 +40,19 @@ def told(command: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])
-def test_a_frame_that_is_not_there(files: Path, command: str) -> None:
-    sentence = told(command, "colours.tif", "--frame", "1")
-    assert (
-        "is read as SYX; if that is wrong, name the axes with --axes, for example ZYX" in sentence
-    )
-    sentence = told(command, "planes.tif", "--frame", "4")
-    assert "is read as ZYX; if that is wrong, name the axes with --axes." in sentence
-    sentence = told(command, "colours.tif", "--frame", "4", "--axes", "ZYX")
-    assert "There is no frame 4: the stack has 4" in sentence
-    assert "is read as ZYX; choose one of these." in sentence
+def test_missing_frame(files: Path, command: str) -> None:
+    message = error_of(command, "colours.tif", "--frame", "1")
+    assert "is read as SYX; if that is wrong, name the axes with --axes, for example ZYX" in message
+    message = error_of(command, "planes.tif", "--frame", "4")
+    assert "is read as ZYX; if that is wrong, name the axes with --axes." in message
+    message = error_of(command, "colours.tif", "--frame", "4", "--axes", "ZYX")
+    assert "There is no frame 4: the stack has 4" in message
+    assert "is read as ZYX; choose one of these." in message
 
 
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])
-def test_axes_of_a_file_that_are_none_of_ours(files: Path, command: str) -> None:
-    sentence = told(command, "six.tif", "--frame", "0")
-    assert "six.tif names its axes ZTQQYX, which are too many: save a part of it" in sentence
-    sentence = told(command, "five.tif", "--frame", "0")
-    assert "five.tif names its axes QZTYX: say with --axes what they are" in sentence
+def test_unsupported_axes(files: Path, command: str) -> None:
+    message = error_of(command, "six.tif", "--frame", "0")
+    assert "six.tif has the axes ZTQQYX, which are too many: save a subset" in message
+    message = error_of(command, "five.tif", "--frame", "0")
+    assert "five.tif has the axes QZTYX: name them with --axes" in message

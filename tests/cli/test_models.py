@@ -8,8 +8,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.models.zoo.registry import list_models, model_spec
+from napari_vrp_sam.models.zoo.user_models import list_user_models
 
 runner = CliRunner()
 
@@ -21,8 +21,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_names_every_command() -> None:
-    told = runner.invoke(app, ["--help"]).stdout
-    line = " ".join(told[told.index("List, show") :].replace("│", " ").split())
+    shown = runner.invoke(app, ["--help"]).stdout
+    line = " ".join(shown[shown.index("List, show") :].replace("│", " ").split())
     for name in ("list", "show", "download", "verify", "import", "export", "rename", "delete"):
         assert name in line.lower()[:100], name
 
@@ -45,7 +45,7 @@ def test_show() -> None:
     assert runner.invoke(app, ["models", "show", "vit_x"]).exit_code == 2
 
 
-def test_show_tells_what_shipped_weights_were_trained_on_and_how_good_they_are() -> None:
+def test_show_lists_training_data_and_accuracy_of_the_packaged_weights() -> None:
     shown = runner.invoke(app, ["models", "show", "lite"]).stdout
     for fact in (
         "synthetic worlds of this project",
@@ -56,10 +56,10 @@ def test_show_tells_what_shipped_weights_were_trained_on_and_how_good_they_are()
         assert fact in shown, fact
 
 
-def test_verify_tells_whole_missing_and_damaged() -> None:
+def test_verify_reports_intact_missing_and_damaged_weights() -> None:
     result = runner.invoke(app, ["models", "verify"])
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.split("\n")[0] == "lite: whole"
+    assert result.stdout.split("\n")[0] == "lite: intact"
     result = runner.invoke(app, ["models", "verify", "vit_b"])
     assert result.exit_code == 2
     assert "vrp-sam models download vit_b" in result.stderr
@@ -74,7 +74,7 @@ def test_verify_tells_whole_missing_and_damaged() -> None:
 def test_nothing_to_download() -> None:
     result = runner.invoke(app, ["models", "download", "lite"])
     assert result.exit_code == 0
-    assert "a part of the package" in result.stdout
+    assert "included in the package" in result.stdout
 
 
 @pytest.fixture
@@ -88,15 +88,15 @@ def models(*arguments: object, typed: str | None = None) -> Result:
     return runner.invoke(app, ["models", *map(str, arguments)], input=typed)
 
 
-def test_the_life_of_an_own_model(model_file: Path, tmp_path: Path) -> None:
+def test_import_rename_export_and_delete_a_user_model(model_file: Path, tmp_path: Path) -> None:
     assert models("import", model_file, "--name", "mito [EM]").exit_code == 2
     assert models("import", model_file, "--name", "mito EM").exit_code == 0
     assert "mito EM" in models().stdout
     shown = models("show", "mito EM").stdout
     assert "mitoEM.safetensors" in "".join(shown.split())
     assert "synthetic worlds of this project" in shown
-    assert "mito EM: whole" in models("verify").stdout
-    assert "a file of your own" in models("download", "mito EM").stdout
+    assert "mito EM: intact" in models("verify").stdout
+    assert "is a user model" in models("download", "mito EM").stdout
     assert models("rename", "mito EM", "mito").exit_code == 0
     exported = tmp_path / "out.safetensors"
     assert models("export", "mito", exported).exit_code == 0
@@ -104,17 +104,17 @@ def test_the_life_of_an_own_model(model_file: Path, tmp_path: Path) -> None:
     for typed in ("n\n", None):
         refused = models("delete", "mito", typed=typed)
         assert refused.exit_code == 2
-        assert "'mito' was kept" in refused.stderr
+        assert "'mito' was not deleted" in refused.stderr
     assert models("delete", "mito", typed="y\n").exit_code == 0
     assert models("import", exported).exit_code == 0
     assert models("delete", "out", "--yes").exit_code == 0
-    assert store.list_user_models() == []
+    assert list_user_models() == []
     gone = models("delete", "out", "--yes")
     assert gone.exit_code == 2
     assert "you have none yet" in gone.stderr
 
 
-def test_damaged_models_are_listed_and_found(model_file: Path, user_models: Path) -> None:
+def test_damaged_user_models_are_listed_and_reported(model_file: Path, user_models: Path) -> None:
     user_models.mkdir()
     (user_models / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
     listed = models("list")
@@ -122,5 +122,5 @@ def test_damaged_models_are_listed_and_found(model_file: Path, user_models: Path
     assert "damaged" in listed.stdout
     verified = models("verify")
     assert verified.exit_code == 2
-    assert "lite: whole" in verified.stdout
-    assert "which is not all of it" in verified.stderr
+    assert "lite: intact" in verified.stdout
+    assert "is damaged" in verified.stderr

@@ -1,4 +1,4 @@
-"""`--prompting` and `--offline`, with a full-size model in miniature."""
+"""`--prompting` and `--offline`, with a tiny full-size model."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ runner = CliRunner()
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """Segments two frames, of which the first is annotated."""
+    """Command that segments two frames, of which the first is annotated."""
     stack = np.full((2, 48, 64), 40, np.uint8)
     stack[:, 10:30, 12:40] = 200
     drawn = (stack[0] > 100).astype(np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
     tifffile.imwrite(tmp_path / "drawn.tif", drawn)
     given = ["segment", str(tmp_path / "stack.tif"), "--reference", str(tmp_path / "drawn.tif")]
-    return [*given, "--frame", "0", "--device", "cpu", "--overwrite"]
+    return [*given, "--reference-frame", "0", "--device", "cpu", "--overwrite"]
 
 
 def test_the_command_line_offers_every_prompting() -> None:
     assert [name.value for name in PromptingName] == list(PROMPTINGS)
 
 
-def test_what_prompts_sam_is_told_and_can_be_chosen(
+def test_prompting_is_reported_and_can_be_chosen(
     command: list[str], tiny_model: str, tmp_path: Path
 ) -> None:
     found = {}
@@ -46,7 +46,7 @@ def test_what_prompts_sam_is_told_and_can_be_chosen(
         found[prompting] = tifffile.imread(tmp_path / "stack_labels.tif")
     assert not np.array_equal(found["persam"], found["points+box"])
     square = tifffile.imread(tmp_path / "stack.tif") > 100
-    assert (found["probe"][1][square[1]] > 0).mean() > 0.9  # SAM is random, the probe is not
+    assert (found["probe"][1][square[1]] > 0).mean() > 0.9  # unlike SAM, it is fitted
     refused = runner.invoke(app, [*command, "--model", tiny_model, "--prompting", "vrp"])
     assert refused.exit_code == 2
     assert "has no VRP encoder" in refused.stderr
@@ -58,11 +58,11 @@ def test_what_prompts_sam_is_told_and_can_be_chosen(
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("stack.tif", "'stack.tif' is no weights file"),
+        ("stack.tif", "'stack.tif' is not a weights file"),
         ("missing.pth", "There is no weights file at missing.pth"),
     ],
 )
-def test_what_prompts_sam_is_not_told_of_what_is_no_model(
+def test_prompting_is_not_reported_without_a_model(
     command: list[str], model: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -72,7 +72,7 @@ def test_what_prompts_sam_is_not_told_of_what_is_no_model(
     assert "SAM is prompted" not in result.stderr
 
 
-def test_offline_a_missing_model_is_named_at_once(
+def test_offline_reports_missing_weights_before_the_run(
     command: list[str], tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "empty"))
@@ -83,14 +83,14 @@ def test_offline_a_missing_model_is_named_at_once(
     assert not (tmp_path / "stack_labels.tif").exists()
     monkeypatch.setenv(OFFLINE_VARIABLE, "")
     result = runner.invoke(app, [*command, "--model", tiny_model])
-    assert "Cannot download semantic.pth" in result.stderr  # of an address that does not answer
+    assert "Cannot download semantic.pth" in result.stderr  # the address does not answer
 
 
-def test_the_life_of_brought_weights(tiny_model: str, tmp_path: Path) -> None:
+def test_copied_weights_are_found_imported_and_verified(tiny_model: str, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert "downloaded" in runner.invoke(app, ["models", "list"]).stdout
-    brought = cache / "sam of a colleague"
-    moved = brought.rename(tmp_path / "sam.bin")
+    copied = cache / "sam under any name"
+    moved = copied.rename(tmp_path / "sam.bin")
     missing = runner.invoke(app, ["models", "download", tiny_model])
     assert missing.exit_code == 2
     assert "sam.pth is not in" in missing.stderr
@@ -99,7 +99,7 @@ def test_the_life_of_brought_weights(tiny_model: str, tmp_path: Path) -> None:
     assert str(cache / "sam.pth") in imported.stdout.replace("\n", "")
     whole = runner.invoke(app, ["models", "download", tiny_model])
     assert whole.stdout.split() == [str(cache / "sam.pth"), str(cache / "semantic.pth")]
-    assert "tiny: whole" in runner.invoke(app, ["models", "verify", tiny_model]).stdout
+    assert "tiny: intact" in runner.invoke(app, ["models", "verify", tiny_model]).stdout
 
 
 def test_one_slice_with_a_prompting(data_folder: Path, tiny_model: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""References that number objects, or are none at all."""
+"""Reference labels that number objects or are not labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stack of forty bright squares, its truth, and one frame whose squares are numbered."""
+    """A stack of forty bright squares, and labels that number the squares of one frame."""
     rows, columns = np.indices((80, 128))
     inside = (rows % 16 > 3) & (rows % 16 < 13) & (columns % 16 > 3) & (columns % 16 < 13)
     ids = np.where(inside, 1 + rows // 16 * 8 + columns // 16, 0).astype(np.uint16)
@@ -49,26 +49,38 @@ def run(*arguments: Any) -> Any:
     return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
 
 
+PICTURE = ("stack.tif", "--reference", "picture.png")
+
+
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        (("stack.tif", "--reference", "ids.tif", "--frame", 1), "ids.tif holds 40 different"),
-        (("stack.tif", "--reference", "all.tif"), "all.tif holds 40 different"),
-        (("frames", "--reference", "drawn"), "drawn holds 40 different"),
-        (("stack.tif", "--reference", "ids.tif", "--frame", 1), "not objects: add --one-class"),
-        (("stack.tif", "--reference", "picture.png", "--frame", 1), "instead of a picture"),
+        (
+            ("stack.tif", "--reference", "ids.tif", "--reference-frame", 1),
+            "ids.tif has 40 different",
+        ),
+        (("stack.tif", "--reference", "all.tif"), "all.tif has 40 different labels"),
+        (("frames", "--reference", "drawn"), "drawn has 40 different labels"),
+        (
+            ("stack.tif", "--reference", "ids.tif", "--reference-frame", 1),
+            "add --one-class",
+        ),
+        (
+            ("stack.tif", "--reference", "picture.png", "--reference-frame", 1),
+            "if it is a picture",
+        ),
         (("stack.tif", "--reference", "stack.tif"), "stack.tif is the image itself"),
         (("stack.tif", "--reference", "again.tif"), "again.tif is the image itself"),
         (("frames", "--reference", "./frames", "--one-class"), "is the image itself"),
     ],
 )
-def test_what_is_no_label_image_of_classes(
-    files: Path, arguments: tuple[Any, ...], sentence: str
+def test_references_that_are_not_class_labels(
+    files: Path, arguments: tuple[Any, ...], message: str
 ) -> None:
     before = sorted(files.iterdir())
     result = run(*arguments)
     assert result.exit_code == 2, result.stderr
-    assert sentence in result.stderr
+    assert message in result.stderr
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert sorted(files.iterdir()) == before
@@ -77,12 +89,12 @@ def test_what_is_no_label_image_of_classes(
 @pytest.mark.parametrize(
     ("image", "reference", "output"),
     [
-        ("stack.tif", ("ids.tif", "--frame", 1), "stack_labels.tif"),
+        ("stack.tif", ("ids.tif", "--reference-frame", 1), "stack_labels.tif"),
         ("stack.tif", ("all.tif",), "stack_labels.tif"),
         ("frames", ("drawn",), "frames_labels"),
     ],
 )
-def test_objects_become_one_class(
+def test_one_class_merges_numbered_objects(
     files: Path, image: str, reference: tuple[Any, ...], output: str
 ) -> None:
     result = run(image, "--reference", *reference, "--one-class")
@@ -94,17 +106,17 @@ def test_objects_become_one_class(
         assert ((frame > 0) & truth).sum() / ((frame > 0) | truth).sum() > 0.7
 
 
-def test_only_what_is_read_is_looked_at() -> None:
+def test_labels_are_counted_as_they_are_read() -> None:
     stack = np.arange(10 * 4 * 4, dtype=np.int16).reshape(10, 4, 4)
     labels = ClassLabels(stack, Path("a.tif"), one_class=False)
     assert labels[0].max() == 15
-    assert labels[1].max() == 31  # of both frames together not more than allowed
+    assert labels[1].max() == 31  # both frames together have few enough labels
     assert labels[0].max() == 15
-    with pytest.raises(InputError, match=f"holds 47 different labels, more than {MOST_CLASSES}"):
+    with pytest.raises(InputError, match=f"has 47 different labels, more than {MOST_CLASSES}"):
         labels[2]
 
 
-def test_what_is_negative_stays_wrong() -> None:
+def test_negative_labels_stay_negative() -> None:
     given = np.array([[-1, 0], [5, 7]], np.int16)
     labels = ClassLabels(given, Path("a.tif"), one_class=True)
     assert labels[()].tolist() == [[-1, 0], [1, 1]]

@@ -1,4 +1,4 @@
-"""Killed at any moment: `--resume` goes on, does nothing twice, and ends with the same labels."""
+"""`--resume` after a crash at any moment: no frame is segmented twice, the labels are the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.labels.journal import journal_of
 
 KILLS = int(os.environ.get("VRP_SAM_KILLS", "1"))
-"""Times that a run is killed; set it to 20 to be thorough."""
+"""Number of times that a run is killed; 20 is thorough."""
 
 FRAMES = 12 + 8 * KILLS
 
@@ -86,7 +86,7 @@ def finished(output: Path) -> list[int]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.timeout(120 + 60 * KILLS)
 @pytest.mark.parametrize("name", ["killed.zarr", "killed"] if KILLS > 1 else ["killed.zarr"])
-def test_killed_at_random_moments_it_ends_with_the_same_labels(files: Path, name: str) -> None:
+def test_labels_are_the_same_after_crashes_at_random_moments(files: Path, name: str) -> None:
     whole, killed = files / name.replace("killed", "whole"), files / name
     log = files / "log"
     log.touch()
@@ -109,12 +109,12 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(files: Path, name
         assert process.returncode == -signal.SIGKILL
         done, begun = finished(killed), log.read_text().split()
         assert len(done) >= wanted
-        # What a killed run had finished, no later one does again.
+        # Frames that the killed run had finished must not be segmented again.
         log.write_text("".join(f"{index}\n" for index in begun if int(index) in done))
     process = start()
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    assert f"{FRAMES} of {FRAMES} frames are in".encode() in told
+    _, printed = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    assert f"{FRAMES} of {FRAMES} frames are in".encode() in printed
     assert sorted(map(int, log.read_text().split())) == list(range(FRAMES))
     expected, found = read_stack(whole)[0], read_stack(killed)[0]
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
@@ -123,7 +123,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(files: Path, name
     assert not [part for part in hidden if part != f".{killed.name}-"]
 
 
-def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_is_resumed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = segmentation.segmentation_events
     segmented = []
 
@@ -147,20 +147,20 @@ def test_an_interrupted_run_goes_on(files: Path, monkeypatch: pytest.MonkeyPatch
     objects, _ = read_stack(files / "out/labels_objects.tif")
     labels, _ = read_stack(output)
     np.testing.assert_array_equal(np.asarray(objects)[:6] > 0, np.asarray(labels) > 0)
-    # Once more, as a batch system would: there is nothing left to do.
+    # A batch system may start it again: nothing is left to do.
     result = segment(files, output, "--resume", "--frames", "0:6")
     assert result.exit_code == 0, result.stderr
     assert len(segmented) == 6
 
-    result = segment(files, output, "--resume", "--limits", "0", "90")
+    result = segment(files, output, "--resume", "--contrast-limits", "0", "90")
     assert result.exit_code == 2
     assert "begun with another limits" in " ".join(result.stderr.split())
     result = segment(files, output)
-    assert "is there already" in result.stderr
+    assert "already exists" in result.stderr
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
 
 
-def test_what_changes_labels_is_not_mixed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_are_not_resumed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VRP_SAM_CACHE", str(files / "cache"))
     monkeypatch.setenv("VRP_SAM_FEATURES", "1")
     output = files / "labels.zarr"
@@ -173,7 +173,7 @@ def test_what_changes_labels_is_not_mixed(files: Path, monkeypatch: pytest.Monke
     assert "2 of 2 frames are in" in resume("--no-cache", "--frames", "0:2")
     assert "begun with another choice of --cache or --no-cache:" in resume("--cache")
     assert "begun with another precision:" in resume("--precision", "bfloat16")
-    # What is the same under another name goes on.
+    # An equivalent setting is resumed.
     assert "3 of 3 frames are in" in resume("--frames", "0:3", "--precision", "float32")
     monkeypatch.setenv("VRP_SAM_FEATURES", "0")
     assert "4 of 4 frames are in" in resume("--frames", "0:4", "--cache")
@@ -181,8 +181,8 @@ def test_what_changes_labels_is_not_mixed(files: Path, monkeypatch: pytest.Monke
     assert "begun with another version of napari-vrp-sam:" in resume()
 
 
-def test_models_of_sam_are_resumed(files: Path, tiny_model: str) -> None:
-    """Their precision is that of the device, and their features are kept without being asked."""
+def test_full_size_models_are_resumed(files: Path, tiny_model: str) -> None:
+    """Their precision depends on the device, and their features are cached by default."""
     output = files / "labels"
     given = ("--model", tiny_model, "--frames", "0:1")
     first = segment(files, output, *given)
@@ -209,29 +209,36 @@ def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.Mo
                 used.append(psutil.Process().memory_info().rss)
 
     monkeypatch.setattr(segmentation, "segmentation_events", watched)
-    given = ("segment", files / "long.zarr", "--reference", files / "slice.tif", "--frame", 2)
+    given = (
+        "segment",
+        files / "long.zarr",
+        "--reference",
+        files / "slice.tif",
+        "--reference-frame",
+        2,
+    )
     result = runner.invoke(app, [*map(str, given), "--device", "cpu"])
     assert result.exit_code == 0, result.stderr
     labels, axes = read_stack(files / "long_labels.zarr")
     assert (labels.shape, axes) == (stack.shape, "ZYX")
     assert np.asarray(labels).any(axis=(1, 2)).all()
-    # A frame too many would be 64 KB of probabilities and features of 300 KB: 40 MB in all.
+    # A leak of probabilities (64 KB a frame) and features (300 KB) would be 40 MB in all.
     assert max(used[60:]) - used[59] < 15e6
 
 
 @pytest.mark.parametrize(
-    ("output", "more", "sentence"),
+    ("output", "more", "message"),
     [
         ("labels.tif", (), r"ends in \.zarr, or a folder"),
         ("labels.zarr", ("--probabilities", "p.tif"), "Probabilities are lost"),
         ("labels.zarr", ("--model", "missing.safetensors"), "There is no weights file"),
     ],
 )
-def test_what_cannot_be_resumed_is_told(
-    files: Path, output: str, more: tuple[str, ...], sentence: str
+def test_runs_that_cannot_be_resumed(
+    files: Path, output: str, more: tuple[str, ...], message: str
 ) -> None:
     before = sorted(files.iterdir())
     result = segment(files, files / output, "--resume", *more)
     assert result.exit_code == 2
-    assert re.search(sentence, " ".join(result.stderr.split()))
+    assert re.search(message, " ".join(result.stderr.split()))
     assert sorted(files.iterdir()) == before

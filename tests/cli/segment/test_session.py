@@ -1,4 +1,4 @@
-"""Sessions run again without a window."""
+"""Sessions run on the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def stack() -> tuple[np.ndarray, np.ndarray]:
-    """A bright square that moves through noise, and its truth."""
+    """A bright square that moves through noise, and its ground truth."""
     stack = np.random.default_rng(0).integers(0, 40, (4, 48, 64), dtype=np.uint8)
     truth = np.zeros(stack.shape, np.uint8)
     for index in range(4):
@@ -37,7 +37,7 @@ def stack() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def session(tmp_path: Path, stack: tuple[np.ndarray, np.ndarray]) -> Session:
-    """The square annotated on frame 1 of a file."""
+    """Session in which the square is annotated on frame 1 of a file."""
     data, truth = stack
     tifffile.imwrite(tmp_path / "stack.tif", data, imagej=True, metadata={"axes": "ZYX"})
     references = references_from_labels(truth[1], data[1], frame=1)
@@ -56,7 +56,7 @@ def labels_of(path: Path) -> np.ndarray:
     return np.asarray(read_stack(path)[0])
 
 
-def test_a_session_gives_what_its_references_give(
+def test_a_session_equals_segment_stack_with_its_references(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     folder = tmp_path / "a.vrpsam"
@@ -68,12 +68,12 @@ def test_a_session_gives_what_its_references_give(
     assert (expected == stack[1]).mean() > 0.9
 
 
-def test_accepted_frames_and_the_range_count(
+def test_accepted_frames_and_the_frame_range_are_applied(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     data, truth = stack
     accepted = truth[0].copy()
-    accepted[0, 0] = 3  # as no model would paint it
+    accepted[0, 0] = 3  # unlike any prediction
     folder, output = tmp_path / "a.vrpsam", tmp_path / "out"
     session = replace(
         session, settings=replace(session.settings, frames=(1, 3)), accepted={0: accepted}
@@ -88,7 +88,7 @@ def test_accepted_frames_and_the_range_count(
     np.testing.assert_array_equal(objects[0] > 0, accepted > 0)
 
 
-def test_an_image_that_moved_is_given_anew(
+def test_the_path_of_a_moved_image_can_be_given(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     folder, moved = tmp_path / "a.vrpsam", tmp_path / "moved.tif"
@@ -110,7 +110,7 @@ def test_an_image_that_moved_is_given_anew(
     assert not (tmp_path / "other.tif").exists()
 
 
-def test_model_and_device_may_be_others(
+def test_model_and_device_can_be_overridden(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     folder = tmp_path / "a.vrpsam"
@@ -122,36 +122,39 @@ def test_model_and_device_may_be_others(
     assert result.exit_code == 0, result.stderr
 
 
-def test_a_session_of_another_version_says_so(
+def test_a_session_of_another_version_prints_a_warning(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     write_session(tmp_path / "a.vrpsam", replace(session, version="0.0.1"), stack[0])
     result = run("--session", tmp_path / "a.vrpsam")
-    assert "Saved by version 0.0.1" in result.stderr
+    assert "saved by version 0.0.1" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        (["--session", "a.vrpsam", "--reference", "x.tif"], "leave out --reference, or --session"),
-        (["--session", "a.vrpsam", "--frames", "1:2"], "leave out --frames, or --session"),
-        (["--session", "a.vrpsam", "--pseudo-mask", "probe"], "A session says --pseudo-mask"),
-        (["--session", "a.vrpsam", "--kind", "mask"], "A session says --kind itself"),
-        (["--session", "a.vrpsam", "--one-class"], "A session says --one-class itself"),
+        (["--session", "a.vrpsam", "--reference", "x.tif"], "omit --reference, or --session"),
+        (["--session", "a.vrpsam", "--frames", "1:2"], "omit --frames, or --session"),
+        (
+            ["--session", "a.vrpsam", "--pseudo-mask", "probe"],
+            "--pseudo-mask is stored in",
+        ),
+        (["--session", "a.vrpsam", "--tile-size", "512"], "omit --tile-size, or --session"),
+        (["--session", "a.vrpsam", "--one-class"], "--one-class is stored in the session"),
         (["--session", "nothing.vrpsam"], "is no session: choose a folder that ends in .vrpsam"),
         (["--session", "empty.vrpsam"], "There is no annotation yet"),
         (["--session", "a.vrpsam", "--output", "a.vrpsam"], "is an input"),
-        (["stack.tif"], "Give an IMAGE and its --reference, or the --session"),
-        ([], "Give an IMAGE and its --reference, or the --session"),
+        (["stack.tif"], "Give an IMAGE and its --reference, or a --session"),
+        ([], "Give an IMAGE and its --reference, or a --session"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_errors_are_one_sentence(
     tmp_path: Path,
     session: Session,
     stack: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
-    sentence: str,
+    message: str,
 ) -> None:
     write_session(tmp_path / "a.vrpsam", session, stack[0])
     empty = replace(session, references=[], obstacle="There is no annotation yet.")
@@ -159,12 +162,12 @@ def test_mistakes_are_one_sentence(
     monkeypatch.chdir(tmp_path)
     result = run(*arguments)
     assert result.exit_code == 2
-    assert sentence in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_model_that_is_not_here(
+def test_a_missing_user_model_can_be_imported(
     tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
 ) -> None:
     folder = tmp_path / "a.vrpsam"
@@ -172,7 +175,7 @@ def test_a_model_that_is_not_here(
     write_session(folder, mine, stack[0])
     result = run("--session", folder)
     assert result.exit_code == 2
-    assert "The session's model 'mito' is not here" in result.stderr
+    assert "The session's model 'mito' does not exist" in result.stderr
     assert "vrp-sam models import" in result.stderr
     assert run("--session", folder, "--model", "lite").exit_code == 0
     packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"

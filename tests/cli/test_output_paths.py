@@ -1,4 +1,4 @@
-"""Inputs survive every choice of outputs, `--overwrite` or not."""
+"""Default output paths; inputs are never overwritten, with or without `--overwrite`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.cli.output_paths import default_labels_path, default_objects_path
 from napari_vrp_sam.io.images.stacks import read_labels
 
 runner = CliRunner()
@@ -25,7 +26,7 @@ runner = CliRunner()
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stack as TIFF, as Zarr and as a folder, and annotations of it; the folder one works in."""
+    """A stack as TIFF, Zarr and folder, and its annotations, in the working directory."""
     stack = np.random.default_rng(0).integers(0, 40, (3, 48, 64), np.uint8)
     stack[:, 10:30, 12:40] += 160
     drawn = (stack[1] > 100).astype(np.uint8)
@@ -53,19 +54,19 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-STACK = ("stack.tif", "--reference", "drawn.tif", "--frame", 1)
-FOLDER = ("fr", "--reference", "labels/f1.png", "--frame", 1)
+STACK = ("stack.tif", "--reference", "drawn.tif", "--reference-frame", 1)
+FOLDER = ("fr", "--reference", "labels/f1.png", "--reference-frame", 1)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (
-            ("z.zarr/0", "--reference", "drawn.tif", "--frame", 1, "--output", "z.zarr"),
-            "z.zarr holds an input",
+            ("z.zarr/0", "--reference", "drawn.tif", "--reference-frame", 1, "--output", "z.zarr"),
+            "z.zarr contains an input",
         ),
         (
-            ("z.zarr", "--reference", "drawn.tif", "--frame", 1, "--output", "z.zarr"),
+            ("z.zarr", "--reference", "drawn.tif", "--reference-frame", 1, "--output", "z.zarr"),
             "z.zarr is an input",
         ),
         ((*FOLDER, "--output", "labels"), "labels/f1.png is an input"),
@@ -74,27 +75,27 @@ FOLDER = ("fr", "--reference", "labels/f1.png", "--frame", 1)
         ((*STACK, "--output", "link.tif"), "link.tif is an input"),
         (
             (*STACK, "--output", "o.tif", "--probabilities", "./o.tif"),
-            "o.tif would be written over",
+            "o.tif would be overwritten",
         ),
         ((*STACK, "--output", "o.zarr", "--probabilities", "o.zarr/p.tif"), "p.tif would be"),
         (
             (*STACK, "--output", "o.tif", "--instances", "--probabilities", "o_objects.tif"),
-            "o_objects.tif would be written over",
+            "o_objects.tif would be overwritten",
         ),
         (
             ("a_objects.tif", *STACK[1:], "--output", "a_labels.tif", "--instances"),
             "a_objects.tif is an input",
         ),
         (
-            ("twins", "--reference", "drawn.tif", "--frame", 1, "--output", "new"),
+            ("twins", "--reference", "drawn.tif", "--reference-frame", 1, "--output", "new"),
             "twins holds two images of one name, f1.jpg and f1.png",
         ),
         ((*STACK, "--output", "folder.tif"), "folder.tif is a folder"),
         ((*STACK, "--output", "drawn"), "drawn is a file"),
     ],
 )
-def test_what_would_be_lost_is_refused(
-    files: Path, arguments: tuple[Any, ...], sentence: str
+def test_outputs_that_would_overwrite_files_are_refused(
+    files: Path, arguments: tuple[Any, ...], message: str
 ) -> None:
     (files / "folder.tif").mkdir()
     (files / "drawn").touch()
@@ -102,37 +103,37 @@ def test_what_would_be_lost_is_refused(
     before = contents(files)
     result = run(*arguments, "--overwrite")
     assert result.exit_code == 2, result.stderr
-    assert sentence in " ".join(result.stderr.split()).replace("\\", "/")
+    assert message in " ".join(result.stderr.split()).replace("\\", "/")
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     assert contents(files) == before
 
 
 @pytest.mark.parametrize(
-    ("outputs", "sentence"),
+    ("outputs", "message"),
     [
         (
             ("--output", "o.tif", "--table", "drawn.tif/t.csv"),
-            r"drawn\.tif/t\.csv cannot be written, as .*drawn\.tif is no folder",
+            r"drawn\.tif/t\.csv cannot be written, as .*drawn\.tif is not a folder",
         ),
         (
             ("--output", "o.tif", "--table", "o.tif/new/t.csv"),
-            r"new/t\.csv would be written over",
+            r"new/t\.csv would be overwritten",
         ),
-        (("--output", "drawn.tif/new/q.tif"), "drawn.tif is no folder"),
+        (("--output", "drawn.tif/new/q.tif"), "drawn.tif is not a folder"),
         (("--output", "o.tif", "--probabilities", "closed/new/p.tif"), "p.tif cannot be written"),
         (("--output", "closed/o.zarr"), "o.zarr cannot be written"),
         (("--output", "closed"), r"closed/0\.png cannot be written"),
         (("--output", f"new/{'o' * 250}.tif"), "cannot be written: File name too long"),
     ],
 )
-def test_places_where_nothing_can_be_written_are_told_before_the_work(
-    files: Path, outputs: tuple[str, ...], sentence: str, monkeypatch: pytest.MonkeyPatch
+def test_paths_that_are_not_writable_are_reported_before_the_run(
+    files: Path, outputs: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (files / "closed").mkdir()
     whole_mkdir, whole_temporary = Path.mkdir, tempfile.NamedTemporaryFile
 
-    # Who runs the tests may be root, whom no permission keeps out.
+    # Permissions do not stop root, who may run the tests.
     def mkdir(self: Path, *args: Any, **kwargs: Any) -> None:
         if self.parent.name == "closed":
             raise PermissionError(13, "Permission denied")
@@ -148,12 +149,12 @@ def test_places_where_nothing_can_be_written_are_told_before_the_work(
     before = sorted(files.rglob("*"))
     result = run(*STACK, *outputs)
     assert result.exit_code == 2, result.stderr
-    assert re.search(sentence, result.stderr.replace("\\", "/"))
+    assert re.search(message, result.stderr.replace("\\", "/"))
     assert result.stderr.count("\n") == 1
     assert sorted(files.rglob("*")) == before
 
 
-def test_folders_that_can_be_made_are_made(files: Path) -> None:
+def test_missing_folders_are_created(files: Path) -> None:
     result = run(*STACK, "--output", "new/er/o.tif", "--table", "old/t.csv", "--frames", "1:2")
     assert result.exit_code == 0, result.stderr
     made = [path.name for folder in ("new", "old") for path in (files / folder).rglob("*")]
@@ -161,7 +162,7 @@ def test_folders_that_can_be_made_are_made(files: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--resume",)])
-def test_a_drawn_frame_stays_beside_results(files: Path, more: tuple[str, ...]) -> None:
+def test_an_annotated_frame_is_not_overwritten(files: Path, more: tuple[str, ...]) -> None:
     before = contents(files)
     result = run(*FOLDER, "--output", "labels", *more)
     assert result.exit_code == 2
@@ -169,10 +170,10 @@ def test_a_drawn_frame_stays_beside_results(files: Path, more: tuple[str, ...]) 
     assert contents(files) == before
 
 
-def test_results_may_lie_near_their_inputs(files: Path) -> None:
+def test_results_may_be_written_beside_their_inputs(files: Path) -> None:
     given: list[Callable[[], Any]] = [
         lambda: run("fr", "--reference", "labels", "--frames", "0:1", "--output", "fr/labels"),
-        # Frame 1 is drawn, and left out.
+        # Frame 1 is annotated and not segmented.
         lambda: run(*FOLDER, "--output", "labels", "--frames", "0:1", "--overwrite"),
     ]
     for attempt in given:
@@ -182,3 +183,40 @@ def test_results_may_lie_near_their_inputs(files: Path) -> None:
         assert before.items() <= contents(files).items()
     assert read_labels(files / "fr/labels/f0.png").any()
     assert read_labels(files / "labels/f0.png").any()
+
+
+@pytest.mark.parametrize(
+    ("image", "labels"),
+    [
+        ("exp.tif", "exp_labels.tif"),
+        ("exp.1.tif", "exp.1_labels.tif"),
+        ("exp.2.ome.TIF", "exp.2_labels.tif"),
+        ("2024.05.01.Ome.tiff", "2024.05.01_labels.tif"),
+        ("a.b.PNG", "a.b_labels.png"),
+        (".tif", ".tif_labels.tif"),
+    ],
+)
+def test_default_labels_of_a_file(image: str, labels: str) -> None:
+    assert default_labels_path(Path("data.d", image)) == Path("data.d", labels)
+
+
+def test_default_labels_of_folders_and_zarr(tmp_path: Path) -> None:
+    (tmp_path / "2024.05.01_cells").mkdir()
+    assert (
+        default_labels_path(tmp_path / "2024.05.01_cells") == tmp_path / "2024.05.01_cells_labels"
+    )
+    zarr.create_array(str(tmp_path / "exp.1.ome.zarr"), shape=(2, 2), dtype="u1")
+    assert default_labels_path(tmp_path / "exp.1.ome.zarr") == tmp_path / "exp.1_labels.zarr"
+
+
+@pytest.mark.parametrize(
+    ("labels", "objects"),
+    [
+        ("exp.1_labels.tif", "exp.1_objects.tif"),
+        ("exp.2_labels.zarr", "exp.2_objects.tif"),
+        ("2024.05.01_cells_labels", "2024.05.01_cells_objects.tif"),
+        ("mine.png", "mine_objects.tif"),
+    ],
+)
+def test_default_objects(labels: str, objects: str) -> None:
+    assert default_objects_path(Path("data.d", labels)) == Path("data.d", objects)
