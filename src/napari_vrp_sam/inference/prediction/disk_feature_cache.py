@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import shutil
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from zarr.codecs import BloscCodec
 from zarr.storage import ZipStore
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import atomic
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.weights.downloads import cache_folder
 
@@ -104,7 +104,7 @@ class DiskFeatureCache:
         """
         rounded = _rounded(features)
         if not self._full:
-            with contextlib.suppress(OSError):  # no room on the disk, no permission
+            with contextlib.suppress(InputError):  # disk full, no permission
                 self._write(self._path(key), rounded)
                 unseen = max(MOST_UNSEEN, LEAST_UNSEEN * self._limit)
                 if self._added >= min(SLACK * self._limit, unseen):
@@ -112,23 +112,16 @@ class DiskFeatureCache:
         return rounded
 
     def _write(self, path: Path, features: FrameFeatures) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(SUFFIX, ".", path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        with atomic(path) as temporary:
             with ZipStore(temporary, mode="w") as store:
                 _fill(store, features)
             self._added += temporary.stat().st_size
             _stamp(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _trim(self) -> None:
         """Remove what was used longest ago until there is room again."""
         files = []
-        for path in self._folder.glob(f"*/*{SUFFIX}"):
+        for path in self._folder.glob("*/*.zip"):
             with contextlib.suppress(OSError):  # another process has removed it
                 state = path.stat()
                 files.append((state.st_mtime_ns, state.st_size, path))
