@@ -1,4 +1,4 @@
-"""Objects of a result: found on request or after a run, shown with their table, saved as CSV."""
+"""Objects of a result: found on request or after each run, with a table."""
 
 import numpy as np
 import pandas as pd
@@ -6,18 +6,18 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_vrp_sam.inference.runs.process import ProcessEngine
-from napari_vrp_sam.plugin.layers.objects import is_objects
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.objects import is_objects_layer
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.objects.form import CLASSES, LINKED, ON_FRAMES
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 
 def objects_layers(viewer):
-    return [layer for layer in viewer.layers if is_objects(layer)]
+    return [layer for layer in viewer.layers if is_objects_layer(layer)]
 
 
 def result(viewer):
-    return next(layer for layer in viewer.layers if is_result(layer))
+    return next(layer for layer in viewer.layers if is_result_layer(layer))
 
 
 def press(qtbot, button):
@@ -30,9 +30,15 @@ def segment(qtbot, dock, engine):
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
 
 
-def choose(dock, output):
+def choose_output(dock, output):
     dock.objects_panel.expand(animate=False)
     dock.objects_panel.form.output_box.setCurrentIndex(output)
+
+
+def close_gate(engine):
+    """Remove the permits that the run has left over."""
+    while engine.gate.acquire(blocking=False):
+        pass
 
 
 def find(qtbot, dock):
@@ -42,32 +48,32 @@ def find(qtbot, dock):
 
 @pytest.fixture
 def segmented(qtbot, dock, engine, annotated):
-    """The annotated stack with its result; the panel open, nothing found yet."""
+    """Segment the annotated stack and expand the panel; return the image."""
     segment(qtbot, dock, engine)
     dock.objects_panel.expand(animate=False)
     return annotated[0]
 
 
-def test_the_section_is_folded_and_waits_for_a_result(dock, annotated):
+def test_buttons_are_disabled_without_a_result(dock, annotated):
     panel = dock.objects_panel
     assert panel.isVisible()
     assert not panel.isExpanded()
-    choose(dock, LINKED)
+    choose_output(dock, LINKED)
     assert panel.form.output_box.currentText() == "Objects through Z"
     assert not panel.find_button.isEnabled()
     assert not panel.save_button.isEnabled()
-    assert panel.form.divisions_check.isHidden()  # a Z stack
+    assert panel.form.divisions_check.isHidden()
 
 
-def test_objects_through_the_stack(qtbot, viewer, dock, segmented, stack):
-    choose(dock, LINKED)
+def test_linked_objects(qtbot, viewer, dock, segmented, stack):
+    choose_output(dock, LINKED)
     find(qtbot, dock)
     (layer,) = objects_layers(viewer)
     assert layer.name == "stack objects"
     assert layer.data.dtype == np.uint8
-    np.testing.assert_array_equal(layer.data, result(viewer).data)  # one object a class
+    np.testing.assert_array_equal(layer.data, result(viewer).data)  # one object per class
     assert layer.scale == pytest.approx([2, 0.5, 0.5])
-    assert is_objects(viewer.layers[-1])
+    assert is_objects_layer(viewer.layers[-1])
     table = layer.features.set_index("index")
     assert table.loc[[1, 2], "class"].tolist() == [1, 2]
     assert table.loc[1, ["first_z", "last_z", "frames"]].tolist() == [0, 6, 7]
@@ -75,11 +81,11 @@ def test_objects_through_the_stack(qtbot, viewer, dock, segmented, stack):
     assert table.loc[1, "volume_um3"] == pytest.approx(7 * 12 * 14 * 0.5)
     assert table.loc[2, "mean_intensity"] == 200
     assert 0 < table.loc[1, "confidence"] <= 1
-    assert "2 objects are in 'stack objects'" in dock.status.text()
+    assert "Added 2 objects to 'stack objects'" in dock.status.text()
 
 
-def test_objects_can_be_undone(qtbot, viewer, dock, segmented):
-    choose(dock, LINKED)
+def test_undo(qtbot, viewer, dock, segmented):
+    choose_output(dock, LINKED)
     find(qtbot, dock)
     found = objects_layers(viewer)[0].data.copy()
     assert dock.history.undo_text == "find objects"
@@ -89,9 +95,9 @@ def test_objects_can_be_undone(qtbot, viewer, dock, segmented):
     np.testing.assert_array_equal(objects_layers(viewer)[0].data, found)
 
 
-def test_objects_on_each_frame_and_corrections_count(qtbot, viewer, dock, segmented):
+def test_objects_on_each_frame_include_corrections(qtbot, viewer, dock, segmented):
     result(viewer).data[0, 40:46, 20:30] = 2
-    choose(dock, ON_FRAMES)
+    choose_output(dock, ON_FRAMES)
     find(qtbot, dock)
     (layer,) = objects_layers(viewer)
     assert len(layer.features) == 1 + 2 * 7 + 1
@@ -99,36 +105,35 @@ def test_objects_on_each_frame_and_corrections_count(qtbot, viewer, dock, segmen
     assert layer.features.set_index("index").loc[painted, "area"] == 60
 
 
-def test_each_search_makes_a_layer_and_hides_the_earlier(qtbot, viewer, dock, engine, segmented):
-    choose(dock, LINKED)
+def test_each_search_adds_a_layer_and_hides_earlier_ones(qtbot, viewer, dock, engine, segmented):
+    choose_output(dock, LINKED)
     find(qtbot, dock)
     first = objects_layers(viewer)[0]
-    first.name = "mine"
-    kept = first.data.copy()
+    first.name = "renamed"
+    before = first.data.copy()
     dock.objects_panel.form.size_box.setValue(10_000)
     find(qtbot, dock)
     second = objects_layers(viewer)[1]
     assert (first.visible, second.visible) == (False, True)
-    np.testing.assert_array_equal(first.data, kept)
+    np.testing.assert_array_equal(first.data, before)
     assert not second.data.any()
     assert not dock.form.annotation_list.annotations[0].layer.name.endswith("objects")
 
 
-def test_objects_are_found_at_the_end_of_each_run(qtbot, viewer, dock, engine, annotated):
-    choose(dock, LINKED)
+def test_objects_are_found_after_each_run(qtbot, viewer, dock, engine, annotated):
+    choose_output(dock, LINKED)
     segment(qtbot, dock, engine)
     qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
     assert len(objects_layers(viewer)) == 1
-    choose(dock, CLASSES)
+    choose_output(dock, CLASSES)
     segment(qtbot, dock, engine)
     assert not dock.objects_panel.running
     assert len(objects_layers(viewer)) == 1
 
 
-def test_layers_may_go_during_the_work(qtbot, viewer, dock, engine, segmented):
-    choose(dock, LINKED)
-    while engine.gate.acquire(blocking=False):  # what the run has left over
-        pass
+def test_layers_deleted_during_the_search(qtbot, viewer, dock, engine, segmented):
+    choose_output(dock, LINKED)
+    close_gate(engine)
     press(qtbot, dock.objects_panel.find_button)
     engine.let_through(2)
     qtbot.waitUntil(lambda: "Measuring" in dock.status.text(), timeout=60_000)
@@ -137,13 +142,12 @@ def test_layers_may_go_during_the_work(qtbot, viewer, dock, engine, segmented):
     qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
     (layer,) = objects_layers(viewer)
     assert len(layer.features) == 3
-    assert not dock.objects_panel.save_button.isEnabled()  # no image is chosen any more
+    assert not dock.objects_panel.save_button.isEnabled()  # no image is left
 
 
-def test_cancelling_leaves_nothing(qtbot, viewer, dock, engine, segmented):
-    choose(dock, LINKED)
-    while engine.gate.acquire(blocking=False):
-        pass
+def test_cancel(qtbot, viewer, dock, engine, segmented):
+    choose_output(dock, LINKED)
+    close_gate(engine)
     press(qtbot, dock.objects_panel.find_button)
     assert dock.objects_panel.find_button.text() == "Cancel"
     press(qtbot, dock.objects_panel.find_button)
@@ -154,10 +158,9 @@ def test_cancelling_leaves_nothing(qtbot, viewer, dock, engine, segmented):
     assert dock.objects_panel.find_button.text() == "Find objects"
 
 
-def test_closing_the_dock_ends_the_work(qtbot, viewer, dock, engine, segmented):
-    choose(dock, LINKED)
-    while engine.gate.acquire(blocking=False):
-        pass
+def test_closing_the_dock_stops_the_search(qtbot, viewer, dock, engine, segmented):
+    choose_output(dock, LINKED)
+    close_gate(engine)
     press(qtbot, dock.objects_panel.find_button)
     viewer.window.remove_dock_widget(dock)
     assert not dock.objects_panel.running
@@ -167,14 +170,14 @@ def test_closing_the_dock_ends_the_work(qtbot, viewer, dock, engine, segmented):
     dock.close()
 
 
-def test_through_time_objects_may_divide(qtbot, viewer, dock, engine, stack):
+def test_divisions(qtbot, viewer, dock, engine, stack):
     data = np.full((5, 48, 64), 20, np.uint8)
     data[:2, 10:18, 20:40] = 200
     data[2:, 10:18, 17:27] = data[2:, 10:18, 33:43] = 200
     viewer.add_image(data, name="cells", axis_labels=("t", "y", "x"))
     viewer.add_labels((data > 100).astype(np.uint8) * (np.arange(5) == 1)[:, None, None])
     segment(qtbot, dock, engine)
-    choose(dock, LINKED)
+    choose_output(dock, LINKED)
     assert dock.objects_panel.form.output_box.currentText() == "Objects through T"
     assert dock.objects_panel.form.divisions_check.isVisible()
     dock.objects_panel.form.divisions_check.setChecked(True)
@@ -185,18 +188,18 @@ def test_through_time_objects_may_divide(qtbot, viewer, dock, engine, stack):
     assert table["first_t"].tolist() == [0, 2, 2]
 
 
-def test_a_single_frame_has_nothing_to_link(viewer, dock):
-    viewer.add_image(np.zeros((32, 32)), name="picture")
+def test_linking_is_offered_for_stacks_only(viewer, dock):
+    viewer.add_image(np.zeros((32, 32)), name="2-D image")
     assert dock.objects_panel.form.output_box.count() == LINKED
     viewer.add_image(np.zeros((4, 3, 32, 32)), name="stack")
     dock.form.image_box.setCurrentIndex(1)
     assert dock.objects_panel.form.output_box.itemText(LINKED) == "Objects through Z and T"
 
 
-def test_the_table_shows_in_napari_and_leads_to_the_object(qtbot, viewer, dock, segmented):
+def test_selecting_a_table_row_shows_the_object(qtbot, viewer, dock, segmented):
     result(viewer).data[:4, 40:46, 20:30] = 0
-    result(viewer).data[5:, 40:46, 20:30] = 1  # appears late
-    choose(dock, LINKED)
+    result(viewer).data[5:, 40:46, 20:30] = 1  # a third object on the last frames
+    choose_output(dock, LINKED)
     find(qtbot, dock)
     (layer,) = objects_layers(viewer)
     viewer.layers.selection.active = layer
@@ -209,12 +212,12 @@ def test_the_table_shows_in_napari_and_leads_to_the_object(qtbot, viewer, dock, 
     widget.table.selectRow(late)
     assert layer.selected_label == late
     assert viewer.dims.current_step[0] == 5
-    widget.table.selectRow(1)  # in view already
+    widget.table.selectRow(1)  # already in view
     assert viewer.dims.current_step[0] == 5
 
 
-def test_the_table_is_saved(qtbot, viewer, dock, segmented, tmp_path, monkeypatch):
-    choose(dock, LINKED)
+def test_save_table(qtbot, viewer, dock, segmented, tmp_path, monkeypatch):
+    choose_output(dock, LINKED)
     find(qtbot, dock)
     path = tmp_path / "new" / "table"
     dialog = "napari_vrp_sam.plugin.objects.panel.QFileDialog.getSaveFileName"
@@ -226,16 +229,16 @@ def test_the_table_is_saved(qtbot, viewer, dock, segmented, tmp_path, monkeypatc
     assert str(path) in dock.status.text()
 
 
-def test_a_table_that_cannot_be_written_is_told(qtbot, viewer, dock, segmented, tmp_path):
-    choose(dock, LINKED)
+def test_save_table_to_an_invalid_path(qtbot, viewer, dock, segmented, tmp_path):
+    choose_output(dock, LINKED)
     find(qtbot, dock)
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("not a folder")
     dock.objects_panel.save(tmp_path / "file" / "table.csv")
     assert "cannot be written" in dock.status.text()
     assert dock.status.severity == "warning"
 
 
-def test_in_a_process_of_its_own(qtbot, viewer, stack):
+def test_process_engine(qtbot, viewer, stack):
     engine = ProcessEngine()
     dock = SegmentStackWidget(viewer, engine)
     viewer.window.add_dock_widget(dock)
@@ -246,7 +249,7 @@ def test_in_a_process_of_its_own(qtbot, viewer, stack):
     labels.metadata["napari-vrp-sam"] = {
         "result of": image.unique_id, "axes": "ZCYX", "confidence": {0: 0.5}
     }  # fmt: skip
-    choose(dock, LINKED)
+    choose_output(dock, LINKED)
     dock.objects_panel.find()
     qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=120_000)
     (layer,) = objects_layers(viewer)
@@ -258,8 +261,8 @@ def test_in_a_process_of_its_own(qtbot, viewer, stack):
     engine.close()
 
 
-def test_the_open_section_fits_a_narrow_dock(qtbot, dock, annotated):
-    choose(dock, LINKED)
+def test_expanded_section_fits_a_narrow_dock(qtbot, dock, annotated):
+    choose_output(dock, LINKED)
     dock.objects_panel.form.output_box.setItemText(LINKED, "Objects through Z and T")
     qtbot.wait(50)
     assert dock.minimumSizeHint().width() <= 284

@@ -1,4 +1,4 @@
-"""Sessions in a real window: saved, opened again, replayed on the command line."""
+"""Sessions saved and opened in a window, and run on the command line."""
 
 import errno
 import threading
@@ -20,9 +20,15 @@ from napari_vrp_sam.io.sessions import layers as stored_layers
 from napari_vrp_sam.io.sessions.session import read_session
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result, set_accepted
-from napari_vrp_sam.plugin.layers.results import is_result
+from napari_vrp_sam.plugin.layers.accepted import (
+    accepted_frames,
+    current_result,
+    set_accepted_frames,
+)
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+from napari_vrp_sam.plugin.session.opening import session_reader
+from napari_vrp_sam.plugin.session.saving import THREAD_NAME
 
 
 def wait_for(qtbot, condition):
@@ -39,7 +45,7 @@ def segment(qtbot, dock):
     wait_for(qtbot, lambda: not dock.running)
 
 
-def other_window(make_napari_viewer_proxy, engine):
+def second_window(make_napari_viewer_proxy, engine):
     viewer = make_napari_viewer_proxy()
     widget = SegmentStackWidget(viewer, engine)
     viewer.window.add_dock_widget(widget, name="Segment stack")
@@ -48,17 +54,17 @@ def other_window(make_napari_viewer_proxy, engine):
 
 @pytest.fixture
 def corrected(qtbot, viewer, dock, engine, annotated):
-    """Segmented, and frame 5 corrected and accepted: image and result."""
+    """Segment the stack, correct and accept frame 5; return image and result."""
     image, _ = annotated
     engine.let_through()
     segment(qtbot, dock)
     result = current_result(viewer, image)
     result.data[5, 40:44, 50:60] = 2
-    set_accepted(result, [5])
+    set_accepted_frames(result, [5])
     return image, result
 
 
-def test_a_second_window_goes_on_where_the_first_stopped(
+def test_open_in_a_second_window(
     qtbot, viewer, dock, engine, corrected, tmp_path, make_napari_viewer_proxy
 ):
     image, result = corrected
@@ -70,62 +76,69 @@ def test_a_second_window_goes_on_where_the_first_stopped(
     dock.form.device_box.setCurrentText("cpu")
     dock.form.radius_box.setValue(3.5)
     dock.form.tile_box.setValue(768)
-    dock.form.class_list.set_classes(
+    dock.form.class_list.classes.replace_all(
         [ClassEntry(1, "nuclei", "#ff0000"), ClassEntry(2, "walls", "#00ff80")]
     )
     viewer.dims.set_current_step(0, 4)
     folder = tmp_path / "a.vrpsam"
     save(qtbot, dock, folder)
-    assert dock.status.text() == "Saved as a.vrpsam, with a copy of the image: no file holds it."
+    assert dock.status.text() == "Saved as a.vrpsam, with a copy of the image: it is not in a file."
 
-    other, again = other_window(make_napari_viewer_proxy, engine)
-    again.session_panel.open(folder)
+    second_viewer, second_dock = second_window(make_napari_viewer_proxy, engine)
+    second_dock.session_panel.open(folder)
 
-    assert again.status.text() == "Opened a.vrpsam."
-    assert [layer.name for layer in other.layers] == ["stack", "drawn", "points", "stack segmented"]
-    image_again = other.layers["stack"]
-    assert image_again.units == image.units
-    np.testing.assert_allclose(image_again.scale, image.scale)
-    np.testing.assert_array_equal(np.asarray(image_again.data), image.data)
-    np.testing.assert_array_equal(other.layers["drawn"].data, viewer.layers["drawn"].data)
-    rows = {row.layer.name: (row.ticked, row.sparse) for row in again.form.annotation_list.rows}
+    assert second_dock.status.text() == "Opened a.vrpsam."
+    assert [layer.name for layer in second_viewer.layers] == [
+        "stack",
+        "drawn",
+        "points",
+        "stack segmented",
+    ]
+    restored_image = second_viewer.layers["stack"]
+    assert restored_image.units == image.units
+    np.testing.assert_allclose(restored_image.scale, image.scale)
+    np.testing.assert_array_equal(np.asarray(restored_image.data), image.data)
+    np.testing.assert_array_equal(second_viewer.layers["drawn"].data, viewer.layers["drawn"].data)
+    rows = {
+        row.layer.name: (row.ticked, row.sparse) for row in second_dock.form.annotation_list.rows
+    }
     assert rows == {
         "drawn": (True, True), "points": (False, False), "stack segmented": (False, False),
     }  # fmt: skip
-    assert again.form.class_list.classes == dock.form.class_list.classes
+    assert list(second_dock.form.class_list.classes) == list(dock.form.class_list.classes)
     for name in ("drawn", "stack segmented"):
-        colours = [w.layers[name].colormap.map(np.arange(5)) for w in (other, viewer)]
+        colours = [v.layers[name].colormap.map(np.arange(5)) for v in (second_viewer, viewer)]
         np.testing.assert_array_equal(*colours)
     np.testing.assert_array_equal(
-        other.layers["points"].face_color, viewer.layers["points"].face_color
+        second_viewer.layers["points"].face_color, viewer.layers["points"].face_color
     )
-    assert again.form.frame_range.value() == (1, 6)
-    assert again.form.device_box.currentText() == "cpu"
-    assert again.form.radius_box.value() == 3.5
-    assert again.form.tile == 768
-    assert other.dims.current_step[0] == 4
-    result_again = current_result(other, image_again)
-    assert accepted_frames(result_again) == [5]
-    np.testing.assert_array_equal(result_again.data, result.data)
-    assert again.quality_panel.isVisibleTo(again)
-    assert again.quality_panel.plot.toolTip() == dock.quality_panel.plot.toolTip()
+    assert second_dock.form.frame_range.value() == (1, 6)
+    assert second_dock.form.device_box.currentText() == "cpu"
+    assert second_dock.form.radius_box.value() == 3.5
+    assert second_dock.form.tile == 768
+    assert second_viewer.dims.current_step[0] == 4
+    restored_result = current_result(second_viewer, restored_image)
+    assert accepted_frames(restored_result) == [5]
+    np.testing.assert_array_equal(restored_result.data, result.data)
+    assert second_dock.quality_panel.isVisibleTo(second_dock)
+    assert second_dock.quality_panel.plot.toolTip() == dock.quality_panel.plot.toolTip()
 
-    segment(qtbot, again)
+    segment(qtbot, second_dock)
     first, second = (engine.jobs[0], engine.jobs[-1])
     assert second.accepted == {5}
     assert second.frames == (1, 6)
-    assert sum(is_result(layer) for layer in other.layers) == 2
-    newest = current_result(other, image_again)
+    assert sum(is_result_layer(layer) for layer in second_viewer.layers) == 2
+    newest = current_result(second_viewer, restored_image)
     np.testing.assert_array_equal(newest.data[5], result.data[5])
-    # Between both runs a frame was accepted, and the rest turned into scribbles.
+    # A frame was accepted and the layer set to scribbles between the runs.
     assert {r.frame for r in first.references} == {3}
     assert {(r.frame, r.kind) for r in second.references} == {(3, "scribble"), (5, "mask")}
 
 
-def test_opening_adds_to_what_is_there(qtbot, viewer, dock, corrected, tmp_path):
+def test_opening_adds_layers_to_the_window(qtbot, viewer, dock, corrected, tmp_path):
     before = list(viewer.layers)
     save(qtbot, dock, tmp_path / "a.vrpsam")
-    # By napari's own way, as a dropped folder comes.
+    # As napari opens a dropped folder.
     added = viewer.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam")
     assert [layer.name for layer in added] == ["stack [1]", "drawn [1]", "stack segmented [1]"]
     assert list(viewer.layers)[: len(before)] == before
@@ -139,7 +152,7 @@ def test_opening_adds_to_what_is_there(qtbot, viewer, dock, corrected, tmp_path)
     ]  # fmt: skip
 
 
-def test_opening_can_be_undone(qtbot, viewer, dock, corrected, tmp_path):
+def test_undo_opening(qtbot, viewer, dock, corrected, tmp_path):
     save(qtbot, dock, tmp_path / "day.vrpsam")
     before = [layer.name for layer in viewer.layers]
     dock.session_panel.open(tmp_path / "day.vrpsam")
@@ -151,20 +164,20 @@ def test_opening_can_be_undone(qtbot, viewer, dock, corrected, tmp_path):
     assert [layer.name for layer in viewer.layers] == opened
 
 
-def test_a_session_that_was_dropped_before_the_dock_opened(
+def test_session_opened_before_the_dock(
     qtbot, viewer, dock, corrected, tmp_path, make_napari_viewer_proxy
 ):
     dock.form.frame_range.choose((2, 4))
     save(qtbot, dock, tmp_path / "a.vrpsam")
-    other = make_napari_viewer_proxy()
-    other.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam")
-    widget = SegmentStackWidget(other, ThreadEngine())
-    other.window.add_dock_widget(widget)
+    second_viewer = make_napari_viewer_proxy()
+    second_viewer.open(tmp_path / "a.vrpsam", plugin="napari-vrp-sam")
+    widget = SegmentStackWidget(second_viewer, ThreadEngine())
+    second_viewer.window.add_dock_widget(widget)
     assert widget.form.frame_range.value() == (2, 4)
-    assert accepted_frames(current_result(other, other.layers["stack"])) == [5]
+    assert accepted_frames(current_result(second_viewer, second_viewer.layers["stack"])) == [5]
 
 
-def test_a_broken_session_is_one_sentence(viewer, dock, tmp_path, monkeypatch):
+def test_damaged_session(viewer, dock, tmp_path, monkeypatch):
     (tmp_path / "a.vrpsam").mkdir()
     (tmp_path / "a.vrpsam/session.json").write_text("{")
     dock.session_panel.open(tmp_path / "a.vrpsam")
@@ -176,35 +189,33 @@ def test_a_broken_session_is_one_sentence(viewer, dock, tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_stack(tmp_path):
-    """A bright square that moves through noise, in a file, and its truth."""
+    """Path of a stack with a moving bright square in noise, and its ground truth."""
     data = np.random.default_rng(0).integers(0, 40, (5, 64, 64), dtype=np.uint8)
-    truth = np.zeros(data.shape, np.uint8)
+    ground_truth = np.zeros(data.shape, np.uint8)
     for index in range(5):
-        truth[index, 10 + 6 * index : 30 + 6 * index, 12:40] = 1
-    data[truth > 0] += 160
+        ground_truth[index, 10 + 6 * index : 30 + 6 * index, 12:40] = 1
+    data[ground_truth > 0] += 160
     tifffile.imwrite(tmp_path / "stack.tif", data, imagej=True, metadata={"axes": "ZYX"})
-    return tmp_path / "stack.tif", truth
+    return tmp_path / "stack.tif", ground_truth
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("corrected_first", [False, True])
-def test_the_command_line_gives_what_the_window_gave(
-    qtbot, viewer, tmp_path, small_stack, corrected_first
-):
-    path, truth = small_stack
+def test_command_line_reproduces_the_result(qtbot, viewer, tmp_path, small_stack, corrected_first):
+    path, ground_truth = small_stack
     (image,) = viewer.open(path)
-    dock = SegmentStackWidget(viewer)  # with the engine and the model that users have
+    dock = SegmentStackWidget(viewer)  # with the default engine and model
     viewer.window.add_dock_widget(dock, name="Segment stack")
     dock.form.device_box.setCurrentText("cpu")
-    drawn = np.zeros_like(truth)
-    drawn[2] = truth[2]
+    drawn = np.zeros_like(ground_truth)
+    drawn[2] = ground_truth[2]
     viewer.add_labels(drawn, name="drawn")
     if corrected_first:
         dock.form.frame_range.choose((1, 4))
         segment(qtbot, dock)
         first = current_result(viewer, image)
         first.data[0, 50:60, 50:60] = 1
-        set_accepted(first, [0])
+        set_accepted_frames(first, [0])
     segment(qtbot, dock)
     result = current_result(viewer, image)
     folder = tmp_path / "a.vrpsam"
@@ -222,7 +233,7 @@ def test_the_command_line_gives_what_the_window_gave(
     assert bool(labels[0, 50:60, 50:60].all()) == corrected_first
 
 
-def test_what_cannot_be_run_is_saved_all_the_same(qtbot, viewer, dock, annotated, tmp_path):
+def test_save_without_annotations(qtbot, viewer, dock, annotated, tmp_path):
     viewer.layers["drawn"].data[:] = 0
     save(qtbot, dock, tmp_path / "a.vrpsam")
     assert "Saved as a.vrpsam" in dock.status.text()
@@ -232,7 +243,7 @@ def test_what_cannot_be_run_is_saved_all_the_same(qtbot, viewer, dock, annotated
     assert "There is no annotation yet" in replay.stderr
 
 
-def test_nothing_to_save_without_an_image(viewer, dock, tmp_path):
+def test_save_without_an_image(viewer, dock, tmp_path):
     assert not dock.session_panel.save_button.isEnabled()
     dock.session_panel.save(tmp_path / "a.vrpsam")
     assert "open an image stack first" in dock.status.text()
@@ -240,7 +251,7 @@ def test_nothing_to_save_without_an_image(viewer, dock, tmp_path):
 
 
 class SlowStack:
-    """An image whose frames come one by one, as the test lets them through."""
+    """Lazy image whose frames are read one per release of a gate."""
 
     def __init__(self, data):
         self.gate = threading.Semaphore(1000)
@@ -262,23 +273,23 @@ class SlowStack:
 
 @pytest.fixture
 def slow(viewer, dock, stack):
-    """A lazy image on which nothing is drawn."""
+    """Add a lazy image without annotations."""
     slow = SlowStack(stack[0])
     viewer.add_image(slow.lazy(), name="slow", contrast_limits=(0, 255), cache=False)
     yield slow
     slow.gate.release(1000)
 
 
-def dry(slow):
+def close_gate(slow):
     while slow.gate.acquire(blocking=False):
         pass
 
 
-def test_the_window_stays_quick_and_saving_can_be_cancelled(qtbot, dock, slow, tmp_path):
+def test_saving_runs_in_the_background_and_can_be_cancelled(qtbot, dock, slow, tmp_path):
     from napari.utils import progress
 
-    dry(slow)
-    dock.session_panel.save(tmp_path / "a.vrpsam")  # returns at once
+    close_gate(slow)
+    dock.session_panel.save(tmp_path / "a.vrpsam")
     assert dock.session_panel.saving
     assert not dock.session_panel.save_button.isEnabled()
     assert not dock.session_panel.open_button.isEnabled()
@@ -295,10 +306,10 @@ def test_the_window_stays_quick_and_saving_can_be_cancelled(qtbot, dock, slow, t
     assert not list(tmp_path.iterdir())
 
 
-def test_the_dock_may_close_meanwhile(qtbot, viewer, dock, slow, tmp_path):
-    dry(slow)
+def test_dock_closed_while_saving(qtbot, viewer, dock, slow, tmp_path):
+    close_gate(slow)
     dock.session_panel.save(tmp_path / "a.vrpsam")
-    thread = dock.session_panel._writing.thread
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
     viewer.window.remove_dock_widget(dock)
     slow.gate.release(1000)
     thread.join(timeout=60)
@@ -307,8 +318,8 @@ def test_the_dock_may_close_meanwhile(qtbot, viewer, dock, slow, tmp_path):
     assert read_session(tmp_path / "a.vrpsam").image.shape == (7, 48, 64)
 
 
-def test_the_image_may_go_meanwhile(qtbot, viewer, dock, slow, tmp_path):
-    dry(slow)
+def test_image_deleted_while_saving(qtbot, viewer, dock, slow, tmp_path):
+    close_gate(slow)
     dock.session_panel.save(tmp_path / "a.vrpsam")
     slow.gate.release(1000)
     viewer.layers.clear()
@@ -317,7 +328,7 @@ def test_the_image_may_go_meanwhile(qtbot, viewer, dock, slow, tmp_path):
     assert not dock.session_panel.save_button.isEnabled()
 
 
-def test_a_full_disk_is_one_sentence(qtbot, dock, annotated, tmp_path, monkeypatch):
+def test_full_disk(qtbot, dock, annotated, tmp_path, monkeypatch):
     save(qtbot, dock, tmp_path / "a.vrpsam")
 
     def full(*_args, **_options):
@@ -330,7 +341,7 @@ def test_a_full_disk_is_one_sentence(qtbot, dock, annotated, tmp_path, monkeypat
     assert len(read_session(tmp_path / "a.vrpsam").references) == 2
 
 
-def test_the_buttons_ask_where(qtbot, viewer, dock, annotated, tmp_path, monkeypatch):
+def test_file_dialogs(qtbot, viewer, dock, annotated, tmp_path, monkeypatch):
     asked = []
     answers = {"file": str(tmp_path / "first"), "replace": QMessageBox.StandardButton.Yes}
 
@@ -354,7 +365,7 @@ def test_the_buttons_ask_where(qtbot, viewer, dock, annotated, tmp_path, monkeyp
     press(panel.save_button)
     assert asked == ["stack.vrpsam"]
     assert (tmp_path / "first.vrpsam/session.json").exists()
-    press(panel.save_button)  # the image has its session now
+    press(panel.save_button)  # the image belongs to a session now
     assert asked[1:] == ["Replace first.vrpsam? Choose No to save elsewhere."]
     answers["replace"] = QMessageBox.StandardButton.No
     answers["file"] = ""
@@ -364,9 +375,7 @@ def test_the_buttons_ask_where(qtbot, viewer, dock, annotated, tmp_path, monkeyp
     assert "x is no session" in dock.status.text()
 
 
-def test_an_image_that_moved_is_asked_for(
-    qtbot, viewer, dock, engine, tmp_path, small_stack, monkeypatch
-):
+def test_moved_image(qtbot, viewer, dock, engine, tmp_path, small_stack, monkeypatch):
     path, _ = small_stack
     viewer.open(path)
     save(qtbot, dock, tmp_path / "a.vrpsam")
@@ -383,9 +392,7 @@ def test_an_image_that_moved_is_asked_for(
     assert read_session(tmp_path / "a.vrpsam").image.source == moved
 
 
-def test_the_reader_takes_sessions_only(tmp_path):
-    from napari_vrp_sam.plugin.session.opening import session_reader
-
+def test_reader_accepts_only_sessions(tmp_path):
     assert session_reader(str(tmp_path)) is None
     assert session_reader([str(tmp_path / "a.vrpsam")]) is None
     assert session_reader(str(tmp_path / "a.vrpsam") + "/") is not None

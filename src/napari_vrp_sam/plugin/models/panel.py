@@ -25,7 +25,7 @@ from napari_vrp_sam.models.zoo import user_models
 from napari_vrp_sam.plugin.models.card import card_html
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.models.command import CommandProcess
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 TITLE = "User models"
@@ -208,10 +208,7 @@ class UserModelsPanel(Section):
         self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         content = QWidget()
         layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        layout.addWidget(self.list)
-        layout.addWidget(self.card)
+        pack(layout, self.list, self.card, spacing=5)
         grid = QGridLayout()
         grid.setSpacing(3)
         buttons = {

@@ -1,1 +1,1 @@
-"""The *Objects* section: objects of a result and their table."""
+"""The "Objects" section: find objects in a result and list them in a table."""

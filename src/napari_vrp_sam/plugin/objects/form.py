@@ -1,4 +1,4 @@
-"""What an object is: the choices of the section 'Objects'."""
+"""Settings of the "Objects" section."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from napari_vrp_sam.inference.objects.find import ObjectSettings
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
 CLASSES, ON_FRAMES, LINKED = range(3)
-"""Rows of the choice of output; a single frame has no third."""
+"""Rows of the output box; `LINKED` is not available for a single frame."""
 
 
 class ObjectsForm(QWidget):
-    """Choices that fit the axes of the image."""
+    """Settings for finding objects, as far as they apply to the axes of the image."""
 
     changed = Signal()
 
@@ -22,16 +22,30 @@ class ObjectsForm(QWidget):
         self._axes = ""
         self.output_box = NarrowComboBox()
         self.split_check = QCheckBox("Split touching objects")
-        self.divisions_check = QCheckBox("Divisions")
+        self.divisions_check = QCheckBox("Allow divisions")
         self.size_box = QSpinBox()
         self.output_box.addItems(["Classes", "Objects on each frame"])
         self.split_check.setChecked(True)
         self.size_box.setRange(0, 1_000_000)
-        self.size_box.setSuffix(" px")
-        self.size_box.setSpecialValueText("any")
         # napari's style would widen the dock.
         self.size_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._explain()
+        set_help(
+            self.output_box,
+            "<b>Classes</b>: no objects. <b>Objects on each frame</b>: an additional layer with "
+            "a label for each object of a frame. <b>Objects through…</b>: objects that overlap "
+            "from frame to frame have the same label. Objects are found at the end of each run.",
+        )
+        set_help(
+            self.split_check,
+            "Split touching objects of a class at their narrowest points; otherwise, each "
+            "connected region is one object.",
+        )
+        set_help(
+            self.divisions_check,
+            "An object may divide into two over time; both get new labels and refer to their "
+            "parent.",
+        )
+        set_help(self.size_box, "Remove objects with fewer pixels on a frame.")
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(8)
@@ -40,17 +54,17 @@ class ObjectsForm(QWidget):
         form.addRow("Output", self.output_box)
         form.addRow(self.split_check)
         form.addRow(self.divisions_check)
-        form.addRow("Least size", self.size_box)
-        self.output_box.currentIndexChanged.connect(self._follow)
-        self._follow()
+        form.addRow("Minimum size (pixels)", self.size_box)
+        self.output_box.currentIndexChanged.connect(self._update)
+        self._update()
 
     @property
-    def wanted(self) -> bool:
-        """Whether objects are wanted, not classes alone."""
+    def objects_requested(self) -> bool:
+        """True if the output includes objects."""
         return self.output_box.currentIndex() != CLASSES
 
     def settings(self) -> ObjectSettings:
-        """The choices, those that apply."""
+        """Return the settings that apply."""
         linked = self.output_box.currentIndex() == LINKED
         return ObjectSettings(
             linked=linked,
@@ -59,8 +73,8 @@ class ObjectsForm(QWidget):
             min_size=self.size_box.value(),
         )
 
-    def offer(self, axes: str) -> None:
-        """Offer to link objects through those of the axes that are T or Z."""
+    def set_axes(self, axes: str) -> None:
+        """Offer linking of objects along T and Z if an image has these axes."""
         self._axes = "".join(axis for axis in "ZT" if axis in axes)
         if self._axes:
             text = f"Objects through {' and '.join(self._axes)}"
@@ -69,29 +83,11 @@ class ObjectsForm(QWidget):
             self.output_box.setItemText(LINKED, text)
         elif self.output_box.count() > LINKED:
             self.output_box.removeItem(LINKED)
-        self._follow()
+        self._update()
 
-    def _follow(self, _index: int = 0) -> None:
+    def _update(self, _index: int = 0) -> None:
         output = self.output_box.currentIndex()
         self.divisions_check.setVisible(output == LINKED and "T" in self._axes)
-        self.split_check.setEnabled(self.wanted)
-        self.size_box.setEnabled(self.wanted)
+        self.split_check.setEnabled(self.objects_requested)
+        self.size_box.setEnabled(self.objects_requested)
         self.changed.emit()
-
-    def _explain(self) -> None:
-        set_help(
-            self.output_box,
-            "<b>Classes</b>: the result as it is. <b>Objects on each frame</b>: also a layer in "
-            "which each object of a frame has a number of its own. <b>Objects through…</b>: one "
-            "number through the stack for objects that overlap from frame to frame. Unless it is "
-            "Classes, objects are found at the end of each run.",
-        )
-        set_help(
-            self.split_check,
-            "Cut objects of a class that touch at their necks; else whatever is connected is one.",
-        )
-        set_help(
-            self.divisions_check,
-            "An object may become two through T: both get new numbers, and know their parent.",
-        )
-        set_help(self.size_box, "Objects of fewer pixels on a frame are left out.")

@@ -1,4 +1,4 @@
-"""The section 'Objects' of the dock: what a result is to show, and a table of it."""
+"""The "Objects" section of the dock."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.io.exports.tables import write_table
-from napari_vrp_sam.plugin.layers.accepted import result_events, result_labels, shown_result
-from napari_vrp_sam.plugin.layers.metadata import noted
+from napari_vrp_sam.plugin.layers.accepted import (
+    current_result_with_frames,
+    result_events,
+    result_labels,
+)
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.objects import (
-    NewObjects,
+    ObjectsLayerBuilder,
     current_objects,
-    is_objects,
+    is_objects_layer,
     pixel_size,
     show_object,
-    table_of,
+    table_from_features,
 )
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import stack_data
-from napari_vrp_sam.plugin.layers.undo import unwrapped
+from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 if TYPE_CHECKING:
@@ -42,16 +46,16 @@ if TYPE_CHECKING:
 
 
 class ObjectsPanel(Section):
-    """Finds the objects of the current result, when asked to and, if chosen, after each run.
+    """Find the objects of the current result, on request or after each run, and save their table.
 
     Signals
     -------
-    added : (text, layers)
-        What was done, and the layers that came by it.
+    added : (action, layers)
+        Text for the undo history, and the new layers.
     reported : (message,)
-        How far it is, or what was found.
+        Progress or outcome.
     warned : (message,)
-        One sentence on what the user cannot do.
+        An error that the user can fix.
     """
 
     added = Signal(str, list)
@@ -78,15 +82,15 @@ class ObjectsPanel(Section):
         self._engine = engine
         self._run: ObjectsRun | None = None
         self._locked = False
-        # Weakly: objects that the user deletes are to leave the memory.
+        # Weak references, so that layers that the user deletes are freed.
         self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.form = ObjectsForm()
         self.find_button = QPushButton("Find objects")
         self.save_button = QPushButton("Save table…")
         self._lay_out()
-        self.form.changed.connect(self._enable)
+        self.form.changed.connect(self._update_buttons)
         self.find_button.clicked.connect(self._find_or_cancel)
-        self.save_button.clicked.connect(self._save)
+        self.save_button.clicked.connect(self._open_save_dialog)
         self._emitters = result_events(viewer)
         for emitter in self._emitters:
             emitter.connect(self.refresh)
@@ -95,66 +99,57 @@ class ObjectsPanel(Section):
 
     @property
     def running(self) -> bool:
-        """Whether objects are being found."""
+        """True while objects are being found."""
         return self._run is not None
 
     def find(self) -> None:
-        """Find the objects of the current result, with the user's corrections."""
+        """Find the objects of the current result; emit `warned` if that is impossible."""
         if self.running:
             return
         try:
             self._start()
-        except InputError as mistake:
-            self.warned.emit(str(mistake))
+        except InputError as error:
+            self.warned.emit(str(error))
 
     def find_after_run(self) -> None:
-        """A result is complete: find its objects if that was chosen."""
-        if self.form.wanted:
+        """Find the objects of a new result if the form requests objects."""
+        if self.form.objects_requested:
             self.find()
 
     def save(self, path: Path) -> None:
-        """Write the table of the current objects as CSV; a mistake ends in one sentence."""
+        """Write the table of the current objects as CSV; emit `warned` if that is impossible."""
         layer = current_objects(self._viewer, self._image_box.layer)
         if layer is None:
             return
         path = path if path.suffix else path.with_suffix(".csv")
         try:
-            write_table(path, table_of(layer))
-        except InputError as mistake:
-            self.warned.emit(str(mistake))
+            write_table(path, table_from_features(layer))
+        except InputError as error:
+            self.warned.emit(str(error))
         else:
-            self.reported.emit(f"The table of '{layer.name}' is in {path}.")
+            self.reported.emit(f"Saved the table of '{layer.name}' to {path}.")
 
     def refresh(self, _event: Any = None) -> None:
-        """Offer what can be done with the chosen image and its result."""
-        self.form.offer(self._axes() if self._image_box.layer is not None else "")
+        """Update settings and buttons to the selected image and its result."""
+        self.form.set_axes(self._axes() if self._image_box.layer is not None else "")
         for layer in self._viewer.layers:
-            if is_objects(layer) and unwrapped(layer) not in self._watched:
+            if is_objects_layer(layer) and unwrap(layer) not in self._watched:
                 layer.events.selected_label.connect(self._show_selected)
-                self._watched.add(unwrapped(layer))
-
-    def _enable(self) -> None:
-        image = self._image_box.layer
-        ready = (
-            self.form.wanted and not self._locked and shown_result(self._viewer, image) is not None
-        )
-        self.find_button.setText("Cancel" if self.running else "Find objects")
-        self.find_button.setEnabled(self.running or ready)
-        self.save_button.setEnabled(current_objects(self._viewer, image) is not None)
+                self._watched.add(unwrap(layer))
 
     def lock(self, *, locked: bool) -> None:
-        """Start nothing while a run changes the result."""
+        """Disable finding objects while a run changes the result."""
         self._locked = locked
         self.refresh()
 
     def abandon(self) -> None:
-        """The dock closes: stop, and show nothing."""
+        """Stop the search and add no layer, because the dock is closing."""
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "")
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         self.abandon()
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
@@ -162,48 +157,58 @@ class ObjectsPanel(Section):
             layer.events.selected_label.disconnect(self._show_selected)
         self._watched.clear()
 
+    def _update_buttons(self) -> None:
+        image = self._image_box.layer
+        ready = (
+            self.form.objects_requested
+            and not self._locked
+            and current_result_with_frames(self._viewer, image) is not None
+        )
+        self.find_button.setText("Cancel" if self.running else "Find objects")
+        self.find_button.setEnabled(self.running or ready)
+        self.save_button.setEnabled(current_objects(self._viewer, image) is not None)
+
     def _start(self) -> None:
         image = self._image_box.layer
-        at = shown_result(self._viewer, image)
-        if image is None or at is None:
+        result = current_result_with_frames(self._viewer, image)
+        if image is None or result is None:
             raise InputError("There is no result to find objects in: segment the stack first.")
-        layer, frames = at
-        # The user may go on correcting, and delete what it is about: copies of all that is needed.
+        layer, frames = result
         spacing, unit = pixel_size(layer, frames.axes)
+        # Copies, because the user may edit or delete the layers meanwhile.
         job = ObjectsJob(
             stack_data(image),
             labels=result_labels(layer, frames),
             axes=frames.axes,
             settings=self.form.settings(),
-            confidence=dict(noted(layer, CONFIDENCE) or {}),
+            confidence=dict(get_metadata(layer, CONFIDENCE) or {}),
             spacing=spacing,
             unit=unit,
         )
-        target = NewObjects(self._viewer, image, frames.axes)
+        builder = ObjectsLayerBuilder(self._viewer, image, frames.axes)
         self._run = ObjectsRun(self._engine.submit(job), self)
         self._run.progressed.connect(self.reported)
-        self._run.found.connect(lambda objects: self._show(target, objects))
+        self._run.found.connect(lambda objects: self._add_layer(builder, objects))
         self._run.ended.connect(self._end)
         self.reported.emit("Finding objects…")
         self.refresh()
 
-    def _show(self, target: NewObjects, objects: Objects) -> None:
-        layer = target.show(objects)
+    def _add_layer(self, builder: ObjectsLayerBuilder, objects: Objects) -> None:
+        layer = builder.add_layer(objects)
         self.added.emit("find objects", [layer])
         count = len(objects.table)
-        found = "1 object is" if count == 1 else f"{count} objects are"
-        self.reported.emit(f"{found} in '{layer.name}', with a table of features.")
+        found = f"{count} object{'' if count == 1 else 's'}"
+        self.reported.emit(f"Added {found} to '{layer.name}', with a table of features.")
 
     def _end(self, outcome: str, message: str) -> None:
         self._run = None
         self.refresh()
         if outcome == "refused":
             self.warned.emit(message)
-        elif outcome == "failed":
-            self.reported.emit(message)
-            show_error(message)
         elif message:
             self.reported.emit(message)
+        if outcome == "failed":
+            show_error(message)
 
     def _find_or_cancel(self, _checked: Any = None) -> None:
         if self._run is None:
@@ -213,7 +218,7 @@ class ObjectsPanel(Section):
         self.reported.emit("Cancelling…")
         self._run.cancel()
 
-    def _save(self, _checked: Any = None) -> None:
+    def _open_save_dialog(self, _checked: Any = None) -> None:
         layer = current_objects(self._viewer, self._image_box.layer)
         if layer is None:
             return
@@ -224,7 +229,7 @@ class ObjectsPanel(Section):
             self.save(Path(path))
 
     def _show_selected(self, event: Any) -> None:
-        """A row of the table was chosen: go where that object is."""
+        """Show the object of the row that was selected in napari's features table."""
         layer = event.source
         if layer in self._viewer.layers:
             show_object(self._viewer, layer, int(layer.selected_label))
@@ -232,19 +237,12 @@ class ObjectsPanel(Section):
     def _lay_out(self) -> None:
         set_help(
             self.find_button,
-            "Find the objects of the result in view, with your corrections. Each time makes a new "
-            "Labels layer; its features list area, intensity, confidence and frames of each "
+            "Find the objects of the result in view, including your corrections, and add them as "
+            "a new Labels layer. Its features list area, intensity, confidence and frames of each "
             "object (<b>Layers &gt; Visualize &gt; Features table widget</b>).",
         )
         set_help(self.save_button, "Save the table of the objects in view as CSV.")
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        layout.addWidget(self.form)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(3)
-        buttons.addWidget(self.find_button, 1)
-        buttons.addWidget(self.save_button, 1)
-        layout.addLayout(buttons)
+        content, buttons = QWidget(), QWidget()
+        pack(QHBoxLayout(buttons), self.find_button, self.save_button, spacing=3)
+        pack(QVBoxLayout(content), self.form, buttons, spacing=5)
         self.addWidget(content)

@@ -1,4 +1,4 @@
-"""The search for objects as the window sees it."""
+"""Polling of a run that finds objects."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 
 
 class ObjectsRun(WatchedRun):
-    """Carries the events of an `ObjectsJob` to whoever shows the objects.
+    """Emit the events of an `ObjectsJob` as signals.
 
     Signals
     -------
     progressed : (message,)
     found : (objects,)
-    ended : see `WatchedRun`; without a message where it is done
+    ended : see `WatchedRun`
+        Without a message if the outcome is "done".
     """
 
     progressed = Signal(str)
     found = Signal(object)
-    fault = "The objects could not be shown."
+    failure_message = "The objects could not be shown."
 
     def __init__(self, run: Run, parent: QWidget) -> None:
         super().__init__(run, 0, "Find objects", parent)
 
-    def _take(self, events: list[Event]) -> None:
+    def _handle_events(self, events: list[Event]) -> None:
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
-            last = progress[-1]
-            self.progressed.emit(f"{last.message}…")
-            self._bar.total = last.total
-            self._advance(last)
+            latest = progress[-1]
+            self.progressed.emit(f"{latest.message}…")
+            self._bar.total = latest.total
+            self._advance(latest)
         for event in events:
             if self._ended:
                 return
@@ -49,6 +50,6 @@ class ObjectsRun(WatchedRun):
                     self.found.emit(objects)
                     self._end("done", "")
                 case Cancelled():
-                    self._end("cancelled", "Cancelled: no objects were found.")
+                    self._end("cancelled", "Cancelled: no objects were added.")
                 case Failed():
                     self._fail(event)

@@ -1,1 +1,1 @@
-"""Saving and opening of sessions."""
+"""Saving the annotations and settings of the window as a session, and opening sessions."""

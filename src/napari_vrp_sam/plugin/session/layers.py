@@ -1,4 +1,4 @@
-"""Layers of the window <-> what a session keeps of them."""
+"""Conversion of layers to their stored form in a session, and back."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
-from napari_vrp_sam.io.sessions.values import as_kept
+from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.accepted import result_labels
-from napari_vrp_sam.plugin.layers.metadata import KEY, note, noted
+from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
-from napari_vrp_sam.plugin.layers.stacks import channel_count, spread_over_channels
+from napari_vrp_sam.plugin.layers.stacks import spread_over_channels, stack_data
 from napari_vrp_sam.plugin.session.values import (
-    label_colours,
-    stored_colours,
-    stored_table,
-    table,
+    colormap_from_dict,
+    colormap_to_dict,
+    features_from_dict,
+    features_to_dict,
 )
 
 if TYPE_CHECKING:
@@ -29,131 +29,131 @@ if TYPE_CHECKING:
 LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, keyword arguments and type of a layer, as napari's readers return them."""
 
-PLACE = (
+COMMON_ATTRIBUTES = (
     "name", "opacity", "blending", "visible", "scale", "translate", "rotate", "shear", "affine",
     "axis_labels",
 )  # fmt: skip
-LOOKS: dict[type[Layer], tuple[str, ...]] = {
+LAYER_ATTRIBUTES: dict[type[Layer], tuple[str, ...]] = {
     Image: ("rgb", "contrast_limits", "gamma", "interpolation2d", "rendering"),
     Labels: (),
     Points: ("ndim", "border_width_is_relative"),
     Shapes: ("ndim",),
 }
-OF_EACH: dict[type[Layer], tuple[str, ...]] = {
+ITEM_ATTRIBUTES: dict[type[Layer], tuple[str, ...]] = {
     Points: ("size", "symbol", "shown", "face_color", "border_color", "border_width"),
     Shapes: ("shape_type", "z_index", "face_color", "edge_color", "edge_width"),
 }
-"""What each point or shape has of its own."""
-TABLES = "features", "feature_defaults"
+"""Attributes with one value per point or shape."""
+FEATURES = "features", "feature_defaults"
+NOTES = "notes"
+"""Key of the plugin's metadata among the stored attributes."""
 PEN = "pen"
-PENS: dict[type[Layer], tuple[str, ...]] = {
+"""Metadata key of the drawing settings."""
+DRAWING_SETTINGS: dict[type[Layer], tuple[str, ...]] = {
     Labels: ("selected_label", "brush_size", "contour", "n_edit_dimensions", "preserve_labels"),
     Points: ("current_size", "current_face_color", "current_border_color"),
     Shapes: ("current_edge_width", "current_edge_color", "current_face_color"),
 }
-"""What is drawn with next; napari takes these from a layer, but not when a layer is made."""
+"""Attributes that are not among the keyword arguments of a new layer."""
 
 
 def image_attributes(image: Image) -> dict[str, Any]:
-    """How an image lies and looks."""
+    """Return transform and appearance of an image layer."""
     colormap = image.colormap
-    known = colormap.name in AVAILABLE_COLORMAPS
-    whole = {"name": colormap.name, "colors": colormap.colors, "controls": colormap.controls}
-    return _attributes(image) | {"colormap": colormap.name if known else as_kept(whole)}
+    if colormap.name in AVAILABLE_COLORMAPS:
+        return _attributes(image) | {"colormap": colormap.name}
+    colours = {"name": colormap.name, "colors": colormap.colors, "controls": colormap.controls}
+    return _attributes(image) | {"colormap": json_copy(colours)}
 
 
 def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool) -> StoredLayer:
-    """A copy of an annotation layer, and how it is chosen and read."""
+    """Return a copy of an annotation layer and its options in the annotation list."""
     attributes = _attributes(layer)
-    attributes["notes"] |= {"ticked": ticked, "sparse": sparse}
+    attributes[NOTES] |= {"ticked": ticked, "sparse": sparse}
     if isinstance(layer, Labels):
-        data = layer.data[0] if layer.multiscale else layer.data
-        return StoredLayer("labels", DrawnPlanes.of(data), attributes)
-    attributes |= {name: stored_table(getattr(layer, name)) for name in TABLES}
+        return StoredLayer("labels", DrawnPlanes.of(stack_data(layer)), attributes)
+    attributes |= {name: features_to_dict(getattr(layer, name)) for name in FEATURES}
     if isinstance(layer, Points):
         return StoredLayer("points", np.array(layer.data), attributes)
     return StoredLayer("shapes", [np.array(shape) for shape in layer.data], attributes)
 
 
 def stored_result(layer: Labels, frames: Frames) -> StoredResult:
-    """A copy of a result, and what is noted of it."""
+    """Return a copy of a result layer."""
     return StoredResult(result_labels(layer, frames), frames.label_axes, _attributes(layer))
 
 
-def image_tuple(data: Any, attributes: Mapping[str, Any], facts: Mapping[str, Any]) -> LayerTuple:
-    """A layer for the image of a session, on which facts are noted."""
+def image_tuple(
+    data: Any, attributes: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> LayerTuple:
+    """Return the image layer of a session, with additional metadata."""
     options = _options(attributes)
-    options["metadata"] = {KEY: {**options["metadata"][KEY], **facts}}
+    options["metadata"][METADATA_KEY] |= metadata
     return data, options, "image"
 
 
 def layer_tuple(layer: StoredLayer) -> LayerTuple:
-    """An annotation layer as it was."""
+    """Return an annotation layer of a session."""
     options = _options(layer.attributes)
     data = layer.data
     if isinstance(data, DrawnPlanes):
         return data.dense(), options, "labels"
-    options |= {name: table(options[name]) for name in TABLES}
+    options |= {name: features_from_dict(options[name]) for name in FEATURES}
     if len(data):
         return data, options, layer.kind
-    # Of no drawings at all, napari takes no list of colours.
-    each = {*OF_EACH[Points], *OF_EACH[Shapes]}
-    return None, {name: options[name] for name in options.keys() - each}, layer.kind
+    # napari rejects empty lists of colours in an empty layer.
+    item_attributes = {*ITEM_ATTRIBUTES[Points], *ITEM_ATTRIBUTES[Shapes]}
+    return None, {name: options[name] for name in options.keys() - item_attributes}, layer.kind
 
 
 def result_tuple(
     result: StoredResult, shape: tuple[int, ...], axes: str, image_id: Any
 ) -> LayerTuple:
-    """The layer of a result, on an image of this shape, these axes and this id."""
+    """Return the result layer of a session, for an image of this shape, axes and id."""
     options = _options(result.attributes)
-    notes = options["metadata"][KEY]
-    notes[RESULT_OF] = image_id
-    axes = notes.get("axes", axes)  # the user may have chosen others after the run
-    data = spread_over_channels(result.labels, axes, channel_count(shape, axes))
-    return data, options, "labels"
+    metadata = options["metadata"][METADATA_KEY]
+    metadata[RESULT_OF] = image_id
+    axes = metadata.get("axes", axes)  # the axes setting may have changed since the run
+    return spread_over_channels(result.labels, axes, shape), options, "labels"
 
 
-def take_up_pen(layer: Layer) -> None:
-    """Draw in a layer as was drawn when it was saved; once, as it may be changed then."""
-    pen = noted(layer, PEN)
-    if not pen:
+def restore_drawing_settings(layer: Layer) -> None:
+    """Apply stored drawing settings once; the user may change them afterwards."""
+    settings = get_metadata(layer, PEN)
+    if not settings:
         return
-    note(layer, **{PEN: None})
-    labels = isinstance(layer, Labels)
-    # napari would give colours to what is selected, that is to the last drawing, as well.
-    with contextlib.nullcontext() if labels else layer.block_update_properties():
-        for name, value in pen.items():
+    set_metadata(layer, **{PEN: None})
+    # Otherwise napari also recolours the selection, which is the latest drawing.
+    block = getattr(layer, "block_update_properties", contextlib.nullcontext)
+    with block():
+        for name, value in settings.items():
             setattr(layer, name, value)
 
 
 def _attributes(layer: Layer) -> dict[str, Any]:
     _, state, _ = layer.as_layer_data_tuple()
-    kind = next(kind for kind in LOOKS if isinstance(layer, kind))
-    names = *PLACE, *LOOKS[kind], *OF_EACH.get(kind, ())
-    attributes = {name: as_kept(state[name]) for name in names if name in state}
+    kind = next(kind for kind in LAYER_ATTRIBUTES if isinstance(layer, kind))
+    names = *COMMON_ATTRIBUTES, *LAYER_ATTRIBUTES[kind], *ITEM_ATTRIBUTES.get(kind, ())
+    attributes = {name: json_copy(state[name]) for name in names if name in state}
     attributes["units"] = [str(unit) for unit in layer.units]
-    attributes["notes"] = _kept_notes(layer)
-    if kind in PENS:
-        attributes["notes"][PEN] = {name: as_kept(getattr(layer, name)) for name in PENS[kind]}
+    metadata: dict[str, Any] = {}
+    attributes[NOTES] = metadata
+    for key, value in layer.metadata.get(METADATA_KEY, {}).items():
+        if key != RESULT_OF:  # layer ids are not valid in other windows
+            with contextlib.suppress(TypeError):
+                metadata[key] = json_copy(value)
+    if kind in DRAWING_SETTINGS:
+        metadata[PEN] = {name: json_copy(getattr(layer, name)) for name in DRAWING_SETTINGS[kind]}
     if isinstance(layer, Labels):
-        attributes["colours"] = stored_colours(layer.colormap)
+        attributes["colours"] = colormap_to_dict(layer.colormap)
     return attributes
 
 
-def _kept_notes(layer: Layer) -> dict[str, Any]:
-    """What is noted of a layer, but for what holds in this window alone."""
-    notes = {}
-    for fact, value in layer.metadata.get(KEY, {}).items():
-        with contextlib.suppress(TypeError):
-            notes[fact] = as_kept(value)
-    return {fact: value for fact, value in notes.items() if fact != RESULT_OF}
-
-
 def _options(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of a layer."""
+    """Return the keyword arguments of a layer."""
     options = dict(attributes)
-    options["metadata"] = {KEY: dict(options.pop("notes"))}
-    if "colours" in options:
-        colours = label_colours(options.pop("colours"))
-        options |= {"colormap": colours} if colours is not None else {}
+    options["metadata"] = {METADATA_KEY: dict(options.pop(NOTES))}
+    colours = options.pop("colours", None)
+    if colours is not None:
+        options["colormap"] = colormap_from_dict(colours)
     return options

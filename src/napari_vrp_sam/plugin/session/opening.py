@@ -1,4 +1,4 @@
-"""A session -> layers, and the choices that its image brings to the panel."""
+"""Opening of sessions: their layers, and their settings in the form."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import COPY, open_image
-from napari_vrp_sam.io.sessions.session import SUFFIX, Session, SessionClass, Settings, read_session
-from napari_vrp_sam.io.sessions.values import as_kept
-from napari_vrp_sam.models.zoo.registry import missing_model
+from napari_vrp_sam.io.sessions.session import SUFFIX, Session, Settings, read_session
+from napari_vrp_sam.io.sessions.values import json_copy
+from napari_vrp_sam.models.zoo.registry import missing_model_message
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
-from napari_vrp_sam.plugin.layers.metadata import note, noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.session.layers import (
     LayerTuple,
     image_tuple,
     layer_tuple,
+    restore_drawing_settings,
     result_tuple,
-    take_up_pen,
 )
 from napari_vrp_sam.plugin.session.saving import SOURCE
 
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 SESSION, CHOICES, TOKEN = "session", "choices", "token"
-"""What an image out of a session notes: its folder; what is to be chosen in the panel; and what
-its result notes as its image until both have an id in the window."""
+"""Metadata keys of a session's image: the session's folder; settings that are not applied yet; an
+id that the session's result refers to until the image has its id in the window."""
 
 
 def session_reader(path: Any) -> Callable[[Any], list[Any]] | None:
-    """Reader for napari: opens a folder that is a session."""
+    """Return a napari reader if the path is a session folder."""
     if isinstance(path, list) or not str(path).rstrip("/\\").endswith(SUFFIX):
         return None
     return _read_layers
 
 
-def session_layers(folder: Path, given: Path | None = None) -> list[LayerTuple]:
-    """Layers of a session: its image, what was drawn on it, and the result.
+def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTuple]:
+    """Return the layers of a session: image, annotation layers and result.
 
     Parameters
     ----------
     folder : Path
-    given : Path, optional
-        Where the image is now.
+    image_path : Path, optional
+        Location of an image that was moved. Default: as stored.
 
     Raises
     ------
@@ -63,55 +63,63 @@ def session_layers(folder: Path, given: Path | None = None) -> list[LayerTuple]:
         If the session or its image cannot be read.
     """
     session = read_session(folder)
-    data = open_image(folder, session.image, given)
+    data = open_image(folder, session.image, image_path)
     image, token = session.image, uuid.uuid4().hex
-    facts = {
+    metadata = {
         SESSION: str(folder.absolute()),
-        SOURCE: str(given or image.source or folder.absolute() / COPY),
+        SOURCE: str(image_path or image.source or folder.absolute() / COPY),
         TOKEN: token,
         CHOICES: _choices(session),
     }
-    layers = [image_tuple(data, image.attributes, facts)]
+    layers = [image_tuple(data, image.attributes, metadata)]
     layers += [layer_tuple(layer) for layer in session.layers]
     if session.result is not None:
         layers.append(result_tuple(session.result, image.shape, image.axes, token))
     return layers
 
 
-def settle_in(viewer: napari.viewer.Viewer, form: SegmentForm) -> bool:
-    """Make what was opened the business of the panel; whether there was anything new."""
-    images = [layer for layer in viewer.layers if isinstance(layer, Image) and noted(layer, TOKEN)]
-    news = False
-    for image in images:
+def apply_opened_sessions(viewer: napari.viewer.Viewer, form: SegmentForm) -> bool:
+    """Link results to images, and apply settings, of newly opened sessions.
+
+    Returns
+    -------
+    bool
+        True if there was a new session.
+    """
+    changed = False
+    for image in list(viewer.layers):
+        token = get_metadata(image, TOKEN) if isinstance(image, Image) else None
+        if not token:
+            continue
         for layer in viewer.layers:
-            take_up_pen(layer)
-            if isinstance(layer, Labels) and noted(layer, RESULT_OF) == noted(image, TOKEN):
-                note(layer, **{RESULT_OF: image.unique_id})
-                news = True
-        calibrations = noted(image, CHOICES)
-        if calibrations is not None:
-            note(image, **{CHOICES: None})
-            _choose(viewer, form, image, calibrations)
-            news = True
-    return news
+            restore_drawing_settings(layer)
+            if isinstance(layer, Labels) and get_metadata(layer, RESULT_OF) == token:
+                set_metadata(layer, **{RESULT_OF: image.unique_id})
+                changed = True
+        choices = get_metadata(image, CHOICES)
+        if choices is not None:
+            set_metadata(image, **{CHOICES: None})
+            _apply_choices(viewer, form, image, choices)
+            changed = True
+    return changed
 
 
 def _choices(session: Session) -> dict[str, Any]:
     classes = [item._asdict() for item in session.classes]
-    return as_kept({"axes": session.image.axes, **asdict(session.settings), "classes": classes})
+    return json_copy({"axes": session.image.axes, **asdict(session.settings), "classes": classes})
 
 
-def _choose(
-    viewer: napari.viewer.Viewer, form: SegmentForm, image: Image, calibrations: dict[str, Any]
+def _apply_choices(
+    viewer: napari.viewer.Viewer, form: SegmentForm, image: Image, choices: dict[str, Any]
 ) -> None:
-    axes, classes = calibrations.pop("axes"), calibrations.pop("classes")
-    settings = Settings(**calibrations)
+    axes, classes = choices.pop("axes"), choices.pop("classes")
+    settings = Settings(**choices)
     form.image_box.choose(image)
-    # What is ticked now lies on other images; layers of the session follow, with their own ticks.
+    # Ticked layers belong to other images; the layers of the session are added and ticked later.
     for row in form.annotation_list.rows:
         form.annotation_list.tick(row.layer, on=False)
     form.axes_box.setCurrentText(axes)
-    missing = missing_model(settings.model)
+    missing = missing_model_message(settings.model)
     if missing:
         form.warned.emit(missing)
     else:
@@ -122,21 +130,17 @@ def _choose(
     form.frame_range.choose(settings.frames)
     if settings.channels is not None:
         form.channel_box.choose(settings.channels)
-    list_classes(form, [SessionClass(**item) for item in classes])
+    entries = [ClassEntry(**item) for item in classes]
+    numbers = {entry.number for entry in entries}
+    others = [entry for entry in form.class_list.classes if entry.number not in numbers]
+    form.class_list.classes.replace_all([*entries, *others])
     if settings.frame_in_view is not None:
         show_frame(image, frames_of(image, axes), viewer.dims, settings.frame_in_view)
-
-
-def list_classes(form: SegmentForm, classes: list[SessionClass]) -> None:
-    """Let the form list the classes of a session, before its other classes of the same numbers."""
-    numbers = {item.number for item in classes}
-    others = [entry for entry in form.class_list.classes if entry.number not in numbers]
-    form.class_list.set_classes([*(ClassEntry(*item) for item in classes), *others])
 
 
 def _read_layers(path: Any) -> list[Any]:
     try:
         return session_layers(Path(path))
-    except InputError as mistake:
-        show_warning(str(mistake))
-        return [(None,)]  # napari's word for: read, and there is nothing to show
+    except InputError as error:
+        show_warning(str(error))
+        return [(None,)]  # tells napari that the path was read but has no layers

@@ -1,4 +1,4 @@
-"""The buttons that save and open a session."""
+"""Buttons that save and open sessions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, Q
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import MissingImageError
 from napari_vrp_sam.io.sessions.session import SUFFIX, session_folder
-from napari_vrp_sam.plugin.layers.metadata import note, noted
-from napari_vrp_sam.plugin.session.opening import SESSION, session_layers, settle_in
-from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriting, gather
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.session.opening import SESSION, apply_opened_sessions, session_layers
+from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriter, collect_session
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 
 
 class SessionPanel(QWidget):
-    """Saves what the window holds as one folder, and opens such folders.
+    """Save the state of the window as a session folder, and open session folders.
 
     Signals
     -------
-    reported : (sentence, severity)
-        What was saved or opened, or why not.
-    added : (text, layers)
-        What was done, and the layers that came by it.
+    reported : (message, severity)
+    added : (action, layers)
+        Text for the undo history, and the new layers.
     opened : ()
-        A session is in the window, by whatever way.
+        A session was opened, with the button or by napari.
     """
 
     reported = Signal(str, str)
@@ -48,143 +47,134 @@ class SessionPanel(QWidget):
         super().__init__(parent)
         self._viewer = viewer
         self._form = form
-        self._writing: SessionWriting | None = None
+        self._writer: SessionWriter | None = None
         self._image: Image | None = None
         self.save_button = QPushButton("Save session…")
         self.open_button = QPushButton("Open session…")
         set_help(
             self.save_button,
-            "Save annotations, classes, choices, accepted frames and result as one folder, to go "
-            "on later, or to run it on the command line: vrp-sam segment --session FOLDER.",
+            "Save annotations, classes, settings, accepted frames and result as one folder, to "
+            "continue later, or to run it on the command line: vrp-sam segment --session FOLDER.",
         )
         set_help(
             self.open_button,
-            "Add what a session holds to the window. Dropping its folder on the window does so "
-            "as well.",
+            "Add the layers of a session to the window. You can also drop its folder on the "
+            "window.",
         )
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.save_button, 1)
-        layout.addWidget(self.open_button, 1)
-        self.save_button.clicked.connect(self._ask_where_to_save)
-        self.open_button.clicked.connect(self._ask_what_to_open)
-        form.image_box.chosen.connect(self._follow_image)
+        pack(QHBoxLayout(self), self.save_button, self.open_button, spacing=3)
+        self.save_button.clicked.connect(self._open_save_dialog)
+        self.open_button.clicked.connect(self._open_open_dialog)
+        form.image_box.chosen.connect(self._update_buttons)
         viewer.layers.events.inserted.connect(self.refresh)
-        self._follow_image()
+        self._update_buttons()
         self.refresh()
 
     @property
     def saving(self) -> bool:
-        """Whether a session is being written."""
-        return self._writing is not None
+        """True while a session is being written."""
+        return self._writer is not None
 
     def save(self, folder: Path) -> None:
-        """Write a session; `reported` follows. A mistake of the user ends in one sentence."""
+        """Start writing a session; `reported` is emitted at the end."""
         if self.saving:
             return
         try:
-            session, data = gather(self._form, self._viewer)
-        except InputError as mistake:
-            self.reported.emit(str(mistake), "warning")
+            session, data = collect_session(self._form, self._viewer)
+        except InputError as error:
+            self.reported.emit(str(error), "warning")
             return
         self._image = self._form.image
-        self._writing = SessionWriting(folder.absolute(), session, data, self)
-        self._writing.ended.connect(self._saved)
-        self._follow_image()
+        self._writer = SessionWriter(folder.absolute(), session, data, self)
+        self._writer.ended.connect(self._end_saving)
+        self._update_buttons()
         self.reported.emit(f"Saving as {folder.name}…", "info")
 
-    def open(self, folder: Path, given: Path | None = None) -> None:
-        """Add the layers of a session, and take over its choices.
+    def open(self, folder: Path, image_path: Path | None = None) -> None:
+        """Add the layers of a session and apply its settings.
 
         Parameters
         ----------
         folder : Path
-        given : Path, optional
-            Where the image is now, if it has moved.
+        image_path : Path, optional
+            Location of an image that was moved; the user is asked for it if necessary.
         """
         try:
-            layers = session_layers(folder, given)
-        except MissingImageError as mistake:
-            self.reported.emit(str(mistake), "warning")
-            path, _ = QFileDialog.getOpenFileName(
-                self, "Where is the image now?", str(folder.parent)
-            )
-            if path:
-                self.open(folder, Path(path))
-            return
-        except InputError as mistake:
-            self.reported.emit(str(mistake), "warning")
+            layers = session_layers(folder, image_path)
+        except InputError as error:
+            self.reported.emit(str(error), "warning")
+            if isinstance(error, MissingImageError):
+                path, _ = QFileDialog.getOpenFileName(
+                    self, "Location of the image", str(folder.parent)
+                )
+                if path:
+                    self.open(folder, Path(path))
             return
         opened = [Layer.create(data, options, kind) for data, options, kind in layers]
-        # Said first: what its choices cannot bring back is told when its image arrives.
+        # Reported before layers are added, which may emit warnings about settings.
         self.reported.emit(f"Opened {folder.name}.", "info")
         for layer in opened:
             self._viewer.add_layer(layer)
         self.added.emit("open the session", opened)
 
     def refresh(self, _event: Any = None) -> None:
-        """Take over the choices of a session that was opened, here or by dropping its folder."""
-        if settle_in(self._viewer, self._form):
+        """Apply the settings of sessions that were opened here or by napari."""
+        if apply_opened_sessions(self._viewer, self._form):
             self.opened.emit()
 
-    def leave(self) -> None:
-        """The dock closes: what is being written goes on, unwatched."""
-        if self._writing is not None:
-            self._writing.leave()
-            self._writing = None
-            self._follow_image()
+    def detach(self) -> None:
+        """Stop watching a session that is being written; writing continues."""
+        if self._writer is not None:
+            self._writer.detach()
+            self._writer = None
+            self._update_buttons()
 
     def release(self) -> None:
-        """Let go of the viewer, which is closing."""
+        """Disconnect from the viewer, which is closing."""
         self._viewer.layers.events.inserted.disconnect(self.refresh)
 
-    def _saved(self, session: Session | None, message: str) -> None:
-        folder = self._writing.folder if self._writing else None
-        self._writing = None
-        self._follow_image()
+    def _end_saving(self, session: Session | None, message: str) -> None:
+        folder = self._writer.folder if self._writer else None
+        self._writer = None
+        self._update_buttons()
         if session is not None and self._image is not None and folder is not None:
-            note(self._image, **{SESSION: str(folder)})
+            set_metadata(self._image, **{SESSION: str(folder)})
         self._image = None
         self.reported.emit(message, "info" if session is not None else "warning")
 
-    def _follow_image(self) -> None:
+    def _update_buttons(self) -> None:
         self.save_button.setEnabled(not self.saving and self._form.image_box.layer is not None)
         self.open_button.setEnabled(not self.saving)
 
-    def _ask_where_to_save(self, _checked: Any = None) -> None:
+    def _open_save_dialog(self, _checked: Any = None) -> None:
         image = self._form.image_box.layer
         if image is None:
             return
-        before = noted(image, SESSION)
-        if before and Path(before).exists() and self._replaces(Path(before)):
-            self.save(Path(before))
+        previous = get_metadata(image, SESSION)
+        if previous and Path(previous).exists() and self._confirm_replace(Path(previous)):
+            self.save(Path(previous))
             return
-        suggested = Path(before or noted(image, SOURCE) or image.source.path or image.name)
-        # Folders cannot be confirmed as files are: that is asked below.
+        default = Path(previous or get_metadata(image, SOURCE) or image.source.path or image.name)
+        # Qt cannot confirm replacing a folder.
         path, _ = QFileDialog.getSaveFileName(
             self,
             "Save session",
-            str(suggested.with_name(suggested.name.split(".")[0] + SUFFIX)),
+            str(default.with_name(default.name.split(".")[0] + SUFFIX)),
             f"Sessions (*{SUFFIX})",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )
         if not path:
             return
-        # Choosing an existing session in the dialog only leads into it.
+        # Selecting an existing session in the dialog enters its folder.
         folder = Path(path).parent if Path(path).parent.suffix == SUFFIX else session_folder(path)
-        if not folder.exists() or self._replaces(folder):
+        if not folder.exists() or self._confirm_replace(folder):
             self.save(folder)
 
-    def _replaces(self, folder: Path) -> bool:
-        answer = QMessageBox.question(
-            self,
-            "Save session",
-            f"Replace {folder.name}? Choose No to save elsewhere.",
-        )
+    def _confirm_replace(self, folder: Path) -> bool:
+        question = f"Replace {folder.name}? Choose No to save elsewhere."
+        answer = QMessageBox.question(self, "Save session", question)
         return answer == QMessageBox.StandardButton.Yes
 
-    def _ask_what_to_open(self, _checked: Any = None) -> None:
+    def _open_open_dialog(self, _checked: Any = None) -> None:
         folder = QFileDialog.getExistingDirectory(self, f"Open session (a folder *{SUFFIX})")
         if folder:
             self.open(Path(folder))

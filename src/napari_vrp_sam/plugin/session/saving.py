@@ -1,4 +1,4 @@
-"""What the window holds -> a session, and its writing while the window stays quick."""
+"""Saving of sessions in a background thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
@@ -16,26 +15,30 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.references import StoredReference
 from napari_vrp_sam.io.sessions.session import Session, SessionClass, Settings, write_session
-from napari_vrp_sam.plugin.layers.accepted import shown_result
+from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.metadata import noted
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.session.layers import image_attributes, stored_layer, stored_result
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "source"
-"""What an image out of a session notes: the path of its file."""
+"""Metadata key of the path of a session's image."""
+THREAD_NAME = "vrp-sam-save"
 
 
-def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, Any]:
-    """A session as the window stands, and the array of its image; copies of all that may change.
+def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, Any]:
+    """Return the state of the window as a session, and the array of its image.
+
+    The session contains copies of everything that the user may change.
 
     Raises
     ------
@@ -47,10 +50,10 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
     accepted = form.accepted()
     try:
         references, obstacle = form.references(accepted), ""
-    except InputError as mistake:
-        # What is drawn is worth keeping even where no run could take it.
-        references, obstacle = [], str(mistake)
-    result = shown_result(viewer, image)
+    except InputError as error:
+        # Unusable annotations are saved, too; the user can fix them later.
+        references, obstacle = [], str(error)
+    result = current_result_with_frames(viewer, image)
     data = stack_data(image)
     session = Session(
         image=SessionImage(
@@ -58,7 +61,7 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
             shape=tuple(int(size) for size in data.shape),
             dtype=data.dtype.str,
             axes=frames.axes,
-            source=image_source(image),
+            source=_image_source(image),
             attributes=image_attributes(image),
         ),
         settings=Settings(
@@ -73,11 +76,14 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,
         accepted=accepted,
-        classes=classes_of(form),
+        classes=[
+            SessionClass(entry.number, entry.name, entry.colour)
+            for entry in form.class_list.classes
+        ],
         layers=[
             stored_layer(row.layer, ticked=row.ticked, sparse=row.sparse)
             for row in reversed(form.annotation_list.rows)
-            if (row.ticked or noted(row.layer, "drawing"))
+            if (row.ticked or get_metadata(row.layer, "drawing"))
             and (result is None or row.layer is not result[0])
         ],
         result=stored_result(*result) if result is not None else None,
@@ -85,26 +91,18 @@ def gather(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, An
     return session, data
 
 
-def classes_of(form: SegmentForm) -> list[SessionClass]:
-    """The classes as the form lists them."""
-    return [
-        SessionClass(entry.number, entry.name, entry.colour) for entry in form.class_list.classes
-    ]
-
-
-def image_source(image: Image) -> Path | None:
-    """The file or folder that an image came from."""
-    path = noted(image, SOURCE) or image.source.path
+def _image_source(image: Image) -> Path | None:
+    path = get_metadata(image, SOURCE) or image.source.path
     return Path(path).absolute() if path else None
 
 
-class SessionWriting(QObject):
-    """Writes a session in a thread; the session is whole even if the window closes meanwhile.
+class SessionWriter(QObject):
+    """Write a session in a thread, which finishes even if the window is closed.
 
     Signals
     -------
     ended : (session, message)
-        What was written, else None; and one sentence.
+        The written session, or None after an error.
     """
 
     ended = Signal(object, str)
@@ -115,16 +113,13 @@ class SessionWriting(QObject):
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._bar: Any = None
-        # No daemon: Python waits at its end, so that what the user asked to save is saved.
-        self.thread = threading.Thread(
-            target=self._write, args=(session, data), name="vrp-sam-save"
-        )
-        self.thread.start()
+        # Not a daemon thread: Python waits for it before it exits.
+        threading.Thread(target=self._write, args=(session, data), name=THREAD_NAME).start()
         self._timer = single_shot_timer(self, POLL_MILLISECONDS, self._poll)
         self._timer.start()
 
-    def leave(self) -> None:
-        """Tell nobody any more; the writing goes on."""
+    def detach(self) -> None:
+        """Stop reporting; the thread continues."""
         self._timer.stop()
         if self._bar is not None:
             self._bar.close()
@@ -132,47 +127,47 @@ class SessionWriting(QObject):
     def _write(self, session: Session, data: Any) -> None:
         try:
             self._events.put(write_session(self.folder, session, data, self._report))
-        except (InputError, _StopWritingError) as mistake:
-            self._events.put(str(mistake))
-        except Exception as error:  # the window has to hear of anything
+        except (InputError, _WritingCancelledError) as error:
+            self._events.put(str(error))
+        except Exception as error:  # reported to the user by the GUI thread
             logger.exception("The session could not be written")
             self._events.put(
-                "Something went wrong on our side, nothing was saved "
-                f"({type(error).__name__}: {error})."
+                "Unexpected error while saving, nothing was saved "
+                f"({type(error).__name__}: {error}); please report it."
             )
 
     def _report(self, done: int, total: int) -> None:
         self._events.put((done, total))
         if self._stop.is_set():
-            raise _StopWritingError("Saving was cancelled: nothing was changed.")
+            raise _WritingCancelledError("Saving was cancelled: nothing was changed.")
 
     def _poll(self) -> None:
         while not self._events.empty():
             event = self._events.get()
             if isinstance(event, tuple):
-                self._show(*event)
+                self._show_progress(*event)
             else:
                 self._end(event)
                 return
-        if self._bar is not None and self._bar.is_canceled:  # in the activity dock
+        if self._bar is not None and self._bar.is_canceled:
             self._stop.set()
         self._timer.start()
 
-    def _show(self, done: int, total: int) -> None:
+    def _show_progress(self, done: int, total: int) -> None:
         if self._bar is None:
             self._bar = cancelable_progress(total=total, desc="Copy image into session")
         self._bar.update(done - self._bar.n)
 
     def _end(self, event: Session | str) -> None:
-        self.leave()
+        self.detach()
         if isinstance(event, str):
             self.ended.emit(None, event)
             return
         text = f"Saved as {self.folder.name}."
         if event.image.source is None:
-            text = f"Saved as {self.folder.name}, with a copy of the image: no file holds it."
+            text = f"Saved as {self.folder.name}, with a copy of the image: it is not in a file."
         self.ended.emit(event, f"{text} {event.obstacle}".strip())
 
 
-class _StopWritingError(Exception):
-    """Carries a cancellation out of the writing."""
+class _WritingCancelledError(Exception):
+    """Raised in the thread to cancel writing."""
