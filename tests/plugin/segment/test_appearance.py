@@ -10,6 +10,8 @@ import pytest
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
 
+from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
+
 WIDTH = 300
 
 
@@ -97,7 +99,7 @@ def test_every_control_has_a_name_and_an_explanation(qtbot, viewer, dock, engine
     dock.segment_button.click()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     dock.tour.start()
-    controls = list(dock.keyboard.controls())
+    controls = list(visible_controls(dock))
     assert len(controls) > 15
     for control in controls:
         assert accessible_name(control), control

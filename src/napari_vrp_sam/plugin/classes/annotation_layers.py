@@ -27,15 +27,6 @@ def new_annotation_layer(
 ) -> Labels | Points | Shapes:
     """Add an empty layer with the image's transform, make it active and choose its drawing tool.
 
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    image : Image
-    kind : {"scribble", "mask", "point", "box"}
-        Points and boxes get a Points and a Shapes layer, the others a Labels layer.
-    class_id : int
-        Class that is drawn first.
-
     Raises
     ------
     InputError

@@ -42,18 +42,12 @@ class Row(NamedTuple):
 
 
 class AnnotationList(QTreeWidget):
-    """Rows for the viewer's Labels, Points and Shapes layers, topmost first.
-
-    Signals
-    -------
-    changed : ()
-        A layer was added, removed, ticked or unticked, or is read in another way.
-    """
+    """Rows for the viewer's Labels, Points and Shapes layers, topmost first."""
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self._layers: list[Labels | Points | Shapes] = []
         self.setColumnCount(3)

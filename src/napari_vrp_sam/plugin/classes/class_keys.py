@@ -16,11 +16,6 @@ class ClassKeys:
 
     The keys shadow napari's tool shortcuts, which have letters as alternatives. Numbers without a
     class are bound, too: napari's key 1, for example, deletes the selected points.
-
-    Parameters
-    ----------
-    choose : callable
-        Called with the number of the key.
     """
 
     def __init__(self, choose: Callable[[int], None]) -> None:

@@ -41,15 +41,10 @@ CHOSEN = "selected_label", "feature_defaults"
 
 
 class ClassLink(QObject):
-    """Synchronise classes, colours and number keys with the layers of `class_layers`.
-
-    Signals
-    -------
-    warned : (message,)
-        A class cannot be drawn in the active layer or does not exist.
-    """
+    """Synchronise classes, colours and number keys with the layers of `class_layers`."""
 
     warned = Signal(str)
+    """Emits a message if a class does not exist or cannot be drawn in the active layer."""
 
     def __init__(
         self,

@@ -41,28 +41,18 @@ SWATCH_FOCUS = "QPushButton:focus {{ border: 2px solid palette(highlight); }}"
 
 
 class ClassList(QWidget):
-    """Rows for the classes, and buttons to add a class and to remove the current one.
-
-    Attributes
-    ----------
-    classes : Classes
-
-    Signals
-    -------
-    warned : (message,)
-        An input of the user was rejected.
-    """
+    """Rows for the `classes`, and buttons to add a class and to remove the current one."""
 
     warned = Signal(str)
+    """Emits a message if an input of the user was rejected."""
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         annotation_list: AnnotationList,
         history: UndoHistory,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self.classes = Classes(history, partial(layer_with_class, viewer, annotation_list), self)
         self._link = ClassLink(viewer, annotation_list, self.classes, self)
         self._rows: dict[int, ClassRow] = {}
@@ -197,22 +187,17 @@ class NameBox(QLineEdit):
 
 
 class ClassRow(QWidget):
-    """Row of one class.
-
-    Signals
-    -------
-    chosen : ()
-        The user clicked the number or the colour.
-    renamed, recoloured : (text,)
-        New name; new colour "#rrggbb".
-    """
+    """Row of one class."""
 
     chosen = Signal()
+    """Emitted when the number or the colour is clicked."""
     renamed = Signal(str)
+    """Emits the new name."""
     recoloured = Signal(str)
+    """Emits the new colour, "#rrggbb"."""
 
-    def __init__(self, number: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, number: int) -> None:
+        super().__init__()
         self._number = number
         self._colour = ""
         self.number_button = QRadioButton(str(number))

@@ -44,17 +44,12 @@ class Classes(QObject):
     ----------
     current : int
         Class of new drawings.
-
-    Signals
-    -------
-    changed : ()
-        A class was added, removed, renamed or recoloured.
-    chosen : (number,)
-        Another class is current.
     """
 
     changed = Signal()
+    """Emitted after a class was added, removed, renamed or recoloured."""
     chosen = Signal(int)
+    """Emits the number of the new current class."""
 
     def __init__(
         self,

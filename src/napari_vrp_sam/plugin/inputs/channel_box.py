@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
-from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy
 
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.widgets.controls import set_help
@@ -25,18 +25,12 @@ COLOURS = ("red", "green", "blue", "alpha")
 
 
 class ChannelBox(QPushButton):
-    """Button with a menu of channels to tick; the first three are ticked by default.
-
-    Signals
-    -------
-    changed : ()
-        The names or the ticks have changed.
-    """
+    """Button with a menu of channels to tick; the first three are ticked by default."""
 
     changed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._names: tuple[str, ...] = ()
         self._chosen = ""
         self.setMenu(_CheckableMenu(self))
@@ -128,20 +122,10 @@ class _CheckableMenu(QMenu):
 
 
 def channel_names(image: Image, axes: str) -> list[str]:
-    """Return the names of an image's channels.
+    """Return the names of an image's channels; none without a C or S axis.
 
-    Parameters
-    ----------
-    image : Image
-        Names are read from its metadata ("channel_names" or OME "Channel").
-    axes : str
-        Axes of the data, such as "ZCYX".
-
-    Returns
-    -------
-    list of str
-        Names from the metadata, colours for RGB(A), or else numbers from 0; empty without a C or S
-        axis.
+    Names come from the metadata ("channel_names" or OME "Channel"). Otherwise, they are colours for
+    RGB(A), and numbers from 0.
     """
     if "S" in axes:
         return list(COLOURS[: stack_data(image).shape[-1]])

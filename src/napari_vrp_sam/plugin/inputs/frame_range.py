@@ -10,8 +10,8 @@ from napari_vrp_sam.plugin.widgets.controls import set_help
 class FrameRange(QWidget):
     """Spin boxes for the first and the last frame, numbered as in napari's slider."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._length = 0
         self.first, self.last = QSpinBox(), QSpinBox()
         set_help(self.first, "First frame to segment; earlier frames stay empty.")

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
 
@@ -17,18 +15,12 @@ if TYPE_CHECKING:
 
 
 class ImageBox(NarrowComboBox):
-    """Combo box of the viewer's image layers.
-
-    Signals
-    -------
-    chosen : ()
-        Another image was chosen.
-    """
+    """Combo box of the viewer's image layers; emits `chosen` when the image changes."""
 
     chosen = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self._layers: list[Image] = []
         self.currentIndexChanged.connect(lambda _: self.chosen.emit())
@@ -39,19 +31,6 @@ class ImageBox(NarrowComboBox):
         """Chosen image; None if there is none."""
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
-
-    @property
-    def image(self) -> Image:
-        """Chosen image.
-
-        Raises
-        ------
-        InputError
-            If no image is open.
-        """
-        if self.layer is None:
-            raise InputError("No image is open: open an image stack first.")
-        return self.layer
 
     def refresh(self) -> None:
         """Update the list from the viewer; keep the choice, or choose the topmost image."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from napari_vrp_sam.models.zoo.registry import describe_prompting, list_models
 from napari_vrp_sam.plugin.models.changes import user_model_signals
@@ -21,8 +21,8 @@ class ModelBox(NarrowComboBox):
 
     FROM_FILE = "from a file…"
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._files: list[str] = []
         self._last = 0
         self.refresh()
@@ -106,8 +106,8 @@ class ModelBox(NarrowComboBox):
 class PromptingLabel(MessageLabel):
     """Note on how SAM is prompted in the chosen model; hidden for `lite`."""
 
-    def __init__(self, model_box: ModelBox, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, model_box: ModelBox) -> None:
+        super().__init__()
         self._model_box = model_box
         model_box.currentIndexChanged.connect(self._refresh)
         self._refresh()

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSpinBox,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_vrp_sam.errors import InputError
@@ -26,7 +25,7 @@ from napari_vrp_sam.plugin.inputs.model_box import PromptingLabel
 from napari_vrp_sam.plugin.inputs.stack_form import StackForm
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, set_help
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -46,10 +45,8 @@ DRAW_BUTTONS: dict[AnnotationKind, tuple[str, str]] = {
 class SegmentForm(StackForm):
     """Inputs of a segmentation run, with buttons to draw annotations and the class list."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, history: UndoHistory, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(viewer, parent)
+    def __init__(self, viewer: napari.viewer.Viewer, history: UndoHistory) -> None:
+        super().__init__(viewer)
         self._history = history
         self.sample_button = QPushButton("Open the sample stack")
         self.tour_button = QPushButton("Take a short tour")
@@ -104,37 +101,11 @@ class SegmentForm(StackForm):
     def _set_help(self) -> None:
         set_help(self.sample_button, "Open a synthetic stack with its ground truth.")
         set_help(self.tour_button, "Segment a sample step by step, guided by this panel.")
-        set_help(self.image_box, "Image stack to segment, frame by frame.")
-        set_help(
-            self.axes_box,
-            "Meaning of the image's axes: T time, Z depth, C channel, Y row, X column, S colour. "
-            "Frames are counted along T and Z; the channels of a frame are used together.",
-        )
         set_help(
             self.annotation_list,
             "Layers that annotate the class on one or more frames. The label value, or the feature "
             "'class' of points and shapes, is the number of the class.",
         )
-        for kind, button in self.draw_buttons.items():
-            set_help(button, f"Add {DRAW_BUTTONS[kind][1]}, and start drawing.")
-        set_help(
-            self.radius_box,
-            "Radius of the disc around each point that certainly belongs to the class, in pixels "
-            "of the image.",
-        )
-        set_help(
-            self.model_box,
-            "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
-            "downloaded on first use. Your own models are listed below them; a model can also be "
-            "loaded from a file.",
-        )
-        set_help(
-            self.tile_box,
-            "Larger frames are segmented in overlapping tiles of this side length. Larger tiles "
-            "show the model more context and need more memory; smaller tiles show the SAM models "
-            "finer detail.",
-        )
-        set_help(self.device_box, "Device of the model: <b>auto</b> uses a GPU if there is one.")
 
     def _lay_out(self) -> None:
         draw_row = QHBoxLayout()
@@ -143,24 +114,49 @@ class SegmentForm(StackForm):
         for kind, button in self.draw_buttons.items():
             # The size hint is too wide until napari's style is applied.
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            set_help(button, f"Add {DRAW_BUTTONS[kind][1]}, and start drawing.")
             draw_row.addWidget(button, 4 if kind == "scribble" else 3)
-        self._form.addRow("Image", self.image_box)
-        self._form.addRow("Axes", self.axes_box)
+        self._add_row("Image", self.image_box, "Image stack to segment, frame by frame.")
+        self._add_row(
+            "Axes",
+            self.axes_box,
+            "Meaning of the image's axes: T time, Z depth, C channel, Y row, X column, S colour. "
+            "Frames are counted along T and Z; the channels of a frame are used together.",
+        )
         self._form.addRow("Channels", self.channel_box)
         self._form.addRow(self.channel_problem)
         self._form.addRow(draw_row)
         self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
-        self._form.addRow("Point radius", self.radius_box)
+        self._add_row(
+            "Point radius",
+            self.radius_box,
+            "Radius of the disc around each point that certainly belongs to the class, in pixels "
+            "of the image.",
+        )
         self._form.addRow("Frames", self.frame_range)
-        self._form.addRow("Model", self.model_box)
+        self._add_row(
+            "Model",
+            self.model_box,
+            "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
+            "downloaded on first use. Your own models are listed below them; a model can also be "
+            "loaded from a file.",
+        )
         self._form.addRow(self.prompting_label)
-        self._form.addRow("Tile size", self.tile_box)
-        self._form.addRow("Device", self.device_box)
+        self._add_row(
+            "Tile size",
+            self.tile_box,
+            "Larger frames are segmented in overlapping tiles of this side length. Larger tiles "
+            "show the model more context and need more memory; smaller tiles show the SAM models "
+            "finer detail.",
+        )
+        self._add_row(
+            "Device",
+            self.device_box,
+            "Device of the model: <b>auto</b> uses a GPU if there is one.",
+        )
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.guide, self.tour_button, self.sample_button):
-            layout.addWidget(widget)
+        pack(layout, self.guide, self.tour_button, self.sample_button)
         layout.addLayout(self._form)
 
     def _refresh_axes(self, _axes: str = "") -> None:

@@ -20,7 +20,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
 )
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.stacks import possible_axes
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -37,17 +37,13 @@ class StackForm(QWidget):
 
     Subclasses add rows to `_form`, implement `_refresh_guide` and `point_radius`, and finally call
     `_follow_viewer`.
-
-    Signals
-    -------
-    warned : (message,)
-        An input of the user was rejected.
     """
 
     warned = Signal(str)
+    """Emits a message if an input of the user was rejected."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self._viewer = viewer
         self.guide = MessageLabel()
         self.image_box = ImageBox(viewer)
@@ -66,7 +62,9 @@ class StackForm(QWidget):
     @property
     def image(self) -> Image:
         """Chosen image; raises `InputError` if there is none."""
-        return self.image_box.image
+        if self.image_box.layer is None:
+            raise InputError("No image is open: open an image stack first.")
+        return self.image_box.layer
 
     @property
     def axes(self) -> str:
@@ -150,6 +148,10 @@ class StackForm(QWidget):
     def _refresh_guide(self) -> None:
         """Show what the user has to do next."""
         raise NotImplementedError
+
+    def _add_row(self, label: str, field: QWidget, help_text: str) -> None:
+        set_help(field, help_text)
+        self._form.addRow(label, field)
 
     def _show_row(self, field: QWidget, *, visible: bool) -> None:
         # Qt 5 has no QFormLayout.setRowVisible.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QPushButton
 
 from napari_vrp_sam.plugin.layers.accepted import (
     accepted_frames,
@@ -35,24 +35,18 @@ KEY = "A"
 
 
 class AcceptButton(QPushButton):
-    """Accept the frame in view of the current result, or withdraw its acceptance.
-
-    Signals
-    -------
-    changed : (message,)
-        A frame was accepted or withdrawn.
-    """
+    """Accept the frame in view of the current result, or withdraw its acceptance."""
 
     changed = Signal(str)
+    """Emits a message after a frame was accepted or withdrawn."""
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         image_box: ImageBox,
         history: UndoHistory,
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._viewer = viewer
         self._history = history
         self._image_box = image_box

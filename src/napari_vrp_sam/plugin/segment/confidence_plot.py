@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from qtpy.QtWidgets import QToolTip, QWidget
+from qtpy.QtWidgets import QToolTip
 
 from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN, Plot
 
@@ -22,24 +22,18 @@ LOW = 0.5
 
 
 class ConfidencePlot(Plot):
-    """A bar for each frame, as high as the confidence of its segmentation.
-
-    Signals
-    -------
-    chosen : (frame,)
-        Index of the frame that was clicked or reached with the arrow keys.
-    """
+    """A bar for each frame, as high as the confidence of its segmentation."""
 
     chosen = Signal(int)
+    """Emits the index of the frame that was clicked or reached with the arrow keys."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__(
             "Confidence of each frame",
             "Confidence of each frame: the expected IoU of its segmentation. Check the frames with "
             "low bars; green bars are accepted frames. Click a bar or use the arrow keys to go to "
             "a frame.",
             HEIGHT,
-            parent,
         )
         self._length = 0
         self._confidence: dict[int, float] = {}

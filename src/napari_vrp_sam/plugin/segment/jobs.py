@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,15 +48,7 @@ class JobFactory:
         )
 
     def preview(self) -> tuple[Image, Frames, int, SegmentationJob]:
-        """Return the job that segments the frame in view, and the arguments of its display.
-
-        Returns
-        -------
-        image : Image
-        frames : Frames
-        index : int
-            Index of the frame in view.
-        job : SegmentationJob
+        """Return image, frames, index of the frame in view and the job that segments this frame.
 
         Raises
         ------
@@ -76,10 +68,6 @@ class JobFactory:
         job = replace(job, frames=(index, index + 1))
         plan(job)
         return image, frames_of(image, self._form.axes), index, job
-
-    def class_names(self, class_ids: Iterable[int]) -> dict[int, str]:
-        """Return the names of classes by class id."""
-        return {class_id: self._form.class_list.classes.name(class_id) for class_id in class_ids}
 
     def _job(self, references: list[Reference], accepted: Collection[int]) -> SegmentationJob:
         return SegmentationJob(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, FrameResult
@@ -41,23 +41,18 @@ class PreviewBox(QCheckBox):
     make_job : callable
         Returns the image, its frames, the index of the frame in view and the job that segments that
         frame; raises `InputError` if there is nothing to preview.
-
-    Signals
-    -------
-    warned : (message,)
-        A preview cannot be shown.
     """
 
     warned = Signal(str)
+    """Emits a message if a preview cannot be shown."""
 
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
         engine: Engine,
         make_job: Callable[[], tuple[Image, Frames, int, SegmentationJob]],
-        parent: QWidget | None = None,
     ) -> None:
-        super().__init__("Live preview", parent)
+        super().__init__("Live preview")
         self._viewer = viewer
         self._engine = engine
         self._make_job = make_job

@@ -47,14 +47,7 @@ class ExpectedIoULabel(MessageLabel):
     def show_calibrations(
         self, calibrations: Mapping[int, ClassCalibration], names: Mapping[int, str]
     ) -> None:
-        """Show the expected IoU of each class, and its calibration in the tooltip.
-
-        Parameters
-        ----------
-        calibrations : mapping of int to ClassCalibration
-        names : mapping of int to str
-            Names of the classes.
-        """
+        """Show the expected IoU of each class, and its calibration in the tooltip."""
         expected = {
             class_id: calibration.expected_iou for class_id, calibration in calibrations.items()
         }
@@ -73,13 +66,7 @@ class ExpectedIoULabel(MessageLabel):
         )
 
     def show_least_confident(self, least: tuple[str, float] | None) -> None:
-        """Add the frame of the lowest confidence to the message.
-
-        Parameters
-        ----------
-        least : tuple of str and float, or None
-            Frame number and confidence; None if no frame is left to check.
-        """
+        """Add the number and confidence of a frame to the message; None if none is left."""
         if least is None:
             self.show_message(self._expected)
             return
@@ -94,10 +81,8 @@ class ExpectedIoULabel(MessageLabel):
 class QualityPanel(QWidget):
     """Confidence plot of the image's current result and a button to the next frame to annotate."""
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, image_box: ImageBox, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: napari.viewer.Viewer, image_box: ImageBox) -> None:
+        super().__init__()
         self._viewer = viewer
         self._image_box = image_box
         self.plot = ConfidencePlot()

@@ -35,19 +35,14 @@ class SegmentationRun(WatchedRun):
     ----------
     confidence : dict of int to float
         Mean expected IoU of the classes found on a frame, by frame index.
-
-    Signals
-    -------
-    progressed : (done, total, message)
-    written : ()
-        Frames were added to the result layer.
-    learned : (calibrations,)
-        `ClassCalibration` by class id.
     """
 
     progressed = Signal(int, int, str)
+    """Emits the number of finished frames, the number of all frames and a message."""
     written = Signal()
+    """Emitted after frames were added to the result layer."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
+    """Emits a dict of `ClassCalibration` by class id."""
     failure_message = "The result could not be shown; finished frames are kept."
 
     def __init__(

@@ -19,8 +19,8 @@ class RunControls(QWidget):
         Check box of the live preview.
     """
 
-    def __init__(self, preview_box: QCheckBox, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, preview_box: QCheckBox) -> None:
+        super().__init__()
         self.probability_box = QCheckBox("Probabilities")
         self.segment_button = QPushButton("Segment stack")
         self.cancel_button = QPushButton("Cancel")

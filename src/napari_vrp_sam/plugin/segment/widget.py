@@ -26,8 +26,7 @@ from napari_vrp_sam.plugin.segment.preview import PreviewBox
 from napari_vrp_sam.plugin.segment.quality_panel import ExpectedIoULabel, QualityPanel
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
-from napari_vrp_sam.plugin.segment.tour import Tour
-from napari_vrp_sam.plugin.segment.tour_steps import tour_steps
+from napari_vrp_sam.plugin.segment.tour import Tour, tour_steps
 from napari_vrp_sam.plugin.session.panel import SessionPanel
 from napari_vrp_sam.plugin.widgets.dock import PluginDock
 from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
@@ -78,7 +77,7 @@ class SegmentStackWidget(PluginDock):
             confidence_plot=self.quality_panel.plot,
             accept_button=self.accept_button,
         )
-        self.tour = Tour(viewer, steps, self.scroll, self)
+        self.tour = Tour(viewer, steps, self.scroll)
         self.layout().insertWidget(0, self.tour)
         self._add_widgets(
             self.form,
@@ -151,8 +150,9 @@ class SegmentStackWidget(PluginDock):
         image, axes = self.form.image, self.form.axes
         accepted = self.form.accepted()
         references = self.form.references(accepted)
+        classes = self.form.class_list.classes
         class_ids = {reference.class_id for reference in references}
-        self.form.class_list.classes.include(map(ClassEntry.default, class_ids))
+        classes.include(map(ClassEntry.default, class_ids))
         job = self._jobs.run(references, accepted, probabilities=self.probability_box.isChecked())
         frame_count = len(plan(job)[1]) + len(accepted)
         result = ResultLayer(
@@ -164,13 +164,13 @@ class SegmentStackWidget(PluginDock):
             metadata={
                 ACCEPTED: sorted(accepted),
                 "model": job.model,
-                CLASSES: self.form.class_list.classes.as_dicts(class_ids),
+                CLASSES: classes.as_dicts(class_ids),
                 "axes": axes,
                 "channels": job.channels,
                 "reference_frames": sorted({reference.frame for reference in references}),
             },
         )
-        names = self._jobs.class_names(class_ids)
+        names = {class_id: classes.name(class_id) for class_id in class_ids}
         probabilities = (
             ProbabilityLayers(self._viewer, image, frames_of(image, axes), names)
             if job.probabilities
@@ -256,14 +256,14 @@ class SegmentStackWidget(PluginDock):
             self._run.abandon()
             self._end("cancelled", "Cancelled: the dock was closed. Finished frames are kept.")
         self.objects_panel.abandon()
-        self.session_panel.leave()
+        self.session_panel.detach()
         self.preview_box.abandon()
         self.preview_box.lock(locked=True)
         self._end_worker()
 
     def _release(self) -> None:
         super()._release()
-        for part in (
+        for component in (
             self.preview_box,
             self.accept_button,
             self.quality_panel,
@@ -273,9 +273,9 @@ class SegmentStackWidget(PluginDock):
             self.form,
             self.history,
         ):
-            part.release()
+            component.release()
 
     def _show_running(self, *, running: bool) -> None:
         self._controls.show_running(running=running)
-        for part in (self.preview_box, self.accept_button, self.objects_panel, self.history):
-            part.lock(locked=running)
+        for widget in (self.preview_box, self.accept_button, self.objects_panel, self.history):
+            widget.lock(locked=running)

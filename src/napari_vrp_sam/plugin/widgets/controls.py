@@ -49,8 +49,8 @@ def pack(layout: QBoxLayout, *widgets: QWidget, spacing: int = -1) -> None:
 class NarrowComboBox(QComboBox):
     """Combo box that elides a long entry instead of widening the dock."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -73,8 +73,8 @@ class NarrowComboBox(QComboBox):
 class MessageLabel(QLabel):
     """Message for the user, with a bar in the colour of its severity; hidden if empty."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setWordWrap(True)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self.show_message("")

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QDockWidget,
+    QFrame,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_vrp_sam.inference.runs.process import ProcessEngine
-from napari_vrp_sam.plugin.widgets.closing import CloseWatcher
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
 from napari_vrp_sam.plugin.widgets.keyboard import TabNavigation
-from napari_vrp_sam.plugin.widgets.scroll_column import ScrollColumn
 
 if TYPE_CHECKING:
     import napari
@@ -86,3 +93,75 @@ class PluginDock(QWidget):
         """Abandon all runs and disconnect from the viewer, which is closing."""
         self._abandon()
         self.keyboard.release()
+
+
+class ScrollColumn(QScrollArea):
+    """Scroll area whose `content` has a `column` of controls; never too narrow for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content = QWidget()
+        self.column = QVBoxLayout(self.content)
+        self.setWidget(self.content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return a size that is wide enough for all controls and the scroll bar."""
+        width = self.content.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(width, 120)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the preferred size of the controls."""
+        return self.content.sizeHint().expandedTo(self.minimumSizeHint())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Update the outer layout when the controls need another width."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
+class CloseWatcher(QObject):
+    """Signal that the dock of a widget was closed or removed, or that its window was closed.
+
+    Qt hides a dock both when it is closed and when another tab is selected, so only the close event
+    is reliable. A window may stay open after its close event (napari asks for confirmation), so
+    there the hide event is used.
+    """
+
+    dock_closed = Signal()
+    window_closed = Signal()
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self._widget = widget
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Emit the signals; do not consume any event."""
+        widget = self.__dict__.get("_widget")
+        if widget is None:  # PySide still calls this during destruction
+            return False
+        kind = event.type()
+        if watched is widget:
+            if kind == QEvent.Type.Show:
+                self._watch_parents()
+            elif kind == QEvent.Type.ParentChange and widget.parent() is None:
+                self.dock_closed.emit()
+        elif isinstance(watched, QMainWindow):
+            # Minimising is a spontaneous hide event.
+            if kind == QEvent.Type.Hide and not event.spontaneous():
+                self.window_closed.emit()
+        elif kind == QEvent.Type.Close:
+            self.dock_closed.emit()
+        return False
+
+    def _watch_parents(self) -> None:
+        parent = self._widget.parentWidget()
+        while parent is not None:
+            if isinstance(parent, QDockWidget | QMainWindow):
+                parent.installEventFilter(self)
+            parent = parent.parentWidget()

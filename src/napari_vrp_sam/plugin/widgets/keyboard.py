@@ -41,7 +41,7 @@ class TabNavigation(QObject):
     def step(self, *, forward: bool) -> bool:
         """Focus the next or previous control, or leave the dock; return False if impossible."""
         focused = QApplication.focusWidget()
-        controls = list(self.controls())
+        controls = list(visible_controls(self._dock))
         if focused is None or focused not in controls:
             return False
         index = controls.index(focused) + (1 if forward else -1)
@@ -52,10 +52,6 @@ class TabNavigation(QObject):
         reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
         target.setFocus(reason)
         return True
-
-    def controls(self) -> Iterator[QWidget]:
-        """Yield the controls that Tab reaches, row by row."""
-        return _controls(self._dock)
 
     def _show_focus(self, _before: QWidget | None, now: QWidget | None) -> None:
         by_mouse = QApplication.mouseButtons() != Qt.MouseButton.NoButton
@@ -73,8 +69,8 @@ class TabNavigation(QObject):
                 return control
 
 
-def _controls(parent: QWidget) -> Iterator[QWidget]:
-    """Yield the controls inside a widget, row by row; containers are visited as a unit."""
+def visible_controls(parent: QWidget) -> Iterator[QWidget]:
+    """Yield the controls inside a widget that Tab reaches, row by row."""
     children = [
         child
         for child in parent.children()
@@ -91,7 +87,7 @@ def _controls(parent: QWidget) -> Iterator[QWidget]:
         for child in sorted(row, key=lambda child: (child.x(), child.y())):
             if _accepts_tab(child):
                 yield child
-            yield from _controls(child)
+            yield from visible_controls(child)
 
 
 def _accepts_tab(control: QWidget) -> bool:

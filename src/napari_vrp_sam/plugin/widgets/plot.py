@@ -13,20 +13,10 @@ BLUE, AMBER, GREEN = QColor("#3b8ed0"), QColor("#d99a00"), QColor("#3fa34d")
 
 
 class Plot(QWidget):
-    """A painted plot of fixed height that takes the width of its dock.
+    """Painted plot of fixed height that takes the width of its dock."""
 
-    Parameters
-    ----------
-    name : str
-        Accessible name.
-    help_text : str
-        Tooltip and accessible description.
-    height : int
-        Height in pixels.
-    """
-
-    def __init__(self, name: str, help_text: str, height: int, parent: QWidget | None = None):
-        super().__init__(parent)
+    def __init__(self, name: str, help_text: str, height: int):
+        super().__init__()
         self._height = height
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtGui import QUndoCommand
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
-
-try:
-    from qtpy.QtGui import QUndoStack
-except ImportError:  # Qt 5, where QtPy only moves QUndoCommand
-    from qtpy.QtWidgets import QUndoStack
 
 if TYPE_CHECKING:
     import napari
@@ -34,44 +29,38 @@ Change = Callable[[], str | None]
 _histories: weakref.WeakSet[UndoHistory] = weakref.WeakSet()
 
 
-class UndoHistory(QObject):
-    """Undo stack of one dock.
+class _Action(NamedTuple):
+    text: str
+    undo: Change
+    redo: Change
 
-    Signals
-    -------
-    changed : ()
-        The next action to undo or to redo is another one, or the lock has changed.
-    reported : (message,)
-        An action was undone or redone, or the history is locked.
-    """
+
+class UndoHistory(QObject):
+    """Actions of one dock; `locked` during a run."""
 
     changed = Signal()
+    """Emitted after the next action to undo or redo, or the lock, has changed."""
     reported = Signal(str)
+    """Emits a message after an action was undone or redone, or if the history is locked."""
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._busy = False
-        self._locked = False
-        self._message = ""
-        self._stack = QUndoStack(self)
-        self._stack.setUndoLimit(LIMIT)
+        self.locked = False
+        self._done: deque[_Action] = deque(maxlen=LIMIT)
+        self._undone: deque[_Action] = deque()
         _histories.add(self)
 
     @property
     def undo_text(self) -> str:
         """Name of the next action to undo; empty if there is none."""
-        return self._stack.undoText()
+        return self._done[-1].text if self._done else ""
 
     @property
     def redo_text(self) -> str:
         """Name of the next action to redo; empty if there is none."""
-        return self._stack.redoText()
-
-    @property
-    def locked(self) -> bool:
-        """True during a run."""
-        return self._locked
+        return self._undone[-1].text if self._undone else ""
 
     def push(self, text: str, undo: Change, redo: Change) -> None:
         """Add an action that was just done; ignored while another one is undone or redone.
@@ -84,81 +73,66 @@ class UndoHistory(QObject):
             Must cope with layers and classes that the user has deleted or changed meanwhile.
         """
         if not self._busy:
-            self._stack.push(
-                _Action(text, self._recording_message(undo), self._recording_message(redo))
-            )
+            self._done.append(_Action(text, undo, redo))
+            self._undone.clear()
             self.changed.emit()
 
     def undo(self) -> None:
         """Undo the last action, unless the history is locked."""
-        self._step("Undone", self.undo_text, self._stack.undo)
+        self._step("Undone", self._done, self._undone, lambda action: action.undo())
 
     def redo(self) -> None:
         """Redo the action that was undone last, unless the history is locked."""
-        self._step("Redone", self.redo_text, self._stack.redo)
+        self._step("Redone", self._undone, self._done, lambda action: action.redo())
 
     def lock(self, *, locked: bool) -> None:
         """Lock the history during a run, which relies on the state at its start."""
-        self._locked = locked
+        self.locked = locked
         self.changed.emit()
 
     def enable_keys(self, *, enabled: bool) -> None:
         """Bind the keys for undo and redo in the viewer, or unbind them."""
-        steps = {UNDO_KEY: self.undo, REDO_KEY: self.redo}
-        for key, step in steps.items():
+        for key, step in {UNDO_KEY: self.undo, REDO_KEY: self.redo}.items():
             function = (lambda _viewer, step=step: step()) if enabled else None
             self._viewer.bind_key(key, function, overwrite=True)
 
     def has_layer(self, layer: Layer) -> bool:
-        """Return whether a layer is in this viewer."""
+        """Return True if a layer is in this viewer."""
         return layer in self._viewer.layers
 
     def release(self) -> None:
         """Disconnect from the viewer, which is closing, and drop all layers."""
         _histories.discard(self)
         self.enable_keys(enabled=False)
-        self._stack.clear()
+        self._done.clear()
+        self._undone.clear()
 
-    def _step(self, done: str, text: str, step: Callable[[], None]) -> None:
-        if self._locked:
+    def _step(
+        self,
+        verb: str,
+        source: deque[_Action],
+        target: deque[_Action],
+        run: Callable[[_Action], str | None],
+    ) -> None:
+        if self.locked:
             self.reported.emit(LOCKED)
-        elif text and not self._busy:
-            self._message, self._busy = "", True
+        elif source and not self._busy:
+            action = source.pop()
+            target.append(action)
+            self._busy = True
             try:
-                step()
+                message = run(action)
             finally:
                 self._busy = False
             self.changed.emit()
-            self.reported.emit(self._message or f"{done}: {text}.")
-
-    def _recording_message(self, change: Change) -> Callable[[], None]:
-        def do() -> None:
-            self._message = change() or ""
-
-        return do
-
-
-class _Action(QUndoCommand):
-    def __init__(self, text: str, undo: Callable[[], None], redo: Callable[[], None]) -> None:
-        super().__init__(text)
-        self._undo, self._redo = undo, redo
-        self._pushed = False
-
-    def undo(self) -> None:
-        self._undo()
-
-    def redo(self) -> None:
-        # QUndoStack.push calls redo(), but the action has been done already.
-        if self._pushed:
-            self._redo()
-        self._pushed = True
+            self.reported.emit(message or f"{verb}: {action.text}.")
 
 
 class UndoButtons(QWidget):
     """Buttons for undo and redo, whose tooltips name the action."""
 
-    def __init__(self, history: UndoHistory, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, history: UndoHistory) -> None:
+        super().__init__()
         self._history = history
         self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.undo_button.clicked.connect(history.undo)

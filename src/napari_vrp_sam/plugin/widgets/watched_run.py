@@ -39,24 +39,13 @@ class WatchedRun(QObject):
     """Poll the events of a run and show it in napari's activity dock, where it can be cancelled.
 
     The object deletes itself when the run has ended.
-
-    Parameters
-    ----------
-    run : Run
-    total : int
-        Number of steps of the progress bar.
-    title : str
-        Label of the progress bar.
-    parent : QWidget
-
-    Signals
-    -------
-    ended : (outcome, message)
-        The outcome is "done", "cancelled", "refused" (an error that the user can fix) or "failed"
-        (a bug); the message is one sentence or empty.
     """
 
     ended = Signal(str, str)
+    """Emits the outcome and a message of at most one sentence.
+
+    Outcomes: "done", "cancelled", "refused" (an error that the user can fix), "failed" (a bug).
+    """
     failure_message = ""
     """Message if the events cannot be shown."""
 
