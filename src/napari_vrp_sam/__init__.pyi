@@ -4,6 +4,8 @@ from .errors import InputError as InputError
 from .fine_tuning.api import fine_tune as fine_tune
 from .inference.objects.find import objects_from_labels as objects_from_labels
 from .inference.segment import segment_stack as segment_stack
+from .inference.segmentation import Segmentation as Segmentation
+from .inference.segmenter import Segmenter as Segmenter
 from .models.zoo.registry import load_model as load_model
 
 __version__: str

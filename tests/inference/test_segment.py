@@ -29,7 +29,7 @@ def only(labels, *positions):
 
 
 def test_one_annotated_frame_segments_them_all(stack, truth, model):
-    labels = segment_stack(stack, truth[1, 1], frame=5, model=model, device="cpu")
+    labels = segment_stack(stack, truth[1, 1], reference_frame=5, model=model, device="cpu")
     assert labels.shape == truth.shape
     assert labels.dtype == np.uint8
     for position in np.ndindex(truth.shape[:2]):
@@ -38,7 +38,7 @@ def test_one_annotated_frame_segments_them_all(stack, truth, model):
 
 
 def test_ways_to_say_the_same(stack, truth, model):
-    expected = segment_stack(stack, truth[1, 1], frame=5, model=model, device="cpu")
+    expected = segment_stack(stack, truth[1, 1], reference_frame=5, model=model, device="cpu")
     frames = Frames(stack)
     same = [
         (truth[1, 1], {"frame": (1, 1)}),
@@ -46,7 +46,7 @@ def test_ways_to_say_the_same(stack, truth, model):
         (truth, {"frame": 5}),
         (only(truth, (1, 1)), {}),
         (da.from_array(only(truth, (1, 1)), chunks=(1, 1, 40, 48)), {}),
-        (gather_references(frames, truth, frame=5), {}),
+        (gather_references(frames, truth, reference_frame=5), {}),
     ]
     for annotations, arguments in same:
         labels = segment_stack(stack, annotations, model=model, device="cpu", **arguments)
@@ -54,9 +54,11 @@ def test_ways_to_say_the_same(stack, truth, model):
 
 
 def test_lazy_stacks_in_any_order_of_axes(stack, truth, model):
-    expected = segment_stack(stack, truth[1, 1], frame=5, model=model, device="cpu")
+    expected = segment_stack(stack, truth[1, 1], reference_frame=5, model=model, device="cpu")
     moved = da.from_array(np.moveaxis(stack, -1, 1), chunks=(1, 3, 1, 40, 48))
-    labels = segment_stack(moved, truth[1, 1], frame=5, axes="tczyx", model=model, device="cpu")
+    labels = segment_stack(
+        moved, truth[1, 1], reference_frame=5, axes="tczyx", model=model, device="cpu"
+    )
     # Planes of channels are scaled one by one, colours together.
     assert (labels == expected).mean() > 0.99
 
@@ -70,7 +72,7 @@ def test_single_images(stack, truth, model):
 def test_frames_outside_of_the_range_stay_zero(stack, truth, model):
     calls = []
     labels = segment_stack(
-        stack, truth[1, 1], frame=5, frames=(4, 6), model=model, device="cpu",
+        stack, truth[1, 1], reference_frame=5, frames=(4, 6), model=model, device="cpu",
         progress=lambda done, total: calls.append((done, total)),
     )  # fmt: skip
     flat = labels.reshape(12, 40, 48)
@@ -80,7 +82,12 @@ def test_frames_outside_of_the_range_stay_zero(stack, truth, model):
 
 def test_given_limits_replace_percentiles(stack, truth, model):
     dark = segment_stack(
-        stack, truth[1, 1], frame=5, contrast_limits=(10_000, 20_000), model=model, device="cpu"
+        stack,
+        truth[1, 1],
+        reference_frame=5,
+        contrast_limits=(10_000, 20_000),
+        model=model,
+        device="cpu",
     )
     assert not dark.any()
 
@@ -101,24 +108,26 @@ def test_nan_infinity_and_other_types(stack, truth, model, dtype):
     if np.issubdtype(dtype, np.floating):
         gray[0, 0, :2, :2] = np.nan
         gray[0, 1, :2, :2] = np.inf
-    labels = segment_stack(gray, truth[1, 1] > 0, frame=5, model=model, device="cpu")
+    labels = segment_stack(gray, truth[1, 1] > 0, reference_frame=5, model=model, device="cpu")
     assert iou(labels > 0, truth > 0) > 0.8
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_constant_images_are_no_error(truth, model, value):
     stack = np.full((2, 40, 48), value, dtype=np.uint8)
-    labels = segment_stack(stack, truth[0, 0], frame=0, model=model, device="cpu")
+    labels = segment_stack(stack, truth[0, 0], reference_frame=0, model=model, device="cpu")
     assert labels.shape == (2, 40, 48)
 
 
 def test_bool_stacks(truth, model):
-    labels = segment_stack(truth[1] > 0, truth[1, 1] > 0, frame=1, model=model, device="cpu")
+    labels = segment_stack(
+        truth[1] > 0, truth[1, 1] > 0, reference_frame=1, model=model, device="cpu"
+    )
     assert iou(labels > 0, truth[1] > 0) > 0.8
 
 
 def test_frames_come_nearest_first_with_their_probabilities(stack, truth, model):
-    references = gather_references(Frames(stack[0]), truth[0], frame=2)
+    references = gather_references(Frames(stack[0]), truth[0], reference_frame=2)
     job = SegmentationJob(stack[0], references=references, model=model, device="cpu")
     events = list(replace(job, probabilities=True).events(Control()))
     results = [event for event in events if isinstance(event, FrameResult)]
@@ -130,7 +139,7 @@ def test_frames_come_nearest_first_with_their_probabilities(stack, truth, model)
 
 
 def test_a_frame_is_read_when_its_turn_comes(stack, truth, model):
-    references = gather_references(Frames(stack[0]), truth[0], frame=0)
+    references = gather_references(Frames(stack[0]), truth[0], reference_frame=0)
     read = []
 
     class Recorder:
@@ -159,7 +168,9 @@ def test_several_annotated_frames(stack, truth):
 
 
 def test_sparse_labels(stack, truth):
-    (reference,) = gather_references(Frames(stack), truth[0, 0] == RED, frame=0, kind="scribble")
+    (reference,) = gather_references(
+        Frames(stack), truth[0, 0] == RED, reference_frame=0, annotation_kind="scribble"
+    )
     assert reference.sparse
 
 

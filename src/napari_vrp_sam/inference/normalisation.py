@@ -6,6 +6,7 @@ like objects.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+
+logger = logging.getLogger(__name__)
 
 MAX_SAMPLES = 1_000_000
 """Pixels of a frame that percentiles are taken from, about; larger frames are thinned out."""
@@ -167,3 +171,24 @@ def _scale(plane: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
         scaled = (values - low) / (high - low)
     scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
     return np.asarray(scaled.clip(0, 1), dtype=np.float32)
+
+
+def fit_normalisation(
+    frames: Frames, contrast_limits: tuple[float, float] | None = None
+) -> Normalisation:
+    """Return the normalisation of a stack: given contrast limits, or percentiles of a sample.
+
+    Raises
+    ------
+    InputError
+        If the contrast limits are not a range.
+    """
+    if contrast_limits is not None:
+        return Normalisation.from_limits(contrast_limits, len(frames.channels))
+    normalisation = Normalisation.fit(frames)
+    if normalisation.flat:
+        logger.warning(
+            "The stack shows no contrast: all sampled pixels have one intensity or are not "
+            "numbers. Check the image and its channels, or give contrast limits."
+        )
+    return normalisation

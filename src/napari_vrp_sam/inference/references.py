@@ -23,8 +23,8 @@ def gather_references(
     frames: Frames,
     annotations: Any,
     *,
-    frame: int | Sequence[int] | None = None,
-    kind: AnnotationKind = "mask",
+    reference_frame: int | Sequence[int] | None = None,
+    annotation_kind: AnnotationKind = "mask",
 ) -> list[Reference]:
     """References out of whatever annotates a stack.
 
@@ -34,9 +34,10 @@ def gather_references(
         The annotated stack.
     annotations : integer array or sequence of Reference
         Labels of the stack's `label_shape` or of one frame; frame by frame if lazy.
-    frame : int or sequence of int, optional
-        The annotated frame; of a label stack, the only one to use.
-    kind : {"mask", "scribble", "box", "point"}
+    reference_frame : int or sequence of int, optional
+        The annotated frame: its index, or its position along the leading axes. Of a label stack,
+        the only frame to use.
+    annotation_kind : {"mask", "scribble", "box", "point"}, default: "mask"
 
     Returns
     -------
@@ -61,11 +62,11 @@ def gather_references(
             f"The labels have the shape {shape}, the image needs {frames.label_shape}, "
             f"or {frames.frame_shape} for one frame."
         )
-    chosen = _frame_index(frames, frame)
+    chosen = _frame_index(frames, reference_frame)
     if one_frame and chosen is None and len(frames) > 1:
         raise InputError(
-            f"The labels show one frame, the stack has {len(frames)}: say which one was annotated "
-            "(`frame`, on the command line --frame)."
+            f"The labels show one frame, the stack has {len(frames)}: give the annotated frame "
+            "(`reference_frame`)."
         )
     drawn: dict[int, NDArray[Any]] = {}
     class_ids: set[int] = set()
@@ -83,7 +84,9 @@ def gather_references(
     return [
         reference
         for index, plane in drawn.items()
-        for reference in references_from_labels(plane, frames[index], kind=kind, frame=index)
+        for reference in references_from_labels(
+            plane, frames[index], kind=annotation_kind, frame=index
+        )
     ]
 
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_vrp_sam.inference.prediction.confidence import (
     IOU_PER_AGREEMENT,
-    confidences,
     least_confident,
     of_frame,
 )
+from napari_vrp_sam.inference.prediction.outputs import confidences
 
 
 def test_agreement_of_mask_and_probabilities_by_hand() -> None:
@@ -16,8 +17,8 @@ def test_agreement_of_mask_and_probabilities_by_hand() -> None:
     probabilities[0, :2] = 1.0  # certain
     probabilities[1, :2], probabilities[1, 2] = 0.8, 0.4
     expected = [1.0, 10 * 0.8 / (10 + 5 * 0.4)]
-    found = confidences(probabilities)
-    np.testing.assert_allclose(found[:2], np.multiply(IOU_PER_AGREEMENT, expected))
+    found = confidences(torch.from_numpy(probabilities)[None])[0].numpy()
+    np.testing.assert_allclose(found[:2], np.multiply(IOU_PER_AGREEMENT, expected), rtol=1e-6)
     assert np.isnan(found[2])
 
 
@@ -27,7 +28,8 @@ def test_is_the_iou_where_probabilities_are_right() -> None:
     truth = rng.random((400, 400)) < probabilities[0]
     found = probabilities[0] > 0.5
     iou = (truth & found).sum() / (truth | found).sum()
-    assert confidences(probabilities)[0] == pytest.approx(IOU_PER_AGREEMENT * iou, rel=0.01)
+    confidence = confidences(torch.from_numpy(probabilities)[None])
+    assert float(confidence) == pytest.approx(IOU_PER_AGREEMENT * iou, rel=0.01)
 
 
 def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:

@@ -207,7 +207,7 @@ def test_a_second_process_reads_instead_of_encoding(stack, truth, tmp_path, monk
     monkeypatch.setattr(
         LiteNetwork, "encode", lambda self, f: passes.append(len(f)) or encode(self, f)
     )
-    references = gather_references(Frames(stack[0]), truth[0], frame=1)
+    references = gather_references(Frames(stack[0]), truth[0], reference_frame=1)
     job = SegmentationJob(stack[0], references=references, device="cpu", cache=True)
     first = [result.labels for result in frame_results(job)]
     (tmp_path / "job").write_bytes(pickle.dumps(job))

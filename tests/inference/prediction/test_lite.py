@@ -30,7 +30,7 @@ def mean_iou(labels, truth):
 def test_one_annotated_slice_segments_the_stack(sample):
     stack, truth = sample
     job = SegmentationJob(
-        stack, references=gather_references(Frames(stack), truth, frame=2), device="cpu"
+        stack, references=gather_references(Frames(stack), truth, reference_frame=2), device="cpu"
     )
     events = list(ThreadEngine().submit(job).events())
     assert events[-1] == Done(5)
@@ -46,7 +46,9 @@ def test_one_annotated_slice_segments_the_stack(sample):
         if isinstance(event, FrameResult):
             labels[event.index] = event.labels
     assert mean_iou(labels, truth) > 0.5
-    again = segment_stack(stack, truth[2], frame=2, model=load_model("lite"), device="cpu")
+    again = segment_stack(
+        stack, truth[2], reference_frame=2, model=load_model("lite"), device="cpu"
+    )
     np.testing.assert_array_equal(again, labels)
 
 
@@ -55,7 +57,7 @@ def test_frames_of_any_size(sample, shape):
     stack = np.tile(sample[0], (1, 3, 3))[:2, : shape[0], : shape[1]]
     annotation = np.zeros(shape, dtype=np.uint8)
     annotation[:8, :8], annotation[8:, 8:14] = 1, 300 - 45
-    labels = segment_stack(stack, annotation, frame=0, device="cpu")
+    labels = segment_stack(stack, annotation, reference_frame=0, device="cpu")
     assert labels.shape == stack.shape
     assert set(np.unique(labels)) <= {0, 1, 255}
 

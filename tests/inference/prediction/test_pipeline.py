@@ -10,15 +10,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from napari_vrp_sam.inference.prediction.class_labels import labels_from_probabilities
 
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.outputs import (
+    FramePrediction,
+    predict_from_probabilities,
+)
 from napari_vrp_sam.inference.prediction.pipeline import (
-    Work,
-    labels_on_device,
+    PipelineSettings,
     normalise,
     run_pipeline,
 )
@@ -43,17 +44,22 @@ def make_predictor(model, frames, truth):
     return make
 
 
+def assert_consistent(prediction: FramePrediction, predictor: Predictor) -> None:
+    """Labels and confidence are those that the probabilities of the frame give by themselves."""
+    expected = predict_from_probabilities(prediction.probabilities, predictor.class_ids)
+    np.testing.assert_array_equal(prediction.labels, expected.labels)
+    assert prediction.labels.dtype == expected.labels.dtype
+    assert prediction.confidence == pytest.approx(expected.confidence)
+
+
 @pytest.mark.parametrize("batch", [2, 5, 50])
 def test_batches_give_what_frames_give_one_by_one(make_predictor, frames, batch):
     predictor = make_predictor(batch)
     found = list(predictor.predict_stream(frames))
     assert len(found) == len(frames)
-    for frame, (labels, probabilities) in zip(frames, found, strict=True):
-        expected = predictor.predict(frame)
-        np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-        own = labels_from_probabilities(probabilities, predictor.class_ids)
-        np.testing.assert_array_equal(labels, own)
-        assert labels.dtype == own.dtype
+    for frame, prediction in zip(frames, found, strict=True):
+        np.testing.assert_allclose(prediction.probabilities, predictor.predict(frame), atol=1e-5)
+        assert_consistent(prediction, predictor)
     assert not readers()
 
 
@@ -61,21 +67,20 @@ def test_one_by_one_it_is_predict_itself(make_predictor, frames, model):
     predictor = make_predictor(None)  # on a processor no batches
     stream = predictor.predict_stream(frames)
     before = model.encoded
-    labels, probabilities = next(stream)
+    prediction = next(stream)
     assert model.encoded == before + 1
-    np.testing.assert_array_equal(probabilities, predictor.predict(frames[0]))
-    np.testing.assert_array_equal(
-        labels, labels_from_probabilities(probabilities, predictor.class_ids)
-    )
+    np.testing.assert_array_equal(prediction.probabilities, predictor.predict(frames[0]))
+    assert_consistent(prediction, predictor)
 
 
 def test_labels_alone(make_predictor, frames):
     predictor = make_predictor(4)
     both = predictor.predict_stream(frames)
     alone = predictor.predict_stream(frames, probabilities=False)
-    for (expected, _), (labels, probabilities) in zip(both, alone, strict=True):
-        np.testing.assert_array_equal(labels, expected)
-        assert probabilities is None
+    for expected, prediction in zip(both, alone, strict=True):
+        np.testing.assert_array_equal(prediction.labels, expected.labels)
+        assert prediction.confidence == expected.confidence
+        assert prediction.probabilities is None
 
 
 def test_no_frames(make_predictor):
@@ -89,9 +94,9 @@ def test_sizes_may_change_and_gray_needs_no_channel_axis(model, frames, truth):
     predictor.set_references(references, Normalisation((0,), (255,)))
     mixed = [gray[0], gray[1], gray[2][:30], gray[3][:30], gray[4]]
     found = list(predictor.predict_stream(mixed))
-    assert [labels.shape for labels, _ in found] == [frame.shape for frame in mixed]
-    for frame, (_, probabilities) in zip(mixed, found, strict=True):
-        np.testing.assert_allclose(probabilities, predictor.predict(frame), atol=1e-5)
+    assert [prediction.labels.shape for prediction in found] == [frame.shape for frame in mixed]
+    for frame, prediction in zip(mixed, found, strict=True):
+        np.testing.assert_allclose(prediction.probabilities, predictor.predict(frame), atol=1e-5)
 
 
 def test_a_loop_that_is_left_ends_the_reading(make_predictor, frames):
@@ -138,8 +143,8 @@ def test_a_batch_too_large_for_the_memory_goes_in_halves():
         return images[:, :1] - 0.5
 
     frames = np.random.default_rng(0).random((7, 20, 20, 1)).astype(np.float32)
-    work = Work(logits, Normalisation((0,), (1,)), (1,), CPU, batch=7)
-    found = np.stack([labels for labels, _ in run_pipeline(frames, work)])
+    work = PipelineSettings(logits, Normalisation((0,), (1,)), (1,), CPU, batch=7)
+    found = np.stack([prediction.labels for prediction in run_pipeline(frames, work)])
     np.testing.assert_array_equal(found, frames[..., 0] > 0.5)
     assert sizes == [7, 3, 1, 2, 4, 2, 2]
 
@@ -152,7 +157,7 @@ def test_a_fixed_batch_is_filled_up():
         return images[:, :1] - 0.5
 
     frames = np.random.default_rng(0).random((5, 20, 20, 1)).astype(np.float32)
-    work = Work(logits, Normalisation((0,), (1,)), (1,), CPU, batch=4, fixed=True)
+    work = PipelineSettings(logits, Normalisation((0,), (1,)), (1,), CPU, batch=4, fixed=True)
     assert len(list(run_pipeline(frames, work))) == 5
     assert set(shapes) == {(4, 3, 20, 20)}
 
@@ -170,18 +175,3 @@ def test_frames_are_normalised_to_the_bit(dtype, channels, low, span, seed):
     given_frames = torch.from_numpy(values.view(np.int16) if dtype == np.uint16 else values)[None]
     found = normalise(given_frames, normalisation)[0]
     np.testing.assert_array_equal(found.numpy(), normalisation.apply(values))
-
-
-@given(
-    arrays(
-        np.float32,
-        st.tuples(st.integers(1, 3), st.just(4), st.just(5)),
-        elements=st.sampled_from([0.0, 0.25, 0.5, 0.500001, 0.75, 1.0]),
-    ),
-    st.sampled_from([1, 300]),
-)
-def test_labels_agree_with_those_of_the_host(probabilities, first):
-    class_ids = [first + 2 * at for at in range(len(probabilities))]
-    found = labels_on_device(torch.from_numpy(probabilities)[None], class_ids)[0]
-    expected = labels_from_probabilities(probabilities, class_ids)
-    np.testing.assert_array_equal(found.numpy(), expected)

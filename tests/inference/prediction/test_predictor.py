@@ -4,13 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from napari_vrp_sam.inference.prediction.class_labels import labels_from_probabilities
 
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
 from napari_vrp_sam.inference.prediction.predictor import Predictor
+from napari_vrp_sam.models.base import Model
 
 RED, GREEN = 3, 8  # the classes of the stack
 
@@ -88,10 +89,23 @@ def test_references_of_other_sizes_than_the_target(model, normalisation, frames,
     assert predictor.predict(frames[5][:16, :17]).shape == (1, 16, 17)
 
 
-def test_the_model_is_left_ready_to_predict_and_untrained(model, predictor, frames):
-    assert not model.training
+def test_the_model_that_is_given_stays_as_it_is(model, frames, truth, normalisation):
+    model.train()
+    predictor = Predictor(model, device="cpu", precision="bfloat16", compile=True)
+    predictor.set_references([Reference(frames[5], truth[1, 1] == RED, RED)], normalisation)
     predictor.predict(frames[0])
-    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training
+    assert (model.precision, model.compiled) == ("auto", False)
+    assert not predictor.model.training
+    assert (predictor.model.precision, predictor.model.compiled) == ("bfloat16", True)
+    assert all(parameter.grad is None for parameter in predictor.model.parameters())
+
+
+def test_predictors_share_the_weights_of_a_model(model):
+    first, second = (Predictor(model, device="cpu").model for _ in range(2))
+    assert first is not second
+    for parameter, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert parameter.data_ptr() == other.data_ptr()
 
 
 def test_a_model_may_train_a_classifier_on_the_references(model, frames, truth, normalisation):
@@ -108,18 +122,16 @@ def test_a_model_may_train_a_classifier_on_the_references(model, frames, truth, 
     assert predictor.predict(frames[5]).shape == (1, 40, 48)
 
 
-def test_models_that_are_no_modules_move_too(model, frames, truth, normalisation):
-    class Wrapper:
+def test_a_model_need_not_be_a_module(model, frames, truth, normalisation):
+    class Wrapper(Model):
         name = "wrapper"
+        training = False
         encode, prepare, prompt, decode = model.encode, model.prepare, model.prompt, model.decode
-        device = None
 
-        def to(self, device):
-            self.device = device
+        def parameters(self):
+            return model.parameters()
 
-    wrapper = Wrapper()
-    predictor = Predictor(wrapper, device="cpu")
-    assert wrapper.device == torch.device("cpu")
+    predictor = Predictor(Wrapper(), device="cpu")
     predictor.set_references([Reference(frames[5], truth[1, 1] == RED, RED)], normalisation)
     assert predictor.predict(frames[5]).shape == (1, 40, 48)
 
@@ -161,7 +173,7 @@ def test_models_that_resize_learn_from_parts_as_large_as_tiles(model):
     seen = []
 
     class Resized(type(model)):
-        side = 64
+        input_side = 64
 
         def prepare(self, references):
             seen.extend(references)
@@ -209,7 +221,7 @@ class TestBadInput:
 
 def test_the_highest_probability_over_a_half_wins():
     probabilities = np.array([[[0.6, 0.7, 0.5, 0.1]], [[0.9, 0.6, 0.5, 0.2]]], dtype=np.float32)
-    labels = labels_from_probabilities(probabilities, (RED, GREEN))
+    labels = predict_from_probabilities(probabilities, (RED, GREEN)).labels
     assert labels.tolist() == [[GREEN, RED, 0, 0]]
 
 
@@ -217,7 +229,7 @@ def test_the_highest_probability_over_a_half_wins():
     ("highest", "dtype"), [(1, "uint8"), (255, "uint8"), (256, "uint16"), (70000, "uint32")]
 )
 def test_labels_have_the_smallest_dtype(highest, dtype):
-    labels = labels_from_probabilities(np.ones((1, 2, 2), dtype=np.float32), (highest,))
+    labels = predict_from_probabilities(np.ones((1, 2, 2), np.float32), (highest,)).labels
     assert labels.dtype == dtype
     assert (labels == highest).all()
 
@@ -231,7 +243,7 @@ def test_labels_have_the_smallest_dtype(highest, dtype):
 )
 def test_labels_agree_with_the_definition(probabilities):
     class_ids = np.arange(1, len(probabilities) + 1) * 2
-    labels = labels_from_probabilities(probabilities, class_ids.tolist())
+    labels = predict_from_probabilities(probabilities, class_ids.tolist()).labels
     for position in np.ndindex(5, 6):
         values = probabilities[:, *position]
         if labels[position] == 0:

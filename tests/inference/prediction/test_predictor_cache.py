@@ -17,7 +17,7 @@ from napari_vrp_sam.models.zoo import user_models as store
 
 @pytest.fixture
 def job(stack, truth, model):
-    references = gather_references(Frames(stack[0]), truth[0], frame=1)
+    references = gather_references(Frames(stack[0]), truth[0], reference_frame=1)
     return SegmentationJob(stack[0], references=references, model=model, device="cpu")
 
 
@@ -33,7 +33,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(job, model, stack, trut
     again = labels(job, memory)
     other = SegmentationJob(
         stack[0],
-        references=gather_references(Frames(stack[0]), truth[0], frame=2),
+        references=gather_references(Frames(stack[0]), truth[0], reference_frame=2),
         model=model,
         device="cpu",
     )
@@ -67,7 +67,7 @@ def test_the_same_references_are_learned_once(job, model, stack, truth):
     labels(
         SegmentationJob(
             stack[0],
-            references=gather_references(Frames(stack[0]), truth[0], frame=0),
+            references=gather_references(Frames(stack[0]), truth[0], reference_frame=0),
             model=model,
             device="cpu",
         ),

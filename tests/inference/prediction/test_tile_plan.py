@@ -2,26 +2,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from napari_vrp_sam.inference.prediction.whole_frame import STRIDE, _cells, _owned, _padded
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction import whole_frame as overview
+from napari_vrp_sam.inference.prediction import tile_plan
 from napari_vrp_sam.inference.prediction.predictor import Predictor
-from napari_vrp_sam.inference.prediction.tiling import WIDE_OVERLAP, spans
+from napari_vrp_sam.inference.prediction.tile_plan import STRIDE, plan_tiles
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.zoo.registry import load_model
 
 
-@given(length=st.integers(16, 6000), tile=st.integers(256, 1200), step=st.integers(1, 5))
-def test_every_so_manieth_cell_is_looked_at_once(length, tile, step):
-    tiles = spans(length, tile, WIDE_OVERLAP)
-    seen = []
-    for span, own in zip(tiles, _owned(tiles), strict=True):
-        cells = np.arange(_padded(span.stop) // STRIDE - span.start // STRIDE)
-        seen += (cells + span.start // STRIDE)[_cells(span, own, step)].tolist()
-    assert seen == list(range(0, _padded(length) // STRIDE, step))
+@given(
+    length=st.integers(16, 4000),
+    width=st.integers(16, 2000),
+    tile_size=st.integers(1024, 2048),
+)
+def test_context_tiles_cover_an_even_grid_of_cells_once(length, width, tile_size):
+    plan = plan_tiles((length, width), tile_size, context=True)
+    rows = set()
+    for tile in plan.context:
+        top = tile.pixels[0].start // STRIDE
+        cells = np.arange(-(-tile.pixels[0].stop // 32) * 32 // STRIDE - top)
+        rows |= set((cells + top)[tile.cells[0]].tolist())
+    step = max(tile.cells[0].step for tile in plan.context)
+    assert rows == set(range(0, -(-length // 32) * 32 // STRIDE, step))
+    assert tile.place.grid == tuple(-(-side // 32) * 32 // STRIDE for side in (length, width))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,9 @@ def predictor():
     stack, truth = sample_stack(seed=3, size=128, frames=2)
     frames = Frames(stack)
     predictor = Predictor(load_model("lite", device="cpu"), device="cpu")
-    predictor.set_references(gather_references(frames, truth, frame=0), Normalisation.fit(frames))
+    predictor.set_references(
+        gather_references(frames, truth, reference_frame=0), Normalisation.fit(frames)
+    )
     return predictor
 
 
@@ -49,28 +57,28 @@ def iou(a, b):
 def test_tiles_give_what_the_whole_frame_gives(predictor, strip, monkeypatch):
     assert predictor.calibrations[1].decoder_share > 0.2
     whole = predictor.predict(strip)[0] > 0.5
-    monkeypatch.setattr(predictor, "tile", 1024)
+    monkeypatch.setattr(predictor, "tile_size", 1024)
     tiles = predictor.predict(strip)[0] > 0.5
     assert iou(tiles, whole) > 0.995
-    # Tokens of its own for each tile, as models have that attend to nothing else.
-    monkeypatch.setattr(overview, "Surveying", type("Nobody", (), {}))
+    # Without context, each tile has tokens of its own.
+    monkeypatch.setattr(predictor.model, "sees_whole_frame", False)
     by_itself = predictor.predict(strip)[0] > 0.5
     assert iou(by_itself, whole) < iou(tiles, whole)
 
 
 @pytest.mark.slow
-def test_of_very_large_frames_a_part_is_looked_at(predictor, strip, monkeypatch):
-    monkeypatch.setattr(predictor, "tile", 512)
-    glimpses = []
-    glimpse = predictor.model.glimpse
+def test_some_tiles_give_the_context_of_a_very_large_frame(predictor, strip, monkeypatch):
+    monkeypatch.setattr(predictor, "tile_size", 512)
+    contexts = []
+    tile_context = predictor.model.tile_context
 
-    def noted(*arguments):
-        glimpses.append(glimpse(*arguments))
-        return glimpses[-1]
+    def recorded(*arguments):
+        contexts.append(tile_context(*arguments))
+        return contexts[-1]
 
-    monkeypatch.setattr(predictor.model, "glimpse", noted)
-    monkeypatch.setattr(overview, "PIXELS", 2 * 512**2)
-    monkeypatch.setattr(overview, "CELLS", 200)
+    monkeypatch.setattr(predictor.model, "tile_context", recorded)
+    monkeypatch.setattr(tile_plan, "PIXELS", 2 * 512**2)
+    monkeypatch.setattr(tile_plan, "CELLS", 200)
     predictor.predict(strip)
-    assert len(glimpses) == 2
-    assert 80 < sum(g.image.shape[1] for g in glimpses) <= 200
+    assert len(contexts) == 2
+    assert 80 < sum(context.image.shape[1] for context in contexts) <= 200

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,20 +43,26 @@ def test_no_more_tiles_than_it_takes():
     assert [s.start for s in spans(10_000, 2048)] == [0, 1792, 3584, 5376, 7168, 7968]
 
 
+def tiles_of(height, width, tile):
+    return list(itertools.product(spans(height, tile), spans(width, tile)))
+
+
 @given(st.integers(16, 700), st.integers(16, 700), st.integers(256, 400))
 def test_what_every_tile_agrees_on_is_the_result(height, width, tile):
     frame = np.random.default_rng(0).normal(size=(2, height, width)).astype(np.float32)
-    whole = blend((height, width), tile, lambda rows, columns: frame[:, rows, columns])
+    tiles = tiles_of(height, width, tile)
+    parts = (frame[:, rows.pixels, columns.pixels] for rows, columns in tiles)
+    whole = blend((height, width), tiles, parts)
     np.testing.assert_allclose(whole, frame, atol=1e-5)
 
 
 def test_a_step_between_tiles_becomes_a_slope():
-    values = iter([0, 1])
-
-    def constant(rows, columns):
-        return np.full((1, rows.stop - rows.start, columns.stop - columns.start), next(values))
-
-    row = blend((16, 760), 512, constant)[0, 0]
+    tiles = tiles_of(16, 760, 512)
+    parts = [
+        np.full((1, 16, columns.stop - columns.start), value)
+        for value, (_, columns) in enumerate(tiles)
+    ]
+    row = blend((16, 760), tiles, parts)[0, 0]
     assert row[0] == 0
     assert row[-1] == 1
     assert 0 < np.diff(row).max() < 0.02

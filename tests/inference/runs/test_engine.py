@@ -41,7 +41,7 @@ class Gate:
 
 @pytest.fixture
 def references(stack, truth):
-    return gather_references(Frames(stack[0]), truth[0], frame=0)
+    return gather_references(Frames(stack[0]), truth[0], reference_frame=0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.inference.conftest import frame_results
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.channel import Cancel
+from napari_vrp_sam.inference.runs.channel import SetControl
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
@@ -52,7 +52,7 @@ def local_stack(stack):
 
 @pytest.fixture
 def job(local_stack, stack, truth):
-    references = gather_references(Frames(stack[0]), truth[0], frame=1)
+    references = gather_references(Frames(stack[0]), truth[0], reference_frame=1)
     return SegmentationJob(
         local_stack, references=references, device="cpu", contrast_limits=(0, 255)
     )
@@ -165,7 +165,9 @@ def test_cancelling_does_not_wait_for_the_frame_in_work(engine, job, local_stack
 def test_a_late_cancellation_does_not_touch_the_next_job(engine, job):
     run = engine.submit(job)
     assert list(run.events())[-1] == Done(4)
-    run._worker.channel.send(Cancel(run._number))
+    worker = engine.warm_up()
+    last = next(worker.numbers) - 1
+    worker.channel.send(SetControl(last, cancelled=True, paused=False))
 
     assert list(engine.submit(job).events())[-1] == Done(4)
 

@@ -35,7 +35,7 @@ from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import resolve_device
-from napari_vrp_sam.models.precision import Precision, half_type
+from napari_vrp_sam.models.precision import Precision, half_precision_dtype
 
 
 class Predictor:
@@ -86,7 +86,7 @@ class Predictor:
         batch: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
-        half_type(self.device, precision)  # refuses what it does not know
+        half_precision_dtype(self.device, precision)  # refuses what it does not know
         self.model = model.configured(self.device, precision=precision, compiled=compile)
         self.tile_size = check_tile(tile_size)
         self.cache: FeatureCache | None = None

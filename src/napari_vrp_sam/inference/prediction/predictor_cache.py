@@ -97,7 +97,7 @@ def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
 
     model = job.model
     if isinstance(model, str | Path):
-        from napari_vrp_sam.models.weights.downloads import in_words
+        from napari_vrp_sam.models.weights.downloads import text_progress
         from napari_vrp_sam.models.zoo.registry import load_model
 
         model = load_model(
@@ -105,7 +105,7 @@ def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
             device=job.device,
             pseudo_mask=job.pseudo_mask,
             prompting=job.prompting,
-            progress=in_words(report) if report else None,
+            progress=text_progress(report) if report else None,
         )
     return Predictor(
         model,

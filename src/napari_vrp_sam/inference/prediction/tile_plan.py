@@ -105,7 +105,7 @@ def plan_tiles(size: tuple[int, int], tile_size: int, *, context: bool) -> TileP
     tile_size : int
         Longest side of a tile in pixels.
     context : bool
-        Whether the model sees the whole frame; see `Model.sees_whole_frame`. Its tiles overlap
+        Whether the model sees the whole frame; see `Model.uses_frame_context`. Its tiles overlap
         more, because only their surroundings tell such a model where they are.
     """
     overlap = WIDE_OVERLAP if context else OVERLAP
@@ -140,7 +140,7 @@ def tiled_logits(
     -------
     ndarray, shape (K, Y, X), float32
     """
-    plan = plan_tiles(size, tile_size, context=model.sees_whole_frame)
+    plan = plan_tiles(size, tile_size, context=model.uses_frame_context)
     context = None
     if plan.context:
         parts = [
@@ -160,7 +160,7 @@ def tile_logits(
     """Compute the logits (K, Y, X) of a tile, with the context of its frame unless that is None."""
     prompts = model.prompt(features, prepared)
     if context is not None:
-        prompts = replace(prompts, whole=(context, place))
+        prompts = replace(prompts, frame_context=(context, place))
     values: NDArray[np.float32] = model.decode(features, prompts).float().cpu().numpy()
     return values
 

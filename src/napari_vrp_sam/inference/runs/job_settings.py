@@ -63,14 +63,14 @@ def _device(name: str) -> str:
 def _precision(job: SegmentationJob, *, full_size: bool) -> str:
     """What a job is computed in; "auto" is not the same everywhere."""
     from napari_vrp_sam.models.devices import resolve_device
-    from napari_vrp_sam.models.precision import half_type
+    from napari_vrp_sam.models.precision import half_precision_dtype
 
     if job.precision != "auto":
         return job.precision
     if not full_size:
         return "float16" if _device(job.device) == "cuda" else "float32"
     try:
-        half = half_type(resolve_device(job.device), job.precision)
+        half = half_precision_dtype(resolve_device(job.device), job.precision)
     except InputError:  # only workers have it, and know
         return job.precision
     return "float32" if half is None else str(half).removeprefix("torch.")

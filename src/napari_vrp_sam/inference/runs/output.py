@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.runs.dask.tasks import FrameWriter
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
@@ -38,6 +39,8 @@ class RunOutput:
         Of the frames, in a folder.
     settled : mapping of int to ndarray
         Labels of frames that are known, shape (Y, X), by index.
+    overwrite : bool
+        Whether an earlier result may be replaced.
     resume : bool
         Go on with what an earlier run has begun.
     """
@@ -47,6 +50,7 @@ class RunOutput:
     names: Sequence[str] = ()
     accepted: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     resume: bool = False
+    overwrite: bool = True
 
     @property
     def in_folder(self) -> bool:
@@ -85,6 +89,10 @@ class OutputWriter:
         from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
         from napari_vrp_sam.io.labels.writers import grows, label_writer
 
+        if output.labels.exists() and not (output.resume or output.overwrite):
+            raise InputError(
+                f"{output.labels} already exists: choose another output, or overwrite it."
+            )
         self.finished: dict[int, float | None] = {}
         self._view = view
         self._settled = output.accepted
@@ -220,6 +228,7 @@ def segment_to(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    cache: PredictorCache | None = None,
     close: Callable[[OutputWriter], None] | None = None,
 ) -> Generator[Event]:
     """Segment a stack and write the results as they come; finished frames are always kept.
@@ -234,6 +243,8 @@ def segment_to(
         Number of worker processes to start; default: this process does the work.
     scheduler : str, optional
         Address of a dask scheduler whose workers do the work.
+    cache : PredictorCache, optional
+        Model, references and features of earlier jobs, for work in this process.
     close : callable, optional
         Called with the writer when its results are complete on disk, also after an error.
 
@@ -260,11 +271,13 @@ def segment_to(
                 job,
                 accepted={*job.accepted, *writer.finished},
                 normalisation=normalisation,
-                probabilities=output.probabilities is not None,
+                probabilities=job.probabilities or output.probabilities is not None,
             )
             distributed = workers is not None or scheduler is not None
             shared = writer.shared_writer() if distributed else None
-            for event in job_events(job, workers=workers, scheduler=scheduler, writer=shared):
+            for event in job_events(
+                job, workers=workers, scheduler=scheduler, writer=shared, cache=cache
+            ):
                 if isinstance(event, FrameResult | FrameWritten):
                     writer.add(event)
                 yield event
@@ -282,6 +295,7 @@ def job_events(
     workers: int | None = None,
     scheduler: str | None = None,
     writer: FrameWriter | None = None,
+    cache: PredictorCache | None = None,
 ) -> Generator[Event]:
     """Yield the events of a job that is done in this process or on workers.
 
@@ -293,7 +307,7 @@ def job_events(
         If it failed for another reason on the workers.
     """
     if workers is None and scheduler is None:
-        yield from job.events(Control())
+        yield from job.events(Control(), cache)
         return
     from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
 

@@ -14,7 +14,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.prediction.tiling import check_tile
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class SegmentationJob(Job):
         whose encoding takes longer than reading does.
     normalisation : Normalisation, optional
         The intensities as they were fitted before, for one part of the work out of many.
+    references_on_stack : bool
+        Whether the references show frames of this stack. Frames near them are then segmented
+        first; otherwise frames are segmented in order.
     pseudo_mask : {"probe", "correlation"}, optional
         How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
     prompting : Prompting, optional
@@ -84,6 +87,7 @@ class SegmentationJob(Job):
     tile_size: int | None = None
     cache: bool | None = None
     normalisation: Normalisation | None = None
+    references_on_stack: bool = True
     precision: Precision = "auto"
     compile: bool = False
 
@@ -104,8 +108,10 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     """
     frames = Frames(job.data, job.axes, job.channels)
     check_tile(job.tile_size)
-    check_references(job.references, len(frames))
+    check_references(job.references, len(frames) if job.references_on_stack else None)
     annotated = sorted({r.frame for r in job.references if r.frame is not None})
+    if not job.references_on_stack:
+        annotated = []
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
     if not indices:
         raise InputError("Every frame is accepted: there is nothing left to segment.")
@@ -123,21 +129,17 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
 
 def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
     """How intensities are mapped to 0..1; unless the job says, a sample of the frames is read."""
-    if job.normalisation is not None:
-        return job.normalisation
-    if job.contrast_limits is not None:
-        return Normalisation.from_limits(job.contrast_limits, len(frames.channels))
-    return Normalisation.fit(frames)
+    return job.normalisation or fit_normalisation(frames, job.contrast_limits)
 
 
-def check_references(references: Sequence[Reference], frames: int) -> None:
+def check_references(references: Sequence[Reference], frames: int | None) -> None:
     """Refuse a class that is shown nowhere, or that nothing can be told apart from.
 
     Parameters
     ----------
     references : sequence of Reference
-    frames : int
-        Number of frames of the stack.
+    frames : int, optional
+        Number of frames of the stack; None if the references show another stack.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def check_references(references: Sequence[Reference], frames: int) -> None:
         raise InputError("There is no annotation: mark a class on at least one frame.")
     check_class_count({r.class_id for r in references})
     for index in sorted({r.frame for r in references if r.frame is not None}):
-        if not 0 <= index < frames:
+        if frames is not None and not 0 <= index < frames:
             raise InputError(
                 f"An annotation lies on frame {index}, the stack has the frames 0 to "
                 f"{frames - 1}: annotate one of them."

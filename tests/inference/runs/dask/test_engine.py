@@ -60,7 +60,7 @@ def job() -> SegmentationJob:
     drawn[7:27, 12:40] = 3
     for index in range(LENGTH):
         stack[index, 5 + index : 25 + index, 12:40] += 160
-    references = gather_references(Frames(stack), drawn, frame=2)
+    references = gather_references(Frames(stack), drawn, reference_frame=2)
     return SegmentationJob(stack, references=references, device="cpu")
 
 

@@ -234,7 +234,7 @@ class DaskBackend:
     ) -> NDArray[np.float32]:
         """Logits of a frame whose tiles are tasks."""
         tiles = plan_tiles(
-            frames.frame_shape, check_tile(job.tile_size), context=learned.sees_whole_frame
+            frames.frame_shape, check_tile(job.tile_size), context=learned.uses_frame_context
         )
         context = None
         if tiles.context:

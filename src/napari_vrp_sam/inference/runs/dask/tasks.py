@@ -67,14 +67,14 @@ class WorkerState:
     ----------
     choices : dict of int to Choice
         How each class is put together.
-    sees_whole_frame : bool
-        Whether tiles of large frames need context; see `Model.sees_whole_frame`.
+    uses_frame_context : bool
+        Whether tiles of large frames need context; see `Model.uses_frame_context`.
     chunk : int
         Number of frames to hand out at once.
     """
 
     calibrations: dict[int, ClassCalibration]
-    sees_whole_frame: bool
+    uses_frame_context: bool
     chunk: int
 
 
@@ -104,7 +104,7 @@ def learn(order: PickledJob) -> WorkerState:
     with _lock:
         predictor = _prepare(order).predictor
         return WorkerState(
-            predictor.calibrations, predictor.model.sees_whole_frame, predictor.batch_size
+            predictor.calibrations, predictor.model.uses_frame_context, predictor.batch_size
         )
 
 

@@ -1,0 +1,359 @@
+"""`Segmenter`: learn a class from one annotated frame, predict it on any stack of the kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.annotations.labels import class_ids_of
+from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.events import FrameResult
+from napari_vrp_sam.inference.runs.output import RunOutput, job_events, segment_to
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, check_references
+from napari_vrp_sam.inference.segmentation import (
+    ProgressCallback,
+    Segmentation,
+    gather_segmentation,
+)
+from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.base import Model
+    from napari_vrp_sam.models.precision import Precision
+    from napari_vrp_sam.models.sam.prompting import Prompting
+    from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
+
+
+class Segmenter:
+    """Segment stacks by one or more annotated frames.
+
+    The constructor keeps the settings, `fit` learns from the annotation and returns the segmenter,
+    and attributes that were learned end in an underscore, as in scikit-learn.
+
+    Parameters
+    ----------
+    model : str, Path or Model, default: "lite"
+        Name of a model, weights file, or return value of `load_model`.
+    device : str, default: "auto"
+        "cpu", "cuda", "mps", or "auto" for the fastest available device.
+    precision : {"auto", "float32", "bfloat16", "float16"}, default: "auto"
+        Number format of the encoders; "auto" is half precision where the device is fast in it.
+    compile : bool, default: False
+        Run the encoders of a full-size model through `torch.compile`: one or two minutes of warm-up
+        for more speed on long stacks.
+    contrast_limits : tuple of float, optional
+        Intensities that are mapped to 0 and 1; default: percentiles of a sample of the stack.
+    tile_size : int, optional
+        Larger frames are segmented in overlapping tiles of this many pixels; default: 2048.
+    pseudo_mask : {"probe", "correlation"}, optional
+        How the first guess of a frame is made, see `load_model`.
+    prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
+        How a full-size model is prompted; default: by its VRP encoder if it has a trained one.
+    cache : bool, optional
+        Keep features of frames on disk for later runs; default: for full-size models on a CPU.
+
+    Attributes
+    ----------
+    references_ : list of Reference
+        One for each annotated frame and class.
+    class_ids_ : tuple of int
+    normalisation_ : Normalisation
+        Contrast limits of each channel, taken from the fitted stack.
+    expected_iou_ : dict of int to float or None
+        See `Segmentation`.
+
+    Examples
+    --------
+    >>> from napari_vrp_sam.io.samples import sample_stack
+    >>> stack, truth = sample_stack(seed=0, size=96, frames=3)
+    >>> segmenter = Segmenter("lite", device="cpu")
+    >>> result = segmenter.fit(stack, truth[1], axes="ZYX", reference_frame=1).predict(stack)
+    >>> result.labels.shape, result.class_ids
+    ((3, 96, 96), (1,))
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model = "lite",
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        compile: bool = False,
+        contrast_limits: tuple[float, float] | None = None,
+        tile_size: int | None = None,
+        pseudo_mask: PseudoMaskKind | None = None,
+        prompting: Prompting | None = None,
+        cache: bool | None = None,
+    ) -> None:
+        self.model = model
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.contrast_limits = contrast_limits
+        self.tile_size = tile_size
+        self.pseudo_mask = pseudo_mask
+        self.prompting = prompting
+        self.cache = cache
+        self._axes: str | None = None
+        self._channels: Sequence[int] | None = None
+        self._predictors = PredictorCache()
+        self.references_: list[Reference]
+        self.class_ids_: tuple[int, ...]
+        self.normalisation_: Normalisation
+
+    @renamed(frame="reference_frame", kind="annotation_kind")
+    def fit(
+        self,
+        stack: Any,
+        annotation: Any,
+        *,
+        axes: str | None = None,
+        channels: Sequence[int] | None = None,
+        reference_frame: int | Sequence[int] | None = None,
+        annotation_kind: AnnotationKind = "mask",
+    ) -> Self:
+        """Learn classes from annotated frames.
+
+        Parameters
+        ----------
+        stack : array
+            NumPy, dask, zarr or xarray; only a sample of the frames is read.
+        annotation : integer array or sequence of Reference
+            Label image of the stack (every frame with a label is a reference) or of one frame; the
+            label value is the class.
+        axes : str, optional
+            One letter of T, Z, C, Y, X, S for each axis of `stack`; default: guessed.
+        channels : sequence of int, optional
+            Channels to use, of which the first three count; default: all.
+        reference_frame : int or sequence of int, optional
+            The annotated frame: its index, or its position along the leading axes, from 0.
+        annotation_kind : {"mask", "scribble", "box", "point"}, default: "mask"
+            How a label image was drawn. Unmarked pixels are background in masks and outside boxes,
+            and unlabelled around scribbles and points.
+
+        Returns
+        -------
+        Segmenter
+            The segmenter itself.
+
+        Raises
+        ------
+        InputError
+            If stack and annotation do not fit together, or nothing is annotated.
+        """
+        view = Frames(stack, axes, channels)
+        self._axes, self._channels = view.axes, channels
+        self.references_ = gather_references(
+            view, annotation, reference_frame=reference_frame, annotation_kind=annotation_kind
+        )
+        self.class_ids_ = class_ids_of(self.references_)
+        check_references(self.references_, len(view))
+        self.normalisation_ = fit_normalisation(view, self.contrast_limits)
+        return self
+
+    @property
+    def expected_iou_(self) -> dict[int, float | None]:
+        """See the class; the model is loaded and learns when this is first needed."""
+        predictor = self._predictors.predictor(self._job(None))
+        predictor.set_references(self.references_, self.normalisation_)
+        return {
+            class_id: calibration.expected_iou
+            for class_id, calibration in predictor.calibrations.items()
+        }
+
+    def predict(
+        self,
+        stack: Any,
+        *,
+        axes: str | None = None,
+        frames: tuple[int | None, int | None] | None = None,
+        accepted: Collection[int] = (),
+        probabilities: bool = False,
+        output: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Segmentation:
+        """Segment a stack: the fitted one, or another one of the same kind.
+
+        Parameters
+        ----------
+        stack : array
+            NumPy, dask, zarr or xarray; frames are read one by one.
+        axes : str, optional
+            As for `fit`; default: the axes of the fitted stack, if the number of axes is the same.
+        frames : tuple of int, optional
+            Segment only frames from the first number up to, not including, the second.
+        accepted : collection of int
+            Frames to leave out, by index, because their labels are known.
+        probabilities : bool, default: False
+            Return the probabilities too.
+        output : path, optional
+            File (.tif, .zarr) or folder to write the labels to as they come. The labels of the
+            result are then read from there, lazily.
+        resume : bool, default: False
+            Resume an interrupted run that wrote to `output`, a .zarr or a folder.
+        overwrite : bool, default: False
+            Replace an earlier result at `output`.
+        workers : int, optional
+            Number of worker processes to start; default: this process does the work.
+        scheduler : str, optional
+            Address of a dask scheduler whose workers do the work, tcp://HOST:PORT.
+        progress : callable, optional
+            Called with frames done, frames in all, and a message.
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        InputError
+            If the segmenter was not fitted, the stack does not fit to it, or the result cannot be
+            written.
+        """
+        job = replace(
+            self._job(stack, axes),
+            frames=frames,
+            accepted=frozenset(accepted),
+            probabilities=probabilities,
+        )
+        view = Frames(stack, job.axes, job.channels)
+        if output is None:
+            if resume or overwrite:
+                raise InputError("There is nothing to resume or to overwrite: give an output.")
+            events = job_events(job, workers=workers, scheduler=scheduler, cache=self._predictors)
+        else:
+            target = RunOutput(Path(output), resume=resume, overwrite=overwrite)
+            events = segment_to(
+                job, view, target, workers=workers, scheduler=scheduler, cache=self._predictors
+            )
+        return gather_segmentation(
+            events,
+            view,
+            self.class_ids_,
+            output=None if output is None else Path(output),
+            probabilities=probabilities,
+            progress=progress,
+        )
+
+    def predict_iter(
+        self,
+        stack: Any,
+        *,
+        axes: str | None = None,
+        frames: tuple[int | None, int | None] | None = None,
+        probabilities: bool = True,
+    ) -> Generator[FrameResult]:
+        """Segment a stack frame by frame; stop at any time by leaving the loop.
+
+        Parameters are those of `predict`.
+
+        Yields
+        ------
+        FrameResult
+            `index`, `labels` (Y, X), `confidence` by class and `probabilities` (K, Y, X).
+        """
+        job = replace(self._job(stack, axes), frames=frames, probabilities=probabilities)
+        for event in job_events(job, cache=self._predictors):
+            if isinstance(event, FrameResult):
+                yield event
+
+    def predict_proba(self, stack: Any, *, axes: str | None = None) -> NDArray[np.float32]:
+        """Return the probability of each class in each pixel of a frame or a stack.
+
+        Parameters are those of `predict`.
+
+        Returns
+        -------
+        ndarray, shape of the leading axes + (K, Y, X), float32
+            In the order of `class_ids_`.
+        """
+        found = self.predict(stack, axes=axes, probabilities=True).probabilities
+        assert found is not None
+        return found
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write settings, references and contrast limits to one file.
+
+        The model is stored by its name, or by the path of its file.
+
+        Raises
+        ------
+        InputError
+            If the segmenter was not fitted, its model is not known by a name or a path, or the
+            file cannot be written.
+        """
+        write_segmenter(path, self._job(None), axes=self._axes, expected_iou=self.expected_iou_)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Segmenter:
+        """Read a segmenter that `save` wrote; nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : path
+        device : str, default: "auto"
+            See the class; the device is not part of the file.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged or its model is not available.
+        """
+        job, axes = read_segmenter(path)
+        segmenter = cls(
+            job.model,
+            device=device,
+            precision=job.precision,
+            compile=job.compile,
+            contrast_limits=job.contrast_limits,
+            tile_size=job.tile_size,
+            pseudo_mask=job.pseudo_mask,
+            prompting=job.prompting,
+            cache=job.cache,
+        )
+        assert job.normalisation is not None  # checked when the file is read
+        segmenter._axes, segmenter._channels = axes, job.channels
+        segmenter.references_ = list(job.references)
+        segmenter.class_ids_ = class_ids_of(job.references)
+        segmenter.normalisation_ = job.normalisation
+        return segmenter
+
+    def _job(self, stack: Any, axes: str | None = None) -> SegmentationJob:
+        if not hasattr(self, "references_"):
+            raise InputError("The segmenter has learned nothing yet: call fit first.")
+        if axes is None and self._axes is not None and stack is not None:
+            same = len(Frames(stack).shape) == len(self._axes)
+            axes = self._axes if same else None
+        return SegmentationJob(
+            stack,
+            references=self.references_,
+            axes=axes,
+            channels=self._channels,
+            model=self.model,
+            device=self.device,
+            precision=self.precision,
+            compile=self.compile,
+            contrast_limits=self.contrast_limits,
+            tile_size=self.tile_size,
+            pseudo_mask=self.pseudo_mask,
+            prompting=self.prompting,
+            cache=self.cache,
+            normalisation=self.normalisation_,
+            references_on_stack=False,
+        )
