@@ -13,7 +13,7 @@ def manifest():
     return PluginManifest.from_distribution(NAME)
 
 
-def test_npe2_finds_no_fault():
+def test_npe2_validate():
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "npe2", "validate", NAME],
         capture_output=True,
@@ -24,22 +24,22 @@ def test_npe2_finds_no_fault():
     assert "valid" in run.stdout
 
 
-def test_every_python_name_exists(manifest):
+def test_python_names_exist(manifest):
     manifest.validate_imports()
     for command in manifest.contributions.commands:
         assert command.id.startswith(f"{NAME}.")
         assert import_python_name(command.python_name).__doc__
 
 
-def test_it_is_found_where_users_look(manifest):
+def test_categories_and_menus(manifest):
     assert manifest.display_name == "VRP-SAM"
     assert manifest.visibility == "public"
     assert {str(category) for category in manifest.categories} == {"Segmentation", "Annotation"}
     assert {"napari/layers/segment", "napari/layers/annotate"} <= set(manifest.contributions.menus)
 
 
-def test_the_menus_work(make_napari_viewer_proxy, qtbot):
-    """Commands run through napari's own application, as from the menu."""
+def test_menu_commands(make_napari_viewer_proxy, qtbot):
+    """Run commands through napari's application, as its menus do."""
     from napari._app_model import get_app_model
 
     viewer = make_napari_viewer_proxy()

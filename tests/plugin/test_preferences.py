@@ -1,4 +1,4 @@
-"""The page in napari's Preferences, and that what is set there counts."""
+"""The plugin's page in napari's Preferences, and its effects."""
 
 import os
 import sys
@@ -16,23 +16,23 @@ from napari_vrp_sam.models.weights.downloads import (
     cache_folder,
 )
 from napari_vrp_sam.models.zoo.registry import list_models
-from napari_vrp_sam.plugin.inputs.segment_form import DEVICES
-from napari_vrp_sam.plugin.preferences import FROM_OUTSIDE
+from napari_vrp_sam.plugin.inputs.stack_form import DEVICES
+from napari_vrp_sam.plugin.preferences import INHERITED_ENVIRONMENT
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 
 @pytest.fixture(autouse=True)
-def _no_cache_from_outside(monkeypatch):
-    # Set first, so that it is restored whatever the test does.
-    for variable in FROM_OUTSIDE:
+def _clean_environment(monkeypatch):
+    # Set first, so that monkeypatch restores the variables in any case.
+    for variable in INHERITED_ENVIRONMENT:
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
-        monkeypatch.setitem(FROM_OUTSIDE, variable, None)
+        monkeypatch.setitem(INHERITED_ENVIRONMENT, variable, None)
 
 
 @pytest.fixture
 def dialog(qtbot, preferences):
-    """napari's Preferences, at the page of the plugin."""
+    """napari's Preferences, showing the page of the plugin."""
     from napari._qt.dialogs.preferences_dialog import PreferencesDialog
 
     dialog = PreferencesDialog()
@@ -43,7 +43,7 @@ def dialog(qtbot, preferences):
     return dialog
 
 
-def test_the_manifest_offers_what_there_is():
+def test_manifest_offers_all_models_and_devices():
     manifest = PluginManifest.from_distribution("napari-vrp-sam")
     offered = manifest.contributions.configurations["segmentation"].properties
     assert offered["model"].enum == [spec.name for spec in list_models()]
@@ -51,7 +51,7 @@ def test_the_manifest_offers_what_there_is():
     assert all(choice.title and choice.description for choice in offered.values())
 
 
-def test_the_panel_starts_with_what_is_preferred(viewer, engine, preferences, tmp_path):
+def test_preferences_are_applied_to_the_form(viewer, engine, preferences, tmp_path):
     preferences().model = "vit_b"
     preferences().device = "cpu"
     preferences().point_radius = 4.5
@@ -66,7 +66,7 @@ def test_the_panel_starts_with_what_is_preferred(viewer, engine, preferences, tm
     assert "vit_b" in (tmp_path / "napari-vrp-sam.yaml").read_text()
 
 
-def test_what_is_chosen_on_the_page_counts_at_once(dock, dialog, tmp_path):
+def test_changed_preferences_are_applied_at_once(dock, dialog, tmp_path):
     page = dialog._stack.currentWidget()
     model, device = page.findChildren(QComboBox)
     folder, mirror = [
@@ -89,42 +89,40 @@ def test_what_is_chosen_on_the_page_counts_at_once(dock, dialog, tmp_path):
     assert OFFLINE_VARIABLE not in os.environ
 
 
-def test_the_folder_of_the_environment_counts_where_none_is_preferred(
-    viewer, engine, preferences, monkeypatch
-):
-    monkeypatch.setenv(CACHE_VARIABLE, "outside")
-    monkeypatch.setitem(FROM_OUTSIDE, CACHE_VARIABLE, "outside")
+def test_environment_variables_apply_to_empty_preferences(viewer, engine, preferences, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "inherited")
+    monkeypatch.setitem(INHERITED_ENVIRONMENT, CACHE_VARIABLE, "inherited")
     SegmentStackWidget(viewer, engine)
-    assert cache_folder() == Path("outside")
+    assert cache_folder() == Path("inherited")
     preferences().cache_folder = "~/models"
     assert cache_folder() == Path("~/models").expanduser()
     preferences().cache_folder = " "
-    assert cache_folder() == Path("outside")
+    assert cache_folder() == Path("inherited")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the environment in /proc")
-def test_the_process_that_does_the_work_knows_the_folder(viewer, preferences, tmp_path):
+def test_worker_process_gets_the_cache_folder(viewer, preferences, tmp_path):
     engine = ProcessEngine()
-    dock = SegmentStackWidget(viewer, engine)
-    engine.warm_up()
-    preferences().cache_folder = str(tmp_path)  # too late for the process that waits
-    assert engine._worker is None
-    engine.warm_up()
-    environment = Path(f"/proc/{engine._worker.process.pid}/environ").read_text()
+    viewer.window.add_dock_widget(SegmentStackWidget(viewer, engine))
+    idle_worker = engine.warm_up()
+    preferences().cache_folder = str(tmp_path)
+    assert not idle_worker.alive
+    worker = engine.warm_up()
+    environment = Path(f"/proc/{worker.process.pid}/environ").read_text()
     assert f"{CACHE_VARIABLE}={tmp_path}\0" in environment
-    dock._release()
-    assert engine._worker is None
+    viewer.close()
+    assert not worker.alive
 
 
-def test_a_closed_window_follows_no_longer(viewer, dock, preferences):
+def test_closed_window_is_disconnected(viewer, dock, preferences):
     assert preferences().events.model.callbacks
     viewer.close()
     assert not preferences().events.model.callbacks
-    preferences().model = "vit_l"  # the box is gone
+    preferences().model = "vit_l"  # the model box is deleted
 
 
-def test_without_a_page_the_panel_works(viewer, engine, monkeypatch):
+def test_napari_without_preferences_of_plugins(viewer, engine, monkeypatch):
     monkeypatch.delattr("napari.settings.get_plugin_settings")  # napari before 0.9
     dock = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(dock)
     assert dock.form.model_box.model == "lite"
-    dock._release()

@@ -1,4 +1,4 @@
-"""What the user set on the plugin's page of napari's Preferences."""
+"""The plugin's page in napari's Preferences."""
 
 from __future__ import annotations
 
@@ -18,81 +18,81 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 PLUGIN = "napari-vrp-sam"
-FROM_OUTSIDE = {
+INHERITED_ENVIRONMENT = {
     variable: os.environ.get(variable)
     for variable in (CACHE_VARIABLE, MIRROR_VARIABLE, OFFLINE_VARIABLE)
 }
-"""What counts where the preference is empty."""
+"""Values that apply if the preference is empty."""
 
 
 class Preferences(QObject):
-    """Carries the preferences into a form, at once and whenever one is changed.
+    """Apply the preferences to a form and to the environment, now and after each change.
 
-    Napari before 0.9 has no such page: there the form keeps what it starts with.
+    napari before 0.9 has no preferences of plugins; the form keeps its defaults there.
 
     Signals
     -------
     downloads_changed : ()
-        Processes that are started from now on keep downloads in another folder, get them from
-        another place, or not at all.
+        Cache folder, mirror or offline mode changed, for processes that start from now on.
     """
 
     downloads_changed = Signal()
 
     def __init__(self, form: SegmentForm, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._takers = {
+        self._setters = {
             "model": form.model_box.setCurrentText,
             "device": form.device_box.setCurrentText,
             "point_radius": form.radius_box.setValue,
             "tile": form.tile_box.setValue,
-            "cache_folder": self._use_cache_folder,
-            "mirror": lambda mirror: self._set(MIRROR_VARIABLE, mirror.strip()),
-            "offline": lambda offline: self._set(OFFLINE_VARIABLE, "1" if offline else ""),
+            "cache_folder": self._set_cache_folder,
+            "mirror": lambda mirror: self._set_variable(MIRROR_VARIABLE, mirror.strip()),
+            "offline": lambda offline: self._set_variable(OFFLINE_VARIABLE, "1" if offline else ""),
         }
         self._settings = _settings()
         if self._settings is not None:
-            for name, take in self._takers.items():
-                take(getattr(self._settings, name))
-                self._settings.events[name].connect(self._follow)
+            for name, setter in self._setters.items():
+                setter(getattr(self._settings, name))
+                self._settings.events[name].connect(self._on_change)
 
     def release(self) -> None:
-        """Let go of napari's settings."""
+        """Disconnect from napari's settings."""
         if self._settings is not None:
-            for name in self._takers:
-                self._settings.events[name].disconnect(self._follow)
+            for name in self._setters:
+                self._settings.events[name].disconnect(self._on_change)
 
-    def _follow(self, event: Any) -> None:
-        self._takers[event.type](event.value)
+    def _on_change(self, event: Any) -> None:
+        self._setters[event.type](event.value)
 
-    def _use_cache_folder(self, folder: str) -> None:
-        self._set(CACHE_VARIABLE, str(Path(folder).expanduser()) if folder.strip() else "")
+    def _set_cache_folder(self, folder: str) -> None:
+        path = str(Path(folder).expanduser()) if folder.strip() else ""
+        self._set_variable(CACHE_VARIABLE, path)
 
-    def _set(self, variable: str, preferred: str) -> None:
-        # The environment reaches the process that does the work, too.
-        wanted = preferred or FROM_OUTSIDE[variable]
-        if wanted == os.environ.get(variable):
+    def _set_variable(self, variable: str, preference: str) -> None:
+        # Worker processes inherit the environment.
+        value = preference or INHERITED_ENVIRONMENT[variable]
+        if value == os.environ.get(variable):
             return
-        if wanted is None:
+        if value is None:
             del os.environ[variable]
         else:
-            os.environ[variable] = wanted
+            os.environ[variable] = value
         self.downloads_changed.emit()
 
 
-def preferred(name: str, otherwise: Any) -> Any:
-    """What is set on the page now; napari before 0.9 has none."""
+def get_preference(name: str, default: Any) -> Any:
+    """Return a preference, or the default in napari before 0.9."""
     settings = _settings()
-    return otherwise if settings is None else getattr(settings, name)
+    return default if settings is None else getattr(settings, name)
 
 
 def _settings() -> Any:
-    """The evented model that napari makes of the manifest's `configurations`, if it does."""
+    """Return napari's evented model of the manifest's `configurations`, or None."""
     try:
         from napari.settings import get_plugin_settings
     except ImportError:
         return None
     try:
         return get_plugin_settings(PLUGIN).segmentation
-    except KeyError:  # the plugin was switched off, and its dock is still open
+    except KeyError:  # the plugin was disabled while its dock is open
         return None

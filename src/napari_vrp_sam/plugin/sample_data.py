@@ -1,4 +1,4 @@
-"""Sample data, generated on the spot: no download."""
+"""Sample data, generated without a download."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any
 
 
 def sample_stack_layers() -> list[tuple[Any, dict[str, Any], str]]:
-    """A stack that shows one class among distractors, and its ground truth as a hidden layer."""
+    """Return a stack with one class among distractors, and its ground truth as a hidden layer."""
     from napari_vrp_sam.io.samples import sample_stack
 
     return _layers("sample stack", *sample_stack())
 
 
 def sample_nuclei_layers() -> list[tuple[Any, dict[str, Any], str]]:
-    """Moving nuclei over time, and their ground truth as a hidden layer."""
+    """Return a time series of moving nuclei, and its ground truth as a hidden layer."""
     from napari_vrp_sam.io.samples import sample_nuclei
 
     return _layers("sample nuclei", *sample_nuclei(), axis_labels=("t", "y", "x"))
 
 
 def _layers(
-    name: str, stack: Any, truth: Any, **options: Any
+    name: str, stack: Any, ground_truth: Any, **options: Any
 ) -> list[tuple[Any, dict[str, Any], str]]:
     return [
         (stack, {"name": name, **options}, "image"),
-        (truth, {"name": "ground truth", "visible": False, **options}, "labels"),
+        (ground_truth, {"name": "ground truth", "visible": False, **options}, "labels"),
     ]

@@ -10,6 +10,7 @@ from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.objects.form import CLASSES, LINKED, ON_FRAMES
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS
 
 
 def objects_layers(viewer):
@@ -165,7 +166,8 @@ def test_closing_the_dock_stops_the_search(qtbot, viewer, dock, engine, segmente
     viewer.window.remove_dock_widget(dock)
     assert not dock.objects_panel.running
     engine.let_through()
-    qtbot.wait(200)
+    list(engine.runs[-1].events())
+    qtbot.wait(2 * POLL_MILLISECONDS)
     assert objects_layers(viewer) == []
     dock.close()
 

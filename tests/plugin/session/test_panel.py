@@ -29,6 +29,7 @@ from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 from napari_vrp_sam.plugin.session.opening import session_reader
 from napari_vrp_sam.plugin.session.saving import THREAD_NAME
+from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS
 
 
 def wait_for(qtbot, condition):
@@ -297,7 +298,7 @@ def test_saving_runs_in_the_background_and_can_be_cancelled(qtbot, dock, slow, t
     wait_for(qtbot, lambda: [bar.n for bar in progress._all_instances] == [2])
     (bar,) = progress._all_instances
     bar.cancel()
-    qtbot.wait(200)  # the bar tells nobody: the next poll has to look
+    qtbot.wait(4 * POLL_MILLISECONDS)  # the next poll sees the cancellation
     slow.gate.release(1)
     wait_for(qtbot, lambda: not dock.session_panel.saving)
     assert dock.status.text() == "Saving was cancelled: nothing was changed."
