@@ -1,9 +1,9 @@
-"""How the result of a class is put together: chosen by what its own annotation tells.
+"""Calibration of a class: mask decoder share, smoothing, offset and expected IoU.
 
-The mask decoder's share follows from how well it draws the annotated frame (see `decoder_share`).
-Threshold and smoothing are chosen by cross-validation: one half of the annotation is learned from,
-the other is segmented, and the other way round. The same runs tell what IoU to expect on frames
-that nobody annotated, which is less.
+All are estimated on the annotated frames. The mask decoder cannot reproduce structures that are
+finer than its grid or unlike its training data, not even on the annotated frame itself, where a
+probe can. So its share depends on how well it reproduces the annotation, compared with the probe.
+Smoothing, offset and expected IoU come from two-fold cross-validation.
 """
 
 from __future__ import annotations
@@ -14,105 +14,131 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.decoder_share import decoder_share
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
-from napari_vrp_sam.models.probe.classical_features import blurred
-from napari_vrp_sam.models.probe.encoded_shots import Shot
-from napari_vrp_sam.models.probe.hold_out import kept
+from napari_vrp_sam.models.probe.classical_features import gaussian_blur
+from napari_vrp_sam.models.probe.encoded_shots import (
+    Shot,
+    pool_labels,
+    restrict_to_fold,
+    shots_with_class,
+)
+
+MAX_SHARE = 0.8
+"""Share of a mask decoder that reproduces the annotation as well as the probe does."""
+
+MAX_INCOMPLETE_SHARE = 0.95
+"""The same for points, scribbles and boxes."""
+
+MAX_REFERENCES = 3
+"""Number of references for the share of the mask decoder; more hardly change it."""
 
 SMOOTHINGS = (0.0, 0.7)
-"""Gaussian sigmas in cells of the pseudo-mask that are tried."""
+"""Candidate standard deviations of the Gaussian, in cells of the pseudo-mask."""
 
 OFFSETS = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8)
-"""Offsets of the logits that are tried."""
+"""Candidate offsets of the logits."""
 
-OFFSET_SPREAD = 0.5
-"""Standard deviation of what offsets are believed to be before anything is seen."""
+OFFSET_PRIOR_STD = 0.5
+"""Standard deviation of the Gaussian prior of the offset."""
 
 TEMPERATURE = 0.01
-"""IoU that makes an offset e times as credible. Half a frame cannot tell offsets apart that are
-nearly as good, and the best of them by chance is no better than their mean."""
+"""IoU that makes an offset e times as likely. A fold of one frame cannot distinguish offsets of
+similar IoU, and the best of them by chance is not better than their mean."""
+
+OTHER_FRAMES_RATIO = 0.8
+"""Ratio of the IoU on other frames to the IoU on the held-out fold of the annotated one: the slope
+was 0.81 over 41 classes of 8 training datasets, 0.80 over 94 classes of 14 evaluation datasets."""
+
+FOLD_EFFORT = 0.35
+"""Effort of fitting a probe to one fold; see `fit_ensemble`."""
 
 
-OTHER_FRAMES = 0.8
-"""IoU on other frames over that on the other half of the annotated one: 0.81 was the slope over 41
-classes of 8 training sets, and 0.80 over 94 classes of the 14 evaluation sets."""
+def calibrate_class(network: LiteNetwork, conditioning: Conditioning) -> ClassCalibration:
+    """Estimate the calibration of one class from the conditioning on all of its references.
 
-EFFORT = 0.35
-"""Of fitting a probe on one half of the annotation; see `fit_ensemble`."""
-
-
-def choose(network: LiteNetwork, conditioning: Conditioning) -> ClassCalibration:
-    """Choose decoder share, smoothing and offset of one class.
-
-    Parameters
-    ----------
-    network : LiteNetwork
-    conditioning : Conditioning
-        Of one class, fitted on all of its references.
-
-    Returns
-    -------
-    Choice
-        Without smoothing, offset and expected IoU where they cannot be told: annotations other
-        than masks leave too much open, and some cannot be halved.
+    Smoothing, offset and expected IoU have their defaults if any annotation is not a mask, or if
+    the annotation cannot be split into two folds.
     """
     share = decoder_share(network, conditioning)
     overlap = np.zeros((len(SMOOTHINGS), len(OFFSETS)))
     union = np.zeros_like(overlap)
-    for shot, logits in _held_out(network, conditioning, share):
-        # At full size: what is thin has another area on the pseudo-mask's grid.
+    for shot, logits in _held_out_logits(network, conditioning, share):
+        # At full size, because thin objects have another area on the grid of the pseudo-mask.
         known = shot.foreground + shot.background > 0.5
-        truth = (shot.foreground > shot.background)[known]
+        ground_truth = (shot.foreground > shot.background)[known]
         size = (shot.mask.shape[-2], shot.mask.shape[-1])
         for i, sigma in enumerate(SMOOTHINGS):
-            values = F.interpolate(smoothed(logits, sigma), size, mode="bilinear")[:, 0][known]
+            values = F.interpolate(smooth(logits, sigma), size, mode="bilinear")[:, 0][known]
             for j, offset in enumerate(OFFSETS):
-                found = values > -offset
-                overlap[i, j] += float((found & truth).sum())
-                union[i, j] += float((found | truth).sum())
+                mask = values > -offset
+                overlap[i, j] += float((mask & ground_truth).sum())
+                union[i, j] += float((mask | ground_truth).sum())
     if not union.all():
         return ClassCalibration(share)
-    scores = overlap / union
-    evidence = (scores - scores.max(axis=1, keepdims=True)) / TEMPERATURE
-    credible = np.exp(evidence - np.square(OFFSETS) / (2 * OFFSET_SPREAD**2))
-    offsets = (credible * OFFSETS).sum(axis=1) / credible.sum(axis=1)
-    reached = [float(np.interp(o, OFFSETS, row)) for o, row in zip(offsets, scores, strict=True)]
+    ious = overlap / union
+    log_likelihood = (ious - ious.max(axis=1, keepdims=True)) / TEMPERATURE
+    posterior = np.exp(log_likelihood - np.square(OFFSETS) / (2 * OFFSET_PRIOR_STD**2))
+    offsets = (posterior * OFFSETS).sum(axis=1) / posterior.sum(axis=1)
+    reached = [float(np.interp(o, OFFSETS, row)) for o, row in zip(offsets, ious, strict=True)]
     best = int(np.argmax(reached))
-    # Several references show each other's frames; one shows its own.
-    expected = reached[best] * (1.0 if len(conditioning.shots) > 1 else OTHER_FRAMES)
+    # Folds of several references are different frames already.
+    expected = reached[best] * (1.0 if len(conditioning.shots) > 1 else OTHER_FRAMES_RATIO)
     return ClassCalibration(share, SMOOTHINGS[best], float(offsets[best]), expected)
 
 
-def smoothed(logits: Tensor, sigma: float) -> Tensor:
-    """Gaussian of logits of shape (B, 1, h, w); `sigma` in cells."""
-    return blurred(logits, sigma, truncate=3) if sigma else logits
+def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
+    """Return the share of the mask decoder's logits for one class; the pseudo-mask has the rest."""
+    decoder_iou = probe_iou = 0.0
+    for shot in shots_with_class(conditioning.shots)[:MAX_REFERENCES]:
+        sparse, dense, pseudo_mask = network.prompt(shot.features, conditioning)
+        decoded, _ = network.decode(shot.features, sparse, dense, pseudo_mask)
+        decoder_iou += _iou(decoded, shot)
+        probe_iou += _iou(pseudo_mask, shot)
+    ratio = min(decoder_iou / max(probe_iou, 1e-6), 1.0)
+    if any(shot.incomplete for shot in conditioning.shots):
+        # The labels were completed by a probe, which favours the probe in this comparison.
+        return MAX_INCOMPLETE_SHARE * ratio
+    # Squared, because a decoder that reproduces half of the annotation is less than half as good.
+    return MAX_SHARE * ratio**2
 
 
-def _held_out(
+def smooth(logits: Tensor, sigma: float) -> Tensor:
+    """Filter logits of shape (B, 1, h, w) with a Gaussian; `sigma` in cells, 0 for none."""
+    return gaussian_blur(logits, sigma, truncate=3) if sigma else logits
+
+
+def _iou(logits: Tensor, shot: Shot) -> float:
+    """Return the IoU of logits of shape (1, 1, H / 2, W / 2) with the known labels of a shot."""
+    foreground, background = pool_labels(shot)
+    known = foreground + background > 0.5
+    ground_truth, mask = (foreground > background) & known, (logits[:, 0] > 0) & known
+    return float((ground_truth & mask).sum() / (ground_truth | mask).sum().clamp_min(1))
+
+
+def _held_out_logits(
     network: LiteNetwork, conditioning: Conditioning, share: float
 ) -> list[tuple[Shot, Tensor]]:
-    """Every half of the annotation, and the logits (1, 1, h, w) of who knows the other half."""
+    """Return the shots of each fold, with logits (1, 1, h, w) learned from the other fold."""
     shots = conditioning.shots
-    if any(shot.half is None or bool((shot.sparse | shot.loose).any()) for shot in shots):
+    if any(shot.fold is None or shot.incomplete for shot in shots):
         return []
-    held = []
-    for side in (0, 1):
-        learned, views, unseen = (
-            [shot for shot in parts if bool(shot.foreground.any() and shot.background.any())]
-            for parts in (
-                [kept(shot, side) for shot in shots],
-                [kept(view, side) for view in conditioning.views],
-                [kept(shot, 1 - side) for shot in shots],
+    results = []
+    for fold in (0, 1):
+        learned, views, held_out = (
+            [shot for shot in group if bool(shot.foreground.any() and shot.background.any())]
+            for group in (
+                [restrict_to_fold(shot, fold) for shot in shots],
+                [restrict_to_fold(view, fold) for view in conditioning.views],
+                [restrict_to_fold(shot, 1 - fold) for shot in shots],
             )
         )
-        if not learned or not unseen:
+        if not learned or not held_out:
             return []
-        fold = network.condition(learned, views, effort=EFFORT)
-        for shot in unseen:
-            sparse, dense, logits = network.prompt(shot.features, fold)
+        learner = network.condition(learned, views, effort=FOLD_EFFORT)
+        for shot in held_out:
+            sparse, dense, logits = network.prompt(shot.features, learner)
             if share:
                 decoded, _ = network.decode(shot.features, sparse, dense, logits)
                 logits = torch.lerp(logits, decoded, share)
-            held.append((shot, logits))
-    return held
+            results.append((shot, logits))
+    return results

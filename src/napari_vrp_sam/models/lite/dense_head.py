@@ -1,22 +1,26 @@
-"""The dense head: what a fine-tuned `lite` knows of the user's own classes.
+"""Dense head: the part of a fine-tuned `lite` that is specific to the user's classes.
 
-A copy of the backbone and a feature pyramid on it, trained on the annotated frames themselves, as
-a U-Net would be, but from a backbone that has seen images before. `lite` itself stays as it is
-beside it: what the head draws counts as far as it draws the present annotation.
+A copy of the backbone with a feature pyramid, trained on the annotated frames as a U-Net would be,
+but from a pretrained backbone. `lite` itself is not changed: it segments beside the head, and the
+share of the head depends on how well it reproduces the present annotation (see `head_share`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.lite.backbone import FoldedBackbone
-from napari_vrp_sam.models.lite.network import LOGIT_LIMIT, PADDING, LiteNetwork, new_backbone
-from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS
+from napari_vrp_sam.models.lite.network import LiteNetwork, new_backbone
+from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS, pad_frames
 from napari_vrp_sam.models.probe.classical_features import intensities, structures
+from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
+from napari_vrp_sam.models.weights.checkpoints import load_tensors
 
 DIM = 64
 """Channels of the pyramid."""
@@ -24,20 +28,20 @@ DIM = 64
 CLASSICAL_CHANNELS = 28
 
 CLASSES_KEY, SHARE_KEY = "dense_classes", "dense_share"
-"""In a weights file's metadata: the classes, and how much the head counts."""
+"""Metadata of the weights file: classes and share of the head."""
 
 
 class DenseHead(nn.Module):
-    """Logits of some classes in every pixel.
+    """Network that segments a fixed set of classes.
 
     Parameters
     ----------
     class_ids : sequence of int
-        The K classes that it knows, ascending.
+        The K classes of the head, ascending.
     share : float
-        Of its logits in the result where it draws the annotation, 0..1; the rest is `lite`'s.
+        Largest share of the head's logits in the result, 0..1; the rest is from `lite`.
     expected_iou : float, optional
-        On what was held out when it was trained.
+        IoU on the frames held out during training.
     """
 
     def __init__(
@@ -50,7 +54,7 @@ class DenseHead(nn.Module):
         self.backbone = new_backbone()
         self._folded = FoldedBackbone(self.backbone)
         self.lateral = nn.ModuleList(nn.Conv2d(c, DIM, kernel_size=1) for c in BACKBONE_CHANNELS)
-        self.smooth = nn.ModuleList(_Smooth() for _ in BACKBONE_CHANNELS[:-1])
+        self.smooth = nn.ModuleList(_separable_convolution() for _ in BACKBONE_CHANNELS[:-1])
         self.classical = nn.Conv2d(CLASSICAL_CHANNELS, DIM, kernel_size=1)
         between = nn.Conv2d(DIM, DIM // 2, kernel_size=3, padding=1)
         last = nn.Conv2d(DIM // 2, len(self.class_ids), kernel_size=1)
@@ -60,22 +64,22 @@ class DenseHead(nn.Module):
         self.eval()
 
     @classmethod
-    def on(cls, network: LiteNetwork, class_ids: Sequence[int]) -> DenseHead:
-        """A new head on a copy of the backbone of `lite`."""
+    def from_network(cls, network: LiteNetwork, class_ids: Sequence[int]) -> DenseHead:
+        """Create a head with a copy of the backbone of `lite`."""
         head = cls(class_ids)
         head.backbone.load_state_dict(network.backbone.state_dict())
         return head.to(next(network.parameters()).device)
 
     def train(self, mode: bool = True) -> DenseHead:  # noqa: FBT001, FBT002 # torch's signature
-        """Switch mode; the backbone's batch norm keeps its statistics: few frames have none."""
+        """Set the mode; the backbone's batch norm stays in evaluation mode."""
         super().train(mode)
+        # A few frames are too few for batch statistics.
         self.backbone.eval()
         return self
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Logits of shape (B, K, H / 2, W / 2) of the padded frames, shape (B, 3, H, W) in 0..1."""
-        height, width = frames.shape[-2:]
-        frames = F.pad(frames, (0, -width % PADDING, 0, -height % PADDING), mode="replicate")
+        """Return logits (B, K, h, w), at half the padded size, of frames (B, 3, H, W) in 0..1."""
+        frames = pad_frames(frames)
         backbone = self.backbone if torch.is_grad_enabled() else self._folded
         maps = backbone((frames - 0.5) / 0.5)
         merged = self.lateral[-1](maps[-1])
@@ -89,21 +93,36 @@ class DenseHead(nn.Module):
         return logits
 
 
-class _Smooth(nn.Sequential):
-    """Depthwise-separable convolution."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            nn.GroupNorm(8, DIM),
-            nn.Conv2d(DIM, DIM, kernel_size=3, padding=1, groups=DIM),
-            nn.Conv2d(DIM, DIM, kernel_size=1),
-            nn.GELU(),
-        )
+def _separable_convolution() -> nn.Sequential:
+    return nn.Sequential(
+        nn.GroupNorm(8, DIM),
+        nn.Conv2d(DIM, DIM, kernel_size=3, padding=1, groups=DIM),
+        nn.Conv2d(DIM, DIM, kernel_size=1),
+        nn.GELU(),
+    )
 
 
-def full_size(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Logits of a padded frame, shape (B, K, h, w), at the size of the frame, clipped."""
-    height, width = size
-    padded = (height + -height % PADDING, width + -width % PADDING)
-    full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-    return full[..., :height, :width].clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+def head_tensors(head: DenseHead) -> dict[str, Tensor]:
+    """Return the weights in half precision, under their names in a weights file of `lite`."""
+    return {
+        DENSE_HEAD_PREFIX + name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in head.state_dict().items()
+    }
+
+
+def head_metadata(head: DenseHead) -> dict[str, str]:
+    """Return the metadata that `read_head` needs."""
+    return {CLASSES_KEY: ",".join(map(str, head.class_ids)), SHARE_KEY: str(head.share)}
+
+
+def read_head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> DenseHead:
+    """Build a head from a weights file; raise `InputError` if metadata or tensors are damaged."""
+    try:
+        class_ids = [int(class_id) for class_id in metadata[CLASSES_KEY].split(",")]
+        expected_iou = json.loads(metadata.get("metrics", "{}")).get("held_out_iou_after")
+        head = DenseHead(class_ids, float(metadata[SHARE_KEY]), expected_iou)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
+    state = {name.removeprefix(DENSE_HEAD_PREFIX): tensor for name, tensor in tensors.items()}
+    load_tensors(head, state, source="The weights file of 'lite'")
+    return head.requires_grad_(requires_grad=False)

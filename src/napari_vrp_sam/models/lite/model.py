@@ -1,83 +1,64 @@
-"""`lite`: the default model, small enough for a laptop, one backbone for both encoders."""
+"""`lite`: the default model, small enough for a laptop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.calibration import choose, smoothed
-from napari_vrp_sam.models.lite.decoder_share import MAX_REFERENCES
-from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
-from napari_vrp_sam.models.lite.dense_head_file import read_head
-from napari_vrp_sam.models.lite.head_share import calibrate_head, mixed
-from napari_vrp_sam.models.lite.network import (
-    LOGIT_LIMIT,
-    PADDING,
-    Conditioning,
-    LiteNetwork,
-)
-from napari_vrp_sam.models.lite.parts import LiteConfig
-from napari_vrp_sam.models.lite.tile_tokens import (
-    FrameContext,
-    TileContext,
-    decode_tile,
-    equally_many,
-    glimpse,
-    overview,
-)
-from napari_vrp_sam.models.precision import Precision
-from napari_vrp_sam.models.precision import mixed as computed_in
-from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_of, showing
+from napari_vrp_sam.models.lite import tile_tokens
+from napari_vrp_sam.models.lite.calibration import MAX_REFERENCES, calibrate_class, smooth
+from napari_vrp_sam.models.lite.dense_head import DenseHead, read_head
+from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
+from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, LiteConfig, resize_to_frame
+from napari_vrp_sam.models.precision import mixed_precision
+from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
-from napari_vrp_sam.models.weights.catalogue import HEAD_PREFIX
+from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, load_tensors
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedClass:
-    """What the references of one class say."""
+    """Everything that `LiteModel.prepare` computes from the references of one class."""
 
     class_id: int
     conditioning: Conditioning
-    choice: ClassCalibration
-    deepest: tuple[tuple[Tensor, Tensor], ...]
-    """Masked deepest features and mask of each reference, for the correlation pseudo-mask."""
+    calibration: ClassCalibration
+    correlation_references: tuple[tuple[Tensor, Tensor], ...]
+    """Masked deepest features and mask of each reference; empty to use the probe."""
 
 
-class LiteModel(Model):
-    """The `lite` model; implements `models.types.Model`.
+class LiteModel(nn.Module, Model):
+    """The `lite` model, always in evaluation mode.
 
     Parameters
     ----------
     network : LiteNetwork, optional
-        An untrained one unless given.
+        Default: an untrained one.
     pseudo_mask : {"probe", "correlation"}
-        What tells the VRP encoder and the mask decoder where the class may be: the probe, or the
-        paper's training-free correlation.
+        Source of the pseudo-mask: the probe, or the paper's training-free correlation.
     decoder_share : float, optional
-        Share of the mask decoder's logits in the result, 0..1; the rest is the pseudo-mask's.
-        Unless given it is chosen for each class on the annotated frames, and smoothing and
-        offset with it; see `evidence`.
+        Share of the mask decoder's logits in the result, 0..1; the pseudo-mask has the rest.
+        Default: estimated for each class, with smoothing and offset; see `calibrate_class`.
     head : DenseHead, optional
-        What a fine-tuning has added.
+        Head of a fine-tuned model.
 
     Attributes
     ----------
     precision : {"auto", "float32", "bfloat16", "float16"}
-        What frames are encoded, prompted and decoded in; "auto" is float16 on a CUDA device. What
-        is handed on is in single precision always, and so is learning.
-    compiled : bool
-        Nothing of this model is compiled.
+        Number format of encoder and decoder; "auto" is float16 on CUDA devices. Outputs are in
+        single precision, and so is the fitting of probes.
 
     Raises
     ------
@@ -86,10 +67,8 @@ class LiteModel(Model):
     """
 
     name = "lite"
-    sees_whole_frame = True
-    uses_cuda_graphs = (
-        True  # a thousand small kernels a frame: starting them takes longer than they do
-    )
+    uses_frame_context = True
+    uses_cuda_graphs = True
 
     def __init__(
         self,
@@ -99,156 +78,120 @@ class LiteModel(Model):
         decoder_share: float | None = None,
         head: DenseHead | None = None,
     ) -> None:
-        self.network = (network or LiteNetwork()).eval().requires_grad_(requires_grad=False)
+        super().__init__()
+        self.network = (network or LiteNetwork()).requires_grad_(requires_grad=False)
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         self.decoder_share = decoder_share
-        self.head = None if head is None else head.eval()
-        self.precision: Precision = "auto"
-        self.compiled = False
+        self.head = head
+        self.eval()
 
     @classmethod
     def from_checkpoint(
         cls, checkpoint: Checkpoint, *, pseudo_mask: PseudoMaskKind = "probe"
     ) -> LiteModel:
-        """Build the model that a weights file holds.
+        """Build the model from the content of a weights file.
 
         Raises
         ------
         InputError
-            If the file is of another model.
+            If the file belongs to another model, or is damaged.
         """
         try:
             config = LiteConfig.from_metadata(checkpoint.metadata)
         except ValueError as error:
             raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
         network = LiteNetwork(config)
-        # Half precision on disk only: processors compute in single precision.
+        # Files are in half precision; CPUs compute in single precision.
         tensors = {
             name: tensor.float() if tensor.is_floating_point() else tensor
             for name, tensor in checkpoint.tensors.items()
         }
-        names = [name for name in tensors if name.startswith(HEAD_PREFIX)]
-        of_head = {name: tensors.pop(name) for name in names}
+        names = [name for name in tensors if name.startswith(DENSE_HEAD_PREFIX)]
+        head_tensors = {name: tensors.pop(name) for name in names}
         load_tensors(network, tensors, source="The weights file of 'lite'")
-        head = read_head(of_head, checkpoint.metadata) if of_head else None
+        head = read_head(head_tensors, checkpoint.metadata) if head_tensors else None
         return cls(network, pseudo_mask=pseudo_mask, head=head)
-
-    def to(self, device: torch.device | str) -> LiteModel:
-        """Move the network; features and prompts follow it."""
-        self.network.to(device)
-        if self.head is not None:
-            self.head.to(device)
-        return self
-
-    training = False  # always in evaluation mode
-
-    def eval(self) -> LiteModel:
-        """Return the model itself."""
-        return self
-
-    def parameters(self) -> Iterator[Tensor]:
-        """Iterate over the weights."""
-        yield from self.network.parameters()
-        if self.head is not None:
-            yield from self.head.parameters()
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
         """Encode frames of shape (B, 3, H, W), float32 in 0..1.
 
-        Where there is a dense head, its logits are the last of the maps.
+        With a dense head, its logits are the last of the semantic maps.
         """
         # Channels-last saves about a fifth of the backbone's time on a CPU.
         frames = frames.contiguous(memory_format=torch.channels_last)
-        with self._arithmetic(frames):
+        with self._precision(frames):
             features = self.network.encode(frames)
-            semantic = features.semantic
-            if self.head is not None:
-                semantic = (*semantic, self.head(frames))
-        return FrameFeatures(
-            features.size, features.embedding.float(), tuple(m.float() for m in semantic)
-        )
+            head_maps = () if self.head is None else (self.head(frames),)
+        maps = tuple(m.float() for m in (*features.semantic, *head_maps))
+        return FrameFeatures(features.size, features.embedding.float(), maps)
 
     @torch.no_grad()
     def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
-        """Fit the probe and encode the references, class by class."""
+        """Fit the probe, encode the references and calibrate, class by class."""
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
-            own = [r for r in references if r.class_id == class_id]
-            shots = [shot_of(r, references) for r in own]
+            of_class = [r for r in references if r.class_id == class_id]
+            shots = [shot_from_reference(r, references) for r in of_class]
             conditioning = self.network.condition(shots)
-            shown = showing(shots) if self.pseudo_mask == "correlation" else ()
-            deepest = tuple(map(self._deepest, shown))
-            share = self.decoder_share
-            choice = (
-                choose(self.network, conditioning) if share is None else ClassCalibration(share)
+            shown = shots_with_class(shots) if self.pseudo_mask == "correlation" else ()
+            if self.decoder_share is None:
+                calibration = calibrate_class(self.network, conditioning)
+            else:
+                calibration = ClassCalibration(self.decoder_share)
+            one = PreparedClass(
+                class_id, conditioning, calibration, tuple(map(self._correlation_reference, shown))
             )
-            one = PreparedClass(class_id, conditioning, choice, deepest)
             if self.head is not None:
-                one = self._headed(one, self.head, own)
-            # Features of references and of their views are a gigabyte where these are large.
-            learned = replace(conditioning, shots=(), views=())
-            prepared.append(replace(one, conditioning=learned))
+                one = self._calibrate_head(one, self.head, of_class)
+            # Features of large references and their views take a gigabyte of memory.
+            released = replace(conditioning, shots=(), views=())
+            prepared.append(replace(one, conditioning=released))
         return prepared
 
     def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
-        """How the result of each class is put together, by class."""
-        return {c.class_id: self._choice(c) for c in prepared}
+        """Return the calibration of each prepared class, by class."""
+        return {c.class_id: _calibration(c) for c in prepared}
 
     @torch.no_grad()
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
-        """Prompts of all classes for one frame."""
-        with self._arithmetic(features.embedding):
-            parts = [
+        """Return the prompts of every prepared class for one frame."""
+        with self._precision(features.embedding):
+            prompts = [
                 self.network.prompt(features, c.conditioning, self._correlation(features, c))
                 for c in prepared
             ]
+        sparse, dense, pseudo_masks = (
+            [tensor.float() for tensor in tensors] for tensors in zip(*prompts, strict=True)
+        )
         return Prompts(
             tuple(c.class_id for c in prepared),
-            equally_many([sparse.float() for sparse, _, _ in parts]),
-            torch.cat([dense.float() for _, dense, _ in parts]),
-            torch.cat([pseudo.float() for _, _, pseudo in parts]),
-            tuple(map(self._choice, prepared)),
+            tile_tokens.stack_tokens(sparse),
+            torch.cat(dense),
+            torch.cat(pseudo_masks),
+            tuple(map(_calibration, prepared)),
         )
 
     @torch.no_grad()
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
-        """Mask logits of shape (K, H, W): the mask decoder's mixed with the pseudo-mask's."""
-        logits = prompts.pseudo_mask
-        assert logits is not None  # `prompt` always makes one
-        decoded = logits
-        if any(choice.decoder_share for choice in prompts.calibrations):
-            with self._arithmetic(logits):
-                decoded = self._decoded(features, prompts, logits).float()
-        # Class by class with plain numbers: a tensor of them would have to be copied to the device,
-        # which waits for all that is under way there.
-        logits = torch.stack(
-            [
-                smoothed(torch.lerp(own, drawn, choice.decoder_share)[None], choice.smoothing)[0]
-                + choice.offset
-                for own, drawn, choice in zip(
-                    logits, decoded.to(logits), prompts.calibrations, strict=True
-                )
-            ]
-        )
-        height, width = features.size
-        padded = (height + -height % PADDING, width + -width % PADDING)
-        full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-        return self._with_head(full[:, 0, :height, :width], features, prompts.calibrations)
-
-    def _arithmetic(self, given: Tensor) -> AbstractContextManager[Any]:
-        """The precision, for what is computed from a tensor."""
-        precision = self.precision
-        if precision == "auto":
-            # Of bfloat16's eight bits the masks show: eight times as many pixels change.
-            precision = "float16" if given.is_cuda else "float32"
-        return computed_in(given.device, precision)
-
-    def _decoded(self, features: FrameFeatures, prompts: Prompts, logits: Tensor) -> Tensor:
-        """The mask decoder's logits; of a tile with the tokens of its frame."""
-        if prompts.whole is None:
-            return self.network.decode(features, prompts.sparse, prompts.dense, logits)[0]
-        return decode_tile(self.network, features, prompts.dense, logits, *prompts.whole)
+        """Return mask logits of shape (K, H, W), mixed as the calibrations say."""
+        pseudo_masks = prompts.pseudo_mask
+        assert pseudo_masks is not None  # `prompt` always sets it
+        decoded = pseudo_masks
+        if any(c.decoder_share for c in prompts.calibrations):
+            with self._precision(pseudo_masks):
+                decoded = self._decode(features, prompts, pseudo_masks).to(pseudo_masks)
+        # Class by class with Python numbers: copying a tensor of them to the device would wait for
+        # all kernels in its queue.
+        mixed = []
+        for base, mask, c in zip(pseudo_masks, decoded, prompts.calibrations, strict=True):
+            logits = torch.lerp(base, mask, c.decoder_share)[None]
+            mixed.append(smooth(logits, c.smoothing) + c.offset)
+        logits = resize_to_frame(torch.cat(mixed), features.size)[:, 0]
+        if not any(c.head_share for c in prompts.calibrations):
+            return logits
+        from_head = resize_to_frame(features.semantic[-1], features.size)[0]
+        return mix_with_head(logits, from_head, prompts.calibrations)
 
     @torch.no_grad()
     def tile_context(
@@ -257,54 +200,65 @@ class LiteModel(Model):
         prepared: Sequence[PreparedClass],
         place: GridPosition,
         cells: tuple[slice, slice],
-    ) -> TileContext:
-        """Look at some cells of a tile; see `tile_tokens`."""
+    ) -> tile_tokens.TileContext:
+        """Return the keys and values of some cells of a tile."""
         prompts = self.prompt(features, prepared)
         conditionings = [c.conditioning for c in prepared]
-        return glimpse(self.network, features, prompts, conditionings, place, cells)
+        return tile_tokens.tile_context(
+            self.network, features, prompts, conditionings, place, cells
+        )
 
     @torch.no_grad()
     def frame_context(
-        self, contexts: Sequence[TileContext], prepared: Sequence[PreparedClass]
-    ) -> FrameContext:
-        """Compute the tokens of a frame from what was seen of its tiles."""
-        return overview(self.network, contexts, [c.conditioning for c in prepared])
+        self, contexts: Sequence[tile_tokens.TileContext], prepared: Sequence[PreparedClass]
+    ) -> tile_tokens.FrameContext:
+        """Compute the tokens of a frame from the contexts of its tiles."""
+        return tile_tokens.frame_context(self.network, contexts, [c.conditioning for c in prepared])
 
-    def _with_head(
-        self, logits: Tensor, features: FrameFeatures, calibrations: Sequence[ClassCalibration]
-    ) -> Tensor:
-        """Logits (K, H, W) mixed with those of the dense head, as far as it counts."""
-        if not any(choice.head_share for choice in calibrations):
-            return logits
-        return mixed(logits, full_size(features.semantic[-1], features.size)[0], calibrations)
+    def _precision(self, source: Tensor) -> AbstractContextManager[Any]:
+        """Return the context for computations on the device of a tensor."""
+        precision = self.precision
+        if precision == "auto":
+            # With bfloat16 eight times as many pixels change as with float16.
+            precision = "float16" if source.is_cuda else "float32"
+        return mixed_precision(source.device, precision)
 
-    def _headed(
-        self, prepared: PreparedClass, head: DenseHead, own: Sequence[EncodedReference]
+    def _decode(self, features: FrameFeatures, prompts: Prompts, pseudo_masks: Tensor) -> Tensor:
+        if prompts.frame_context is None:
+            return self.network.decode(features, prompts.sparse, prompts.dense, pseudo_masks)[0]
+        return tile_tokens.decode_tile(
+            self.network, features, prompts.dense, pseudo_masks, *prompts.frame_context
+        )
+
+    def _calibrate_head(
+        self, prepared: PreparedClass, head: DenseHead, references: Sequence[EncodedReference]
     ) -> PreparedClass:
-        """The class with the dense head, as far as that draws its references."""
-        shown = [r for r in own if bool(r.mask.any())][:MAX_REFERENCES]
-        bases = [self.decode(r.features, self.prompt(r.features, [prepared]))[0] for r in shown]
-        return replace(prepared, choice=calibrate_head(prepared.choice, head, shown, bases))
+        shown = [r for r in references if bool(r.mask.any())][:MAX_REFERENCES]
+        base = [self.decode(r.features, self.prompt(r.features, [prepared]))[0] for r in shown]
+        calibration = calibrate_head(prepared.calibration, head, shown, base)
+        return replace(prepared, calibration=calibration)
 
-    @staticmethod
-    def _choice(prepared: PreparedClass) -> ClassCalibration:
-        # Smoothing and offset were found for the probe.
-        if not prepared.deepest:
-            return prepared.choice
-        return replace(prepared.choice, smoothing=0.0, offset=0.0, expected_iou=None)
-
-    def _deepest(self, shot: Shot) -> tuple[Tensor, Tensor]:
-        """Deepest features of the masked reference (paper, section 3.2), and the mask."""
+    def _correlation_reference(self, shot: Shot) -> tuple[Tensor, Tensor]:
+        """Return deepest features of the masked reference, and its mask (paper, appendix)."""
         stage_3 = shot.features.semantic[3]
         mask = mask_on_grid(shot.mask[:, None], (stage_3.shape[-2], stage_3.shape[-1]))
         return self.network.deepest_stage(stage_3 * mask), mask
 
     def _correlation(self, features: FrameFeatures, prepared: PreparedClass) -> Tensor | None:
-        """The correlation pseudo-mask as logits, where it is asked for."""
-        if not prepared.deepest:
+        """Return the logits of the correlation pseudo-mask, or None to use the probe."""
+        references = prepared.correlation_references
+        if not references:
             return None
         height, width = features.embedding.shape[-2:]
         deepest = features.semantic[4]
-        best = torch.stack([correlation(deepest, r, mask) for r, mask in prepared.deepest]).amax(0)
+        best = torch.stack([correlation(deepest, r, mask) for r, mask in references]).amax(0)
         logits = (best - 0.5) * LOGIT_LIMIT
         return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
+
+
+def _calibration(prepared: PreparedClass) -> ClassCalibration:
+    calibration = prepared.calibration
+    if not prepared.correlation_references:
+        return calibration
+    # Smoothing, offset and expected IoU were estimated with the probe.
+    return replace(calibration, smoothing=0.0, offset=0.0, expected_iou=None)

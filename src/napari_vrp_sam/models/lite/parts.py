@@ -1,4 +1,4 @@
-"""Parts of `lite`: sizes, neck and mask decoder."""
+"""Configuration, neck and mask decoder of `lite`."""
 
 from __future__ import annotations
 
@@ -17,20 +17,31 @@ BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32."""
 
 SIMILARITY_LEVELS = (2, 3, 4)
-"""Maps that references and targets are compared on: strides 8, 16 and 32."""
+"""Maps on which references and targets are compared: strides 8, 16 and 32."""
 
 PROBE_RECIPE = ProbeRecipe(
-    linear=(0, 1, 2, 3, 5), plain=(0, 1, 2, 3, 5, 6), varied=(0, 1, 2, 3, 4, 5), trees=(5, 6)
+    linear=(0, 1, 2, 3, 5),
+    perceptron=(0, 1, 2, 3, 5, 6),
+    view_perceptron=(0, 1, 2, 3, 4, 5),
+    trees=(5, 6),
 )
-"""What probes read: 0 to 4 are the backbone's maps, 5 the intensities, 6 edges and ridges."""
+"""Maps that the probes read: 0 to 4 are the backbone's, 5 intensities, 6 edges and ridges."""
 
-VIEWS = 5
-"""Other views of the annotated frames that the ensemble is fitted on, at least one of each."""
+
+PADDING = 32
+"""Frames are padded to a multiple of the coarsest stride."""
+
+LOGIT_LIMIT = 8.0
+"""Bound of the logits of the pseudo-mask."""
 
 
 @dataclass(frozen=True)
 class LiteConfig:
-    """Sizes of the network; kept in the metadata of its weights file."""
+    """Sizes of the network, stored in the metadata of its weights file.
+
+    They are the width of embedding and prompts, the number of prompts of each reference, the number
+    of attention heads, and the depth and MLP width of the mask decoder's transformer.
+    """
 
     dim: int = 128
     queries: int = 32
@@ -39,17 +50,17 @@ class LiteConfig:
     decoder_mlp: int = 512
 
     def as_metadata(self) -> dict[str, str]:
-        """The sizes as the strings that a safetensors header holds."""
+        """Return the sizes as strings, for the header of a safetensors file."""
         return {key: str(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> LiteConfig:
-        """Read back what `as_metadata` wrote; other keys are left alone."""
+        """Read the entries of `as_metadata`; others are ignored, missing ones have defaults."""
         return cls(**{key: int(metadata[key]) for key in asdict(cls()) if key in metadata})
 
 
 class Neck(nn.Module):
-    """Feature pyramid: strides 8, 16 and 32 merged into SAM's image embedding at stride 8."""
+    """Feature pyramid that merges strides 8, 16 and 32 into an image embedding at stride 8."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -61,7 +72,7 @@ class Neck(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Five backbone maps -> image embedding (B, dim, H / 8, W / 8)."""
+        """Return the embedding (B, dim, H / 8, W / 8) of the maps of the backbone."""
         fine, *coarser = [
             lateral(maps[level])
             for lateral, level in zip(self.lateral, SIMILARITY_LEVELS, strict=True)
@@ -75,7 +86,7 @@ class Neck(nn.Module):
 
 
 class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything has no types
-    """SAM's mask decoder with fine backbone maps added while it scales up (as in SAM 2)."""
+    """SAM's mask decoder, with fine backbone maps added during upscaling as in SAM 2."""
 
     def __init__(self, config: LiteConfig) -> None:
         dim = config.dim
@@ -102,39 +113,41 @@ class SkipMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment-anything ha
         fine: Sequence[Tensor],
         pseudo_mask: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Decode a batch in which every sample has its own prompts.
+        """Decode a batch of frames, each with its own prompts; see `decode_masks`.
 
-        Parameters
-        ----------
-        embedding, dense : Tensor, shape (B, D, h, w)
-        position : Tensor, shape (1, D, h, w)
-        sparse : Tensor, shape (B, N, D)
-        fine : two Tensors, shapes (B, 16, 4 h, 4 w) and (B, 24, 2 h, 2 w)
-        pseudo_mask : Tensor, shape (B, 1, 4 h, 4 w)
-            Logits, scaled to about -1..1.
-
-        Returns
-        -------
-        masks : Tensor, shape (B, 1, 4 h, 4 w)
-            Logits.
-        quality : Tensor, shape (B, 1)
-            Predicted IoU.
+        `fine` are maps of shapes (B, 16, 4 h, 4 w) and (B, 24, 2 h, 2 w), `pseudo_mask` are logits
+        (B, 1, 4 h, 4 w) scaled to -1..1. Return logits of that shape, and predicted IoUs (B, 1).
         """
         tokens, pixels = attend(self, embedding, position, sparse, dense)
-        return self.read(tokens, pixels, fine, pseudo_mask), self.iou_prediction_head(tokens[:, 0])
+        masks = self.upscale_and_read(tokens, pixels, fine, pseudo_mask)
+        return masks, self.iou_prediction_head(tokens[:, 0])
 
-    def read(
+    def upscale_and_read(
         self, tokens: Tensor, pixels: Tensor, fine: Sequence[Tensor], pseudo_mask: Tensor
     ) -> Tensor:
-        """Masks from what the transformer made of tokens (B, T, D) and image (B, D, h, w)."""
+        """Return the masks for tokens (B, T, D) and pixels (B, D, h, w) after the transformer."""
         up4, norm, act, up2, act2 = self.output_upscaling
-        skip4 = _joined(self.skip4, fine[1], F.avg_pool2d(pseudo_mask, 2))
+        skip4 = _convolve_joined(self.skip4, fine[1], F.avg_pool2d(pseudo_mask, 2))
         pixels = act(norm(up4(pixels) + skip4))
-        pixels = act2(up2(pixels) + _joined(self.skip2, fine[0], pseudo_mask))
+        pixels = act2(up2(pixels) + _convolve_joined(self.skip2, fine[0], pseudo_mask))
         return read_masks(self, tokens, pixels)
 
 
-def _joined(convolution: nn.Conv2d, features: Tensor, mask: Tensor) -> Tensor:
-    """A 1 x 1 convolution of features and a mask as one more channel, without joining them."""
+def _convolve_joined(convolution: nn.Conv2d, features: Tensor, mask: Tensor) -> Tensor:
+    """Apply a 1 x 1 convolution to features and mask, without the copy that joins them."""
     weight = convolution.weight
     return F.conv2d(features, weight[:, :-1], convolution.bias) + weight[None, :, -1] * mask
+
+
+def pad_frames(frames: Tensor) -> Tensor:
+    """Replicate the border at the bottom and right up to multiples of `PADDING`."""
+    height, width = frames.shape[-2:]
+    return F.pad(frames, (0, -width % PADDING, 0, -height % PADDING), mode="replicate")
+
+
+def resize_to_frame(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize the logits (B, K, h, w) of padded frames to the size of the frames."""
+    height, width = size
+    padded = (height + -height % PADDING, width + -width % PADDING)
+    full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
+    return full[..., :height, :width]

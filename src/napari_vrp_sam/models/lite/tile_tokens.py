@@ -1,8 +1,8 @@
-"""Tokens of the mask decoder for a whole frame that is seen tile by tile.
+"""Tokens of the mask decoder for a whole frame that is decoded tile by tile.
 
-Prompts and the decoder's tokens attend to everything in sight, so a tile by itself gets other
-tokens than its neighbour, and another mask where the two meet. Here they attend once to cells of
-the whole frame; what each tile then does with them is a matter of each cell by itself.
+Prompts and tokens attend to all cells of a frame. Computed for each tile separately, they would
+differ between neighbours, and so would the masks at the seam. So the tokens attend once to sampled
+cells of the whole frame; every cell of a tile then attends to these tokens independently.
 """
 
 from __future__ import annotations
@@ -16,52 +16,53 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Prompts
-from napari_vrp_sam.models.lite.network import LOGIT_LIMIT, Conditioning, LiteNetwork
-from napari_vrp_sam.models.vrp.prompt_generator import sine_axis
+from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
+from napari_vrp_sam.models.vrp.prompt_generator import sine_axis_embedding
 
 
 @dataclass(frozen=True, eq=False)
 class TileContext:
-    """What tokens attend to, of n cells of a frame.
+    """Keys and values of n cells of a tile, to which the tokens of the frame attend.
 
     Attributes
     ----------
     image : Tensor, shape (K, n, D)
-        Image embedding and dense prompt of each class.
+        Image embedding plus dense prompt of each class.
     position : Tensor, shape (1, n, D)
-        SAM's embedding of the positions.
-    references : tuple of tuple of Tensor, each of shape (1, n, D)
-        For each class and reference what the VRP encoder makes of the cells.
-    reference_position : Tensor, shape (1, n, D)
-        Its own embedding of the positions.
+        SAM's position embedding.
+    enhanced : tuple of tuple of Tensor, each of shape (1, n, D)
+        Enhanced features of the VRP encoder, for each class and reference.
+    enhanced_position : Tensor, shape (1, n, D)
+        Position embedding of the VRP encoder.
     """
 
     image: Tensor
     position: Tensor
-    references: tuple[tuple[Tensor, ...], ...]
-    reference_position: Tensor
+    enhanced: tuple[tuple[Tensor, ...], ...]
+    enhanced_position: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class FrameContext:
-    """Tokens of K classes after they have seen the whole frame.
+    """Tokens of K classes that have attended to the whole frame.
 
     Attributes
     ----------
     tokens : Tensor, shape (K, T, D)
-        As they enter the transformer.
+        Tokens before the transformer.
     layers : tuple of Tensor, each of shape (K, T, D)
-        As each of its layers leaves them to the image.
-    last : Tensor, shape (K, T, D)
-        As they come out.
+        Tokens after each layer of the transformer, to which the image attends.
+    final : Tensor, shape (K, T, D)
+        Tokens after the transformer.
     """
 
     tokens: Tensor
     layers: tuple[Tensor, ...]
-    last: Tensor
+    final: Tensor
 
 
-def glimpse(
+def tile_context(
     network: LiteNetwork,
     features: FrameFeatures,
     prompts: Prompts,
@@ -69,74 +70,61 @@ def glimpse(
     place: GridPosition,
     cells: tuple[slice, slice],
 ) -> TileContext:
-    """Look at some cells of a tile.
+    """Collect the keys and values of some cells of a tile, given as rows and columns.
 
-    Parameters
-    ----------
-    network : LiteNetwork
-    features : FrameFeatures
-        Of the tile.
-    prompts : Prompts
-        Of the tile by itself; its dense prompts and pseudo-masks count.
-    conditionings : sequence of Conditioning
-        Of the K classes.
-    place : GridPosition
-    cells : tuple of slice
-        Rows and columns of the tile's cells, with steps.
+    `features` and `prompts` are those of the tile, and `conditionings` those of its K classes. Only
+    the dense prompts and pseudo-masks of the prompts are used.
     """
     assert prompts.pseudo_mask is not None
     semantic = network.semantic_features(features)
-    beliefs = F.avg_pool2d(prompts.pseudo_mask.sigmoid(), 4)
+    probabilities = F.avg_pool2d(prompts.pseudo_mask.sigmoid(), 4)
     encoder = network.vrp_encoder
-    seen = tuple(
+    enhanced = tuple(
         tuple(
-            _cells(encoder.enhanced_target(encoding, semantic, belief[None]), cells)
+            _flatten(encoder.enhance_target(encoding, semantic, probability[None]), cells)
             for encoding in conditioning.encodings
         )
-        for conditioning, belief in zip(conditionings, beliefs, strict=True)
+        for conditioning, probability in zip(conditionings, probabilities, strict=True)
     )
-    height, width = features.embedding.shape[-2:]
-    rows = torch.arange(place.top, place.top + height, device=semantic.device)[cells[0]]
-    columns = torch.arange(place.left, place.left + width, device=semantic.device)[cells[1]]
     dim = features.embedding.shape[1]
-    halves = [
-        sine_axis(length, dim, like=semantic)[at]
-        for length, at in zip(place.grid, (rows, columns), strict=True)
-    ]
+    rows, columns = (
+        indices[chosen]
+        for indices, chosen in zip(_cell_indices(features.embedding, place), cells, strict=True)
+    )
+    y, x = (
+        sine_axis_embedding(length, dim, like=semantic)[indices]
+        for length, indices in zip(place.grid, (rows, columns), strict=True)
+    )
     sine = torch.cat(
-        [
-            halves[0][:, None].expand(-1, len(columns), -1),
-            halves[1][None].expand(len(rows), -1, -1),
-        ],
-        dim=-1,
+        [y[:, None].expand(-1, len(columns), -1), x[None].expand(len(rows), -1, -1)], dim=-1
     )
     return TileContext(
-        _cells(features.embedding + prompts.dense, cells),
-        _position(network, place.grid, rows, columns),
-        seen,
+        _flatten(features.embedding + prompts.dense, cells),
+        _position_embedding(network, place.grid, rows, columns),
+        enhanced,
         sine.flatten(0, 1)[None],
     )
 
 
-def overview(
-    network: LiteNetwork, glimpses: Sequence[TileContext], conditionings: Sequence[Conditioning]
+def frame_context(
+    network: LiteNetwork, tiles: Sequence[TileContext], conditionings: Sequence[Conditioning]
 ) -> FrameContext:
-    """Let the tokens attend to all that was seen."""
+    """Let the tokens attend to the cells of all tiles."""
     decoder, generator = network.decoder, network.vrp_encoder.generator
-    sine = torch.cat([g.reference_position for g in glimpses], dim=1)
+    sine = torch.cat([tile.enhanced_position for tile in tiles], dim=1)
     sparse = []
-    for at, conditioning in enumerate(conditionings):
-        of_shots = []
+    for k, conditioning in enumerate(conditionings):
+        prompts = []
         for shot, encoding in enumerate(conditioning.encodings):
-            values = torch.cat([g.references[at][shot] for g in glimpses], dim=1)
-            of_shots.append(generator.attend_target_cells(encoding.queries, values + sine, values))
-        sparse.append(torch.cat(of_shots, dim=1))
-    own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-    tokens = torch.cat([own.expand(len(sparse), -1, -1), equally_many(sparse)], dim=1)
-    keys = torch.cat([g.image for g in glimpses], dim=1)
-    position = torch.cat([g.position for g in glimpses], dim=1)
+            values = torch.cat([tile.enhanced[k][shot] for tile in tiles], dim=1)
+            prompts.append(generator.attend_target_tokens(encoding.queries, values + sine, values))
+        sparse.append(torch.cat(prompts, dim=1))
+    output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    tokens = torch.cat([output_tokens.expand(len(sparse), -1, -1), stack_tokens(sparse)], dim=1)
+    keys = torch.cat([tile.image for tile in tiles], dim=1)
+    position = torch.cat([tile.position for tile in tiles], dim=1)
 
-    # As the transformer's own `forward`, which does not tell what its layers leave.
+    # `TwoWayTransformer.forward`, which does not return the tokens between its layers.
     transformer = decoder.transformer
     queries, layers = tokens, []
     for layer in transformer.layers:
@@ -151,63 +139,50 @@ def decode_tile(
     features: FrameFeatures,
     dense: Tensor,
     pseudo_mask: Tensor,
-    seen: FrameContext,
+    context: FrameContext,
     place: GridPosition,
 ) -> Tensor:
-    """Mask logits of a tile, as `LiteNetwork.decode`, with the tokens of the whole frame.
-
-    Parameters
-    ----------
-    network : LiteNetwork
-    features : FrameFeatures
-        Of the tile.
-    dense : Tensor, shape (K, D, h, w)
-    pseudo_mask : Tensor, shape (K, 1, 4 h, 4 w)
-        Logits.
-    seen : FrameContext
-    place : GridPosition
-
-    Returns
-    -------
-    Tensor, shape (K, 1, 4 h, 4 w)
-    """
+    """Return the mask logits of a tile as `LiteNetwork.decode`, with tokens of the whole frame."""
     decoder = network.decoder
     image = features.embedding + dense
-    classes, _, height, width = image.shape
-    rows, columns = (
-        torch.arange(start, start + length, device=image.device)
-        for start, length in ((place.top, height), (place.left, width))
-    )
-    position = _position(network, place.grid, rows, columns)
-    keys = _cells(image)
-    for layer, queries in zip(decoder.transformer.layers, seen.layers, strict=True):
+    position = _position_embedding(network, place.grid, *_cell_indices(image, place))
+    keys = _flatten(image)
+    for layer, queries in zip(decoder.transformer.layers, context.layers, strict=True):
         attended = layer.cross_attn_image_to_token(
-            q=keys + position, k=queries + seen.tokens, v=queries
+            q=keys + position, k=queries + context.tokens, v=queries
         )
         keys = layer.norm4(keys + attended)
-    masks = decoder.read(
-        seen.last,
+    masks = decoder.upscale_and_read(
+        context.final,
         keys.transpose(1, 2).reshape(image.shape),
-        [fine.expand(classes, -1, -1, -1) for fine in features.semantic[:2]],
+        [fine.expand(len(image), -1, -1, -1) for fine in features.semantic[:2]],
         pseudo_mask / LOGIT_LIMIT,
     )
     return masks + network.residual_gain * pseudo_mask
 
 
-def equally_many(sparse: Sequence[Tensor]) -> Tensor:
-    """Tokens of classes, each (1, N, D), as a batch: classes with fewer repeat theirs."""
-    longest = max(tokens.shape[1] for tokens in sparse)
-    repeated = [t.repeat(1, -(-longest // t.shape[1]), 1)[:, :longest] for t in sparse]
+def stack_tokens(tokens: Sequence[Tensor]) -> Tensor:
+    """Stack the tokens of classes, each (1, N, D); shorter sequences repeat theirs."""
+    longest = max(t.shape[1] for t in tokens)
+    repeated = [t.repeat(1, -(-longest // t.shape[1]), 1)[:, :longest] for t in tokens]
     return torch.cat(repeated)
 
 
-def _cells(maps: Tensor, cells: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
-    """Cells of maps (B, D, h, w) as (B, n, D)."""
+def _flatten(maps: Tensor, cells: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
+    """Return some cells of maps (B, D, h, w) as (B, n, D)."""
     return maps[..., cells[0], cells[1]].flatten(2).transpose(1, 2)
 
 
-def _position(network: LiteNetwork, grid: tuple[int, int], rows: Tensor, columns: Tensor) -> Tensor:
-    """SAM's position embedding of some rows and columns of a grid, shape (1, n, D)."""
+def _cell_indices(tile: Tensor, place: GridPosition) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of the tile's cells on the grid of the frame."""
+    rows = torch.arange(place.top, place.top + tile.shape[-2], device=tile.device)
+    return rows, torch.arange(place.left, place.left + tile.shape[-1], device=tile.device)
+
+
+def _position_embedding(
+    network: LiteNetwork, grid: tuple[int, int], rows: Tensor, columns: Tensor
+) -> Tensor:
+    """Return SAM's position embedding of some rows and columns of a grid, shape (1, n, D)."""
     matrix = network.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
     y, x = torch.meshgrid((rows + 0.5) / grid[0], (columns + 0.5) / grid[1], indexing="ij")
     angle = 2 * math.pi * ((2 * torch.stack([x, y], dim=-1) - 1) @ matrix)

@@ -1,1 +1,1 @@
-"""The probe: classifiers fitted to the annotation on frozen features."""
+"""Pixel classifiers ("probes") fitted to the annotation on frozen features."""

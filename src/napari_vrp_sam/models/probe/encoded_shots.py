@@ -1,8 +1,9 @@
-"""References as the network sees them: features, annotation, and what each pixel says."""
+"""Encoded references in batches of classes, with the label of each pixel as far as it is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,39 +15,37 @@ from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 PROBE_STRIDE = 2
 """Pixels of the masks per cell of the probe's grid."""
 
-SPARSE_KINDS = frozenset({"point", "scribble"})
-"""Annotations around which all is unknown."""
-
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """One reference of each of B classes.
+    """One reference for each of B classes, as counted in "5-shot".
 
     Attributes
     ----------
     features : FrameFeatures
-        Of B frames; the tensors below cover the padded frames.
+        Features of B frames. All tensors below cover the padded frames.
     maps : tuple of Tensor, each of shape (B, C_i, h_i, w_i)
-        What the probe reads: finest first; the finest has 1 / PROBE_STRIDE of the masks'
-        resolution.
+        Feature maps for the probe, finest first. A cell of the finest map covers `PROBE_STRIDE`
+        pixels of the masks along each axis.
     mask : Tensor, shape (B, H, W)
-        The annotation, 0..1.
+        Annotation in 0..1.
     foreground, background : Tensor, shape (B, H, W)
-        How surely a pixel belongs to the class, and to the background, 0..1; a pixel of an
-        incomplete annotation can be neither.
+        Probabilities in 0..1 that a pixel belongs to the class and to the background. Both are 0
+        where the label is unknown.
     excluded : Tensor, shape (B, H, W)
-        Pixels marked as another class: background for certain.
+        Pixels annotated as another class, which are background.
     known : Tensor, shape (B, H, W)
-        How much a pixel counts, 0..1: 1 on the frame, 0 on padding and where pixels are ignored.
-    sparse, loose : Tensor, shape (B,), bool
-        Whether unmarked pixels are unknown (points, scribbles), and whether marked ones are
-        (boxes).
+        Weight of each pixel in 0..1: 1 on the frame, 0 on padding and on ignored pixels.
+    sparse : Tensor, shape (B,), bool
+        Classes annotated by points or scribbles: unmarked pixels are unknown.
+    box : Tensor, shape (B,), bool
+        Classes annotated by boxes: marked pixels are unknown.
     completed : bool
-        Whether a probe has told what the annotations leave open.
+        Whether `complete_shots` has labelled the unknown pixels.
     image : Tensor, shape (3, h, w), optional
-        The frame without padding, where B is 1: to look at it in other ways.
-    half : Tensor, shape (B, H, W), optional
-        1 in one half of what is annotated, 0 in the other; see `halves`.
+        Pixels of the frame without padding, for augmented views; only if B is 1.
+    fold : Tensor, shape (B, H, W), optional
+        Hold-out fold of each pixel, 0 or 1; see `assign_folds`.
     """
 
     features: FrameFeatures
@@ -57,10 +56,15 @@ class Shot:
     excluded: Tensor
     known: Tensor
     sparse: Tensor
-    loose: Tensor
+    box: Tensor
     completed: bool = False
     image: Tensor | None = None
-    half: Tensor | None = None
+    fold: Tensor | None = None
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether any annotation leaves pixels of the frame unknown."""
+        return bool((self.sparse | self.box).any())
 
 
 def make_shot(
@@ -71,75 +75,67 @@ def make_shot(
     excluded: Tensor | None = None,
     ignored: Tensor | None = None,
 ) -> Shot:
-    """Take annotations at their word: what is not marked is background.
+    """Build a shot in which all unmarked pixels are background.
 
     Parameters
     ----------
     features : FrameFeatures
-        Of B frames.
+        Features of B frames.
     maps : tuple of Tensor, each of shape (B, C_i, h_i, w_i)
-        What the probe reads, finest first. They may reach beyond the masks, below and to the
-        right: there is padding.
+        Feature maps for the probe, finest first. They may extend beyond the masks at the bottom and
+        right, where the frames are padded.
     masks : Tensor, shape (B, H, W)
-        Annotations in 0..1, with PROBE_STRIDE pixels per cell of the finest map.
+        Annotations in 0..1, with `PROBE_STRIDE` pixels per cell of the finest map.
     kinds : sequence of str
-        How each was drawn: "point", "scribble", "box" or "mask".
+        Kind of each annotation: "point", "scribble", "box" or "mask".
     excluded : Tensor, shape (B, H, W), optional
-        Pixels marked as another class.
+        Pixels annotated as another class.
     ignored : Tensor, shape (B, H, W), optional
-        Pixels that say nothing about the class: bool, or the share that says nothing in 0..1.
+        Pixels that are neither class nor background: bool, or a fraction in 0..1.
     """
     height, width = masks.shape[-2:]
     rows, columns = (PROBE_STRIDE * cells for cells in maps[0].shape[-2:])
 
-    def padded(values: Tensor) -> Tensor:
+    def pad(values: Tensor) -> Tensor:
         return F.pad(values, (0, columns - width, 0, rows - height))
 
-    def flags(values: Iterable[bool]) -> Tensor:
-        return torch.tensor(list(values), device=masks.device)
-
-    mask = padded(masks)
-    # Padding is neither class nor background: it is no part of the frame.
-    known = padded(torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks))
+    mask = pad(masks)
+    known = pad(torch.ones_like(masks) if ignored is None else 1 - ignored.to(masks))
     return Shot(
         features,
         maps,
         mask=mask,
         foreground=mask * known,
         background=(1 - mask) * known,
-        excluded=torch.zeros_like(mask) if excluded is None else padded(excluded),
+        excluded=torch.zeros_like(mask) if excluded is None else pad(excluded),
         known=known,
-        sparse=flags(kind in SPARSE_KINDS for kind in kinds),
-        loose=flags(kind == "box" for kind in kinds),
+        sparse=torch.tensor([kind in ("point", "scribble") for kind in kinds], device=mask.device),
+        box=torch.tensor([kind == "box" for kind in kinds], device=mask.device),
     )
 
 
-def showing(shots: Sequence[Shot]) -> list[Shot]:
-    """The shots that show the class; others only say what is background."""
-    return [shot for shot in shots if bool(shot.mask.any())]
+def shot_from_reference(
+    reference: EncodedReference, references: Sequence[EncodedReference]
+) -> Shot:
+    """Build the shot of one reference, given the references of all classes."""
+    excluded = mask_of_other_classes(reference, references)
+    shot = make_shot(
+        reference.features,
+        reference.features.semantic,
+        reference.mask[None],
+        [reference.kind],
+        None if excluded is None else excluded[None],
+        None if reference.ignored is None else reference.ignored[None],
+    )
+    return replace(shot, image=reference.image)
 
 
-def on_probe_grid(shot: Shot) -> tuple[Tensor, Tensor]:
-    """Foreground and background of every cell of the probe's grid, shape (B, h, w) each."""
-    return F.avg_pool2d(shot.foreground, PROBE_STRIDE), F.avg_pool2d(shot.background, PROBE_STRIDE)
-
-
-def marks_of_other_classes(
+def mask_of_other_classes(
     reference: EncodedReference, references: Sequence[EncodedReference]
 ) -> Tensor | None:
-    """Pixels that are background to a reference because another class is marked there.
+    """Return the mask (H, W) in 0..1 of the other classes on the frame of a reference, if any.
 
-    Parameters
-    ----------
-    reference : EncodedReference
-    references : sequence of EncodedReference
-        Of all classes.
-
-    Returns
-    -------
-    Tensor, shape (H, W), optional
-        In 0..1; none where no other class is marked on the same frame. Boxes do not count: their
-        corners show other things.
+    Boxes do not count, because their corners may show any class.
     """
     others = [
         r.mask
@@ -152,15 +148,49 @@ def marks_of_other_classes(
     return torch.stack(others).amax(0) * (1 - reference.mask) if others else None
 
 
-def shot_of(reference: EncodedReference, all_references: Sequence[EncodedReference]) -> Shot:
-    """One reference, and what the other classes on its frame say about it."""
-    excluded = marks_of_other_classes(reference, all_references)
-    shot = make_shot(
-        reference.features,
-        reference.features.semantic,
-        reference.mask[None],
-        [reference.kind],
-        None if excluded is None else excluded[None],
-        None if reference.ignored is None else reference.ignored[None],
-    )
-    return replace(shot, image=reference.image)
+def shots_with_class(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the shots whose annotation is not empty; the others show background only."""
+    return [shot for shot in shots if bool(shot.mask.any())]
+
+
+def pool_labels(shot: Shot) -> tuple[Tensor, Tensor]:
+    """Return foreground and background on the probe's grid, shape (B, h, w) each."""
+    return F.avg_pool2d(shot.foreground, PROBE_STRIDE), F.avg_pool2d(shot.background, PROBE_STRIDE)
+
+
+def assign_folds(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the references of one class with a hold-out fold for every pixel.
+
+    Several references alternate between the folds. A single one is cut at the median of the class,
+    along the axis of its largest variance. References without the class are in the first fold.
+    """
+    if len(shots_with_class(shots)) > 1:
+        folds = itertools.count()
+        return [
+            replace(s, fold=torch.full_like(s.mask, next(folds) % 2 if bool(s.mask.any()) else 0))
+            for s in shots
+        ]
+    return [replace(shot, fold=_split_at_median(shot.foreground)) for shot in shots]
+
+
+def restrict_to_fold(shot: Shot, fold: int) -> Shot:
+    """Return a shot in which all pixels outside one fold, 0 or 1, are unknown."""
+    assert shot.fold is not None
+    inside = shot.fold if fold else 1 - shot.fold
+    names = ("mask", "foreground", "background", "excluded", "known")
+    return replace(shot, **{name: getattr(shot, name) * inside for name in names})
+
+
+def _split_at_median(foreground: Tensor) -> Tensor:
+    """Return 1 beyond the median of the class and 0 before it, shape (1, H, W)."""
+    profiles = [foreground[0].sum(dim=1).cpu(), foreground[0].sum(dim=0).cpu()]
+    variances = []
+    for profile in profiles:
+        position = torch.arange(len(profile), dtype=torch.float32)
+        share = profile / profile.sum().clamp_min(1e-6)
+        mean = (share * position).sum()
+        variances.append(float((share * (position - mean).square()).sum()))
+    axis = int(variances[1] > variances[0])
+    cumulative = profiles[axis].cumsum(dim=0)
+    beyond = (cumulative > cumulative[-1] / 2).to(foreground)
+    return (beyond[None, None] if axis else beyond[None, :, None]).expand_as(foreground)

@@ -1,9 +1,10 @@
-"""The probe: a small classifier from frozen features to 'this class', fitted on the references.
+"""Interface of the probes, and the fitting of linear probes and perceptrons.
 
-Two kinds, both batched over classes. The linear one is fitted in closed form (iteratively
-reweighted least squares), so that it can stand inside every training episode as Gaussian-process
-regression does in DGPNet (Johnander et al., ECCV 2022). The perceptron, one hidden layer trained
-for about a second, is what users get: it was better on most data sets (see the docs).
+A probe is a small pixel classifier on frozen features, fitted to the references of a class; all are
+batched over classes. The linear probe is fitted in closed form (iteratively reweighted least
+squares) and differentiable, so that every training episode can contain one, as DGPNet (Johnander
+et al., ECCV 2022) contains a Gaussian process regression. The perceptron is trained for about a
+second. It is better on most datasets, and used for inference.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ PERCEPTRON_STEPS = 200
 """Training steps of a perceptron."""
 
 SPREAD_FLOOR = 1e-3
-"""Channels that do not vary on the reference are not blown up to unit variance."""
+"""Value added to standard deviations, so that constant channels are not amplified."""
 
 
 class Probe(Protocol):
-    """A fitted pixel classifier, one for each of B classes."""
+    """Pixel classifiers of B classes."""
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Class logits of shape (B, 1, *size).
+        """Return logits of shape (B, 1, *size).
 
         Parameters
         ----------
         maps : sequence of Tensor, each of shape (B, C_i, h_i, w_i) or (1, C_i, h_i, w_i)
-            Channels in the order of the fit; a single frame is shared by all classes.
+            Feature maps in the order of the fit; a single frame is shared by all classes.
         size : tuple of int
             Height and width of the result.
         """
@@ -45,12 +46,12 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """A logistic regression.
+    """Logistic regression for each of B classes. Implements `Probe`.
 
     Attributes
     ----------
     weight : Tensor, shape (B, D)
-        On raw features: standardisation is folded in.
+        Coefficients of the raw features.
     bias : Tensor, shape (B,)
     """
 
@@ -58,13 +59,11 @@ class LinearProbe:
     bias: Tensor
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """See `Probe`."""
+        """Return logits of shape (B, 1, *size)."""
         total = self.bias[:, None, None, None]
-        start = 0
-        for features in maps:
-            part = self.weight[:, start : start + features.shape[1]]
-            start += features.shape[1]
-            # Projecting before resizing: one channel to interpolate instead of hundreds.
+        parts = torch.split(self.weight, [m.shape[1] for m in maps], dim=1)
+        for features, part in zip(maps, parts, strict=True):
+            # Projected before resizing: one channel to interpolate instead of hundreds.
             projected = torch.einsum("bc,bchw->bhw", part, features.expand(len(part), -1, -1, -1))
             total = total + F.interpolate(
                 projected[:, None], size, mode="bilinear", align_corners=False
@@ -72,36 +71,24 @@ class LinearProbe:
         return total
 
 
-def gather(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Features of every cell of a grid: maps resized to `size` and joined, (B, h * w, D)."""
+def cell_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
+    """Resize maps to one grid and concatenate them: features of shape (B, h * w, D)."""
     resized = [
-        m if m.shape[-2:] == size else F.interpolate(m, size, mode="bilinear", align_corners=False)
+        m if m.shape[-2:] == grid else F.interpolate(m, grid, mode="bilinear", align_corners=False)
         for m in maps
     ]
     return torch.cat(resized, dim=1).flatten(2).transpose(1, 2)
 
 
 def stratify(target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Chances to draw cells by, so that a rare class is seen in every batch.
+    """Return sampling probabilities of cells, and weights that make the sample unbiased.
 
-    Parameters
-    ----------
-    target, weight : Tensor, shape (B, N)
-        As for `fit_linear`.
-
-    Returns
-    -------
-    chance : Tensor, shape (B, N)
-        On the CPU; half of it follows the weights, a quarter each goes to class and background.
-    importance : Tensor, shape (B, N)
-        Weight of a drawn cell that undoes the preference for the rarer side.
+    Target and weight (B, N) are arguments of `fit_linear`, the results are on the CPU. Half of the
+    draws follow the weights; class and background have a quarter each, so that every batch includes
+    a rare class.
     """
-
-    def normalised(mass: Tensor) -> Tensor:
-        return mass / mass.sum(dim=1, keepdim=True).clamp_min(1e-12)
-
-    target, share = target.cpu(), normalised(weight.cpu())
-    sides = normalised(share * target) + normalised(share * (1 - target))
+    target, share = target.cpu(), _normalise(weight.cpu())
+    sides = _normalise(share * target) + _normalise(share * (1 - target))
     chance = 0.5 * share + 0.25 * sides
     return chance, share / chance.clamp_min(1e-12)
 
@@ -114,33 +101,25 @@ def fit_linear(
     strength: float,
     iterations: int = 8,
 ) -> LinearProbe:
-    """Fit a regularised logistic regression for each of B classes.
+    """Fit a ridge-penalised logistic regression for each of B classes.
 
     Parameters
     ----------
     features : Tensor, shape (B, N, D)
-        Pixels of the references.
+        Features of the cells.
     target : Tensor, shape (B, N)
-        Share of the class in each pixel, 0..1.
+        Fraction of the class in each cell, 0..1.
     weight : Tensor, shape (B, N)
-        Weight of each pixel; 0 leaves it out. Only proportions count.
+        Relative weight of each cell; 0 excludes it.
     strength : float
         Ridge penalty on the standardised coefficients, relative to the mean log-likelihood.
     iterations : int, default 8
-        Newton steps; eight reach machine precision at the strengths in use.
-
-    Returns
-    -------
-    LinearProbe
+        Newton steps; eight reach machine precision with the penalties in use.
     """
-    weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
-    mean = torch.einsum("bn,bnd->bd", weight, features)
-    centred = features - mean[:, None]
-    spread = torch.einsum("bn,bnd->bd", weight, centred.square()).sqrt() + SPREAD_FLOOR
-    x = torch.cat([centred / spread[:, None], torch.ones_like(centred[..., :1])], dim=-1)
-
+    weight, mean, spread, standardised = _standardise(features, weight)
+    x = torch.cat([standardised, torch.ones_like(standardised[..., :1])], dim=-1)
     penalty = torch.full((x.shape[-1],), strength, device=x.device)
-    # The intercept is free but for what keeps the system solvable.
+    # The intercept is penalised only as far as the system has to remain solvable.
     penalty[-1] = 1e-6
     prior = torch.einsum("bn,bn->b", weight, target).clamp(1e-4, 1 - 1e-4)
     coefficients = torch.zeros(x.shape[0], x.shape[-1], device=x.device)
@@ -159,8 +138,8 @@ def fit_linear(
         # Full Newton steps can overshoot on separable data; a bounded step cannot.
         scale = (8.0 / step.abs().amax(dim=1, keepdim=True).clamp_min(8.0)).clamp_max(1.0)
         coefficients = coefficients - scale * step
-    slope = coefficients[:, :-1] / spread
-    return LinearProbe(slope, coefficients[:, -1] - torch.einsum("bd,bd->b", slope, mean))
+    slope = coefficients[:, :-1] / spread[:, 0]
+    return LinearProbe(slope, coefficients[:, -1] - torch.einsum("bd,bd->b", slope, mean[:, 0]))
 
 
 def fit_perceptron(
@@ -173,17 +152,20 @@ def fit_perceptron(
     batch: int = 2048,
     seed: int = 0,
 ) -> PerceptronProbe:
-    """Train a perceptron for each of B classes; arguments as for `fit_linear`.
+    """Train a perceptron for each of B classes.
 
     Parameters
     ----------
     features, target, weight : Tensor, shapes (B, N, D), (B, N) and (B, N)
+        See `fit_linear`.
     hidden : int, default 64
         Width of the hidden layer.
-    steps, batch : int
-        Steps of AdamW with a one-cycle schedule, and cells a step.
+    steps : int
+        Training steps with AdamW and a one-cycle schedule.
+    batch : int
+        Cells per step.
     seed : int, default 0
-        Initialisation and batches: the same references give the same probe.
+        Seed of initialisation and batches; the same references give the same probe.
     """
     classes, _, channels = features.shape
     generator = torch.Generator().manual_seed(seed)
@@ -193,11 +175,7 @@ def fit_perceptron(
         values = (2 * torch.rand(*shape, generator=generator) - 1) * bound
         return values.to(device).requires_grad_()
 
-    share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
-    mean = torch.einsum("bn,bnd->bd", share, features)[:, None]
-    spread = (
-        torch.einsum("bn,bnd->bd", share, (features - mean).square()).sqrt()[:, None] + SPREAD_FLOOR
-    )
+    _, mean, spread, standardised = _standardise(features, weight)
     first, second = channels**-0.5, hidden**-0.5
     parameters = [
         draw(classes, channels, hidden, bound=first),
@@ -208,26 +186,36 @@ def fit_perceptron(
     with torch.enable_grad():
         optimiser = torch.optim.AdamW(parameters, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
-        chance, undo = stratify(target, weight)
-        standardised = (features - mean) / spread
+        chance, importance = stratify(target, weight)
         rows = torch.arange(classes, device=device)[:, None]
         for _ in range(steps):
-            picks = torch.multinomial(chance, batch, replacement=True, generator=generator)
-            importance = undo.gather(1, picks).to(device)
-            picks = picks.to(device)
-            x = standardised[rows, picks]
-            # Few annotated pixels, many channels: without dropout the probe learns them by heart.
+            drawn = torch.multinomial(chance, batch, replacement=True, generator=generator)
+            drawn_weight = importance.gather(1, drawn).to(device)
+            drawn = drawn.to(device)
+            # With few annotated pixels and many channels the probe overfits without dropout.
             keep = torch.rand(classes, 1, hidden, generator=generator) > HIDDEN_DROPOUT
-            activation = F.gelu(torch.baddbmm(parameters[1], x, parameters[0]))
-            activation = activation * keep.to(device) / (1 - HIDDEN_DROPOUT)
+            activation = torch.baddbmm(parameters[1], standardised[rows, drawn], parameters[0])
+            activation = F.gelu(activation) * keep.to(device) / (1 - HIDDEN_DROPOUT)
             logits = torch.baddbmm(parameters[3], activation, parameters[2])[..., 0]
             loss = F.binary_cross_entropy_with_logits(
-                logits, target.gather(1, picks), weight=importance, reduction="none"
+                logits, target.gather(1, drawn), weight=drawn_weight, reduction="none"
             )
             optimiser.zero_grad()
-            # Summed over classes: they share nothing, so none may dilute the others' gradient.
+            # Summed over classes: they share no parameters, so none may dilute another's gradient.
             torch.autograd.backward(loss.mean(dim=1).sum())
             optimiser.step()
             schedule.step()
-    first_weight, first_bias, second_weight, second_bias = (p.detach() for p in parameters)
-    return PerceptronProbe(mean, spread, first_weight, first_bias, second_weight, second_bias)
+    return PerceptronProbe(mean, spread, *(p.detach() for p in parameters))
+
+
+def _normalise(weight: Tensor) -> Tensor:
+    return weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def _standardise(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return normalised weights, mean and spread (B, 1, D), and standardised features."""
+    weight = _normalise(weight)
+    mean = torch.einsum("bn,bnd->bd", weight, features)[:, None]
+    centred = features - mean
+    spread = torch.einsum("bn,bnd->bd", weight, centred.square()).sqrt()[:, None] + SPREAD_FLOOR
+    return weight, mean, spread, centred / spread

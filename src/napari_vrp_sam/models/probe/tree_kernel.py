@@ -1,44 +1,43 @@
-"""Cells down the trees of a forest as one GPU kernel, in Triton.
+"""Evaluation of a forest by one GPU kernel, in Triton.
 
-As single operations of PyTorch each level of the trees reads and writes where all cells are: six
-milliseconds for a frame of 1024 x 1024 pixels on an H100, a quarter of all that `lite` does. Here
-a cell's place stays on the chip from the root to the leaf.
+As PyTorch operations, each level of the trees reads and writes the nodes of all cells: 6 ms for a
+frame of 1024 x 1024 pixels on an H100, a quarter of the time of `lite`. In the kernel the node of a
+cell stays in registers from the root to the leaf.
 
-Imported where there is a CUDA device; without Triton the import fails.
+Import this module only where there is a CUDA device; it needs Triton.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.probe.tree_tables import TreeTables
+from napari_vrp_sam.models.probe.tree_tables import TreeTables
 
 CELLS = 128
-"""Cells of a block: neighbours mostly look at the same channel, which is then read at once."""
+"""Cells per block; neighbours mostly compare the same channel, which is then read at once."""
 
 
 @cache
 def kernel_runs(device: torch.device) -> bool:
-    """Whether the kernel can be built here and gives the right numbers; tried once."""
+    """Return whether the kernel compiles on a device and gives the right result; cached."""
     generator = torch.Generator().manual_seed(0)
-    tables = complete_tree(depth=4, channels=3, generator=generator).to(device)
+    tables = _random_forest(depth=4, channels=3, generator=generator).to(device)
     features = torch.rand(3, 1000, generator=generator).to(device)
     try:
-        found = descend(tables, features)
+        result = descend(tables, features)
     except Exception:
         return False
-    return torch.allclose(found, tables.level_by_level(features), atol=1e-6)
+    return torch.allclose(result, tables(features), atol=1e-6)
 
 
-def complete_tree(depth: int, channels: int, generator: torch.Generator) -> TreeTables:
-    """Two trees of random thresholds that are filled to their last level."""
+def _random_forest(depth: int, channels: int, generator: torch.Generator) -> TreeTables:
+    """Return two complete trees with random thresholds and probabilities."""
     count = 2 ** (depth + 1) - 1
     node = torch.arange(count)
     leaf = node >= count // 2
@@ -56,10 +55,10 @@ def complete_tree(depth: int, channels: int, generator: torch.Generator) -> Tree
 
 
 def descend(tables: TreeTables, features: Tensor) -> Tensor:
-    """Mean probability of the class, shape (N,), of cells with features (D, N), float32."""
+    """Return the mean probability of the class, shape (N,), of cells (D, N), float32."""
     features = features.contiguous()
     count = features.shape[1]
-    found = torch.empty(count, dtype=torch.float32, device=features.device)
+    probability = torch.empty(count, dtype=torch.float32, device=features.device)
     _descend[(triton.cdiv(count, CELLS),)](
         features,
         tables.roots,
@@ -67,13 +66,13 @@ def descend(tables: TreeTables, features: Tensor) -> Tensor:
         tables.threshold,
         tables.children,
         tables.probability,
-        found,
+        probability,
         count,
         len(tables.roots),
         tables.depth,
         cells=CELLS,
     )
-    return found
+    return probability
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -84,22 +83,22 @@ def _descend(  # type: ignore[no-untyped-def]
     threshold,
     children,
     probability,
-    found,
+    result,
     count,
     trees,
     depth,
     cells: tl.constexpr,
 ) -> Any:
-    """A block of cells through all trees."""
+    """Evaluate all trees for one block of cells."""
     cell = tl.program_id(0) * cells + tl.arange(0, cells)
-    there = cell < count
+    inside = cell < count
     total = tl.zeros([cells], tl.float32)
     for tree in range(trees):
         node = tl.zeros([cells], tl.int32) + tl.load(roots + tree)
         for _ in range(depth):
-            place = tl.load(channel + node).to(tl.int64) * count + cell
-            value = tl.load(features + place, mask=there, other=0.0)
+            index = tl.load(channel + node).to(tl.int64) * count + cell
+            value = tl.load(features + index, mask=inside, other=0.0)
             above = value > tl.load(threshold + node)
             node = tl.load(children + 2 * node + above.to(tl.int32))
         total += tl.load(probability + node)
-    tl.store(found + cell, total / trees, mask=there)
+    tl.store(result + cell, total / trees, mask=inside)

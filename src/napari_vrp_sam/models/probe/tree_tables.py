@@ -1,8 +1,8 @@
-"""Trees as tables, for devices that scikit-learn does not know: all cells go down together."""
+"""Tables of the nodes of a forest, for devices without scikit-learn."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,24 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class TreeTables:
-    """One forest, its T trees one after the other.
+    """Nodes of a forest of T trees as tensors.
 
-    A leaf leads to itself, so that a cell may go down as many levels as the deepest tree has.
+    All cells descend together. The children of a leaf are the leaf itself, so that every cell can
+    descend as many levels as the deepest tree has.
 
     Attributes
     ----------
     roots : Tensor, shape (T,), int32
+        Index of the root node of each tree.
     channel : Tensor, shape (nodes,), int32
-        That a node looks at.
+        Channel that a node compares with its threshold.
     threshold : Tensor, shape (nodes,), float32
     children : Tensor, shape (2 * nodes,), int32
-        Where to go up to the threshold, and above it; node by node.
+        For each node the next one for values up to the threshold, then for values above it.
     probability : Tensor, shape (nodes,), float32
-        Of the class.
+        Probability of the class.
     depth : int
+        Number of levels of the deepest tree.
     """
 
     roots: Tensor
@@ -37,18 +40,18 @@ class TreeTables:
     depth: int
 
     @classmethod
-    def of(cls, forest: Any) -> TreeTables:
-        """Tables of a fitted `ExtraTreesClassifier` of 0 and 1, or of one of them alone."""
+    def from_forest(cls, forest: Any) -> TreeTables:
+        """Convert a fitted `ExtraTreesClassifier` of the classes 0 and 1, or of one of them."""
         trees = [estimator.tree_ for estimator in forest.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
         channel, threshold, children, probability = [], [], [], []
         for start, tree in zip(starts, trees, strict=False):
             leaf = tree.children_left < 0
-            own = np.arange(tree.node_count)
+            node = np.arange(tree.node_count)
             channel.append(np.where(leaf, 0, tree.feature))
-            threshold.append(_rounded_down(np.where(leaf, 0.0, tree.threshold)))
+            threshold.append(_round_down(np.where(leaf, 0.0, tree.threshold)))
             below, above = (
-                start + np.where(leaf, own, child)
+                start + np.where(leaf, node, child)
                 for child in (tree.children_left, tree.children_right)
             )
             children.append(np.stack([below, above], axis=1).ravel())
@@ -64,45 +67,28 @@ class TreeTables:
         )
 
     def to(self, device: torch.device) -> TreeTables:
-        """The same tables elsewhere."""
-        return TreeTables(
-            self.roots.to(device),
-            self.channel.to(device),
-            self.threshold.to(device),
-            self.children.to(device),
-            self.probability.to(device),
-            self.depth,
-        )
+        """Return a copy on another device."""
+        tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
+        return replace(self, **tensors)
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Mean probability of the class, shape (N,), of cells with features (D, N), float32."""
-        if features.is_cuda:
-            try:
-                from napari_vrp_sam.models.probe.tree_kernel import descend, kernel_runs
-            except ImportError:  # Triton is not everywhere
-                return self.level_by_level(features)
-            if kernel_runs(features.device):
-                return descend(self, features)
-        return self.level_by_level(features)
-
-    def level_by_level(self, features: Tensor) -> Tensor:
-        """The same by operations that every device knows."""
+        """Return the mean probability of the class, shape (N,), of cells (D, N), float32."""
         count = features.shape[1]
         values = features.flatten()
         cell = torch.arange(count, dtype=torch.int32, device=features.device)
         node = self.roots[:, None].expand(-1, count)
         for _ in range(self.depth):
-            place = (_at(self.channel, node) * count).add_(cell)
-            above = _at(values, place) > _at(self.threshold, node)
-            node = _at(self.children, (node * 2).add_(above))
-        return _at(self.probability, node).mean(dim=0)
+            index = (_take(self.channel, node) * count).add_(cell)
+            above = _take(values, index) > _take(self.threshold, node)
+            node = _take(self.children, (node * 2).add_(above))
+        return _take(self.probability, node).mean(dim=0)
 
 
-def _at(table: Tensor, index: Tensor) -> Tensor:
+def _take(table: Tensor, index: Tensor) -> Tensor:
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
-def _rounded_down(thresholds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """In single precision, and no larger: to single values they are what the double ones are."""
+def _round_down(thresholds: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Round to single precision so that single values compare as with the double thresholds."""
     single = thresholds.astype(np.float32)
     return np.where(single > thresholds, np.nextafter(single, np.float32(-np.inf)), single)

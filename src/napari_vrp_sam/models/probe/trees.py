@@ -1,8 +1,8 @@
-"""A probe of extremely randomised trees, for what thresholds on a few channels decide."""
+"""Probe of extremely randomised trees, for classes that thresholds on a few channels separate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,27 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.probe.probe import gather
+from napari_vrp_sam.models.probe.probe import cell_features
 from napari_vrp_sam.models.probe.tree_tables import TreeTables
 
 TREES = 30
 MAX_DEPTH = 20
 MIN_LEAF = 3
 MAX_CELLS = 12_000
-"""Cells that trees are grown on; more take longer and gain little."""
+"""Largest number of cells that trees are grown on; more take longer and gain little."""
 
-CERTAINTY = 0.003
-"""Least probability of either side: what no tree has seen is not impossible."""
+MIN_PROBABILITY = 0.003
+"""Lower bound of the probabilities of class and background."""
 
 
 @dataclass(frozen=True, eq=False)
 class TreesProbe:
-    """Extremely randomised trees of scikit-learn, one forest for each of B classes.
+    """Extremely randomised trees for each of B classes. Implements `Probe`.
 
     Attributes
     ----------
-    forests : tuple
-        Fitted classifiers of 0 and 1.
+    forests : tuple of sklearn.ensemble.ExtraTreesClassifier
+        Classifiers of background (0) and class (1).
     """
 
     forests: tuple[Any, ...]
@@ -42,76 +42,78 @@ class TreesProbe:
     )
 
     def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """See `Probe`; evaluated on the grid of the finest map."""
+        """Return logits of shape (B, 1, *size), resized from the grid of the finest map."""
         grid = (maps[0].shape[-2], maps[0].shape[-1])
-        cells = gather(maps, grid)
-        evaluate = self._in_tables if cells.is_cuda else self._in_threads
-        logits = evaluate(cells).clamp(CERTAINTY, 1 - CERTAINTY).logit()
+        cells = cell_features(maps, grid)
+        evaluate = self._evaluate_tables if cells.is_cuda else self._evaluate_forests
+        logits = evaluate(cells).clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY).logit()
         return F.interpolate(
             logits.reshape(-1, 1, *grid).to(maps[0]), size, mode="bilinear", align_corners=False
         )
 
-    def _in_threads(self, cells: Tensor) -> Tensor:
-        """Probabilities (B, N) of cells (B or 1, N, D), by scikit-learn."""
-        # Its own threads add up trees in any order: here results repeat to the last bit.
+    def _evaluate_forests(self, cells: Tensor) -> Tensor:
+        """Return probabilities (B, N) of cells (B or 1, N, D), by scikit-learn."""
+        # The threads of scikit-learn add the trees in any order, which changes the last bits.
         threads = torch.get_num_threads()
         frames = [np.array_split(frame, threads) for frame in cells.cpu().numpy()]
         with ThreadPoolExecutor(threads) as pool:
             rows = [
-                np.concatenate(list(pool.map(partial(_probability, forest), parts)))
-                for forest, parts in zip(self.forests, self._own(frames), strict=True)
+                np.concatenate(list(pool.map(partial(_probability, forest), chunks)))
+                for forest, chunks in zip(self.forests, self._one_per_class(frames), strict=True)
             ]
         return torch.from_numpy(np.stack(rows))
 
-    def _in_tables(self, cells: Tensor) -> Tensor:
-        """The same on the cells' own device."""
+    def _evaluate_tables(self, cells: Tensor) -> Tensor:
+        """Return the same probabilities, computed on the device of the cells."""
         if cells.device not in self._tables:
-            tables = (TreeTables.of(forest).to(cells.device) for forest in self.forests)
+            tables = (TreeTables.from_forest(forest).to(cells.device) for forest in self.forests)
             self._tables[cells.device] = tuple(tables)
-        own = self._own(list(cells.mT))
-        return torch.stack(
-            [table(frame) for table, frame in zip(self._tables[cells.device], own, strict=True)]
-        )
+        evaluate = _table_evaluator(cells.device)
+        frames = self._one_per_class(list(cells.mT))
+        return torch.stack(list(map(evaluate, self._tables[cells.device], frames)))
 
-    def _own(self, frames: list[Any]) -> list[Any]:
-        """For each class its frame; a single one is shared by all."""
+    def _one_per_class(self, frames: list[Any]) -> list[Any]:
         return frames if len(frames) > 1 else frames * len(self.forests)
 
 
 def fit_trees(
     features: Tensor, target: Tensor, weight: Tensor, *, trees: int = TREES, seed: int = 0
 ) -> TreesProbe:
-    """Grow trees for each of B classes; arguments as for `probe.fit_linear`.
-
-    Parameters
-    ----------
-    features, target, weight : Tensor, shapes (B, N, D), (B, N) and (B, N)
-    trees : int, default 30
-    seed : int, default 0
-        The same references give the same trees.
-    """
+    """Grow trees for each of B classes; see `probe.fit_linear` for the tensors."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    kept = np.random.default_rng(seed).permutation(features.shape[1])[:MAX_CELLS]
+    chosen = np.random.default_rng(seed).permutation(features.shape[1])[:MAX_CELLS]
     forests = []
-    for x, y, w in zip(features, target, weight, strict=True):
+    for one_class in zip(features, target > 0.5, weight, strict=True):
+        cells, is_class, cell_weight = (values.cpu().numpy()[chosen] for values in one_class)
+        used = cell_weight > 0
         forest = ExtraTreesClassifier(
             trees, max_depth=MAX_DEPTH, min_samples_leaf=MIN_LEAF, random_state=seed
         )
-        pixels, is_class, share = (v.cpu().numpy()[kept] for v in (x, y > 0.5, w))
-        used = share > 0
-        forests.append(forest.fit(pixels[used], is_class[used], sample_weight=share[used]))
+        forests.append(forest.fit(cells[used], is_class[used], sample_weight=cell_weight[used]))
     return TreesProbe(tuple(forests))
 
 
-def _probability(forest: Any, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Probability of the class, shape (N,), float32."""
-    total = np.zeros(len(pixels))
-    # Cells that are all on one side leave the other unknown to the forest.
+def _table_evaluator(device: torch.device) -> Callable[[TreeTables, Tensor], Tensor]:
+    """Return the GPU kernel if it works on a device, else PyTorch operations."""
+    if device.type == "cuda":
+        try:
+            from napari_vrp_sam.models.probe.tree_kernel import descend, kernel_runs
+        except ImportError:  # Triton is not available on every platform
+            return TreeTables.__call__
+        if kernel_runs(device):
+            return descend
+    return TreeTables.__call__
+
+
+def _probability(forest: Any, cells: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the probability of the class, shape (N,), float32."""
+    total = np.zeros(len(cells))
+    # A forest grown on cells of the background only has no column for the class.
     column = np.flatnonzero(forest.classes_)
-    if not len(column) or not len(pixels):
-        return total.astype(np.float32)
-    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-    for tree in forest.estimators_:
-        total += tree.predict_proba(pixels, check_input=False)[:, column[0]]
-    return (total / len(forest.estimators_)).astype(np.float32)
+    if len(column) and len(cells):
+        cells = np.ascontiguousarray(cells, dtype=np.float32)
+        for tree in forest.estimators_:
+            total += tree.predict_proba(cells, check_input=False)[:, column[0]]
+        total /= len(forest.estimators_)
+    return total.astype(np.float32)

@@ -1,90 +1,101 @@
-"""Other views of an annotated frame: turned, scaled, brighter or darker.
+"""Augmented views of annotated frames: rotated, scaled, and with another brightness.
 
-One frame shows a class in one orientation, at one scale, in one light. A probe that is fitted on
-several views of it learns what they have in common.
+A frame shows a class in one orientation, scale and illumination. A probe fitted on several views
+learns what they have in common.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot, shots_with_class
+
+VIEW_COUNT = 5
+"""Views of all annotated frames together; each frame has at least one."""
+
 VIEW_SIDE = 640
-"""Longest side of a view in pixels: of a larger frame it shows a part with the class in it."""
+"""Longest side of a view in pixels; a larger frame is cropped around some of the class."""
 
 SCALES = (0.7, 1.4)
-"""Smallest and largest zoom."""
+"""Smallest and largest scale of a view."""
 
 MIN_SIDE = 16
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """A part of a frame, seen otherwise.
+def augmented_views(shots: Sequence[Shot], encode: Callable[[Tensor], FrameFeatures]) -> list[Shot]:
+    """Return encoded views of the references of one class, as far as their `image` is available.
 
-    Attributes
-    ----------
-    image : Tensor, shape (3, h, w)
-        In 0..1.
-    layers : Tensor, shape (L, h, w)
-        What is known of its pixels.
+    `encode` takes frames of shape (1, 3, H, W) in 0..1; the probe reads its semantic maps.
     """
+    rng = np.random.default_rng(0)
+    views = []
+    shots = shots_with_class(shots)
+    for shot in shots:
+        if shot.image is None:
+            continue
+        height, width = shot.image.shape[-2:]
+        fold = torch.zeros_like(shot.mask) if shot.fold is None else shot.fold
+        layers = torch.cat([shot.foreground, shot.background, fold])[:, :height, :width]
+        for _ in range(-(-VIEW_COUNT // len(shots))):
+            image, (foreground, background, fold) = sample_view(shot.image, layers, rng)
+            total = foreground + background
+            features = encode(image[None])
+            mask = (foreground / total.clamp_min(1e-6))[None]
+            view = make_shot(features, features.semantic, mask, ["mask"], ignored=1 - total[None])
+            bottom, right = (
+                padded - side for padded, side in zip(view.mask.shape[1:], fold.shape, strict=True)
+            )
+            fold = F.pad(fold.clamp(0, 1)[None], (0, right, 0, bottom))
+            views.append(replace(view, fold=fold))
+    return views
 
-    image: Tensor
-    layers: Tensor
 
+def sample_view(image: Tensor, layers: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Draw one view of a frame (3, H, W) in 0..1 and of the labels of its pixels (L, H, W).
 
-def sample_view(image: Tensor, layers: Tensor, rng: np.random.Generator) -> View:
-    """Draw one view.
-
-    Parameters
-    ----------
-    image : Tensor, shape (3, H, W)
-        In 0..1.
-    layers : Tensor, shape (L, H, W)
-        What is known of the pixels, 0..1. First how surely they belong to the class, then how
-        surely to the background.
-    rng : numpy.random.Generator
+    The first labels are foreground and background, in 0..1. Frame and labels change their size.
     """
-    layers = torch.cat([image, layers])
-    zoom = float(np.exp(rng.uniform(*np.log(SCALES))))
-    layers = _window(layers, VIEW_SIDE / zoom, rng)
-    size = [max(MIN_SIDE, round(side * zoom)) for side in layers.shape[1:]]
-    # On the CPU, because on older releases Metal cannot resize without aliasing.
-    layers = F.interpolate(
-        layers[None].cpu(), size, mode="bilinear", align_corners=False, antialias=True
+    joined = torch.cat([image, layers])
+    scale = float(np.exp(rng.uniform(*np.log(SCALES))))
+    joined = _crop(joined, VIEW_SIDE / scale, rng)
+    size = [max(MIN_SIDE, round(side * scale)) for side in joined.shape[1:]]
+    # On the CPU, because older versions of PyTorch cannot resize with antialiasing on Metal.
+    joined = F.interpolate(
+        joined[None].cpu(), size, mode="bilinear", align_corners=False, antialias=True
     )[0].to(image)
-    layers = torch.rot90(layers, int(rng.integers(4)), (1, 2))
+    joined = torch.rot90(joined, int(rng.integers(4)), (1, 2))
     if rng.random() < 0.5:
-        layers = layers.flip(2)
-    return View(_relit(layers[:3], rng), layers[3:])
+        joined = joined.flip(2)
+    return _change_brightness(joined[:3], rng), joined[3:]
 
 
-def _window(layers: Tensor, side: float, rng: np.random.Generator) -> Tensor:
-    """A square part with some of the class in it, or all of a frame no larger than that."""
-    foreground, background = layers[3:5]
+def _crop(joined: Tensor, side: float, rng: np.random.Generator) -> Tensor:
+    """Crop to a square that shows some of the class, if the frame is larger than that."""
+    foreground, background = joined[3:5]
     height, width = foreground.shape
     if max(height, width) <= side:
-        return layers
-    # Marks may be faint all over; without any, at least something known has to be in it.
+        return joined
+    # Labels may be faint everywhere. Without foreground, the crop shows some known background.
     known = foreground if bool(foreground.any()) else background
-    inside = (known > 0.5 * known.max()).nonzero()
-    centre = inside[int(rng.integers(len(inside)))].tolist() if len(inside) else (0, 0)
+    candidates = (known > 0.5 * known.max()).nonzero()
+    centre = candidates[int(rng.integers(len(candidates)))].tolist() if len(candidates) else (0, 0)
     starts = []
     for middle, length in zip(centre, (height, width), strict=True):
-        # Anywhere in the window will do: the class is not always in the middle.
+        # The class is not always in the middle of the crop.
         start = round(middle - side * rng.uniform(0.1, 0.9))
         starts.append(min(max(start, 0), max(length - int(side), 0)))
     top, left = starts
-    return layers[:, top : top + int(side), left : left + int(side)]
+    return joined[:, top : top + int(side), left : left + int(side)]
 
 
-def _relit(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Another light: gamma, gain and offset."""
+def _change_brightness(image: Tensor, rng: np.random.Generator) -> Tensor:
     gamma, gain = np.exp(rng.uniform(-0.3, 0.3)), np.exp(rng.uniform(-0.15, 0.15))
-    relit: Tensor = gain * image.clamp(0, 1) ** gamma + rng.uniform(-0.06, 0.06)
-    return relit.clamp(0, 1)
+    changed: Tensor = gain * image.clamp(0, 1) ** gamma + rng.uniform(-0.06, 0.06)
+    return changed.clamp(0, 1)
