@@ -1,1 +1,1 @@
-"""A model run over a stack: frames, normalisation, prediction, and the engine that works."""
+"""Inference: stacks as frames, prediction by a model, runs, and the `Segmenter`."""

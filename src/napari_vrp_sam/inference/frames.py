@@ -1,4 +1,4 @@
-"""Any image array as a sequence of 2-D frames, each read when it is needed."""
+"""Image arrays as lazy sequences of 2-D frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AXES = "TZCYXS"
 """Time, depth, channel, row, column, and the samples of an RGB pixel."""
 
 MIN_SIDE = 16
-"""Below this many pixels a side, an encoder of stride 32 has nothing left to see."""
+"""Smallest side of a frame in pixels: half a cell of an encoder with stride 32."""
 
 
 class Frames:
@@ -24,14 +24,14 @@ class Frames:
     Parameters
     ----------
     data : array
-        NumPy, dask, zarr, xarray or anything with shape, dtype and basic indexing. Nothing is
-        read before a frame is asked for.
+        NumPy, dask, zarr, xarray or any object with shape, dtype and basic indexing. Frames are
+        read on demand.
     axes : str, optional
         One letter of T, Z, C, Y, X, S for each axis of `data`, upper or lower case; Y and X are
-        required. Unless given: the dimensions of an xarray if they are such letters, else
+        required. Default: the dimensions of an xarray if they are such letters, else
         `guess_axes`.
     channels : sequence of int, optional
-        The channels to use, in this order; all unless given.
+        Channels to use, in this order; default: all.
 
     Raises
     ------
@@ -55,12 +55,12 @@ class Frames:
         if axes is None:
             axes = _named_axes(self._data) or guess_axes(shape, np.dtype(self._data.dtype))
         self.shape = shape
-        """Of the data."""
+        """Shape of the data."""
         self.axes = _check_axes(axes, shape)
         """One letter for each axis of the data, upper case."""
         sizes = dict(zip(self.axes, shape, strict=True))
         self.lead_shape = tuple(size for axis, size in sizes.items() if axis in "TZ")
-        """Sizes of the axes that frames are counted along, () for a single image."""
+        """Sizes of the axes T and Z, along which frames are counted; () for a single image."""
         self.frame_shape = (sizes["Y"], sizes["X"])
         """Height and width of a frame in pixels."""
         self._check_sizes(shape)
@@ -72,9 +72,9 @@ class Frames:
         return int(np.prod(self.lead_shape, dtype=int))
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Read one frame: shape (Y, X, C), native dtype (bool becomes uint8)."""
+        """Read a frame of shape (Y, X, C) in the dtype of the data (bool becomes uint8)."""
         first, last = min(self.channels), max(self.channels)
-        # One contiguous range of channels: not every lazy array can pick scattered ones.
+        # One contiguous range of channels, because some lazy arrays cannot select scattered ones.
         where: dict[str, int | slice] = dict.fromkeys("CS", slice(first, last + 1))
         where.update(zip(self._lead_axes, self.position(index), strict=True))
         frame = np.asarray(self._data[tuple(where.get(axis, slice(None)) for axis in self.axes)])
@@ -95,21 +95,21 @@ class Frames:
 
     @property
     def label_axes(self) -> str:
-        """One letter for each axis of such a label image."""
+        """One letter for each axis of a label image of all frames."""
         return "".join(self._lead_axes) + "YX"
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the data's values."""
+        """Dtype of the data."""
         return np.dtype(self._data.dtype)
 
     @property
     def rgb(self) -> bool:
-        """Whether the channels are the colours of a picture, to be scaled alike."""
+        """Whether the channels are colours, which share their contrast limits."""
         return "S" in self.axes and len(self.channels) >= 3
 
     def index(self, lead_position: int | Sequence[int]) -> int:
-        """Index of the frame at a position along the leading axes.
+        """Return the index of the frame at a position along the leading axes.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Frames:
         return int(np.ravel_multi_index(position, self.lead_shape)) if position else 0
 
     def position(self, index: int) -> tuple[int, ...]:
-        """Position of a frame along the leading axes; negative indices count from the end.
+        """Return the position of a frame along the leading axes; -1 is the last frame.
 
         Raises
         ------
@@ -154,24 +154,24 @@ class Frames:
 
 
 def check_frame_size(frame_shape: tuple[int, ...], hint: str = "") -> None:
-    """Refuse frames under 16 x 16 pixels.
+    """Check that frames have at least 16 x 16 pixels.
 
     Raises
     ------
     InputError
-        If a side is shorter; the hint stands before the advice to enlarge.
+        If a side is shorter; `hint` is put before the advice.
     """
     if min(frame_shape) < MIN_SIDE:
         raise InputError(
-            f"Frames of {frame_shape[0]} x {frame_shape[1]} pixels are too small, the least is "
-            f"{MIN_SIDE} x {MIN_SIDE}: {hint}enlarge the image."
+            f"Frames of {frame_shape[0]} x {frame_shape[1]} pixels are too small, at least "
+            f"{MIN_SIDE} x {MIN_SIDE} are needed: {hint}enlarge the image."
         )
 
 
 def guess_axes(shape: tuple[int, ...], dtype: Any) -> str:
-    """Axes of an array that names none: YX, ZYX, TZYX or TZCYX by the number of axes.
+    """Guess the axes of an array from its shape: YX, ZYX, TZYX or TZCYX.
 
-    A last axis of 3 or 4 in uint8 data is taken for colour: YXS, ZYXS, TZYXS.
+    A last axis of size 3 or 4 in uint8 data is taken for colour: YXS, ZYXS, TZYXS.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def guess_axes(shape: tuple[int, ...], dtype: Any) -> str:
         guess = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}.get(len(shape))
     if guess is None:
         raise InputError(
-            f"An image has 2 to 5 axes, this array has {len(shape)}: pick a part of it, "
+            f"An image has 2 to 5 axes, this array has {len(shape)}: select a part of it, "
             f"or name its axes with the letters {AXES}."
         )
     return guess
@@ -194,7 +194,7 @@ def _to_array(data: Any) -> NDArray[Any]:
     try:
         return np.asarray(data)
     except ValueError as error:
-        raise InputError("The image is no array: its rows differ in length.") from error
+        raise InputError("The image is not an array: its rows differ in length.") from error
 
 
 def _named_axes(data: Any) -> str | None:
@@ -216,18 +216,24 @@ def _check_axes(axes: str, shape: tuple[int, ...]) -> str:
             f"The axes {axes} name {len(axes)} axes, the image has {len(shape)}, of shape {shape}."
         )
     if not set(axes) <= set(AXES) or len(set(axes)) < len(axes):
-        raise InputError(f"The axes {axes} are not clear: use each of the letters {AXES} once.")
+        raise InputError(
+            f"The axes {axes} are not valid: use each of the letters {AXES} at most once."
+        )
     if not {"Y", "X"} <= set(axes):
         raise InputError(f"The axes {axes} lack Y or X: a frame needs both.")
     if {"C", "S"} <= set(axes):
-        raise InputError(f"The axes {axes} hold both C and S: pick one channel of the image first.")
+        raise InputError(
+            f"The axes {axes} contain both C and S: select one channel of the image first."
+        )
     return axes
 
 
 def _check_channels(channels: Sequence[int] | None, available: int) -> tuple[int, ...]:
     chosen = tuple(range(available)) if channels is None else tuple(int(c) for c in channels)
     if not chosen:
-        raise InputError("No channel is chosen: choose at least one, or leave the choice out.")
+        raise InputError(
+            "No channel is selected: select at least one, or omit the channels to use all."
+        )
     wrong = [channel for channel in chosen if not 0 <= channel < available]
     if wrong:
         raise InputError(

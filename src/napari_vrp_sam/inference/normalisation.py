@@ -1,7 +1,7 @@
-"""One mapping of intensities to 0..1 for a whole stack.
+"""Normalisation: one mapping of intensities to 0..1 for a whole stack.
 
-A normalisation of its own for each frame would stretch the noise of an empty frame until it looks
-like objects.
+Normalising each frame by itself would amplify the noise of an empty frame until it looks like
+objects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from napari_vrp_sam.inference.frames import Frames
 logger = logging.getLogger(__name__)
 
 MAX_SAMPLES = 1_000_000
-"""Pixels of a frame that percentiles are taken from, about; larger frames are thinned out."""
+"""Approximate number of pixels to take percentiles from; larger frames are subsampled."""
 
 _FLOAT32 = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
 
@@ -35,13 +35,13 @@ class FrameSequence(Protocol):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Limits of each channel, mapped to 0 and 1.
+    """Contrast limits of each channel, which are mapped to 0 and 1.
 
     Parameters
     ----------
     low, high : tuple of float
-        Intensities of the first one to three channels in use that become 0 and 1; what lies
-        beyond is clipped. Where both are equal the channel becomes 0.
+        Intensities of the first one to three channels that are mapped to 0 and 1; values beyond
+        are clipped. Where both are equal the channel becomes 0.
     """
 
     low: tuple[float, ...]
@@ -49,11 +49,13 @@ class Normalisation:
 
     def __post_init__(self) -> None:
         if len(self.low) != len(self.high) or not 1 <= len(self.low) <= 3:
-            raise InputError("A normalisation needs limits for one, two or three channels.")
+            raise InputError(
+                "A normalisation needs contrast limits for one, two or three channels."
+            )
         if not np.isfinite([self.low, self.high]).all() or np.greater(self.low, self.high).any():
             raise InputError(
-                f"The intensity limits {self.low} and {self.high} are no range: give two numbers, "
-                "the lower first."
+                f"The contrast limits {self.low} and {self.high} are not a range: give two "
+                "numbers, the lower one first."
             )
 
     @classmethod
@@ -63,7 +65,7 @@ class Normalisation:
         percentiles: tuple[float, float] = (0.5, 99.5),
         max_frames: int = 8,
     ) -> Normalisation:
-        """Percentiles of a sample of evenly spaced frames; infinity and NaN do not count.
+        """Take percentiles of a sample of evenly spaced frames, without infinity and NaN.
 
         Parameters
         ----------
@@ -71,11 +73,11 @@ class Normalisation:
             Only the sampled frames are read.
         percentiles : tuple of float
         max_frames : int
-            Frames to read, at most.
+            Largest number of frames to read.
 
         Notes
         -----
-        The colours of an RGB picture share their limits, so that hues stay what they are.
+        The channels of an RGB image share their contrast limits, which preserves hues.
         """
         last = len(frames) - 1
         sample = np.unique(np.linspace(0, last, min(len(frames), max_frames)).round().astype(int))
@@ -93,34 +95,35 @@ class Normalisation:
 
     @classmethod
     def from_limits(cls, limits: tuple[float, float], channels: int) -> Normalisation:
-        """The same given limits for each of so many channels.
+        """Use the same contrast limits for every channel.
 
         Raises
         ------
         InputError
-            If the limits are no range of numbers.
+            If the limits are not a range of numbers.
         """
         low, high = (float(limit) for limit in limits)
         if not low < high:
             raise InputError(
-                f"The intensity limits {low:g} and {high:g} are no range: the lower first."
+                f"The contrast limits {low:g} and {high:g} are not a range: give the lower one "
+                "first."
             )
         count = min(channels, 3)
         return cls((low,) * count, (high,) * count)
 
     @property
     def flat(self) -> bool:
-        """Whether no channel shows any contrast, so that every frame becomes black."""
+        """Whether no channel has any contrast, so that every frame becomes black."""
         return self.low == self.high
 
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """Map a frame to what a model takes.
+        """Normalise a frame for a model.
 
         Parameters
         ----------
         frame : ndarray, shape (Y, X, C)
-            One channel is repeated, two are completed by their mean, of more than three the first
-            three count.
+            A single channel is repeated, two are completed by their mean, and of more than three
+            the first three are used.
 
         Returns
         -------
@@ -130,7 +133,7 @@ class Normalisation:
         Raises
         ------
         InputError
-            If the frame has another number of channels than the limits were made for.
+            If the frame has another number of channels than the normalisation.
         """
         if min(frame.shape[2], 3) != len(self.low):
             raise InputError(

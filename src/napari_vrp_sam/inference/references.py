@@ -1,4 +1,4 @@
-"""References out of whatever annotates a stack."""
+"""References from label images or from other references."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gather_references(
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind = "mask",
 ) -> list[Reference]:
-    """References out of whatever annotates a stack.
+    """Return the references that an annotation of a stack contains.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def gather_references(
     Raises
     ------
     InputError
-        If nothing is annotated, the labels do not lie on the stack, or they number objects.
+        If nothing is annotated, the labels do not fit to the stack, or they number objects.
     """
     if isinstance(annotations, Reference):
         return [annotations]
@@ -74,12 +74,13 @@ def gather_references(
         plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
         if plane.any():
             drawn[index] = plane
-            # Before any mask is made: masks of many objects on many frames would fill the memory.
+            # Checked before masks are made, because masks of many objects would fill the memory.
             class_ids |= labels_in(plane)
             check_class_count(class_ids)
     if not drawn:
         raise InputError(
-            "There is no annotation: mark a class with a label of 1 or more on at least one frame."
+            "There is no annotation: annotate a class with a label of 1 or more on at least one "
+            "frame."
         )
     return [
         reference
@@ -97,7 +98,7 @@ def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | Non
         return frames.index(frame)
     if not 0 <= frame < len(frames):
         raise InputError(
-            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
-            f"{frames.shape} is read as {frames.axes}."
+            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, because its "
+            f"shape {frames.shape} is read as {frames.axes}."
         )
     return int(frame)

@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.confidence import of_frame
+from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.inference.segment import segment_stack
 from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.io.labels.journal import noted
+from napari_vrp_sam.io.labels.journal import read_journal
 
 
 @pytest.mark.parametrize(
@@ -36,20 +36,20 @@ def test_outputs_equal_the_events_of_a_job(files: Path, options: tuple[str, ...]
     stack, annotation = (tifffile.imread(files / name) for name in ("stack.tif", "slice.tif"))
     job = SegmentationJob(
         stack,
-        references=gather_references(Frames(stack, "ZYX"), annotation, frame=2),
+        references=gather_references(Frames(stack, "ZYX"), annotation, reference_frame=2),
         axes="ZYX",
         device="cpu",
         probabilities=True,
     )
     expected = {e.index: e for e in job.events(Control()) if isinstance(e, FrameResult)}
     labels, written = np.asarray(read_stack(output)[0]), tifffile.imread(probabilities)
-    confidence = {frame.index: frame.confidence for frame in noted(output)[1]}
+    confidence = {frame.index: frame.confidence for frame in read_journal(output)[1]}
     assert expected.keys() == confidence.keys() == set(range(5))
     for index, frame in expected.items():
         assert frame.probabilities is not None
         np.testing.assert_array_equal(labels[index], frame.labels)
         np.testing.assert_array_equal(written[index], frame.probabilities[0])
-        assert confidence[index] == of_frame(frame.confidence.values())
+        assert confidence[index] == frame_confidence(frame.confidence.values())
     assert (labels == 3).any(axis=(1, 2)).all()
-    in_python = segment_stack(stack, annotation, axes="ZYX", frame=2, device="cpu")
+    in_python = segment_stack(stack, annotation, axes="ZYX", reference_frame=2, device="cpu")
     np.testing.assert_array_equal(labels, in_python)

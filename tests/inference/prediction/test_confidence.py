@@ -6,8 +6,8 @@ import torch
 
 from napari_vrp_sam.inference.prediction.confidence import (
     IOU_PER_AGREEMENT,
+    frame_confidence,
     least_confident,
-    of_frame,
 )
 from napari_vrp_sam.inference.prediction.outputs import confidences
 
@@ -33,9 +33,9 @@ def test_is_the_iou_where_probabilities_are_right() -> None:
 
 
 def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:
-    assert of_frame([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
-    assert of_frame([float("nan")]) is None
-    assert of_frame([]) is None
+    assert frame_confidence([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
+    assert frame_confidence([float("nan")]) is None
+    assert frame_confidence([]) is None
 
 
 def test_the_least_sure_frame() -> None:

@@ -1,4 +1,4 @@
-"""Classes of a stack as objects: one id each on a frame, or through the stack, and a table."""
+"""Objects of a segmented stack: split, linked through the stack, and measured."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[int, int, str], object]
-"""Takes steps done, steps to do, and what is being done; may raise to stop the work."""
+"""Called with steps done, steps in all, and a message; may raise to stop the work."""
 
 
 @dataclass(frozen=True)
 class ObjectSettings:
-    """What an object is.
+    """Options of objects.
 
     Attributes
     ----------
     linked : bool
-        One id through Z and T; else an object is seen on one frame only.
+        Whether objects keep their id through Z and T.
     divisions : bool
-        Through T, an object may become two, which know their parent.
+        Whether linked objects may divide through T into two with a known parent.
     split : bool
-        Cut objects that touch at their necks.
+        Whether to split touching objects at their necks.
     min_size : int
-        Objects of fewer pixels on a frame are left out.
+        Smaller objects (pixels on a frame) are removed.
     """
 
     linked: bool = False
@@ -47,7 +47,7 @@ class ObjectSettings:
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """Objects of a stack.
+    """Objects of a stack and their table.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def find_objects(
     check_settings(settings, axes)
     steps = _Steps(report, dict(zip(axes, frames.label_shape, strict=True)), settings)
 
-    # 32 bits until all are counted.
+    # 32 bits until all objects are counted.
     ids = np.zeros(frames.label_shape, np.uint32)
     classes = []
     count = 0
@@ -107,7 +107,7 @@ def find_objects(
             frames[index][..., 0], split=settings.split, min_size=settings.min_size
         )
         classes.append(found.classes)
-        # Numbered through the stack, unless linking will do that.
+        # Numbered through the whole stack here, or later by the linking.
         offset = 0 if settings.linked else count
         ids[frames.position(index)] = np.where(found.labels > 0, found.labels + offset, 0)
         count += len(found.classes) - 1
@@ -146,30 +146,30 @@ def objects_from_labels(
     confidence: Mapping[int, float] | None = None,
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
 ) -> Objects:
-    """Tell the objects of each class apart, link them through the stack, and measure them.
+    """Split each class into objects, link them through the stack, and measure them.
 
     Parameters
     ----------
     labels : array of integers, shape of the leading axes + (Y, X)
-        Class of each pixel, as `segment_stack` returns it; read frame by frame where it is lazy.
+        Class of each pixel, as `segment_stack` returns it; lazy arrays are read frame by frame.
     image : array, optional
         The segmented stack, to measure intensities on; read frame by frame.
     axes : str, optional
-        One letter of T, Z, C, Y, X, S for each axis of the image; without an image, of the labels
-        (YX, ZYX or TZYX unless given).
+        One letter of T, Z, C, Y, X, S for each axis of the image or, without an image, of the
+        labels; default for labels: YX, ZYX or TZYX.
     channels : sequence of int, optional
-        Channels of the image to measure; all unless given.
+        Channels of the image to measure; default: all.
     linked : bool
-        Give objects that overlap from frame to frame one id: through Z into bodies, through T into
-        tracks (which one missing frame does not end), of a stack with both bodies into tracks.
+        Give objects that overlap from frame to frame one id: planes become bodies along Z, frames
+        or bodies become tracks along T, which may skip one frame.
     divisions : bool
-        An object that becomes two through T ends there: both get new ids, and know their parent.
+        Let linked objects divide through T: both daughters get new ids and a parent.
     split : bool
-        Cut objects that touch at their necks; else whatever is connected is one object.
+        Split touching objects at their necks; otherwise connected pixels are one object.
     min_size : int
-        Objects of fewer pixels on a frame are left out.
+        Smaller objects (pixels on a frame) are removed.
     confidence : mapping of int to float, optional
         Confidence of frames, by index.
     spacing : mapping of str to float, optional
@@ -177,7 +177,7 @@ def objects_from_labels(
     unit : str
         For example "um".
     progress : callable, optional
-        Called with (steps done, steps to do).
+        Called with steps done, steps in all, and a message.
 
     Returns
     -------
@@ -208,12 +208,12 @@ def objects_from_labels(
         confidence=confidence,
         spacing=spacing,
         unit=unit,
-        report=lambda done, total, _: progress(done, total) if progress else None,
+        report=progress or (lambda _done, _total, _message: None),
     )
 
 
 class _Steps:
-    """Counts the frames that are read, linked and measured."""
+    """Count the frames that are read, linked and measured."""
 
     def __init__(self, report: Report, sizes: dict[str, int], settings: ObjectSettings) -> None:
         self._report = report
@@ -221,7 +221,7 @@ class _Steps:
         times, planes = sizes.get("T", 1), sizes.get("Z", 1)
         self._total = 2 * times * planes
         if settings.linked:
-            # Planes first, and then the time points.
+            # First along Z, then along T.
             self._total += times * planes + (times if len(sizes) == 4 else 0)
 
     def __call__(self, message: str) -> None:
@@ -230,7 +230,7 @@ class _Steps:
 
 
 def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[Frames, str]:
-    """The labels, and the letters of their axes."""
+    """Return the labels as frames, and their axes."""
     check_labels_dtype(labels)
     shape = tuple(labels.shape)
     if image is None:
@@ -239,26 +239,28 @@ def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[
         axes = image.label_axes
         if shape != image.label_shape:
             raise InputError(
-                f"The labels have the shape {shape}, the image needs {image.label_shape}: give "
-                "labels of this image."
+                f"The labels have the shape {shape}, but the image needs {image.label_shape}: give "
+                "the labels of this image."
             )
     frames = Frames(labels, axes)
     if "C" in frames.axes or "S" in frames.axes:
-        raise InputError(f"Labels have no channels: {frames.axes} should be letters of TZYX.")
+        raise InputError(
+            f"Labels have no channels, but their axes are {frames.axes}: use letters of TZYX."
+        )
     return frames, frames.label_axes
 
 
 def check_settings(settings: ObjectSettings, axes: str) -> None:
-    """Refuse what cannot be done with labels of such axes.
+    """Check that options fit to labels with these axes.
 
     Raises
     ------
     InputError
-        If there is nothing to link, or no time to divide in.
+        If there is nothing to link, or no time axis to divide along.
     """
     if settings.linked and axes == "YX":
-        raise InputError("A single frame has nothing to link: choose objects on each frame.")
+        raise InputError("A single frame has nothing to link: turn linking off.")
     if settings.divisions and not (settings.linked and "T" in axes):
-        raise InputError("Objects divide through time only: link a stack that has the axis T.")
+        raise InputError("Divisions need linked objects and the time axis T: link a time series.")
     if settings.min_size < 0:
-        raise InputError(f"An object cannot have {settings.min_size} pixels: choose 0 or more.")
+        raise InputError(f"The minimum size is {settings.min_size} pixels: give 0 or more.")

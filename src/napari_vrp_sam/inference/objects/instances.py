@@ -1,4 +1,4 @@
-"""Classes of one frame split into objects that can be counted."""
+"""Instances: classes of one frame split into objects."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 NECK = 0.2
-"""How deep a neck parts two objects, on a logarithmic scale: it is under exp(-0.2) = 82 % as wide
-as the thinner of them. A compromise: round nuclei are best parted at shallower necks, crawling
-cells, which have waists of their own, at deeper ones only."""
+"""Depth of a neck between two objects on a logarithmic scale: narrower than exp(-0.2) = 82 % of the
+thinner one. A compromise: round nuclei are best split at shallower necks, crawling cells, which
+have waists, at deeper ones."""
 
 PIXEL_STEPS = 2.0
-"""Pixels added to each width: outlines are drawn in steps of a pixel, which are no necks."""
+"""Pixels added to each width, so that the pixel steps of outlines are not taken for necks."""
 
 
 class Instances(NamedTuple):
     """Objects of one frame."""
 
     labels: NDArray[np.int32]
-    """Id of each pixel's object, shape (Y, X): 1, 2, ... as the rows meet them; 0 for none."""
+    """Id of the object of each pixel, shape (Y, X): 1, 2, ... in row order; 0 for none."""
     classes: NDArray[np.int64]
-    """Class of each object by its id, shape (N + 1,); the first is 0."""
+    """Class of each object by its id, shape (N + 1,); the first entry is 0."""
 
 
 def split_instances(
     classes: NDArray[np.integer] | NDArray[np.bool_], *, split: bool = True, min_size: int = 0
 ) -> Instances:
-    """Tell the objects of each class apart.
+    """Split each class into objects.
 
     Parameters
     ----------
     classes : ndarray of integers, shape (Y, X)
         Class of each pixel, 0 is background.
     split : bool
-        Cut objects that touch at their necks (watershed of the distance to the border); else
-        whatever is connected, be it by a corner, is one object.
+        Split touching objects at their necks (watershed of the distance to the border); otherwise
+        connected pixels, also by a corner, are one object.
     min_size : int
-        Objects of fewer pixels are left out.
+        Smaller objects (pixels) are removed.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def split_instances(
     from skimage.measure import label
 
     components = label(classes, background=0, connectivity=2).astype(np.int32)
-    # Each object in its own box: most of a frame is background.
+    # Each object in its bounding box, because most of a frame is background.
     boxes = ndimage.find_objects(components)
     instances = np.zeros_like(components)
     class_of = [0]
@@ -71,7 +71,7 @@ def split_instances(
 
 
 def _pieces(component: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """One connected component, cut at its necks: ids from 1."""
+    """Split a connected component at its necks; ids start at 1."""
     from scipy import ndimage
     from skimage.measure import label
     from skimage.morphology import h_maxima
@@ -79,7 +79,8 @@ def _pieces(component: NDArray[np.bool_]) -> NDArray[np.int32]:
 
     padded = np.pad(component, 1)
     distance = ndimage.distance_transform_edt(padded)
-    # A difference of logarithms is a ratio of widths: the same neck parts small and large objects.
+    # A difference of logarithms is a ratio of widths, so the same relative neck splits small and
+    # large objects.
     cores = label(h_maxima(np.log(distance + PIXEL_STEPS), NECK), connectivity=2)
     if cores.max() <= 1:
         return component.astype(np.int32)

@@ -1,7 +1,7 @@
-"""Objects of neighbouring frames linked into one, by the pixels that they share.
+"""Linking of objects on neighbouring frames by the pixels that they share.
 
 Frames are matched one to one (the assignment with the largest sum of IoUs), so that two objects of
-a frame never become one, and each step needs two frames only.
+a frame never merge, and each step needs two frames only.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_OVERLAP = 0.25
-"""Share of the smaller object that has to lie on the other: a disc may drift by 1.2 radii from
-frame to frame, and the cap of a sphere still belongs to it."""
+"""Smallest share of the smaller object that overlaps the other one: a disc may move by 1.2 radii
+from frame to frame, and the cap of a sphere still belongs to it."""
 
 EVEN_DIVISION = 0.5
-"""How large the smaller daughter has to be, by the larger one: a splinter is no daughter."""
+"""Smallest ratio of the areas of two daughters; a fragment is not a daughter."""
 
 
 class Linked(NamedTuple):
-    """What is known of each linked object, by its id; the first entry stands for background."""
+    """Linked objects by id; the first entry stands for background."""
 
     classes: NDArray[np.int64]
     parents: NDArray[np.int64]
-    """Id of the object that divided into it, 0 for none."""
+    """Id of the object that divided, 0 for none."""
 
 
 class _Pairs(NamedTuple):
-    """Objects before and after that share enough pixels: ids, IoU, and the areas after."""
+    """Pairs of objects before and after with enough overlap: ids, IoU, and areas after."""
 
     before: NDArray[np.int64]
     after: NDArray[np.int64]
@@ -45,19 +45,20 @@ def link(
     bridge: bool = False,
     step: Callable[[], object] = lambda: None,
 ) -> Linked:
-    """Give objects that continue along the first axis one id, in place.
+    """Link objects along the first axis, in place.
 
     Parameters
     ----------
     stack : ndarray of unsigned integers, shape (N, Y, X) or (N, Z, Y, X)
-        Objects of N frames or volumes, each numbered from 1. Its dtype has to hold the number of
-        all objects. It is renumbered: 1, 2, ... in the order of appearance.
+        Objects of N frames or volumes, each numbered from 1. The dtype must hold the number of
+        all objects. They are renumbered 1, 2, ... in the order of appearance.
     classes : sequence of N ndarrays
-        Class of each object by its id, the first entry for background; classes never mix.
+        Class of each object by its id, the first entry for background; objects of different
+        classes are not linked.
     divisions : bool
-        An object that becomes two ends there: both get ids of their own and know their parent.
+        Whether objects may divide: both daughters get new ids and a parent.
     bridge : bool
-        An object that is missing on one frame keeps its id.
+        Whether an object that is missing on one frame keeps its id.
     step : callable
         Called before each frame.
 
@@ -98,18 +99,18 @@ def link_through(
     divisions: bool = False,
     step: Callable[[], object] = lambda: None,
 ) -> Linked:
-    """Link the objects of a stack in place: planes into bodies, frames or bodies into tracks.
+    """Link the objects of a stack in place: planes to bodies, frames or bodies to tracks.
 
     Parameters
     ----------
     labels : ndarray of unsigned integers, shape of the leading axes + (Y, X)
         Objects of each frame, numbered from 1.
     classes : sequence of ndarrays
-        Class of each object, for each frame in the order of the stack.
+        Class of each object, for each frame of the stack.
     axes : str
         One letter of T, Z, Y, X for each axis of the labels.
     divisions : bool
-        Whether objects divide through T.
+        Whether objects may divide through T.
     step : callable
         Called before each plane and each time point.
 
@@ -127,7 +128,7 @@ def link_through(
             link(volume, [classes[index] for index in indices], step=step).classes
             for volume, indices in zip(labels, grid, strict=True)
         ]
-    # An object may escape notice once in a while; through Z, a gap parts two objects.
+    # Through T, an object may be missed on a frame; through Z, a gap separates two objects.
     return link(labels, classes, divisions=divisions, bridge=True, step=step)
 
 
@@ -137,7 +138,7 @@ def _pairs(
     classes_before: NDArray[np.int64],
     classes_after: NDArray[np.integer],
 ) -> _Pairs:
-    """What may be linked: objects of one class, one of them well covered by the other."""
+    """Find pairs of one class, one of them well covered by the other."""
     counts = _shared_pixels(before, after, (len(classes_before), len(classes_after)))
     areas_before, areas_after = counts.sum(axis=1), counts.sum(axis=0)
     shared = counts.tocoo()
@@ -151,12 +152,12 @@ def _pairs(
 
 
 def _shared_pixels(before: Any, after: Any, shape: tuple[int, int]) -> Any:
-    """How many pixels each two objects share, a sparse matrix; its sums are their areas."""
+    """Count the pixels that two objects share in a sparse matrix; its sums are their areas."""
     from scipy.sparse import coo_array, csr_array
 
     counts = csr_array(shape, dtype=np.int64)
     frames = before.reshape(-1, *before.shape[-2:]), after.reshape(-1, *after.shape[-2:])
-    for first, second in zip(*frames, strict=True):  # volumes plane by plane, to save memory
+    for first, second in zip(*frames, strict=True):  # plane by plane, to save memory
         drawn = (first > 0) | (second > 0)
         where = first[drawn].astype(np.int64), second[drawn].astype(np.int64)
         ones = np.ones(len(where[0]), np.int64)
@@ -165,7 +166,7 @@ def _shared_pixels(before: Any, after: Any, shape: tuple[int, int]) -> Any:
 
 
 def _assigned(pairs: _Pairs) -> dict[int, int]:
-    """The id before of each object that continues one, by its number after."""
+    """Return the id before of each object that continues, by its number after."""
     from scipy.sparse import csr_array, eye_array, hstack
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
@@ -174,14 +175,14 @@ def _assigned(pairs: _Pairs) -> dict[int, int]:
     rows, row = np.unique(pairs.before, return_inverse=True)
     columns, column = np.unique(pairs.after, return_inverse=True)
     weights = csr_array((pairs.iou, (row, column)), (len(rows), len(columns)))
-    # A column of its own for each row: it may stay without a partner, at next to no weight.
+    # An extra column for each row with a tiny weight, so that it may stay without a partner.
     graph = hstack([weights, 1e-9 * eye_array(len(rows))], format="csr")
     matched = zip(*min_weight_full_bipartite_matching(graph, maximize=True), strict=True)
     return {int(columns[c]): int(rows[r]) for r, c in matched if c < len(columns)}
 
 
 def _divided(pairs: _Pairs, before: dict[int, int]) -> dict[int, int]:
-    """The parent of each daughter, by its number after: two daughters each, or none."""
+    """Return the parent of each daughter, by its number after."""
     heirs = {parent: number for number, parent in before.items()}
     parents: dict[int, int] = {}
     for at in np.argsort(-pairs.iou, kind="stable"):

@@ -1,4 +1,4 @@
-"""A table of objects: where they are, how large, how bright, how sure."""
+"""The table of objects: position, size, intensity and confidence."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def object_table(
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
 ) -> pd.DataFrame:
-    """Sum up what was seen of each object.
+    """Summarise the measurements of each object.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def object_table(
 
 
 def _measured(labels: NDArray[np.integer], image: NDArray[Any] | None) -> dict[str, Any]:
-    """Columns of one frame."""
+    """Measure the objects of one frame."""
     from skimage.measure import regionprops_table
 
     names = {"label": "index", "area": "area", "centroid-0": "y", "centroid-1": "x"}

@@ -1,4 +1,4 @@
-"""Several frames through a model at once."""
+"""Batches of frames: their size, and their way through a model."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from napari_vrp_sam.inference.prediction.cuda_graph import Graphed
 from napari_vrp_sam.models.base import Model
 
 MOST_FRAMES = 8
-"""Frames of a batch; more are not quicker."""
+"""Largest number of frames in a batch; larger batches are not faster."""
 
 BYTES_PER_FRAME = 2 * 2**30
-"""Of a GPU's memory that a frame of a batch may take with the largest model."""
+"""GPU memory that a frame of a batch may need with the largest model."""
 
 
 class FrameBatches:
-    """How many frames go together, and their way through the model.
+    """Choose the batch size and run batches through a model.
 
     Parameters
     ----------
     model : Model
     device : torch.device
     frames : int, optional
-        In a batch; see `Predictor`.
+        Batch size; see `Predictor`.
     compiled : bool
-        Whether the model is, and a GPU runs a batch as a CUDA graph; see `Model.uses_cuda_graphs`.
+        Whether the model is compiled, so that a GPU runs a batch as a CUDA graph; see also
+        `Model.uses_cuda_graphs`.
     """
 
     def __init__(
@@ -44,19 +45,19 @@ class FrameBatches:
 
     @property
     def size(self) -> int:
-        """Frames in a batch, as memory allows now."""
+        """Number of frames in a batch, as the free memory allows."""
         if self._frames is not None or self._device.type != "cuda":
             return self._frames or 1
         free, _ = torch.cuda.mem_get_info(self._device)
-        # What PyTorch keeps of earlier work is taken for the driver, and free for us.
+        # Memory that PyTorch has reserved counts as used for the driver, but is free for us.
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         size = max(1, min(MOST_FRAMES, free // BYTES_PER_FRAME))
         if self._graphed:
-            self._frames = size  # once for all: another size would be prepared anew
+            self._frames = size  # fixed, because another size would be captured again
         return size
 
     def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
-        """From normalised frames (B, 3, Y, X) to logits (B, K, Y, X) of prepared references."""
+        """Return a function from normalised frames (B, 3, Y, X) to logits (B, K, Y, X)."""
 
         @torch.no_grad()
         def segment(images: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class FrameBatches:
 
         if not self._graphed:
             return segment
-        # Captured anew when other references were learned.
+        # Captured again when other references were learned.
         if self._graph is None or self._graph[0] is not prepared:
             self._graph = prepared, Graphed(segment)
         return self._graph[1]

@@ -1,4 +1,4 @@
-"""A function of one tensor as a CUDA graph: its many small steps are started as one."""
+"""A function of one tensor as a CUDA graph, which launches its many small kernels at once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 WARM_UPS = 3
-"""Runs before the capture: kernels are built and chosen there."""
+"""Number of runs before the capture, in which kernels are compiled and selected."""
 
 
 class Graphed:
-    """Captures the function at the second input of a shape, and replays it from then on.
+    """Capture a function at the second input of a shape, and replay it from then on.
 
-    The function must not wait for the GPU; one that does is run as it is, and so are batches that
-    are smaller than the captured one: the last of a stack.
+    A function that waits for the GPU cannot be captured and is run as it is. So are batches that
+    are smaller than the captured one, such as the last of a stack.
 
     Parameters
     ----------
     function : callable
-        Of a tensor on a GPU; the result of one call lasts until the next.
+        Takes and returns a tensor on a GPU; a result is valid until the next call.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
@@ -32,15 +32,15 @@ class Graphed:
         self._before: torch.Size | None = None
 
     def __call__(self, given: Tensor) -> Tensor:
-        """The function's result.
+        """Return the result of the function.
 
         Raises
         ------
         torch.cuda.OutOfMemoryError
-            If the GPU's memory does not suffice; nothing is captured from then on.
+            If the GPU runs out of memory; nothing is captured from then on.
         """
         if self._fits and not self._is_captured(given):
-            # A capture takes as long as several runs: not for what comes once.
+            # A capture takes as long as several runs, so a shape must come twice.
             if self._before == given.shape:
                 self._capture(given)
             self._before = given.shape
@@ -52,7 +52,6 @@ class Graphed:
         return self._result
 
     def _is_captured(self, given: Tensor) -> bool:
-        """Whether it is, or is the rest of what is."""
         known = self._given
         return known is not None and known.shape[1:] == given.shape[1:] and len(known) >= len(given)
 
@@ -73,7 +72,7 @@ class Graphed:
         torch.cuda.current_stream(given.device).wait_stream(beside)
         graph = torch.cuda.CUDAGraph()
         try:
-            # Meanwhile another thread reads frames into page-locked memory.
+            # Another thread reads frames into page-locked memory at the same time.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function(self._given)
         except torch.cuda.OutOfMemoryError:

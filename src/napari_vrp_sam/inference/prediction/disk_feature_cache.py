@@ -1,7 +1,7 @@
-"""Features on disk: another run, another process or another day reads instead of encoding.
+"""Features on disk, which later runs and other processes read instead of encoding again.
 
-Each frame is a file of its own, a small Zarr store (format 3) in a zip archive, in half precision
-(bfloat16) and compressed. Files appear whole, or not at all; what was used longest ago goes first.
+Each frame is one file: a small Zarr store (format 3) in a zip archive, in half precision (bfloat16)
+and compressed. Files are written atomically, and the least recently used ones are removed first.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ LIMIT_VARIABLE = "VRP_SAM_FEATURES"
 DEFAULT_GIGABYTES = 20.0
 
 SHARE_OF_DISK = 0.25
-"""Of what is free there; no more than this is taken unless the user says how much."""
+"""Largest share of the free disk space to use, if the user sets no limit."""
 
 SUFFIX = ".zarr.zip"
 
 SLACK = 0.05
-"""Of the limit: what a process adds at most before it looks at the folder again."""
+"""Share of the limit that a process may add before it checks the folder again."""
 
-MOST_UNSEEN = 256_000_000
-"""Bytes that it adds at most before that: each of many processes may add so many at a time."""
+MAX_UNCHECKED = 256_000_000
+"""Bytes that a process may add before that; each of many processes may add as much."""
 
-LEAST_UNSEEN = 0.001
-"""Of the limit: less than that is not worth a look at so many files."""
+MIN_UNCHECKED = 0.001
+"""Share of the limit below which checking all files is not worthwhile."""
 
 
 class DiskFeatureCache:
     """Features of one model in a folder that processes and models share.
 
-    As in main memory, what the present run has used stays: a stack larger than the limit would
-    find nothing the second time otherwise. Files bear the time of this process's clock: the file
-    system's own is coarser, and another machine's where the folder is on a network.
+    As in main memory, features that the current run has used are not evicted; otherwise a stack
+    larger than the limit would find nothing in its second run. Files are stamped by the clock of
+    this process: that of the file system is coarser, and another machine's on a network folder.
 
     Parameters
     ----------
     folder : Path
     model : str
-        Whatever features depend on besides frame and normalisation, as a digest.
+        Digest of everything that features depend on, except frame and normalisation.
     limit : int
-        Bytes that all files of the folder may take together.
+        Largest total size of the files in the folder, in bytes.
     """
 
     def __init__(self, folder: Path, model: str, limit: int) -> None:
@@ -72,12 +72,12 @@ class DiskFeatureCache:
         self._full = False
 
     def start_round(self) -> None:
-        """A run begins: what it does not use may go."""
+        """Start a run; features that it does not use may be evicted."""
         self._began = time.time_ns()
         self._full = False
 
     def get(self, key: bytes) -> FrameFeatures | None:
-        """Features that were put under a key, on the CPU."""
+        """Return the features stored under a key, on the CPU."""
         path = self._path(key)
         if not path.exists():
             return None
@@ -86,28 +86,28 @@ class DiskFeatureCache:
                 raise zipfile.BadZipFile
             with ZipStore(path, mode="r") as store:
                 features = _read(zarr.open_group(store, mode="r"))
-        except Exception:  # codecs make anything of a damaged file
+        except Exception:  # codecs raise many kinds of error for a damaged file
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
-        with contextlib.suppress(OSError):  # another user's, or removed by now
+        with contextlib.suppress(OSError):  # owned by another user, or removed meanwhile
             _stamp(path)
         return features
 
     def put(self, key: bytes, features: FrameFeatures) -> FrameFeatures:
-        """Keep features, if there is room.
+        """Store features, if there is room.
 
         Returns
         -------
         FrameFeatures
-            As `get` will give them: a first run is to see what a second one sees.
+            As `get` will return them, so that a first and a second run give the same labels.
         """
         rounded = _rounded(features)
         if not self._full:
             with contextlib.suppress(InputError):  # disk full, no permission
                 self._write(self._path(key), rounded)
-                unseen = max(MOST_UNSEEN, LEAST_UNSEEN * self._limit)
-                if self._added >= min(SLACK * self._limit, unseen):
+                unchecked = max(MAX_UNCHECKED, MIN_UNCHECKED * self._limit)
+                if self._added >= min(SLACK * self._limit, unchecked):
                     self._trim()
         return rounded
 
@@ -119,7 +119,7 @@ class DiskFeatureCache:
             _stamp(temporary)
 
     def _trim(self) -> None:
-        """Remove what was used longest ago until there is room again."""
+        """Remove the least recently used files until there is room again."""
         files = []
         for path in self._folder.glob("*/*.zip"):
             with contextlib.suppress(OSError):  # another process has removed it
@@ -142,30 +142,30 @@ class DiskFeatureCache:
         return self._folder / self._model / (key.hex() + SUFFIX)
 
 
-def is_wanted(wish: bool | None, *, resizing: bool, device: str) -> bool:  # noqa: FBT001
-    """Whether features of a model are kept on disk, and rounded for that.
+def uses_disk_cache(requested: bool | None, *, resizing: bool, device: str) -> bool:  # noqa: FBT001
+    """Return whether features of a model are kept on disk, which rounds them.
 
     Parameters
     ----------
-    wish : bool, optional
-        See `Job.cache`.
+    requested : bool, optional
+        See `SegmentationJob.cache`.
     resizing : bool
-        Whether the model is; see `Model.input_side`.
+        Whether the model resizes frames; see `Model.input_side`.
     device : str
-        The kind of device that it runs on.
+        Type of device, such as "cuda".
 
     Raises
     ------
     InputError
-        If the limit that the user has set is no number.
+        If the limit that the user set is not a number.
     """
-    # A GPU encodes sooner than a disk reads, and `lite` does on any processor.
+    # A GPU encodes faster than a disk reads, and so does `lite` on a CPU.
     slow = resizing and device != "cuda"
-    return (slow if wish is None else wish) and _gigabytes() > 0
+    return (slow if requested is None else requested) and _gigabytes() > 0
 
 
 def disk_cache(model: str) -> DiskFeatureCache | None:
-    """The cache of a model in the user's folder; None where the user wants none.
+    """Return the cache of a model in the user's folder; None if the limit is 0.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def disk_cache(model: str) -> DiskFeatureCache | None:
     Raises
     ------
     InputError
-        If the limit that the user has set is no number.
+        If the limit that the user set is not a number.
     """
     folder = cache_folder() / "features"
     limit = _gigabytes() * 1e9
@@ -186,7 +186,6 @@ def disk_cache(model: str) -> DiskFeatureCache | None:
 
 
 def _gigabytes() -> float:
-    """What the user allows."""
     given = os.environ.get(LIMIT_VARIABLE)
     try:
         allowed = float(given) if given else DEFAULT_GIGABYTES
@@ -194,7 +193,8 @@ def _gigabytes() -> float:
         allowed = math.nan
     if not math.isfinite(allowed):
         raise InputError(
-            f"{LIMIT_VARIABLE}={given} is no number: give gigabytes, 0 to keep no features."
+            f"{LIMIT_VARIABLE}={given} is not a number: set it to gigabytes, or to 0 to disable "
+            "the cache."
         )
     return allowed
 
@@ -217,10 +217,10 @@ def _fill(store: Any, features: FrameFeatures) -> None:
     maps = (features.embedding, *features.semantic)
     types = [str(values.dtype).removeprefix("torch.") for values in maps]
     group = zarr.create_group(store, attributes={"size": features.size, "types": types})
-    # Neighbouring values share sign and exponent: those bytes side by side compress well.
+    # Neighbouring values share sign and exponent, so shuffled bytes compress well.
     compressor = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=2)
     for number, values in enumerate(maps):
-        # Zarr has no bfloat16: its bits travel as integers.
+        # Zarr has no bfloat16, so its bits are stored as integers.
         bits = values.detach().cpu().to(torch.bfloat16).contiguous().view(torch.int16).numpy()
         group.create_array(
             str(number), data=bits.view(np.uint16), chunks=bits.shape, compressors=compressor

@@ -1,7 +1,7 @@
-"""Features of frames that were seen, so that a second run with other annotations encodes nothing.
+"""A cache of frame features, so that a second run with other annotations encodes nothing.
 
-In memory they are kept as they are: a run gives the same labels with or without them. On disk they
-are rounded, and so are then those of the first run.
+Features in memory are exact: a run gives the same labels with and without the cache. Features on
+disk are rounded, and the first run uses the rounded ones too.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
 
 SHARE_OF_MEMORY = 0.25
-"""Of the memory that is free when the cache is made."""
+"""Share of the free memory to use, measured when the cache is created."""
 
 
 class FeatureCache:
     """Features of one model, in main memory up to a limit.
 
-    A run through a stack that is larger than the limit would, with the usual rule (what was used
-    longest ago goes first), find nothing the second time. So what the present run has used stays,
-    and what does not fit beside it is not kept.
+    With the usual rule (least recently used first out), a second run through a stack larger than
+    the limit would find nothing. So features that the current run has used are not evicted, and
+    features that do not fit beside them are not stored.
 
     Parameters
     ----------
     limit : int, optional
-        Bytes to keep at most; a quarter of the free memory unless given.
+        Largest size in bytes; default: a quarter of the free memory.
     disk : DiskFeatureCache, optional
-        Where features outlive this process.
+        Features on disk, which outlive this process.
     """
 
     def __init__(self, limit: int | None = None, disk: DiskFeatureCache | None = None) -> None:
@@ -54,38 +54,38 @@ class FeatureCache:
         return len(self._entries)
 
     def start_round(self) -> None:
-        """A run begins: what it does not use may go."""
+        """Start a run; features that it does not use may be evicted."""
         self._round += 1
         if self._disk is not None:
             self._disk.start_round()
 
     def get(self, key: bytes) -> FrameFeatures | None:
-        """Features that were put under a key, on the CPU."""
+        """Return the features stored under a key, on the CPU."""
         entry = self._entries.get(key)
         if entry is None:
             features = None if self._disk is None else self._disk.get(key)
             if features is not None:
-                self._keep(key, features)
+                self._store(key, features)
             return features
         entry.round = self._round
         self._entries.move_to_end(key)
         return entry.features
 
     def put(self, key: bytes, features: FrameFeatures) -> FrameFeatures:
-        """Keep features, if there is room.
+        """Store features, if there is room.
 
         Returns
         -------
         FrameFeatures
-            As `get` will give them, on the device where they are.
+            As `get` will return them, on their own device.
         """
         if self._disk is not None:
             features = self._disk.put(key, features)
-        if self.limit > 0:  # else nothing need leave the GPU
-            self._keep(key, features.to("cpu"))  # what rests takes no memory of a GPU
+        if self.limit > 0:  # otherwise nothing has to leave the GPU
+            self._store(key, features.to("cpu"))  # cached features take no GPU memory
         return features
 
-    def _keep(self, key: bytes, features: FrameFeatures) -> None:
+    def _store(self, key: bytes, features: FrameFeatures) -> None:
         size = _size(features)
         while self.size + size > self.limit:
             oldest = next(iter(self._entries.values()), None)
@@ -104,7 +104,7 @@ class _Entry:
 
 
 def frame_key(frame: NDArray[Any], normalisation: Normalisation) -> bytes:
-    """A key that frames share only if a model sees the same in them.
+    """Return a key that is equal only for frames that look the same to a model.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def frame_key(frame: NDArray[Any], normalisation: Normalisation) -> bytes:
 
 
 def digest(*parts: NDArray[Any] | str | None) -> bytes:
-    """Hash of arrays (with their shapes and dtypes) and texts."""
+    """Return a hash of arrays (with their shapes and dtypes) and texts."""
     found = blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -127,7 +127,7 @@ def digest(*parts: NDArray[Any] | str | None) -> bytes:
 
 
 def annotations_digest(references: Sequence[Reference]) -> bytes:
-    """Equal for references that show the same."""
+    """Return a digest that is equal for equal references."""
     return digest(
         *(
             part

@@ -1,9 +1,9 @@
-"""Frames through a GPU without a pause: read ahead, in batches, results written behind.
+"""A pipeline that keeps a GPU busy: frames are read ahead and results copied back behind.
 
 A thread reads frames and copies them into page-locked memory while the GPU works. A batch is
-encoded, prompted and decoded on the GPU; its results go back while the next ones run, and are
-handed out so many batches later. The host waits for results that should be there already, never
-for the work that it has just begun.
+encoded, prompted and decoded on the GPU; its results are copied back while the next batches run,
+and are yielded a few batches later. The host waits for results that should be finished, never for
+work that it has just started.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from napari_vrp_sam.inference.prediction.outputs import (
 )
 
 READ_AHEAD = 3
-"""Batches that wait to be computed, at most."""
+"""Largest number of batches that wait to be computed."""
 
 IN_FLIGHT = 2
-"""Batches whose results are awaited while others are computed."""
+"""Number of batches whose results are copied back while others are computed."""
 
 WAIT = 0.1
-"""Seconds after which the reading thread looks whether it is still wanted."""
+"""Seconds between two checks of the reading thread whether it was stopped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +45,16 @@ class PipelineSettings:
     Attributes
     ----------
     logits : callable
-        From normalised frames (B, 3, Y, X) on the device to logits (B, K, Y, X).
+        Maps normalised frames (B, 3, Y, X) on the device to logits (B, K, Y, X).
     normalisation : Normalisation
     class_ids : tuple of int
     device : torch.device
     batch : int
-        Frames at a time, at most.
+        Largest number of frames in a batch.
     fixed : bool
-        Whether all batches are filled up to that number: compiled code is for one shape.
+        Whether smaller batches are padded to that number, because compiled code is for one shape.
     probabilities : bool
-        Whether they are wanted beside the labels.
+        Whether to return probabilities too.
     """
 
     logits: Callable[[Tensor], Tensor]
@@ -69,12 +69,12 @@ class PipelineSettings:
 def run_pipeline(
     frames: Iterable[NDArray[Any]], work: PipelineSettings
 ) -> Generator[FramePrediction]:
-    """Results of frames, in their order; leaving the loop ends the reading.
+    """Predict frames, in their order; leaving the loop stops the reading.
 
     Parameters
     ----------
     frames : iterable of ndarray, shape (Y, X, C)
-        Read by another thread, a few batches ahead.
+        Read in another thread, a few batches ahead.
     work : PipelineSettings
     """
     reader = _Reader(frames, work)
@@ -91,8 +91,8 @@ def run_pipeline(
 
 
 def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
-    """`Normalisation.apply` of frames (B, Y, X, C) of 8 or 16 bits; the same to the bit."""
-    if frames.dtype == torch.int16:  # unsigned, but few operations know such numbers
+    """Apply a normalisation to frames (B, Y, X, C) of 8 or 16 bits; bit-identical to `apply`."""
+    if frames.dtype == torch.int16:  # really unsigned, but few operations support uint16
         frames = frames.int() & 0xFFFF
     planes = []
     for channel, (low, high) in enumerate(zip(normalisation.low, normalisation.high, strict=True)):
@@ -100,7 +100,7 @@ def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
         if high == low:
             planes.append(torch.zeros_like(plane))
             continue
-        # A tensor: by a number a GPU would multiply with the rounded inverse.
+        # A tensor, because a GPU divides by a number by multiplying with its rounded inverse.
         span = torch.full((), high - low, device=plane.device)
         planes.append(((plane - low) / span).clamp(0, 1))
     if len(planes) == 2:
@@ -109,7 +109,7 @@ def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
 
 
 def _compute(batch: Tensor, work: PipelineSettings) -> list[_Awaited]:
-    """Start a batch; in halves where memory does not suffice."""
+    """Start a batch; split it in halves if it does not fit into memory."""
     try:
         return [_start(batch, work)]
     except torch.cuda.OutOfMemoryError:
@@ -129,17 +129,17 @@ def _start(batch: Tensor, work: PipelineSettings) -> _Awaited:
     if not images.is_floating_point():
         images = normalise(images, work.normalisation)
     probabilities = work.logits(images)[:count].float().sigmoid()
-    labels = _sent_back(labels_from_probabilities(probabilities, work.class_ids))
-    confidence = _sent_back(confidences(probabilities))
-    wanted = _sent_back(probabilities) if work.probabilities else None
+    labels = _to_host(labels_from_probabilities(probabilities, work.class_ids))
+    confidence = _to_host(confidences(probabilities))
+    wanted = _to_host(probabilities) if work.probabilities else None
     event = None
     if work.device.type == "cuda":
         event = torch.cuda.current_stream(work.device).record_event()
     return _Awaited(labels, confidence, wanted, event, work.class_ids)
 
 
-def _sent_back(tensor: Tensor) -> Tensor:
-    """A copy on its way to the host."""
+def _to_host(tensor: Tensor) -> Tensor:
+    """Start to copy a tensor to the host."""
     if not tensor.is_cuda:
         return tensor
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -148,7 +148,7 @@ def _sent_back(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Awaited:
-    """Results of a batch that come back from the GPU."""
+    """Results of a batch that are being copied from the GPU."""
 
     labels: Tensor
     confidence: Tensor
@@ -157,17 +157,17 @@ class _Awaited:
     class_ids: tuple[int, ...]
 
     def results(self) -> Iterator[FramePrediction]:
-        """Wait for them; copies, as page-locked memory is not to be kept."""
+        """Wait for the results and yield copies of them outside of page-locked memory."""
         if self.event is not None:
             self.event.synchronize()
         confidence = self.confidence.tolist()
         for at, labels in enumerate(self.labels.numpy()):
-            of_frame = None if self.probabilities is None else self.probabilities[at].numpy().copy()
-            yield frame_prediction(labels.copy(), confidence[at], self.class_ids, of_frame)
+            found = None if self.probabilities is None else self.probabilities[at].numpy().copy()
+            yield frame_prediction(labels.copy(), confidence[at], self.class_ids, found)
 
 
 class _Reader:
-    """Batches of frames, read by a thread of its own."""
+    """Batches of frames, read in a thread."""
 
     def __init__(self, frames: Iterable[NDArray[Any]], work: PipelineSettings) -> None:
         self._frames, self._work = frames, work
@@ -183,7 +183,7 @@ class _Reader:
             yield item
 
     def stop(self) -> None:
-        """End the thread; it finishes the frame that it reads."""
+        """Stop the thread after the frame that it is reading."""
         self._stopped.set()
         self._thread.join()
 
@@ -208,13 +208,13 @@ class _Reader:
     def _batches(self) -> Iterator[Tensor]:
         gathered: list[Tensor] = []
         frames = iter(self._frames)
-        # Asked before a frame is read, which may take a while.
+        # Checked before each frame, because reading one may take a while.
         while not self._stopped.is_set():
             try:
                 frame = next(frames)
             except StopIteration:
                 break
-            given = self._as_given(frame)
+            given = self._transferable(frame)
             if gathered and (given.shape, given.dtype) != (gathered[0].shape, gathered[0].dtype):
                 yield self._stacked(gathered)
                 gathered = []
@@ -225,8 +225,8 @@ class _Reader:
         if gathered:
             yield self._stacked(gathered)
 
-    def _as_given(self, frame: NDArray[Any]) -> Tensor:
-        """What is sent to the GPU: few bytes a pixel as they are, others normalised."""
+    def _transferable(self, frame: NDArray[Any]) -> Tensor:
+        """Frame as it is sent to the GPU: 8 and 16 bit raw, other dtypes normalised."""
         channels = len(self._work.normalisation.low)
         if frame.dtype not in (np.uint8, np.uint16) or min(frame.shape[2], 3) != channels:
             return torch.from_numpy(self._work.normalisation.apply(frame))

@@ -1,4 +1,4 @@
-"""A model with references set: frame in, probability of each class out."""
+"""The predictor: a model with references, from frames to probabilities of the classes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from napari_vrp_sam.inference.prediction.feature_cache import (
 from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
 from napari_vrp_sam.inference.prediction.reference_crops import (
-    LARGEST_PART,
+    LARGEST_CROP,
     check_images,
+    crop_references,
     image_key,
-    windowed,
 )
 from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, check_tile
@@ -39,40 +39,39 @@ from napari_vrp_sam.models.precision import Precision, half_precision_dtype
 
 
 class Predictor:
-    """Segments frames by annotated references.
+    """Predict the classes of annotated references on frames.
 
-    Nothing is recorded for gradients. It is not torch's inference mode that sees to that: a model
-    may fit a small classifier by gradient descent while it learns the references.
+    Gradients are off, but not through torch's inference mode: a model may fit a small classifier
+    by gradient descent while it learns the references.
 
     Parameters
     ----------
     model : Model
         Copied if it lies on another device; the model itself stays as it is.
     device : str
-        "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
+        "cpu", "cuda", "mps", or "auto" for the fastest available device.
     tile_size : int, optional
-        Longest side of what is seen at once, in pixels; larger frames are segmented in tiles, and
-        of larger references parts are learned.
+        Larger frames are predicted in tiles of this many pixels, and larger references are
+        learned from crops; default: 2048.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        What the model computes in; "auto" is half precision where the device is quick in it, for
-        `lite` on CUDA devices only.
+        Number format of the model; "auto" is half precision where the device is fast in it, and
+        for `lite` on CUDA devices only.
     compile : bool
-        Whether the encoders of a full-size model run through `torch.compile`, and on a GPU the
-        whole of a batch as a CUDA graph: a minute or two of preparation for more speed, for long
-        stacks of one frame size.
+        Whether the encoders of a full-size model run through `torch.compile`, and on a GPU whole
+        batches as CUDA graphs: one or two minutes of warm-up, for long stacks of one frame size.
     batch : int, optional
-        Frames that `predict_stream` computes at a time; on a GPU as many as fit into its memory, up
-        to 8, on a processor one unless given.
+        Number of frames that `predict_stream` computes at a time; default: on a GPU as many as fit
+        into its memory, up to 8, on a CPU one.
 
     Attributes
     ----------
     cache : FeatureCache, optional
-        Keeps the features of frames, if somebody sets it.
+        Cache of frame features, if one is set.
 
     Raises
     ------
     InputError
-        If there is no such device, or tiles are too small.
+        If the device does not exist, or tiles are too small.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Predictor:
         batch: int | None = None,
     ) -> None:
         self.device = resolve_device(device)
-        half_precision_dtype(self.device, precision)  # refuses what it does not know
+        half_precision_dtype(self.device, precision)  # raises for unknown names
         self.model = model.configured(self.device, precision=precision, compiled=compile)
         self.tile_size = check_tile(tile_size)
         self.cache: FeatureCache | None = None
@@ -108,38 +107,33 @@ class Predictor:
 
     @property
     def prepared(self) -> Any:
-        """What the model made of the references; see `Model.prepare`."""
+        """Return value of `Model.prepare` for the references."""
         return self._prepared
 
     @property
     def calibrations(self) -> dict[int, ClassCalibration]:
-        """How the result of each class is put together, and the IoU to expect; by class.
-
-        Empty for models that have one way for all.
-        """
+        """Calibration and expected IoU of each class; empty for models without calibration."""
         return self.model.calibrations(self._prepared)
 
     @torch.no_grad()
     def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
-        """Learn the classes from annotated frames; each frame is encoded once.
-
-        The same references again cost nothing.
+        """Learn the classes from annotated frames; setting the same references again costs nothing.
 
         Parameters
         ----------
         references : sequence of Reference
-            Of any number of classes and frames.
+            References of any number of classes and frames.
         normalisation : Normalisation
-            Of the stack that will be predicted, applied to the references too.
+            Normalisation of the stack to predict, applied to the references too.
 
         Raises
         ------
         InputError
-            If there is no reference, one has another number of channels than the stack, or two
-            show different images as the same frame.
+            If there is no reference, a reference has another number of channels than the stack, or
+            two references with the same frame have different images.
         """
         if not references:
-            raise InputError("There is no annotation: mark a class on at least one frame.")
+            raise InputError("There is no annotation: annotate a class on at least one frame.")
         check_images(references)
         known = annotations_digest(references), normalisation, self._reference_side
         if known == self._learned:
@@ -148,8 +142,8 @@ class Predictor:
         self._normalisation = normalisation
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
-        part = self._reference_side if self.model.input_side else LARGEST_PART
-        for reference in windowed(references, self._reference_side, part):
+        part = self._reference_side if self.model.input_side else LARGEST_CROP
+        for reference in crop_references(references, self._reference_side, part):
             key = image_key(reference)
             if key not in images:
                 planes = self._planes(reference.image)
@@ -177,12 +171,12 @@ class Predictor:
         self._learned = known
 
     def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """Probability of each class in each pixel of a frame, in tiles where it is large.
+        """Return the probability of each class in each pixel of a frame; large frames are tiled.
 
         Parameters
         ----------
         frame : ndarray, shape (Y, X, C) or (Y, X)
-            In the stack's own intensities, 16 x 16 pixels or larger.
+            Raw intensities of the stack, 16 x 16 pixels or larger.
 
         Returns
         -------
@@ -192,7 +186,7 @@ class Predictor:
         Raises
         ------
         InputError
-            If no references are set, or the frame does not match them.
+            If no references are set, or the frame does not fit to them.
         """
         height, width = frame.shape[:2]
         if max(height, width) <= self.tile_size:
@@ -215,7 +209,7 @@ class Predictor:
         Parameters
         ----------
         frames : iterable of ndarray, shape (Y, X, C) or (Y, X)
-            On a GPU read ahead, by another thread, which ends with the loop.
+            On a GPU they are read ahead in another thread, which stops with the loop.
         probabilities : bool
             Whether to return them too.
 
@@ -251,7 +245,7 @@ class Predictor:
 
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
-        """The expensive half of `predict`; its result outlives a change of references."""
+        """Encode a frame, the expensive half of `predict`; features do not depend on references."""
         if self.cache is None or self._normalisation is None:
             return self.model.encode(self._planes(frame)[None])
         key = frame_key(frame, self._normalisation)
@@ -261,7 +255,7 @@ class Predictor:
         return features.to(self.device)
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
-        """A frame as models take it, shape (3, Y, X)."""
+        """Return a normalised frame of shape (3, Y, X) on the device."""
         planes = self._known_normalisation().apply(_checked(frame))
         return torch.from_numpy(planes).to(self.device)
 
@@ -271,7 +265,7 @@ class Predictor:
         return self._normalisation
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
-        """The cheap half of `predict`, of a frame that was encoded whole."""
+        """Return the probabilities of an encoded frame, the cheap half of `predict`."""
         return _sigmoid(self._logits(features))
 
     @torch.no_grad()
@@ -282,27 +276,21 @@ class Predictor:
 
     @property
     def _reference_side(self) -> int:
-        """Longest side of references that are learned whole."""
-        # A class has to look as large on a reference as in a tile. Others than resizing models see
-        # it so anyway: they learn from as much as memory allows.
+        """Longest side of references that are learned without cropping."""
+        # A class must have the same size on a reference as in a tile. This matters for models that
+        # resize frames only; others learn from as much as memory allows.
         return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
 
 
 def _checked(frame: NDArray[Any]) -> NDArray[Any]:
-    """A frame of shape (Y, X, C).
-
-    Raises
-    ------
-    InputError
-        If it is too small.
-    """
+    """Return a frame of shape (Y, X, C) that is large enough."""
     frame = frame[..., None] if frame.ndim == 2 else frame
     check_frame_size(frame.shape[:2])
     return frame
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities in the memory of the logits: those of a large frame fill a good part of it."""
+    """Compute probabilities in place, because the logits of a large frame fill much memory."""
     values = torch.from_numpy(logits)
     probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
     return probabilities

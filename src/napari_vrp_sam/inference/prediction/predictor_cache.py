@@ -1,4 +1,4 @@
-"""What a process keeps from one job to the next: the model, what it learned last, and features."""
+"""The predictor that a process keeps from one job to the next, with its model and features."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 Report = Callable[[str], None]
-"""Told in words what is being done."""
+"""Called with messages about downloads."""
 
 
 class PredictorCache:
-    """Of one model at a time: two full-size ones may not fit into memory.
+    """Keep the predictor of the last job: one model at a time, as two may not fit into memory.
 
     Parameters
     ----------
     limit : int, optional
-        Bytes of features to keep; see `FeatureCache`.
+        Largest size of the features in bytes; see `FeatureCache`.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -32,13 +32,13 @@ class PredictorCache:
         self._predictor: Predictor | None = None
 
     def predictor(self, job: SegmentationJob, report: Report | None = None) -> Predictor:
-        """The predictor of a job: the last one, if it has the same model.
+        """Return the predictor of a job; the last one, if it has the same model.
 
         Parameters
         ----------
         job : SegmentationJob
         report : callable, optional
-            Told about downloads.
+            Called with messages about downloads.
 
         Raises
         ------
@@ -49,12 +49,12 @@ class PredictorCache:
 
         key = _key(job)
         if self._predictor is None or key != self._key:
-            self.clear()  # before the next model needs the room
+            self.clear()  # free the memory before the next model needs it
             predictor = _loaded(job, report)
-            # A GPU encodes `lite` sooner than its features come back from main memory.
+            # A GPU encodes `lite` faster than its features are copied from main memory.
             quick = predictor.model.uses_cuda_graphs and predictor.device.type == "cuda"
             disk = _disk_cache(job, predictor)
-            # Of a cache that keeps nothing, frames need no digests.
+            # Without a cache, frames need no digests.
             if disk is not None or not (quick or self._limit == 0):
                 predictor.cache = FeatureCache(self._limit, disk)
             self._key, self._predictor = key, predictor
@@ -65,23 +65,23 @@ class PredictorCache:
         return self._predictor
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop the predictor."""
         self._key = self._predictor = None
 
 
 def load_predictor(job: SegmentationJob, report: Report | None = None) -> Predictor:
-    """A predictor with the job's model, on its device; it keeps features on disk if at all.
+    """Create the predictor of a job, with features on disk only, if at all.
 
     Parameters
     ----------
     job : SegmentationJob
     report : callable, optional
-        Told about downloads.
+        Called with messages about downloads.
 
     Raises
     ------
     InputError
-        If the model cannot be loaded, or there is no such device.
+        If the model cannot be loaded, or the device does not exist.
     """
     from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
 
@@ -117,26 +117,26 @@ def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
 
 
 def _disk_cache(job: SegmentationJob, predictor: Predictor) -> DiskFeatureCache | None:
-    """Where features of the job's model outlive the process, if they are worth it."""
+    """Return the cache on disk for the features of the job's model, if it uses one."""
     if job.cache is False or not isinstance(job.model, str | Path):
         return None
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import disk_cache, is_wanted
+    from napari_vrp_sam.inference.prediction.disk_feature_cache import disk_cache, uses_disk_cache
 
     resizing = predictor.model.input_side is not None
-    if not is_wanted(job.cache, resizing=resizing, device=predictor.device.type):
+    if not uses_disk_cache(job.cache, resizing=resizing, device=predictor.device.type):
         return None
     from napari_vrp_sam import __version__
     from napari_vrp_sam.inference.prediction.feature_cache import digest
     from napari_vrp_sam.models.zoo.digests import weights_digest
 
     precision = predictor.model.precision
-    # Encoders may change from version to version, and keep what the pseudo-mask needs.
+    # Encoders may change with the version, and compute what the pseudo-mask needs.
     known = digest(weights_digest(job.model), job.pseudo_mask, precision, __version__)
     return disk_cache(known.hex())
 
 
 def _key(job: SegmentationJob) -> object:
-    """What decides which model a job gets; a file may be written anew under the same name."""
+    """Return what identifies the model of a job; a file may be rewritten under the same name."""
     how = job.device, job.precision, job.compile
     if not isinstance(job.model, str | Path):
         return id(job.model), how

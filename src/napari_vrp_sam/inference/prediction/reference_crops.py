@@ -1,4 +1,4 @@
-"""Annotated frames too large to be learned whole: the parts that show what was marked."""
+"""Crops of annotated frames that are too large to be learned as a whole."""
 
 from __future__ import annotations
 
@@ -12,66 +12,61 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 
-MOST = 3
-"""Parts of one frame; more take longer and say the same."""
+MAX_CROPS = 3
+"""Largest number of crops of a frame; more take longer without adding information."""
 
 ENOUGH = 0.95
-"""Of what is marked: further parts show too little that is new."""
+"""Share of the marked pixels beyond which further crops add too little."""
 
-LARGEST_PART = 1536
-"""Pixels a side of parts, where the model does not say: three of them and their views, which are
-encoded too, fill a gigabyte and a half."""
+LARGEST_CROP = 1536
+"""Side of crops in pixels for models without an input size: three of them and their augmented views
+fill 1.5 GB."""
 
 BLOCK = 32
-"""Pixels; a part need not lie more exactly."""
+"""Crops are placed on a grid of this many pixels."""
 
 
-def windowed(
-    references: Sequence[Reference], side: int, part: int | None = None
+def crop_references(
+    references: Sequence[Reference], side: int, crop: int | None = None
 ) -> list[Reference]:
-    """References with large frames replaced by parts of them.
+    """Replace references with large frames by crops of them.
 
-    All classes on a frame get the same parts, so that one is background to the other there.
+    All classes on a frame get the same crops, so that one is background to the other.
 
     Parameters
     ----------
     references : sequence of Reference
     side : int
-        Longest side in pixels of frames that are left whole.
-    part : int, optional
-        Of parts; the same unless given.
+        Longest side in pixels of frames that are not cropped.
+    crop : int, optional
+        Side of the crops in pixels; default: `side`.
 
     Returns
     -------
     list of Reference
-        Of parts, `frame` is negative: it tells which of them are the same, and is no index of the
-        stack.
+        The `frame` of a crop is negative: it is equal for the classes of one crop, and is not an
+        index of the stack.
     """
     if all(max(r.mask.shape) <= side for r in references):
         return list(references)
     by_image: dict[Hashable, list[Reference]] = {}
     for reference in references:
         by_image.setdefault(image_key(reference), []).append(reference)
-    parts: list[Reference] = []
+    crops: list[Reference] = []
     number = 0
     for on_image in by_image.values():
         if max(on_image[0].mask.shape) <= side:
-            parts += on_image
+            crops += on_image
             continue
-        for rows, columns in _windows([r.mask for r in on_image], part or side):
+        for rows, columns in _windows([r.mask for r in on_image], crop or side):
             number -= 1
-            found = (_part(reference, rows, columns, number) for reference in on_image)
-            parts += [part for part in found if part is not None]
-    return parts
+            found = (_crop(reference, rows, columns, number) for reference in on_image)
+            crops += [one for one in found if one is not None]
+    return crops
 
 
 def check_images(references: Sequence[Reference]) -> None:
-    """Refuse references that say one frame and show two.
-
-    Raises
-    ------
-    InputError
-    """
+    """Raise `InputError` if references with the same frame have different images."""
     shown: dict[int, NDArray[Any]] = {}
     for reference in references:
         if reference.frame is None:
@@ -82,22 +77,21 @@ def check_images(references: Sequence[Reference]) -> None:
             image, reference.image, equal_nan=with_gaps
         ):
             raise InputError(
-                f"Two references say that they show frame {reference.frame}, and show different "
-                "images: `frame` is a frame of the stack to be segmented; leave it out for images "
-                "from elsewhere."
+                f"Two references have the frame {reference.frame} but different images: `frame` is "
+                "the index of a frame of the stack; omit it for images from elsewhere."
             )
 
 
 def image_key(reference: Reference) -> Hashable:
-    """Equal for references on one image, be it read from the stack once or for each of them."""
+    """Return a key that is equal for references on the same image."""
     if reference.frame is not None:
         return reference.frame
     image = reference.image
     return image.ctypes.data, image.shape, image.strides
 
 
-def _part(reference: Reference, rows: slice, columns: slice, number: int) -> Reference | None:
-    """What a reference says about a part of its frame; None if nothing."""
+def _crop(reference: Reference, rows: slice, columns: slice, number: int) -> Reference | None:
+    """Crop a reference; return None if the crop carries no annotation."""
     mask = reference.mask[rows, columns]
     if reference.kind != "mask" and not mask.any():
         return None
@@ -107,20 +101,20 @@ def _part(reference: Reference, rows: slice, columns: slice, number: int) -> Ref
 
 
 def _windows(marks: Sequence[NDArray[np.float32]], side: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of one large frame as rows and columns, the one that shows most first.
+    """Choose the crops of a large frame as rows and columns, the most informative one first.
 
-    A marked pixel counts the more, the fewer there are of its class.
+    The weight of a marked pixel is inverse to the number of marked pixels of its class.
     """
     height, width = marks[0].shape
     left = sum((_blocks(m) / m.sum() for m in marks if m.any()), start=_blocks(marks[0]) * 0)
     total = left.sum()
     tall, wide = (min(max(1, side // BLOCK), n) for n in left.shape)
-    for _ in range(MOST):
+    for _ in range(MAX_CROPS):
         sums = np.pad(left, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
         inside = (
             sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
         )
-        # The middle of equally rich ones: what is marked has its surroundings with it.
+        # The middle one of equally good crops, so that marks are surrounded by context.
         best = np.argwhere(inside >= inside.max() - 1e-6 * max(total, 1))
         row, column = best[np.abs(best - best.mean(axis=0)).sum(axis=1).argmin()].tolist()
         left[row : row + tall, column : column + wide] = 0
@@ -132,7 +126,7 @@ def _windows(marks: Sequence[NDArray[np.float32]], side: int) -> Iterator[tuple[
 
 
 def _blocks(mask: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sums over blocks of BLOCK x BLOCK pixels."""
+    """Sum over blocks of BLOCK x BLOCK pixels."""
     rows, columns = (np.arange(0, n, BLOCK) for n in mask.shape)
     by_row = np.add.reduceat(mask, rows, axis=0, dtype=np.float64)
     return np.add.reduceat(by_row, columns, axis=1)

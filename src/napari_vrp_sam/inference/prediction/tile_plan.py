@@ -23,13 +23,13 @@ from napari_vrp_sam.inference.prediction.tiling import (
 from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Model
 
 PIXELS = 4 * DEFAULT_TILE**2
-"""Of a frame that are looked at, in tiles spread evenly; more would show the same again."""
+"""Largest number of pixels of a frame, in evenly spread tiles, that give its context."""
 
 STRIDE = 8
-"""Pixels a cell."""
+"""Pixels per cell of the image embedding."""
 
 CELLS = (DEFAULT_TILE // STRIDE) ** 2
-"""That are attended to, evenly chosen: as many as the largest tile has."""
+"""Largest number of cells that give the context: as many as the largest tile has."""
 
 
 @dataclass(frozen=True)
@@ -191,14 +191,14 @@ def _context_tiles(
 
 
 def _owned(spans_: list[Span]) -> list[slice]:
-    """The part of each tile that no other one shows better; together they are the whole axis."""
+    """Return the part of each tile that is nearest to its centre; together they cover the axis."""
     middles = [(a.stop + b.start) // 2 for a, b in itertools.pairwise(spans_)]
     edges = [spans_[0].start, *middles, _padded(spans_[-1].stop)]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
 def _cells(span: Span, own: slice, step: int) -> slice:
-    """Cells of a tile that are its own and lie on every so-manieth row of the frame."""
+    """Return the cells of a tile that it owns and that lie on every `step`-th row of the frame."""
     first = own.start // STRIDE
     first += -first % step
     start = first - span.start // STRIDE
@@ -206,11 +206,11 @@ def _cells(span: Span, own: slice, step: int) -> slice:
 
 
 def _place(rows: slice, columns: slice, size: tuple[int, int]) -> GridPosition:
-    """Where a tile lies on a frame of that size."""
+    """Return the position of a tile on the grid of its frame."""
     grid = (_padded(size[0]) // STRIDE, _padded(size[1]) // STRIDE)
     return GridPosition(rows.start // STRIDE, columns.start // STRIDE, grid)
 
 
 def _padded(length: int) -> int:
-    """Frames are padded to whole cells of the coarsest map."""
+    """Round up to whole cells of the coarsest feature map."""
     return -(-length // ALIGNMENT) * ALIGNMENT

@@ -1,9 +1,9 @@
-"""Frames too large to be seen at once: tiles that overlap, and how their results become one.
+"""Overlapping tiles of large frames, and the blending of their results.
 
-Neighbouring tiles share a strip. In its middle the result passes gradually from one to the other;
-what lies nearer to a tile's border, where its model sees no surroundings, does not count.
-The weights of all tiles sum to 1 in every pixel, so that nothing has to be divided in the end and
-one array of the frame's size is all the memory it takes.
+Neighbouring tiles share a strip. In its middle the result passes gradually from one tile to the
+other; pixels near the border of a tile, where the model lacks context, are ignored. The weights of
+all tiles sum to 1 in every pixel, so that no division is needed and one array of the frame's size
+is enough.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 
 DEFAULT_TILE = 2048
-"""Longest side in pixels that is seen at once."""
+"""Default tile size in pixels; frames up to this size are not tiled."""
 
 MIN_TILE = 256
 
 OVERLAP = 256
-"""Pixels that neighbouring tiles share, at least; in small tiles half of a tile."""
+"""Smallest overlap of neighbouring tiles in pixels; half a tile for small tiles."""
 
 WIDE_OVERLAP = 512
-"""The same for models whose only hold on a place are its surroundings; in small tiles half of one.
-What `lite` sees in a tile is exact from 256 pixels inside."""
+"""Overlap for models that see the whole frame; the features of `lite` in a tile are exact from 256
+pixels inside."""
 
 RISE = 64
-"""Pixels in which the result passes over, at most half of what is shared."""
+"""Width in pixels of the transition between tiles, at most half of the overlap."""
 
 ALIGNMENT = 32
-"""Tiles begin at multiples of it: there the cells of a convolutional model's grids lie as on the
-whole frame."""
+"""Tiles start at multiples of this many pixels, so that the grid cells of a convolutional model lie
+as on the whole frame."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where a tile lies along one axis, and how much it counts there.
+    """Position of a tile along one axis, and its weight.
 
     Attributes
     ----------
@@ -53,51 +53,51 @@ class Span:
 
     @property
     def pixels(self) -> slice:
-        """The tile's pixels of the frame."""
+        """Pixels of the frame that the tile covers."""
         return slice(self.start, self.stop)
 
 
 def check_tile(tile: int | None) -> int:
-    """The side of tiles, the default one unless given.
+    """Return the tile size, or the default.
 
     Raises
     ------
     InputError
-        If it is too small.
+        If the tiles are too small.
     """
     if tile is None:
         return DEFAULT_TILE
     if tile < MIN_TILE:
         raise InputError(
-            f"Tiles of {tile} pixels are too small to see anything in its surroundings: use "
+            f"Tiles of {tile} pixels are too small to show objects with their context: use "
             f"{MIN_TILE} or more."
         )
     return tile
 
 
 def spans(length: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
-    """Tiles along one axis, equally long as far as the alignment lets them.
+    """Place tiles along one axis, of equal length as far as the alignment permits.
 
     Parameters
     ----------
     length : int
-        Of the axis in pixels.
+        Length of the axis in pixels.
     tile : int
-        Side of a tile in pixels; shortened to a multiple of `ALIGNMENT`.
+        Side of a tile in pixels; rounded down to a multiple of `ALIGNMENT`.
     overlap : int
-        Pixels that neighbours share, at least; at most half of a tile.
+        Smallest overlap of neighbours in pixels, limited to half a tile.
 
     Returns
     -------
     list of Span
-        In order; one that covers all, if that is no longer than a tile.
+        In order; a single span if the axis is not longer than a tile.
     """
     if length <= tile:
         return [Span(0, length, np.ones(length, np.float32))]
     tile -= tile % ALIGNMENT
     overlap = min(overlap, tile // 2 // ALIGNMENT * ALIGNMENT)
     starts = list(range(0, length - tile, tile - overlap))
-    # The last one ends with the frame, and is moved back to be as large as the others.
+    # The last tile ends with the frame, and starts earlier to be as large as the others.
     starts.append(-(-(length - tile) // ALIGNMENT) * ALIGNMENT)
     stops = [start + tile for start in starts[:-1]] + [length]
     weights = [np.ones(stop - start, np.float32) for start, stop in zip(starts, stops, strict=True)]
@@ -134,11 +134,11 @@ def blend(
         if whole is None:
             whole = np.zeros((len(part), *size), np.float32)
         whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
-    assert whole is not None  # no frame is without a pixel
+    assert whole is not None  # a frame has at least one tile
     return whole
 
 
 def _ramp(length: int, rise: int) -> NDArray[np.float32]:
-    """0, then in the middle a straight rise of so many pixels, then 1."""
+    """Return weights that rise linearly from 0 to 1 over `rise` pixels in the middle."""
     at = np.arange(length, dtype=np.float32) + 0.5 - length / 2
     return np.asarray((at / max(rise, 1) + 0.5).clip(0, 1), np.float32)

@@ -1,8 +1,7 @@
-"""What passes between the window's process and the one that works, and how.
+"""Messages between the window's process and the worker process, and the channel they use.
 
-Objects are pickled through a pair of pipes. The stack itself stays where it is: the worker asks for
-the parts that it needs, so that any array will do, in memory or lazy, and none is copied as a
-whole.
+Messages are pickled through a pair of pipes. The stack stays in the window's process: the worker
+requests the frames that it needs, so that any array works, lazy or not, and none is copied whole.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A job, and the number by which it can be paused and cancelled."""
+    """A job, and the number by which it is paused and cancelled."""
 
     number: int
     job: Job
@@ -38,13 +37,13 @@ class SetControl:
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """A part of the stack that the worker needs: what stands between the brackets."""
+    """A request of the worker for a part of the stack, given as an index expression."""
 
     selection: tuple[Any, ...]
 
 
 class Channel:
-    """Objects through a pair of pipes. Both ends belong to this project, so pickle is safe."""
+    """Objects through a pair of pipes. Both ends are our own processes, so pickle is safe."""
 
     def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._incoming = incoming
@@ -52,7 +51,7 @@ class Channel:
         self._sending = threading.Lock()
 
     def send(self, message: Any) -> None:
-        """Send an object; from any thread."""
+        """Send an object; can be called from any thread."""
         with self._sending:
             pickle.dump(message, self._outgoing, protocol=pickle.HIGHEST_PROTOCOL)
             self._outgoing.flush()
@@ -63,11 +62,11 @@ class Channel:
         Raises
         ------
         EOFError
-            If the other end is gone.
+            If the other process has ended.
         """
         try:
             return pickle.load(self._incoming)  # noqa: S301 # our own process wrote it
-        except (OSError, pickle.UnpicklingError) as error:  # cut off in the middle
+        except (OSError, pickle.UnpicklingError) as error:  # truncated
             raise EOFError from error
 
 
@@ -75,12 +74,12 @@ class Requester(Protocol):
     """Sends a request to the other process and waits for the answer."""
 
     def ask(self, request: ReadRequest) -> Any:
-        """An array, or the exception that prevented it."""
+        """Return an array, or the exception that was raised in reading it."""
         ...
 
 
 class RemoteArray:
-    """An array in the other process, read part by part."""
+    """An array in the other process, read on demand."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape = shape

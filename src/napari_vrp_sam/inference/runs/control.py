@@ -1,4 +1,4 @@
-"""How a run is held from outside: paused, let go on, cancelled."""
+"""Control of a run from outside: pause, resume, cancel."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ __all__ = ["Control", "StopRunError"]
 
 
 class StopRunError(Exception):
-    """Carries a cancellation out of the work."""
+    """Raised in the work of a run that was cancelled."""
 
 
 class Control:
-    """Whoever works calls `check` between two steps; the rest is for whoever watches."""
+    """State of a run that others may change; the work calls `check` between two steps."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
-        self._going = threading.Event()
-        self._going.set()
+        self._running = threading.Event()
+        self._running.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work is to stop."""
+        """Whether the work must stop."""
         return self._cancelled.is_set()
 
     @property
     def paused(self) -> bool:
-        """Whether the work is to wait."""
-        return not self._going.is_set()
+        """Whether the work must wait."""
+        return not self._running.is_set()
 
     def cancel(self) -> None:
         """Stop the work at its next step, paused or not."""
         self._cancelled.set()
-        self._going.set()
+        self._running.set()
 
     def pause(self) -> None:
-        """Let the work wait at its next step; a cancelled one is not held up."""
-        self._going.clear()
+        """Pause the work at its next step, unless it was cancelled."""
+        self._running.clear()
         if self.cancelled:
-            self._going.set()
+            self._running.set()
 
     def resume(self) -> None:
-        """Let the work go on."""
-        self._going.set()
+        """Continue after a pause."""
+        self._running.set()
 
     def check(self) -> None:
         """Wait while paused.
@@ -50,8 +50,8 @@ class Control:
         Raises
         ------
         StopRunError
-            If the work is to stop.
+            If the run was cancelled.
         """
-        self._going.wait()
+        self._running.wait()
         if self.cancelled:
             raise StopRunError

@@ -1,4 +1,4 @@
-"""What an earlier run of `vrp-sam segment` has left in the folder that a new one writes to."""
+"""Files of an earlier run in the folder that a new run writes to."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 from napari_vrp_sam.errors import InputError
 
 FACT = "files"
-"""What a journal calls the files of a folder."""
+"""Key of the file names in a journal."""
 
 
 def earlier_files(folder: Path) -> dict[Path, int]:
-    """Files that the journal of an earlier run lists, with the checksums of their labels."""
-    from napari_vrp_sam.io.labels.journal import noted
+    """Return the files that the journal of an earlier run lists, with their checksums."""
+    from napari_vrp_sam.io.labels.journal import read_journal
 
-    facts, finished = noted(folder)
+    facts, finished = read_journal(folder)
     names = facts.get(FACT, ())
     inside = [frame for frame in finished if frame.index < len(names)]
-    # A name is no path: a journal from elsewhere leads to no other folder.
+    # Only the name counts, so that a foreign journal cannot lead to another folder.
     return {folder / Path(names[frame.index]).name: frame.checksum for frame in inside}
 
 
 def remove_earlier(files: Mapping[Path, int]) -> None:
-    """Remove what an earlier run wrote and nobody has changed since.
+    """Remove files of an earlier run that have not been changed since.
 
     Raises
     ------
     InputError
-        If something cannot be removed.
+        If a file cannot be removed.
     """
     for path, checksum in files.items():
         if _holds(path, checksum):
@@ -47,5 +47,5 @@ def _holds(path: Path, checksum: int) -> bool:
 
     try:
         return labels_checksum(np.asarray(read_labels(path))) == checksum
-    except InputError:  # gone, or no labels
+    except InputError:  # removed, or not labels
         return False

@@ -1,4 +1,4 @@
-"""What runs tell while they are under way, and at their end."""
+"""Events of a run: progress, results and its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, and what it is doing."""
+    """Progress of a run: frames done, frames in all, and what it is doing."""
 
     done: int
     total: int
@@ -23,7 +23,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Learned:
-    """What the annotations taught: how each class is put together, and the IoU to expect."""
+    """The model has learned the annotations: calibration and expected IoU of each class."""
 
     calibrations: dict[int, ClassCalibration]
 
@@ -35,7 +35,7 @@ class FrameResult:
     Attributes
     ----------
     index : int
-        Of the frame, counted along the flattened leading axes.
+        Index of the frame, counted along the flattened leading axes.
     labels : ndarray, shape (Y, X)
     confidence : dict of int to float
         Expected IoU of each class that was found on the frame.
@@ -51,9 +51,9 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class FrameWritten:
-    """A frame whose labels went to the output from where they were made, and not through here.
+    """A frame whose labels a worker has written to the output itself.
 
-    `confidence` and `probabilities` are as in `FrameResult`, `checksum` is that of the labels.
+    `confidence` and `probabilities` are as in `FrameResult`; `checksum` is that of the labels.
     """
 
     index: int
@@ -64,27 +64,27 @@ class FrameWritten:
 
 @dataclass(frozen=True, eq=False)
 class ObjectsFound:
-    """The result of an `ObjectsJob`, all at once: ids are known when all frames are linked."""
+    """Result of an `ObjectsJob`; ids are known once all frames are linked."""
 
     objects: Objects
 
 
 class JobEvent:
-    """What a `Work` tells; its own module says more."""
+    """Base class of the events of other jobs."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The end: every frame was written."""
+    """The run is complete."""
 
-    labels_written: int
+    frames_written: int
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The end: a sentence for the user.
+    """The run failed, with one sentence for the user.
 
-    `detail` is empty where the user can mend it, and a traceback where the fault is ours.
+    `detail` is empty if the user can fix the problem, and a traceback if it is an internal error.
     """
 
     message: str
@@ -93,9 +93,9 @@ class Failed:
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The end, wished for: the frames written until then are whole and kept."""
+    """The run was cancelled; finished frames are kept."""
 
-    labels_written: int
+    frames_written: int
 
 
 Event = (

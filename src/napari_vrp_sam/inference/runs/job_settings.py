@@ -1,4 +1,4 @@
-"""What the labels of a job depend on, by names that a user knows."""
+"""Settings that the labels of a job depend on, to recognise the job when it is resumed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 
 def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
-    """Equal for jobs that give the same labels; its values are what JSON has.
+    """Return settings that are equal for jobs with the same labels, as JSON values.
 
     Parameters
     ----------
     job : SegmentationJob
-        Its model is a name or a file. Which frames it segments does not count.
+        Its model is a name or a file. The selection of frames does not matter.
     frames : Frames
-        Of its stack. The stack itself is known by its shape and by the annotated frames.
+        Its stack, which is recognised by its shape and by the annotated frames.
 
     Notes
     -----
-    What a device decides is told for the one that this process would use; workers elsewhere may
-    have others.
+    Settings that depend on the device are those of this process; workers elsewhere may have
+    other devices.
     """
     from napari_vrp_sam import __version__
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import is_wanted
+    from napari_vrp_sam.inference.prediction.disk_feature_cache import uses_disk_cache
     from napari_vrp_sam.models.zoo.digests import weights_digest
     from napari_vrp_sam.models.zoo.registry import base_spec
 
     assert isinstance(job.model, str | Path)
     weights = weights_digest(job.model)
     full_size = base_spec(str(job.model)).sam_weights is not None
-    on_disk = is_wanted(job.cache, resizing=full_size, device=_device(job.device))
+    on_disk = uses_disk_cache(job.cache, resizing=full_size, device=_device(job.device))
     return {
         "version of napari-vrp-sam": __version__,
         "image": [*frames.label_shape, frames.axes, frames.dtype.str],
@@ -43,15 +43,15 @@ def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
         "pseudo-mask": job.pseudo_mask,
         "prompting": job.prompting,
         "channels": list(frames.channels),
-        "limits": None if job.contrast_limits is None else list(job.contrast_limits),
-        "tile": job.tile_size,
+        "contrast limits": None if job.contrast_limits is None else list(job.contrast_limits),
+        "tile size": job.tile_size,
         "precision": _precision(job, full_size=full_size),
         "feature cache on disk": on_disk,  # features on disk are rounded
     }
 
 
 def _device(name: str) -> str:
-    """The kind of device, though it may be one that only workers have."""
+    """Return the type of a device, even if only workers have it."""
     from napari_vrp_sam.models.devices import resolve_device
 
     try:
@@ -61,7 +61,7 @@ def _device(name: str) -> str:
 
 
 def _precision(job: SegmentationJob, *, full_size: bool) -> str:
-    """What a job is computed in; "auto" is not the same everywhere."""
+    """Return the number format of a job; "auto" differs between devices."""
     from napari_vrp_sam.models.devices import resolve_device
     from napari_vrp_sam.models.precision import half_precision_dtype
 
@@ -71,6 +71,6 @@ def _precision(job: SegmentationJob, *, full_size: bool) -> str:
         return "float16" if _device(job.device) == "cuda" else "float32"
     try:
         half = half_precision_dtype(resolve_device(job.device), job.precision)
-    except InputError:  # only workers have it, and know
+    except InputError:  # only workers have the device
         return job.precision
     return "float32" if half is None else str(half).removeprefix("torch.")

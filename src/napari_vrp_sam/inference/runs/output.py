@@ -34,15 +34,17 @@ class RunOutput:
     Attributes
     ----------
     labels : Path
+        TIFF file, .zarr, or folder.
     probabilities : Path, optional
+        TIFF file.
     names : sequence of str
-        Of the frames, in a folder.
-    settled : mapping of int to ndarray
-        Labels of frames that are known, shape (Y, X), by index.
+        Names of the frames, for a folder.
+    accepted : mapping of int to ndarray
+        Known labels of frames, shape (Y, X), by index.
     overwrite : bool
         Whether an earlier result may be replaced.
     resume : bool
-        Go on with what an earlier run has begun.
+        Resume an interrupted run.
     """
 
     labels: Path
@@ -54,11 +56,11 @@ class RunOutput:
 
     @property
     def in_folder(self) -> bool:
-        """Whether labels go into a folder, each frame into a file of its own."""
+        """Whether each frame is written to its own file in a folder."""
         from napari_vrp_sam.io.images.ome_zarr import SUFFIX
-        from napari_vrp_sam.io.labels.writers import grows
+        from napari_vrp_sam.io.labels.writers import is_incremental
 
-        return grows(self.labels) and self.labels.suffix.lower() != SUFFIX
+        return is_incremental(self.labels) and self.labels.suffix.lower() != SUFFIX
 
 
 class OutputWriter:
@@ -68,7 +70,7 @@ class OutputWriter:
     ----------
     job : SegmentationJob
     view : Frames
-        Of its stack.
+        Its stack.
     output : RunOutput
 
     Attributes
@@ -79,7 +81,7 @@ class OutputWriter:
     Raises
     ------
     InputError
-        If the output will not do, or an earlier run that should be resumed is another.
+        If the output cannot be used, or the interrupted run to resume is another one.
     """
 
     def __init__(self, job: SegmentationJob, view: Frames, output: RunOutput) -> None:
@@ -87,7 +89,7 @@ class OutputWriter:
         from napari_vrp_sam.io.labels.folder import folder_files
         from napari_vrp_sam.io.labels.journal import Journal
         from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
-        from napari_vrp_sam.io.labels.writers import grows, label_writer
+        from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
 
         if output.labels.exists() and not (output.resume or output.overwrite):
             raise InputError(
@@ -105,7 +107,7 @@ class OutputWriter:
             self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
             self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
-        if grows(output.labels):
+        if is_incremental(output.labels):
             self._journal = Journal(output.labels, settings_of(job, view))
         if output.resume:
             _check_resumable(output, self._journal)
@@ -123,7 +125,7 @@ class OutputWriter:
 
     @property
     def normalisation(self) -> Normalisation | None:
-        """As the run that is resumed has fitted it."""
+        """Normalisation of the interrupted run that is resumed."""
         from napari_vrp_sam.inference.normalisation import Normalisation
 
         if not self.finished or self._journal is None:
@@ -132,7 +134,7 @@ class OutputWriter:
         return Normalisation(tuple(low), tuple(high))
 
     def begin(self, normalisation: Normalisation) -> None:
-        """Keep what the run has fitted, with the first frame that comes."""
+        """Record the normalisation of the run, with its first frame."""
         if self._journal is None:
             return
         self._journal.facts["normalisation"] = astuple(normalisation)
@@ -142,16 +144,16 @@ class OutputWriter:
     def add(self, result: FrameResult | FrameWritten) -> None:
         """Write the result of a frame, or record that a worker has written its labels."""
         from napari_vrp_sam.annotations.labels import labels_checksum
-        from napari_vrp_sam.inference.prediction.confidence import of_frame
+        from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 
         if self._probabilities is not None and result.probabilities is not None:
             self._probabilities.write(result.index, result.probabilities)
-        confidence = of_frame(result.confidence.values())
+        confidence = frame_confidence(result.confidence.values())
         if not isinstance(result, FrameResult):
             self._record(result.index, result.checksum, confidence)
             return
         if self._journal is not None:
-            # The old journal lists them until they are gone.
+            # The old journal lists these files until they are removed.
             remove_earlier(self._earlier)
             self._earlier = {}
             self._journal.begin()
@@ -169,33 +171,33 @@ class OutputWriter:
         return self._writer
 
     def _record(self, index: int, labels_checksum: int, confidence: float | None) -> None:
-        from napari_vrp_sam.io.labels.journal import Finished
+        from napari_vrp_sam.io.labels.journal import FinishedFrame
 
         if self._journal is not None:
-            self._journal.add(Finished(index, labels_checksum, confidence))
+            self._journal.add(FinishedFrame(index, labels_checksum, confidence))
         self.finished[index] = confidence
 
     @property
     def confidence(self) -> dict[int, float]:
-        """Of the frames on which something was found."""
+        """Confidence of the frames on which something was found."""
         return {index: sure for index, sure in self.finished.items() if sure is not None}
 
     def close(self) -> None:
-        """Finish what was begun; where no frame ever came, leave nothing.
+        """Complete the files; if no frame was written, leave none.
 
         Raises
         ------
         InputError
-            If something cannot be written; all else is finished before.
+            If a file cannot be written; the others are completed before.
         """
-        with ExitStack() as left_to_do:  # each is done whatever becomes of the others
+        with ExitStack() as remaining:  # each is done even if another one fails
             if self._journal is not None and not self.finished:
-                left_to_do.callback(self._journal.discard)
-            # Done last, what becomes of the labels is what is told.
-            left_to_do.callback(self._close_labels)
+                remaining.callback(self._journal.discard)
+            # Done last, because errors of the labels matter most.
+            remaining.callback(self._close_labels)
             if self._probabilities is not None:
                 last = self._probabilities
-                left_to_do.callback(last.close if self.finished else last.discard)
+                remaining.callback(last.close if self.finished else last.discard)
 
     def _close_labels(self) -> None:
         if not self.finished:
@@ -237,7 +239,7 @@ def segment_to(
     ----------
     job : SegmentationJob
     view : Frames
-        Of its stack.
+        Its stack.
     output : RunOutput
     workers : int, optional
         Number of worker processes to start; default: this process does the work.

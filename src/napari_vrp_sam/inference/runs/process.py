@@ -1,7 +1,7 @@
-"""Work in a process of its own: the window stays quick, cancelling is immediate, memory comes back.
+"""An engine that works in another process: the window stays responsive and memory is freed.
 
-A process keeps libraries apart, too: on Linux, the compiler inside Triton (which PyTorch loads) and
-the one inside Mesa's OpenGL crash when they meet in one process.
+A separate process also keeps libraries apart: on Linux, the compiler inside Triton (which PyTorch
+loads) and the one inside Mesa's OpenGL crash in the same process.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from napari_vrp_sam.inference.runs.engine import Run, RunFailedError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed
 
 PATIENCE = 0.6
-"""Seconds that a cancelled job has to end by itself. A worker that is ended in the middle of a
-frame forgets what makes the next run quick."""
+"""Seconds that a cancelled job gets to end by itself. A worker that is killed in the middle of a
+frame loses its caches."""
 
 
 class ProcessEngine:
-    """Does jobs one after the other in a process that stays; for the window."""
+    """Run jobs one after the other in a worker process that is reused; for the window."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
@@ -52,29 +52,29 @@ class ProcessEngine:
         return Run(job, ProcessBackend(self.warm_up())).start()
 
     def warm_up(self) -> Worker:
-        """Start the process, unless it is there: it loads its libraries, which takes seconds."""
+        """Start the worker process if it is not running; its imports take seconds."""
         if self._worker is None or not self._worker.alive:
             self.close()
             self._worker = Worker()
         return self._worker
 
     def close(self) -> None:
-        """End the process, and give back its memory."""
+        """End the worker process and free its memory."""
         if self._worker is not None:
             self._worker.end()
             self._worker = None
 
 
 class Worker:
-    """The process, and the way to talk to it."""
+    """The worker process and the channel to it."""
 
     def __init__(self) -> None:
-        # Not `multiprocessing`: it would run the user's script again, window and all.
+        # Not `multiprocessing`, which would run the user's script again, including its window.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "napari_vrp_sam.inference.runs.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # The window needs processor time too: threads must not spin while they wait.
+            # The window needs CPU time too, so threads must not spin while they wait.
             env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
@@ -83,7 +83,7 @@ class Worker:
         assert self.process.stdout is not None
         self.channel = Channel(self.process.stdout, self.process.stdin)
         self.turn = threading.Lock()
-        """Whoever holds it has the process to itself."""
+        """Held by the run that uses the process."""
         self.numbers = itertools.count()
 
     @property
@@ -92,7 +92,7 @@ class Worker:
         return self.process.poll() is None
 
     def end(self) -> None:
-        """Leave no process and no pipe behind; somebody who forgets the worker does the same."""
+        """End the process and close its pipes; also done when the worker is garbage collected."""
         self._ending()
 
 
@@ -100,7 +100,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # what was still to be sent to the dead
+        with contextlib.suppress(OSError):  # unsent data
             if pipe is not None:
                 pipe.close()
 
@@ -147,7 +147,7 @@ class ProcessBackend:
         data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
         stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))
         self._busy = True
-        if control.cancelled:  # nobody has told the worker
+        if control.cancelled:  # the worker was not told
             raise StopRunError
         if control.paused:
             self._send_control(control)
@@ -209,5 +209,5 @@ class ProcessBackend:
 def _read(data: Any, request: ReadRequest) -> Any:
     try:
         return np.asarray(data[request.selection])
-    except Exception as error:  # it has to surface in the other process
+    except Exception as error:  # raised again in the other process
         return OSError(f"The stack could not be read: {error}")

@@ -1,4 +1,4 @@
-"""What there is to do: a stack, its references, and how to segment it."""
+"""Jobs that segment a stack by references, and the plan of their frames."""
 
 from __future__ import annotations
 
@@ -26,47 +26,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationJob(Job):
-    """One segmentation of a stack.
+    """Segment a stack.
 
     Attributes
     ----------
     data : array
-        As `Frames` takes it.
+        The stack, as `Frames` takes it.
     references : sequence of Reference
     axes : str, optional
         One letter of T, Z, C, Y, X, S for each axis of the data.
     channels : sequence of int, optional
     model : str, Path or Model
-        A name of the registry, a file, or a loaded model.
+        Name of a model, weights file, or loaded model.
     device : str
     frames : tuple of int, optional
         First frame and the one after the last, counted along the flattened leading axes; None
-        stands for either end.
-    settled : collection of int
-        Frames whose labels are known and are to stay: they are not segmented.
+        for either end.
+    accepted : collection of int
+        Frames whose labels are known; they are not segmented.
     first_frame : int, optional
-        The frame to begin with, if it is to be segmented at all; the one in view.
+        Frame to segment first, such as the one in view.
     probabilities : bool
-        Whether the probabilities of the classes are wanted beside the labels.
+        Whether to return the probabilities of the classes too.
     contrast_limits : tuple of float, optional
-        Intensities that become 0 and 1; percentiles of the stack unless given.
+        Intensities that are mapped to 0 and 1; default: percentiles of the stack.
     cache : bool, optional
-        Whether features of frames are kept on disk for later runs; unless given, those of models
-        whose encoding takes longer than reading does.
+        Whether features of frames are kept on disk for later runs; default: if the model encodes
+        slower than a disk reads.
     normalisation : Normalisation, optional
-        The intensities as they were fitted before, for one part of the work out of many.
+        Normalisation to use instead of one that is fitted to the stack.
     references_on_stack : bool
         Whether the references show frames of this stack. Frames near them are then segmented
         first; otherwise frames are segmented in order.
     pseudo_mask : {"probe", "correlation"}, optional
-        How the first guess of a target is made, see `load_model`; a loaded model keeps its own way.
+        How the first guess of a frame is made, see `load_model`; ignored for a loaded model.
     prompting : Prompting, optional
-        What prompts SAM in a full-size model; a loaded model keeps its own way.
+        How a full-size model is prompted; ignored for a loaded model.
     tile_size : int, optional
-        Longest side in pixels that is seen at once; larger frames are segmented in tiles.
-    precision : {"auto", "float32", "bfloat16", "float16"}
-    compile : bool
-        See `Predictor` for these two.
+        Larger frames are segmented in tiles of this many pixels; default: 2048.
+    precision, compile
+        See `Predictor`.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.segmentation:segmentation_events"
@@ -93,13 +92,13 @@ class SegmentationJob(Job):
 
 
 def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
-    """Check a job without reading or loading anything.
+    """Check a job, without reading a frame or loading a model, and order its frames.
 
     Returns
     -------
     frames : Frames
     indices : list of int
-        The frames to segment, in the order to do it.
+        Frames to segment, in this order.
 
     Raises
     ------
@@ -114,10 +113,10 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
         annotated = []
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
     if not indices:
-        raise InputError("Every frame is accepted: there is nothing left to segment.")
+        raise InputError("All frames are accepted, so there is nothing left to segment.")
     if annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
-        # Steps along all leading axes: the next time point is as near as the next plane.
+        # Distance along all leading axes: the next time point is as near as the next plane.
         steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
@@ -128,12 +127,12 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
 
 
 def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
-    """How intensities are mapped to 0..1; unless the job says, a sample of the frames is read."""
+    """Return the normalisation of a job; fit one to a sample of the frames if it has none."""
     return job.normalisation or fit_normalisation(frames, job.contrast_limits)
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:
-    """Refuse a class that is shown nowhere, or that nothing can be told apart from.
+    """Check that references show every class and something that is not the class.
 
     Parameters
     ----------
@@ -144,16 +143,16 @@ def check_references(references: Sequence[Reference], frames: int | None) -> Non
     Raises
     ------
     InputError
-        Also if there is no reference, one lies beyond the stack, or there are more classes than
-        anybody means.
+        If a class is empty or covers everything, there is no reference, a reference lies outside
+        of the stack, or there are too many classes.
     """
     if not references:
-        raise InputError("There is no annotation: mark a class on at least one frame.")
+        raise InputError("There is no annotation: annotate a class on at least one frame.")
     check_class_count({r.class_id for r in references})
     for index in sorted({r.frame for r in references if r.frame is not None}):
         if frames is not None and not 0 <= index < frames:
             raise InputError(
-                f"An annotation lies on frame {index}, the stack has the frames 0 to "
+                f"An annotation is on frame {index}, but the stack has the frames 0 to "
                 f"{frames - 1}: annotate one of them."
             )
     shown = {r.class_id for r in references if not r.empty}

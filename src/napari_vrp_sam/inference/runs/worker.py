@@ -1,4 +1,4 @@
-"""The other end of `ProcessEngine`: a process that does one job after the other.
+"""The worker process of `ProcessEngine`, which does one job after the other.
 
 Jobs come in on stdin, events go out on stdout; see `channel`.
 """
@@ -16,14 +16,14 @@ from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, SetContr
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Run
 
-REST = 15 * 60
-"""Seconds without a job after which the process ends: its memory, a GPU's above all, is wanted."""
+IDLE_TIMEOUT = 15 * 60
+"""Seconds without a job after which the process ends and frees its memory, above all of a GPU."""
 
 
 class MessageRouter:
-    """Sorts what comes in: tasks and answers wait to be taken, cancellation and pause act at once.
+    """Route incoming messages: tasks and answers are queued, control messages act at once.
 
-    The process ends with the one at the other end, even in the middle of a frame.
+    The worker ends with the process at the other end, even in the middle of a frame.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -35,23 +35,23 @@ class MessageRouter:
         self._number = -1
         self._run: Run | None = None
         self._control = SetControl(-1, cancelled=False, paused=False)
-        threading.Thread(target=self._sort, name="vrp-sam-post", daemon=True).start()
+        threading.Thread(target=self._route, name="vrp-sam-post", daemon=True).start()
 
     def next_task(self) -> Task | None:
-        """Wait for a task; none comes for a long time if nobody is there any more."""
+        """Wait for a task; return None if none comes for a long time."""
         try:
-            return self._tasks.get(timeout=REST)
+            return self._tasks.get(timeout=IDLE_TIMEOUT)
         except queue.Empty:
             return None
 
     def ask(self, request: ReadRequest) -> Any:
-        """Send a request and wait for its answer; one at a time, from any thread."""
+        """Send a request and wait for its answer; can be called from any thread."""
         with self._asking:
             self._channel.send(request)
             return self._answers.get()
 
-    def do(self, task: Task, run: Run) -> None:
-        """Send the events of a run until its end."""
+    def forward(self, task: Task, run: Run) -> None:
+        """Send the events of a run until its last one."""
         with self._lock:
             self._number, self._run = task.number, run
             self._apply_control()
@@ -60,7 +60,7 @@ class MessageRouter:
         with self._lock:
             self._run = None
 
-    def _sort(self) -> None:
+    def _route(self) -> None:
         while True:
             try:
                 message = self._channel.receive()
@@ -75,7 +75,7 @@ class MessageRouter:
             waiting.put(message)
 
     def _apply_control(self) -> None:
-        """Pass the latest state on to the run that it is for."""
+        """Apply the latest control message to the run that it is for."""
         if self._run is None or self._control.number != self._number:
             return
         if self._control.cancelled:
@@ -87,14 +87,13 @@ class MessageRouter:
 
 
 def main() -> None:
-    """Do what comes in on stdin, until nothing comes any more."""
+    """Do the jobs that come in on stdin."""
     channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
-    # What a library prints would garble the messages.
+    # Anything that a library prints would corrupt the messages.
     os.dup2(2, 1)
     post = MessageRouter(channel)
-    _give_way()
-    # The heavy libraries load while the job is still being prepared. Probes grow trees: without
-    # this the first one would wait for seconds.
+    _lower_priority()
+    # Heavy libraries are imported while the user is still preparing a job.
     import sklearn.ensemble  # noqa: F401
 
     import napari_vrp_sam.inference.prediction.predictor
@@ -105,12 +104,12 @@ def main() -> None:
     engine = ThreadEngine(PredictorCache())
     while task := post.next_task():
         task.job.data.requester = post
-        post.do(task, engine.submit(task.job))
+        post.forward(task, engine.submit(task.job))
         _free_gpu()
 
 
-def _give_way() -> None:
-    """The window goes first where processors are few."""
+def _lower_priority() -> None:
+    """Lower the priority, so that the window stays responsive on few cores."""
     import psutil
 
     niceness = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5
@@ -118,7 +117,7 @@ def _give_way() -> None:
 
 
 def _free_gpu() -> None:
-    """What a run leaves free is for others."""
+    """Return unused GPU memory to the system."""
     import torch
 
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

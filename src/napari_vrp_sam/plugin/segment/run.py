@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_vrp_sam.inference.prediction.confidence import least_confident, of_frame
+from napari_vrp_sam.inference.prediction.confidence import least_confident, frame_confidence
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
@@ -85,7 +85,7 @@ class SegmentationRun(WatchedRun):
         if not results:
             return
         for result in results:
-            mean = of_frame(result.confidence.values())
+            mean = frame_confidence(result.confidence.values())
             if mean is not None:
                 self.confidence[result.index] = mean
         self._result.write([(r.index, r.labels) for r in results], self.confidence)

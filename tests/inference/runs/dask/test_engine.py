@@ -233,7 +233,7 @@ def test_a_run_can_be_cancelled(engine, job):
             break
     *_, end = events
     assert isinstance(end, Cancelled)
-    assert 1 <= end.labels_written < LENGTH
+    assert 1 <= end.frames_written < LENGTH
 
 
 def test_runs_beside_each_other_do_not_share_a_port(engine):

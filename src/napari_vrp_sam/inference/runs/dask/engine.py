@@ -1,4 +1,4 @@
-"""Work on several processes or machines: dask.distributed, a frame or a tile of one a task."""
+"""An engine on the workers of dask.distributed: each task is some frames, or a tile of one."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from napari_vrp_sam.inference.runs.dask.tasks import (
     WorkerState,
     frame_context,
     frame_event,
-    keep,
     learn,
     segment_frames,
     segment_tile,
+    share,
     tile_context,
 )
 from napari_vrp_sam.inference.runs.engine import Run
@@ -49,32 +49,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AHEAD = 2
-"""Frames a worker that are handed out before they are asked for: so many results, and where pixels
-have to be sent so many frames, are in memory at a time."""
+"""Tasks per worker that are submitted ahead; their results, and frames that have to be sent, are in
+memory at the same time."""
 
 UNREAD = 8
-"""Results that wait for whoever reads them, at most: workers may be quicker than a disk."""
+"""Largest number of unread results, because workers may be faster than a disk."""
 
 PATIENCE = 10
-"""Seconds that a scheduler may take to answer."""
+"""Seconds to wait for an answer of the scheduler."""
 
 
 class DaskEngine:
-    """Does jobs on workers of dask.distributed, each of which keeps one model.
+    """Run jobs on workers of dask.distributed, each of which holds one model.
 
-    A worker that is lost is no loss: its frames are done by others. Models and image files have
-    to be where the workers find them under the same paths; stacks that lie in no file are sent
-    frame by frame.
+    The frames of a lost worker are done by others. Workers must find models and image files under
+    the same paths; stacks in memory are sent frame by frame.
 
     Parameters
     ----------
     workers : int, optional
-        Start so many on this machine: one a GPU where there are several and dask-cuda is
-        installed, else processes that share the processors.
+        Number of workers to start on this machine: one per GPU if there are several and
+        dask-cuda is installed, otherwise processes that share the CPU cores.
     scheduler : str, optional
-        Or the address of a scheduler that has workers, tcp://HOST:PORT.
+        Address of a scheduler that has workers, tcp://HOST:PORT, instead of `workers`.
     writer : FrameWriter, optional
-        Lets the workers write labels themselves; runs then tell of `FrameWritten`.
+        Writes labels on the workers; runs then yield `FrameWritten`.
 
     Raises
     ------
@@ -90,14 +89,16 @@ class DaskEngine:
         writer: FrameWriter | None = None,
     ) -> None:
         if (workers is None) == (scheduler is None):
-            raise InputError("Say either how many workers to start, or where a scheduler is.")
+            raise InputError(
+                "Give either a number of workers to start, or the address of a scheduler."
+            )
         if workers is not None and workers < 1:
-            raise InputError(f"There cannot be {workers} workers: start 1 or more.")
+            raise InputError(f"{workers} workers cannot be started: give 1 or more.")
         try:
             from distributed import Client
         except ImportError as error:
             raise InputError(
-                "To work on several processes or machines, dask.distributed is missing: "
+                "Workers need dask.distributed, which is not installed: "
                 "python -m pip install 'napari-vrp-sam[distributed]'."
             ) from error
         self._writer = writer
@@ -106,8 +107,8 @@ class DaskEngine:
             self._client = Client(self._cluster or scheduler, timeout=PATIENCE)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"No scheduler of dask answers at {scheduler}: start one with `dask scheduler`, "
-                "and workers with `dask worker ADDRESS`."
+                f"No dask scheduler answers at {scheduler}: start one with `dask scheduler`, and "
+                "workers with `dask worker ADDRESS`."
             ) from error
 
     def submit(self, job: Job) -> Run:
@@ -118,7 +119,7 @@ class DaskEngine:
         return Run(job, DaskBackend(self._client, self._writer), unread=UNREAD).start()
 
     def close(self) -> None:
-        """Leave the scheduler; end the workers that were started."""
+        """Disconnect from the scheduler and end the workers that were started."""
         self._client.close()
         if self._cluster is not None:
             self._cluster.close()
@@ -136,7 +137,7 @@ class DaskEngine:
 
 
 class DaskBackend:
-    """Hands out the frames of one run to workers, or the tiles of its large frames.
+    """Submit the frames of one run to workers, or the tiles of its large frames.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ class DaskBackend:
         self._client = client
         self._writer = writer
         self._workers, self._asked = 0, -math.inf
-        self._standstill = PausedWorkerWatch(client)
+        self._paused_workers = PausedWorkerWatch(client)
         self._control = Control()
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
@@ -178,9 +179,9 @@ class DaskBackend:
         )
         self._control.check()
         yield Progress(0, total, "Waiting for a worker")
-        # Not scattered: a task is done again when all workers that had its result are lost.
-        order = self._submit(keep, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
-        # By all of them at once: those that waited for the first would only learn afterwards.
+        # A task and not scattered data, because a task is repeated if all workers with it are lost.
+        order = self._submit(share, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
+        # All workers learn at the same time instead of waiting for the first.
         learning = [self._submit(learn, order, on=w) for w in self._client.nthreads() or [None]]
         learned: WorkerState = self._next(learning)
         yield Learned(learned.calibrations)
@@ -205,7 +206,7 @@ class DaskBackend:
         *,
         sent: bool,
     ) -> Iterator[FrameResult | FrameWritten]:
-        """Results of all frames as they come; a large frame is put together here."""
+        """Yield the results of frames as they come; the tiles of large frames are merged here."""
 
         def pixels(index: int) -> Any:
             return None if sent else frames[index]
@@ -232,7 +233,7 @@ class DaskBackend:
         frames: Frames,
         learned: WorkerState,
     ) -> NDArray[np.float32]:
-        """Logits of a frame whose tiles are tasks."""
+        """Compute the logits of a frame whose tiles are tasks."""
         tiles = plan_tiles(
             frames.frame_shape, check_tile(job.tile_size), context=learned.uses_frame_context
         )
@@ -252,7 +253,7 @@ class DaskBackend:
     def _finished(
         self, job: SegmentationJob, index: int, logits: NDArray[np.float32]
     ) -> FrameResult | FrameWritten:
-        """The event of a frame whose tiles have come together here."""
+        """Return the event of a frame whose tiles were merged here."""
         import torch
 
         from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
@@ -262,14 +263,14 @@ class DaskBackend:
         return frame_event(index, prediction, job, self._writer)
 
     def _results(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-        """Results of tasks as they come; a few are handed out ahead.
+        """Yield the results of tasks as they come; some tasks are submitted ahead.
 
-        A task is what to call, and with what.
+        A task is a function and its arguments.
         """
         pending: list[Future[Any]] = []
         try:
             for task in tasks:
-                while len(pending) >= self._room():
+                while len(pending) >= self._most_pending():
                     yield self._next(pending)
                 pending.append(self._submit(*task))
             while pending:
@@ -280,7 +281,7 @@ class DaskBackend:
     def _submit(
         self, task: Callable[..., Any], *arguments: Any, on: str | None = None
     ) -> Future[Any]:
-        """Hand out a task, preferably to a certain worker."""
+        """Submit a task, preferably to a certain worker."""
         import dask
 
         options = {} if on is None else {"workers": [on], "allow_other_workers": True}
@@ -288,7 +289,7 @@ class DaskBackend:
             return self._client.submit(task, *arguments, pure=False, **options)
 
     def _next(self, pending: list[Future[Any]]) -> Any:
-        """Wait for any of the tasks, take it off the list, and give its result."""
+        """Wait for any of the tasks, remove it from the list, and return its result."""
         from distributed import CancelledError, KilledWorker, wait
 
         while True:
@@ -296,26 +297,26 @@ class DaskBackend:
             try:
                 done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
             except TimeoutError:
-                self._standstill.check()
+                self._paused_workers.check()
                 continue
-            self._standstill.reset()
+            self._paused_workers.reset()
             future = done.pop()
             pending.remove(future)
             try:
                 return future.result()
             except KilledWorker as error:
                 raise InputError(
-                    "One frame has ended several workers, perhaps because their memory ran out: "
-                    "give each more, start fewer on a machine, or use smaller tiles."
+                    "One frame has ended several workers, perhaps because they ran out of memory: "
+                    "give each worker more, start fewer per machine, or use smaller tiles."
                 ) from error
             except CancelledError as error:
                 raise InputError(
-                    "The scheduler has gone away, or has forgotten this run: what is finished is "
-                    "kept; start it again."
+                    "The connection to the scheduler was lost: finished frames are kept; start the "
+                    "run again."
                 ) from error
 
-    def _room(self) -> int:
-        """How many frames may be under way; workers come and go."""
+    def _most_pending(self) -> int:
+        """Return how many tasks may be pending; workers come and go."""
         if time.monotonic() > self._asked + 5:
             self._asked = time.monotonic()
             self._workers = len(self._client.nthreads())
@@ -327,7 +328,7 @@ def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any]
 
 
 def _in_order(results: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
-    """Numbered results by their numbers: sums depend on the order."""
+    """Yield numbered results in order, because sums of floats depend on it."""
     early: dict[int, NDArray[np.float32]] = {}
     following = 0
     for number, result in results:
@@ -338,6 +339,6 @@ def _in_order(results: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[ND
 
 
 def _absolute(model: Any) -> Any:
-    """A model's file as workers in other folders find it; names stay as they are."""
+    """Return the absolute path of a model file, for workers in other folders; keep names."""
     is_file = isinstance(model, str | Path) and Path(model).is_file()
     return Path(model).absolute() if is_file else model

@@ -1,4 +1,4 @@
-"""Workers that dask has paused, since they are short of memory: nobody is to wait for them."""
+"""Detection of workers that dask has paused because they are short of memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from napari_vrp_sam.errors import InputError
 if TYPE_CHECKING:
     from distributed import Client
 
-LOOK = 10
-"""Seconds between two looks at the workers of a scheduler, while no result comes."""
+INTERVAL = 10
+"""Seconds between two checks of the workers while no result comes."""
 
-STANDSTILL = 60
+TIMEOUT = 60
 """Seconds that all workers may be paused."""
 
 
 class PausedWorkerWatch:
-    """Looks at the workers of a scheduler while no result comes.
+    """Check the workers of a scheduler while no result comes.
 
     Parameters
     ----------
@@ -29,39 +29,39 @@ class PausedWorkerWatch:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._looked = -math.inf
+        self._checked = -math.inf
         self._since = math.inf
 
     def reset(self) -> None:
-        """Somebody works: whatever was seen before counts no more."""
+        """Start again, because a result has come."""
         self._since = math.inf
 
     def check(self) -> None:
-        """Look, unless that was just done.
+        """Check the workers, unless that was just done.
 
         Raises
         ------
         InputError
-            If all workers are paused, and have been for a while.
+            If all workers have been paused for a while.
         """
         now = time.monotonic()
-        if now - self._looked < LOOK:
+        if now - self._checked < INTERVAL:
             return
-        self._looked = now
+        self._checked = now
         workers = self._client.scheduler_info()["workers"].values()
-        if not workers or not all(map(_stands_still, workers)):
+        if not workers or not all(map(_is_paused, workers)):
             self._since = math.inf
             return
         self._since = min(self._since, now)
-        if now - self._since >= STANDSTILL:
+        if now - self._since >= TIMEOUT:
             raise InputError(
-                "All workers are paused, since they are near their memory limits: give each more "
-                "(`dask worker --memory-limit`), or start fewer on a machine. What is finished is "
+                "All workers are paused, because they are near their memory limits: give each more "
+                "(`dask worker --memory-limit`), or start fewer per machine. Finished frames are "
                 "kept."
             )
 
 
-def _stands_still(worker: Mapping[str, Any]) -> bool:
-    """Whether a worker, as its scheduler knows it, is paused and has ended what it had begun."""
+def _is_paused(worker: Mapping[str, Any]) -> bool:
+    """Return whether a worker is paused and executes nothing."""
     executing = worker["metrics"].get("task_counts", {}).get("executing", 0)
     return worker["status"] == "paused" and not executing

@@ -1,4 +1,4 @@
-"""Stacks as other machines can open them: by their file, where there is one."""
+"""Stacks in a form that can be sent to other machines: by their file, if there is one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL = 64_000_000
-"""Bytes that a description of a stack may take: with more, it would hold pixels."""
+"""Largest pickled size in bytes of a stack that is sent; a larger one would contain pixels."""
 
 
 def sendable_stack(data: Any) -> Any | None:
-    """A stack as it can be sent: a description that opens its files; None where there is none.
+    """Return a stack that opens its own files when it is unpickled; None if it has no files.
 
     Parameters
     ----------
     data : array
-        As `Frames` takes it. A memory map becomes a `MappedFile`; what pickles to little, such as
-        a Zarr array or a lazy array of files, stays as it is.
+        As `Frames` takes it. A memory map becomes a `MappedFile`; an array with a small pickle,
+        such as a Zarr array or a lazy array of files, is returned as it is.
     """
     if isinstance(data, np.memmap):
         return MappedFile.of(data)
@@ -30,7 +30,7 @@ def sendable_stack(data: Any) -> Any | None:
     buffers: list[pickle.PickleBuffer] = []
     try:
         size = len(cloudpickle.dumps(data, protocol=5, buffer_callback=buffers.append))
-    except Exception:  # objects find many reasons not to be pickled
+    except Exception:  # pickling raises many kinds of error
         return None
     size += sum(buffer.raw().nbytes for buffer in buffers)
     pixels = np.prod(data.shape, dtype=float) * np.dtype(data.dtype).itemsize
@@ -38,13 +38,13 @@ def sendable_stack(data: Any) -> Any | None:
 
 
 class MappedFile:
-    """An array in a file, mapped into the memory of whoever reads it.
+    """An array in a file that is memory-mapped by the process that reads it.
 
     Parameters
     ----------
     path : Path
     offset : int
-        Of the first value in the file, in bytes.
+        Position of the first value in the file, in bytes.
     shape : tuple of int
     dtype : dtype
     """
@@ -59,13 +59,13 @@ class MappedFile:
 
     @classmethod
     def of(cls, data: np.memmap[Any, Any]) -> MappedFile | None:
-        """What is mapped, if it lies in its file as in memory."""
+        """Describe a memory map; return None if it is not contiguous in its file."""
         whole: Any = data
         while isinstance(whole.base, np.memmap):
             whole = whole.base
         if data.filename is None or not data.flags.c_contiguous:
             return None
-        # NumPy leaves a part the offset of its whole.
+        # NumPy gives a view the offset of the whole map.
         start = data.ctypes.data - whole.ctypes.data
         return cls(Path(data.filename), whole.offset + start, data.shape, data.dtype)
 

@@ -1,4 +1,4 @@
-"""What a worker of dask.distributed does: one model in its process, a frame at a time."""
+"""Tasks of a dask worker, which holds one model and does one task at a time."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 
 class FrameWriter(Protocol):
-    """Writes labels to a place that all workers reach; it is sent to them."""
+    """Write labels to a place that all workers can reach; the writer is sent to them."""
 
     def open(self) -> None:
-        """Make the place; called once, before anything is written."""
+        """Create the output; called once, before anything is written."""
         ...
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Take the labels of a frame."""
+        """Write the labels of a frame."""
         ...
 
 
 @dataclass(frozen=True)
 class PickledJob:
-    """A job as it is sent to workers.
+    """A job in the form in which it is sent to workers.
 
     Attributes
     ----------
     token : str
-        Of this run: by it a worker knows what it has prepared.
+        Identifies the run, so that a worker prepares it once.
     content : bytes
-        The job and the writer, pickled: a scheduler need not understand them. Without a stack,
-        the pixels of its frames are sent one by one.
+        The pickled job and writer, which a scheduler need not unpickle. If the job has no stack,
+        frames are sent with the tasks.
     """
 
     token: str
@@ -55,22 +55,22 @@ class PickledJob:
 
     @classmethod
     def of(cls, token: str, job: SegmentationJob, writer: FrameWriter | None) -> PickledJob:
-        """Pack a job."""
+        """Pickle a job."""
         return cls(token, pickle.dumps((job, writer)))
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What a worker knows once it has learned the annotations.
+    """State of a worker that has learned the annotations.
 
     Attributes
     ----------
     choices : dict of int to Choice
-        How each class is put together.
+        Calibration of each class.
     uses_frame_context : bool
         Whether tiles of large frames need context; see `Model.uses_frame_context`.
     chunk : int
-        Number of frames to hand out at once.
+        Number of frames per task.
     """
 
     calibrations: dict[int, ClassCalibration]
@@ -87,15 +87,15 @@ class _Prepared:
 
 
 _lock = threading.Lock()
-"""One frame at a time, however many threads a worker has: a model fills memory and processors."""
+"""Held during a task, because one model fills memory and CPU however many threads a worker has."""
 
 _memory = PredictorCache(0)
 _prepared: _Prepared | None = None
 _last_frame: tuple[tuple[str, int], NDArray[Any]] | None = None
 
 
-def keep(order: PickledJob) -> PickledJob:
-    """Itself, as the result of a task: workers pass it on, and a lost one is made again."""
+def share(order: PickledJob) -> PickledJob:
+    """Return the job as the result of a task, which workers pass on and can repeat."""
     return order
 
 
@@ -111,15 +111,15 @@ def learn(order: PickledJob) -> WorkerState:
 def segment_frames(
     order: PickledJob, indices: list[int], frames: list[NDArray[Any]] | None = None
 ) -> list[FrameResult | FrameWritten]:
-    """Segment frames in one stream, and write them where the order says so.
+    """Segment frames in one stream, and write them if the job has a writer.
 
     Parameters
     ----------
     order : PickledJob
     indices : list of int
-        Of the frames, counted along the flattened leading axes.
+        Indices of the frames, counted along the flattened leading axes.
     frames : list of ndarray, each of shape (Y, X, C), optional
-        Their pixels, where the worker cannot read them.
+        Their pixels, if the worker cannot read them.
     """
     with _lock:
         prepared = _prepare(order)
@@ -135,7 +135,7 @@ def segment_frames(
 def frame_event(
     index: int, prediction: FramePrediction, job: SegmentationJob, writer: FrameWriter | None
 ) -> FrameResult | FrameWritten:
-    """Write a frame where there is a writer; return the event that reports it."""
+    """Write a frame if there is a writer, and return the event that reports it."""
     labels, confidence = prediction.labels, prediction.confidence
     probabilities = prediction.probabilities if job.probabilities else None
     if writer is None:
@@ -175,14 +175,14 @@ def segment_tile(
     ----------
     order : PickledJob
     index : int
-        Of the frame.
+        Index of the frame.
     number : int
-        Of the tile; given back with the result.
+        Number of the tile, returned with the result.
     tile : Tile
     context : object
         Return value of `frame_context`, if the model sees the whole frame.
     pixels : ndarray, shape (Y, X, C), optional
-        Of the tile, where the worker cannot read them.
+        Pixels of the tile, if the worker cannot read them.
 
     Returns
     -------
@@ -208,24 +208,24 @@ def _encode(
 
 
 def _frame(order: PickledJob, index: int) -> NDArray[Any]:
-    """A frame as the worker reads it; the last one is kept for its other tiles."""
+    """Read a frame; the last one is cached for its other tiles."""
     import dask
 
     global _last_frame  # noqa: PLW0603
     if _last_frame is None or _last_frame[0] != (order.token, index):
         job = _prepare(order).job
-        # Of a lazy array, the worker's own client would hand out the reading, and let the next
-        # task begin meanwhile: that one waits for our lock, and we for its turn to end.
+        # A lazy array would be read through the worker's client, which starts the next task
+        # meanwhile: that task would wait for our lock, and we for that task.
         with dask.config.set(scheduler="synchronous"):
             _last_frame = (order.token, index), Frames(job.data, job.axes, job.channels)[index]
     return _last_frame[1]
 
 
 def _prepare(order: PickledJob) -> _Prepared:
-    global _prepared  # noqa: PLW0603 # a process has one model
+    global _prepared  # noqa: PLW0603 # one model per process
     if _prepared is None or _prepared.token != order.token:
         _prepared = None
-        job, writer = pickle.loads(order.content)  # noqa: S301 # our own client packed it
+        job, writer = pickle.loads(order.content)  # noqa: S301 # pickled by our own client
         predictor = _memory.predictor(job)
         assert job.normalisation is not None
         predictor.set_references(job.references, job.normalisation)
