@@ -1,4 +1,4 @@
-"""A SAM of `segment_anything`'s own classes, small enough to run in every test."""
+"""Tiny Segment Anything model for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 64
 
 
 def build_tiny_sam(seed: int = 0) -> Sam:
-    """256 px, two blocks, width 64, random weights."""
+    """Return a SAM with 256 px, two blocks, width 64 and random weights."""
     torch.manual_seed(seed)
     grid = SIDE // 16
     encoder = ImageEncoderViT(

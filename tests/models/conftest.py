@@ -1,4 +1,4 @@
-"""A small SAM, Triton's interpreter for GPU kernels, and a server of weights files."""
+"""Tiny SAM, Triton's interpreter for GPU kernels, and a local server of weights files."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def make_tiny_sam() -> Callable[..., Sam]:
 
 @pytest.fixture
 def in_interpreter() -> Callable[[str], str]:
-    """Runs code in which Triton's kernels are interpreted, and gives what it prints."""
+    """Run code with Triton's interpreter in another process, and return its output."""
 
     def run(code: str) -> str:
-        # Triton asks when a kernel is defined: not in this process, where it may be already.
+        # Triton reads the variable when a kernel is defined, which may have happened here already.
         ended = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
@@ -52,18 +52,18 @@ def in_interpreter() -> Callable[[str], str]:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files` on the loopback address, whole or in parts; asked as a proxy it serves too.
+    """HTTP server for `files` on the loopback address, with range requests; also a proxy.
 
     Attributes
     ----------
     breaks : dict of str to int
-        Files of which each answer breaks off after so many bytes.
+        Files whose answers are interrupted, with the number of bytes sent.
     pauses : dict of str to float
-        Files that come slowly: seconds before each of ten pieces.
+        Files that are sent slowly, with the seconds before each of ten pieces.
     rangeless : set of str
-        Files that are sent whole, whatever part is asked for.
+        Files for which range requests are ignored.
     requests : list of str
-        Names of what was asked for, with the range if there is one.
+        Requested names, with the range if there is one.
     """
 
     daemon_threads = True
@@ -72,14 +72,14 @@ class Server(ThreadingHTTPServer):
         server: Server
 
         def do_GET(self) -> None:
-            name, asked = self.path.rsplit("/", 1)[-1], self.headers.get("Range", "")
-            self.server.requests.append(" ".join(filter(None, (name, asked))))
+            name, requested_range = self.path.rsplit("/", 1)[-1], self.headers.get("Range", "")
+            self.server.requests.append(" ".join(filter(None, (name, requested_range))))
             if name not in self.server.files:
                 self.send_error(404)
                 return
             body, start = self.server.files[name], 0
-            if asked and name not in self.server.rangeless:
-                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if requested_range and name not in self.server.rangeless:
+                start = int(requested_range.removeprefix("bytes=").removesuffix("-"))
                 if start >= len(body):
                     self.send_error(416)
                     return
@@ -97,7 +97,7 @@ class Server(ThreadingHTTPServer):
                 self.wfile.write(rest[at : at + step])
 
         def log_message(self, *args: object) -> None:
-            """Say nothing."""
+            """Do not log requests."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), self.Handler)
@@ -109,12 +109,12 @@ class Server(ThreadingHTTPServer):
         self.requests: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that has given up is no fault of the server's."""
+        """Ignore clients that close the connection."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    # A proxy would answer for the loopback address; nor may the settings of whoever tests count.
+    # Proxies and download settings of the environment must not affect the tests.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     for variable in (MIRROR_VARIABLE, OFFLINE_VARIABLE):
@@ -129,7 +129,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of downloaded weights."""
+    """Empty cache folder for downloaded weights."""
     folder = tmp_path / "cache" / "models"
     monkeypatch.setenv(CACHE_VARIABLE, str(folder))
     return folder

@@ -8,14 +8,14 @@ from napari_vrp_sam.models.devices import resolve_device
 
 
 @pytest.fixture
-def plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
 
-@pytest.mark.usefixtures("plain_machine")
-def test_a_machine_without_accelerator() -> None:
+@pytest.mark.usefixtures("cpu_only")
+def test_computer_without_gpu() -> None:
     assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
     for name in ("cuda", "cuda:1"):
         with pytest.raises(InputError, match=f"no CUDA device '{name}'"):
@@ -25,7 +25,7 @@ def test_a_machine_without_accelerator() -> None:
 
 
 @pytest.mark.parametrize(("cuda", "mps", "chosen"), [(True, True, "cuda"), (False, True, "mps")])
-def test_auto_takes_the_fastest(
+def test_auto_selects_the_fastest_device(
     monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -33,7 +33,7 @@ def test_auto_takes_the_fastest(
     assert resolve_device("auto") == torch.device(chosen)
 
 
-def test_the_number_of_gpus_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_of_gpu_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert resolve_device("cuda") == torch.device("cuda")
     assert resolve_device(torch.device("cuda:0")) == torch.device("cuda:0")

@@ -20,7 +20,9 @@ CPU, MPS = torch.device("cpu"), torch.device("mps")
         (MPS, "auto", None),
     ],
 )
-def test_types(device: torch.device, precision: Any, dtype: torch.dtype | None) -> None:
+def test_dtype_of_precision(
+    device: torch.device, precision: Any, dtype: torch.dtype | None
+) -> None:
     assert half_precision_dtype(device, precision) is dtype
 
 
@@ -28,7 +30,7 @@ def test_types(device: torch.device, precision: Any, dtype: torch.dtype | None) 
     ("capabilities", "dtype"),
     [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16), ({}, None)],
 )
-def test_a_processor_decides_by_what_it_is_quick_in(
+def test_auto_on_cpu_depends_on_its_instructions(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype | None
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
@@ -36,14 +38,14 @@ def test_a_processor_decides_by_what_it_is_quick_in(
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_a_gpu_decides_by_its_generation(
+def test_auto_on_gpu_depends_on_bfloat16_support(
     monkeypatch: pytest.MonkeyPatch, capability: bool, dtype: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: capability)
     assert half_precision_dtype(torch.device("cuda"), "auto") is dtype
 
 
-def test_single_precision_is_kept_within_another_block() -> None:
+def test_single_precision_inside_another_context() -> None:
     a = torch.ones(2, 2)
     assert (a @ a).dtype == torch.float32
     with mixed_precision(CPU, "bfloat16"):
@@ -52,6 +54,6 @@ def test_single_precision_is_kept_within_another_block() -> None:
             assert (a @ a).dtype == torch.float32
 
 
-def test_unknown_formats_are_told() -> None:
+def test_unknown_precision() -> None:
     with pytest.raises(InputError, match="Unknown precision 'half'"):
         half_precision_dtype(CPU, "half")  # type: ignore[arg-type]

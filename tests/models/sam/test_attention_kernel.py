@@ -1,4 +1,4 @@
-"""The GPU kernel, in Triton's interpreter, gives what the plain way gives."""
+"""Triton kernel, run in Triton's interpreter, against the CPU implementation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ tile = {"queries": 32, "keys": 32, "num_warps": 4, "num_stages": 2}
 # (batch, height, width, heads, channels of a head, side of windows)
 cases = [(1, 8, 8, 2, 32, 8), (1, 32, 32, 1, 16, 32), (2, 10, 13, 2, 80, 7), (1, 9, 9, 1, 48, 5)]
 for batch, height, width, heads, dim, side in cases:
-    qkv, beyond = torch.randn(batch, height, width, 3, heads, dim), torch.randn(3, heads, dim)
+    qkv, padding = torch.randn(batch, height, width, 3, heads, dim), torch.randn(3, heads, dim)
     tables = (torch.randn(2 * side - 1, dim) for _ in range(2))
-    given = AttentionInput(qkv, beyond, *tables, side)
-    found = launch(given.qkv, given.beyond, given.rows, given.columns, side, tile)
-    torch.testing.assert_close(found, blockwise_attention(given), rtol=1e-4, atol=1e-4)
+    inputs = AttentionInput(qkv, padding, *tables, side)
+    output = launch(inputs, tile)
+    torch.testing.assert_close(output, blockwise_attention(inputs), rtol=1e-4, atol=1e-4)
     print("close")
 """
 
 
-def test_whole_images_and_windows_that_reach_out(in_interpreter: Callable[[str], str]) -> None:
+def test_kernel_equals_cpu_implementation(
+    in_interpreter: Callable[[str], str],
+) -> None:
     assert in_interpreter(COMPARISON).split() == 4 * ["close"]

@@ -1,10 +1,9 @@
-"""The full-size model, run with a tiny SAM of the same classes."""
+"""Full-size model with a tiny SAM."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, together
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.sam.geometric_prompts import encode_geometric, geometric_prompts
 from napari_vrp_sam.models.sam.prompting import Prompting
 from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
@@ -28,7 +27,7 @@ from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.zoo.registry import load_model
 
 SIDE, WIDTH = 256, 64
-"""Of the tiny SAM: longest side in pixels, embedding width."""
+"""Longest side in pixels and embedding width of the tiny SAM."""
 SIZE = (100, 180)
 ROW_RANGE, COLUMN_RANGE = slice(20, 70), slice(30, 110)
 
@@ -56,12 +55,12 @@ def reference(model: FullSizeModel, class_id: int = 1, seed: int = 0) -> Encoded
 
 
 @pytest.fixture(scope="module")
-def visual(tiny_sam: Sam) -> FullSizeModel:
+def with_vrp_encoder(tiny_sam: Sam) -> FullSizeModel:
     return build(tiny_sam)
 
 
 @pytest.fixture(scope="module")
-def probing(tiny_sam: Sam) -> FullSizeModel:
+def with_probe(tiny_sam: Sam) -> FullSizeModel:
     return build(tiny_sam, pseudo_mask="probe")
 
 
@@ -71,7 +70,7 @@ def geometric(tiny_sam: Sam) -> FullSizeModel:
 
 
 @torch.inference_mode()
-def test_geometric_prompts_give_the_masks_of_sams_own_predictor(
+def test_masks_of_geometric_prompts_equal_those_of_sams_predictor(
     geometric: FullSizeModel, tiny_sam: Sam
 ) -> None:
     target = frame(1)
@@ -81,7 +80,7 @@ def test_geometric_prompts_give_the_masks_of_sams_own_predictor(
     logits = geometric.decode(features, prompts)
 
     predictor = SamPredictor(tiny_sam)
-    # Not by its own `transform.apply_image_torch`: release 1.0 mixes up the axes.
+    # Not with `transform.apply_image_torch`, which swaps the axes in release 1.0.
     resized = F.interpolate(target, (142, SIDE), mode="bilinear", antialias=True)
     predictor.set_torch_image(255 * resized, SIZE)
     # Stage 3 of a frame of 128 px has 8 x 8 cells, the upper five rows show the frame.
@@ -98,37 +97,37 @@ def test_geometric_prompts_give_the_masks_of_sams_own_predictor(
 
 
 @torch.inference_mode()
-def test_classes_of_a_batch_do_not_touch_each_other(visual: FullSizeModel) -> None:
-    features = visual.encode(frame(1))
-    references = [reference(visual, 7), reference(visual, 3)]
+def test_classes_of_a_batch_are_independent(with_vrp_encoder: FullSizeModel) -> None:
+    features = with_vrp_encoder.encode(frame(1))
+    references = [reference(with_vrp_encoder, 7), reference(with_vrp_encoder, 3)]
 
-    together = visual.prompt(features, visual.prepare(references))
-    logits = visual.decode(features, together)
+    together = with_vrp_encoder.prompt(features, with_vrp_encoder.prepare(references))
+    logits = with_vrp_encoder.decode(features, together)
 
     assert together.class_ids == (3, 7)
     assert together.sparse.shape == (2, 6, WIDTH)
     for row, one in ((0, references[1]), (1, references[0])):
-        alone = visual.prompt(features, visual.prepare([one]))
+        alone = with_vrp_encoder.prompt(features, with_vrp_encoder.prepare([one]))
         torch.testing.assert_close(alone.sparse, together.sparse[row : row + 1])
         torch.testing.assert_close(
-            visual.decode(features, alone)[0], logits[row], rtol=1e-4, atol=1e-5
+            with_vrp_encoder.decode(features, alone)[0], logits[row], rtol=1e-4, atol=1e-5
         )
     assert (logits[0] - logits[1]).abs().max() > 1e-4
 
 
 @torch.inference_mode()
-def test_shots_are_concatenated_and_shorter_classes_repeat_theirs(visual: FullSizeModel) -> None:
-    features = visual.encode(frame(1))
-    shots = [reference(visual, 1, seed) for seed in (0, 5, 6)]
-    other = reference(visual, 2)
+def test_shots_are_concatenated_and_repeated(with_vrp_encoder: FullSizeModel) -> None:
+    features = with_vrp_encoder.encode(frame(1))
+    shots = [reference(with_vrp_encoder, 1, seed) for seed in (0, 5, 6)]
+    other = reference(with_vrp_encoder, 2)
 
-    prompts = visual.prompt(features, visual.prepare([*shots, other]))
+    prompts = with_vrp_encoder.prompt(features, with_vrp_encoder.prepare([*shots, other]))
 
     assert prompts.sparse.shape == (2, 18, WIDTH)
     for shot, tokens in zip(shots, prompts.sparse[0].split(6), strict=True):
-        alone = visual.prompt(features, visual.prepare([shot])).sparse[0]
+        alone = with_vrp_encoder.prompt(features, with_vrp_encoder.prepare([shot])).sparse[0]
         torch.testing.assert_close(tokens, alone)
-    once = visual.prompt(features, visual.prepare([other])).sparse[0]
+    once = with_vrp_encoder.prompt(features, with_vrp_encoder.prepare([other])).sparse[0]
     torch.testing.assert_close(prompts.sparse[1], once.repeat(3, 1))
 
 
@@ -151,16 +150,16 @@ def test_frames_of_any_size(
     assert logits.isfinite().all()
     assert prompts.pseudo_mask is not None
     rows, columns = prompts.pseudo_mask.shape[-2:]
-    # Cells of the frame alone, none of the padding.
+    # Only cells of the frame, without padding.
     assert (rows, columns) == tuple(-(-8 * side // max(size)) for side in size)
 
 
-def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
+def test_encoding_a_batch_equals_encoding_each_frame(with_vrp_encoder: FullSizeModel) -> None:
     batch = torch.cat([frame(1), frame(2)])
-    together = visual.encode(batch)
+    together = with_vrp_encoder.encode(batch)
     assert len(together) == 2
     for i in range(2):
-        alone = visual.encode(batch[i : i + 1])
+        alone = with_vrp_encoder.encode(batch[i : i + 1])
         torch.testing.assert_close(together[i].embedding, alone.embedding, rtol=1e-4, atol=1e-5)
         for ours, theirs in zip(together[i].semantic, alone.semantic, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -169,35 +168,35 @@ def test_encoding_a_batch_equals_encoding_each(visual: FullSizeModel) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
 @pytest.mark.parametrize("prompting", ["vrp", "points", "points+box", "box"])
-def test_a_batch_of_frames_is_segmented_as_each(
+def test_segmenting_a_batch_equals_segmenting_each_frame(
     tiny_sam: Sam, pseudo_mask: PseudoMaskKind, prompting: Prompting
 ) -> None:
     model = build(tiny_sam, pseudo_mask=pseudo_mask).with_prompting(prompting)
     prepared = model.prepare([reference(model, 1), reference(model, 2), reference(model, 2, 5)])
     features = model.encode(torch.cat([frame(seed) for seed in (1, 2, 3)]))
-    # As on a GPU, where they go through together.
-    one = partial(model._segment_one, features.size, prepared)
-    found = together(one, features.embedding, *features.semantic)
+    vectorised = model.segment_vectorised(features, prepared)  # as on a GPU
     assert torch.backends.mha.get_fastpath_enabled()
     each = [model.decode(features[i], model.prompt(features[i], prepared)) for i in range(3)]
     expected = torch.stack(each)
     assert (expected[0] - expected[1]).abs().max() > 1e-3
     torch.testing.assert_close(model.segment(features, prepared), expected)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(vectorised, expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_stage_4_runs_for_the_correlation_alone(
-    visual: FullSizeModel, probing: FullSizeModel
+def test_stage_4_runs_only_for_the_correlation(
+    with_vrp_encoder: FullSizeModel, with_probe: FullSizeModel
 ) -> None:
-    whole, shallow = (model.encode(frame(1)).semantic for model in (visual, probing))
-    assert (len(whole), len(shallow)) == (3, 2)
-    for deep, same in zip(whole[:2], shallow, strict=True):
+    complete, shallow = (
+        model.encode(frame(1)).semantic for model in (with_vrp_encoder, with_probe)
+    )
+    assert (len(complete), len(shallow)) == (3, 2)
+    for deep, same in zip(complete[:2], shallow, strict=True):
         torch.testing.assert_close(deep, same)
 
 
 @torch.no_grad()
-def test_features_are_single_precision_whatever_they_were_computed_in(tiny_sam: Sam) -> None:
+def test_features_are_single_precision(tiny_sam: Sam) -> None:
     model = build(tiny_sam)
     exact = model.encode(frame(1))
     model.precision = "bfloat16"
@@ -231,7 +230,7 @@ def test_only_the_vrp_encoder_learns_with_the_probe_too(make_tiny_sam: Callable[
 
 @pytest.fixture(scope="module")
 def trained(tiny_sam: Sam) -> FullSizeModel:
-    """With the trained backbone of `lite` as the semantic encoder; SAM stays random."""
+    """Model with the trained backbone of `lite` as semantic encoder and a random SAM."""
     semantic = EfficientNetLite0()
     lite: Any = load_model("lite")
     semantic.backbone.load_state_dict(lite.network.backbone.state_dict())
@@ -240,50 +239,54 @@ def trained(tiny_sam: Sam) -> FullSizeModel:
 
 @torch.no_grad()
 @pytest.mark.parametrize(("kind", "least"), [("mask", 0.55), ("scribble", 0.4), ("point", 0.3)])
-def test_the_probe_finds_the_class_on_a_frame_of_another_shape(
+def test_probe_finds_the_class_on_a_frame_of_another_shape(
     trained: FullSizeModel, kind: str, least: float
 ) -> None:
     stack, labels = sample_stack(frames=2)
     images = torch.from_numpy(stack.astype(np.float32) / 255)[:, None].repeat(1, 3, 1, 1)
-    truth = torch.from_numpy(labels > 0)
-    drawn = torch.from_numpy(simulate(truth[1].numpy(), kind, np.random.default_rng(0)))
-    # A wide reference, a tall target: padding lies below the one and beside the other.
+    ground_truth = torch.from_numpy(labels > 0)
+    drawn = torch.from_numpy(simulate(ground_truth[1].numpy(), kind, np.random.default_rng(0)))
+    # A wide reference and a tall target, with padding on different sides.
     wide = EncodedReference(trained.encode(images[1:, :, :200]), drawn[:200], 1, kind)
     target = trained.encode(images[:1, :, :, 56:])
     pseudo_mask = trained.prompt(target, trained.prepare([wide])).pseudo_mask
     assert pseudo_mask is not None
     assert pseudo_mask.shape == (1, 1, 32, 25)
     found = F.interpolate(pseudo_mask, (256, 200), mode="bilinear")[0, 0] > 0
-    wanted = truth[0][:, 56:]
+    wanted = ground_truth[0][:, 56:]
     overlap = float((found & wanted).sum() / (found | wanted).sum())
     assert overlap > least > float(wanted.float().mean())
 
 
-def painted(truth: Tensor, colour: tuple[float, float, float], seed: int) -> Tensor:
-    """A class of one colour on blue ground, shape (1, 3, H, W)."""
+def painted(ground_truth: Tensor, colour: tuple[float, float, float], seed: int) -> Tensor:
+    """Return a frame with a class of one colour on blue background, shape (1, 3, H, W)."""
     shades = (torch.tensor(c)[:, None, None] for c in (colour, (0.2, 0.2, 0.8)))
-    return torch.where(truth > 0, *shades)[None] + 0.1 * frame(seed, tuple(truth.shape))
+    return torch.where(ground_truth > 0, *shades)[None] + 0.1 * frame(
+        seed, tuple(ground_truth.shape)
+    )
 
 
 @torch.no_grad()
-def test_one_probe_learns_from_all_references(probing: FullSizeModel) -> None:
-    """Red on one frame, green on another: each alone finds its own, both together find both."""
+def test_probe_is_fitted_to_all_references(with_probe: FullSizeModel) -> None:
+    """A class that is red on one frame and green on another needs both references."""
     mask = torch.zeros(SIZE)
     mask[10:80, 20:100] = 1
+    colours = [(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)]
     red, green = (
-        EncodedReference(probing.encode(painted(mask, colour, seed)), mask, 1)
-        for seed, colour in enumerate([(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)])
+        EncodedReference(with_probe.encode(painted(mask, colour, seed)), mask, 1)
+        for seed, colour in enumerate(colours)
     )
     other = mask.flip(0, 1)
     targets = [
-        probing.encode(painted(other, colour, 7)) for colour in [(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)]
+        with_probe.encode(painted(other, colour, 7))
+        for colour in [(0.8, 0.2, 0.2), (0.2, 0.8, 0.2)]
     ]
     inside = F.adaptive_avg_pool2d(other[None], (5, 8))[0] > 0.9
 
     def found(references: list[EncodedReference]) -> list[float]:
-        prepared = probing.prepare(references)
+        prepared = with_probe.prepare(references)
         assert prepared[0].pseudo_mask(targets[0]).shape == (1, 1, 8, 8)
-        prompts = [probing.prompt(target, prepared) for target in targets]
+        prompts = [with_probe.prompt(target, prepared) for target in targets]
         assert all(p.sparse.shape == (1, 6 * len(references), WIDTH) for p in prompts)
         return [float((p.pseudo_mask[0, 0] > 0)[inside].float().mean()) for p in prompts]
 
@@ -295,24 +298,24 @@ def test_one_probe_learns_from_all_references(probing: FullSizeModel) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("vrp", [True, False])
-def test_the_prompts_follow_the_probe(tiny_sam: Sam, vrp: bool) -> None:
-    """Tokens of the VRP encoder, or points and a box, are made of the probe's pseudo-mask."""
+def test_prompts_depend_on_the_probe(tiny_sam: Sam, vrp: bool) -> None:
+    """Both kinds of prompts, VRP encoder and GP-SAM, use the pseudo-mask of the probe."""
     model = build(tiny_sam, vrp=vrp, pseudo_mask="probe")
     (prepared,) = model.prepare([reference(model)])
     features = model.encode(frame(1))
     sparse = model.prompt(features, [prepared]).sparse
-    nothing = replace(prepared, pseudo_mask=lambda _: torch.zeros(1, 1, 8, 8))
-    assert (model.prompt(features, [nothing]).sparse - sparse).abs().max() > 1e-3
+    empty = replace(prepared, pseudo_mask=lambda _: torch.zeros(1, 1, 8, 8))
+    assert (model.prompt(features, [empty]).sparse - sparse).abs().max() > 1e-3
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("prompting", ["points", "box"])
-def test_points_or_a_box_alone(geometric: FullSizeModel, prompting: Prompting) -> None:
+def test_only_points_or_only_a_box(geometric: FullSizeModel, prompting: Prompting) -> None:
     model = geometric.with_prompting(prompting)
     features, shown = model.encode(frame(1)), [reference(model)]
     sparse = model.prompt(features, model.prepare(shown)).sparse
     both = geometric.prompt(features, geometric.prepare(shown)).sparse
-    # Points first; a box is two corners, and points without one have a token that says so.
+    # Points come first; a box has two tokens, and points without a box have an extra token.
     own = slice(0, 5) if prompting == "points" else slice(5, 7)
     torch.testing.assert_close(sparse[:, : 5 if prompting == "points" else 2], both[:, own])
     assert sparse.shape[1] == (6 if prompting == "points" else 2)
@@ -320,37 +323,37 @@ def test_points_or_a_box_alone(geometric: FullSizeModel, prompting: Prompting) -
 
 
 @torch.no_grad()
-def test_the_probe_alone_is_its_map_at_the_frames_size(trained: FullSizeModel) -> None:
+def test_prompting_probe_returns_the_map_of_the_probe(trained: FullSizeModel) -> None:
     stack, labels = sample_stack(frames=2)
     images = torch.from_numpy(stack.astype(np.float32) / 255)[:, None].repeat(1, 3, 1, 1)
-    truth = torch.from_numpy(labels > 0)
+    ground_truth = torch.from_numpy(labels > 0)
     model = trained.with_prompting("probe")
-    shown = EncodedReference(model.encode(images[1:]), truth[1].float(), 1)
-    target = model.encode(images[:1, :, :150])  # lower than wide: the canvas has padding
+    shown = EncodedReference(model.encode(images[1:]), ground_truth[1].float(), 1)
+    target = model.encode(images[:1, :, :150])  # wider than high, so the canvas has padding
     logits = model.decode(target, model.prompt(target, model.prepare([shown])))
     assert logits.shape == (1, 150, 256)
-    wanted = truth[0][:150]
+    wanted = ground_truth[0][:150]
     overlap = float((logits[0].gt(0) & wanted).sum() / (logits[0].gt(0) | wanted).sum())
     assert overlap > 0.55 > float(wanted.float().mean())
 
 
-def test_promptings_that_a_model_has_not(geometric: FullSizeModel, visual: FullSizeModel) -> None:
-    assert visual.prompting == "vrp"
-    assert visual.with_prompting("points+box").prompting == "points+box"
+def test_unsupported_promptings(geometric: FullSizeModel, with_vrp_encoder: FullSizeModel) -> None:
+    assert with_vrp_encoder.prompting == "vrp"
+    assert with_vrp_encoder.with_prompting("points+box").prompting == "points+box"
     with pytest.raises(InputError, match=r"'tiny' has no VRP encoder: .* points, box, points"):
         geometric.with_prompting("vrp")
     with pytest.raises(InputError, match="Unknown prompting 'guess': choose one of vrp, points"):
         geometric.with_prompting("guess")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="the pseudo-mask 'probe': choose that too"):
-        visual.with_prompting("probe")
+    with pytest.raises(InputError, match="needs the pseudo-mask 'probe'"):
+        with_vrp_encoder.with_prompting("probe")
 
 
-def test_a_vrp_encoder_of_another_backbone_is_refused(tiny_sam: Sam) -> None:
+def test_vrp_encoder_of_another_backbone_is_refused(tiny_sam: Sam) -> None:
     with pytest.raises(InputError, match="another semantic encoder"):
         FullSizeModel("tiny", tiny_sam, EfficientNetLite0(), VRPEncoder(1536, WIDTH))
 
 
-def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
+def test_geometric_prompts_are_inside_the_pseudo_mask() -> None:
     pseudo_mask = torch.full((2, 1, 6, 8), 0.70)
     pseudo_mask[0, 0, 1:4, 2:5] = 0.80
     pseudo_mask[1, 0, 5, 7] = 0.80  # fewer cells than points
@@ -371,7 +374,7 @@ def test_geometric_prompts_lie_in_the_pseudo_mask() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prompting", ["points", "box", "points+box"])
-def test_geometric_prompts_are_encoded_as_sam_does(tiny_sam: Sam, prompting: Prompting) -> None:
+def test_geometric_prompts_are_encoded_as_in_sam(tiny_sam: Sam, prompting: Prompting) -> None:
     pseudo_mask = torch.rand(3, 1, 6, 8, generator=torch.Generator().manual_seed(0))
     points, boxes = geometric_prompts(pseudo_mask, 10.0)
     labels = torch.ones(points.shape[:2], dtype=torch.int32)
@@ -387,7 +390,7 @@ def test_geometric_prompts_are_encoded_as_sam_does(tiny_sam: Sam, prompting: Pro
 
 
 @pytest.mark.parametrize("pseudo_mask", ["probe", "correlation"])
-def test_a_frame_without_the_class_gives_no_prompts(
+def test_reference_without_the_class_adds_no_prompts(
     tiny_sam: Sam, pseudo_mask: PseudoMaskKind
 ) -> None:
     model = build(tiny_sam, pseudo_mask=pseudo_mask)

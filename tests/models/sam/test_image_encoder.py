@@ -1,4 +1,4 @@
-"""The quicker image encoder gives what SAM's own gives."""
+"""Fast image encoder against SAM's own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from peft import LoraConfig, inject_adapter_in_model
 from segment_anything.modeling import ImageEncoderViT, Sam
 from torch import nn
 
+from napari_vrp_sam.models.sam import attention as attention_module
 from napari_vrp_sam.models.sam.attention import (
     Attention,
     AttentionInput,
-    blockwise_attention,
     biased_sdpa,
+    blockwise_attention,
 )
-from napari_vrp_sam.models.sam.full_size_model import attention as image_attention
 from napari_vrp_sam.models.sam.image_encoder import encode_images
 
 SIDE = 256
@@ -24,7 +24,7 @@ SIDE = 256
 
 @pytest.fixture
 def encoder(make_tiny_sam: Callable[..., Sam]) -> ImageEncoderViT:
-    """Its relative positions would start from zero; 16 tokens a side, windows of 7."""
+    """Encoder with 16 x 16 tokens, windows of 7 and relative positions other than zero."""
     encoder = make_tiny_sam().image_encoder
     for name, parameter in encoder.named_parameters():
         if "pos" in name or name.endswith("bias"):
@@ -34,14 +34,14 @@ def encoder(make_tiny_sam: Callable[..., Sam]) -> ImageEncoderViT:
 
 @torch.no_grad()
 @pytest.mark.parametrize("attention", [None, blockwise_attention, biased_sdpa])
-def test_embeddings_are_those_of_sam(encoder: ImageEncoderViT, attention: Attention | None) -> None:
+def test_embeddings_equal_sam(encoder: ImageEncoderViT, attention: Attention | None) -> None:
     images = torch.randn(2, 3, SIDE, SIDE)
     found = encode_images(encoder, images, attention)
     torch.testing.assert_close(found, encoder(images), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_adapters_of_a_fine_tuning_count(encoder: ImageEncoderViT) -> None:
+def test_lora_adapters_are_applied(encoder: ImageEncoderViT) -> None:
     images = torch.randn(1, 3, SIDE, SIDE)
     before = encoder(images)
     inject_adapter_in_model(LoraConfig(r=2, target_modules=["qkv"]), encoder)
@@ -55,7 +55,7 @@ def test_adapters_of_a_fine_tuning_count(encoder: ImageEncoderViT) -> None:
 
 
 @torch.no_grad()
-def test_half_precision_is_close(encoder: ImageEncoderViT) -> None:
+def test_half_precision_is_accurate(encoder: ImageEncoderViT) -> None:
     images = torch.randn(1, 3, SIDE, SIDE)
     expected = encoder(images)
     with torch.autocast("cpu", torch.bfloat16):
@@ -65,15 +65,15 @@ def test_half_precision_is_close(encoder: ImageEncoderViT) -> None:
 
 @pytest.mark.parametrize("attention", [blockwise_attention, biased_sdpa])
 @pytest.mark.parametrize("limit", [7, 64, 5000])
-def test_parts_of_any_size_give_the_same(
+def test_result_does_not_depend_on_block_size(
     monkeypatch: pytest.MonkeyPatch, attention: Attention, limit: int
 ) -> None:
-    """One query at a time, some of a window, several windows."""
+    """Blocks of one query, some queries of a window, or several windows."""
     torch.manual_seed(0)
-    qkv, beyond = torch.randn(2, 6, 9, 3, 2, 8), torch.randn(3, 2, 8)
-    given = AttentionInput(qkv, beyond, torch.randn(7, 8), torch.randn(7, 8), side=4)
-    expected = attention(given)
-    monkeypatch.setattr(image_attention, "BLOCK_SCORES", limit)
-    monkeypatch.setattr(image_attention, "MASK_SCORES", limit)
-    torch.testing.assert_close(attention(given), expected)
+    qkv, padding = torch.randn(2, 6, 9, 3, 2, 8), torch.randn(3, 2, 8)
+    inputs = AttentionInput(qkv, padding, torch.randn(7, 8), torch.randn(7, 8), side=4)
+    expected = attention(inputs)
+    monkeypatch.setattr(attention_module, "BLOCK_SCORES", limit)
+    monkeypatch.setattr(attention_module, "MASK_SCORES", limit)
+    torch.testing.assert_close(attention(inputs), expected)
     assert expected.shape == (2, 6, 9, 16)

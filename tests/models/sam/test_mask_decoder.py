@@ -19,7 +19,7 @@ def prompts_of(sam: Sam, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.
 
 
 @torch.inference_mode()
-def test_a_batch_of_images_equals_sam_called_image_by_image(tiny_sam: Sam) -> None:
+def test_batch_of_images_equals_sam_image_by_image(tiny_sam: Sam) -> None:
     embeddings, sparse, dense = prompts_of(tiny_sam, batch=3)
     position = tiny_sam.prompt_encoder.get_dense_pe()
 
@@ -38,7 +38,7 @@ def test_a_batch_of_images_equals_sam_called_image_by_image(tiny_sam: Sam) -> No
 
 
 @torch.inference_mode()
-def test_classes_of_one_image_equal_sam_called_class_by_class(tiny_sam: Sam) -> None:
+def test_classes_of_one_image_equal_sam_class_by_class(tiny_sam: Sam) -> None:
     embeddings, sparse, dense = prompts_of(tiny_sam, batch=4)
     position = tiny_sam.prompt_encoder.get_dense_pe()
 
@@ -51,7 +51,7 @@ def test_classes_of_one_image_equal_sam_called_class_by_class(tiny_sam: Sam) -> 
         torch.testing.assert_close(batched[i : i + 1], one, rtol=1e-4, atol=1e-5)
 
 
-def test_prompts_learn_through_the_decoder(tiny_sam: Sam) -> None:
+def test_gradients_reach_the_prompts(tiny_sam: Sam) -> None:
     embeddings, sparse, dense = prompts_of(tiny_sam, batch=2)
     sparse.requires_grad_()
     position = tiny_sam.prompt_encoder.get_dense_pe()

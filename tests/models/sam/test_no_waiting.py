@@ -1,6 +1,6 @@
-"""Between a frame and its logits nothing asks a GPU for a value: each question waits for all work.
+"""Segmenting a frame never synchronises with the GPU.
 
-Run on the processor by what other devices run.
+The tests run on the CPU and look for operations whose result Python must wait for.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from napari_vrp_sam.models.sam.prompting import Prompting
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 
-ASKING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero"}
+SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero"}
 
 
-class Asked(TorchDispatchMode):
-    """Notes operations whose result has to be known before Python goes on."""
+class SynchronisationRecorder(TorchDispatchMode):
+    """Record operations whose result Python must wait for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class Asked(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = func.overloadpacket.__name__
-        if name in ASKING:
+        if name in SYNCHRONISING:
             self.names.append(name)
         return func(*args, **(kwargs or {}))
 
 
-def test_a_frame_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lite_does_not_synchronise(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = LiteModel()
     frames = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -62,21 +62,21 @@ def test_a_frame_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return model.decode(target, model.prompt(target, prepared))
 
     expected = segment()
-    with Asked() as asked:
+    with SynchronisationRecorder() as recorder:
         segment()
-    assert asked.names  # here the probes' strips do, so the notes are taken
-    monkeypatch.setattr(PerceptronProbe, "_in_strips", PerceptronProbe._at_once)
-    monkeypatch.setattr(TreesProbe, "_in_threads", TreesProbe._in_tables)
-    segment()  # tables are made once
-    with Asked() as asked:
+    assert recorder.names  # the CPU code of the probes does, so recording works
+    monkeypatch.setattr(PerceptronProbe, "in_strips", PerceptronProbe.at_once)
+    monkeypatch.setattr(TreesProbe, "evaluate_forests", TreesProbe.evaluate_tables)
+    segment()  # builds the tables, once
+    with SynchronisationRecorder() as recorder:
         found = segment()
-    assert not asked.names
+    assert not recorder.names
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("prompting", ["vrp", "points", "box", "points+box"])
-def test_a_frame_of_a_full_size_model_asks_nothing(prompting: Prompting) -> None:
+def test_full_size_model_does_not_synchronise(prompting: Prompting) -> None:
     torch.manual_seed(0)
     model = FullSizeModel(
         "tiny", build_tiny_sam(), EfficientNetLite0(), VRPEncoder(152, 64, queries=6),
@@ -86,7 +86,7 @@ def test_a_frame_of_a_full_size_model_asks_nothing(prompting: Prompting) -> None
     mask = torch.zeros(64, 64)
     mask[16:40, 20:50] = 1
     prepared = model.prepare([EncodedReference(model.encode(frames[:1]), mask, 1)])
-    with Asked() as asked:
+    with SynchronisationRecorder() as recorder:
         target = model.encode(frames[1:])
         model.decode(target, model.prompt(target, prepared))
-    assert not asked.names
+    assert not recorder.names

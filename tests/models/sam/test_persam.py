@@ -1,4 +1,4 @@
-"""PerSAM on a tiny SAM, against its equations spelled out another way."""
+"""PerSAM on a tiny SAM, against an independent implementation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = (100, 180)
 
 
 def features_of(sam: Sam, seed: int, size: tuple[int, int] = SIZE) -> FrameFeatures:
-    """Of noise: what SAM's encoder would give is as good as any."""
+    """Return features with random embeddings."""
     dim, grid = sam.prompt_encoder.embed_dim, sam.prompt_encoder.image_embedding_size
     random = torch.Generator().manual_seed(seed)
     return FrameFeatures(size, torch.randn(1, dim, *grid, generator=random), ())
@@ -40,10 +40,10 @@ def square(size: tuple[int, int], rows: slice, columns: slice) -> Tensor:
     return mask
 
 
-def test_the_class_is_the_mean_of_the_cells_that_it_covers(tiny_sam: Sam) -> None:
+def test_class_embedding_is_the_mean_over_covered_cells(tiny_sam: Sam) -> None:
     features = features_of(tiny_sam, 0, (128, 128))  # 16 x 16 cells of 8 pixels
     embedding = features.embedding[0]
-    # From 20 on: of the cells 16-24 one half is covered, of 48-56 a quarter.
+    # Half of the cells of rows 16-24 is covered, and a quarter of those of rows 48-56.
     wide = EncodedReference(features, square((128, 128), slice(20, 50), slice(16, 48)), 1)
     expected = embedding[:, 2:6, 2:6].mean(dim=(1, 2))
     torch.testing.assert_close(class_embedding([wide]), expected)
@@ -53,14 +53,14 @@ def test_the_class_is_the_mean_of_the_cells_that_it_covers(tiny_sam: Sam) -> Non
     torch.testing.assert_close(both, (expected + embedding[:, 1, :2].mean(dim=1)) / 2)
 
 
-def test_points_lie_where_the_frame_is_most_and_least_like_the_class(tiny_sam: Sam) -> None:
+def test_points_have_highest_and_lowest_similarity(tiny_sam: Sam) -> None:
     features = features_of(tiny_sam, 1)
     # SAM's input has 256 pixels a side: 142 rows of frame, cells of 16 pixels, 9 rows of them.
     wanted, unwanted = torch.randn(2, tiny_sam.prompt_encoder.embed_dim)
     embedding = 0.05 * features.embedding
     embedding[0, :, 3:5, 9:11] += wanted[:, None, None]
     embedding[0, :, 6:8, 2:4] -= wanted[:, None, None]
-    embedding[0, :, 12:, :] += 5 * wanted[:, None, None]  # on the padding, where nothing is
+    embedding[0, :, 12:, :] += 5 * wanted[:, None, None]  # on the padding
     frame = FrameFeatures(SIZE, embedding, ())
     prompts = persam_prompts(tiny_sam, frame, (4,), wanted[None])
     (x, y), (x_not, y_not) = prompts.points[0].tolist()
@@ -79,11 +79,11 @@ def test_points_lie_where_the_frame_is_most_and_least_like_the_class(tiny_sam: S
 
 @contextmanager
 def guided(transformer: Any, guidance: Guidance) -> Iterator[None]:
-    """SAM's own transformer, changed by hooks where the authors changed their copy of it."""
+    """Change SAM's transformer by hooks as the original code changes its copy."""
     target = guidance.embedding[:, None]
 
     def prompt(number: int, module: Any, args: Any, kwargs: Any) -> Any:
-        # The first layer's queries are the tokens, which hold the class already.
+        # The queries of the first layer are the tokens, which include the class already.
         kwargs["queries"] = kwargs["queries"] + (target if number else 0)
         return args, kwargs
 
@@ -117,7 +117,7 @@ def guided(transformer: Any, guidance: Guidance) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def test_guided_decoding_is_that_of_the_authors(tiny_sam: Sam) -> None:
+def test_guided_decoding_equals_that_of_the_original_code(tiny_sam: Sam) -> None:
     torch.manual_seed(3)
     decoder = tiny_sam.mask_decoder
     dim, grid = tiny_sam.prompt_encoder.embed_dim, tiny_sam.prompt_encoder.image_embedding_size
@@ -137,13 +137,13 @@ def test_guided_decoding_is_that_of_the_authors(tiny_sam: Sam) -> None:
     kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
     theirs = (kernel[:, None] @ upscaled.flatten(2)).reshape(3, 1, *upscaled.shape[-2:])
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-    plain = decode_masks(decoder, embedding, position, sparse, dense)
-    assert (ours - plain).abs().max() > 1e-3
+    unguided = decode_masks(decoder, embedding, position, sparse, dense)
+    assert (ours - unguided).abs().max() > 1e-3
 
 
 @torch.inference_mode()
-def test_the_refinement_is_that_of_sams_own_predictor(tiny_sam: Sam) -> None:
-    """Two more passes, by points and mask, then a box too; each takes the best of three."""
+def test_refinement_equals_that_of_sams_predictor(tiny_sam: Sam) -> None:
+    """Two passes, with points and mask, then a box too; each selects the best of three masks."""
     features = features_of(tiny_sam, 5)
     classes = torch.randn(2, tiny_sam.prompt_encoder.embed_dim)
     prompts = persam_prompts(tiny_sam, features, (1, 2), classes)
@@ -174,11 +174,11 @@ def test_the_refinement_is_that_of_sams_own_predictor(tiny_sam: Sam) -> None:
 
 
 @torch.inference_mode()
-def test_where_nothing_is_found_there_is_no_box(make_tiny_sam: Callable[..., Sam]) -> None:
+def test_empty_mask_has_no_box(make_tiny_sam: Callable[..., Sam]) -> None:
     sam = make_tiny_sam()
     features = features_of(sam, 5)
     prompts = persam_prompts(sam, features, (1,), torch.randn(1, sam.prompt_encoder.embed_dim))
-    sam.mask_threshold = 1e9  # no pixel is above
+    sam.mask_threshold = 1e9  # no pixel exceeds it
     assert decode_persam(sam, features, prompts).isfinite().all()
 
 
@@ -191,7 +191,7 @@ def model(tiny_sam: Sam) -> FullSizeModel:
 
 
 @torch.no_grad()
-def test_several_classes_and_references_through_the_whole_model(
+def test_model_with_several_classes_and_references(
     make_tiny_sam: Callable[..., Sam],
 ) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Semantic encoders: stages, strides, frozen state and weights files."""
+"""Semantic encoders: stages, strides, frozen parameters and weights files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_vrp_sam.models.vrp.semantic_encoders import (
 GRIDS = {
     "resnet50": ((512, 12), (1024, 12), (2048, 12)),
     "vgg16": ((256, 12), (512, 6), (512, 6)),
-    # 96 px are resized to 98, seven patches of 14.
+    # Frames of 96 px are resized to 98 px, seven patches of 14.
     "dinov2_b14": ((768, 7), (768, 7), (768, 7)),
     "efficientnet_lite0": ((40, 12), (112, 6), (320, 3)),
 }
@@ -34,7 +34,7 @@ def named(request: pytest.FixtureRequest) -> tuple[str, SemanticEncoder]:
 
 
 @torch.inference_mode()
-def test_stages_have_the_widths_and_strides_of_the_paper(
+def test_widths_and_strides_of_stages(
     named: tuple[str, SemanticEncoder],
 ) -> None:
     name, encoder = named
@@ -47,7 +47,7 @@ def test_stages_have_the_widths_and_strides_of_the_paper(
 
 
 @torch.inference_mode()
-def test_stage_4_runs_on_given_stage_3_features(named: tuple[str, SemanticEncoder]) -> None:
+def test_stage_4_depends_on_stage_3_features(named: tuple[str, SemanticEncoder]) -> None:
     _, encoder = named
     _, stage_3, stage_4 = encoder(torch.rand(1, 3, 70, 98))
     torch.testing.assert_close(encoder.stage_4(stage_3), stage_4)
@@ -56,14 +56,16 @@ def test_stage_4_runs_on_given_stage_3_features(named: tuple[str, SemanticEncode
     assert (encoder.stage_4(stage_3 * mask) - stage_4).abs().max() > 1e-6
 
 
-def test_frozen_and_always_evaluating(named: tuple[str, SemanticEncoder]) -> None:
+def test_frozen_parameters_and_evaluation_mode(
+    named: tuple[str, SemanticEncoder],
+) -> None:
     _, encoder = named
     nn.Sequential(encoder).train()
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_resnet_has_the_deep_stem_and_dilates_every_block() -> None:
+def test_resnet_has_deep_stem_and_dilated_blocks() -> None:
     net = ResNet50().backbone
     stem = [m for m in net.conv1 if isinstance(m, nn.Conv2d)]
     assert [(c.out_channels, c.kernel_size, c.stride) for c in stem] == [
@@ -82,7 +84,7 @@ def test_weights_file_round_trip(named: tuple[str, SemanticEncoder], tmp_path: P
     prefix = "features." if name == "vgg16" else ""
     state = {prefix + n: t for n, t in encoder.backbone.state_dict().items()}
     state = {n: t.contiguous() for n, t in state.items() if "num_batches_tracked" not in n}
-    # What published files hold on top of the backbone.
+    # Published files hold a classifier too.
     state |= {"fc.weight": torch.zeros(3), "classifier.weight": torch.zeros(3)}
     save_file(state, tmp_path / "weights.safetensors")
 
@@ -93,7 +95,7 @@ def test_weights_file_round_trip(named: tuple[str, SemanticEncoder], tmp_path: P
         assert torch.equal(loaded.backbone.state_dict()[key], tensor), key
 
 
-def test_resnet_reads_pspnets_names(tmp_path: Path) -> None:
+def test_resnet_accepts_names_of_pspnet(tmp_path: Path) -> None:
     def pspnet_name(name: str) -> str:
         stem = {"conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2"}
         stem |= {"conv1.6": "conv3", "bn1": "bn3"}
@@ -113,7 +115,7 @@ def test_resnet_reads_pspnets_names(tmp_path: Path) -> None:
         assert torch.equal(loaded.backbone.state_dict()[key], tensor), key
 
 
-def test_another_backbones_weights_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
     state = build_semantic_encoder("efficientnet_lite0").backbone.state_dict()
     save_file(state, tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="does not hold weights of this model"):

@@ -1,4 +1,4 @@
-"""The VRP encoder against outputs of the authors' own code (tests/data/vrp_encoder.npz)."""
+"""VRP encoder against outputs of the original code (tests/data/vrp_encoder.npz)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from napari_vrp_sam.models.vrp.pseudo_mask import correlation
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder, concatenate_shots
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, convert_original_names
 
-REFERENCE = Path(__file__).parents[1] / "data" / "vrp_encoder.npz"
+REFERENCE = Path(__file__).parents[2] / "data" / "vrp_encoder.npz"
 TOLERANCE = 1e-4
 
 
 def generated(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers that depend on nothing but the tensor's name (NumPy's legacy generator, NEP 19)."""
+    """Return numbers that depend only on a tensor's name (NumPy's legacy generator, NEP 19)."""
     seed = zlib.crc32(name.encode()) & 0x7FFFFFFF
     return np.random.RandomState(seed).standard_normal(shape)
 
@@ -40,7 +40,7 @@ def feature(name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.maximum(generated(name, shape), 0).astype(np.float32))
 
 
-def authors_weights(in_channels: int) -> dict[str, Tensor]:
+def original_weights(in_channels: int) -> dict[str, Tensor]:
     shapes: dict[str, tuple[int, ...]] = {
         "downsample_query.0.weight": (256, in_channels, 1, 1),
         "merge_1.0.weight": (256, 513, 1, 1),
@@ -60,9 +60,9 @@ def authors_weights(in_channels: int) -> dict[str, Tensor]:
     return {name: weight(name, shape) for name, shape in shapes.items()}
 
 
-def encoder_with_authors_weights(in_channels: int) -> VRPEncoder:
+def encoder_with_original_weights(in_channels: int) -> VRPEncoder:
     encoder = VRPEncoder(in_channels).eval()
-    encoder.load_state_dict(convert_original_names(authors_weights(in_channels)))
+    encoder.load_state_dict(convert_original_names(original_weights(in_channels)))
     return encoder
 
 
@@ -83,7 +83,7 @@ def expected() -> dict[str, Tensor]:
     ("case", "widths"), [("resnet50", (512, 1024, 2048)), ("vgg16", (256, 512, 512))]
 )
 @torch.inference_mode()
-def test_one_shot_equals_the_authors_code(
+def test_one_shot_equals_original_code(
     case: str, widths: tuple[int, int, int], expected: dict[str, Tensor]
 ) -> None:
     def stages(frame: str) -> Tensor:
@@ -97,7 +97,7 @@ def test_one_shot_equals_the_authors_code(
         feature(f"{case}/reference_layer4_masked", (2, widths[2], 12, 12)),
         mask_on_grid(masks, (12, 12)),
     )
-    encoder = encoder_with_authors_weights(widths[0] + widths[1])
+    encoder = encoder_with_original_weights(widths[0] + widths[1])
     prompts = encoder(stages("reference"), masks, stages("target"), pseudo_mask)
 
     torch.testing.assert_close(pseudo_mask, expected[f"{case}/pseudo_mask"], rtol=0, atol=TOLERANCE)
@@ -105,14 +105,14 @@ def test_one_shot_equals_the_authors_code(
 
 
 @torch.inference_mode()
-def test_five_shots_are_the_concatenation_of_five(expected: dict[str, Tensor]) -> None:
+def test_five_shots_equal_original_code(expected: dict[str, Tensor]) -> None:
     case, shots = "resnet50_5shot", 5
     target = torch.cat(
         [feature(f"{case}/target_layer{i}", (2, c, 8, 8)) for i, c in ((2, 512), (3, 1024))], dim=1
     )
     target4 = feature(f"{case}/target_layer4", (2, 2048, 8, 8))
-    encoder = encoder_with_authors_weights(1536)
-    of_shots = []
+    encoder = encoder_with_original_weights(1536)
+    shot_prompts = []
     for k in range(shots):
         masks = torch.stack(
             [
@@ -129,18 +129,18 @@ def test_five_shots_are_the_concatenation_of_five(expected: dict[str, Tensor]) -
         )
         masked = feature(f"{case}/reference_layer4_masked/shot{k}", (2, 2048, 8, 8))
         pseudo_mask = correlation(target4, masked, mask_on_grid(masks, (8, 8)))
-        of_shots.append(encoder(reference, masks, target, pseudo_mask))
+        shot_prompts.append(encoder(reference, masks, target, pseudo_mask))
 
-    prompts = concatenate_shots(torch.stack(of_shots, dim=1).flatten(0, 1), shots)
+    prompts = concatenate_shots(torch.stack(shot_prompts, dim=1).flatten(0, 1), shots)
     torch.testing.assert_close(prompts, expected[f"{case}/prompts"], rtol=0, atol=TOLERANCE)
 
 
-def test_the_trainable_parameters_are_those_of_the_paper() -> None:
+def test_number_of_trainable_parameters() -> None:
     assert sum(p.numel() for p in VRPEncoder(1536).parameters()) == pytest.approx(1.6e6, rel=0.05)
 
 
 @torch.inference_mode()
-def test_one_target_serves_many_references() -> None:
+def test_one_target_for_several_references() -> None:
     torch.manual_seed(0)
     encoder = VRPEncoder(24, 32, queries=7).eval()
     masks = (torch.rand(3, 1, 40, 30) > 0.5).float()
@@ -154,9 +154,9 @@ def test_one_target_serves_many_references() -> None:
     torch.testing.assert_close(shared, each)
 
 
-def test_an_annotation_smaller_than_a_cell_is_not_lost() -> None:
+def test_annotation_smaller_than_a_cell_marks_the_cell() -> None:
     masks = torch.zeros(2, 1, 64, 64)
-    masks[0, 0, 1, 50] = 1  # nearest neighbour alone would drop it
+    masks[0, 0, 1, 50] = 1  # missed by nearest-neighbour interpolation
     masks[1, 0, 16, 16] = 1
     grid = mask_on_grid(masks, (4, 4))
     assert grid[0].nonzero().tolist() == [[0, 0, 3]]
@@ -164,14 +164,14 @@ def test_an_annotation_smaller_than_a_cell_is_not_lost() -> None:
 
 
 @torch.inference_mode()
-def test_an_empty_annotation_gives_finite_prompts() -> None:
+def test_empty_annotation_gives_finite_queries() -> None:
     encoder = VRPEncoder(24, 32).eval()
     references = encoder.encode_reference(torch.rand(1, 24, 4, 4), torch.zeros(1, 1, 8, 8))
     assert references.prototype.abs().max() == 0
     assert references.queries.isfinite().all()
 
 
-def test_every_parameter_learns() -> None:
+def test_every_parameter_has_a_gradient() -> None:
     torch.manual_seed(0)
     encoder = VRPEncoder(24, 32, queries=7)
     prompts = encoder(
@@ -186,7 +186,7 @@ def test_every_parameter_learns() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_position_embedding_is_y_then_x_sine_then_cosine() -> None:
+def test_order_of_position_embedding_channels() -> None:
     embedding = sine_position_embedding(3, 5, 16, like=torch.zeros(1)).reshape(3, 5, 16)
     angle = 2 * torch.pi * torch.tensor(2 / (3 + 1e-6))
     assert embedding[1, 0, 0] == pytest.approx(angle.sin().item(), abs=1e-6)
@@ -201,18 +201,18 @@ def test_position_embedding_is_y_then_x_sine_then_cosine() -> None:
     ("initialisation", "kinds"),
     [("foreground", "fffff"), ("background", "bbbbb"), ("half", "fffbb")],
 )
-def test_queries_may_begin_as_prototypes(initialisation: str, kinds: str) -> None:
+def test_queries_initialised_with_prototypes(initialisation: str, kinds: str) -> None:
     torch.manual_seed(0)
     encoder = VRPEncoder(24, 32, queries=5, initialisation=initialisation).eval()  # type: ignore[arg-type]
     features, masks = torch.rand(2, 24, 6, 6), torch.zeros(2, 1, 6, 6)
     masks[:, :, :3] = 1
     reduced = encoder.augmenter.reduce(features)
     means = {"f": reduced[:, :, :3].mean((2, 3)), "b": reduced[:, :, 3:].mean((2, 3))}
-    first = encoder._prototypes(reduced, prototype(reduced, masks), masks)
+    first = encoder.initial_queries(reduced, prototype(reduced, masks), masks)
     for number, kind in enumerate(kinds):
         torch.testing.assert_close(first[:, number], means[kind], rtol=1e-3, atol=1e-3)
     prompts = encoder(features, masks, torch.rand(2, 24, 6, 6), torch.rand(2, 1, 6, 6))
-    # What begins equal stays equal.
+    # Equal queries stay equal.
     for one, other in zip(range(4), range(1, 5), strict=True):
         alike = torch.allclose(prompts[:, one], prompts[:, other], atol=1e-5)
         assert alike == (kinds[one] == kinds[other])
@@ -223,7 +223,7 @@ def test_queries_may_begin_as_prototypes(initialisation: str, kinds: str) -> Non
     assert (read.initialisation, read.config) == (initialisation, encoder.config)
 
 
-def test_an_unknown_beginning_of_queries_is_told() -> None:
+def test_unknown_initialisation() -> None:
     with pytest.raises(InputError, match="initialisation of queries 'zero': use random, "):
         VRPEncoder(24, 32, initialisation="zero")  # type: ignore[arg-type]
     tensors = VRPEncoder(24, 32, initialisation="half").state_dict()

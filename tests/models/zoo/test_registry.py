@@ -96,7 +96,7 @@ def test_listing_models_does_not_import_torch() -> None:
     code = (
         "import sys\nfrom napari_vrp_sam.models.zoo.registry import list_models\n"
         "from napari_vrp_sam.models.zoo.registry import describe_prompting\n"
-        "assert describe_prompting('vit_b') and prompting_note('paper.pth')\n"
+        "assert describe_prompting('vit_b') and describe_prompting('paper.pth')\n"
         "print([(s.name, s.ready) for s in list_models()], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,1 +1,1 @@
-"""Full-size models: SAM's image encoder and mask decoder, prompted by a reference."""
+"""Full-size models: SAM's image encoder and mask decoder, prompted by references."""

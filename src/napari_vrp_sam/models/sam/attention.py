@@ -1,9 +1,9 @@
-"""Attention of SAM's image encoder with its relative-position bias, without the score matrix.
+"""Attention of SAM's image encoder with its relative position bias.
 
-SAM adds to the score of query (r, c) and key (r', c') the products of the query with a row
-embedding of r - r' and a column embedding of c - c'. Its own code writes the scores of all pairs to
-memory three times over; here no more of them exist at once than a cache holds (`blockwise_attention`), or
-none (`biased_sdpa` with the bias as a mask, and the kernel in `attention_kernel`).
+SAM adds to the score of query (r, c) and key (r', c') the dot products of the query with a row
+embedding of r - r' and a column embedding of c - c'. Its own code holds the scores of all pairs in
+memory three times. Here, `blockwise_attention` holds one block of scores at a time, `biased_sdpa`
+only the bias, and the kernel in `attention_kernel` neither.
 """
 
 from __future__ import annotations
@@ -16,118 +16,117 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK_SCORES = 2**20
-"""Scores that `blockwise_attention` holds at once: 4 MB in single precision, which a cache holds."""
+"""Number of scores per block in `blockwise_attention`: 4 MB in float32, which fits a CPU cache."""
 
 MASK_SCORES = 2**30
-"""Scores of a mask that `biased_sdpa` makes at once: 2 GB in half precision."""
+"""Number of scores per bias mask in `biased_sdpa`: 2 GB in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionInput:
-    """What one attention layer of the image encoder works on.
+    """Input of one attention layer of the image encoder.
 
     Attributes
     ----------
     qkv : Tensor, shape (B, H, W, 3, heads, D)
         Queries, keys and values of the tokens of an image.
-    beyond : Tensor, shape (3, heads, D)
-        Those of a token outside of the image: where windows reach beyond it, SAM lets them count.
+    padding : Tensor, shape (3, heads, D)
+        Query, key and value of a token outside the image. SAM does not mask these tokens in
+        windows that extend beyond the image.
     rows, columns : Tensor, shape (2 side - 1, D)
-        Embeddings of the relative position, from 1 - side on.
+        Embeddings of relative positions, starting at 1 - side.
     side : int
-        Of the square windows, in tokens; the image's own where attention is global.
+        Side of the square windows in tokens; for global attention, the side of the image.
     """
 
     qkv: Tensor
-    beyond: Tensor
+    padding: Tensor
     rows: Tensor
     columns: Tensor
     side: int
 
+    @property
+    def windows(self) -> tuple[int, int]:
+        """Number of windows along the height and the width of the image."""
+        return -(-self.qkv.shape[1] // self.side), -(-self.qkv.shape[2] // self.side)
+
 
 Attention = Callable[[AttentionInput], Tensor]
-"""From the input to what the heads give, of shape (B, H, W, heads * D)."""
+"""Function that returns the output of all heads, shape (B, H, W, heads * D)."""
 
 
-def blockwise_attention(given: AttentionInput) -> Tensor:
-    """Scores block by block: the quickest on processors, also in bfloat16."""
+def blockwise_attention(inputs: AttentionInput) -> Tensor:
+    """Compute attention block by block, which is fastest on CPUs, in bfloat16 too."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=q.shape[-1] ** -0.5)
         return scores.softmax(dim=-1) @ v
 
-    return _in_parts(given, attend, BLOCK_SCORES)
+    return _attend_in_blocks(inputs, attend, BLOCK_SCORES)
 
 
-def biased_sdpa(given: AttentionInput) -> Tensor:
-    """PyTorch's fused attention, the bias as its mask."""
+def biased_sdpa(inputs: AttentionInput) -> Tensor:
+    """Compute attention with PyTorch's fused kernel and the bias as its mask."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
 
-    return _in_parts(given, attend, MASK_SCORES)
+    return _attend_in_blocks(inputs, attend, MASK_SCORES)
 
 
-def _in_parts(
-    given: AttentionInput, attend: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], limit: int
+def _attend_in_blocks(
+    inputs: AttentionInput, attend: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], limit: int
 ) -> Tensor:
-    """Attention of so many scores at a time, at most."""
-    q, k, v, row_bias, column_bias = _windows(given)
-    found = torch.empty_like(q)
-    for part, queries in _blocks(q.shape[:2], limit):
-        # Of each pair of a query and a key: (N, queries, side, 1) + (N, queries, 1, side).
-        bias = row_bias[part, queries, :, None] + column_bias[part, queries, None]
-        found[part, queries] = attend(q[part, queries], k[part], v[part], bias.flatten(2))
-    return _joined(found, given)
+    q, k, v, row_bias, column_bias = _split_windows(inputs)
+    output = torch.empty_like(q)
+    for windows, queries in _blocks(q.shape[0], q.shape[1], limit):
+        # For pairs of queries and keys: (N, queries, side, 1) + (N, queries, 1, side).
+        bias = row_bias[windows, queries, :, None] + column_bias[windows, queries, None]
+        output[windows, queries] = attend(
+            q[windows, queries], k[windows], v[windows], bias.flatten(2)
+        )
+    return _merge_windows(output, inputs)
 
 
-def relative(table: Tensor, side: int) -> Tensor:
-    """Embeddings of all pairs of positions, shape (side, side, D), out of those of distances."""
-    at = torch.arange(side, device=table.device)
-    return table[at[:, None] - at + side - 1]
+def _blocks(windows: int, tokens: int, limit: int) -> Iterator[tuple[slice, slice]]:
+    """Yield blocks of windows and queries with at most `limit` scores."""
+    window_step = max(1, limit // tokens**2)
+    query_step = min(tokens, max(1, limit // tokens))
+    for window in range(0, windows, window_step):
+        for query in range(0, tokens, query_step):
+            yield slice(window, window + window_step), slice(query, query + query_step)
 
 
-def _windows(given: AttentionInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Queries, keys and values of windows and heads, (N, side * side, D), and biases.
+def _split_windows(inputs: AttentionInput) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return queries, keys and values of windows and heads, and biases for rows and columns.
 
-    The biases, (N, side * side, side), are for the rows and for the columns of the keys.
+    Queries, keys and values have the shape (N, side * side, D), biases (N, side * side, side).
     """
-    batch, height, width, _, heads, dim = given.qkv.shape
-    side = given.side
-    down, right = -(-height // side), -(-width // side)
-    qkv = given.qkv
+    qkv, side, (down, right) = inputs.qkv, inputs.side, inputs.windows
+    batch, height, width, _, heads, dim = qkv.shape
     if (down * side, right * side) != (height, width):
-        # A window's tokens outside of the image are not masked, but have no content.
-        larger = given.beyond.to(qkv).expand(batch, down * side, right * side, 3, heads, dim)
-        larger = larger.contiguous()
-        larger[:, :height, :width] = qkv
-        qkv = larger
+        padded = inputs.padding.to(qkv).expand(batch, down * side, right * side, 3, heads, dim)
+        padded = padded.contiguous()
+        padded[:, :height, :width] = qkv
+        qkv = padded
     qkv = qkv.reshape(batch, down, side, right, side, 3, heads, dim)
     qkv = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(3, -1, side, side, dim)
     q, k, v = qkv.unbind(0)
-    row_bias = torch.einsum("nrcd,rkd->nrck", q, relative(given.rows, side).to(q))
-    column_bias = torch.einsum("nrcd,ckd->nrck", q, relative(given.columns, side).to(q))
-    q, k, v, row_bias, column_bias = (
-        part.flatten(1, 2) for part in (q, k, v, row_bias, column_bias)
-    )
+    row_bias = torch.einsum("nrcd,rkd->nrck", q, _pairwise(inputs.rows, side).to(q))
+    column_bias = torch.einsum("nrcd,ckd->nrck", q, _pairwise(inputs.columns, side).to(q))
+    q, k, v, row_bias, column_bias = (x.flatten(1, 2) for x in (q, k, v, row_bias, column_bias))
     return q, k, v, row_bias, column_bias
 
 
-def _joined(found: Tensor, given: AttentionInput) -> Tensor:
-    """The image out of its windows and heads."""
-    batch, height, width, _, heads, dim = given.qkv.shape
-    side = given.side
-    down, right = -(-height // side), -(-width // side)
-    found = found.reshape(batch, down, right, heads, side, side, dim)
-    whole = found.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, down * side, right * side, -1)
-    return whole[:, :height, :width]
+def _pairwise(embeddings: Tensor, side: int) -> Tensor:
+    """Return embeddings of all pairs of positions, shape (side, side, D)."""
+    at = torch.arange(side, device=embeddings.device)
+    return embeddings[at[:, None] - at + side - 1]
 
 
-def _blocks(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, slice]]:
-    """Windows and queries with so many scores together, at most."""
-    count, tokens = shape
-    windows = max(1, limit // tokens**2)
-    queries = min(tokens, max(1, limit // tokens))
-    for start in range(0, count, windows):
-        for first in range(0, tokens, queries):
-            yield slice(start, start + windows), slice(first, first + queries)
+def _merge_windows(output: Tensor, inputs: AttentionInput) -> Tensor:
+    batch, height, width, _, heads, dim = inputs.qkv.shape
+    side, (down, right) = inputs.side, inputs.windows
+    output = output.reshape(batch, down, right, heads, side, side, dim)
+    image = output.permute(0, 1, 4, 2, 5, 3, 6).reshape(batch, down * side, right * side, -1)
+    return image[:, :height, :width]

@@ -1,8 +1,8 @@
-"""What a weights file of a full-size model may hold: not SAM itself, but all that was trained.
+"""Weights files of full-size models, which hold the trained parts but not SAM itself.
 
-The VRP encoder's tensors stand under their own names; those of a tuned mask decoder begin with
-`mask_decoder.`, and low-rank changes of the image encoder's weights with `image_encoder.`: for the
-weight W of a layer, W + B A, from `<layer>.lora_A` of shape (rank, in) and `<layer>.lora_B` of
+Tensors of the VRP encoder have no prefix, those of a fine-tuned mask decoder have the prefix
+`mask_decoder.`, and LoRA updates of the image encoder have the prefix `image_encoder.`: the weight
+W of a layer becomes W + B A, with A = `<layer>.lora_A`, shape (rank, in), and B = `<layer>.lora_B`,
 shape (out, rank).
 """
 
@@ -25,62 +25,60 @@ LORA_A, LORA_B = ".lora_A", ".lora_B"
 
 
 def read_vrp_encoder(checkpoint: Checkpoint, *, source: str) -> VRPEncoder | None:
-    """The VRP encoder of a file, with none of which a tuned mask decoder can do.
+    """Return the VRP encoder of a checkpoint; None if it has only other trained parts.
 
     Raises
     ------
     InputError
-        If the file holds neither, or only a part of one.
+        If the checkpoint holds no trained part, or an incomplete VRP encoder.
     """
-    own, others = {}, False
-    for name, tensor in checkpoint.tensors.items():
-        if name.startswith((MASK_DECODER, IMAGE_ENCODER)):
-            others = True
-        else:
-            own[name] = tensor
-    if others and not own:
+    others = (MASK_DECODER, IMAGE_ENCODER)
+    tensors = {n: t for n, t in checkpoint.tensors.items() if not n.startswith(others)}
+    if checkpoint.tensors and not tensors:
         return None
-    return VRPEncoder.from_checkpoint(replace(checkpoint, tensors=own), source=source)
+    return VRPEncoder.from_checkpoint(replace(checkpoint, tensors=tensors), source=source)
 
 
 @torch.no_grad()
 def load_tuned_weights(sam: Sam, checkpoint: Checkpoint, *, source: str) -> dict[str, Tensor]:
-    """Give SAM the tuned parts of a file, if it has any.
+    """Load the fine-tuned parts of a checkpoint, if any, into SAM.
 
     Returns
     -------
     dict of str to Tensor
-        The low-rank changes, for `FullSizeModel.additions`.
+        LoRA updates, for `FullSizeModel.lora_updates`.
 
     Raises
     ------
     InputError
-        If they do not fit.
+        If a part does not fit SAM.
     """
     decoder = _under(MASK_DECODER, checkpoint.tensors)
     if decoder:
         decoder = {name: tensor.float() for name, tensor in decoder.items()}
         load_tensors(sam.mask_decoder, decoder, source=source)
-    additions = _under(IMAGE_ENCODER, checkpoint.tensors)
-    for name in additions:
+    updates = _under(IMAGE_ENCODER, checkpoint.tensors)
+    for name in updates:
         layer = name.removesuffix(LORA_A)
         if layer == name:
             continue
         try:
             weight = sam.image_encoder.get_parameter(layer + ".weight")
-            weight += additions[layer + LORA_B].float() @ additions[name].float()
+            weight += updates[layer + LORA_B].float() @ updates[name].float()
         except (AttributeError, KeyError, RuntimeError) as error:
-            raise InputError(f"{source} holds changes of another image encoder.") from error
-    return additions
+            raise InputError(f"{source} holds LoRA updates of another image encoder.") from error
+    return updates
 
 
 def merge_lora(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """One low-rank change that does what two do."""
-    both = dict(first)
+    """Merge two LoRA updates into an equivalent one."""
+    merged = dict(first)
     for name, tensor in second.items():
         axis = 0 if name.endswith(LORA_A) else 1
-        both[name] = torch.cat([both[name].to(tensor), tensor], axis) if name in both else tensor
-    return both
+        merged[name] = (
+            torch.cat([merged[name].to(tensor), tensor], axis) if name in merged else tensor
+        )
+    return merged
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

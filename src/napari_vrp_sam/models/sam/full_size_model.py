@@ -1,4 +1,4 @@
-"""The full-size model of the paper: SAM, a semantic encoder and the VRP encoder."""
+"""Full-size model of the paper: SAM, a semantic encoder and a VRP encoder."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from napari_vrp_sam.models.sam.mask_decoder import decode_masks
 from napari_vrp_sam.models.sam.probe import fit_probe, probe_probability
 from napari_vrp_sam.models.sam.prompting import Prompting, check_prompting, default_prompting
 from napari_vrp_sam.models.sam.square_canvas import (
+    extend_to_square,
     frame_cells,
-    on_canvas,
     pad_to_square,
     place_on_square_canvas,
     resize_longest_side,
@@ -40,7 +40,7 @@ from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding, VRPEncoder,
 
 @dataclass(frozen=True, eq=False)
 class PreparedClass:
-    """What the references of one class give once and for all.
+    """Data of one class that depends on its references only.
 
     Attributes
     ----------
@@ -48,12 +48,12 @@ class PreparedClass:
     shots : int
         Number of references.
     pseudo_mask : callable, optional
-        From the features of a target to probabilities of shape (shots, 1, h, w): the correlation
-        with each reference; or (1, 1, h, w): of the probe, which is fitted on all of them.
+        Function from the features of a target to pseudo-masks in 0..1: one per reference for the
+        correlation, shape (shots, 1, h, w), or one for the probe, shape (1, 1, h, w).
     encoding : ReferenceEncoding, optional
-        Where the VRP encoder prompts.
+        Encoded references, for prompts of the VRP encoder.
     embedding : Tensor, shape (D,), optional
-        Of the class in SAM's features, where PerSAM prompts, which looks at no pseudo-mask.
+        Mean of SAM's embedding over the class, for PerSAM, which uses no pseudo-mask.
     """
 
     class_id: int
@@ -64,34 +64,40 @@ class PreparedClass:
 
 
 class FullSizeModel(nn.Module, Model):
-    """VRP-SAM at SAM's own size.
+    """VRP-SAM with a Segment Anything model.
 
-    Both encoders see the frame with its longest side resized and the rest padded, so that a cell
-    of one grid lies where the same cell of the other does.
+    Both encoders see the frame on a square canvas, so their feature maps are aligned.
 
     Parameters
     ----------
     name : str
     sam : Sam
-        Of `segment_anything`; frozen.
+        Model of `segment_anything`; its parameters are frozen.
     semantic : SemanticEncoder
     vrp_encoder : VRPEncoder, optional
     semantic_side : int, default 512
         Longest side of frames for the semantic encoder, in pixels.
     pseudo_mask : {"probe", "correlation"}
-        What tells the VRP encoder, or chooses points and a box, where the class may be: the probe,
-        one for each class, on the maps of both encoders; or the paper's training-free correlation,
-        which a VRP encoder of the paper's code was trained with.
+        Source of the pseudo-mask: a probe per class on the maps of both encoders, or the paper's
+        training-free correlation, with which the original VRP encoders were trained.
     prompting : Prompting, optional
-        What prompts SAM, see `PROMPTINGS`: the VRP encoder, or where there is none, points and a
-        box from the pseudo-mask (GP-SAM, paper, table 3).
+        Source of SAM's prompts, see `PROMPTINGS`. Default: the VRP encoder, or without one points
+        and a box from the pseudo-mask (GP-SAM, paper, table 3).
+
+    Attributes
+    ----------
+    precision : {"auto", "float32", "bfloat16", "float16"}, default "float32"
+    lora_updates : dict of str to Tensor
+        LoRA updates that the weights of the image encoder contain; see `sam.files`.
 
     Raises
     ------
     InputError
-        If the VRP encoder does not fit the semantic encoder or SAM, or pseudo-mask and prompting
-        are unknown or need what the model lacks.
+        If the VRP encoder does not fit the semantic encoder or SAM, or the pseudo-mask or prompting
+        is unknown or not supported.
     """
+
+    precision: Precision = "float32"
 
     def __init__(
         self,
@@ -107,46 +113,34 @@ class FullSizeModel(nn.Module, Model):
         super().__init__()
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         if vrp_encoder is not None:
-            fits = {
-                "in_channels": sum(semantic.channels[:2]),
-                "dim": sam.prompt_encoder.embed_dim,
-            }
-            if {key: vrp_encoder.config[key] for key in fits} != fits:
+            sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
+            if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
                 raise InputError(
                     "The VRP encoder was trained with another semantic encoder or SAM: choose the "
                     "semantic encoder that its weights were trained with."
                 )
         self.name = name
         self.sam = sam.requires_grad_(requires_grad=False)
-        self.semantic = semantic.to(memory_format=torch.channels_last)  # convolutions like it
+        self.semantic = semantic.to(memory_format=torch.channels_last)  # for fast convolutions
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
-        self._prompting = prompting and self._checked(prompting)
-        self.precision: Precision = "float32"
-        """What `encode` computes in."""
-        self.compiled = False
-        """Whether `encode` runs batches through `torch.compile`, on a GPU."""
-        self.additions: dict[str, Tensor] = {}
-        """Low-rank changes that the image encoder's weights hold; see `full_size_file`."""
+        self.lora_updates: dict[str, Tensor] = {}
+        trained = vrp_encoder is not None
+        self.prompting = self._check_prompting(prompting or default_prompting(trained=trained))
 
     def with_prompting(self, prompting: Prompting) -> FullSizeModel:
-        """The same model, of the same weights in memory, with another prompting.
+        """Return a model with another prompting that shares its weights with this one.
 
         Raises
         ------
         InputError
-            If the model lacks what that needs.
+            If the model does not support the prompting.
         """
         other = copy(self)
-        other._prompting = self._checked(prompting)  # noqa: SLF001 # of this class
+        other.prompting = self._check_prompting(prompting)
         return other
 
-    @property
-    def prompting(self) -> Prompting:
-        """What prompts SAM: what was chosen, or the best that the model has."""
-        return self._prompting or default_prompting(trained=self.vrp_encoder is not None)
-
-    def _checked(self, prompting: Prompting) -> Prompting:
+    def _check_prompting(self, prompting: Prompting) -> Prompting:
         trained = self.vrp_encoder is not None
         return check_prompting(
             prompting, model=self.name, trained=trained, pseudo_mask=self.pseudo_mask
@@ -159,8 +153,8 @@ class FullSizeModel(nn.Module, Model):
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
-        """Encode frames of shape (B, 3, H, W), float32 in 0..1; all features are float32."""
-        # Code is compiled for one shape: not for a reference alone.
+        """Encode frames of shape (B, 3, H, W), float32 in 0..1, to float32 features."""
+        # Code is compiled for one batch size; single references are not worth it.
         compiled = self.compiled and len(frames) > 1 and frames.is_cuda
         image_encoder = partial(encode_images, self.sam.image_encoder, compiled=compiled)
         with mixed_precision(frames.device, self.precision):
@@ -170,7 +164,7 @@ class FullSizeModel(nn.Module, Model):
         )
 
     def features(self, frames: Tensor) -> FrameFeatures:
-        """The same, for training: SAM's image encoder passes gradients on, if it has any."""
+        """Encode frames for training, with gradients through SAM's image encoder."""
         return self._features(frames, self.sam.image_encoder)
 
     def _features(self, frames: Tensor, image_encoder: Callable[[Tensor], Tensor]) -> FrameFeatures:
@@ -179,67 +173,59 @@ class FullSizeModel(nn.Module, Model):
 
         canvas = place_on_square_canvas(frames, self.semantic_side, self.semantic.centre)
         size = (int(frames.shape[-2]), int(frames.shape[-1]))
-        # Stage 4 is a large part of the work, and the correlation alone looks at it.
+        # Stage 4 is expensive and only the correlation needs it.
         stages = self.semantic if self.pseudo_mask == "correlation" else self.semantic.shallow
         with torch.no_grad():
             semantic = tuple(stages(canvas))
         return FrameFeatures(size, embedding, semantic)
 
     def prepare(self, references: Sequence[EncodedReference]) -> tuple[PreparedClass, ...]:
-        """Encode the references, class by class, in ascending order of the classes."""
+        """Encode the references of each class; classes are in ascending order."""
         by_class: dict[int, list[EncodedReference]] = defaultdict(list)
         for reference in references:
             by_class[reference.class_id].append(reference)
-        return tuple(self._prepare_class(own, references) for _, own in sorted(by_class.items()))
+        return tuple(self._prepare_class(of, references) for _, of in sorted(by_class.items()))
 
     def _prepare_class(
-        self, own: Sequence[EncodedReference], references: Sequence[EncodedReference]
+        self, class_references: Sequence[EncodedReference], references: Sequence[EncodedReference]
     ) -> PreparedClass:
-        showing = [r for r in own if bool(r.mask.any())]  # others only say what is background
-        class_id, shots = own[0].class_id, len(showing)
+        positive = _with_class(class_references)
+        class_id, shots = class_references[0].class_id, len(positive)
         if self.prompting == "persam":
-            return PreparedClass(class_id, shots, None, None, persam.class_embedding(showing))
+            return PreparedClass(class_id, shots, None, None, persam.class_embedding(positive))
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
-            pseudo_mask = partial(probe_probability, probe=fit_probe(own, references))
+            pseudo_mask = partial(probe_probability, probe=fit_probe(class_references, references))
         else:
-            _, stage_3, masks = self._masked(showing)
+            _, stage_3, masks = _stages_and_masks(positive)
             with torch.no_grad():
                 masked = self.semantic.stage_4(stage_3 * masks)
             pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
-        encoding = self.encode_references(own)
+        encoding = self.encode_references(class_references)
         return PreparedClass(class_id, shots, pseudo_mask, encoding)
 
-    def encode_references(self, own: Sequence[EncodedReference]) -> ReferenceEncoding | None:
-        """What the VRP encoder, if it prompts, makes of the references of one class."""
+    def encode_references(
+        self, class_references: Sequence[EncodedReference]
+    ) -> ReferenceEncoding | None:
+        """Encode the references of one class with the VRP encoder, if it is used."""
         if self.vrp_encoder is None or self.prompting == "persam":
             return None
-        stage_2, stage_3, masks = self._masked([r for r in own if bool(r.mask.any())])
+        stage_2, stage_3, masks = _stages_and_masks(_with_class(class_references))
         return self.vrp_encoder.encode_reference(concatenate_stages(stage_2, stage_3), masks)
 
-    @staticmethod
-    def _masked(showing: Sequence[EncodedReference]) -> tuple[Tensor, Tensor, Tensor]:
-        """Stages 2 and 3 of references, and their masks on the grid of stage 3."""
-        stage_2, stage_3 = (
-            torch.cat([r.features.semantic[stage] for r in showing]) for stage in (0, 1)
-        )
-        padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in showing)
-        grid = (stage_3.shape[-2], stage_3.shape[-1])
-        return stage_2, stage_3, torch.cat([mask_on_grid(mask, grid) for mask in padded])
-
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
-        """Prompts of all prepared classes for one frame.
+        """Return the prompts of all prepared classes for one frame.
 
-        Where classes have different numbers of references, those of the smaller ones are
-        repeated, because the classes are decoded as one batch.
+        All classes are decoded as one batch, so prompts of classes with fewer references are
+        repeated.
         """
         class_ids = tuple(c.class_id for c in prepared)
         embeddings = [c.embedding for c in prepared if c.embedding is not None]
         if embeddings:
             return persam.persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
-        made = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
+        make = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
         with torch.no_grad():
-            pseudo_masks = [self._inside(make(features), features) for make in made]
+            pseudo_masks = [_clear_padding(function(features), features.size) for function in make]
         mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
         rows, columns = frame_cells(features.size, mean)
         visible = mean[..., :rows, :columns]
@@ -262,22 +248,22 @@ class FullSizeModel(nn.Module, Model):
         assert self.vrp_encoder is not None
         target = concatenate_stages(*features.semantic[:2])
         most = max(c.shots for c in prepared)
-        of_classes = []
+        class_prompts = []
         for one, pseudo_mask in zip(prepared, pseudo_masks, strict=True):
             assert one.encoding is not None
             prompts = self.vrp_encoder.prompts(
                 one.encoding, target, pseudo_mask.expand(one.shots, -1, -1, -1)
             )
             repeated = torch.arange(most, device=prompts.device) % one.shots
-            of_classes.append(concatenate_shots(prompts[repeated], most))
-        return torch.cat(of_classes)
+            class_prompts.append(concatenate_shots(prompts[repeated], most))
+        return torch.cat(class_prompts)
 
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
-        """Mask logits of shape (K, H, W) at the frame's size."""
+        """Return mask logits of shape (K, H, W) at the size of the frame."""
         if isinstance(prompts, persam.PerSAMPrompts):
             logits = persam.decode_persam(self.sam, features, prompts)
         elif self.prompting == "probe" and prompts.pseudo_mask is not None:
-            logits = on_canvas(prompts.pseudo_mask)
+            logits = extend_to_square(prompts.pseudo_mask)
         else:
             logits = decode_masks(
                 self.sam.mask_decoder,
@@ -291,56 +277,65 @@ class FullSizeModel(nn.Module, Model):
         return masks[:, 0]
 
     def segment(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Tensor:
-        """Mask logits (B, K, H, W) of a batch of frames: what `prompt` and `decode` give of each.
-
-        On a GPU the frames go through both together, whose small steps would not fill it, but for
-        PerSAM, whose passes depend on what the ones before have found.
-        """
-        maps = (features.embedding, *features.semantic)
-        one = partial(self._segment_one, features.size, prepared)
+        """Return mask logits (B, K, H, W) for a batch of frames."""
+        # PerSAM's passes depend on each other's results, which `torch.vmap` does not support.
         if len(features) == 1 or not features.embedding.is_cuda or self.prompting == "persam":
-            return torch.stack([one(*of_frame) for of_frame in zip(*maps, strict=True)])
-        return together(one, *maps)
+            return super().segment(features, prepared)
+        return self.segment_vectorised(features, prepared)
 
-    def _segment_one(
-        self, size: tuple[int, int], prepared: Sequence[PreparedClass], *maps: Tensor
+    def segment_vectorised(
+        self, features: FrameFeatures, prepared: Sequence[PreparedClass]
     ) -> Tensor:
-        embedding, *semantic = (m[None] for m in maps)
-        features = FrameFeatures(size, embedding, tuple(semantic))
-        return self.decode(features, self.prompt(features, prepared))
+        """Run `segment` with `torch.vmap`, because the steps of one frame do not fill a GPU."""
 
-    def _inside(self, pseudo_mask: Tensor, features: FrameFeatures) -> Tensor:
-        """The pseudo-mask with nothing on the padding."""
-        rows, columns = frame_cells(features.size, pseudo_mask)
-        inside = torch.zeros_like(pseudo_mask)
-        inside[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
-        return inside
+        def segment_frame(*maps: Tensor) -> Tensor:
+            embedding, *semantic = (m[None] for m in maps)
+            frame = FrameFeatures(features.size, embedding, tuple(semantic))
+            return self.decode(frame, self.prompt(frame, prepared))
+
+        # `torch.vmap` does not support PyTorch's other implementations of attention.
+        fast_path = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                maps = features.embedding, *features.semantic
+                logits: Tensor = torch.vmap(segment_frame)(*maps)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+        return logits
 
 
-def together(function: Callable[..., Tensor], *batches: Tensor) -> Tensor:
-    """What a function gives of each item of batches, in one pass over all."""
-    # Some of the ways that PyTorch has for attention cannot be batched so.
-    quick = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            results: Tensor = torch.vmap(function)(*batches)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(quick)
-    return results
+def _with_class(references: Sequence[EncodedReference]) -> list[EncodedReference]:
+    """Return the references that show the class; others only provide background."""
+    return [r for r in references if bool(r.mask.any())]
+
+
+def _stages_and_masks(references: Sequence[EncodedReference]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return stages 2 and 3 of references, and their masks on the grid of stage 3."""
+    stage_2, stage_3 = (torch.cat([r.features.semantic[i] for r in references]) for i in (0, 1))
+    padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in references)
+    grid = (stage_3.shape[-2], stage_3.shape[-1])
+    return stage_2, stage_3, torch.cat([mask_on_grid(mask, grid) for mask in padded])
+
+
+def _clear_padding(pseudo_mask: Tensor, size: tuple[int, int]) -> Tensor:
+    rows, columns = frame_cells(size, pseudo_mask)
+    cleared = torch.zeros_like(pseudo_mask)
+    cleared[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
+    return cleared
 
 
 def _correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor) -> Tensor:
     deepest = target.semantic[2].expand(len(masks), -1, -1, -1)
     similarity = correlation(deepest, reference_masked, masks)
-    # The feature augmenter's grid is that of stage 3.
+    # The feature augmenter uses the grid of stage 3.
     return F.interpolate(
         similarity, target.semantic[1].shape[-2:], mode="bilinear", align_corners=True
     )
 
 
 def build_sam(variant: str) -> Sam:
-    """SAM with random weights: `variant` is "vit_b", "vit_l" or "vit_h"."""
+    """Return a SAM with random weights; `variant` is "vit_b", "vit_l" or "vit_h"."""
     from segment_anything import sam_model_registry
 
     model: Any = sam_model_registry[variant]()

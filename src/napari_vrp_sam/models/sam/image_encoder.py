@@ -1,4 +1,4 @@
-"""SAM's image encoder as `segment_anything` has it, run faster: same modules, same numbers."""
+"""Faster forward pass for SAM's image encoder, with the modules and results of the original."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ def encode_images(
     *,
     compiled: bool = False,
 ) -> Tensor:
-    """Embeddings of images, as `encoder(images)` gives them.
+    """Return image embeddings equal to those of `encoder(images)`.
 
     Parameters
     ----------
     encoder : ImageEncoderViT
-        Nothing of it is changed; adapters in its linear layers count.
+        Encoder of `segment_anything`; adapters in its linear layers are applied.
     images : Tensor, shape (B, 3, side, side)
-        Preprocessed.
+        Preprocessed images.
     attention : callable, optional
-        How attention is computed, the quickest on the device unless given.
+        Implementation of attention; default: the fastest on the device.
     compiled : bool
-        Whether blocks run through `torch.compile`: quicker, after a minute or so.
+        Whether blocks run through `torch.compile`, which takes about a minute at first.
 
     Returns
     -------
     Tensor, shape (B, D, side / 16, side / 16)
     """
     attention = attention or attention_for(images)
-    block_of = _compiled_block() if compiled else _block
+    run_block = _compiled_block() if compiled else _block
     tokens = encoder.patch_embed(images)
     if encoder.pos_embed is not None:
         tokens = tokens + encoder.pos_embed
     for block in encoder.blocks:
-        tokens = block_of(block, tokens, attention)
+        tokens = run_block(block, tokens, attention)
     embedding: Tensor = encoder.neck(tokens.permute(0, 3, 1, 2))
     return embedding
 
 
 def attention_for(images: Tensor) -> Attention:
-    """The quickest attention on the images' device, in the precision of the moment."""
+    """Return the fastest attention for the images' device and the current precision."""
     device = images.device.type
     if device == "cpu":
         return blockwise_attention
     if device == "cuda" and torch.is_autocast_enabled(device):
         try:
             from napari_vrp_sam.models.sam.attention_kernel import kernel_runs, triton_attention
-        except ImportError:  # Triton comes with PyTorch on Linux only
+        except ImportError:  # PyTorch includes Triton on Linux only
             return biased_sdpa
         if kernel_runs(images.device):
             return triton_attention
@@ -68,24 +68,24 @@ def attention_for(images: Tensor) -> Attention:
 
 
 def _block(block: Any, tokens: Tensor, attention: Attention) -> Tensor:
-    """One transformer block on tokens of shape (B, H, W, C).
+    """Run one transformer block on tokens of shape (B, H, W, C).
 
-    Windows are cut after the projection to queries, keys and values, and joined before the one
-    back: their tokens outside of the image need neither.
+    Windows are split after the projection to queries, keys and values, and merged before the
+    output projection, so that tokens outside the image need neither.
     """
     layer = block.attn
     normed = block.norm1(tokens)
     qkv = layer.qkv(normed).unflatten(-1, (3, layer.num_heads, -1))
-    # In SAM these tokens are zeros that pass through the same layer.
-    beyond = layer.qkv(normed.new_zeros(normed.shape[-1])).unflatten(-1, (3, layer.num_heads, -1))
+    # In SAM, tokens outside the image are zeros that pass through the same layer.
+    padding = layer.qkv(normed.new_zeros(normed.shape[-1])).unflatten(-1, (3, layer.num_heads, -1))
     side = block.window_size or tokens.shape[1]
-    given = AttentionInput(qkv, beyond, layer.rel_pos_h, layer.rel_pos_w, side)
-    tokens = tokens + layer.proj(attention(given))
+    inputs = AttentionInput(qkv, padding, layer.rel_pos_h, layer.rel_pos_w, side)
+    tokens = tokens + layer.proj(attention(inputs))
     output: Tensor = tokens + block.mlp(block.norm2(tokens))
     return output
 
 
 @cache
 def _compiled_block() -> Any:
-    """Compiled once for windows and once for the whole image, whatever the number of blocks."""
+    # All blocks share two compiled versions: for windows and for global attention.
     return torch.compile(_block, dynamic=False)

@@ -1,4 +1,4 @@
-"""SAM's mask decoder for a batch of images, each with prompts of its own."""
+"""SAM's mask decoder for batches of images that each have their own prompts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """What draws the decoder's attention to a class, without any training (PerSAM).
+    """Training-free guidance of the decoder towards a class (PerSAM).
 
     Attributes
     ----------
     attention : Tensor, shape (B, h * w)
-        Likeness to the class, 0..1, added to what tokens attend to in the image.
+        Similarity of the image cells to the class, 0..1, added to the attention weights.
     embedding : Tensor, shape (B, D)
-        Of the class, added to all tokens before each layer.
+        Embedding of the class, added to all tokens before each layer.
     """
 
     attention: Tensor
@@ -35,19 +35,19 @@ def decode_masks(
     *,
     guidance: Guidance | None = None,
 ) -> Tensor:
-    """Decode one mask for each prompt set.
+    """Decode one mask per set of prompts.
 
-    Gives what `decoder(..., multimask_output=False)` gives when it is called image by image:
-    SAM's own forward pairs every image of a batch with every prompt set.
+    The result equals `decoder(..., multimask_output=False)` called image by image; SAM's own
+    `forward` pairs every image of a batch with every set of prompts.
 
     Parameters
     ----------
     decoder : MaskDecoder
-        Of `segment_anything`, any width.
+        Decoder of `segment_anything`, of any width.
     embedding : Tensor, shape (B, D, h, w) or (1, D, h, w)
-        Image embeddings; a single one is shared by all prompt sets.
+        Image embeddings, one per set of prompts or one for all.
     position : Tensor, shape (1, D, h, w)
-        Position embedding of the image grid.
+        Position embedding of the image cells.
     sparse : Tensor, shape (B, N, D)
         Prompt tokens.
     dense : Tensor, shape (B, D, h, w)
@@ -72,14 +72,14 @@ def attend(
     *,
     guidance: Guidance | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run the two-way transformer on the decoder's own tokens, prompts and image.
+    """Run the two-way transformer on output tokens, prompts and image.
 
-    Parameters are those of `decode_masks`.
+    See `decode_masks` for the parameters.
 
     Returns
     -------
     tokens : Tensor, shape (B, 1 + mask tokens + N, D)
-        The token of the predicted IoU first, the mask tokens next.
+        Token of the predicted IoU, mask tokens, prompt tokens.
     pixels : Tensor, shape (B, D, h, w)
     """
     batch, dim, height, width = dense.shape
@@ -94,8 +94,8 @@ def attend(
 
 
 def read_masks(decoder: MaskDecoder, tokens: Tensor, upscaled: Tensor) -> Tensor:
-    """Mask logits (B, 1, 4 h, 4 w) of the first mask token, from pixels (B, D / 8, 4 h, 4 w)."""
-    # Of the mask tokens the first is the one that SAM keeps for a single mask.
+    """Return mask logits (B, 1, 4 h, 4 w) from tokens and upscaled pixels (B, D / 8, 4 h, 4 w)."""
+    # The first mask token is the one that SAM uses for a single mask.
     kernel = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
     logits: Tensor = torch.einsum("bc,bchw->bhw", kernel, upscaled)[:, None]
     return logits
@@ -108,10 +108,10 @@ def _attend_guided(
     tokens: Tensor,
     guidance: Guidance,
 ) -> tuple[Tensor, Tensor]:
-    """`TwoWayTransformer.forward`, with target-guided attention and target-semantic prompting."""
+    """Run `TwoWayTransformer.forward` with PerSAM's guided attention and semantic prompting."""
     keys, position = (x.flatten(2).transpose(1, 2) for x in (image, position))
     target = guidance.embedding[:, None]
-    # As the authors' code has it, the tokens' position embedding holds the class too.
+    # As in the original code, the position embedding of the tokens includes the class too.
     tokens = tokens + target
     queries = tokens
     for number, layer in enumerate(transformer.layers):
@@ -119,8 +119,8 @@ def _attend_guided(
             queries = layer.self_attn(q=queries, k=queries, v=queries)
         else:
             queries = queries + target
-            placed = queries + tokens
-            queries = queries + layer.self_attn(q=placed, k=placed, v=queries)
+            positioned = queries + tokens
+            queries = queries + layer.self_attn(q=positioned, k=positioned, v=queries)
         queries = layer.norm1(queries)
         found = _guided_attention(
             layer.cross_attn_token_to_image,
@@ -131,8 +131,8 @@ def _attend_guided(
         )
         queries = layer.norm2(queries + found)
         queries = layer.norm3(queries + layer.mlp(queries))
-        placed = queries + tokens
-        keys = keys + layer.cross_attn_image_to_token(q=keys + position, k=placed, v=queries)
+        positioned = queries + tokens
+        keys = keys + layer.cross_attn_image_to_token(q=keys + position, k=positioned, v=queries)
         keys = layer.norm4(keys)
     found = transformer.final_attn_token_to_image(
         q=queries + tokens + target, k=keys + position, v=keys
@@ -140,13 +140,13 @@ def _attend_guided(
     return transformer.norm_final_attn(queries + found), keys
 
 
-def _guided_attention(layer: Any, q: Tensor, k: Tensor, v: Tensor, towards: Tensor) -> Tensor:
-    """SAM's attention, its weights shifted towards a likeness and normalised again."""
+def _guided_attention(layer: Any, q: Tensor, k: Tensor, v: Tensor, similarity: Tensor) -> Tensor:
+    """Run SAM's attention with similarities added to its weights, normalised again."""
     q, k, v = (
         project(x).unflatten(-1, (layer.num_heads, -1)).transpose(1, 2)
         for project, x in ((layer.q_proj, q), (layer.k_proj, k), (layer.v_proj, v))
     )
     weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)
-    weights = (weights + towards[:, None, None]).softmax(dim=-1)
+    weights = (weights + similarity[:, None, None]).softmax(dim=-1)
     out: Tensor = layer.out_proj((weights @ v).transpose(1, 2).flatten(2))
     return out

@@ -1,4 +1,4 @@
-"""PerSAM without training: SAM prompted by what resembles the reference in its own features.
+"""PerSAM without training: SAM prompted by similarity to the reference in its own features.
 
 Zhang et al., "Personalize Segment Anything Model with One Shot", ICLR 2024, section 2.2.
 """
@@ -22,14 +22,14 @@ from napari_vrp_sam.models.sam.square_canvas import frame_cells, pad_to_square
 
 @dataclass(frozen=True, eq=False)
 class PerSAMPrompts(Prompts):
-    """Prompts of K classes, and what guides the mask decoder beside them.
+    """Prompts of K classes, and guidance of the mask decoder.
 
     Attributes
     ----------
     points : Tensor, shape (K, 2, 2)
-        (x, y) in pixels of SAM's input: where the frame is most and least like the class.
+        Points (x, y) in pixels of SAM's input with the highest and lowest similarity to the class.
     guidance : Guidance
-        For the first of the three passes through the decoder.
+        Guidance for the first of the three passes through the decoder.
     """
 
     _: KW_ONLY
@@ -38,21 +38,18 @@ class PerSAMPrompts(Prompts):
 
 
 def class_embedding(references: Sequence[EncodedReference]) -> Tensor:
-    """Mean of SAM's image embedding over the class, shape (D,); over several references, of means.
+    """Return the mean of SAM's image embedding over a class, shape (D,), averaged over references.
 
-    Parameters
-    ----------
-    references : sequence of EncodedReference
-        Of one class, each with some of it.
+    All references must show the class.
     """
     means = []
     for reference in references:
         embedding = reference.features.embedding[0]
         grid = (embedding.shape[-2], embedding.shape[-1])
-        # On the CPU, because Metal pools only where sizes divide.
+        # On the CPU, because Metal (MPS) pools only by integer factors.
         padded = pad_to_square(reference.mask[None, None].cpu())
         share = F.adaptive_avg_pool2d(padded, grid)[0, 0].to(embedding)
-        # Cells that are mostly the class; of a thin one those that have most of it.
+        # Cells that the class mostly covers, or for a thin object those that it covers most.
         inside = share >= share.max().clamp(max=0.5)
         means.append(embedding[:, inside].mean(dim=1))
     return torch.stack(means).mean(dim=0)
@@ -61,21 +58,14 @@ def class_embedding(references: Sequence[EncodedReference]) -> Tensor:
 def persam_prompts(
     sam: Sam, features: FrameFeatures, class_ids: tuple[int, ...], classes: Tensor
 ) -> PerSAMPrompts:
-    """Prompts for one frame, a point in the class and one outside for each of K classes.
+    """Return a foreground and a background point in one frame for each of K classes.
 
-    Parameters
-    ----------
-    sam : Sam
-    features : FrameFeatures
-        Of one frame.
-    class_ids : tuple of int
-    classes : Tensor, shape (K, D)
-        Of `class_embedding`.
+    `classes` are embeddings of shape (K, D), see `class_embedding`.
     """
     embedding = F.normalize(features.embedding[0], dim=0)
     similarity = torch.einsum("kd,dhw->khw", F.normalize(classes, dim=1), embedding)
 
-    # Looked for at the frame's own size, where no padding is.
+    # Extremes are searched at the size of the frame, which has no padding.
     resized = ResizeLongestSide.get_preprocess_shape(*features.size, sam.image_encoder.img_size)
     fine = F.interpolate(similarity[:, None], scale_factor=4, mode="bilinear")
     whole = sam.postprocess_masks(fine, resized, features.size).flatten(1)
@@ -90,15 +80,7 @@ def persam_prompts(
 
 
 def decode_persam(sam: Sam, features: FrameFeatures, prompts: PerSAMPrompts) -> Tensor:
-    """Mask logits (K, 1, 4 h, 4 w) of SAM's canvas: a guided pass, then two that refine.
-
-    Parameters
-    ----------
-    sam : Sam
-    features : FrameFeatures
-        Of one frame.
-    prompts : PerSAMPrompts
-    """
+    """Return mask logits (K, 1, 4 h, 4 w) for one frame: a guided pass, then two refinements."""
     position = sam.prompt_encoder.get_dense_pe()
     logits = decode_masks(
         sam.mask_decoder,
@@ -120,17 +102,17 @@ def decode_persam(sam: Sam, features: FrameFeatures, prompts: PerSAMPrompts) -> 
 
     first = refined(logits, None)
     resized = ResizeLongestSide.get_preprocess_shape(*features.size, sam.image_encoder.img_size)
-    found = sam.postprocess_masks(first, resized, features.size)[:, 0] > sam.mask_threshold
-    corners = batched_mask_to_box(found).reshape(-1, 2, 2)
+    mask = sam.postprocess_masks(first, resized, features.size)[:, 0] > sam.mask_threshold
+    corners = batched_mask_to_box(mask).reshape(-1, 2, 2)
     boxes = (corners * _scale(features.size, resized, corners)).flatten(1)
-    # There is no box around nothing: that is the answer then.
-    return torch.where(found.any(dim=(1, 2))[:, None, None, None], refined(first, boxes), first)
+    # An empty mask has no box and is final.
+    return torch.where(mask.any(dim=(1, 2))[:, None, None, None], refined(first, boxes), first)
 
 
 def _attention(similarity: Tensor, size: tuple[int, int]) -> Tensor:
-    """Likeness to each class in 0..1, standardised over the frame; 0 on the padding.
+    """Return the similarity to each class in 0..1, standardised over the frame; 0 on the padding.
 
-    The authors stretch the frame over the whole grid; here each cell keeps its place.
+    The original code stretches the frame over the whole grid; here cells stay aligned.
     """
     rows, columns = frame_cells(size, similarity)
     visible = similarity[:, :rows, :columns]
@@ -141,11 +123,11 @@ def _attention(similarity: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _scale(size: tuple[int, int], resized: tuple[int, int], like: Tensor) -> Tensor:
-    """From (x, y) in the frame to (x, y) in SAM's input."""
+    """Return factors from (x, y) in the frame to (x, y) in SAM's input."""
     scale = (resized[1] / size[1], resized[0] / size[0])
     return torch.tensor(scale, device=like.device)
 
 
 def _labels(points: Tensor) -> Tensor:
-    """The first of two points is foreground, the other background."""
+    """Return labels for pairs of a foreground and a background point."""
     return torch.tensor([1, 0], dtype=torch.int32, device=points.device).expand(len(points), 2)

@@ -1,4 +1,4 @@
-"""The probe of full-size models: what it reads, and what it learns from."""
+"""Probe of full-size models: its feature maps and training data."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from napari_vrp_sam.models.probe.encoded_shots import (
     PROBE_STRIDE,
     Shot,
     make_shot,
-    marks_of_other_classes,
+    mask_of_other_classes,
 )
 from napari_vrp_sam.models.probe.ensemble import ProbeRecipe, fit_ensemble
 from napari_vrp_sam.models.probe.probe import Probe
 from napari_vrp_sam.models.probe.pseudo_labels import complete_shots
 from napari_vrp_sam.models.sam.square_canvas import pad_to_square, repeat_border
 
-PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), plain=(0, 1, 2))
-"""All of `probe_maps`."""
+PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), perceptron=(0, 1, 2))
+"""Probe that uses all maps of `probe_maps`."""
 
 
 def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
-    """Stages 2 and 3 of the semantic encoder and SAM's image embedding, finest first.
+    """Return stages 2 and 3 of the semantic encoder and SAM's image embedding, finest first.
 
-    On their way to a common grid they would blur padding into the frame, so padding is overwritten
-    with the frame's border.
+    The border of the frame replaces the padding, which would otherwise blur into the frame when
+    the maps are resized to a common grid.
     """
     maps = (*features.semantic[:2], features.embedding)
-    # Which one is finest depends on the semantic encoder.
+    # The order depends on the semantic encoder.
     finest_first = sorted(maps, key=lambda m: m.shape[-2] * m.shape[-1], reverse=True)
     return tuple(repeat_border(m, features.size) for m in finest_first)
 
@@ -45,9 +45,9 @@ def fit_probe(
     Parameters
     ----------
     class_references : sequence of EncodedReference
-        Of the class, on any number of frames.
+        References of the class, on any number of frames.
     references : sequence of EncodedReference
-        Of all classes: what another class is on the same frame, is background.
+        References of all classes; other classes on the same frame are background.
     """
     shots = [canvas_shot(r, references) for r in class_references]
     return fit_ensemble(complete_shots(shots, PROBE_RECIPE), PROBE_RECIPE)
@@ -55,17 +55,17 @@ def fit_probe(
 
 @torch.no_grad()
 def probe_probability(target: FrameFeatures, *, probe: Probe) -> Tensor:
-    """Probability of the class on the grid of stage 3, shape (1, 1, h, w)."""
+    """Return the probability of the class on the grid of stage 3, shape (1, 1, h, w)."""
     height, width = target.semantic[1].shape[-2:]
     return probe.logits(probe_maps(target), (height, width)).sigmoid()
 
 
 def canvas_shot(reference: EncodedReference, references: Sequence[EncodedReference]) -> Shot:
-    """One reference on the square canvas, and what the other classes on its frame say about it."""
+    """Return a reference on the square canvas, with other classes on its frame as background."""
     maps = probe_maps(reference.features)
     height, width = (PROBE_STRIDE * cells for cells in maps[0].shape[-2:])
     frame = torch.ones_like(reference.mask)
-    excluded = marks_of_other_classes(reference, references)
+    excluded = mask_of_other_classes(reference, references)
     layers = torch.stack(
         [
             frame,
@@ -74,10 +74,10 @@ def canvas_shot(reference: EncodedReference, references: Sequence[EncodedReferen
             frame if reference.ignored is None else 1 - reference.ignored.to(frame),
         ]
     )
-    # On the CPU, because Metal pools only where sizes divide.
+    # On the CPU, because Metal (MPS) pools only by integer factors.
     shares = F.adaptive_avg_pool2d(pad_to_square(layers[None]).cpu(), (height, width)).to(frame)
     on_frame, mask, excluded, known = shares.transpose(0, 1)
-    # A pixel across the frame's border is the class as far as its part inside the frame is.
+    # For cells across the border of the frame, only the part inside the frame counts.
     inside = on_frame.clamp_min(1e-6)
     return make_shot(
         reference.features,

@@ -1,4 +1,4 @@
-"""What prompts SAM in a full-size model. Without torch: windows and commands show it."""
+"""Promptings: sources of SAM's prompts in a full-size model. Without torch, as in the interface."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ Prompting = Literal["vrp", "points", "box", "points+box", "persam", "probe"]
 PROMPTINGS: dict[Prompting, str] = {
     "vrp": "the VRP encoder",
     "points": "points in the pseudo-mask (GP-SAM)",
-    "box": "the box around the pseudo-mask (GP-SAM)",
-    "points+box": "points in the pseudo-mask and the box around it (GP-SAM)",
-    "persam": "what resembles the reference in SAM's own features (PerSAM)",
+    "box": "the bounding box of the pseudo-mask (GP-SAM)",
+    "points+box": "points in the pseudo-mask and its bounding box (GP-SAM)",
+    "persam": "similarity to the reference in SAM's own features (PerSAM)",
     "probe": "nothing, and the probe's map is the result",
 }
-"""Each in a few words; all but the first need no training."""
+"""Short description of each prompting; all but the first need no training."""
 
 
 def default_prompting(*, trained: bool) -> Prompting:
-    """The best that a model has: of a VRP encoder, if it has one."""
+    """Return the default prompting of a model with (`trained`) or without a VRP encoder."""
     return "vrp" if trained else "points+box"
 
 
 def check_prompting(
-    wanted: str, *, model: str, trained: bool, pseudo_mask: PseudoMaskKind
+    name: str, *, model: str, trained: bool, pseudo_mask: PseudoMaskKind
 ) -> Prompting:
-    """What is wanted, if the model can be prompted so.
+    """Return the prompting of a given name if a model supports it.
 
     Parameters
     ----------
-    wanted : str
-        A key of `PROMPTINGS`.
+    name : str
+        Key of `PROMPTINGS`.
     model : str
-        Named in the error.
+        Name of the model, for the error message.
     trained : bool
-        Whether it has a VRP encoder.
+        Whether the model has a VRP encoder.
     pseudo_mask : {"probe", "correlation"}
-        How it makes one.
+        Pseudo-mask of the model.
 
     Raises
     ------
     InputError
-        If there is no such prompting, or the model lacks what it needs.
+        If the prompting is unknown or needs what the model does not have.
     """
-    known = [name for name in PROMPTINGS if name == wanted]
+    known = [prompting for prompting in PROMPTINGS if prompting == name]
     if not known:
-        raise InputError(f"Unknown prompting '{wanted}': choose one of {', '.join(PROMPTINGS)}.")
-    if wanted == "vrp" and not trained:
-        others = ", ".join(name for name in PROMPTINGS if name != "vrp")
+        raise InputError(f"Unknown prompting '{name}': choose one of {', '.join(PROMPTINGS)}.")
+    if name == "vrp" and not trained:
+        others = ", ".join(prompting for prompting in PROMPTINGS if prompting != "vrp")
         raise InputError(
-            f"'{model}' has no VRP encoder: give the weights of one, or choose another prompting: "
+            f"'{model}' has no VRP encoder: load the weights of one, or choose another prompting: "
             f"{others}."
         )
-    if wanted == "probe" and pseudo_mask != "probe":
-        raise InputError("The prompting 'probe' is the pseudo-mask 'probe': choose that too.")
+    if name == "probe" and pseudo_mask != "probe":
+        raise InputError("The prompting 'probe' needs the pseudo-mask 'probe': choose both.")
     return known[0]

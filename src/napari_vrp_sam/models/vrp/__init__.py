@@ -1,1 +1,1 @@
-"""The VRP encoder of the paper, its parts, and the semantic encoders it reads."""
+"""VRP encoder of the paper, its components, and the semantic encoders that it uses."""

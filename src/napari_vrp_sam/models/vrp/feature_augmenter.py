@@ -1,4 +1,4 @@
-"""Feature augmenter: enhanced features of reference and target that know the annotated class."""
+"""Feature augmenter: merges reference and target features with the annotated class."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MASK_GAIN = 10.0
-"""The mask channel is multiplied by this before the merge, so that it weighs like features."""
+"""Factor for the mask channel, which brings it to the scale of the features."""
 
 POOLING_EPS = 0.0005
-"""Keeps the prototype finite where the resized mask is empty."""
+"""Term that keeps the prototype finite if the resized mask is empty."""
 
 
 class FeatureAugmenter(nn.Module):
-    """Reduce semantic features and merge them with the class prototype and a mask.
+    """Reduction of semantic features, and their merge with a class prototype and a mask.
 
-    Both 1x1 convolutions are shared by reference and target (paper, section 3.2, equations 1-3).
+    Reference and target share both 1x1 convolutions (paper, section 3.2, equations 1-3).
 
     Parameters
     ----------
     in_channels : int
-        Channels of the semantic features, for example 512 + 1024 of ResNet-50's stages 2 and 3.
+        Number of channels of the semantic features, for example 512 + 1024 for stages 2 and 3 of
+        ResNet-50.
     dim : int, default 256
-        Channels of the enhanced features.
+        Number of channels of the enhanced features.
     dropout : float, default 0.5
-        Channel dropout after the reduction, in training only.
+        Probability of channel dropout after the reduction, in training only.
     """
 
     def __init__(self, in_channels: int, dim: int = 256, *, dropout: float = 0.5) -> None:
@@ -52,7 +53,7 @@ class FeatureAugmenter(nn.Module):
         reduced : Tensor, shape (B, dim, h, w)
         prototype : Tensor, shape (B, dim, 1, 1)
         mask : Tensor, shape (B, 1, h, w)
-            The annotation for the reference, the pseudo-mask for the target.
+            Annotation of the reference, or pseudo-mask of the target.
 
         Returns
         -------
@@ -65,13 +66,13 @@ class FeatureAugmenter(nn.Module):
 
 
 def prototype(features: Tensor, mask: Tensor) -> Tensor:
-    """Masked average pooling (equation 1).
+    """Return the mean feature inside a mask (masked average pooling, equation 1).
 
     Parameters
     ----------
     features : Tensor, shape (B, dim, h, w)
     mask : Tensor, shape (B, 1, h, w)
-        In 0..1, on the grid of the features.
+        Values in 0..1, on the grid of the features.
 
     Returns
     -------
@@ -82,25 +83,25 @@ def prototype(features: Tensor, mask: Tensor) -> Tensor:
 
 
 def mask_on_grid(mask: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Resize annotations to a feature grid by nearest neighbour, losing none.
+    """Resize annotations to a feature grid by nearest-neighbour interpolation.
 
     Parameters
     ----------
     mask : Tensor, shape (B, 1, H, W)
     grid : tuple of int
-        Height and width.
+        Height and width of the feature grid.
 
     Returns
     -------
     Tensor, shape (B, 1, h, w)
-        An annotation too small for the grid marks every cell that it touches instead.
+        An annotation that the interpolation misses marks every cell that it touches instead.
     """
     if mask.shape[-2:] == grid:
         return mask
     nearest = F.interpolate(mask, size=grid, mode="nearest")
-    lost = (nearest.amax(dim=(1, 2, 3)) == 0) & (mask.amax(dim=(1, 2, 3)) > 0)
-    if lost.any():
-        # On the CPU, because Metal pools only where sizes divide.
+    missed = (nearest.amax(dim=(1, 2, 3)) == 0) & (mask.amax(dim=(1, 2, 3)) > 0)
+    if missed.any():
+        # On the CPU, because Metal (MPS) pools only by integer factors.
         touched = F.adaptive_max_pool2d(mask.cpu(), grid).to(mask.device)
-        nearest = torch.where(lost[:, None, None, None], touched, nearest)
+        nearest = torch.where(missed[:, None, None, None], touched, nearest)
     return nearest

@@ -1,4 +1,4 @@
-"""Prompt generator: learnable queries gather the class from the reference, then from the target."""
+"""Prompt generator: queries attend to the reference, then to the target."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ TEMPERATURE = 10000.0
 
 
 class PromptGenerator(nn.Module):
-    """Queries attend to the enhanced reference (equation 4), then to the enhanced target (5).
+    """Attention of queries to the enhanced reference, then to the enhanced target.
 
-    Each half is one cross-attention and one self-attention, post-norm, without dropout and
-    without a feed-forward block. The result are prompt tokens for SAM's mask decoder.
+    Each of the two (paper, equations 4 and 5) is a cross-attention and a self-attention, post-norm,
+    without dropout or feed-forward block. The results are prompt tokens for SAM's mask decoder.
 
     Parameters
     ----------
     dim : int, default 256
         Width of queries, features and prompts; a multiple of four and of `heads`.
     queries : int, default 50
-        Number of prompts; 0 where the first queries are given from outside.
+        Number of learnable queries; 0 if the caller provides the initial queries.
     heads : int, default 4
-        Attention heads.
+        Number of attention heads.
     """
 
     def __init__(self, dim: int = 256, queries: int = 50, heads: int = 4) -> None:
@@ -35,13 +35,13 @@ class PromptGenerator(nn.Module):
         self.target_self_attention = ResidualAttention(dim, heads)
 
     def attend_reference(self, enhanced: Tensor, queries: Tensor | None = None) -> Tensor:
-        """Queries after the reference.
+        """Return the queries after their attention to the reference.
 
         Parameters
         ----------
         enhanced : Tensor, shape (B, dim, h, w)
         queries : Tensor, shape (B, N, dim), optional
-            What to begin with; the learnable queries unless given.
+            Initial queries; default: the learnable ones.
 
         Returns
         -------
@@ -55,18 +55,21 @@ class PromptGenerator(nn.Module):
         return attended
 
     def attend_target(self, queries: Tensor, enhanced: Tensor) -> Tensor:
-        """Prompts of shape (B, N, dim) from queries that have seen the reference."""
+        """Return prompts of shape (B, N, dim); for queries after `attend_reference`."""
         return self.attend_target_tokens(queries, *_keys_and_values(enhanced))
 
     def attend_target_tokens(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """The same from any cells of a target, each (B, M, dim); keys know their position."""
+        """Return prompts of shape (B, N, dim) from M cells of a target.
+
+        `values` are features of shape (B, M, dim), `keys` the same with position embedding.
+        """
         queries = self.target_cross_attention(queries, keys, values)
         prompts: Tensor = self.target_self_attention(queries, queries, queries)
         return prompts
 
 
 class ResidualAttention(nn.Module):
-    """Attention, residual, layer norm."""
+    """Attention with residual connection and layer norm."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -74,25 +77,25 @@ class ResidualAttention(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend from (B, N, dim) to (B, M, dim)."""
-        # Without weights the fused kernel runs.
+        """Attend from queries (B, N, dim) to keys and values (B, M, dim)."""
+        # PyTorch's fused kernel returns no attention weights.
         attended, _ = self.attention(queries, keys, values, need_weights=False)
         normed: Tensor = self.norm(queries + attended)
         return normed
 
 
 def sine_position_embedding(height: int, width: int, dim: int, *, like: Tensor) -> Tensor:
-    """Sine embedding of grid positions (DETR's), normalised to 2 pi.
+    """Return the sine embedding of grid positions, normalised to 2 pi (DETR).
 
     Parameters
     ----------
     height, width : int
-        The grid.
+        Size of the grid.
     dim : int
-        Channels, a multiple of four: the first half holds y, the second x; even channels are
-        sines, odd ones cosines.
+        Number of channels, a multiple of four. The first half encodes y, the second x; even
+        channels are sines, odd ones cosines.
     like : Tensor
-        Gives device and dtype.
+        Tensor with the device and dtype of the result.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def sine_position_embedding(height: int, width: int, dim: int, *, like: Tensor) 
 
 
 def sine_axis_embedding(length: int, dim: int, *, like: Tensor) -> Tensor:
-    """Half of the embedding along one axis of the grid, shape (length, dim / 2)."""
+    """Return the half of the embedding for one axis of the grid, shape (length, dim / 2)."""
     position = torch.arange(1, length + 1, device=like.device, dtype=torch.float32)
     position = position / (length + 1e-6) * (2 * math.pi)
     pair = torch.arange(dim // 4, device=like.device, dtype=torch.float32)
@@ -113,7 +116,7 @@ def sine_axis_embedding(length: int, dim: int, *, like: Tensor) -> Tensor:
 
 
 def _keys_and_values(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens of a (B, dim, h, w) map; only the keys know their position."""
+    """Flatten a (B, dim, h, w) map to tokens; only keys get a position embedding."""
     _, dim, height, width = features.shape
     values = features.flatten(2).transpose(1, 2)
     return values + sine_position_embedding(height, width, dim, like=features), values

@@ -1,4 +1,4 @@
-"""Kinds of pseudo-mask, and the paper's: where the target looks like the annotated reference."""
+"""Kinds of pseudo-mask, and the training-free pseudo-mask of the paper."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor
 from napari_vrp_sam.errors import InputError
 
 PseudoMaskKind = Literal["probe", "correlation"]
-"""A classifier fitted on the references, or the paper's training-free similarity."""
+"""A classifier fitted to the references, or the paper's training-free similarity."""
 
 CORRELATION_EPS = 1e-7
 
 
 def check_pseudo_mask(kind: PseudoMaskKind) -> PseudoMaskKind:
-    """The kind itself.
+    """Return the kind of pseudo-mask if it exists.
 
     Raises
     ------
     InputError
-        If there is no such kind.
+        If the kind is unknown.
     """
     if kind not in get_args(PseudoMaskKind):
         raise InputError(f"Unknown pseudo-mask {kind!r}: use 'probe' or 'correlation'.")
@@ -30,26 +30,26 @@ def check_pseudo_mask(kind: PseudoMaskKind) -> PseudoMaskKind:
 
 
 def correlation(target: Tensor, reference_masked: Tensor, mask: Tensor) -> Tensor:
-    """Highest cosine similarity of each target position to any annotated reference position.
+    """Return the highest cosine similarity of each target cell to the annotated reference cells.
 
     Parameters
     ----------
     target : Tensor, shape (B, C, h, w)
-        Deepest features of the target.
+        Stage-4 features of the target.
     reference_masked : Tensor, shape (B, C, h', w')
-        Deepest features of the reference, computed from masked stage-3 features.
+        Stage-4 features of the reference, computed from masked stage-3 features.
     mask : Tensor, shape (B, 1, H, W)
-        The annotation in 0..1 as it masked the stage-3 features (see `mask_on_grid`).
+        Annotation in 0..1 that masked the stage-3 features; see `mask_on_grid`.
 
     Returns
     -------
     Tensor, shape (B, 1, h, w)
-        Similarity, not rescaled to 0..1 (for features after a ReLU it lies there).
+        Similarity in -1..1; in 0..1 for features after a ReLU.
 
     Notes
     -----
-    Paper, section 3.2. Where stage 4 is coarser than stage 3 the mask is resized bilinearly with
-    corners aligned. Positions outside the annotation have norm 0, so their similarity is 0.
+    Paper, section 3.2. If stage 4 is coarser than stage 3, the mask is resized bilinearly with
+    aligned corners. Cells outside the annotation have norm 0 and therefore similarity 0.
     """
     soft = F.interpolate(mask, reference_masked.shape[-2:], mode="bilinear", align_corners=True)
     reference = (reference_masked * soft).flatten(2)

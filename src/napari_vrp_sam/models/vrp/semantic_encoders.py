@@ -1,4 +1,4 @@
-"""Semantic encoders: frozen backbones that say what things are, not where their borders lie."""
+"""Semantic encoders: frozen backbones whose features describe the kind of an object."""
 
 from __future__ import annotations
 
@@ -19,78 +19,77 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Stages = tuple[Tensor, Tensor, Tensor]
-"""Maps of stages 2, 3 and 4, each of shape (B, C_i, h_i, w_i)."""
+"""Feature maps of stages 2, 3 and 4, each of shape (B, C_i, h_i, w_i)."""
 
 
 class SemanticEncoder(nn.Module, ABC):
-    """A frozen backbone with three stages that the VRP encoder reads.
+    """Base class of frozen backbones with three stages for the VRP encoder.
 
-    Stages 2 and 3 feed the feature augmenter; stage 4 feeds the correlation pseudo-mask, and runs
-    on given stage-3 features too, because the reference's are masked before it (paper, section
-    3.2). Built without weights; `load` reads them from a file.
+    Stages 2 and 3 feed the feature augmenter, stage 4 feeds the correlation pseudo-mask. Stage 4
+    is a separate method because the stage-3 features of a reference are masked before it (paper,
+    section 3.2). A new encoder has random weights; `load` reads them from a file.
 
     Attributes
     ----------
     channels : tuple of int
-        Of stages 2, 3 and 4.
+        Number of channels of stages 2, 3 and 4.
     mean, std : tuple of float
-        Normalisation of frames in 0..1.
+        Normalisation of frames with values in 0..1.
     """
 
     channels: ClassVar[tuple[int, int, int]]
     mean: ClassVar[tuple[float, float, float]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, float, float]] = IMAGENET_STD
 
-    # Of timm, whose modules have attributes that no type tells.
-    backbone: Any
+    backbone: Any  # a timm model, whose attributes have no types
     centre: Tensor
     spread: Tensor
 
     def __init__(self, backbone: Any) -> None:
         super().__init__()
         self.backbone = backbone
-        # Beside the weights: made anew in each pass, they would keep the host waiting for a GPU.
+        # Buffers, because creating the tensors in each pass would synchronise with the GPU.
         for name, values in (("centre", self.mean), ("spread", self.std)):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         self.requires_grad_(requires_grad=False)
         self.train()
 
     def train(self, mode: bool = True) -> SemanticEncoder:  # noqa: ARG002, FBT001, FBT002
-        """Stay in evaluation mode: a frozen encoder's batch statistics are frozen too."""
+        """Stay in evaluation mode, which freezes the batch statistics too."""
         return super().train(mode=False)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Read pretrained weights; a classifier on top of them is left out.
+        """Load pretrained weights without their classifier.
 
         Raises
         ------
         InputError
-            If the file is missing, damaged or holds another backbone.
+            If the file is missing or damaged, or holds another backbone.
         """
-        tensors = self.convert(read_checkpoint(path).tensors)
-        wanted = self.backbone.state_dict()
-        # Files older than PyTorch 0.4.1 lack this counter, which evaluation never reads.
-        counters = {n: t for n, t in wanted.items() if n.endswith("num_batches_tracked")}
+        tensors = self._convert(read_checkpoint(path).tensors)
+        expected = self.backbone.state_dict()
+        # Files older than PyTorch 0.4.1 lack this counter, which evaluation does not use.
+        counters = {n: t for n, t in expected.items() if n.endswith("num_batches_tracked")}
         load_tensors(self.backbone, counters | tensors, source=os.fspath(path))
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Names of a published file to those of the backbone, without its classifier."""
+    def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Convert tensor names of a published file to those of the backbone."""
         return {n: t for n, t in tensors.items() if not n.startswith(("fc.", "classifier."))}
 
     @abstractmethod
-    def stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of normalised frames."""
+    def _stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps of stages 2 and 3 for normalised frames."""
 
     @abstractmethod
     def stage_4(self, stage_3: Tensor) -> Tensor:
-        """Map of stage 4 from that of stage 3, which may be masked."""
+        """Return the map of stage 4 for a map of stage 3, which may be masked."""
 
     def shallow(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of stages 2 and 3 of frames of shape (B, 3, H, W), float32 in 0..1."""
-        return self.stages_2_and_3((frames - self.centre) / self.spread)
+        """Return the maps of stages 2 and 3 for frames (B, 3, H, W), float32 in 0..1."""
+        return self._stages_2_and_3((frames - self.centre) / self.spread)
 
     def forward(self, frames: Tensor) -> Stages:
-        """Maps of all stages of frames of shape (B, 3, H, W), float32 in 0..1."""
+        """Return the maps of all stages for frames (B, 3, H, W), float32 in 0..1."""
         stage_2, stage_3 = self.shallow(frames)
         return stage_2, stage_3, self.stage_4(stage_3)
 
@@ -98,21 +97,21 @@ class SemanticEncoder(nn.Module, ABC):
 class ResNet50(SemanticEncoder):
     """ResNet-50 with a deep stem (three 3x3 convolutions: 64, 64, 128), dilated to stride 8.
 
-    The variant of the paper's code, not the plain ResNet-50: results differ.
+    This variant of the original VRP-SAM code gives other results than the standard ResNet-50.
     """
 
     channels = (512, 1024, 2048)
 
     def __init__(self) -> None:
         super().__init__(timm.create_model("resnet50s", num_classes=0, output_stride=8))
-        # timm dilates a stage from its second block on, the paper's code from its first.
+        # timm dilates a stage from its second block on, the original code from its first.
         for stage, dilation in ((self.backbone.layer3, 2), (self.backbone.layer4, 4)):
             for block in stage:
                 block.conv2.dilation = block.conv2.padding = (dilation, dilation)
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Accept the names of PSPNet's published ResNet too, which the paper's code loads."""
-        tensors = super().convert(tensors)
+    def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        # The original code loads PSPNet's ResNet, which has other names.
+        tensors = super()._convert(tensors)
         if "conv3.weight" not in tensors:
             return tensors
         stem = {"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3", "bn2": "conv1.4"}
@@ -122,21 +121,20 @@ class ResNet50(SemanticEncoder):
             for (first, _, rest), tensor in ((n.partition("."), t) for n, t in tensors.items())
         }
 
-    def stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of 512 and 1024 channels, stride 8."""
+    def _stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         net = self.backbone
         stem = net.maxpool(net.act1(net.bn1(net.conv1(frames))))
         stage_2 = net.layer2(net.layer1(stem))
         return stage_2, net.layer3(stage_2)
 
     def stage_4(self, stage_3: Tensor) -> Tensor:
-        """Map of 2048 channels, stride 8."""
+        """See the base class."""
         stage: Tensor = self.backbone.layer4(stage_3)
         return stage
 
 
 class VGG16(SemanticEncoder):
-    """VGG-16 with batch norm; a stage ends with its pooling, the last one is not pooled."""
+    """VGG-16 with batch norm; stages 2 and 3 include their pooling."""
 
     channels = (256, 512, 512)
 
@@ -144,28 +142,26 @@ class VGG16(SemanticEncoder):
         whole: Any = timm.create_model("vgg16_bn", num_classes=0)
         super().__init__(whole.features[:43])
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Keep the convolutions, `features.N`."""
+    def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
             n.removeprefix("features."): t for n, t in tensors.items() if n.startswith("features.")
         }
 
-    def stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of 256 channels, stride 8, and 512 channels, stride 16."""
+    def _stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         stage_2 = self.backbone[:24](frames)
         return stage_2, self.backbone[24:34](stage_2)
 
     def stage_4(self, stage_3: Tensor) -> Tensor:
-        """Map of 512 channels, stride 16."""
+        """See the base class."""
         stage: Tensor = self.backbone[34:](stage_3)
         return stage
 
 
 class DINOv2(SemanticEncoder):
-    """DINOv2 ViT-B/14. Stages 2, 3 and 4 are the tokens after blocks 6, 9 and 12.
+    """DINOv2 ViT-B/14 with the tokens after blocks 6, 9 and 12 as stages 2, 3 and 4.
 
-    Frames are resized to the next multiple of 14 pixels, so that the grid spans the frame.
-    Stage 4 sees patch tokens only, in reference and target alike: a masked map has no class token.
+    Frames are resized to the next multiple of 14 pixels, so that the grid covers the frame. Stage
+    4 uses patch tokens only, because a masked map has no class token.
     """
 
     channels = (768, 768, 768)
@@ -176,12 +172,10 @@ class DINOv2(SemanticEncoder):
             timm.create_model("vit_base_patch14_dinov2", num_classes=0, dynamic_img_size=True)
         )
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Drop the mask token of the self-supervised training."""
-        return {n: t for n, t in super().convert(tensors).items() if n != "mask_token"}
+    def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {n: t for n, t in super()._convert(tensors).items() if n != "mask_token"}
 
-    def stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of 768 channels, stride 14."""
+    def _stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         size = tuple(-(-side // self.patch) * self.patch for side in frames.shape[-2:])
         if size != frames.shape[-2:]:
             frames = F.interpolate(frames, size, mode="bilinear", align_corners=False)
@@ -191,7 +185,7 @@ class DINOv2(SemanticEncoder):
         return stage_2, stage_3
 
     def stage_4(self, stage_3: Tensor) -> Tensor:
-        """Map of 768 channels, stride 14."""
+        """See the base class."""
         tokens = stage_3.flatten(2).transpose(1, 2)
         for block in self.backbone.blocks[9:]:
             tokens = block(tokens)
@@ -201,7 +195,7 @@ class DINOv2(SemanticEncoder):
 
 
 class EfficientNetLite0(SemanticEncoder):
-    """EfficientNet-Lite0: no squeeze-and-excitation, quick on a processor."""
+    """EfficientNet-Lite0, which has no squeeze-and-excitation and is fast on a CPU."""
 
     channels = (40, 112, 320)
     mean = std = (0.5, 0.5, 0.5)
@@ -211,19 +205,17 @@ class EfficientNetLite0(SemanticEncoder):
         backbone.conv_head = backbone.bn2 = nn.Identity()
         super().__init__(backbone)
 
-    def convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Drop the head after the last stage."""
-        kept = super().convert(tensors)
-        return {n: t for n, t in kept.items() if not n.startswith(("conv_head.", "bn2."))}
+    def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        tensors = super()._convert(tensors)
+        return {n: t for n, t in tensors.items() if not n.startswith(("conv_head.", "bn2."))}
 
-    def stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of 40 channels, stride 8, and 112 channels, stride 16."""
+    def _stages_2_and_3(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         net = self.backbone
         stage_2 = net.blocks[:3](net.bn1(net.conv_stem(frames)))
         return stage_2, net.blocks[3:5](stage_2)
 
     def stage_4(self, stage_3: Tensor) -> Tensor:
-        """Map of 320 channels, stride 32."""
+        """See the base class."""
         stage: Tensor = self.backbone.blocks[5:](stage_3)
         return stage
 
@@ -239,12 +231,12 @@ SEMANTIC_ENCODERS: dict[str, Callable[[], SemanticEncoder]] = {
 def build_semantic_encoder(
     name: str, weights: str | os.PathLike[str] | None = None
 ) -> SemanticEncoder:
-    """Build a semantic encoder by name, with random weights or those of a file.
+    """Build a semantic encoder by name, with random weights or the weights of a file.
 
     Raises
     ------
     InputError
-        If there is no such encoder, or the file does not hold its weights.
+        If the name is unknown or the file does not hold weights of this encoder.
     """
     if name not in SEMANTIC_ENCODERS:
         raise InputError(
@@ -257,7 +249,7 @@ def build_semantic_encoder(
 
 
 def concatenate_stages(stage_2: Tensor, stage_3: Tensor) -> Tensor:
-    """Features for the VRP encoder: stages 2 and 3 along channels, on the coarser grid."""
+    """Concatenate stages 2 and 3 on the coarser grid, as input of the VRP encoder."""
     grid = stage_3.shape[-2:]
     if stage_2.shape[-2:] != grid:
         stage_2 = F.interpolate(stage_2, grid, mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""The VRP encoder: from annotated references and a target to prompts for SAM's mask decoder."""
+"""VRP encoder: prompts for SAM's mask decoder from annotated references and a target."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from napari_vrp_sam.models.weights.checkpoints import (
 )
 
 QueryInitialisation = Literal["random", "foreground", "background", "half"]
-"""What queries begin as (paper, table 6): learnable tokens, the class prototype, the prototype of
-all that is not annotated, or one half of them each."""
+"""Initial queries (paper, table 6): learnable tokens, the prototype of the class or of the
+background, or one half of each prototype."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceEncoding:
-    """All that the prompts need of the references: compute it once, use it for every target.
+    """Encoded references, which are computed once and used for every target.
 
     Attributes
     ----------
@@ -41,28 +41,28 @@ class ReferenceEncoding:
 class VRPEncoder(nn.Module):
     """Visual reference prompt encoder of VRP-SAM (paper, section 3.2).
 
-    It knows no backbone: semantic features and the target's pseudo-mask are given.
+    Its inputs are semantic features of any backbone and the pseudo-mask of the target.
 
     Parameters
     ----------
     in_channels : int
-        Channels of the semantic features.
+        Number of channels of the semantic features.
     dim : int, default 256
-        Width of the prompts: SAM's embedding width.
+        Width of the prompts, equal to SAM's embedding width.
     queries : int, default 50
-        Prompts made of each reference.
+        Number of prompts per reference.
     heads : int, default 4
-        Attention heads.
+        Number of attention heads.
     dropout : float, default 0.5
-        Channel dropout on the reduced features, in training only.
+        Probability of channel dropout on the reduced features, in training only.
     initialisation : {"random", "foreground", "background", "half"}
-        What the queries begin as. Equal queries stay equal: prototypes make one or two prompts,
-        repeated.
+        Initial queries. Equal queries stay equal, so prototypes give only one or two different
+        prompts.
 
     Raises
     ------
     InputError
-        If there is no such initialisation.
+        If the initialisation is unknown.
     """
 
     def __init__(
@@ -93,36 +93,36 @@ class VRPEncoder(nn.Module):
         }
 
     def as_metadata(self) -> dict[str, str]:
-        """What `from_checkpoint` cannot tell from the tensors alone."""
+        """Return the settings that `from_checkpoint` cannot derive from the tensors."""
         numbers = {key: str(self.config[key]) for key in ("queries", "heads")}
         return {**numbers, "initialisation": self.initialisation}
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, *, source: str) -> VRPEncoder:
-        """Build the encoder that a checkpoint holds, in our names or in the authors'.
+        """Build the encoder of a checkpoint, with our tensor names or those of the original code.
 
         Parameters
         ----------
         checkpoint : Checkpoint
-            Sizes follow from its tensors; `heads` from its metadata, else 4, and so does what
-            the queries begin as.
+            Sizes follow from the tensors, other settings from the metadata; without metadata,
+            `heads` is 4 and `initialisation` is "random".
         source : str
-            Named in the error.
+            Name of the file, for the error message.
 
         Raises
         ------
         InputError
-            If it holds no VRP encoder, or only a part of one.
+            If it does not hold a complete VRP encoder.
         """
         ours = "augmenter.reduction.0.weight" in checkpoint.tensors
         tensors = checkpoint.tensors if ours else convert_original_names(checkpoint.tensors)
-        told = checkpoint.metadata
-        initialisation = told.get("initialisation", "random")
+        metadata = checkpoint.metadata
+        initialisation = metadata.get("initialisation", "random")
         try:
             dim, in_channels = tensors["augmenter.reduction.0.weight"].shape[:2]
             learned = initialisation == "random"
-            queries = len(tensors["generator.queries"]) if learned else int(told["queries"])
-            heads = int(told.get("heads", 4))
+            queries = len(tensors["generator.queries"]) if learned else int(metadata["queries"])
+            heads = int(metadata.get("heads", 4))
         except (KeyError, ValueError) as error:
             raise InputError(f"{source} holds no VRP encoder.") from error
         encoder = cls(
@@ -136,51 +136,54 @@ class VRPEncoder(nn.Module):
         return encoder
 
     def encode_reference(self, features: Tensor, masks: Tensor) -> ReferenceEncoding:
-        """Encode references: the half of the work that does not depend on the target.
+        """Encode references, independently of the target.
 
         Parameters
         ----------
         features : Tensor, shape (B, C, h, w)
             Semantic features of the reference frames.
         masks : Tensor, shape (B, 1, H, W)
-            Annotations in 0..1, resized to the feature grid by nearest neighbour.
+            Annotations in 0..1; see `mask_on_grid`.
         """
         mask = mask_on_grid(masks, (features.shape[-2], features.shape[-1]))
         reduced = self.augmenter.reduce(features)
         mean = prototype(reduced, mask)
         enhanced = self.augmenter.enhance(reduced, mean, mask)
-        first = self._prototypes(reduced, mean, mask)
+        first = self.initial_queries(reduced, mean, mask)
         return ReferenceEncoding(mean, self.generator.attend_reference(enhanced, first))
 
-    def _prototypes(self, reduced: Tensor, mean: Tensor, mask: Tensor) -> Tensor | None:
-        """Queries of shape (B, N, dim) to begin with, where they are not learned."""
+    def initial_queries(self, reduced: Tensor, mean: Tensor, mask: Tensor) -> Tensor | None:
+        """Return the initial queries, shape (B, N, dim); None if they are learnable.
+
+        Parameters are the reduced features (B, dim, h, w), the class prototype (B, dim, 1, 1) and
+        the mask (B, 1, h, w) of the references.
+        """
         if self.initialisation == "random":
             return None
         count = self.config["queries"]
         background = {"foreground": 0, "background": count}.get(self.initialisation, count // 2)
-        # Of an odd number the foreground has one more.
-        of_class = mean.flatten(2).transpose(1, 2).expand(-1, count - background, -1)
-        rest = prototype(reduced, 1 - mask).flatten(2).transpose(1, 2).expand(-1, background, -1)
-        return torch.cat([of_class, rest], dim=1)
+        foreground = mean.flatten(2).transpose(1, 2).expand(-1, count - background, -1)
+        others = prototype(reduced, 1 - mask).flatten(2).transpose(1, 2).expand(-1, background, -1)
+        return torch.cat([foreground, others], dim=1)
 
     def prompts(
         self, references: ReferenceEncoding, target_features: Tensor, pseudo_mask: Tensor
     ) -> Tensor:
-        """Prompts for targets.
+        """Return the prompts for targets.
 
         Parameters
         ----------
         references : ReferenceEncoding
-            Of B references.
+            Encoding of B references.
         target_features : Tensor, shape (B, C, h, w) or (1, C, h, w)
-            Semantic features; a single target is shared by all references.
+            Semantic features of one target per reference, or of one target for all references.
         pseudo_mask : Tensor, shape (B, 1, h, w)
-            Where the target may show the class of each reference.
+            Pseudo-mask of the target for each reference.
 
         Returns
         -------
         Tensor, shape (B, N, dim)
-            `concatenate_shots` joins those of several references of one class.
+            See `concatenate_shots` for several references of one class.
         """
         enhanced = self.enhance_target(references, target_features, pseudo_mask)
         return self.generator.attend_target(references.queries, enhanced)
@@ -188,7 +191,7 @@ class VRPEncoder(nn.Module):
     def enhance_target(
         self, references: ReferenceEncoding, target_features: Tensor, pseudo_mask: Tensor
     ) -> Tensor:
-        """What the queries attend to in targets, shape (B, dim, h, w); parameters as `prompts`."""
+        """Return enhanced target features of shape (B, dim, h, w); parameters as for `prompts`."""
         reduced = self.augmenter.reduce(target_features)
         reduced = reduced.expand(len(references.queries), -1, -1, -1)
         return self.augmenter.enhance(reduced, references.prototype, pseudo_mask)
@@ -200,19 +203,20 @@ class VRPEncoder(nn.Module):
         target_features: Tensor,
         pseudo_mask: Tensor,
     ) -> Tensor:
-        """Prompts of shape (B, N, dim) in one go, as in training."""
+        """Return prompts of shape (B, N, dim) from references and targets, for training."""
         references = self.encode_reference(reference_features, reference_masks)
         return self.prompts(references, target_features, pseudo_mask)
 
 
 def concatenate_shots(prompts: Tensor, shots: int) -> Tensor:
-    """Join the prompts of several references of one class along the token axis (5-VRP).
+    """Concatenate the prompts of several references of one class along the token axis.
 
     Parameters
     ----------
     prompts : Tensor, shape (B * shots, N, dim)
-        The shots of a sample follow each other.
+        Prompts of the shots of the first sample, then of the second, and so on.
     shots : int
+        Number of references per sample.
 
     Returns
     -------

@@ -98,7 +98,7 @@ def load_full_size(
         prompting=prompting,
     )
     if checkpoint is not None:
-        model.additions = load_tuned_weights(sam, checkpoint, source=source)
+        model.lora_updates = load_tuned_weights(sam, checkpoint, source=source)
     return model
 
 
