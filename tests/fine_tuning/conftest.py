@@ -1,4 +1,4 @@
-"""A small network, a small stack and few steps: a fine-tuning of seconds."""
+"""Small network, stack and recipe, with which a fine-tuning takes seconds."""
 
 from __future__ import annotations
 
@@ -31,25 +31,24 @@ SMALL = FineTuningRecipe(
     exam_effort=0.02,
     exam_choices=False,
 )
-"""Keeps whatever comes out, and loses no step when it is killed."""
+"""Saves every result, and a checkpoint after every step."""
 
 
 @pytest.fixture
 def recipe() -> FineTuningRecipe:
-    """Small."""
     return SMALL
 
 
 @pytest.fixture
 def rising(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every examination goes better than the one before, so that the last weights are kept."""
+    """Let each validation be better than the one before, so that the last weights are saved."""
     ious = itertools.count()
     monkeypatch.setattr(FoldEvaluation, "iou", lambda _: 0.001 * next(ious))
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a `lite` that knows nothing yet."""
+    """Weights of an untrained `lite`."""
     path = tmp_path_factory.mktemp("base") / "tiny.safetensors"
     torch.manual_seed(0)
     config = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
@@ -59,7 +58,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ground_truth() -> NDArray[np.uint8]:
-    """Two classes of discs that wander over four frames, shape (Z, Y, X)."""
+    """Two classes of discs that move over four frames, shape (Z, Y, X)."""
     labels = np.zeros((4, 72, 80), np.uint8)
     rows, columns = np.indices((72, 80))
     for z in range(4):
@@ -70,7 +69,7 @@ def ground_truth() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def stack(ground_truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What it looks like."""
+    """Noisy image of the discs, one intensity per class."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 40, ground_truth.shape, dtype=np.uint8)
     return noise + np.array([40, 120, 180], np.uint8)[ground_truth]
@@ -80,7 +79,7 @@ def stack(ground_truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def job_of(
     base: Path, stack: NDArray[np.uint8], ground_truth: NDArray[np.uint8], tmp_path: Path
 ) -> Callable[..., FineTuneJob]:
-    """A job on frame 1, or on those that are named."""
+    """Make a job with annotations on the given frames; default: frame 1."""
 
     def make(*frames: int, **options: Any) -> FineTuneJob:
         references: list[Reference] = []

@@ -1,4 +1,4 @@
-"""What annotations are refused, and with which sentence."""
+"""Validation of annotations and options before a run."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def mask(rows: slice, columns: slice, value: float = 1) -> np.ndarray:
 
 
 SQUARE = mask(slice(10, 30), slice(10, 30))
-BESIDE = mask(slice(10, 30), slice(29, 50))
+ADJACENT = mask(slice(10, 30), slice(29, 50))
 OTHER = mask(slice(40, 60), slice(10, 30))
 EVERYTHING = mask(slice(None), slice(None))
 NOTHING = mask(slice(0), slice(0))
 
 
 @pytest.mark.parametrize(
-    ("references", "sentence"),
+    ("references", "message"),
     [
         ([], "There is no annotation"),
         ([Reference(IMAGE, NOTHING, frame=0), Reference(IMAGE, NOTHING, frame=1)], "background"),
         ([Reference(IMAGE, EVERYTHING, frame=0)], "Class 1 covers everything"),
-        ([Reference(IMAGE, SQUARE, 1, "scribble", 0)], "Class 1 is marked by points or scribbles"),
+        ([Reference(IMAGE, SQUARE, 1, "scribble", 0)], "Class 1 is annotated by points or scrib"),
         ([Reference(IMAGE, SQUARE, frame=9)], "frame 9"),
         (
             [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, SQUARE, 2, frame=2)],
-            "On frame 2, 400 pixels are marked as class 1 and as class 2",
+            "On frame 2, 400 pixels are marked both as class 1 and as class 2",
         ),
         (
             [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, OTHER, 1, frame=2)],
@@ -48,8 +48,8 @@ NOTHING = mask(slice(0), slice(0))
         ),
     ],
 )
-def test_what_teaches_nothing_is_refused(job_of, references, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_unusable_annotations_are_rejected(job_of, references, message):
+    with pytest.raises(InputError, match=message):
         replace(job_of(), references=references).check()
 
 
@@ -58,39 +58,39 @@ def test_what_teaches_nothing_is_refused(job_of, references, sentence):
     [
         [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, OTHER, 2, frame=0)],
         [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, SQUARE, 2, frame=1)],
-        # Borders drawn by hand overlap by a pixel.
-        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, BESIDE, 2, frame=0)],
-        # The corners of a box show other things.
+        # Hand-drawn borders that overlap by a pixel.
+        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, ADJACENT, 2, frame=0)],
+        # The corners of a box may belong to another class.
         [Reference(IMAGE, SQUARE, 1, "box", 0), Reference(IMAGE, SQUARE, 2, frame=0)],
         [Reference(IMAGE, SQUARE, 1, "scribble", 0), Reference(IMAGE, OTHER, 2, "scribble", 0)],
         [Reference(IMAGE, SQUARE, frame=0), Reference(IMAGE, NOTHING, frame=1)],
         [Reference(IMAGE, SQUARE), Reference(IMAGE[:40, :40], SQUARE[:40, :40])],
     ],
 )
-def test_what_teaches_something_is_taken(job_of, references):
+def test_usable_annotations_are_accepted(job_of, references):
     replace(job_of(), references=references).check()
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         ({"parts": "toes"}, "Unknown parts 'toes'"),
-        ({"parts": "lora", "model": "lite"}, "'lite' has none"),
-        ({"steps": 0}, "0 steps teach nothing"),
-        ({"steps": None, "minutes": 0.0}, "0 minutes teach nothing"),
+        ({"parts": "lora", "model": "lite"}, "'lite' does not have"),
+        ({"steps": 0}, "Cannot train for 0 steps"),
+        ({"steps": None, "minutes": 0.0}, "Cannot train for 0 minutes"),
         ({"minutes": 1.0}, "either minutes or steps"),
-        ({"preview_frame": 4}, "There is no frame 4"),
+        ({"preview_frame": 4}, "There is no frame 4: choose one from 0 to 3"),
     ],
 )
-def test_choices_that_make_no_sense_are_refused(job_of, options, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_options_are_rejected(job_of, options, message):
+    with pytest.raises(InputError, match=message):
         job_of(**options).check()
 
 
-def test_a_name_that_is_taken_is_refused(job_of, tmp_path):
+def test_output_must_be_a_new_safetensors_file(job_of, tmp_path):
     job = job_of()
     job.output.write_text("mine")
-    with pytest.raises(InputError, match="is there already: choose another name"):
+    with pytest.raises(InputError, match="already exists: choose another name"):
         job.check()
-    with pytest.raises(InputError, match=r"not as 'own\.pth'"):
+    with pytest.raises(InputError, match=r"give 'own\.pth' that suffix"):
         replace(job, output=tmp_path / "own.pth").check()

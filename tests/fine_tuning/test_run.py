@@ -1,9 +1,10 @@
-"""A fine-tuning from its job to its file."""
+"""Fine-tuning from a job to a file."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from importlib import metadata
 
@@ -14,7 +15,6 @@ import torch
 from napari_vrp_sam import load_model, segment_stack
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning import loop
 from napari_vrp_sam.fine_tuning.events import (
     Comparison,
     FineTuningResult,
@@ -23,6 +23,7 @@ from napari_vrp_sam.fine_tuning.events import (
 )
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
+from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Done, Progress
@@ -39,12 +40,12 @@ def run(recipe):
     return run
 
 
-def break_off(job, recipe, at):
+def cancel_after(job, recipe, step):
     """Cancel a run after a step."""
     control = Control()
     events = fine_tune_events(job, control, recipe=recipe)
     for event in events:
-        if isinstance(event, TrainingStep) and event.step == at:
+        if isinstance(event, TrainingStep) and event.step == step:
             break
     control.cancel()
     with pytest.raises(StopRunError):
@@ -55,7 +56,7 @@ def of_kind(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
-def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, base, tmp_path, stack):
+def test_run_reports_its_progress_and_leaves_one_file(run, job_of, base, tmp_path, stack):
     job = job_of(1, 2, preview_frame=3, name="Discs")
     events = run(job)
 
@@ -64,16 +65,16 @@ def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, bas
     assert {event.steps for event in steps} == {6}
     assert all(np.isfinite(event.loss) and event.seconds_left >= 0 for event in steps)
     assert steps[-1].seconds_left < steps[0].seconds_left
-    validated = of_kind(events, Validation)
-    assert [event.step for event in validated] == [0, 2, 4, 6]
-    assert [event.best for event in validated] == list(
-        np.maximum.accumulate([event.iou for event in validated])
+    validations = of_kind(events, Validation)
+    assert [event.step for event in validations] == [0, 2, 4, 6]
+    assert [event.best for event in validations] == list(
+        np.maximum.accumulate([event.iou for event in validations])
     )
-    for compared in of_kind(events, Comparison):
-        assert (compared.frame, compared.before.shape) == (3, stack.shape[1:])
-        assert compared.after.shape == compared.before.shape
-    tuned = events[-1]
-    assert tuned == FineTuningResult(job.output, validated[0].iou, validated[-1].best)
+    for comparison in of_kind(events, Comparison):
+        assert (comparison.frame, comparison.before.shape) == (3, stack.shape[1:])
+        assert comparison.after.shape == comparison.before.shape
+    result = events[-1]
+    assert result == FineTuningResult(job.output, validations[0].iou, validations[-1].best)
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
     card = read_checkpoint(job.output).metadata
@@ -81,22 +82,21 @@ def test_it_tells_steps_iou_and_comparisons_and_leaves_one_file(run, job_of, bas
     assert card["base_sha256"] == file_sha256(base)
     assert json.loads(card["fine_tuning_data"])["classes"] == [1, 2]
     metrics = json.loads(card["metrics"])
-    assert metrics["held_out_iou_before"] == pytest.approx(tuned.iou_before, abs=1e-4)
-    assert metrics["held_out_iou_after"] == pytest.approx(tuned.iou_after, abs=1e-4)
+    assert metrics["held_out_iou_before"] == pytest.approx(result.iou_before, abs=1e-4)
+    assert metrics["held_out_iou_after"] == pytest.approx(result.iou_after, abs=1e-4)
     assert json.loads(card["fine_tuning"])["steps"] == 6
     assert json.loads(card["versions"])["torch"] == metadata.version("torch")
 
 
-def test_the_base_model_is_measured_in_the_same_way(run, job_of):
-    """Without learning nothing changes, at any step."""
-    validated = of_kind(run(job_of(), learning_rate=0.0, weight_decay=0.0), Validation)
-    assert len(validated) == 4
-    assert len({event.iou for event in validated}) == 1
+def test_iou_is_constant_without_learning(run, job_of):
+    validations = of_kind(run(job_of(steps=3), learning_rate=0.0, weight_decay=0.0), Validation)
+    assert len(validations) == 4
+    assert len({event.iou for event in validations}) == 1
 
 
 @pytest.mark.parametrize("parts", ["decoder", "vrp-encoder"])
-def test_only_the_chosen_part_learns(run, job_of, base, rising, parts):
-    job = job_of(parts=parts)
+def test_only_the_chosen_parts_are_trained(run, job_of, base, rising, parts):
+    job = job_of(parts=parts, steps=3)
     run(job)
     before, after = read_checkpoint(base).tensors, read_checkpoint(job.output).tensors
     changed = {
@@ -106,22 +106,22 @@ def test_only_the_chosen_part_learns(run, job_of, base, rising, parts):
     assert changed == ({"vrp_encoder"} if parts == "vrp-encoder" else decoder)
 
 
-def test_a_model_that_is_no_better_is_not_kept(run, job_of, tmp_path):
-    events = run(job_of(), gain=1.0)
+def test_model_that_is_not_better_is_not_saved(run, job_of, tmp_path):
+    events = run(job_of(steps=1), gain=1.0)
     assert events[-1].path is None
     assert events[-1].iou_after < events[-1].iou_before + 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_ends_when_nothing_is_gained_any_more(run, job_of):
+def test_training_stops_without_improvement(run, job_of):
     job = job_of(steps=60, parts="decoder")
     events = run(job, learning_rate=0.0, weight_decay=0.0, validations=30, patience=3)
     assert of_kind(events, TrainingStep)[-1].step == 6
     assert isinstance(events[-1], FineTuningResult)
 
 
-def test_the_same_job_gives_the_same_file_to_the_bit(run, job_of, tmp_path):
-    jobs = [job_of(1, 2, output=tmp_path / f"{n}.safetensors") for n in range(2)]
+def test_run_is_reproducible_to_the_bit(run, job_of, tmp_path):
+    jobs = [job_of(1, 2, steps=3, output=tmp_path / f"{n}.safetensors") for n in range(2)]
     for job in jobs:
         run(job)
     first, second = (read_checkpoint(job.output).tensors for job in jobs)
@@ -129,73 +129,102 @@ def test_the_same_job_gives_the_same_file_to_the_bit(run, job_of, tmp_path):
         assert torch.equal(tensor, second[name]), name
 
 
-def test_a_cancelled_run_is_gone_on_with(run, job_of, recipe, tmp_path):
-    whole, broken = (job_of(1, 2, output=tmp_path / f"{n}.safetensors") for n in range(2))
+def test_resumed_run_ends_with_the_same_weights(run, job_of, recipe, tmp_path):
+    whole, interrupted = (
+        job_of(1, 2, steps=4, output=tmp_path / f"{n}.safetensors") for n in range(2)
+    )
     run(whole)
-    break_off(broken, recipe, at=3)
-    assert not broken.output.exists()
-    assert interrupted_runs(tmp_path) == [broken.output]
-    events = run(broken)
-    assert [event.step for event in of_kind(events, TrainingStep)] == [4, 5, 6]
-    first, second = (read_checkpoint(job.output).tensors for job in (whole, broken))
+    cancel_after(interrupted, recipe, 2)
+    assert not interrupted.output.exists()
+    assert interrupted_runs(tmp_path) == [interrupted.output]
+    events = run(interrupted)
+    assert [event.step for event in of_kind(events, TrainingStep)] == [3, 4]
+    first, second = (read_checkpoint(job.output).tensors for job in (whole, interrupted))
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
     assert interrupted_runs(tmp_path) == []
 
 
-def test_another_jobs_folder_is_refused(run, job_of, recipe):
+def test_paused_run_waits_before_its_next_step(job_of, recipe):
+    waiting = threading.Event()
+    order = []
+
+    class PausedControl(Control):
+        def check(self):
+            if self.paused:
+                waiting.set()
+            super().check()
+
+    def resume():
+        assert waiting.wait(60)
+        order.append("resumed")
+        control.resume()
+
+    control = PausedControl()
+    events = fine_tune_events(job_of(steps=2), control, recipe=recipe)
+    for event in events:
+        if isinstance(event, TrainingStep):
+            break
+    thread = threading.Thread(target=resume)
+    control.pause()
+    thread.start()
+    order += ["trained" for event in events if isinstance(event, TrainingStep)]
+    waiting.set()
+    thread.join()
+    assert order == ["resumed", "trained"]
+
+
+def test_checkpoint_of_another_job_is_rejected(run, job_of, recipe):
     job = job_of(seed=1)
-    break_off(job, recipe, at=1)
-    with pytest.raises(InputError, match="holds a run with another seed: go on with the same"):
+    cancel_after(job, recipe, 1)
+    with pytest.raises(InputError, match=r"has different settings \(seed\): use the same"):
         run(job_of(seed=2))
-    with pytest.raises(InputError, match="another annotations and parts"):
+    with pytest.raises(InputError, match=r"\(annotations, parts\)"):
         run(job_of(2, seed=1, parts="vrp-encoder"))
     (job.folder / "checkpoint.safetensors").write_bytes(b"torn")
-    with pytest.raises(InputError, match="cannot be read: delete that folder"):
+    with pytest.raises(InputError, match="is damaged: delete that folder"):
         run(job)
     (job.folder / "job.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read: delete that folder"):
+    with pytest.raises(InputError, match="is damaged: delete that folder"):
         run(job)
 
 
-def test_a_folder_that_is_no_run_is_left_alone(run, job_of):
+def test_folder_with_other_files_is_not_touched(run, job_of):
     job = job_of()
     job.folder.mkdir()
     (job.folder / "thesis.txt").write_text("...")
-    with pytest.raises(InputError, match="is no run of ours"):
+    with pytest.raises(InputError, match="contains other files than a fine-tuning run"):
         run(job)
     assert (job.folder / "thesis.txt").read_text() == "..."
 
 
-def test_killed_after_the_file_was_there(run, job_of, recipe, monkeypatch):
-    """The next start finds its own file, tells of it, and clears up."""
-    job = job_of()
+def test_run_killed_after_writing_its_file_is_completed(run, job_of, monkeypatch):
+    job = job_of(steps=1)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
-        told = run(job)[-1]
+        result = run(job)[-1]
     assert job.folder.is_dir()
     (again,) = run(job)
-    assert again.path == told.path
-    assert again.iou_after == pytest.approx(told.iou_after, abs=1e-4)
+    assert again.path == result.path
+    assert again.iou_after == pytest.approx(result.iou_after, abs=1e-4)
     assert not job.folder.exists()
 
 
-def test_the_file_loads_elsewhere(run, job_of, stack, ground_truth, tmp_path):
-    job = job_of(1, 2)
+def test_saved_model_can_be_moved_and_loaded(run, job_of, stack, ground_truth, tmp_path):
+    job = job_of(1, 2, steps=1)
     run(job)
-    here = segment_stack(
-        stack, ground_truth[1], frame=1, axes="ZYX", model=job.output, device="cpu"
-    )
+    options = {"axes": "ZYX", "device": "cpu", "frames": (0, 1)}
+    references = job.references[:2]
+    here = segment_stack(stack, references, model=job.output, **options)
     moved = tmp_path / "elsewhere" / "renamed.safetensors"
     moved.parent.mkdir()
     job.output.rename(moved)
-    there = segment_stack(stack, ground_truth[1], frame=1, axes="ZYX", model=moved, device="cpu")
+    there = segment_stack(stack, references, model=moved, **options)
     np.testing.assert_array_equal(here, there)
     assert load_model(moved).name == "lite"
 
 
-def test_several_kinds_and_sizes_at_once(run, job_of, stack, ground_truth):
-    """Masks, boxes and scribbles on frames of different sizes."""
+def test_annotations_of_several_kinds_and_sizes(run, job_of, stack, ground_truth):
     box = np.zeros(ground_truth[0].shape, np.float32)
     box[8:32, 8:32] = 1
     stroke = np.zeros(ground_truth[0].shape, np.float32)
@@ -209,51 +238,49 @@ def test_several_kinds_and_sizes_at_once(run, job_of, stack, ground_truth):
         Reference(stack[2], other, 2, "scribble", 2),
         Reference(stack[3][:60, :70], ground_truth[3][:60, :70] == 1, 1, "mask"),
     ]
-    events = run(job_of(references=references), shots=3, folds=4)
+    events = run(job_of(references=references, steps=4), shots=3, folds=4)
     assert isinstance(events[-1], FineTuningResult)
 
 
-def test_too_little_to_hold_anything_out(run, job_of, stack):
+def test_too_small_annotation_is_rejected(run, job_of, stack):
     dot = np.zeros(stack[0].shape, np.float32)
     dot[20, 20] = 1
-    with pytest.raises(InputError, match="Too little is annotated"):
+    with pytest.raises(InputError, match="The annotation is too small"):
         run(job_of(references=[Reference(stack[0], dot, frame=0)]))
 
 
-def test_lora_is_refused_for_lite_whatever_its_file(run, job_of):
-    with pytest.raises(InputError, match="'lite' has none"):
+def test_lora_is_rejected_for_files_of_lite(run, job_of):
+    with pytest.raises(InputError, match="'lite' does not have"):
         run(job_of(parts="lora"))
 
 
-def test_short_memory_halves_the_batch_and_changes_little(run, job_of, monkeypatch):
-    taken = []
-    whole = loop.TrainingLoop._accumulate
+def test_batch_is_halved_when_memory_runs_out(run, job_of, monkeypatch):
+    sizes = []
+    loss = TunableDenseHead.loss
 
-    def short(self, batch):
-        taken.append(self._plan.micro_batch)
-        if self._plan.micro_batch > 1:
+    def limited_loss(self, batch):
+        sizes.append(len(batch["kinds"]))
+        if sizes[-1] > 1:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return whole(self, batch)
+        return loss(self, batch)
 
-    plenty = of_kind(run(job_of()), TrainingStep)
-    job_of().output.unlink()
-    monkeypatch.setattr(loop.TrainingLoop, "_accumulate", short)
-    scarce = of_kind(run(job_of()), TrainingStep)
-    assert taken[:3] == [2, 1, 1]
-    assert set(taken[1:]) == {1}
-    assert [event.step for event in scarce] == [event.step for event in plenty]
+    monkeypatch.setattr(TunableDenseHead, "loss", limited_loss)
+    steps = of_kind(run(job_of(steps=2)), TrainingStep)
+    assert sizes[0] == 2
+    assert set(sizes[1:]) == {1}
+    assert [event.step for event in steps] == [1, 2]
 
-    def never(self, batch):
+    def failing_loss(self, batch):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     job_of().output.unlink()
-    monkeypatch.setattr(loop.TrainingLoop, "_accumulate", never)
-    with pytest.raises(InputError, match="Memory does not suffice"):
+    monkeypatch.setattr(TunableDenseHead, "loss", failing_loss)
+    with pytest.raises(InputError, match="There is not enough memory"):
         run(job_of())
 
 
-def test_an_engine_does_it(job_of):
-    events = list(ThreadEngine().submit(job_of(steps=2)).events())
+def test_engine_runs_the_job(job_of):
+    events = list(ThreadEngine().submit(job_of(steps=1)).events())
     assert isinstance(events[0], Progress)
     assert isinstance(events[-2], FineTuningResult)
     assert events[-1] == Done(0)

@@ -1,4 +1,4 @@
-"""`vrp-sam fine-tune`: annotated frames in, a model that knows them out."""
+"""`vrp-sam fine-tune`: fine-tune a model on annotated frames."""
 
 from __future__ import annotations
 
@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, stderr_console
+from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, console, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import axes_of, check_frame
-from napari_vrp_sam.cli.options import AnnotationKindName, DeviceOption, ModelOption, frame_numbers
+from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.options import (
+    ADVANCED,
+    INPUT,
+    MODEL,
+    OUTPUT,
+    AnnotationKindName,
+    AnnotationKindOption,
+    AxesOption,
+    ChannelOption,
+    ContrastLimitsOption,
+    DeviceOption,
+    ModelOption,
+    ReferenceFrameOption,
+    parse_frame,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
     from napari_vrp_sam.fine_tuning.events import FineTuningResult
-    from napari_vrp_sam.inference.runs.events import Event
+    from napari_vrp_sam.fine_tuning.job import FineTuneJob
 
 
-class Parts(StrEnum):
-    """What learns."""
+class PartsName(StrEnum):
+    """Parts of a model to train."""
 
     HEAD = "head"
     DECODER = "decoder"
@@ -30,154 +44,175 @@ class Parts(StrEnum):
     LORA = "lora"
 
 
-@app.command("fine-tune")
+@app.command("fine-tune", cls=DeprecatedOptionsCommand)
 def fine_tune(
     image: Annotated[
         Path,
         typer.Argument(
-            help="TIFF file, OME-Zarr, picture, or folder of images (one a frame, of any sizes if "
-            "the reference is a folder too)."
+            help="TIFF, OME-Zarr, PNG or JPEG file, or folder of images; with a folder of label "
+            "images, they may have different sizes."
         ),
     ],
     reference: Annotated[
         Path,
         typer.Option(
-            help="Label image, the value is the class: of all frames (0 where nothing is "
-            "annotated), or of the one that --frame names; or a folder, files named as the images."
+            metavar="FILE",
+            help="Label image whose values are class ids: of all frames, with 0 on frames without "
+            "annotation, or of the frame given by --reference-frame. Or a folder of label images "
+            "with the same file names as the images.",
+            rich_help_panel=INPUT,
         ),
     ],
-    output: Annotated[Path, typer.Option(help="The model to write (.safetensors).")],
-    frame: Annotated[
-        str | None, typer.Option(help="The annotated frame, from 0; of several axes: T,Z.")
-    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Model to write (.safetensors).", rich_help_panel=OUTPUT),
+    ],
+    reference_frame: ReferenceFrameOption = None,
+    annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
+    axes: AxesOption = None,
+    channel: ChannelOption = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Name on the model card. Default: the name of the file.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
     model: ModelOption = "lite",
     parts: Annotated[
-        Parts | None,
+        PartsName | None,
         typer.Option(
-            help="What learns: a dense head on a copy of the backbone (lite unless given); all but "
-            "the backbone; the VRP encoder alone, as in the paper; or also small additions to the "
-            "image encoder of a full-size model."
+            metavar="NAME",
+            help="Parts to train. head: a dense head on a copy of the backbone (default for lite); "
+            "decoder: everything except the image encoder (default for other models); "
+            "vrp-encoder: only the VRP encoder, as in the paper; lora: as decoder, and low-rank "
+            "adapters in the image encoder of a full-size model.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time to train; 3 on a CPU, 1 on a GPU unless given.")
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Training time. Default: 3 on a CPU, 1 on a GPU.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps instead of minutes: repeatable to the bit.")
-    ] = None,
-    name: Annotated[
-        str, typer.Option(help="Name of the model, on its card; the file's unless given.")
-    ] = "",
-    axes: Annotated[
-        str | None, typer.Option(help="Letters of T, Z, C, Y, X, S, one an axis: TZYX.")
-    ] = None,
-    channel: Annotated[
-        list[int] | None, typer.Option(help="Channel to use, from 0; may be repeated.")
-    ] = None,
-    kind: Annotated[
-        AnnotationKindName,
-        typer.Option(help="How it was drawn; around scribbles and points all is unknown."),
-    ] = AnnotationKindName.MASK,
-    contrast_limits: Annotated[
-        tuple[float, float] | None,
-        typer.Option(help="Intensities that become black and white; percentiles unless given."),
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of training steps instead of --minutes; reproducible on a CPU.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of crops, turns and dropout.")] = 0,
+    contrast_limits: ContrastLimitsOption = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Seed of crops, augmentation and dropout.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = 0,
 ) -> None:
-    """Let a model learn from one to a few annotated frames.
+    """Fine-tune a model on one or a few annotated frames.
 
-    A part of the annotation is held out to see whether it gets better; nothing is written if it
-    does not. Interrupted with Ctrl+C, or by a crash, the same command goes on where it was.
+    Part of the annotation is held out to measure the improvement; the new model is saved only if
+    it is better. The same command resumes a run that was interrupted by Ctrl+C or a crash.
     """
+    from napari_vrp_sam.fine_tuning.job import FineTuneJob
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.io.images.frame_files import folder_images
     from napari_vrp_sam.io.images.stacks import is_picture_folder, read_labels, read_stack
 
     forbid_downloads(offline)
-    drawn = frame_numbers(frame)
+    frame = parse_frame(reference_frame)
+    kind: AnnotationKind = annotation_kind.value
     data: Any
-    annotations: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)
-    known_axes: str | None
     if folders and _sizes_differ(folder_images(image)):
-        annotations = _pairs(image, reference, kind.value, channel or range(3))
-        channel = None  # the references show no other
-        data, known_axes = annotations[0].image, "YXS"
+        references = _read_pairs(image, reference, kind, channel or range(3))
+        data, axes = references[0].image, axes or "YXS"
+        channel = None  # the references have the chosen channels only
     else:
-        data, known_axes = read_stack(image)
-        known_axes = axes_of(image, axes, known_axes)
-        check_frame(drawn, Frames(data, known_axes, channel or None), axes_given=bool(axes))
-        annotations = read_labels(reference, image)
-    from napari_vrp_sam.fine_tuning.api import fine_tune as run
+        data, stored_axes = read_stack(image)
+        stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
+        check_frame(frame, stack, axes_given=bool(axes))
+        labels = read_labels(reference, image)
+        references = gather_references(stack, labels, reference_frame=frame, annotation_kind=kind)
+        axes = stack.axes
+    job = FineTuneJob(
+        data,
+        references=references,
+        output=output,
+        name=name,
+        axes=axes,
+        channels=channel or None,
+        model=model,
+        parts=None if parts is None else parts.value,
+        minutes=minutes,
+        steps=steps,
+        device=device,
+        contrast_limits=contrast_limits,
+        seed=seed,
+    )
+    result = _run(job)
+    ious = f"{result.iou_before:.3f} before, {result.iou_after:.3f}"
+    if result.path is None:
+        stderr_console.print(
+            f"IoU on held-out frames: {ious} at best. The new model is not better and was not "
+            "saved: use the base model, or annotate more frames.",
+            soft_wrap=True,
+        )
+    else:
+        stderr_console.print(f"IoU on held-out frames: {ious} after.", soft_wrap=True)
+        console.print(result.path, soft_wrap=True)
 
-    options: dict[str, Any] = {
-        "axes": axes or known_axes,
-        "channels": channel or None,
-        "frame": drawn,
-        "kind": kind.value,
-        "model": model,
-        "parts": None if parts is None else parts.value,
-        "minutes": minutes,
-        "steps": steps,
-        "device": device,
-        "contrast_limits": contrast_limits,
-        "name": name,
-        "seed": seed,
-    }
-    _tell(_watched(lambda tell: run(data, annotations, output, progress=tell, **options)))
 
-
-def _watched(run: Callable[[Callable[[Event], None]], FineTuningResult]) -> FineTuningResult:
-    """Run, with a bar that tells loss, IoU and the time left."""
+def _run(job: FineTuneJob) -> FineTuningResult:
+    """Run a job with a progress bar."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
-    from napari_vrp_sam.inference.runs.events import Progress as Doing
+    from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
+    from napari_vrp_sam.inference.runs.control import Control
+    from napari_vrp_sam.inference.runs.events import Progress as Message
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[state]}"),
     )
+    result = None
+    iou = ""
     with Progress(*columns, console=stderr_console, transient=True) as bar:
-        task = bar.add_task("Starting", total=None, told="")
-        best = ""
-
-        def tell(event: Event) -> None:
-            nonlocal best
-            if isinstance(event, Doing):
-                bar.update(task, description=event.message)
-            elif isinstance(event, Validation):
-                best = f"IoU {event.iou:.3f}, best {event.best:.3f}"
-                stderr_console.print(f"Step {event.step}: {best} on what is held out.")
-            elif isinstance(event, TrainingStep):
-                left = f"{event.seconds_left / 60:.1f} min left"
-                bar.update(
-                    task,
-                    completed=event.step,
-                    total=event.steps,
-                    description="Training",
-                    told=f"loss {event.loss:.3f}, {best}, {left}",
-                )
-
-        return run(tell)
-
-
-def _tell(tuned: FineTuningResult) -> None:
-    before, after = f"{tuned.iou_before:.3f}", f"{tuned.iou_after:.3f}"
-    if tuned.path is None:
-        stderr_console.print(
-            f"IoU on what was held out: {before} before, {after} at best. That is no better, so "
-            "nothing is written: keep the old model, or annotate more.",
-            soft_wrap=True,
-        )
-        return
-    stderr_console.print(
-        f"IoU on what was held out: {before} before, {after} after.", soft_wrap=True
-    )
-    console.print(tuned.path, soft_wrap=True)
+        task = bar.add_task("Starting", total=None, state="")
+        for event in job.events(Control()):
+            match event:
+                case Message(message=message):
+                    bar.update(task, description=message)
+                case Validation():
+                    iou = f"IoU {event.iou:.3f}, best {event.best:.3f}"
+                    stderr_console.print(f"Step {event.step}: {iou} on held-out frames.")
+                case TrainingStep():
+                    left = f"{event.seconds_left / 60:.1f} min left"
+                    bar.update(
+                        task,
+                        completed=event.step,
+                        total=event.steps,
+                        description="Training",
+                        state=f"loss {event.loss:.3f}, {iou}, {left}",
+                    )
+                case FineTuningResult():
+                    result = event
+    assert result is not None  # the last event of every run
+    return result
 
 
 def _sizes_differ(files: list[Path]) -> bool:
@@ -186,26 +221,26 @@ def _sizes_differ(files: list[Path]) -> bool:
     return len({frame_shape(path, palette=False)[:2] for path in files}) > 1
 
 
-def _pairs(
+def _read_pairs(
     images: Path, labels: Path, kind: AnnotationKind, channels: Sequence[int]
 ) -> list[Reference]:
-    """References on images that are no stack, because their sizes differ."""
+    """Read references from images of different sizes and their label images."""
     from napari_vrp_sam.annotations.labels import references_from_labels
     from napari_vrp_sam.errors import InputError
     from napari_vrp_sam.io.images.frame_files import folder_images, read_frame
     from napari_vrp_sam.io.images.stacks import label_files
 
-    pictures = {path.stem: path for path in folder_images(images)}
+    image_files = {path.stem: path for path in folder_images(images)}
     references: list[Reference] = []
     for path in label_files(labels):
-        if path.stem not in pictures:
+        if path.stem not in image_files:
             raise InputError(
-                f"{path} belongs to no image of {images}: give labels the name of their image."
+                f"{path} has no image of the same name in {images}: rename the label image."
             )
-        drawn = read_frame(path, palette=True)
-        if drawn.any():
-            picture = read_frame(pictures[path.stem], colours=True)[..., channels]
-            references += references_from_labels(drawn, picture, kind=kind)
+        frame_labels = read_frame(path, palette=True)
+        if frame_labels.any():
+            frame = read_frame(image_files[path.stem], colours=True)[..., channels]
+            references += references_from_labels(frame_labels, frame, kind=kind)
     if not references:
         raise InputError(
             "There is no annotation: mark a class with a label of 1 or more on at least one image."

@@ -1,1 +1,1 @@
-"""Fine-tuning: adapt a model to the user's own annotated frames."""
+"""Fine-tuning of a model on a user's annotated frames, as an interruptible job."""

@@ -1,4 +1,4 @@
-"""`fine_tune`: a fine-tuning in one call."""
+"""`fine_tune`: fine-tuning as a function."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.fine_tuning.events import FineTuningResult
+from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, TrainableParts
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
-from napari_vrp_sam.inference.runs.events import Event
+from napari_vrp_sam.inference.runs.events import Progress
 
 
+@renamed(frame="reference_frame", kind="annotation_kind", limits="contrast_limits")
 def fine_tune(
     stack: Any,
     annotations: Any,
@@ -23,8 +25,8 @@ def fine_tune(
     *,
     axes: str | None = None,
     channels: Sequence[int] | None = None,
-    frame: int | Sequence[int] | None = None,
-    kind: AnnotationKind = "mask",
+    reference_frame: int | Sequence[int] | None = None,
+    annotation_kind: AnnotationKind = "mask",
     model: str | Path = "lite",
     parts: TrainableParts | None = None,
     minutes: float | None = None,
@@ -33,74 +35,79 @@ def fine_tune(
     contrast_limits: tuple[float, float] | None = None,
     name: str = "",
     seed: int = 0,
-    progress: Callable[[Event], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> FineTuningResult:
-    """Let a model learn from one to a few annotated frames.
+    """Fine-tune a model on one or a few annotated frames.
 
-    A part of the annotation is held out to see whether the model gets better, and a file is
-    written only if it does. The same call again goes on where an earlier one was broken off.
+    Part of the annotation is held out to measure the improvement; the new model is saved only if
+    it is better than the base model. An interrupted run is resumed by the same call.
 
     Parameters
     ----------
     stack : array
-        NumPy, dask, zarr or xarray.
+        NumPy, dask, zarr or xarray array.
     annotations : integer array or sequence of Reference
-        As `segment_stack` takes them. References may show images of different sizes.
+        As for `segment_stack`. References may have images of different sizes.
     output : path-like
-        The `.safetensors` file to write. Until it is there, checkpoints lie in the folder beside it
-        that is named like it with `.fine-tuning` added.
+        The `.safetensors` file to write. Checkpoints are kept beside it until then, in a folder
+        of the same name with `.fine-tuning` appended.
     axes : str, optional
-        One letter of T, Z, C, Y, X, S for each axis of `stack`, e.g. "TZYX"; guessed unless given.
+        One letter of T, Z, C, Y, X, S for each axis of `stack`, e.g. "TZYX"; default: guessed.
     channels : sequence of int, optional
-        Channels to use; all unless given, of which the first three count.
-    frame : int or sequence of int, optional
+        Channels to use; default: the first three.
+    reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes, from 0.
-    kind : {"mask", "scribble", "box", "point"}
-        How a label image was drawn; "scribble" tells that unmarked pixels are unknown.
+    annotation_kind : {"mask", "scribble", "box", "point"}
+        How the label image was drawn; around scribbles and points, the class is unknown.
     model : str or Path
-        The base model: a name or a file.
+        Name or file of the base model.
     parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
-        What learns: a dense head on a copy of the backbone, for `lite` unless given; all but the
-        backbone; the VRP encoder alone, as in the paper; or low-rank additions to the image encoder
-        of a full-size model as well.
+        Parts of the model to train: a dense head on a copy of the backbone (default for `lite`);
+        everything except the image encoder (default for other models); the VRP encoder only, as in
+        the paper; or everything with low-rank adapters in the image encoder of a full-size model.
     minutes : float, optional
-        Time to train; 3 on a CPU and 1 on a GPU, unless it or `steps` is given.
+        Training time; default: 3 on a CPU, 1 on a GPU.
     steps : int, optional
-        Steps instead of minutes: on a CPU the same call gives the same weights, to the bit.
+        Number of training steps, instead of `minutes`. On a CPU, the result is then
+        reproducible to the bit.
     device : str
-        "cpu", "cuda", "mps", or "auto" for the fastest one that is there.
+        "cpu", "cuda", "mps", or "auto" for the fastest one available.
     contrast_limits : tuple of float, optional
-        Intensities that become black and white; percentiles of the stack unless given.
+        Intensities mapped to black and white; default: percentiles of the stack.
     name : str
-        Of the model, on its card; that of the file unless given.
+        Name on the model card; default: the name of the file.
     seed : int
-        Of crops, turns and dropout.
+        Seed of crops, augmentation and dropout.
     progress : callable, optional
-        Called with every event; see `training.fine_tuning.events`.
+        Called as ``progress(done, total, message)`` with the steps done, the steps in total and a
+        short sentence.
 
     Returns
     -------
-    FineTuned
-        The file, or None where the model got no better, and the IoU on what was held out, before
-        and after.
+    FineTuningResult
+        The path of the new model, or None if it is not better, and the IoU on the held-out frames
+        before and after.
 
     Raises
     ------
     InputError
-        If it cannot be done as it stands; the sentence says what to mend.
+        If the input cannot be used; the message says how to fix it.
 
     Examples
     --------
-    >>> tuned = fine_tune(stack, labels, "own.safetensors", frame=12)  # doctest: +SKIP
-    >>> segment_stack(stack, labels, frame=12, model=tuned.path or "lite")  # doctest: +SKIP
+    >>> tuned = fine_tune(stack, labels, "mito.safetensors", reference_frame=12)  # doctest: +SKIP
+    >>> segment_stack(stack, labels, model=tuned.path or "lite")  # doctest: +SKIP
     """
-    view = Frames(stack, axes, channels)
+    frames = Frames(stack, axes, channels)
+    references = gather_references(
+        frames, annotations, reference_frame=reference_frame, annotation_kind=annotation_kind
+    )
     job = FineTuneJob(
         stack,
-        references=gather_references(view, annotations, frame=frame, kind=kind),
+        references=references,
         output=Path(output),
         name=name,
-        axes=view.axes,
+        axes=frames.axes,
         channels=channels,
         model=model,
         parts=parts,
@@ -110,11 +117,22 @@ def fine_tune(
         contrast_limits=contrast_limits,
         seed=seed,
     )
+    done, total = 0, 1
+    message = ""
     result = None
-    for event in job.events(Control(), None):
+    for event in job.events(Control()):
+        match event:
+            case Progress():
+                message = event.message
+            case TrainingStep():
+                done, total = event.step, event.steps
+                message = f"Training: loss {event.loss:.3f}, {event.seconds_left:.0f} s left"
+            case Validation():
+                message = f"Held-out IoU {event.iou:.3f}, best {event.best:.3f}"
+            case FineTuningResult():
+                result = event
+                continue
         if progress:
-            progress(event)
-        if isinstance(event, FineTuningResult):
-            result = event
-    assert result is not None  # it is what every run ends with
+            progress(done, total, message)
+    assert result is not None  # the last event of every run
     return result

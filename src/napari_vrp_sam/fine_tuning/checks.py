@@ -1,4 +1,4 @@
-"""Whether annotations can teach anything, told before anything is loaded."""
+"""Validation of annotations before anything is loaded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import check_references
 
 TOLERANCE = 0.05
-"""Share of the smaller annotation in which two may contradict each other: borders drawn by hand
-overlap. There neither teaches anything."""
+"""Share of the smaller annotation that may contradict another one, as borders drawn by hand do.
+Contradicting pixels are ignored in training."""
 
 
 def check_annotations(references: Sequence[Reference], frames: int) -> None:
-    """Refuse annotations that teach nothing, or opposite things.
+    """Reject annotations that are not suitable for training.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def check_annotations(references: Sequence[Reference], frames: int) -> None:
     Raises
     ------
     InputError
-        If there is none, one lies beyond the stack, a class is shown nowhere or everywhere, or two
-        contradict each other.
+        If there is no annotation, one lies beyond the stack, a class covers nothing or everything,
+        or two annotations contradict each other.
     """
     if references and all(reference.empty for reference in references):
         raise InputError(
@@ -43,35 +43,33 @@ def check_annotations(references: Sequence[Reference], frames: int) -> None:
     for reference in references:
         if reference.frame is not None:
             by_frame[reference.frame].append(reference)
-    for frame, own in sorted(by_frame.items()):
-        for first, second in combinations(own, 2):
+    for frame, same_frame in sorted(by_frame.items()):
+        for first, second in combinations(same_frame, 2):
             _check_pair(frame, first, second)
 
 
 def _check_background(references: Sequence[Reference]) -> None:
-    """Refuse a class that is marked, but nowhere told apart from anything."""
     for class_id in class_ids_of(references):
-        own = [r for r in references if r.class_id == class_id]
+        same_class = [r for r in references if r.class_id == class_id]
         others = {r.frame for r in references if r.class_id != class_id and r.kind != "box"}
-        if all(r.sparse and (r.frame is None or r.frame not in others) for r in own):
+        if all(r.sparse and (r.frame is None or r.frame not in others) for r in same_class):
             raise InputError(
-                f"Class {class_id} is marked by points or scribbles alone, which say nothing about "
-                "the background: mark that as another class, or paint a mask."
+                f"Class {class_id} is annotated by points or scribbles only, which do not show "
+                "the background: mark the background as another class, or paint a mask."
             )
 
 
 def _check_pair(frame: int, first: Reference, second: Reference) -> None:
-    marked, also = first.mask > 0.5, second.mask > 0.5
     if first.class_id != second.class_id:
-        # The corners of a box show other things.
+        # The corners of a box may belong to another class.
         if "box" in (first.kind, second.kind):
             return
-        disputed = np.count_nonzero(marked & also)
-        smaller = min(np.count_nonzero(marked), np.count_nonzero(also))
-        if disputed > TOLERANCE * smaller:
+        marked = first.mask > 0.5, second.mask > 0.5
+        disputed = np.count_nonzero(marked[0] & marked[1])
+        if disputed > TOLERANCE * min(map(np.count_nonzero, marked)):
             raise InputError(
-                f"On frame {frame}, {disputed} pixels are marked as class {first.class_id} and as "
-                f"class {second.class_id}: leave each of them to one class."
+                f"On frame {frame}, {disputed} pixels are marked both as class {first.class_id} "
+                f"and as class {second.class_id}: assign each pixel to one class."
             )
         return
     for one, other in ((first, second), (second, first)):
@@ -81,5 +79,5 @@ def _check_pair(frame: int, first: Reference, second: Reference) -> None:
         if disputed > TOLERANCE * np.count_nonzero(other.mask > 0.5):
             raise InputError(
                 f"On frame {frame}, {disputed} pixels are marked as class {one.class_id} by one "
-                "annotation and as background by another: join the two, or delete one."
+                "annotation and as background by another: merge the two, or delete one."
             )

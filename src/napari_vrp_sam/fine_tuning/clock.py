@@ -1,4 +1,4 @@
-"""How many steps there is time for."""
+"""Time budget of a training run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from napari_vrp_sam.inference.runs.control import Control
 
 @dataclass
 class TrainingPlan:
-    """How far a run is and how far it is to go; kept in its checkpoint.
+    """Position in a training run and its planned length; part of the checkpoint.
 
     Attributes
     ----------
     step, steps : int
-        Steps done, and steps in all.
+        Steps done, and steps in total.
     validations, validated : int
-        Examinations in all, and those done; that of the base model does not count.
+        Validations in total, and validations done; that of the base model does not count.
     seconds : float
-        Spent until now, by all starts of the run together; pauses do not count.
+        Time spent so far by all starts of the run, without pauses.
     micro_batch : int
-        Episodes that memory takes at once.
+        Episodes that fit into memory at once.
     """
 
     step: int
@@ -32,79 +32,74 @@ class TrainingPlan:
     micro_batch: int
 
     @property
-    def due(self) -> bool:
-        """Whether the model is to be examined now."""
+    def validation_due(self) -> bool:
+        """Whether the next validation should run now."""
         return self.step * self.validations >= (self.validated + 1) * self.steps
 
 
 class Clock:
-    """Measures a run, and plans the rest of it where time is what the user gave.
+    """Measure a training run, and fit its number of steps to a budget of seconds, if any.
 
-    Parameters
-    ----------
-    plan : TrainingPlan
-    budget : float, optional
-        Seconds in all; without, the steps of the plan stand.
-    start : float
-        When this start of the run began, as `time.monotonic` says it.
+    The plan is updated in place. `start` is the `time.monotonic` at the start of this process's
+    share of the run.
     """
 
     def __init__(self, plan: TrainingPlan, budget: float | None, start: float) -> None:
         self._plan = plan
         self._budget = budget
-        self._before = plan.seconds
+        self._seconds_before = plan.seconds
         self._start = start
-        self._per_step = 0.0
+        self._step_seconds = 0.0
         self._steps_measured = 0
-        self._per_validation = 0.0
+        self._validation_seconds = 0.0
 
     def wait(self, control: Control) -> None:
-        """Wait while paused, which costs none of the time; raises where the run is cancelled."""
+        """Block while the run is paused, off the clock; raise if it is cancelled."""
         before = time.monotonic()
         control.check()
         self._start += time.monotonic() - before
 
     def tick(self) -> None:
-        """Bring the plan's seconds up to now."""
-        self._plan.seconds = self._before + time.monotonic() - self._start
+        """Update the elapsed time of the plan."""
+        self._plan.seconds = self._seconds_before + time.monotonic() - self._start
 
-    def stepped(self, seconds: float) -> None:
-        """Take note of a step, and plan the rest anew where it is time to."""
+    def record_step(self, seconds: float) -> None:
+        """Record the duration of a step."""
         self._steps_measured += 1
-        # The latest count most: a machine has other things to do now and then.
-        share = max(1 / self._steps_measured, 0.05)
-        self._per_step += share * (seconds - self._per_step)
+        # A moving average: the load of the machine changes.
+        weight = max(1 / self._steps_measured, 0.05)
+        self._step_seconds += weight * (seconds - self._step_seconds)
         self.tick()
-        if self._budget is not None and self._steps_measured in (2, 4, 8, 16):
+        if self._steps_measured in (2, 4, 8, 16):
             self._replan()
 
-    def validated(self, seconds: float) -> None:
-        """Take note of a validation, and plan the rest anew."""
+    def record_validation(self, seconds: float) -> None:
+        """Record the duration of a validation."""
         self._plan.validated += 1
-        self._per_validation = seconds
+        self._validation_seconds = seconds
         self.tick()
-        if self._budget is not None and self._plan.step < self._plan.steps:
+        if self._plan.step < self._plan.steps:
             self._replan()
 
     def limit_validations(self, seconds: float, share: float) -> None:
-        """Have fewer validations where one takes long."""
-        self._per_validation = seconds
+        """Reduce the number of validations to a share of the budget if one takes `seconds`."""
+        self._validation_seconds = seconds
         if self._budget is not None:
             affordable = int(share * self._budget / max(seconds, 1e-3))
             self._plan.validations = max(2, min(self._plan.validations, affordable))
 
     @property
     def seconds_left(self) -> float:
-        """Until the end, about."""
-        left = self._plan.steps - self._plan.step
-        return left * self._per_step + self._validations_left * self._per_validation
+        """Estimated time to the end of the run."""
+        return (self._plan.steps - self._plan.step) * self._step_seconds + self._validation_time
 
     @property
-    def _validations_left(self) -> int:
-        return max(0, self._plan.validations - self._plan.validated)
+    def _validation_time(self) -> float:
+        left = max(0, self._plan.validations - self._plan.validated)
+        return left * self._validation_seconds
 
     def _replan(self) -> None:
-        assert self._budget is not None
-        plan = self._plan
-        left = self._budget - plan.seconds - self._validations_left * self._per_validation
-        plan.steps = plan.step + max(1, int(left / max(self._per_step, 1e-6)))
+        if self._budget is not None:
+            plan = self._plan
+            left = self._budget - plan.seconds - self._validation_time
+            plan.steps = plan.step + max(1, int(left / max(self._step_seconds, 1e-6)))

@@ -1,4 +1,4 @@
-"""What a fine-tuning tells while it runs. The engine adds the end: done, failed, cancelled."""
+"""Events of a fine-tuning run; the engine adds the final one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_vrp_sam.inference.runs.events import JobEvent
 
 @dataclass(frozen=True)
 class TrainingStep(JobEvent):
-    """One step, its loss, and the time that is left."""
+    """Loss of one step, and the estimated time left."""
 
     step: int
     steps: int
@@ -23,7 +23,7 @@ class TrainingStep(JobEvent):
 
 @dataclass(frozen=True)
 class Validation(JobEvent):
-    """Mean IoU on what was held out; `best` is the highest until then. Step 0 is the base model."""
+    """Mean IoU on the held-out frames, and the best one so far. Step 0 is the base model."""
 
     step: int
     iou: float
@@ -32,7 +32,7 @@ class Validation(JobEvent):
 
 @dataclass(frozen=True, eq=False)
 class Comparison(JobEvent):
-    """Labels of the frame in view, shape (Y, X) each: by the base model, and by the new one."""
+    """Labels of the preview frame by the base model and the new model, shape (Y, X) each."""
 
     frame: int
     before: NDArray[Any]
@@ -41,7 +41,15 @@ class Comparison(JobEvent):
 
 @dataclass(frozen=True)
 class FineTuningResult(JobEvent):
-    """What came of it: a file, or None where it was no better and the old model stays."""
+    """Result of a fine-tuning.
+
+    Attributes
+    ----------
+    path : Path or None
+        File of the new model; None if it is not better than the base model and was not saved.
+    iou_before, iou_after : float
+        Mean IoU on the held-out frames by the base model and the new model.
+    """
 
     path: Path | None
     iou_before: float

@@ -1,7 +1,4 @@
-"""What there is to do: a stack, its annotated frames, and the file to write.
-
-This module stays light: torch is imported where the work is done, never by whoever submits.
-"""
+"""Fine-tuning jobs: a stack, its annotated frames, and the file to write."""
 
 from __future__ import annotations
 
@@ -17,52 +14,40 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 
 TrainableParts = Literal["head", "decoder", "vrp-encoder", "lora"]
-"""What learns: a dense head on a copy of the backbone of `lite`; all but the backbone; the VRP
-encoder alone, as in the paper; low-rank additions to the image encoder of a full-size model as
-well."""
+"""Parts of a model to train:
+
+- "head": a dense head on a copy of the backbone (`lite` only);
+- "decoder": everything except the image encoder or backbone;
+- "vrp-encoder": the VRP encoder only, as in the paper;
+- "lora": as "decoder", and low-rank adapters in the image encoder (full-size models only).
+"""
 
 TRAINABLE_PARTS: tuple[TrainableParts, ...] = get_args(TrainableParts)
 
+NO_LORA = (
+    "LoRA adapts the image encoder of a full-size model, which 'lite' does not have: choose "
+    "'decoder', or another model."
+)
 FOLDER_SUFFIX = ".fine-tuning"
 JOB_FILE = "job.json"
-"""In the folder of a run that is under way: what it does, by which it is known again."""
+"""Description of the job in the folder of an unfinished run."""
 
 
 @dataclass(frozen=True, eq=False)
 class FineTuneJob(Job):
-    """One fine-tuning.
-
-    The same job again goes on where an earlier one was broken off.
+    """Fine-tuning of a model. Submitted again, it resumes an interrupted run.
 
     Attributes
     ----------
     data : array
         The stack, as `Frames` takes it.
     references : sequence of Reference
-        Of any number of classes and frames.
-    output : Path
-        The `.safetensors` file to write. Until then checkpoints lie in the folder beside it that
-        is named like it with `.fine-tuning` added.
-    name : str
-        Of the model, on its card; that of the file unless given.
-    axes : str, optional
-        One letter of T, Z, C, Y, X, S for each axis of the data.
-    channels : sequence of int, optional
-    model : str or Path
-        The base model: a name or a file.
-    parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
-        What learns; a head for `lite` and the decoder of other models, unless given.
-    minutes : float, optional
-        Time to train; 3 on a CPU and 1 on a GPU, unless it or `steps` is given.
-    steps : int, optional
-        Steps instead of minutes: on a CPU the same job gives the same file, to the bit.
-    device : str
-    contrast_limits : tuple of float, optional
-        Intensities that become 0 and 1; percentiles of the stack unless given.
-    seed : int
-        Of crops, turns and dropout.
+        Annotations of any number of classes and frames.
+    output, name, axes, channels, model, parts, minutes, steps, device, contrast_limits, seed
+        See `fine_tune`.
     preview_frame : int, optional
-        The frame to compare, before and after; not done where frames are segmented in tiles.
+        Index of a frame to segment before training and after each improvement; ignored for frames
+        that are segmented in tiles.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.fine_tuning.run:fine_tune_events"
@@ -84,48 +69,50 @@ class FineTuneJob(Job):
 
     @property
     def folder(self) -> Path:
-        """Where checkpoints lie while the job is not done."""
+        """Folder of the checkpoints."""
         output = Path(self.output)
         return output.with_name(output.name + FOLDER_SUFFIX)
 
     def check(self) -> None:
-        """See whether the job can be done, without loading anything.
+        """Check the job without loading anything.
 
         Raises
         ------
         InputError
-            If it cannot, with one sentence on what to mend.
+            If it cannot be done.
         """
         frames = Frames(self.data, self.axes, self.channels)
         check_annotations(self.references, len(frames))
         if self.parts is not None and self.parts not in TRAINABLE_PARTS:
-            raise InputError(f"Unknown parts '{self.parts}': choose one of {', '.join(TRAINABLE_PARTS)}.")
+            choices = ", ".join(TRAINABLE_PARTS)
+            raise InputError(f"Unknown parts '{self.parts}': choose one of {choices}.")
         if self.parts == "lora" and self.model == "lite":
-            raise InputError(
-                "LoRA changes the image encoder of a full-size model, and 'lite' has none: choose "
-                "'decoder', or another model."
-            )
+            raise InputError(NO_LORA)
         if self.minutes is not None and self.steps is not None:
             raise InputError("Give either minutes or steps, not both.")
-        if not (self.steps is None or self.steps >= 1):
-            raise InputError(f"{self.steps} steps teach nothing: give 1 or more.")
-        if not (self.minutes is None or self.minutes > 0):
-            raise InputError(f"{self.minutes:g} minutes teach nothing: give more than 0.")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"Cannot train for {self.steps} steps: give 1 or more.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise InputError(f"Cannot train for {self.minutes:g} minutes: give more than 0.")
         if self.preview_frame is not None and not 0 <= self.preview_frame < len(frames):
             raise InputError(
-                f"There is no frame {self.preview_frame}: the stack has {len(frames)}, from 0."
+                f"There is no frame {self.preview_frame}: choose one from 0 to {len(frames) - 1}."
             )
         output = Path(self.output)
         if output.suffix != ".safetensors":
-            raise InputError(f"Models are written as .safetensors, not as '{output.name}'.")
-        # What this run wrote itself, before it was killed, is told apart where the run begins.
+            raise InputError(
+                f"Models are saved as .safetensors files: give '{output.name}' that suffix."
+            )
+        # The run itself recognises a file that it wrote before it was killed.
         if output.exists() and not (self.folder / JOB_FILE).is_file():
-            raise InputError(f"{output} is there already: choose another name, or delete it first.")
+            raise InputError(f"{output} already exists: choose another name, or delete it first.")
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"{self.folder} is in the way: delete it, or choose another name.")
+            raise InputError(
+                f"{self.folder} is not a folder: delete it, or choose another name for the model."
+            )
 
 
 def interrupted_runs(folder: str | Path) -> list[Path]:
-    """Outputs in a folder whose runs were broken off and can be gone on with."""
-    places = Path(folder).glob(f"*.safetensors{FOLDER_SUFFIX}/{JOB_FILE}")
-    return sorted(path.parent.with_name(path.parent.name[: -len(FOLDER_SUFFIX)]) for path in places)
+    """Return the output files of the interrupted runs in a folder."""
+    jobs = Path(folder).glob(f"*.safetensors{FOLDER_SUFFIX}/{JOB_FILE}")
+    return sorted(path.parent.with_name(path.parent.name[: -len(FOLDER_SUFFIX)]) for path in jobs)

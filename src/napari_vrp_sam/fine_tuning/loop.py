@@ -1,10 +1,11 @@
-"""The training itself: folds in turn, a step at a time."""
+"""Training loop over the folds."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,125 +16,95 @@ from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
 from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, BatchStream, TunableModel
+from napari_vrp_sam.fine_tuning.tunable.base import BatchStream, FoldEvaluation, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import JobEvent
 
 
+@dataclass(eq=False)
 class TrainingLoop:
-    """One candidate for each fold; they take turns, so that one curve tells of all.
+    """Train one candidate per fold in turn, so that a single curve shows the progress of all.
 
-    Parameters
-    ----------
-    subject : TunableModel
-    streams : sequence of BatchStream
-        Of each candidate.
-    exams : sequence of FoldEvaluation
-        Of each fold.
-    candidates : sequence of Candidate
-        Of each fold; a further one learns from everything.
-    turns : sequence of int
-        Which candidate learns at a step: these numbers over and over.
-    plan : TrainingPlan
-    scores : Scores
-    clock : Clock
-    checkpoint : Checkpoint
-    recipe : FineTuningRecipe
-    seed : int
-        Of dropout.
-    device : torch.device
+    There is one stream per candidate and one evaluation per fold. A candidate beyond the number of
+    folds trains on all frames. `turns` lists the candidates to train, step by step, repeatedly.
     """
 
-    def __init__(
-        self,
-        subject: TunableModel,
-        streams: Sequence[BatchStream],
-        exams: Sequence[FoldEvaluation],
-        candidates: Sequence[Candidate],
-        *,
-        turns: Sequence[int],
-        plan: TrainingPlan,
-        scores: Scores,
-        clock: Clock,
-        checkpoint: Checkpoint,
-        recipe: FineTuningRecipe,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self._subject = subject
-        self._streams = streams
-        self._exams = exams
-        self._candidates = candidates
-        self._turns = turns
-        self._plan, self._scores, self._clock = plan, scores, clock
-        self._checkpoint = checkpoint
-        self._recipe = recipe
-        self._seed = seed
-        self._device = device
-        self._saved = time.monotonic()
+    tunable: TunableModel
+    streams: Sequence[BatchStream]
+    evaluations: Sequence[FoldEvaluation]
+    candidates: Sequence[Candidate]
+    turns: Sequence[int]
+    plan: TrainingPlan
+    scores: Scores
+    clock: Clock
+    checkpoint: Checkpoint
+    recipe: FineTuningRecipe
+    seed: int
+    device: torch.device
 
     def events(self, control: Control) -> Iterator[JobEvent]:
-        """Train to the end of the plan, or until nothing is gained any more."""
-        plan = self._plan
-        while plan.step < plan.steps and not self._waited:
+        """Train to the end of the plan, or until the held-out IoU no longer improves."""
+        plan = self.plan
+        saved = time.monotonic()
+        while plan.step < plan.steps and not self._converged:
             try:
-                self._clock.wait(control)
+                self.clock.wait(control)
             except BaseException:
                 self._save()
                 raise
             start = time.monotonic()
             loss = self._step(plan.step)
             plan.step += 1
-            self._clock.stepped(time.monotonic() - start)
-            yield TrainingStep(plan.step, plan.steps, loss, self._clock.seconds_left)
-            if plan.due:
+            self.clock.record_step(time.monotonic() - start)
+            yield TrainingStep(plan.step, plan.steps, loss, self.clock.seconds_left)
+            if plan.validation_due:
                 start = time.monotonic()
                 yield self._validate()
-                self._clock.validated(time.monotonic() - start)
-            if time.monotonic() - self._saved > self._recipe.checkpoint_seconds:
+                self.clock.record_validation(time.monotonic() - start)
+            if time.monotonic() - saved > self.recipe.checkpoint_seconds:
                 self._save()
+                saved = time.monotonic()
         self._save()
 
-    @property
-    def _waited(self) -> bool:
-        """Whether nothing is gained any more; new weights are good at the end of the decay."""
-        patient = self._subject.trains_on_all_frames
-        return not patient and self._scores.since >= self._recipe.patience
-
-    def _save(self) -> None:
-        self._clock.tick()
-        self._checkpoint.save(self._plan, self._scores, self._candidates)
-        self._saved = time.monotonic()
-
     def held_out_iou(self) -> float:
-        """Mean over the folds, each with the weights that have not seen what it holds out."""
+        """Return the mean IoU over the folds, each with the weights of its own candidate."""
         ious = []
-        # Who learns from everything cannot be examined.
-        for evaluation, candidate in zip(self._exams, self._candidates, strict=False):
-            candidate.enter()
+        # A candidate that trains on all frames has no held-out frame.
+        for evaluation, candidate in zip(self.evaluations, self.candidates, strict=False):
+            candidate.activate()
             ious.append(evaluation.iou())
         return float(np.mean(ious))
 
+    @property
+    def _converged(self) -> bool:
+        # Randomly initialised weights are best at the end of the learning rate's decay.
+        if self.tunable.trains_on_all_frames:
+            return False
+        return self.scores.since >= self.recipe.patience
+
+    def _save(self) -> None:
+        self.clock.tick()
+        self.checkpoint.save(self.plan, self.scores, self.candidates)
+
     def _validate(self) -> Validation:
-        iou = self.held_out_iou()
-        scores = self._scores
+        iou, scores = self.held_out_iou(), self.scores
         if iou > scores.best:
-            scores.best, scores.best_step, scores.since = iou, self._plan.step, 0
-            for candidate in self._candidates:
-                candidate.keep()
+            scores.best, scores.best_step, scores.since = iou, self.plan.step, 0
+            for candidate in self.candidates:
+                candidate.save_best()
         else:
             scores.since += 1
-        return Validation(self._plan.step, iou, scores.best)
+        return Validation(self.plan.step, iou, scores.best)
 
     def _step(self, number: int) -> float:
-        """One step of the fold whose turn it is; the mean loss of its episodes."""
-        # Dropout too is a function of seed and step: a resumed run repeats an undisturbed one.
-        torch.manual_seed(int(np.random.default_rng([self._seed, number]).integers(2**62)))
-        turn = self._turns[number % len(self._turns)]
-        candidate = self._candidates[turn]
-        candidate.enter()
-        batch = self._streams[turn].batch(number)
+        """Train one candidate on a batch, and return its mean loss."""
+        # Seeding each step makes dropout the same in a resumed run.
+        torch.manual_seed(int(np.random.default_rng([self.seed, number]).integers(2**62)))
+        turn = self.turns[number % len(self.turns)]
+        candidate = self.candidates[turn]
+        candidate.activate()
+        batch = self.streams[turn].batch(number)
         while True:
             try:
                 loss = self._accumulate(batch)
@@ -141,52 +112,49 @@ class TrainingLoop:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve()
-        candidate.learn(learning_rate_factor(number, self._plan.steps, self._recipe.warm_up))
+                self._halve_micro_batch()
+        candidate.update(learning_rate_factor(number, self.plan.steps, self.recipe.warm_up))
         return loss
 
     def _accumulate(self, batch: dict[str, Any]) -> float:
-        """Gradients of a batch, in as many parts as memory asks for."""
+        """Accumulate the gradients of a batch in micro-batches that fit into memory."""
         count, total = len(batch["kinds"]), 0.0
-        for parameter in self._subject.parameters.values():
+        for parameter in self.tunable.parameters.values():
             parameter.grad = None
-        for start in range(0, count, self._plan.micro_batch):
-            part = _part(batch, start, start + self._plan.micro_batch, self._device)
-            loss = self._subject.loss(part) * len(part["kinds"]) / count
+        for start in range(0, count, self.plan.micro_batch):
+            micro_batch = {
+                key: _slice(value, start, start + self.plan.micro_batch, self.device)
+                for key, value in batch.items()
+            }
+            loss = self.tunable.loss(micro_batch) * len(micro_batch["kinds"]) / count
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
 
-    def _halve(self) -> None:
-        if self._plan.micro_batch <= 1:
+    def _halve_micro_batch(self) -> None:
+        if self.plan.micro_batch <= 1:
             raise InputError(
-                "Memory does not suffice to train this model, even with one episode at a time: "
+                "There is not enough memory to train this model, even with one episode at a time: "
                 "close other programs, or choose a smaller model or the device 'cpu'."
             )
-        self._plan.micro_batch //= 2
-        if self._device.type == "cuda":
+        self.plan.micro_batch //= 2
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
 def learning_rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Learning rate of a step as a share of its peak: a short rise, then a cosine to 0."""
+    """Return the learning rate as a share of its peak: linear warm-up, then cosine decay to 0."""
     rise = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
     return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1))))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
+    """Return whether an error reports a lack of memory, on any device."""
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text
 
 
-def _part(batch: dict[str, Any], start: int, stop: int, device: torch.device) -> dict[str, Any]:
-    """Some episodes of a batch, on the device."""
-    return {
-        key: value[start:stop].to(device)
-        if isinstance(value, torch.Tensor)
-        else value[start:stop]
-        if isinstance(value, list)
-        else value
-        for key, value in batch.items()
-    }
+def _slice(value: Any, start: int, stop: int, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value[start:stop].to(device)
+    return value[start:stop] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What a run shows of itself: the frame in view, before and after."""
+"""Preview of a run: one frame, segmented before and during training."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from napari_vrp_sam.inference.prediction.outputs import predict_from_probabiliti
 
 
 class FramePreview:
-    """The frame in view, segmented by all annotations with the base model and later."""
+    """Segmentation of one frame by all annotations, with the initial and the current weights."""
 
     def __init__(
         self,
-        subject: TunableModel,
+        tunable: TunableModel,
         annotated: Sequence[AnnotatedFrame],
         image: NDArray[np.float32],
-        number: int,
+        index: int,
         device: torch.device,
     ) -> None:
-        references = encode_annotated_frames(subject, annotated, device)
+        references = encode_annotated_frames(tunable, annotated, device)
         self._class_ids = class_ids_of(references)
-        self._exam = subject.evaluation(references, [torch.from_numpy(image).to(device)])
-        self._number = number
+        self._evaluation = tunable.evaluation(references, [torch.from_numpy(image).to(device)])
+        self._index = index
         self._before = self._labels()
 
-    def compared(self) -> Comparison:
-        """Labels of the base model, and of the present weights."""
-        return Comparison(self._number, self._before, self._labels())
+    def compare(self) -> Comparison:
+        """Segment the frame with the current weights."""
+        return Comparison(self._index, self._before, self._labels())
 
     def _labels(self) -> NDArray[Any]:
-        (logits,) = self._exam.logits()
+        (logits,) = self._evaluation.logits()
         probabilities = logits.sigmoid().cpu().numpy()
         return predict_from_probabilities(probabilities, self._class_ids).labels

@@ -1,4 +1,4 @@
-"""Every number that a fine-tuning depends on."""
+"""Hyperparameters of fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,108 +7,77 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FineTuningRecipe:
-    """How a model learns from few frames without losing what it knew.
+    """Hyperparameters of fine-tuning.
 
-    Attributes
-    ----------
-    learning_rate, weight_decay : float
-        Of AdamW; the rate decays along a cosine to 0.
-    lora_rate : float
-        Learning rate of LoRA's additions.
-    lora_rank : int
-    warm_up : int
-        First steps, along which the rate rises.
-    clip : float
-        Largest norm of a gradient.
-    batch_size : int
-        Episodes a step.
-    size : int
-        Height and width of an episode's crops in pixels.
-    full_size_crop : int
-        The same for full-size models.
-    pool : int
-        Episodes of each fold where encoding takes long; they are encoded once and seen again.
-    shots : int
-        References of an episode, at most: 1 to as many as there are frames.
-    synthetic : float
-        Share of episodes from synthetic worlds, against forgetting.
-    zoom : tuple of float
-        Smallest and largest scale at which crops are seen.
-    relit : float
-        How much the light changes: deviation of the logarithm of gamma and gain.
-    disguised : float
-        Share of episodes with a change of look as the first training has them.
-    folds : int
-        Parts that are held out in turn, at most.
-    validations : int
-        Along a whole run.
-    validation_share : float
-        Of the time, at most.
-    validation_side : int
-        Of a held-out frame that is larger, a part of this height and width in pixels counts.
-    exam_effort : float
-        Of fitting the probes that a held-out part is segmented with; see `fit_ensemble`.
-    exam_choices : bool
-        Whether smoothing and threshold are chosen there too.
-    patience : int
-        Validations without a gain after which it ends.
-    gain : float
-        IoU by which the new model has to be better to be kept.
-    keep_base : float
-        Share of the old weights in the new ones, 0..1.
-    head_rate, head_backbone_rate : float
-        Learning rates of a dense head, and of the backbone under it.
-    head_batch : int
-        Crops a step.
-    head_zoom : tuple of float
-        Smallest and largest scale at which they are seen.
-    head_folds : int
-        Parts that are held out in turn, at most, for a head that learns from everything beside.
-    head_turns : int
-        Steps of that head for each one of who is examined.
-    head_shares : tuple of float
-        How much of a dense head's logits may count in the result, the rest being the base model's;
-        which it is to be is what does best where it was held out. The last counts until then.
-    checkpoint_seconds : float
-        Between checkpoints.
-    minutes_cpu, minutes_gpu : float
-        Time unless the user gives one.
+    Checkpoints and model cards store them by these names.
     """
 
     learning_rate: float = 3e-4
+    """Peak learning rate of AdamW; it decays along a cosine to 0."""
     weight_decay: float = 1e-2
     lora_rate: float = 1e-3
+    """Peak learning rate of LoRA adapters."""
     lora_rank: int = 4
     warm_up: int = 10
+    """Steps of linear warm-up."""
     clip: float = 1.0
+    """Maximum norm of the gradients."""
     batch_size: int = 2
+    """Episodes per step."""
     size: int = 192
+    """Height and width of crops in pixels."""
     full_size_crop: int = 512
+    """The same for full-size models."""
     pool: int = 16
+    """Episodes per fold where encoding is slow: their features are computed once and reused."""
     shots: int = 2
+    """Maximum number of references per episode."""
     synthetic: float = 0.15
+    """Share of episodes from synthetic scenes, against forgetting."""
     zoom: tuple[float, float] = (0.7, 1.5)
+    """Range of the random scale of crops."""
     relit: float = 0.15
+    """Standard deviation of the logarithms of the random gamma and gain."""
     disguised: float = 0.15
+    """Share of episodes with the strong change of appearance that the base model was trained on."""
     folds: int = 2
+    """Maximum number of folds."""
     validations: int = 10
+    """Number of validations per run."""
     validation_share: float = 0.25
+    """Maximum share of the time spent on validation."""
     validation_side: int = 768
+    """Maximum height and width in pixels of a held-out frame; larger ones are cropped."""
     exam_effort: float = 0.5
+    """Effort of fitting the probes for validation; see `fit_ensemble`."""
     exam_choices: bool = True
+    """Whether smoothing and threshold are calibrated for validation."""
     patience: int = 4
+    """Validations without improvement after which training stops."""
     gain: float = 0.005
+    """Minimum improvement of the IoU for the new model to be kept."""
     keep_base: float = 0.0
+    """Share of the base model's weights in the new weights, 0..1."""
     head_rate: float = 2e-3
+    """Peak learning rate of a dense head."""
     head_backbone_rate: float = 3e-4
+    """Peak learning rate of the backbone below a dense head."""
     head_batch: int = 3
+    """Crops per step of a dense head."""
     head_zoom: tuple[float, float] = (0.6, 1.6)
+    """Range of the random scale of crops for a dense head."""
     head_folds: int = 1
+    """Maximum number of folds for a dense head; the final head trains on all frames besides."""
     head_turns: int = 2
+    """Steps of the final head for each step of a fold's head."""
     head_shares: tuple[float, ...] = (0.25, 0.5, 0.8)
+    """Shares of a dense head in the logits that are compared; the last is used in training."""
     checkpoint_seconds: float = 10.0
+    """Interval between checkpoints."""
     minutes_cpu: float = 3.0
+    """Default time on a CPU."""
     minutes_gpu: float = 1.0
+    """Default time on a GPU."""
 
 
 RECIPE = FineTuningRecipe()

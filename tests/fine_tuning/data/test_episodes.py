@@ -25,9 +25,7 @@ def references_of(stack, ground_truth, kind="mask"):
     ]
 
 
-def test_they_are_what_training_takes_and_depend_on_the_generator_alone(
-    recipe, stack, ground_truth
-):
+def test_episodes_depend_on_the_random_generator_only(recipe, stack, ground_truth):
     source = source_of(recipe, references_of(stack, ground_truth))
     episodes = [source.sample(np.random.default_rng(7), references=2, targets=3) for _ in range(2)]
     first, second = episodes
@@ -43,10 +41,10 @@ def test_they_are_what_training_takes_and_depend_on_the_generator_alone(
     assert collate(episodes)["references"].shape == (2, 2, 3, 64, 64)
 
 
-def test_references_show_the_class_and_targets_come_from_other_frames(recipe, stack, ground_truth):
-    marked = stack.copy()
-    marked[0] //= 4  # the frames can be told apart
-    source = source_of(recipe, references_of(marked, ground_truth))
+def test_references_show_the_class_and_targets_are_on_other_frames(recipe, stack, ground_truth):
+    dimmed = stack.copy()
+    dimmed[0] //= 4  # makes the frames distinguishable
+    source = source_of(recipe, references_of(dimmed, ground_truth))
     rng = np.random.default_rng(0)
     for _ in range(20):
         episode = source.sample(rng, references=1, targets=1)
@@ -55,8 +53,7 @@ def test_references_show_the_class_and_targets_come_from_other_frames(recipe, st
         assert (episode.targets.max() < 0.5) != dim
 
 
-def test_a_crop_and_its_truth_are_turned_together(recipe, ground_truth):
-    """The class is what is bright; in crops as in the frame."""
+def test_image_and_mask_are_transformed_together(recipe, ground_truth):
     stack = (200 * (ground_truth > 0)).astype(np.uint8)
     references = [Reference(stack[z], ground_truth[z] > 0, frame=z) for z in range(2)]
     source = source_of(recipe, references)
@@ -68,19 +65,19 @@ def test_a_crop_and_its_truth_are_turned_together(recipe, ground_truth):
         assert agreement > 0.97
 
 
-def test_what_nobody_knows_is_ignored(recipe, stack, ground_truth):
+def test_unknown_pixels_are_not_valid(recipe, stack, ground_truth):
     source = source_of(recipe, references_of(stack, ground_truth, "scribble"))
     rng = np.random.default_rng(2)
     batch = collate([source.sample(rng) for _ in range(10)])
     assert batch["kinds"] == [["scribble"]] * 10
-    assert not batch["reference_ignored"].any()  # its kind says that around it all is unknown
+    assert not batch["reference_ignored"].any()  # implied by the kind of annotation
     valid, masks = batch["valid"], batch["target_masks"]
     assert 0.02 < valid.float().mean() < 0.7
-    assert masks[valid].float().mean() > 0.1  # the class,
-    assert (masks[valid] == 0).any()  # and the other one, which it is not
+    assert masks[valid].float().mean() > 0.1  # the class
+    assert (masks[valid] == 0).any()  # the other class
 
 
-def test_ignored_pixels_of_references_teach_nothing(recipe, stack, ground_truth):
+def test_ignored_pixels_of_references_stay_ignored(recipe, stack, ground_truth):
     ignored = np.zeros(ground_truth[0].shape, bool)
     ignored[:, ::2] = True
     references = [Reference(stack[z], ground_truth[z] > 0, 1, "mask", z, ignored) for z in (0, 1)]
@@ -88,7 +85,7 @@ def test_ignored_pixels_of_references_teach_nothing(recipe, stack, ground_truth)
     assert 0.3 < episode.reference_ignored.mean() < 0.7
 
 
-def test_a_pool_gives_the_same_few_episodes_again(recipe, stack, ground_truth):
+def test_pool_repeats_a_fixed_number_of_episodes(recipe, stack, ground_truth):
     source = PooledEpisodes(source_of(recipe, references_of(stack, ground_truth)), 3)
     rng = np.random.default_rng(4)
     seen = {source.sample(rng).targets.tobytes() for _ in range(30)}

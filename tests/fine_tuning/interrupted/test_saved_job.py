@@ -1,4 +1,4 @@
-"""What is left of a run that was broken off, when only its stack is still there."""
+"""Jobs of interrupted runs, loaded without the original annotation."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from napari_vrp_sam.models.zoo.digests import weights_digest
 
 
 @pytest.fixture
-def broken_off(job_of, recipe, rising):
-    """A job that ended after its second step."""
-    job = job_of(1, 2, name="discs", seed=3, contrast_limits=(0.0, 200.0))
+def interrupted(job_of, recipe, rising):
+    """A job that was interrupted after its second step."""
+    job = job_of(1, 2, name="discs", seed=3, steps=3, contrast_limits=(0.0, 200.0))
     for event in fine_tune_events(job, Control(), recipe=recipe):
         if isinstance(event, TrainingStep) and event.step == 2:
             break
     return job
 
 
-def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
-    assert interrupted_runs(tmp_path) == [broken_off.output]
-    job = load_job(broken_off.output, broken_off.data)
+def test_loaded_job_is_equal_and_resumes(interrupted, recipe, tmp_path):
+    assert interrupted_runs(tmp_path) == [interrupted.output]
+    job = load_job(interrupted.output, interrupted.data)
     digest = weights_digest(job.model)
-    assert run_settings(job, recipe, digest) == run_settings(broken_off, recipe, digest)
+    assert run_settings(job, recipe, digest) == run_settings(interrupted, recipe, digest)
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
 
     events = list(fine_tune_events(job, Control(), recipe=recipe))
@@ -39,22 +39,22 @@ def test_it_is_the_same_job_and_goes_on(broken_off, recipe, tmp_path):
     assert interrupted_runs(tmp_path) == []
 
 
-def test_annotations_cut_short_are_written_again(broken_off, recipe):
-    (broken_off.folder / "references.json").unlink()
-    with pytest.raises(InputError, match="cannot be read: discard it"):
-        load_job(broken_off.output, broken_off.data)
-    for event in fine_tune_events(broken_off, Control(), recipe=recipe):
+def test_missing_annotations_are_saved_again(interrupted, recipe):
+    (interrupted.folder / "references.json").unlink()
+    with pytest.raises(InputError, match="is damaged: discard it"):
+        load_job(interrupted.output, interrupted.data)
+    for event in fine_tune_events(interrupted, Control(), recipe=recipe):
         if isinstance(event, TrainingStep):
             break
-    assert len(load_job(broken_off.output, broken_off.data).references) == 4
+    assert len(load_job(interrupted.output, interrupted.data).references) == 4
 
 
-def test_another_stack_is_refused(broken_off):
-    with pytest.raises(InputError, match="about an image of 4 x 72 x 80, not 3 x 72 x 80: choose"):
-        load_job(broken_off.output, broken_off.data[:3])
+def test_stack_of_another_shape_is_rejected(interrupted):
+    with pytest.raises(InputError, match="on an image of 4 x 72 x 80, not 3 x 72 x 80: choose"):
+        load_job(interrupted.output, interrupted.data[:3])
 
 
-def test_a_damaged_record_is_refused(broken_off):
-    (broken_off.folder / JOB_FILE).write_text(json.dumps({"settings": {}}))
-    with pytest.raises(InputError, match="The run of 'own' cannot be read"):
-        load_job(broken_off.output, broken_off.data)
+def test_damaged_job_file_is_rejected(interrupted):
+    (interrupted.folder / JOB_FILE).write_text(json.dumps({"settings": {}}))
+    with pytest.raises(InputError, match="The saved fine-tuning of 'own' is damaged"):
+        load_job(interrupted.output, interrupted.data)

@@ -1,4 +1,4 @@
-"""The IoU on what is held out."""
+"""Held-out IoU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_vrp_sam.fine_tuning.tunable.base import held_out_iou
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 
-def test_what_nobody_knows_does_not_count():
+def test_unknown_pixels_do_not_count():
     rows, columns = np.indices((96, 128))
     disc = np.hypot(rows - 48, columns - 60) < 24
     ignored = np.zeros(disc.shape, bool)
@@ -20,9 +20,9 @@ def test_what_nobody_knows_does_not_count():
     reference = Reference(np.zeros(disc.shape, np.uint8), disc, 2, "mask", 0, ignored)
     (frame,) = annotated_frames([reference], Normalisation((0.0,), (255.0,)))
     logits = torch.full((2, *disc.shape), -1.0)
-    logits[0] = 1.0  # of class 1, which the frame does not tell of
+    logits[0] = 1.0  # class 1 is not annotated on the frame
     logits[1][torch.from_numpy(disc)] = 1.0
-    logits[1, :48] = 1.0  # nobody knows better
+    logits[1, :48] = 1.0  # ignored pixels
     assert held_out_iou(logits, [1, 2], frame) == [1.0]
     logits[1, 72:] = 1.0
     lower = np.count_nonzero(disc[48:])

@@ -1,1 +1,1 @@
-"""Annotated frames, and the crops and episodes drawn from them for training."""
+"""Annotated frames, their hold-out split, and the training data drawn from them."""

@@ -1,155 +1,135 @@
-"""Episodes of one's own annotated frames: many crops out of few."""
+"""Episodes of annotated frames: a few references and a target from random crops."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
+from napari_vrp_sam.fine_tuning.data.crops import (
+    UNCHANGED,
+    change_lighting,
+    random_crop,
+    random_pixel,
+    to_uint8_image,
+)
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
 from napari_vrp_sam.training.episode import Episode, EpisodeSource
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
-from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.draws import chance, log_uniform
 
-TRIES = 6
+MAX_TRIES = 6
 COVERAGE = (0.002, 0.9)
-"""Shares of a reference's crop that its class may take."""
+"""Minimum and maximum share of a reference crop that the class covers."""
 
-TURNED_ALIKE = 0.6
-"""Share of episodes whose frames are all turned in one way."""
+COMMON_ORIENTATION = 0.6
+"""Share of episodes in which all frames have the same random orientation."""
 
 
 class PooledEpisodes:
-    """The first so many episodes of a source, drawn again and again.
-
-    Parameters
-    ----------
-    source : EpisodeSource
-    count : int
-    """
+    """A fixed number of episodes of a source, in random order."""
 
     def __init__(self, source: EpisodeSource, count: int) -> None:
         self.source = source
         self.count = count
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
-        """One of them; see `EpisodeSource.sample`."""
+        """Draw one of the episodes; see `EpisodeSource.sample`."""
         number = int(rng.integers(self.count))
         return self.source.sample(np.random.default_rng(number), references, targets)
 
 
 class AnnotatedEpisodes:
-    """Episodes of crops; reference and target come from different crops, or different frames.
-
-    Parameters
-    ----------
-    frames : sequence of AnnotatedFrame
-        At least one tells a class from what it is not.
-    recipe : FineTuningRecipe
-    crop : int
-        Height and width of the crops in pixels.
-    """
+    """Episodes of square crops; references and targets are on different frames where possible."""
 
     def __init__(
-        self, frames: Sequence[AnnotatedFrame], recipe: FineTuningRecipe, crop: int
+        self, frames: Sequence[AnnotatedFrame], recipe: FineTuningRecipe, side: int
     ) -> None:
-        self.frames = frames
-        self.recipe = recipe
-        self.shape = (crop, crop)
-        self.class_ids = sorted({c for frame in frames for c in frame.informative})
-        # As pictures, which are quickly cut and resized.
-        self._pictures = [to_uint8_image(frame.image) for frame in frames]
+        self._frames = frames
+        self._recipe = recipe
+        self._side = side
+        self._class_ids = sorted({c for frame in frames for c in frame.informative_classes})
+        self._images = [to_uint8_image(frame.image) for frame in frames]  # quick to crop and resize
 
     def sample(self, rng: np.random.Generator, references: int = 1, targets: int = 2) -> Episode:
-        """An episode of one class; see `EpisodeSource.sample`."""
-        class_id = self.class_ids[int(rng.integers(len(self.class_ids)))]
-        showing = [i for i, frame in enumerate(self.frames) if class_id in frame.informative]
-        annotated = [i for i, frame in enumerate(self.frames) if class_id in frame.marks]
-        order = [showing[i] for i in rng.permutation(len(showing))]
-        drawn = [order[i % len(order)] for i in range(references)]
-        others = [i for i in annotated if i not in drawn] or annotated
-        drawn += [others[int(rng.integers(len(others)))] for _ in range(targets)]
-        alike = chance(rng, TURNED_ALIKE)
-        orientations = rng.integers(0, 8, len(drawn))
-        zoom = log_uniform(rng, *self.recipe.zoom)
-        look = Appearance.sample(rng) if chance(rng, self.recipe.disguised) else None
-        light = rng.normal(0, self.recipe.relit, 2)
-        images, masks, truths = [], [], []
-        for number, index in enumerate(drawn):
+        """Draw an episode of one class; see `EpisodeSource.sample`."""
+        recipe, shape = self._recipe, (self._side, self._side)
+        class_id = self._class_ids[int(rng.integers(len(self._class_ids)))]
+        frames = self._draw_frames(rng, class_id, references, targets)
+        same_orientation = chance(rng, COMMON_ORIENTATION)
+        orientations = rng.integers(0, 8, len(frames))
+        zoom = log_uniform(rng, *recipe.zoom)
+        appearance = Appearance.sample(rng) if chance(rng, recipe.disguised) else None
+        lighting = rng.normal(0, recipe.relit, 2)
+        images, masks, ground_truths = [], [], []
+        for number, index in enumerate(frames):
             scale = zoom * log_uniform(rng, 0.87, 1.15)
-            window = self._window(index, class_id, scale, rng, required=number < references)
-            marks = self.frames[index].marks[class_id]
-            orientation = int(orientations[0 if alike else number])
-            picture = window.extract(self._pictures[index], self.shape)
-            image = (look.jittered(rng) if look else Appearance((0, 1, 2), _ONES, None)).apply(
-                picture, rng
-            )
-            images.append(reorient(relit(image, light + rng.normal(0, 0.03, 2)), orientation))
-            drawing = np.round(255 * marks.mask).astype(np.uint8)
-            masks.append(reorient(window.extract_labels(drawing, self.shape), orientation))
-            truths.append(reorient(window.extract_labels(marks.ground_truth, self.shape), orientation))
-        kinds = tuple(self.frames[i].marks[class_id].kind for i in drawn[:references])
+            annotation = self._frames[index].annotations[class_id]
+            ground_truth = annotation.ground_truth
+            crop = self._draw_crop(rng, ground_truth, scale, is_reference=number < references)
+            orientation = int(orientations[0 if same_orientation else number])
+            changed = appearance.jittered(rng) if appearance else UNCHANGED
+            image = changed.apply(crop.extract(self._images[index], shape), rng)
+            image = change_lighting(image, lighting + rng.normal(0, 0.03, 2))
+            images.append(reorient(image, orientation))
+            mask = np.round(255 * annotation.mask).astype(np.uint8)
+            masks.append(reorient(crop.extract_labels(mask, shape), orientation))
+            ground_truths.append(reorient(crop.extract_labels(ground_truth, shape), orientation))
+        kinds = tuple(self._frames[i].annotations[class_id].kind for i in frames[:references])
         stacked = np.stack(images).transpose(0, 3, 1, 2)
-        # Of the other kinds, their name says what is not known.
-        unknown = [
+        # Around the other kinds, pixels are unknown by definition.
+        ignored = [
             (ground_truth == IGNORED) & (kind == "mask")
-            for ground_truth, kind in zip(truths, kinds, strict=False)
+            for ground_truth, kind in zip(ground_truths, kinds, strict=False)
         ]
         return Episode(
             references=np.ascontiguousarray(stacked[:references], dtype=np.float32),
             reference_masks=np.stack(masks[:references]).astype(np.float32) / np.float32(255),
             kinds=kinds,
             targets=np.ascontiguousarray(stacked[references:], dtype=np.float32),
-            target_masks=np.stack(truths[references:]),
-            source="own",
-            reference_ignored=np.stack(unknown),
+            target_masks=np.stack(ground_truths[references:]),
+            source="annotated",
+            reference_ignored=np.stack(ignored),
         )
 
-    def _window(
-        self, index: int, class_id: int, scale: float, rng: np.random.Generator, *, required: bool
+    def _draw_frames(
+        self, rng: np.random.Generator, class_id: int, references: int, targets: int
+    ) -> list[int]:
+        """Draw the indices of the frames of references and targets."""
+        informative = [
+            i for i, frame in enumerate(self._frames) if class_id in frame.informative_classes
+        ]
+        annotated = [i for i, frame in enumerate(self._frames) if class_id in frame.annotations]
+        order = [informative[i] for i in rng.permutation(len(informative))]
+        drawn = [order[i % len(order)] for i in range(references)]
+        others = [i for i in annotated if i not in drawn] or annotated
+        return drawn + [others[int(rng.integers(len(others)))] for _ in range(targets)]
+
+    def _draw_crop(
+        self,
+        rng: np.random.Generator,
+        ground_truth: np.ndarray,
+        scale: float,
+        *,
+        is_reference: bool,
     ) -> Crop:
-        """What to see of a frame: some of the class, of a reference as well as of most targets."""
-        ground_truth = self.frames[index].marks[class_id].ground_truth
-        shape = self.frames[index].shape
-        sought = np.flatnonzero(ground_truth == 1)
-        if not required and (not len(sought) or chance(rng, 0.25)):
-            sought = np.flatnonzero(ground_truth != IGNORED)
-        window = None
-        for _ in range(TRIES):
-            row, column = divmod(int(sought[rng.integers(len(sought))]), shape[1])
-            stretch = log_uniform(rng, 0.87, 1.15)
-            size = (self.shape[0] / scale * stretch, self.shape[1] / scale / stretch)
-            # A frame smaller than the window is enlarged; its proportions stay.
-            fit = min(1.0, shape[0] / size[0], shape[1] / size[1])
-            window = Crop.random(rng, shape, (size[0] * fit, size[1] * fit), (row, column))
-            seen = window.extract_labels(ground_truth, self.shape) == 1
-            covered = float(seen.mean())
-            if not required or COVERAGE[0] <= covered <= COVERAGE[1]:
+        """Draw a crop that shows the class, as all references and most targets do."""
+        allowed = ground_truth == 1
+        if not is_reference and (not allowed.any() or chance(rng, 0.25)):
+            allowed = ground_truth != IGNORED
+        for _ in range(MAX_TRIES):
+            pixel = random_pixel(rng, allowed)
+            crop = random_crop(rng, allowed.shape, pixel, self._side / scale)
+            labels = crop.extract_labels(ground_truth, (self._side, self._side))
+            covered = float((labels == 1).mean())
+            if not is_reference or COVERAGE[0] <= covered <= COVERAGE[1]:
                 break
             if covered > COVERAGE[1]:
-                scale *= 0.7  # see more than the inside of one object
-        assert window is not None
-        return window
-
-
-_ONES = np.ones(3, dtype=np.float32)
-
-
-def to_uint8_image(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A frame (3, Y, X) in 0..1 as (Y, X, 3), or (Y, X, 1) where all channels are the same."""
-    planes = image[:1] if (image == image[:1]).all() else image
-    picture: NDArray[np.uint8] = np.round(255 * planes.transpose(1, 2, 0)).astype(np.uint8)
-    return picture
-
-
-def relit(image: FloatArray, light: NDArray[np.float64]) -> FloatArray:
-    """Another light: logarithms of gamma and gain."""
-    gamma, gain = np.exp(light).astype(np.float32)
-    return np.asarray(np.clip(gain * image**gamma, 0, 1), dtype=np.float32)
+                scale *= 0.7  # zoom out of the inside of an object
+        return crop
 
 
 def episode_stream(
@@ -158,28 +138,21 @@ def episode_stream(
     seed: int,
     recipe: FineTuningRecipe,
     *,
-    crop: int,
+    side: int,
     pool: int | None = None,
 ) -> EpisodeStream:
-    """Batches of episodes of frames and of synthetic worlds: a function of seed and step.
+    """Return batches of episodes of annotated frames and synthetic scenes.
 
-    Parameters
-    ----------
-    frames : sequence of AnnotatedFrame
-    steps, seed : int
-    recipe : FineTuningRecipe
-    crop : int
-        Height and width of crops in pixels.
-    pool : int, optional
-        Number of different episodes, where seeing one again costs less.
+    Crops are `side` pixels high and wide. There are only `pool` different episodes if the features
+    of earlier episodes are reused.
     """
-    own: EpisodeSource = AnnotatedEpisodes(frames, recipe, crop)
-    synthetic: EpisodeSource = SyntheticEpisodes((crop, crop))
+    annotated: EpisodeSource = AnnotatedEpisodes(frames, recipe, side)
+    synthetic: EpisodeSource = SyntheticEpisodes((side, side))
     if pool is not None:
-        own = PooledEpisodes(own, pool)
+        annotated = PooledEpisodes(annotated, pool)
         synthetic = PooledEpisodes(synthetic, max(1, round(recipe.synthetic * pool)))
     return EpisodeStream(
-        [(own, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
+        [(annotated, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
         steps,
         batch_size=recipe.batch_size,
         references=range(1, min(recipe.shots, len(frames)) + 1),

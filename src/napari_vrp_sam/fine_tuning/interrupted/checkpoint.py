@@ -1,4 +1,4 @@
-"""What a broken-off run goes on from."""
+"""Checkpoints of a run."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class Scores:
-    """IoU on what is held out.
+    """Held-out IoU in the course of a run.
 
     Attributes
     ----------
     before, best : float
-        Of the base model, and the highest until now.
+        IoU of the base model, and the best one so far.
     best_step : int
     since : int
-        Validations since the best one.
+        Number of validations since the best one.
     """
 
     before: float
@@ -40,15 +40,7 @@ class Scores:
 
 
 def run_settings(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[str, Any]:
-    """Whatever the result depends on, by names that a user knows.
-
-    Parameters
-    ----------
-    job : FineTuneJob
-    recipe : FineTuningRecipe
-    base : str
-        Digest of the base model.
-    """
+    """Return everything that the result depends on, with `base` the digest of the base model."""
     return {
         "annotations": annotations_digest(job.references).hex(),
         "image": list(map(int, job.data.shape)) if hasattr(job.data, "shape") else None,
@@ -64,47 +56,42 @@ def run_settings(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Equal for runs that do the same."""
+    """Return a digest that is equal for runs with the same settings."""
     return digest(json.dumps(settings, sort_keys=True)).hex()
 
 
 class Checkpoint:
-    """The folder of a run.
-
-    Parameters
-    ----------
-    folder : Path
-    settings : dict
-        See `run_settings`.
+    """Checkpoint in the folder of a run with the given settings.
 
     Raises
     ------
     InputError
-        If the folder holds another run, or cannot be written.
+        If the folder belongs to another run, or cannot be read.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self._folder = folder
         self._file = folder / CHECKPOINT
-        record = folder / JOB_FILE
-        if record.is_file():
+        job_file = folder / JOB_FILE
+        if job_file.is_file():
             try:
-                begun = json.loads(record.read_text("utf-8"))["settings"]
+                saved = json.loads(job_file.read_text("utf-8"))["settings"]
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"The run in {folder} cannot be read: delete that folder."
-                ) from error
-            differing = [name for name in settings if begun.get(name) != settings[name]]
+                raise self._unreadable() from error
+            differing = [name for name in settings if saved.get(name) != settings[name]]
             if differing:
                 raise InputError(
-                    f"{folder} holds a run with another {' and '.join(differing)}: go on with the "
-                    "same, delete that folder, or choose another name."
+                    f"The interrupted run in {folder} has different settings "
+                    f"({', '.join(differing)}): use the same settings to resume it, delete that "
+                    "folder, or choose another name."
                 )
         elif folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is no run of ours: choose another name.")
+            raise InputError(
+                f"{folder} contains other files than a fine-tuning run: choose another name."
+            )
 
     def save(self, plan: TrainingPlan, scores: Scores, candidates: Sequence[Candidate]) -> None:
-        """Write all that is needed to go on; the last checkpoint stays until this one is whole.
+        """Write the complete state of a run, atomically.
 
         Raises
         ------
@@ -116,18 +103,17 @@ class Checkpoint:
             for number, candidate in enumerate(candidates)
             for name, tensor in candidate.state().items()
         }
-        # No random state: everything random is drawn anew for each step, from the seed and its
-        # number.
+        # Without the state of random generators: each step seeds its own.
         state = json.dumps({"plan": asdict(plan), "scores": asdict(scores)})
         write_checkpoint(self._file, tensors, {"state": state})
 
     def load(self, candidates: Sequence[Candidate]) -> tuple[TrainingPlan, Scores] | None:
-        """Take up where the last checkpoint was made; None if there is none.
+        """Restore the candidates, and return plan and scores; None without a checkpoint.
 
         Raises
         ------
         InputError
-            If it is damaged.
+            If the checkpoint is damaged.
         """
         if not self._file.is_file():
             return None
@@ -135,20 +121,21 @@ class Checkpoint:
             stored = read_checkpoint(self._file)
             state = json.loads(stored.metadata["state"])
             for number, candidate in enumerate(candidates):
-                start = f"{number}/"
+                prefix = f"{number}/"
                 candidate.load(
                     {
-                        name.removeprefix(start): tensor
+                        name.removeprefix(prefix): tensor
                         for name, tensor in stored.tensors.items()
-                        if name.startswith(start)
+                        if name.startswith(prefix)
                     }
                 )
             return TrainingPlan(**state["plan"]), Scores(**state["scores"])
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise InputError(
-                f"The run in {self._folder} cannot be read: delete that folder."
-            ) from error
+            raise self._unreadable() from error
 
     def remove(self) -> None:
-        """Forget the run."""
+        """Delete the folder of the run."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _unreadable(self) -> InputError:
+        return InputError(f"The interrupted run in {self._folder} is damaged: delete that folder.")

@@ -1,24 +1,50 @@
-"""What a run leaves behind to be gone on with when nothing else is left of it."""
+"""Saved jobs of interrupted runs, with their annotations but without the stack."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import write_json
-from napari_vrp_sam.fine_tuning.job import JOB_FILE, FineTuneJob
+from napari_vrp_sam.files import LockedError, explain_write_errors, lock, write_json
+from napari_vrp_sam.fine_tuning.job import FOLDER_SUFFIX, JOB_FILE, FineTuneJob
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.references import StoredReference, read_references, write_references
 
 REFERENCES = "references"
 
 
+@contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Lock the folder of a run; the lock ends with the process, however it ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds the lock.
+    """
+    # Not inside the folder, which the run deletes at its end: Windows keeps open files.
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:20]
+    path = Path(tempfile.gettempdir()) / f"napari-vrp-sam-{name}.lock"
+    try:
+        with lock(path, wait=False):
+            yield
+    except LockedError as error:
+        stem = folder.name.removesuffix(FOLDER_SUFFIX).removesuffix(".safetensors")
+        raise InputError(
+            f"'{stem}' is being fine-tuned in another window or process: wait until it ends, or "
+            "choose another name."
+        ) from error
+
+
 def save_job(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
-    """Write down what a job does, with its annotations where they lie on the stack.
+    """Save a job, and its annotations if all of them are on frames of the stack.
 
     Raises
     ------
@@ -32,34 +58,32 @@ def save_job(job: FineTuneJob, settings: Mapping[str, Any]) -> None:
         "device": job.device,
         "axes": job.axes,
     }
-    # The record first: a folder without one is taken for somebody else's.
+    # The job file first: a folder without one is not recognised as a run.
     write_json(job.folder / JOB_FILE, record)
     folder = job.folder / REFERENCES
     entries = folder.with_suffix(".json")
     if entries.exists() or any(reference.frame is None for reference in job.references):
         return
-    try:
+    with explain_write_errors(folder):
         shutil.rmtree(folder, ignore_errors=True)
         stored = [StoredReference.of(reference) for reference in job.references]
         write_json(entries, write_references(folder, stored))
-    except OSError as error:
-        raise InputError(f"Cannot write {folder}: {error.strerror or error}.") from error
 
 
 def load_job(output: Path, data: Any) -> FineTuneJob:
-    """The job of a run that was broken off, on the same stack.
+    """Load the job of an interrupted run.
 
     Parameters
     ----------
     output : Path
-        One of `interrupted_runs`.
+        Output file of the run; see `interrupted_runs`.
     data : array
-        The stack, which is not kept.
+        The stack.
 
     Raises
     ------
     InputError
-        If the stack is another one, or what was kept is damaged.
+        If the stack has another shape, or the saved job is damaged.
     """
     folder = FineTuneJob(data, references=(), output=output).folder
     try:
@@ -68,8 +92,9 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
         size, channels = settings["image"], settings["channels"]
         if size is not None and list(data.shape) != size:
             raise InputError(
-                f"The run of '{output.stem}' is about an image of {' x '.join(map(str, size))}, "
-                f"not {' x '.join(map(str, data.shape))}: choose that image, then resume."
+                f"The fine-tuning of '{output.stem}' was started on an image of "
+                f"{' x '.join(map(str, size))}, not {' x '.join(map(str, data.shape))}: choose "
+                "that image, then resume."
             )
         frames = Frames(data, record["axes"], channels)
         entries = json.loads((folder / REFERENCES).with_suffix(".json").read_text("utf-8"))
@@ -93,5 +118,5 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
         raise
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
-            f"The run of '{output.stem}' cannot be read: discard it, and begin anew."
+            f"The saved fine-tuning of '{output.stem}' is damaged: discard it, and start again."
         ) from error

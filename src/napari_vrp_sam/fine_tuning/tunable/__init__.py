@@ -1,1 +1,1 @@
-"""Models as fine-tuning sees them: trained parameters, loss and evaluation."""
+"""Adapters of models for fine-tuning: trained parameters, loss and validation."""

@@ -1,4 +1,4 @@
-"""Weights on their way: one set for each fold, all of the same model."""
+"""Sets of weights in training: one for each fold, all of the same model."""
 
 from __future__ import annotations
 
@@ -14,43 +14,38 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Candidate:
-    """One set of weights, its optimiser, and the best weights it ever had.
+    """Set of weights with its optimiser and the best weights so far.
 
-    Parameters
-    ----------
-    base : mapping of str to Parameter
-        What it starts from, and whose place it takes by `enter`.
-    recipe : FineTuningRecipe
-    rate : callable
-        From the name of a parameter to its highest learning rate.
+    The initial weights are the values of the model's trained parameters, `base`. `learning_rate`
+    returns the peak learning rate of a parameter, given its name.
     """
 
     def __init__(
         self,
         base: Mapping[str, nn.Parameter],
         recipe: FineTuningRecipe,
-        rate: Callable[[str], float],
+        learning_rate: Callable[[str], float],
     ) -> None:
         self._model = base
         self._clip = recipe.clip
         self.weights = {name: nn.Parameter(p.detach().clone()) for name, p in base.items()}
         self.best = {name: p.detach().clone() for name, p in base.items()}
         groups: list[dict[str, Any]] = []
-        rates = {name: rate(name) for name in self.weights}
+        rates = {name: learning_rate(name) for name in self.weights}
         for peak in sorted(set(rates.values())):
-            own = [p for name, p in self.weights.items() if rates[name] == peak]
+            same_rate = [p for name, p in self.weights.items() if rates[name] == peak]
             for matrices, decay in ((True, recipe.weight_decay), (False, 0.0)):
-                params = [p for p in own if (p.ndim > 1) == matrices]
+                params = [p for p in same_rate if (p.ndim > 1) == matrices]
                 if params:
                     groups.append({"params": params, "weight_decay": decay, "peak": peak})
         self._optimiser = torch.optim.AdamW(groups, lr=0.0)
 
-    def enter(self) -> None:
-        """Let the model work with these weights; nothing is copied."""
-        put(self._model, self.weights)
+    def activate(self) -> None:
+        """Set the model's parameters to these weights."""
+        set_weights(self._model, self.weights)
 
-    def learn(self, rate: float) -> None:
-        """One step along the gradients that the model holds; `rate` is a share of the peak."""
+    def update(self, rate: float) -> None:
+        """Take an optimiser step along the model's gradients, at a share of the peak rate."""
         for name, weight in self.weights.items():
             weight.grad, self._model[name].grad = self._model[name].grad, None
         nn.utils.clip_grad_norm_(self.weights.values(), self._clip)
@@ -59,13 +54,13 @@ class Candidate:
         self._optimiser.step()
         self._optimiser.zero_grad()
 
-    def keep(self) -> None:
-        """Take the present weights for the best."""
+    def save_best(self) -> None:
+        """Save the current weights as the best ones."""
         for name, weight in self.weights.items():
             self.best[name].copy_(weight.detach())
 
     def state(self) -> dict[str, Tensor]:
-        """All of it, as named tensors."""
+        """Return the complete state as named tensors."""
         tensors = {f"weights/{name}": p.detach() for name, p in self.weights.items()}
         tensors |= {f"best/{name}": p for name, p in self.best.items()}
         for name, weight in self.weights.items():
@@ -75,35 +70,35 @@ class Candidate:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave.
+        """Restore a state.
 
         Raises
         ------
         KeyError, RuntimeError
-            If it is that of another model.
+            If it is the state of another model.
         """
         for name, weight in self.weights.items():
             weight.copy_(tensors[f"weights/{name}"])
             self.best[name].copy_(tensors[f"best/{name}"])
             if f"step/{name}" in tensors:
                 moments = {key: tensors[f"{key}/{name}"].to(weight) for key in MOMENTS}
-                # AdamW counts on the CPU.
+                # AdamW counts its steps on the CPU.
                 self._optimiser.state[weight] = {"step": tensors[f"step/{name}"], **moments}
 
 
-def put(model: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
-    """Let a model work with other weights; nothing is copied."""
+def set_weights(model: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
+    """Let parameters share the storage of other weights."""
     for name, parameter in model.items():
         parameter.data = weights[name].data
 
 
-def mean(
+def mean_weights(
     sets: Sequence[Mapping[str, Tensor]], base: Mapping[str, Tensor], keep_base: float
 ) -> dict[str, Tensor]:
-    """Mean of several sets of weights, with a share of those that they started from.
+    """Average several sets of weights, and interpolate between the mean and the base weights.
 
-    Weights tuned from one start lie in one valley of the loss; their mean often serves better than
-    any of them (Wortsman et al., "Model soups", ICML 2022).
+    The mean of weights that were tuned from one model is often better than each of them
+    (Wortsman et al., "Model soups", ICML 2022).
     """
     means = {}
     for name, start in base.items():

@@ -1,10 +1,10 @@
-"""A full-size model as it is tuned: frames are encoded once where the image encoder stays."""
+"""Fine-tuning of full-size models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
 from napari_vrp_sam.fine_tuning.job import TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
+from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
 from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.probe.ensemble import fit_linear_probe
@@ -36,23 +37,10 @@ from napari_vrp_sam.training.losses import segmentation_loss
 ADAPTER = "default"
 
 
-class TunableFullSizeModel:
-    """Implements `TunableModel`.
+class TunableFullSizeModel(TunableModel):
+    """Full-size model, changed in place; frames are encoded once unless the encoder is trained."""
 
-    Parameters
-    ----------
-    model : FullSizeModel
-        Changed in place.
-    parts : {"decoder", "vrp-encoder", "lora"}
-    recipe : FineTuningRecipe
-
-    Raises
-    ------
-    InputError
-        If the model has no such part, or LoRA's library is not installed.
-    """
-
-    trains_on_all_frames = False
+    model: FullSizeModel
 
     def __init__(
         self, model: FullSizeModel, parts: TrainableParts, recipe: FineTuningRecipe
@@ -63,59 +51,53 @@ class TunableFullSizeModel:
                 "weights file of a VRP encoder as the model."
             )
         self.model = model
-        # Features of frames that were seen are kept, unless the encoder learns.
-        self._pool: int | None = None if parts == "lora" else recipe.pool
         self._lora = parts == "lora"
         self._semantic_encoder = next(
             name for name, made in SEMANTIC_ENCODERS.items() if type(model.semantic) is made
         )
         self._recipe = recipe
         self._cache = FeatureCache()
-        learning: dict[str, nn.Module] = {}
+        trained: dict[str, nn.Module] = {}
         if model.vrp_encoder is not None:
-            learning["vrp_encoder."] = model.vrp_encoder
+            trained["vrp_encoder."] = model.vrp_encoder
         if parts != "vrp-encoder":
-            learning[MASK_DECODER] = model.sam.mask_decoder
-        self.parameters: dict[str, nn.Parameter] = {}
-        for prefix, module in learning.items():
+            trained[MASK_DECODER] = model.sam.mask_decoder
+        self.parameters = {}
+        for prefix, module in trained.items():
             module.requires_grad_(True)  # noqa: FBT003
             self.parameters |= {prefix + name: p for name, p in module.named_parameters()}
         if self._lora:
-            self.parameters |= _with_lora(model.sam.image_encoder, recipe.lora_rank)
+            self.parameters |= _add_lora(model.sam.image_encoder, recipe.lora_rank)
 
-    def rate(self, name: str) -> float:
-        """Highest learning rate of a parameter."""
+    def learning_rate(self, name: str) -> float:
+        """Return the peak learning rate of a parameter."""
         return self._recipe.lora_rate if "lora_" in name else self._recipe.learning_rate
 
     def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> EpisodeStream:
-        """Episodes of the frames, and some of synthetic worlds."""
+        """Return batches of episodes of the frames and of synthetic scenes."""
         recipe = self._recipe
-        crop = recipe.full_size_crop
-        return episode_stream(frames, steps, seed, recipe, crop=crop, pool=self._pool)
-
-    def calibrate(self, examine: Callable[[], float]) -> float:
-        """Nothing is left to be chosen."""
-        return examine()
+        pool = None if self._lora else recipe.pool
+        return episode_stream(frames, steps, seed, recipe, side=recipe.full_size_crop, pool=pool)
 
     def encode(self, frame: Tensor) -> FrameFeatures:
-        """Encode a frame of shape (3, Y, X); one that was seen costs nothing."""
+        """Encode a frame of shape (3, Y, X), or return its cached features."""
         if self._lora:
-            return self.model.encode(frame[None])
+            return super().encode(frame)
         key = digest(frame.cpu().numpy())
         features = self._cache.get(key)
         if features is None:
-            features = self.model.encode(frame[None])
+            features = super().encode(frame)
             self._cache.put(key, features)
         return features.to(frame.device)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
-        """The paper's loss on the targets, a mean over the episodes."""
+        """Return the paper's loss on the targets, averaged over the episodes."""
         device = batch["targets"].device
         encoder = self.model.vrp_encoder
         if encoder is not None:
             encoder.train()
         try:
-            with _mixed(device):
+            with _mixed_precision(device):
                 losses = [self._episode_loss(batch, e) for e in range(len(batch["kinds"]))]
         finally:
             if encoder is not None:
@@ -123,47 +105,37 @@ class TunableFullSizeModel:
         return torch.stack(losses).mean()
 
     def _episode_loss(self, batch: dict[str, Any], episode: int) -> Tensor:
+        names: tuple[str, ...]
+        names = ("references", "reference_masks", "reference_ignored", "kinds")
         references = [
-            EncodedReference(
-                self._seen(image), mask, 1, kind, frame=number, ignored=ignored, image=image
-            )
+            EncodedReference(self._features(image), mask, 1, kind, number, ignored, image)
             for number, (image, mask, ignored, kind) in enumerate(
-                zip(
-                    batch["references"][episode],
-                    batch["reference_masks"][episode],
-                    batch["reference_ignored"][episode],
-                    batch["kinds"][episode],
-                    strict=True,
-                )
+                zip(*(batch[name][episode] for name in names), strict=True)
             )
         ]
-        prepared = self._prepared(references)
+        prepared = self._prepare(references)
         losses = []
-        for image, ground_truth, valid in zip(
-            batch["targets"][episode],
-            batch["target_masks"][episode],
-            batch["valid"][episode],
-            strict=True,
-        ):
-            features = self._seen(image)
+        names = ("targets", "target_masks", "valid")
+        for image, mask, valid in zip(*(batch[name][episode] for name in names), strict=True):
+            features = self._features(image)
             logits = self.model.decode(features, self.model.prompt(features, [prepared]))
-            losses.append(segmentation_loss(logits.float(), ground_truth[None], valid[None]))
+            losses.append(segmentation_loss(logits.float(), mask[None], valid[None]))
         return torch.stack(losses).mean()
 
-    def _seen(self, image: Tensor) -> FrameFeatures:
+    def _features(self, image: Tensor) -> FrameFeatures:
         if self._lora:
-            return self.model.features(image[None])
-        with _exact(image.device):  # as it is encoded later
+            return self.model.features(image[None])  # with gradients
+        with _single_precision(image.device):  # validation shares the cached features
             return self.encode(image)
 
-    def _prepared(self, references: Sequence[EncodedReference]) -> PreparedClass:
-        """As the model prepares a class; of the ensemble of probes only the linear one."""
+    def _prepare(self, references: Sequence[EncodedReference]) -> PreparedClass:
+        """Prepare a class as the model does, but with the linear probe of the ensemble only."""
         if self.model.pseudo_mask == "correlation":
             return self.model.prepare(references)[0]
         device = references[0].mask.device
-        with torch.no_grad(), _exact(device):
-            plain = [replace(r, features=_single(r.features)) for r in references]
-            shots = complete_shots([canvas_shot(r, plain) for r in plain], PROBE_RECIPE)
+        with torch.no_grad(), _single_precision(device):
+            detached = [replace(r, features=_detach(r.features)) for r in references]
+            shots = complete_shots([canvas_shot(r, detached) for r in detached], PROBE_RECIPE)
             probe = fit_linear_probe(shots, PROBE_RECIPE)
         pseudo_mask = partial(_probability, probe=probe)
         return PreparedClass(
@@ -175,10 +147,10 @@ class TunableFullSizeModel:
         self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
     ) -> FullSizeEvaluation:
         """Fit the probes."""
-        return FullSizeEvaluation(self, references, frames, again=self._lora)
+        return FullSizeEvaluation(self, references, frames, encode_again=self._lora)
 
     def card(self) -> dict[str, str]:
-        """Kind, and what it was trained with."""
+        """Return kind, SAM and semantic encoder."""
         card = {
             "kind": "vrp-encoder",
             "sam": self.model.name,
@@ -189,77 +161,73 @@ class TunableFullSizeModel:
         return card
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that was ever trained of this model."""
+        """Return all weights of this model that have ever been trained."""
         tensors: dict[str, Tensor] = {}
         if self.model.vrp_encoder is not None:
             tensors |= self.model.vrp_encoder.state_dict()
         decoder = self.model.sam.mask_decoder.state_dict()
         tensors |= {MASK_DECODER + name: tensor for name, tensor in decoder.items()}
-        additions = dict(self.model.additions)
+        additions = dict(self.model.lora_updates)
         if self._lora:
-            additions = merge_lora(additions, self._new_additions())
+            additions = merge_lora(additions, self._lora_weights())
         return tensors | {IMAGE_ENCODER + name: tensor for name, tensor in additions.items()}
 
-    def _new_additions(self) -> dict[str, Tensor]:
-        """LoRA's matrices, its scale multiplied in."""
-        additions = {}
+    def _lora_weights(self) -> dict[str, Tensor]:
+        """Return the matrices of the adapters, with their scale applied."""
+        weights = {}
         for name, layer in self.model.sam.image_encoder.named_modules():
             if hasattr(layer, "lora_A"):
                 scale = layer.scaling[ADAPTER]
-                additions[name + LORA_A] = layer.lora_A[ADAPTER].weight.detach()
-                additions[name + LORA_B] = scale * layer.lora_B[ADAPTER].weight.detach()
-        return additions
+                weights[name + LORA_A] = layer.lora_A[ADAPTER].weight.detach()
+                weights[name + LORA_B] = scale * layer.lora_B[ADAPTER].weight.detach()
+        return weights
 
 
+@dataclass(eq=False)
 class FullSizeEvaluation:
-    """Implements `Evaluation`: probes are fitted once, unless the image encoder changes."""
+    """Fixed probes, unless the image encoder changes. Implements `Evaluation`."""
 
-    def __init__(
-        self,
-        subject: TunableFullSizeModel,
-        references: Sequence[EncodedReference],
-        frames: Sequence[Tensor],
-        *,
-        again: bool,
-    ) -> None:
-        self._subject, self._references, self._frames = subject, references, frames
-        self._again = again
-        self._prepared = subject.model.prepare(references)
+    tunable: TunableFullSizeModel
+    references: Sequence[EncodedReference]
+    frames: Sequence[Tensor]
+    encode_again: bool
+
+    def __post_init__(self) -> None:
+        self._prepared = self.tunable.model.prepare(self.references)
 
     @torch.no_grad()
     def logits(self) -> list[Tensor]:
-        """Of each frame, shape (K, Y, X)."""
-        model = self._subject.model
-        if self._again:
-            references = self._encoded_again()
-            prepared = model.prepare(references)
+        """Return the logits of each frame, shape (K, Y, X)."""
+        model = self.tunable.model
+        if self.encode_again:
+            prepared = model.prepare(self._encoded_references())
         else:
             prepared = tuple(
                 replace(
                     one,
                     encoding=model.encode_references(
-                        [r for r in self._references if r.class_id == one.class_id]
+                        [r for r in self.references if r.class_id == one.class_id]
                     ),
                 )
                 for one in self._prepared
             )
         logits = []
-        for frame in self._frames:
-            features = self._subject.encode(frame)
+        for frame in self.frames:
+            features = self.tunable.encode(frame)
             logits.append(model.decode(features, model.prompt(features, prepared)))
         return logits
 
-    def _encoded_again(self) -> list[EncodedReference]:
+    def _encoded_references(self) -> list[EncodedReference]:
         encoded: dict[int | None, FrameFeatures] = {}
-        for r in self._references:
+        for r in self.references:
             if r.frame not in encoded:
                 assert r.image is not None
-                encoded[r.frame] = self._subject.encode(r.image)
-        return [replace(r, features=encoded[r.frame]) for r in self._references]
+                encoded[r.frame] = self.tunable.encode(r.image)
+        return [replace(r, features=encoded[r.frame]) for r in self.references]
 
 
-def _with_lora(image_encoder: nn.Module, rank: int) -> dict[str, nn.Parameter]:
-    """Add low-rank matrices to the attention of a ViT; what learns, by name."""
+def _add_lora(image_encoder: nn.Module, rank: int) -> dict[str, nn.Parameter]:
+    """Add low-rank adapters to the attention of a ViT, and return their parameters."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
@@ -273,20 +241,20 @@ def _with_lora(image_encoder: nn.Module, rank: int) -> dict[str, nn.Parameter]:
     }
 
 
-def _mixed(device: torch.device) -> AbstractContextManager[Any]:
-    """Half of the memory and time where it is safe: on GPUs that know bfloat16."""
+def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Use bfloat16 on GPUs that support it: half the memory and time."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()
 
 
-def _exact(device: torch.device) -> AbstractContextManager[Any]:
-    """Single precision in the midst of it: what is fitted in closed form needs it."""
+def _single_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Switch mixed precision off, for what is fitted in closed form."""
     return torch.autocast("cuda", enabled=False) if device.type == "cuda" else nullcontext()
 
 
-def _single(features: FrameFeatures) -> FrameFeatures:
-    """Features in single precision, without gradients."""
+def _detach(features: FrameFeatures) -> FrameFeatures:
+    """Return features in single precision and without gradients."""
     return FrameFeatures(
         features.size,
         features.embedding.detach().float(),
@@ -295,5 +263,5 @@ def _single(features: FrameFeatures) -> FrameFeatures:
 
 
 def _probability(features: FrameFeatures, *, probe: Any) -> Tensor:
-    with _exact(features.embedding.device):
-        return probe_probability(_single(features), probe=probe)
+    with _single_precision(features.embedding.device):
+        return probe_probability(_detach(features), probe=probe)

@@ -1,1 +1,1 @@
-"""The *Fine-tune* widget."""
+"""Dock widget "Fine-tune": form, controls, learning curves and comparison of models."""

@@ -1,11 +1,10 @@
-"""The choice of what learns."""
+"""Combo box of the parts of a model to train."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.job import TrainableParts
@@ -16,67 +15,64 @@ from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
 CHOICES: dict[TrainableParts, tuple[str, str]] = {
     "head": (
-        "A new head",
+        "New dense head",
         (
-            "A copy of the backbone of 'lite' and a head learn these classes alone, as a U-Net "
-            "would, and 'lite' stays beside them: what is best on images of one kind."
+            "Trains a copy of the backbone of 'lite' with a dense head for these classes only, "
+            "similar to a U-Net, and combines it with 'lite'. Best for images of one kind."
         ),
     ),
     "decoder": (
-        "All but the backbone",
-        "VRP encoder, neck and mask decoder learn: stays a model for any class.",
+        "Decoder and VRP encoder",
+        "Trains all but the backbone or image encoder; the model can still segment other classes.",
     ),
     "vrp-encoder": (
         "VRP encoder only",
-        "As in the paper: least can be lost, least can be gained.",
+        "Trains the VRP encoder as in the paper: the smallest change of the model.",
     ),
     "lora": (
         "LoRA",
-        "The image encoder of a SAM model learns too, by low-rank additions; takes a GPU.",
+        "Also trains low-rank adapters in the image encoder of a SAM model; needs a GPU.",
     ),
 }
-ONLY_LITE = "Only for models made from 'lite': the others have no small backbone to copy."
-NO_LORA = (
-    "Not for models made from 'lite': they have no image encoder of the kind that LoRA adds to."
-)
+ONLY_LITE = "Only for models based on 'lite': other models have no small backbone to copy."
+NO_LORA = "Not for models based on 'lite': they have no image encoder that LoRA can adapt."
 
 
 class PartsBox(NarrowComboBox):
-    """Offers what the base model can learn."""
+    """Choice of the parts to train, limited to those that the base model has."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        for part, (text, _) in CHOICES.items():
-            self.addItem(text, part)
-        reported = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())
-        set_help(self, "Which parts of the model learn.<br>" + "<br>".join(reported))
+    def __init__(self) -> None:
+        super().__init__()
+        for parts, (text, _) in CHOICES.items():
+            self.addItem(text, parts)
+        choices = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())
+        set_help(self, "Parts of the model to train.<br>" + "<br>".join(choices))
         self.refresh("lite")
 
     @property
-    def part(self) -> TrainableParts:
-        """The chosen one."""
-        part: TrainableParts = self.currentData()
-        return part
+    def parts(self) -> TrainableParts:
+        """Chosen parts."""
+        parts: TrainableParts = self.currentData()
+        return parts
 
     def refresh(self, model: str) -> None:
-        """Offer what this base model, a name or a path, can learn."""
+        """Enable the parts of a base model, given by its name or path."""
         lite = base_model(model) == "lite"
-        barred: dict[TrainableParts, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}
-        for row, (part, (_, tip)) in enumerate(CHOICES.items()):
-            item = self.model().item(row)
-            item.setEnabled(part not in barred)
-            self.setItemData(row, barred.get(part, tip), Qt.ItemDataRole.ToolTipRole)
-        if self.part in barred:
+        disabled: dict[TrainableParts, str] = {"lora": NO_LORA} if lite else {"head": ONLY_LITE}
+        for row, (parts, (_, tip)) in enumerate(CHOICES.items()):
+            self.model().item(row).setEnabled(parts not in disabled)
+            self.setItemData(row, disabled.get(parts, tip), Qt.ItemDataRole.ToolTipRole)
+        if self.parts in disabled:
             self.setCurrentIndex(list(CHOICES).index("head" if lite else "decoder"))
 
 
 def base_model(model: str) -> str:
-    """The built-in model that a model, given by name or path, is made from."""
+    """Return the built-in model that a model, given by its name or path, is based on."""
     if any(spec.name == model for spec in BUILT_IN):
         return model
     path = weights_file(model) or Path(model)
     try:
         metadata = read_header(path).metadata if path.suffix == ".safetensors" else {}
         return base_model_name(metadata, path)
-    except InputError:  # the run will say what is wrong with it
+    except InputError:  # reported when the run loads the model
         return "lite"

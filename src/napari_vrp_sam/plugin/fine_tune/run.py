@@ -1,4 +1,4 @@
-"""A fine-tuning as the window sees it."""
+"""Events of a fine-tuning run as Qt signals."""
 
 from __future__ import annotations
 
@@ -23,74 +23,72 @@ if TYPE_CHECKING:
 
 
 class FineTuningRun(WatchedRun):
-    """Carries the events of a `FineTuneJob` to whoever shows them.
+    """Run of a `FineTuneJob`.
 
     Signals
     -------
     reported : (message,)
-        What is being done.
     progressed : (step, steps)
-    learned : (steps, validations)
-        `TrainingStep` and `Validation` that are new, in their order.
+    trained : (steps, validations)
+        New `TrainingStep` and `Validation` events, in order.
     compared : (comparison,)
-    tuned : (result,)
-    ended : see `WatchedRun`; without a message where it is done
+    finished : (result,)
+    ended : see `WatchedRun`
     """
 
     reported = Signal(str)
     progressed = Signal(int, int)
-    learned = Signal(list, list)
+    trained = Signal(list, list)
     compared = Signal(object)
-    tuned = Signal(object)
-    fault = "The course of the fine-tuning could not be shown."
+    finished = Signal(object)
+    failure_message = "The progress of the fine-tuning could not be shown."
 
     def __init__(self, run: Run, name: str, parent: QWidget) -> None:
         self._title = f"Fine-tune {name}"
         super().__init__(run, 0, self._title, parent)
         self.paused = False
-        self._left = ""
+        self._time_left = ""
 
     def pause(self) -> None:
-        """Let it wait after the step that is under way; its memory stays taken."""
+        """Pause after the current step; memory is not released."""
         self.paused = True
         self._run.pause()
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue a paused run."""
         self.paused = False
         self._run.resume()
 
-    def _take(self, events: list[Event]) -> None:
+    def _handle_events(self, events: list[Event]) -> None:
         steps = [event for event in events if isinstance(event, TrainingStep)]
         validations = [event for event in events if isinstance(event, Validation)]
         if steps or validations:
-            self.learned.emit(steps, validations)
+            self.trained.emit(steps, validations)
         for event in events:
             match event:
                 case Comparison():
                     self.compared.emit(event)
                 case FineTuningResult():
-                    self.tuned.emit(event)
+                    self.finished.emit(event)
                 case Progress(message=message):
                     self.reported.emit(f"{message}…")
         if steps:
             self._show_step(steps[-1])
         if events and not self._ended:
-            self._take_last(events[-1])
+            self._handle_end(events[-1])
 
     def _show_step(self, last: TrainingStep) -> None:
-        left = f"about {format_duration(last.seconds_left)} left"
+        time_left = f"about {format_duration(last.seconds_left)} left"
         if not self.paused:
-            self.reported.emit(f"Learning: step {last.step}, {left}")
+            self.reported.emit(f"Training: step {last.step}, {time_left}")
         self.progressed.emit(last.step, last.steps)
-        if left != self._left:  # each change makes the activity dock lay itself out
-            self._left = left
-            self._bar.set_description(f"{self._title}, {left}")
-        # How many there will be in the time is known better with every step.
-        self._bar.total = last.steps
+        if time_left != self._time_left:  # each new description costs a layout of the dock
+            self._time_left = time_left
+            self._bar.set_description(f"{self._title}, {time_left}")
+        self._bar.total = last.steps  # an estimate that changes
         self._advance(Progress(last.step, last.steps, ""))
 
-    def _take_last(self, event: Event) -> None:
+    def _handle_end(self, event: Event) -> None:
         match event:
             case Done():
                 self._end("done", "")
