@@ -88,7 +88,7 @@ class GatedEngine:
             gated = replace(job, data=GatedStack(job.data, self.gate))
             self.runs.append(ThreadEngine().submit(gated))
             return self.runs[-1]
-        model = BrightnessModel(self.gate, self.calibrations)
+        model = BrightnessModel(self.gate, self.calibrations).eval()  # not copied
         self.runs.append(ThreadEngine().submit(replace(job, model=model)))
         return self.runs[-1]
 

@@ -240,6 +240,7 @@ def test_save_table_to_an_invalid_path(qtbot, viewer, dock, segmented, tmp_path)
     assert dock.status.severity == "warning"
 
 
+@pytest.mark.slow
 def test_process_engine(qtbot, viewer, stack):
     engine = ProcessEngine()
     dock = SegmentStackWidget(viewer, engine)

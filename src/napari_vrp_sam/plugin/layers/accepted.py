@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+import napari
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    import napari
-
-    from napari_vrp_sam.inference.frames import Frames
 
 ACCEPTED = "accepted frames"
 """Metadata key of the indices of accepted frames."""
@@ -92,20 +88,10 @@ def references_with_accepted(
     axes: str,
     channels: Sequence[int] | None = None,
 ) -> list[Reference]:
-    """Return references from drawings and from accepted frames.
+    """Return references from drawings and from accepted frames, given as labels by index.
 
     An accepted frame gives a mask of every class, empty for classes that are not on it; drawings
     on it are ignored.
-
-    Parameters
-    ----------
-    drawn : iterable of Reference
-    accepted : dict of int to ndarray
-        Labels of the accepted frames by index, each of shape (Y, X).
-    image : Image
-    axes : str
-    channels : sequence of int, optional
-        Channels of the references. Default: all.
 
     Raises
     ------

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image, Labels, Points, Shapes
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -21,6 +22,7 @@ from napari_vrp_sam.annotations.labels import (
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.plugin.layers.metadata import feature_class_ids
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.layers.transforms import (
     Coordinates,
@@ -29,26 +31,17 @@ from napari_vrp_sam.plugin.layers.transforms import (
     slice_in_view,
 )
 
-if TYPE_CHECKING:
-    from napari.components import Dims
-
 ANNOTATION_LAYERS = (Labels, Points, Shapes)
 KIND_PRECEDENCE: tuple[AnnotationKind, ...] = ("box", "mask", "scribble", "point")
 """Dense kinds before sparse ones, and less exact kinds first."""
-CLASS_FEATURE = "class"
-"""Feature of a Points or Shapes layer with the class id of each point or shape."""
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """An annotation layer.
 
-    Attributes
-    ----------
-    layer : Labels or Points or Shapes
-    sparse : bool
-        Whether a Labels layer contains scribbles, whose unlabelled pixels are unknown, instead of
-        masks, whose unlabelled pixels are background. Ignored for points and shapes.
+    A sparse Labels layer contains scribbles, whose unlabelled pixels are unknown; otherwise, it
+    contains masks, whose unlabelled pixels are background.
     """
 
     layer: Labels | Points | Shapes
@@ -253,35 +246,6 @@ def _resample(
         inside = ((pixels >= 0) & (pixels < shape)).all(axis=1)
         labels[tuple(pixels[inside].T)] = plane[tuple(marked[inside].T)]
     return labels
-
-
-def feature_class_ids(layer: Points | Shapes) -> list[int]:
-    """Return the class id of each point or shape: its feature "class", or 1 without it."""
-    if CLASS_FEATURE not in layer.features:
-        return [1] * len(layer.data)
-    return [parse_class_id(value, layer.name) for value in layer.features[CLASS_FEATURE]]
-
-
-def parse_class_id(value: Any, layer_name: str) -> int:
-    """Convert a value of the feature "class" to a class id; missing values give 1.
-
-    Raises
-    ------
-    InputError
-        If it is not a positive integer.
-    """
-    if value is None or value == "" or value != value:  # NaN: drawn before the feature existed
-        return 1
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = 0.0
-    if number < 1 or not number.is_integer():
-        raise InputError(
-            f"'{layer_name}' has the class {value!r}: values of its feature '{CLASS_FEATURE}' must "
-            "be integers from 1."
-        )
-    return int(number)
 
 
 def _merge(first: Reference, second: Reference) -> Reference:

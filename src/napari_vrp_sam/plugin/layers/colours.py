@@ -12,8 +12,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.annotations import feature_class_ids
-from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.metadata import feature_class_ids, get_metadata
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 
@@ -55,20 +54,12 @@ def has_class(layer: Labels | Points | Shapes, class_id: int) -> bool:
     return class_id in drawn_classes(layer)
 
 
-def accepts_class_colours(layer: Labels | Points | Shapes) -> bool:
-    """Return False if the labels of a layer may be objects."""
+def contains_objects(layer: Labels | Points | Shapes) -> bool | None:
+    """Return True if a layer has too many labels for classes; None if that is unknown."""
     if not isinstance(layer, Labels) or is_result_layer(layer) or get_metadata(layer, "drawing"):
-        return True
-    found = _find_labels(layer, stop_after=MAX_CLASSES)
-    return found is not None and len(found) <= MAX_CLASSES
-
-
-def shows_objects(layer: Labels | Points | Shapes) -> bool:
-    """Return True if a layer is known to have too many labels for classes."""
-    if not isinstance(layer, Labels) or get_metadata(layer, "drawing"):
         return False
     found = _find_labels(layer, stop_after=MAX_CLASSES)
-    return found is not None and len(found) > MAX_CLASSES
+    return None if found is None else len(found) > MAX_CLASSES
 
 
 def apply_class_colours(layer: Labels | Points | Shapes, colours: Mapping[int, str]) -> None:

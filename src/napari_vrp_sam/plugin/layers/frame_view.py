@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from napari.components import Dims
+from napari.layers import Layer
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.transforms import (
     bring_into_view,
     displays_any_axis,
     slice_in_view,
 )
-
-if TYPE_CHECKING:
-    from napari.components import Dims
-    from napari.layers import Layer
-
-    from napari_vrp_sam.inference.frames import Frames
 
 
 def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int | None:

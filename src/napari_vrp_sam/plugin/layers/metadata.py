@@ -1,20 +1,52 @@
-"""Metadata of the plugin in `layer.metadata`, which napari copies along with a layer."""
+"""Values that layers carry: metadata of the plugin, and the classes of points and shapes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from napari.layers import Layer
+from napari.layers import Layer, Points, Shapes
+
+from napari_vrp_sam.errors import InputError
 
 METADATA_KEY = "napari-vrp-sam"
+CLASS_FEATURE = "class"
+"""Feature of a Points or Shapes layer with the class id of each point or shape."""
 
 
 def set_metadata(layer: Layer, **values: Any) -> None:
-    """Add values to the plugin's metadata of a layer; existing keys are replaced."""
+    """Add values to the plugin's metadata of a layer, which napari copies along with it."""
     layer.metadata[METADATA_KEY] = {**layer.metadata.get(METADATA_KEY, {}), **values}
 
 
 def get_metadata(layer: Layer, key: str) -> Any:
     """Return a value of the plugin's metadata of a layer; None if it is not set."""
     return layer.metadata.get(METADATA_KEY, {}).get(key)
+
+
+def feature_class_ids(layer: Points | Shapes) -> list[int]:
+    """Return the class id of each point or shape: its feature "class", or 1 without it."""
+    if CLASS_FEATURE not in layer.features:
+        return [1] * len(layer.data)
+    return [parse_class_id(value, layer.name) for value in layer.features[CLASS_FEATURE]]
+
+
+def parse_class_id(value: Any, layer_name: str) -> int:
+    """Convert a value of the feature "class" to a class id; missing values give 1.
+
+    Raises
+    ------
+    InputError
+        If it is not a positive integer.
+    """
+    if value is None or value == "" or value != value:  # NaN: drawn before the feature existed
+        return 1
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if number < 1 or not number.is_integer():
+        raise InputError(
+            f"'{layer_name}' has the class {value!r}: values of its feature '{CLASS_FEATURE}' must "
+            "be integers from 1."
+        )
+    return int(number)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import napari
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
@@ -17,9 +18,7 @@ from napari_vrp_sam.plugin.layers.stacks import (
 from napari_vrp_sam.plugin.layers.transforms import bring_into_view, slice_in_view
 
 if TYPE_CHECKING:
-    import napari
     import pandas as pd
-    from napari.layers import Layer
 
     from napari_vrp_sam.inference.objects.find import Objects
 

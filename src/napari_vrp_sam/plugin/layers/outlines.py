@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari.layers import Labels
+import napari
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
     add_inactive,
@@ -16,27 +18,13 @@ from napari_vrp_sam.plugin.layers.stacks import (
     stack_data,
 )
 
-if TYPE_CHECKING:
-    import napari
-    from napari.layers import Image
-
-    from napari_vrp_sam.inference.frames import Frames
-
 PREVIEW = "preview"
 CONTOUR_WIDTH = 2
 """Pixels."""
 
 
 class FrameOutline:
-    """A read-only layer on an image that is neither an annotation nor a result.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    suffix : str
-        Name of the layer after the image's name.
-    opacity : float
-    """
+    """A read-only layer on an image, named after the image with a suffix."""
 
     def __init__(self, viewer: napari.viewer.Viewer, suffix: str, opacity: float = 0.7) -> None:
         self._viewer = viewer

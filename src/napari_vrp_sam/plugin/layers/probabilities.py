@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import napari
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
     add_inactive,
@@ -17,11 +19,6 @@ from napari_vrp_sam.plugin.layers.stacks import (
     spread_over_channels,
     stack_data,
 )
-
-if TYPE_CHECKING:
-    import napari
-
-    from napari_vrp_sam.inference.frames import Frames
 
 PROBABILITY_OF = "probability of class"
 

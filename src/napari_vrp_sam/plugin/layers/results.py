@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import napari
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
@@ -19,9 +20,6 @@ from napari_vrp_sam.plugin.layers.stacks import (
     spread_over_channels,
     stack_data,
 )
-
-if TYPE_CHECKING:
-    import napari
 
 RESULT_OF = "result of"
 """Metadata key of the image's unique id; its name may change."""

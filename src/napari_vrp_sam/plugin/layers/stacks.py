@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+import napari
 import numpy as np
+from napari.layers import Image, Labels, Layer
 from numpy.typing import DTypeLike, NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import napari
-    from napari.layers import Image, Labels, Layer
-
 
 def possible_axes(image: Image) -> list[str]:
-    """Return the possible axes of an image layer, the most likely first.
-
-    Returns
-    -------
-    list of str
-        One letter of T, Z, C, Y, X, S per axis; each ends in YX or YXS.
+    """Return the possible axes of an image layer, such as "ZYX", the most likely first.
 
     Raises
     ------

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.components import Dims
+from napari.layers import Layer
 from numpy.typing import ArrayLike, NDArray
-
-if TYPE_CHECKING:
-    from napari.components import Dims
-    from napari.layers import Layer
 
 Coordinates = NDArray[np.floating[Any]]
 
@@ -24,11 +22,7 @@ Coordinates = NDArray[np.floating[Any]]
 class LayerMap:
     """Affine map from the data coordinates of one layer (source) to those of another (target).
 
-    Parameters
-    ----------
-    linear : ndarray, shape (n, k)
-    offset : ndarray, shape (n,)
-        `linear @ source + offset` is the position in the target.
+    `linear @ source + offset` is the position in the target; shapes (n, k) and (n,).
     """
 
     linear: Coordinates

@@ -6,13 +6,13 @@ import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import napari
+from napari.layers import Layer
+
+from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
 from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
 
 if TYPE_CHECKING:
-    import napari
-    from napari.layers import Layer
-
-    from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
 LAYER_DELETED = "There is nothing to undo: the layer was deleted."

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_vrp_sam.models.weights.catalogue import base_model_name
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.zoo.user_models import UserModel
+from napari_vrp_sam.models.zoo.user_models import UserModel
 
 
 def card_html(model: UserModel) -> str:

@@ -27,6 +27,7 @@ class ObjectsForm(QWidget):
         self.output_box.addItems(["Classes", "Objects on each frame"])
         self.split_check.setChecked(True)
         self.size_box.setRange(0, 1_000_000)
+        self.size_box.setSuffix(" px")
         # napari's style would widen the dock.
         self.size_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         set_help(
@@ -54,7 +55,7 @@ class ObjectsForm(QWidget):
         form.addRow("Output", self.output_box)
         form.addRow(self.split_check)
         form.addRow(self.divisions_check)
-        form.addRow("Minimum size (pixels)", self.size_box)
+        form.addRow("Minimum size", self.size_box)
         self.output_box.currentIndexChanged.connect(self._update)
         self._update()
 

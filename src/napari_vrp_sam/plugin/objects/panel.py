@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
+from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import Objects
+from napari_vrp_sam.inference.runs.engine import Engine
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.plugin.layers.accepted import (
@@ -38,10 +41,6 @@ from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 if TYPE_CHECKING:
-    import napari
-    from napari.layers import Layer
-
-    from napari_vrp_sam.inference.runs.engine import Engine
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
-from napari_vrp_sam.inference.runs.events import Cancelled, Failed, ObjectsFound, Progress
+from napari_vrp_sam.inference.runs.engine import Run
+from napari_vrp_sam.inference.runs.events import (
+    Cancelled,
+    Event,
+    Failed,
+    ObjectsFound,
+    Progress,
+)
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
-
-if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
-    from napari_vrp_sam.inference.runs.engine import Run
-    from napari_vrp_sam.inference.runs.events import Event
 
 
 class ObjectsRun(WatchedRun):

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Points, Shapes
-from napari.utils.colormaps import AVAILABLE_COLORMAPS
+from napari.utils.colormaps import (
+    AVAILABLE_COLORMAPS,
+    CyclicLabelColormap,
+    DirectLabelColormap,
+    label_colormap,
+)
+from numpy.typing import NDArray
 
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.accepted import result_labels
+from napari_vrp_sam.plugin.layers.colours import NAPARI_LABEL_COLOURS
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import spread_over_channels, stack_data
-from napari_vrp_sam.plugin.session.values import (
-    colormap_from_dict,
-    colormap_to_dict,
-    features_from_dict,
-    features_to_dict,
-)
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.inference.frames import Frames
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, keyword arguments and type of a layer, as napari's readers return them."""
@@ -45,6 +44,8 @@ ITEM_ATTRIBUTES: dict[type[Layer], tuple[str, ...]] = {
 }
 """Attributes with one value per point or shape."""
 FEATURES = "features", "feature_defaults"
+NUMERIC_KINDS = "biuf"
+"""Kinds of dtypes whose values JSON represents exactly."""
 NOTES = "notes"
 """Key of the plugin's metadata among the stored attributes."""
 PEN = "pen"
@@ -72,7 +73,7 @@ def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool)
     attributes[NOTES] |= {"ticked": ticked, "sparse": sparse}
     if isinstance(layer, Labels):
         return StoredLayer("labels", DrawnPlanes.of(stack_data(layer)), attributes)
-    attributes |= {name: features_to_dict(getattr(layer, name)) for name in FEATURES}
+    attributes |= {name: _features_to_dict(getattr(layer, name)) for name in FEATURES}
     if isinstance(layer, Points):
         return StoredLayer("points", np.array(layer.data), attributes)
     return StoredLayer("shapes", [np.array(shape) for shape in layer.data], attributes)
@@ -98,7 +99,7 @@ def layer_tuple(layer: StoredLayer) -> LayerTuple:
     data = layer.data
     if isinstance(data, DrawnPlanes):
         return data.dense(), options, "labels"
-    options |= {name: features_from_dict(options[name]) for name in FEATURES}
+    options |= {name: _features_from_dict(options[name]) for name in FEATURES}
     if len(data):
         return data, options, layer.kind
     # napari rejects empty lists of colours in an empty layer.
@@ -145,7 +146,7 @@ def _attributes(layer: Layer) -> dict[str, Any]:
     if kind in DRAWING_SETTINGS:
         metadata[PEN] = {name: json_copy(getattr(layer, name)) for name in DRAWING_SETTINGS[kind]}
     if isinstance(layer, Labels):
-        attributes["colours"] = colormap_to_dict(layer.colormap)
+        attributes["colours"] = _colormap_to_dict(layer.colormap)
     return attributes
 
 
@@ -155,5 +156,48 @@ def _options(attributes: Mapping[str, Any]) -> dict[str, Any]:
     options["metadata"] = {METADATA_KEY: dict(options.pop(NOTES))}
     colours = options.pop("colours", None)
     if colours is not None:
-        options["colormap"] = colormap_from_dict(colours)
+        options["colormap"] = _colormap_from_dict(colours)
     return options
+
+
+def _features_to_dict(features: Any) -> dict[str, Any]:
+    """Convert the features of a layer, a data frame; other types than numbers become text."""
+    columns = {}
+    for name in features:
+        column = np.asarray(features[name])
+        if column.dtype.kind in NUMERIC_KINDS:
+            columns[str(name)] = {"dtype": column.dtype.str, "values": json_copy(column)}
+        else:
+            values = [
+                value if value is None or isinstance(value, bool | int | float) else str(value)
+                for value in column.tolist()
+            ]
+            columns[str(name)] = {"dtype": "object", "values": values}
+    return columns
+
+
+def _features_from_dict(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Restore the features of a layer."""
+    return {
+        name: np.array(column["values"], dtype=column["dtype"]) for name, column in columns.items()
+    }
+
+
+def _colormap_to_dict(
+    colormap: CyclicLabelColormap | DirectLabelColormap,
+) -> dict[str, Any] | None:
+    """Convert the colormap of a Labels layer; None for napari's default."""
+    if isinstance(colormap, DirectLabelColormap):
+        return {"of": json_copy(dict(colormap.color_dict))}
+    default = label_colormap(*NAPARI_LABEL_COLOURS)
+    if default.seed == colormap.seed and np.array_equal(default.colors, colormap.colors):
+        return None
+    return {"cycle": json_copy(colormap.colors), "seed": json_copy(colormap.seed)}
+
+
+def _colormap_from_dict(colours: Mapping[str, Any]) -> CyclicLabelColormap | DirectLabelColormap:
+    """Restore the colormap of a Labels layer."""
+    if "of" in colours:
+        return DirectLabelColormap(color_dict=colours["of"])
+    # napari inserts the background itself.
+    return CyclicLabelColormap(colors=colours["cycle"], seed=colours["seed"], background_value=0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.sessions.image import COPY, open_image
+from napari_vrp_sam.io.sessions.image import IMAGE_COPY, open_image
 from napari_vrp_sam.io.sessions.session import SUFFIX, Session, Settings, read_session
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.models.zoo.registry import missing_model_message
@@ -30,10 +32,6 @@ from napari_vrp_sam.plugin.session.layers import (
 from napari_vrp_sam.plugin.session.saving import SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import napari
-
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 SESSION, CHOICES, TOKEN = "session", "choices", "token"
@@ -67,7 +65,7 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
     image, token = session.image, uuid.uuid4().hex
     metadata = {
         SESSION: str(folder.absolute()),
-        SOURCE: str(image_path or image.source or folder.absolute() / COPY),
+        SOURCE: str(image_path or image.source or folder.absolute() / IMAGE_COPY),
         TOKEN: token,
         CHOICES: _choices(session),
     }
@@ -126,7 +124,7 @@ def _apply_choices(
         form.model_box.choose(settings.model)
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
-    form.tile_box.setValue(settings.tile or 0)
+    form.tile_box.setValue(settings.tile_size or 0)
     form.frame_range.choose(settings.frames)
     if settings.channels is not None:
         form.channel_box.choose(settings.channels)

@@ -5,23 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
+import napari
+from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import MissingImageError
-from napari_vrp_sam.io.sessions.session import SUFFIX, session_folder
+from napari_vrp_sam.io.sessions.session import SUFFIX, Session, session_folder
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.session.opening import SESSION, apply_opened_sessions, session_layers
 from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriter, collect_session
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:
-    import napari
-    from napari.layers import Image
-
-    from napari_vrp_sam.io.sessions.session import Session
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 
@@ -92,11 +89,7 @@ class SessionPanel(QWidget):
     def open(self, folder: Path, image_path: Path | None = None) -> None:
         """Add the layers of a session and apply its settings.
 
-        Parameters
-        ----------
-        folder : Path
-        image_path : Path, optional
-            Location of an image that was moved; the user is asked for it if necessary.
+        If the image was moved and `image_path` is not given, the user is asked for it.
         """
         try:
             layers = session_layers(folder, image_path)

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import napari
+from napari.layers import Image
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
@@ -23,9 +25,6 @@ from napari_vrp_sam.plugin.session.layers import image_attributes, stored_layer,
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
 if TYPE_CHECKING:
-    import napari
-    from napari.layers import Image
-
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
             device=form.device_box.currentText(),
             frames=form.frame_range.value(),
             channels=form.channels,
-            tile=form.tile,
+            tile_size=form.tile,
             point_radius=form.radius_box.value() or None,
             frame_in_view=frame_in_view(image, frames, viewer.dims),
         ),
