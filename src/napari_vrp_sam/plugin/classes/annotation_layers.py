@@ -9,9 +9,8 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.annotations import CLASS_FEATURE, parse_class_id
 from napari_vrp_sam.plugin.layers.colours import default_colour, set_drawing_colour
-from napari_vrp_sam.plugin.layers.metadata import set_metadata
+from napari_vrp_sam.plugin.layers.metadata import CLASS_FEATURE, parse_class_id, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, placement
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.undo import push_for_layer

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, Annotation
-from napari_vrp_sam.plugin.layers.colours import shows_objects
+from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
@@ -171,7 +171,7 @@ def _default_tick(layer: Labels | Points | Shapes) -> bool:
     # Hidden layers are often ground truth, results would annotate every frame, and object labels
     # are not classes.
     annotates = bool(layer.visible) and not is_result_layer(layer) and not is_objects_layer(layer)
-    return annotates and not shows_objects(layer)
+    return annotates and not contains_objects(layer)
 
 
 def _default_sparse(layer: Labels | Points | Shapes) -> bool:

@@ -15,8 +15,8 @@ from napari_vrp_sam.plugin.classes.class_keys import ClassKeys
 from napari_vrp_sam.plugin.classes.classes import MAX_CLASS, ClassEntry, Classes
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.layers.colours import (
-    accepts_class_colours,
     apply_class_colours,
+    contains_objects,
     default_colour,
     drawn_classes,
     has_class,
@@ -182,7 +182,7 @@ class ClassLink(QObject):
 
     def _colour(self, layer: Labels | Points | Shapes) -> None:
         """Apply the list's colours to existing and new drawings of a layer."""
-        if accepts_class_colours(layer):
+        if contains_objects(layer) is False:
             apply_class_colours(layer, self._colours)
             if not isinstance(layer, Labels):
                 set_drawing_colour(layer, _colour(self._colours, _drawing_class(layer)))
