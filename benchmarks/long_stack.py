@@ -20,7 +20,7 @@ import psutil
 import tifffile
 import zarr
 
-from napari_vrp_sam.io.labels.journal import journal_of
+from napari_vrp_sam.io.labels.journal import journal_path
 from napari_vrp_sam.io.samples import sample_stack
 
 SETTLED = 100
@@ -66,7 +66,7 @@ def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[st
             memory = sum(one.memory_info().rss for one in family) / 1e6
         except psutil.NoSuchProcess:
             continue
-        seen.append((lines(journal_of(output)), time.perf_counter() - start, memory))
+        seen.append((lines(journal_path(output)), time.perf_counter() - start, memory))
         time.sleep(0.25)
     assert process.returncode == 0
     accepted = [s for s in seen if s[0] >= min(SETTLED, seen[-1][0] // 2)]

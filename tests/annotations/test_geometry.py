@@ -27,7 +27,7 @@ anywhere = st.tuples(st.floats(-30, 90), st.floats(-30, 90))
 @pytest.mark.parametrize(
     ("frame_shape", "radius"), [((64, 64), 1), ((400, 300), 3), ((2000, 1000), 10)]
 )
-def test_points_default_to_one_percent_of_the_shorter_side(frame_shape, radius):
+def test_the_default_radius_is_one_percent_of_the_shorter_side(frame_shape, radius):
     assert default_radius(frame_shape) == radius
     centre = [(frame_shape[0] // 2, frame_shape[1] // 2)]
     np.testing.assert_array_equal(
@@ -43,17 +43,17 @@ def test_points_are_discs(points, radius):
     assert np.array_equal(points_to_mask(points, FRAME, radius=radius) > 0, expected)
 
 
-def test_a_point_without_a_radius_marks_its_own_pixel():
+def test_a_point_of_radius_0_marks_one_pixel():
     mask = points_to_mask([(10.4, 19.6)], FRAME, radius=0)
     assert np.argwhere(mask).tolist() == [[10, 20]]
 
 
-def test_points_outside_leave_those_inside():
+def test_points_outside_of_the_frame_are_ignored():
     mask = points_to_mask([(-50, 3), (5, 6), (5, 900)], FRAME, radius=0)
     assert np.argwhere(mask).tolist() == [[5, 6]]
 
 
-def test_path_keeps_its_width():
+def test_the_width_of_a_path():
     mask = path_to_mask([(20, 10), (20, 40)], FRAME, width=5)
     assert mask[:, 25].sum() == 5
     assert mask[20, 8] == 1
@@ -61,7 +61,7 @@ def test_path_keeps_its_width():
 
 
 @given(st.lists(inside, min_size=1, max_size=6), st.floats(0, 8))
-def test_a_path_is_one_piece_that_holds_its_vertices(vertices, width):
+def test_a_path_is_connected_and_contains_its_vertices(vertices, width):
     mask = path_to_mask(vertices, FRAME, width=width)
     assert connected_components(mask, connectivity=2).max() == 1
     for row, column in vertices:
@@ -69,7 +69,7 @@ def test_a_path_is_one_piece_that_holds_its_vertices(vertices, width):
 
 
 @given(st.lists(inside, min_size=2, max_size=5), st.floats(1, 8))
-def test_a_path_read_backwards_is_the_same(vertices, width):
+def test_the_direction_of_a_path_does_not_matter(vertices, width):
     np.testing.assert_array_equal(
         path_to_mask(vertices, FRAME, width=width), path_to_mask(vertices[::-1], FRAME, width=width)
     )
@@ -79,10 +79,10 @@ def test_a_path_read_backwards_is_the_same(vertices, width):
     st.tuples(st.integers(0, 39), st.integers(0, 39)).map(sorted),
     st.tuples(st.integers(0, 55), st.integers(0, 55)).map(sorted),
 )
-def test_a_box_holds_the_pixels_between_its_corners(rows, columns):
+def test_a_box_contains_the_pixels_between_its_corners(rows, columns):
     expected = np.zeros(FRAME)
     expected[rows[0] : rows[1] + 1, columns[0] : columns[1] + 1] = 1
-    # A quarter pixel beyond the outermost centres, as a mouse would draw it.
+    # Corners drawn with a mouse are between pixel centres.
     low, high = (rows[0] - 0.25, columns[0] - 0.25), (rows[1] + 0.25, columns[1] + 0.25)
     np.testing.assert_array_equal(box_to_mask([low, high], FRAME), expected)
     np.testing.assert_array_equal(box_to_mask([high, low], FRAME), expected)
@@ -90,14 +90,14 @@ def test_a_box_holds_the_pixels_between_its_corners(rows, columns):
     np.testing.assert_array_equal(box_to_mask(corners, FRAME), expected)
 
 
-def test_a_rotated_box_is_filled_as_drawn():
+def test_a_rotated_box_is_filled():
     diamond = box_to_mask([(10, 20), (20, 30), (30, 20), (20, 10)], FRAME)
     expected = np.abs(ROWS - 20) + np.abs(COLUMNS - 20) <= 10
     assert np.array_equal(diamond > 0, expected)
 
 
 @given(anywhere, st.floats(2, 40), st.floats(2, 40), st.floats(0, np.pi))
-def test_ellipses_of_any_rotation(centre, height, width, angle):
+def test_a_rotated_ellipse_is_filled(centre, height, width, angle):
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     halves = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]) * (height / 2, width / 2)
     corners = halves @ turn.T + centre
@@ -114,7 +114,7 @@ def test_ellipses_of_any_rotation(centre, height, width, angle):
         assert not mask[expected > 1 + 1e-9].any()
 
 
-def test_a_polygon_fills_its_inside():
+def test_a_polygon_is_filled():
     mask = polygon_to_mask([(5, 5), (5, 25), (25, 5)], FRAME)
     expected = (ROWS >= 5) & (COLUMNS >= 5) & (ROWS + COLUMNS <= 30)
     assert np.array_equal(mask > 0, expected)
@@ -125,7 +125,7 @@ def test_a_polygon_around_the_frame_fills_it():
 
 
 @given(inside, st.floats(0, 0.3))
-def test_shapes_between_pixel_centres_are_not_lost(corner, size):
+def test_small_shapes_between_pixel_centres_mark_a_pixel(corner, size):
     row, column = corner
     box = [(row, column), (row, column + size), (row + size, column + size), (row + size, column)]
     for draw in (box_to_mask, polygon_to_mask, ellipse_to_mask):
@@ -145,7 +145,7 @@ def test_shapes_between_pixel_centres_are_not_lost(corner, size):
         ("ellipse", "mask", 81),
     ],
 )
-def test_each_shape_has_its_kind(shape_type, kind, area):
+def test_the_kind_of_annotation_of_each_shape(shape_type, kind, area):
     vertices = [(10, 10), (10, 20), (20, 20), (20, 10)]
     mask, found = shape_to_mask(shape_type, vertices, FRAME, width=3)
     assert found == kind
@@ -164,23 +164,23 @@ class TestBadInput:
             draw(corners, FRAME)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_coordinates_that_are_no_numbers(self, draw, value):
+    def test_coordinates_that_are_not_finite(self, draw, value):
         with pytest.raises(InputError, match="not a number"):
             draw([(1, 1), (1, value), (5, 5), (5, 1)], FRAME)
 
     @pytest.mark.parametrize("vertices", [[], [1, 2], [(1, 2, 3)]])
-    def test_coordinates_of_another_shape(self, draw, vertices):
+    def test_arrays_that_are_not_pairs(self, draw, vertices):
         with pytest.raises(InputError, match="pairs"):
             draw(vertices, FRAME)
 
 
-def test_boxes_and_ellipses_have_four_corners():
+def test_other_numbers_of_corners_are_refused():
     with pytest.raises(InputError, match="2 or 4 corners"):
         box_to_mask([(1, 1), (2, 2), (3, 3)], FRAME)
     with pytest.raises(InputError, match="4 corners"):
         ellipse_to_mask([(1, 1), (2, 2)], FRAME)
 
 
-def test_an_unknown_shape():
+def test_an_unknown_shape_is_refused():
     with pytest.raises(InputError, match="'star'"):
         shape_to_mask("star", [(1, 1)], FRAME)

@@ -26,7 +26,7 @@ def test_one_reference_for_each_class(image, labels):
         np.testing.assert_array_equal(reference.mask, labels == reference.class_id)
 
 
-def test_told_that_labels_are_sparse(image, labels):
+def test_labels_of_scribbles_are_sparse(image, labels):
     references = references_from_labels(labels, image, kind="scribble")
     assert all(reference.sparse for reference in references)
 
@@ -36,14 +36,14 @@ def test_bool_labels_are_class_1(image, labels):
     assert reference.class_id == 1
 
 
-def test_two_classes_may_share_the_whole_frame(image):
+def test_classes_may_cover_the_whole_frame(image):
     labels = np.ones((24, 32), dtype=np.uint8)
     labels[12:] = 2
     assert len(references_from_labels(labels, image)) == 2
 
 
 @pytest.mark.parametrize(
-    ("labels", "sentence"),
+    ("labels", "message"),
     [
         (np.zeros((24, 32), dtype=np.uint8), "empty"),
         (np.ones((24, 31), dtype=np.uint8), "must agree"),
@@ -52,6 +52,6 @@ def test_two_classes_may_share_the_whole_frame(image):
         (np.arange(24 * 32).reshape(24, 32), r"767 different labels.*the same label"),
     ],
 )
-def test_bad_input(image, labels, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_labels_are_refused(image, labels, message):
+    with pytest.raises(InputError, match=message):
         references_from_labels(labels, image)

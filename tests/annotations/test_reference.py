@@ -13,7 +13,7 @@ def half_mask():
     return mask
 
 
-def test_axes_and_types_are_completed():
+def test_a_channel_axis_is_added_and_the_mask_converted():
     reference = Reference(IMAGE, half_mask())
     assert reference.image.shape == (20, 24, 1)
     assert reference.image.dtype == np.uint16
@@ -28,13 +28,13 @@ def test_points_and_scribbles_are_sparse(kind, sparse):
     assert Reference(IMAGE, half_mask(), kind=kind).sparse is sparse
 
 
-def test_a_mask_may_say_that_the_class_is_not_there():
+def test_an_empty_mask_means_that_the_class_is_absent():
     assert Reference(IMAGE, np.zeros((20, 24))).empty
     assert not Reference(IMAGE, half_mask()).empty
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         ({"image": IMAGE[0]}, "needs the axes"),
         ({"image": IMAGE.astype(complex)}, "real numbers"),
@@ -46,6 +46,6 @@ def test_a_mask_may_say_that_the_class_is_not_there():
         ({"kind": "lasso"}, "point, scribble, box, mask"),
     ],
 )
-def test_bad_input(arguments, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_references_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
         Reference(**{"image": IMAGE, "mask": half_mask(), **arguments})

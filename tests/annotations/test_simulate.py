@@ -23,7 +23,7 @@ def object_mask():
 
 @given(masks, kinds, seeds)
 @settings(max_examples=50)
-def test_annotations_are_never_empty_and_repeat_with_their_seed(mask, kind, seed):
+def test_annotations_are_not_empty_and_depend_on_the_seed_only(mask, kind, seed):
     annotation = simulate(mask, kind, np.random.default_rng(seed))
     assert annotation.dtype == np.float32
     assert annotation.shape == mask.shape
@@ -34,7 +34,7 @@ def test_annotations_are_never_empty_and_repeat_with_their_seed(mask, kind, seed
 
 @given(masks, st.sampled_from(["point", "scribble", "mask"]), seeds)
 @settings(max_examples=50)
-def test_only_the_box_leaves_the_foreground(mask, kind, seed):
+def test_only_boxes_exceed_the_foreground(mask, kind, seed):
     assert not simulate(mask, kind, np.random.default_rng(seed))[~mask].any()
 
 
@@ -48,7 +48,7 @@ def test_the_box_is_tight_and_filled(mask, seed):
     assert box[top : bottom + 1, left : right + 1].all()
 
 
-def test_boxes_around_each_object_but_no_speck():
+def test_boxes_around_each_object_except_small_ones():
     mask = np.zeros((64, 64), dtype=bool)
     mask[4:20, 4:20] = np.tri(16, dtype=bool)
     mask[30:40, 30:50] = True
@@ -59,12 +59,12 @@ def test_boxes_around_each_object_but_no_speck():
     np.testing.assert_array_equal(simulate(mask, "box", rng, each=True), drawn)
 
 
-def test_the_mask_is_itself(object_mask):
+def test_the_mask_is_not_changed(object_mask):
     annotation = simulate(object_mask, "mask", np.random.default_rng(0))
     np.testing.assert_array_equal(annotation, object_mask)
 
 
-def test_twenty_points(object_mask):
+def test_the_default_number_of_points(object_mask):
     points = simulate(object_mask, "point", np.random.default_rng(0), radius=0)
     assert points.sum() == MAX_MARKS
     brushed = simulate(object_mask, "point", np.random.default_rng(0))
@@ -72,13 +72,13 @@ def test_twenty_points(object_mask):
     assert brushed.sum() > points.sum()
 
 
-def test_a_small_object_gets_as_many_points_as_it_has_pixels():
+def test_a_small_object_gets_a_point_in_each_pixel():
     mask = np.zeros((32, 32))
     mask[4, 4:7] = 1
     np.testing.assert_array_equal(simulate(mask, "point", np.random.default_rng(0)), mask)
 
 
-def test_training_draws_the_number_of_points(object_mask):
+def test_the_number_of_points_is_drawn_from_1_to_20(object_mask):
     rng = np.random.default_rng(0)
     counts = {
         int(simulate(object_mask, "point", rng, count=None, radius=0).sum()) for _ in range(300)
@@ -96,18 +96,18 @@ def test_strokes_are_thin_curves(object_mask):
     assert stroke.sum() < many.sum() < object_mask.sum()
 
 
-def test_other_seeds_draw_others(object_mask):
+def test_annotations_differ_between_seeds(object_mask):
     for kind in ("point", "scribble"):
         one, two = (simulate(object_mask, kind, np.random.default_rng(s)) for s in (1, 2))
         assert (one != two).any()
 
 
 @pytest.mark.parametrize("mask", [np.zeros((32, 32)), np.ones(32), np.full((32, 32), 0.4)])
-def test_a_mask_without_foreground(mask):
+def test_a_mask_without_foreground_is_refused(mask):
     with pytest.raises(InputError, match="foreground"):
         simulate(mask, "point", np.random.default_rng(0))
 
 
-def test_an_unknown_kind():
+def test_an_unknown_kind_is_refused():
     with pytest.raises(InputError, match="'lasso'"):
         simulate(np.ones((32, 32)), "lasso", np.random.default_rng(0))

@@ -94,7 +94,7 @@ def test_folders_of_images_of_different_sizes(files: Path) -> None:
         files / "images", "--reference", files / "labels", "--output", files / "b.safetensors"
     )
     assert result.exit_code == 2
-    assert "belongs to no image" in result.stderr
+    assert "does not belong to an image" in result.stderr
     (files / "labels/other.png").rename(files / "labels/i1.jpg")
     result = fine_tune(
         files / "images", "--reference", files / "labels", "--output", files / "b.safetensors"

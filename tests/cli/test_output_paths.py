@@ -88,7 +88,7 @@ FOLDER = ("fr", "--reference", "labels/f1.png", "--reference-frame", 1)
         ),
         (
             ("twins", "--reference", "drawn.tif", "--reference-frame", 1, "--output", "new"),
-            "twins holds two images of one name, f1.jpg and f1.png",
+            "twins holds two images with the same name, f1.jpg and f1.png",
         ),
         ((*STACK, "--output", "folder.tif"), "folder.tif is a folder"),
         ((*STACK, "--output", "drawn"), "drawn is a file"),

@@ -1,1 +1,1 @@
-"""What a user drew becomes a reference: point, scribble, box or mask on one frame."""
+"""Annotations of one frame: points, scribbles, boxes, masks, label images; simulated ones."""

@@ -1,4 +1,4 @@
-"""Label images -> references."""
+"""Label images: conversion to references, and checks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from napari_vrp_sam.errors import InputError
 IGNORED = 255
 """Value of pixels in semantic masks that are excluded from training and evaluation."""
 
-MOST_CLASSES = 32
-"""More are numbered objects, or a picture: each would be learned for seconds, as not the others."""
+MAX_CLASSES = 32
+"""Labels with more values are numbered objects, or an image: each class takes seconds to learn."""
 
 
-class ShowsClass(Protocol):
-    """Something that shows one class, such as a reference."""
+class HasClass(Protocol):
+    """Object with a class, such as a reference."""
 
     @property
     def class_id(self) -> int:
-        """The class."""
+        """Label value of the class."""
         ...
 
 
@@ -33,8 +33,8 @@ def labels_dtype(class_ids: Iterable[int]) -> np.dtype[Any]:
     return np.min_scalar_type(max(class_ids))
 
 
-def class_ids_of(references: Iterable[ShowsClass]) -> tuple[int, ...]:
-    """Return the classes that references show, ascending and without duplicates."""
+def class_ids_of(references: Iterable[HasClass]) -> tuple[int, ...]:
+    """Return the classes of references in ascending order, without duplicates."""
     return tuple(sorted({reference.class_id for reference in references}))
 
 
@@ -45,34 +45,34 @@ def references_from_labels(
     kind: AnnotationKind = "mask",
     frame: int | None = None,
 ) -> list[Reference]:
-    """One reference for each class of an annotated frame.
+    """Return a reference for each class of an annotated frame.
 
     Parameters
     ----------
     labels_frame : ndarray, shape (Y, X), integer or bool
-        The value of a pixel is its class, 0 is background (or, for a sparse kind, unknown).
+        Class of each pixel; 0 is background or, for sparse annotations, unknown.
     image_frame : ndarray, shape (Y, X, C) or (Y, X)
-        The frame that was annotated.
+        Annotated frame.
     kind : {"point", "scribble", "box", "mask"}
-        How it was annotated: "scribble" tells that unmarked pixels are unknown.
+        Kind of annotation; unmarked pixels of points and scribbles are unknown.
     frame : int, optional
-        Index of the frame in its stack; the references of one frame share it.
+        Index of the frame in its stack.
 
     Returns
     -------
     list of Reference
-        Ascending in class.
+        In ascending order of their classes.
 
     Raises
     ------
     InputError
-        If the labels are no integers, are negative, all 0, of another shape than the image, or more
-        than anybody means as classes.
+        If the labels are not integers, are negative, are all 0, differ in shape from the image, or
+        have more than `MAX_CLASSES` values.
     """
     labels = check_labels_dtype(np.asarray(labels_frame))
     if labels.shape != np.shape(image_frame)[:2]:
         raise InputError(
-            f"The labels are {labels.shape} pixels, the image {np.shape(image_frame)[:2]}: "
+            f"The labels have {labels.shape} pixels, the image {np.shape(image_frame)[:2]}: "
             "they must agree."
         )
     class_ids = sorted(labels_in(labels))
@@ -83,53 +83,53 @@ def references_from_labels(
             f"The labels hold the negative value {class_ids[0]}: classes start at 1, "
             "0 is background."
         )
-    check_class_count(class_ids)  # a mask for each of many objects would fill the memory
+    check_class_count(class_ids)  # before masks of many objects fill the memory
     return [
         Reference(image_frame, labels == class_id, class_id, kind, frame) for class_id in class_ids
     ]
 
 
 def labels_in(labels: NDArray[Any]) -> set[int]:
-    """The values other than 0."""
+    """Return the values of a label image other than 0."""
     return {int(value) for value in np.unique(labels[labels != 0])}
 
 
 def check_class_count(class_ids: Collection[int]) -> None:
-    """Refuse more classes than anybody means.
+    """Refuse more than `MAX_CLASSES` classes.
 
     Parameters
     ----------
     class_ids : collection of int
-        The different labels that were found so far.
+        Different label values found so far.
 
     Raises
     ------
     InputError
-        If they are more than `MOST_CLASSES`.
+        If there are too many.
     """
-    if len(class_ids) > MOST_CLASSES:
+    if len(class_ids) > MAX_CLASSES:
         raise InputError(
             f"The annotation has at least {len(class_ids)} different labels, and each label is a "
-            f"class, {MOST_CLASSES} at most: give all objects of a class the same label."
+            f"class, {MAX_CLASSES} at most: give all objects of a class the same label."
         )
 
 
 def check_labels_dtype(labels: Any) -> Any:
-    """The array itself if its dtype can hold labels; lazy arrays are not read.
+    """Return an array if its dtype is integer or bool; lazy arrays are not read.
 
     Raises
     ------
     InputError
-        If the dtype is neither integer nor bool.
+        If it has another dtype.
     """
     if np.dtype(labels.dtype).kind not in "biu":
         raise InputError(
-            f"Labels must be integers, these are {labels.dtype}: convert them, or pick the label "
-            "image instead of the picture."
+            f"Labels must be integers, not {labels.dtype}: convert them, or choose the label image "
+            "instead of the image."
         )
     return labels
 
 
 def labels_checksum(labels: NDArray[Any]) -> int:
-    """Equal for equal labels of one type."""
+    """Return the CRC-32 of a label image, which depends on its dtype."""
     return zlib.crc32(np.ascontiguousarray(labels).data)

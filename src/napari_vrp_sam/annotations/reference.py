@@ -1,4 +1,4 @@
-"""The reference: one frame with one annotated class, the input that makes VRP-SAM see."""
+"""References: annotated frames, from which VRP-SAM learns a class."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 
 AnnotationKind = Literal["point", "scribble", "box", "mask"]
-"""How a class was annotated (paper, section 3.2). Points and scribbles are sparse:
-an unmarked pixel says nothing. Boxes and masks are dense: an unmarked pixel is background."""
+"""Kind of annotation (paper, section 3.2). Points and scribbles are sparse: unmarked pixels are
+unknown. Boxes and masks are dense: unmarked pixels are background."""
 
 ANNOTATION_KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble"})
@@ -20,30 +20,30 @@ SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble"})
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One annotated frame of one class.
+    """Frame with an annotation of one class.
 
     Parameters
     ----------
     image : ndarray, shape (Y, X, C) or (Y, X)
-        The frame the annotation was drawn on, in the stack's own intensities (any real dtype);
-        a missing channel axis is added.
+        Annotated frame in the original intensities, of any real dtype. A missing channel axis is
+        added.
     mask : ndarray, shape (Y, X)
-        The annotation rasterised to 0..1; kept as float32. All 0, with the kind "mask", says that
-        the frame does not show the class.
+        Annotation in 0..1, converted to float32. If all is 0, for the kind "mask", the frame does
+        not show the class.
     class_id : int
         Label value of the class, 1 or more.
     kind : {"point", "scribble", "box", "mask"}
-        How it was annotated.
+        Kind of annotation.
     frame : int, optional
-        Index of the frame in the stack that is to be segmented; None for an image from elsewhere.
+        Index of the frame in the segmented stack; None for another image.
     ignored : ndarray of bool, shape (Y, X), optional
-        Pixels of which nobody knows the class, for example blurred borders: they teach nothing.
+        Pixels of unknown class that are excluded from learning, for example blurred borders.
 
     Raises
     ------
     InputError
-        If shapes differ, the mask leaves 0..1 or is empty where that says nothing, or the class
-        is below 1.
+        If shapes differ, the mask exceeds 0..1 or is empty although its kind is not "mask", the
+        class is below 1, or the kind or dtype is not supported.
     """
 
     image: NDArray[Any]
@@ -67,13 +67,13 @@ class Reference:
             )
         if mask.shape != image.shape[:2]:
             raise InputError(
-                f"The annotation is {mask.shape} pixels, its image {image.shape[:2]}: "
+                f"The annotation has {mask.shape} pixels, its image {image.shape[:2]}: "
                 "they must agree."
             )
         if self.ignored is not None and np.shape(self.ignored) != mask.shape:
             raise InputError(
-                f"The ignored pixels are {np.shape(self.ignored)}, the annotation {mask.shape}: "
-                "they must agree."
+                f"The mask of ignored pixels has {np.shape(self.ignored)} pixels, the annotation "
+                f"{mask.shape}: they must agree."
             )
         if self.kind not in ANNOTATION_KINDS:
             raise InputError(
@@ -81,7 +81,7 @@ class Reference:
             )
         if self.class_id < 1:
             raise InputError(
-                f"Class {self.class_id} is not usable: classes start at 1, 0 is background."
+                f"Class {self.class_id} is not valid: classes start at 1, 0 is background."
             )
         if self.kind != "mask" and not mask.any():
             raise InputError(
@@ -94,10 +94,10 @@ class Reference:
 
     @property
     def sparse(self) -> bool:
-        """Whether unmarked pixels are unknown rather than background."""
+        """True if unmarked pixels are unknown rather than background."""
         return self.kind in SPARSE_KINDS
 
     @property
     def empty(self) -> bool:
-        """Whether the frame does not show the class."""
+        """True if the frame does not show the class."""
         return not self.mask.any()

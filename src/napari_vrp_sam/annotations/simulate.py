@@ -1,4 +1,4 @@
-"""Annotations simulated from ground-truth masks, as in SEEM (paper, section 4.1 and appendix)."""
+"""Simulation of annotations from ground-truth masks, as in SEEM (paper, sec. 4.1, appendix)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.errors import InputError
 
 MAX_MARKS = 20
-"""Points or strokes of one annotation, at most."""
+"""Maximum number of points or strokes of an annotation."""
 
-SPECK = 0.02
-"""Boxes smaller than this share of the largest are nothing that anyone would draw."""
+MIN_BOX_SHARE = 0.02
+"""Minimum area of a box relative to the largest box; a user would not draw smaller ones."""
 
 _SHORTER_SIDE = 512
-"""Stroke sizes below are pixels of a frame with this shorter side, and scale with it."""
+"""Shorter side, in pixels, of a frame to which the stroke sizes below apply; they scale with it."""
 _VERTICES = (6, 30)
-_BRUSH = (3.0, 10.0)
-_SPEED = (5.0, 40.0)
+_BRUSH_WIDTH = (3.0, 10.0)
+_STEP_LENGTH = (5.0, 40.0)
 _MAX_TURN = np.pi / 3
 
 
@@ -35,30 +35,29 @@ def simulate(
     radius: float | None = None,
     each: bool = False,
 ) -> NDArray[np.float32]:
-    """Annotate a ground-truth mask the way a user would.
+    """Annotate a ground-truth mask as a user would.
 
     Parameters
     ----------
     mask : ndarray, shape (Y, X)
         Ground truth; above 0.5 (or True) is foreground.
     kind : {"point", "scribble", "box", "mask"}
-        Points are random foreground pixels, scribbles random free-form strokes, the box is the
-        tight bounding box, filled; the mask is the ground truth itself.
+        Random foreground pixels, random free-form strokes, the filled bounding box, or the mask
+        itself.
     rng : numpy.random.Generator
-        Where all chance comes from: the same state gives the same annotation.
+        Generator; the same state gives the same annotation.
     count : int or None
-        How many points or strokes. The paper tests with 20 and trains with a random number
-        of 1 to 20: None draws it.
+        Number of points or strokes; None draws it from 1 to 20. The paper tests with 20 and trains
+        with a random number.
     radius : float, optional
-        Brush radius of points in pixels; 1 % of the shorter side unless given.
+        Brush radius of points in pixels (default: 1 % of the shorter side).
     each : bool
-        Draw a box around each object, as one would where there are many; the paper draws one
-        around all.
+        Draw a box around each object, instead of one around all as in the paper.
 
     Returns
     -------
     ndarray, shape (Y, X), float32
-        The annotation, 0 or 1. Points and strokes never leave the foreground.
+        Annotation, 0 or 1. Points and strokes do not exceed the foreground.
 
     Raises
     ------
@@ -80,18 +79,18 @@ def simulate(
     if kind == "point":
         drawn = points_to_mask(starts, foreground.shape, radius=radius)
     else:
-        # Every stroke starts in the foreground, so that clipping never leaves it empty.
+        # Strokes start in the foreground, so that they are not empty after clipping.
         drawn = np.maximum.reduce([_stroke(start, foreground.shape, rng) for start in starts])
     return drawn * foreground
 
 
 def _boxes(foreground: NDArray[np.bool_], *, each: bool) -> NDArray[np.float32]:
-    parts = ndimage.label(foreground)[0] if each else foreground.astype(np.int64)
-    found = ndimage.find_objects(parts)
+    objects = ndimage.label(foreground)[0] if each else foreground.astype(np.int64)
+    found = ndimage.find_objects(objects)
     sizes = [np.prod([side.stop - side.start for side in box]) for box in found]
     boxes = np.zeros(foreground.shape, dtype=np.float32)
     for box, size in zip(found, sizes, strict=True):
-        if size >= SPECK * max(sizes):
+        if size >= MIN_BOX_SHARE * max(sizes):
             boxes[box] = 1
     return boxes
 
@@ -99,18 +98,17 @@ def _boxes(foreground: NDArray[np.bool_], *, each: bool) -> NDArray[np.float32]:
 def _stroke(
     start: NDArray[np.int_], frame_shape: tuple[int, ...], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """A free-form stroke: a random walk of heading and speed.
+    """Free-form stroke: a random walk of heading and step length.
 
-    After the stroke generator of Yu et al., "Free-Form Image Inpainting with Gated Convolution"
-    (ICCV 2019).
+    After Yu et al., "Free-Form Image Inpainting with Gated Convolution" (ICCV 2019).
     """
     height, width = frame_shape
     scale = min(height, width) / _SHORTER_SIDE
     steps = int(rng.integers(_VERTICES[0], _VERTICES[1], endpoint=True)) - 1
     heading = rng.uniform(0, 2 * np.pi) + rng.uniform(-_MAX_TURN, _MAX_TURN, steps).cumsum()
-    pace = rng.uniform(*_SPEED) + rng.uniform(-5, 5, steps).cumsum()
-    speed = np.clip(pace, *_SPEED) * scale
-    moves = np.stack([np.sin(heading), np.cos(heading)], axis=1) * speed[:, None]
+    lengths = rng.uniform(*_STEP_LENGTH) + rng.uniform(-5, 5, steps).cumsum()
+    lengths = np.clip(lengths, *_STEP_LENGTH) * scale
+    moves = np.stack([np.sin(heading), np.cos(heading)], axis=1) * lengths[:, None]
     line = np.vstack([start, start + moves.cumsum(axis=0)])
     line = line.clip(0, (height - 1, width - 1))
-    return path_to_mask(line, (height, width), width=rng.uniform(*_BRUSH) * scale)
+    return path_to_mask(line, (height, width), width=rng.uniform(*_BRUSH_WIDTH) * scale)

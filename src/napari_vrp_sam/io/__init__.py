@@ -1,1 +1,1 @@
-"""Stacks and labels read and written; data sets and generated samples."""
+"""Readers and writers: images, labels, sessions, exports and generated sample stacks."""

@@ -147,7 +147,7 @@ def test_an_interrupt_while_writing_reports_where_the_frames_are(
     )  # fmt: skip
     assert result.exit_code == 130
     kept = files / "stack_labels_unfinished.zarr"
-    assert f"What is finished is kept in {kept}, an OME-Zarr.\nInterrupted." in result.stderr
+    assert f"The finished labels are kept in {kept}, an OME-Zarr.\nInterrupted." in result.stderr
     labels = np.asarray(read_stack(kept)[0])
     assert [bool(frame.any()) for frame in labels] == [False, True, True, False, False]
     monkeypatch.undo()
@@ -230,4 +230,4 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert f"frames are in {output}." in result.stderr
     result = run(*given, output.with_name("missing.tif"))
-    assert f"Error: There is no image {output.with_name('missing.tif')}: check" in result.stderr
+    assert f"Error: There is no image at {output.with_name('missing.tif')}: check" in result.stderr

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
-from napari_vrp_sam.annotations.labels import MOST_CLASSES
+from napari_vrp_sam.annotations.labels import MAX_CLASSES
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.cli.segment.reference_labels import ClassLabels
 from napari_vrp_sam.errors import InputError

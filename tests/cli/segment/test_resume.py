@@ -23,7 +23,7 @@ from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.runs import segmentation
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.io.labels.journal import journal_of
+from napari_vrp_sam.io.labels.journal import journal_path
 
 KILLS = int(os.environ.get("VRP_SAM_KILLS", "1"))
 """Number of times that a run is killed; 20 is thorough."""
@@ -77,7 +77,7 @@ def segment(files: Path, output: Path, *more: Any) -> Any:
 
 def finished(output: Path) -> list[int]:
     lines = (
-        journal_of(output).read_bytes().split(b"\n")[1:-1] if journal_of(output).exists() else []
+        journal_path(output).read_bytes().split(b"\n")[1:-1] if journal_path(output).exists() else []
     )
     return [json.loads(line)["index"] for line in lines]
 
@@ -154,7 +154,7 @@ def test_an_interrupted_run_is_resumed(files: Path, monkeypatch: pytest.MonkeyPa
 
     result = segment(files, output, "--resume", "--contrast-limits", "0", "90")
     assert result.exit_code == 2
-    assert "begun with another limits" in " ".join(result.stderr.split())
+    assert "started with another limits" in " ".join(result.stderr.split())
     result = segment(files, output)
     assert "already exists" in result.stderr
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
@@ -171,14 +171,14 @@ def test_other_settings_are_not_resumed(files: Path, monkeypatch: pytest.MonkeyP
         return " ".join(result.stderr.split())
 
     assert "2 of 2 frames are in" in resume("--no-cache", "--frames", "0:2")
-    assert "begun with another choice of --cache or --no-cache:" in resume("--cache")
-    assert "begun with another precision:" in resume("--precision", "bfloat16")
+    assert "started with another choice of --cache or --no-cache:" in resume("--cache")
+    assert "started with another precision:" in resume("--precision", "bfloat16")
     # An equivalent setting is resumed.
     assert "3 of 3 frames are in" in resume("--frames", "0:3", "--precision", "float32")
     monkeypatch.setenv("VRP_SAM_FEATURES", "0")
     assert "4 of 4 frames are in" in resume("--frames", "0:4", "--cache")
     monkeypatch.setattr("napari_vrp_sam.__version__", "0.0.1")
-    assert "begun with another version of napari-vrp-sam:" in resume()
+    assert "started with another version of napari-vrp-sam:" in resume()
 
 
 def test_full_size_models_are_resumed(files: Path, tiny_model: str) -> None:
@@ -187,7 +187,7 @@ def test_full_size_models_are_resumed(files: Path, tiny_model: str) -> None:
     given = ("--model", tiny_model, "--frames", "0:1")
     first = segment(files, output, *given)
     assert first.exit_code == 0, first.stderr
-    settings = json.loads(journal_of(output).read_bytes().split(b"\n")[0])["settings"]
+    settings = json.loads(journal_path(output).read_bytes().split(b"\n")[0])["settings"]
     assert settings["precision"] in {"float32", "bfloat16"}
     assert settings["choice of --cache or --no-cache"] is False
     again = segment(files, output, *given, "--resume", "--precision", settings["precision"])

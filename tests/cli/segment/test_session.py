@@ -63,7 +63,7 @@ def test_a_session_equals_segment_stack_with_its_references(
     write_session(folder, session, stack[0])
     result = run("--session", folder)
     assert result.exit_code == 0, result.stderr
-    expected = segment_stack(stack[0], stack[1][1], frame=1, device="cpu")
+    expected = segment_stack(stack[0], stack[1][1], reference_frame=1, device="cpu")
     np.testing.assert_array_equal(labels_of(tmp_path / "a_labels.tif"), expected)
     assert (expected == stack[1]).mean() > 0.9
 
@@ -96,7 +96,7 @@ def test_the_path_of_a_moved_image_can_be_given(
     (tmp_path / "stack.tif").rename(moved)
     result = run("--session", folder)
     assert result.exit_code == 2
-    assert "put it back, or say where it is (on the command line as IMAGE)" in result.stderr
+    assert "move it back, or give its new path" in result.stderr
     result = run(moved, "--session", folder, "--output", tmp_path / "l.tif")
     assert result.exit_code == 0, result.stderr
     assert labels_of(tmp_path / "l.tif").any()
@@ -141,7 +141,7 @@ def test_a_session_of_another_version_prints_a_warning(
         ),
         (["--session", "a.vrpsam", "--tile-size", "512"], "omit --tile-size, or --session"),
         (["--session", "a.vrpsam", "--one-class"], "--one-class is stored in the session"),
-        (["--session", "nothing.vrpsam"], "is no session: choose a folder that ends in .vrpsam"),
+        (["--session", "nothing.vrpsam"], "is not a session: choose a folder that ends in .vrpsam"),
         (["--session", "empty.vrpsam"], "There is no annotation yet"),
         (["--session", "a.vrpsam", "--output", "a.vrpsam"], "is an input"),
         (["stack.tif"], "Give an IMAGE and its --reference, or a --session"),

@@ -2,20 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_vrp_sam.io.exports.contact_sheet import COLOURS, as_picture, contact_sheet, overlay
+from napari_vrp_sam.io.exports.contact_sheet import COLOURS, contact_sheet, overlay, to_rgb
 
 
-def test_pictures_of_any_frame() -> None:
+def test_gray_and_colour_frames_become_rgb() -> None:
     frame = np.array([[0, 100], [200, 300]], np.uint16)
-    picture = as_picture(frame, (100, 200))
+    picture = to_rgb(frame, (100, 200))
     assert picture.shape == (2, 2, 3)
     assert picture[..., 0].tolist() == [[0, 0], [255, 255]]
     colours = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(as_picture(colours), colours)
-    assert as_picture(colours[..., :1]).shape == (4, 5, 3)
+    np.testing.assert_array_equal(to_rgb(colours), colours)
+    assert to_rgb(colours[..., :1]).shape == (4, 5, 3)
 
 
-def test_overlay_tints_inside_and_draws_the_border() -> None:
+def test_overlay_draws_a_tint_and_an_outline() -> None:
     picture = np.full((20, 20, 3), 100, np.uint8)
     labels = np.zeros((20, 20), np.uint8)
     labels[5:15, 5:15] = 1
@@ -27,7 +27,7 @@ def test_overlay_tints_inside_and_draws_the_border() -> None:
     np.testing.assert_array_equal(drawn[5, 17], COLOURS[2])
 
 
-def test_sheet_places_every_cell() -> None:
+def test_contact_sheet_shows_every_image() -> None:
     red, blue = (np.full((10, 20, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
     sheet = contact_sheet(
         [[red, None], [red, blue]], ["a", "b"], ["one", "two"], title="t", cell_width=40
@@ -36,4 +36,4 @@ def test_sheet_places_every_cell() -> None:
     assert (pixels == (255, 0, 0)).all(axis=-1).sum() == 2 * 40 * 20
     assert (pixels == (0, 0, 255)).all(axis=-1).sum() == 40 * 20
     headings = pixels[:70]
-    assert (headings < 60).all(axis=-1).sum() > 20, "headings are written"
+    assert (headings < 60).all(axis=-1).sum() > 20, "no headings"

@@ -19,7 +19,7 @@ AXES_04[1]["type"] = "channel"
 
 
 def write_image(path: Path, axes: Any, version: int, image: np.ndarray = IMAGE) -> None:
-    """Two levels, under the names that other writers like."""
+    """Write an image with two resolution levels, named as other programs do."""
     group = zarr.open_group(str(path), mode="w", zarr_format=version)
     for name, level in (("s0", image), ("s1", image[..., ::2, ::2])):
         chunks = (1,) * (image.ndim - 2) + level.shape[-2:]
@@ -30,10 +30,10 @@ def write_image(path: Path, axes: Any, version: int, image: np.ndarray = IMAGE) 
 
 
 @pytest.mark.parametrize(("version", "axes"), [(3, AXES_04), (2, AXES_04), (2, NAMES)])
-def test_the_finest_level_is_read_frame_by_frame(tmp_path: Path, version: int, axes: Any) -> None:
+def test_the_full_resolution_is_read_lazily(tmp_path: Path, version: int, axes: Any) -> None:
     write_image(tmp_path / "a.ome.zarr", axes, version)
     array, found = read_stack(tmp_path / "a.ome.zarr")
-    assert found == "CZYX"  # time of one point is none
+    assert found == "CZYX"  # a time axis of length 1 is dropped
     assert not isinstance(array, np.ndarray)
     sent = pickle.loads(pickle.dumps(array))
     frames = Frames(sent, found)
@@ -42,13 +42,13 @@ def test_the_finest_level_is_read_frame_by_frame(tmp_path: Path, version: int, a
     np.testing.assert_array_equal(np.asarray(array), IMAGE[0])
 
 
-def test_images_in_a_group_of_several(tmp_path: Path) -> None:
+def test_the_first_image_of_a_group_is_read(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
     write_image(tmp_path / "a.zarr/0", AXES_04, 2)
     assert read_stack(tmp_path / "a.zarr")[0].shape == (2, 3, 32, 40)
 
 
-def test_plain_arrays_name_no_axes(tmp_path: Path) -> None:
+def test_arrays_without_metadata_have_no_axes(tmp_path: Path) -> None:
     zarr.save_array(str(tmp_path / "a.zarr"), IMAGE[0, 0])
     array, axes = read_stack(tmp_path / "a.zarr")
     assert axes is None
@@ -65,7 +65,7 @@ def test_labels_and_image_may_both_be_zarr(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(labels), drawn)
 
 
-def test_a_group_without_an_image_is_told(tmp_path: Path) -> None:
+def test_a_group_without_an_image_is_refused(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     with pytest.raises(InputError, match="holds no image"):
         read_stack(tmp_path / "a.zarr")
@@ -75,14 +75,14 @@ def test_a_group_without_an_image_is_told(tmp_path: Path) -> None:
         read_stack(tmp_path / "b.zarr")
 
 
-def test_channels_are_no_labels(tmp_path: Path) -> None:
+def test_an_image_with_channels_is_not_a_label_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.zarr", AXES_04, 3)
     with pytest.raises(InputError, match="not a label image"):
         read_labels(tmp_path / "a.zarr")
 
 
 @pytest.mark.parametrize("image", [IMAGE, IMAGE[0]])
-def test_damaged_pixels_are_told_when_they_are_read(tmp_path: Path, image: np.ndarray) -> None:
+def test_damaged_chunks_are_refused_when_read(tmp_path: Path, image: np.ndarray) -> None:
     path = tmp_path / "a.zarr"
     write_image(path, AXES_04[-image.ndim :], 3, image)
     (chunk,) = (path / "s0/c").glob("**/1/2/0/0")

@@ -25,12 +25,12 @@ def test_imagej_hyperstack(tmp_path: Path, stack: np.ndarray, compression: str |
     )
     array, axes = read_stack(tmp_path / "a.tif")
     assert axes == "ZCYX"
-    assert not isinstance(array, np.ndarray) or isinstance(array, np.memmap)  # nothing read yet
+    assert not isinstance(array, np.ndarray) or isinstance(array, np.memmap)  # lazy
     frames = Frames(array, axes)
     np.testing.assert_array_equal(frames[1], stack[1].transpose(1, 2, 0))
 
 
-def test_ome_tiff_drops_axes_of_one(tmp_path: Path, stack: np.ndarray) -> None:
+def test_axes_of_length_one_are_dropped(tmp_path: Path, stack: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", stack[:, None, :1], metadata={"axes": "TZCYX"})
     array, axes = read_stack(tmp_path / "a.ome.tif")
     assert axes == "TYX"
@@ -40,7 +40,7 @@ def test_ome_tiff_drops_axes_of_one(tmp_path: Path, stack: np.ndarray) -> None:
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
-def test_pages_written_one_by_one_are_a_stack(
+def test_separate_pages_are_a_stack(
     tmp_path: Path, stack: np.ndarray, name: str, compression: str | None, byteorder: str
 ) -> None:
     with tifffile.TiffWriter(tmp_path / name, byteorder=byteorder) as file:
@@ -57,7 +57,7 @@ def test_pages_written_one_by_one_are_a_stack(
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_volumes_written_one_by_one_are_a_stack(
+def test_separate_volumes_are_a_stack(
     tmp_path: Path, stack: np.ndarray, compression: str | None
 ) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
@@ -68,7 +68,7 @@ def test_volumes_written_one_by_one_are_a_stack(
     np.testing.assert_array_equal(np.asarray(array), stack)
     frames = Frames(array, axes)
     np.testing.assert_array_equal(frames[4][..., 0], stack[1, 1])
-    # What is not looked at is not read.
+    # Other pages are not read.
     whole = (tmp_path / "a.tif").read_bytes()
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         at, size = file.pages[2].dataoffsets[0], file.pages[2].databytecounts[0]
@@ -76,13 +76,13 @@ def test_volumes_written_one_by_one_are_a_stack(
     np.testing.assert_array_equal(frames[4][..., 0], stack[1, 1])
 
 
-def test_images_that_make_no_stack_are_told(tmp_path: Path, stack: np.ndarray) -> None:
+def test_images_of_different_layout_are_refused(tmp_path: Path, stack: np.ndarray) -> None:
     pages = {"size": stack[0, 0, :10], "depth": stack[0, 0].astype(np.uint8)}
     for name, other in pages.items():
         with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
             for page in (stack[0, 0], stack[0, 1], other):
                 file.write(page, photometric="minisblack")
-        with pytest.raises(InputError, match=r"holds 3 images that make no stack.* of uint16"):
+        with pytest.raises(InputError, match=r"images that do not form a stack.* of uint16"):
             read_stack(tmp_path / f"{name}.tif")
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
         for page in (stack[0, 0], pages["size"]):
@@ -93,16 +93,16 @@ def test_images_that_make_no_stack_are_told(tmp_path: Path, stack: np.ndarray) -
     np.testing.assert_array_equal(array, stack[0, 0])
 
 
-def test_volumes_in_time_at_several_places_are_told(tmp_path: Path, stack: np.ndarray) -> None:
+def test_several_images_with_all_axes_are_refused(tmp_path: Path, stack: np.ndarray) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for _ in range(2):
             file.write(stack, photometric="minisblack", metadata={"axes": "TZYX"})
-    with pytest.raises(InputError, match="holds 2 images that make no stack"):
+    with pytest.raises(InputError, match="holds 2 images that do not form a stack"):
         read_stack(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("metadata", [{}, None])
-def test_nameless_axes_are_z(tmp_path: Path, stack: np.ndarray, metadata: dict | None) -> None:
+def test_unknown_axes_are_z(tmp_path: Path, stack: np.ndarray, metadata: dict | None) -> None:
     tifffile.imwrite(tmp_path / "a.tif", stack[0], metadata=metadata, photometric="minisblack")
     array, axes = read_stack(tmp_path / "a.tif")
     assert axes == "ZYX"
@@ -117,7 +117,7 @@ def test_rgb_tiff(tmp_path: Path) -> None:
     assert Frames(array, axes).rgb
 
 
-def test_folder_in_natural_order_lazy_and_of_mixed_colours(tmp_path: Path) -> None:
+def test_a_folder_of_gray_and_colour_images_in_natural_order(tmp_path: Path) -> None:
     for index in (10, 2, 1):
         pixels = np.full((20, 30), index, np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"frame{index}.png")
@@ -136,7 +136,7 @@ def test_folder_in_natural_order_lazy_and_of_mixed_colours(tmp_path: Path) -> No
         Frames(array, axes)[3]
 
 
-def test_single_pictures(tmp_path: Path) -> None:
+def test_alpha_of_a_single_image_is_dropped(tmp_path: Path) -> None:
     rgba = np.random.default_rng(0).integers(0, 255, (20, 30, 4), dtype=np.uint8)
     Image.fromarray(rgba).save(tmp_path / "a.png")
     array, axes = read_stack(tmp_path / "a.png")
@@ -144,7 +144,7 @@ def test_single_pictures(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, rgba[..., :3])
 
 
-def test_palette_is_colour_in_images_and_index_in_labels(tmp_path: Path) -> None:
+def test_palette_images_are_colours_and_palette_labels_are_indices(tmp_path: Path) -> None:
     classes = np.zeros((20, 30), np.uint8)
     classes[5:9] = 2
     picture = Image.fromarray(classes).convert("P")
@@ -159,7 +159,7 @@ def test_palette_is_colour_in_images_and_index_in_labels(tmp_path: Path) -> None
     np.testing.assert_array_equal(read_labels(tmp_path / "one")[0], classes)
 
 
-def test_labels_belong_to_images_by_name(tmp_path: Path) -> None:
+def test_labels_are_assigned_to_images_by_name(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
     for index in range(4):
@@ -169,7 +169,7 @@ def test_labels_belong_to_images_by_name(tmp_path: Path) -> None:
     assert labels.shape == (4, 20, 30)
     assert [int(frame.max()) for frame in np.asarray(labels)] == [0, 0, 300, 0]
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "labels/u.png")
-    with pytest.raises(InputError, match=r"u\.png belongs to no image"):
+    with pytest.raises(InputError, match=r"u\.png does not belong to an image"):
         read_labels(tmp_path / "labels", tmp_path / "images")
 
 
@@ -185,7 +185,7 @@ def test_labels_keep_axes_of_any_order(tmp_path: Path, axes: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "axes"), [(np.uint8, "ZYX"), (np.uint16, "TYX"), (np.uint32, "ZYX")]
 )
-def test_labels_survive_the_file(tmp_path: Path, dtype: type, axes: str) -> None:
+def test_labels_are_read_as_they_were_written(tmp_path: Path, dtype: type, axes: str) -> None:
     labels = np.random.default_rng(0).integers(0, 200, (3, 20, 30)).astype(dtype)
     write_labels(tmp_path / "new/a.tif", labels, axes)
     array, read_axes = read_stack(tmp_path / "new/a.tif")
@@ -204,7 +204,7 @@ def test_one_frame_as_png(tmp_path: Path) -> None:
         write_labels(tmp_path / "b.jpg", labels, "YX")
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no image"):
         read_stack(tmp_path / "missing.tif")
     with pytest.raises(InputError, match="holds no image"):
@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
             read_stack(tmp_path / name)
 
 
-def test_images_of_a_folder_must_have_one_size(tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "a.png")
     Image.fromarray(np.zeros((20, 31), np.uint8)).save(tmp_path / "b.png")
     with pytest.raises(InputError, match=r"differ in size.*b\.png is \(20, 31\)"):
@@ -223,12 +223,12 @@ def test_images_of_a_folder_must_have_one_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG"])
-def test_jpeg_is_no_label_image(tmp_path: Path, suffix: str) -> None:
+def test_jpeg_labels_are_refused(tmp_path: Path, suffix: str) -> None:
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
         Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / folder / f"a{suffix}")
     labels, images = tmp_path / "labels", tmp_path / "images"
-    message = rf"a\{suffix} is no label image, as JPEG changes labels: save them as PNG or TIFF"
+    message = rf"a\{suffix} is not a label image, as JPEG changes labels: save them as PNG or TIFF"
     for given in ((labels / f"a{suffix}",), (labels,), (labels, images)):
         with pytest.raises(InputError, match=message):
             read_labels(*given)
@@ -237,7 +237,7 @@ def test_jpeg_is_no_label_image(tmp_path: Path, suffix: str) -> None:
         read_labels(tmp_path / f"missing{suffix}")
 
 
-def test_colours_are_no_labels(tmp_path: Path) -> None:
+def test_colour_labels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="picture with colours"):
+    with pytest.raises(InputError, match="has colours or channels"):
         read_labels(tmp_path / "a.png")

@@ -8,11 +8,11 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.io.labels import probabilities as results
+from napari_vrp_sam.io.labels import probabilities as module
 from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
 
 
-def test_probabilities(tmp_path: Path) -> None:
+def test_probabilities_are_read_as_they_were_written(tmp_path: Path) -> None:
     writer = ProbabilityWriter(tmp_path / "p.tif", (3, 2, 20, 30), "ZCYX")
     given = np.random.default_rng(0).random((2, 20, 30), dtype=np.float32)
     writer.write(1, given)
@@ -33,7 +33,7 @@ def test_probabilities_keep_axes_of_any_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array[1, 1], given)
 
 
-def test_probabilities_are_tiff(tmp_path: Path) -> None:
+def test_other_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"use \.tif"):
         ProbabilityWriter(tmp_path / "a.npy", (3, 1, 20, 30), "ZCYX")
 
@@ -44,9 +44,9 @@ def test_discarded_probabilities_leave_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_too_small_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(results.shutil, "disk_usage", lambda _: usage(1000))
-    with pytest.raises(InputError, match="no room"):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(1000))
+    with pytest.raises(InputError, match="has no space for"):
         ProbabilityWriter(tmp_path / "p.tif", (3, 2, 20, 30), "ZCYX")
     assert not list(tmp_path.iterdir())

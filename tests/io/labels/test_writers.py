@@ -11,7 +11,7 @@ import zarr
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
-from napari_vrp_sam.io.labels.writers import ZarrLabelWriter, grows, label_writer
+from napari_vrp_sam.io.labels.writers import ZarrLabelWriter, is_incremental, label_writer
 
 U8 = np.dtype(np.uint8)
 
@@ -20,7 +20,7 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_file_in_any_order(tmp_path: Path) -> None:
+def test_frames_of_a_file_in_any_order(tmp_path: Path) -> None:
     writer = label_writer(tmp_path / "a.tif", (2, 3, 20, 30), U8, "TZYX")
     for index in (5, 0):
         writer.write(index, np.full((20, 30), index + 1, np.uint8))
@@ -40,7 +40,7 @@ def test_a_discarded_file_leaves_nothing(tmp_path: Path) -> None:
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_folder_frame_by_frame(tmp_path: Path) -> None:
+def test_a_folder_gets_a_file_for_each_frame(tmp_path: Path) -> None:
     writer = label_writer(tmp_path / "out", (3, 20, 30), U8, "ZYX", names=["a", "b", "c"])
     writer.write(1, np.full((20, 30), 4, np.uint8))
     (file,) = (tmp_path / "out").iterdir()
@@ -52,12 +52,12 @@ def test_folder_frame_by_frame(tmp_path: Path) -> None:
     assert tifffile.imread(tmp_path / "out/2.tif").max() == 70000
 
 
-def test_zarr_frame_by_frame_and_region_by_region(tmp_path: Path) -> None:
+def test_processes_share_an_ome_zarr(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     writer = ZarrLabelWriter(path, (2, 3, 20, 30), U8, "TZYX")
     assert not path.exists()
     writer.write(4, np.full((20, 30), 7, np.uint8))
-    other = pickle.loads(pickle.dumps(writer))  # as it goes to another process
+    other = pickle.loads(pickle.dumps(writer))  # as sent to another process
     other.write(2, np.full((5, 30), 9, np.uint8), slice(5, 10))
     array, axes = read_stack(path)
     assert axes == "TZYX"
@@ -66,8 +66,8 @@ def test_zarr_frame_by_frame_and_region_by_region(tmp_path: Path) -> None:
     assert array[0, 2, :, 3].tolist() == [0] * 5 + [9] * 5 + [0] * 10
 
 
-def test_zarr_says_what_it_is(tmp_path: Path) -> None:
-    """The fields that version 0.5 of OME-Zarr requires of a multiscale image."""
+def test_ome_zarr_metadata(tmp_path: Path) -> None:
+    """Version 0.5 of OME-Zarr requires these fields of a multiscale image."""
     path = tmp_path / "a.zarr"
     label_writer(path, (4, 20, 30), U8, "ZYX").write(0, np.ones((20, 30), np.uint8))
     ome = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
@@ -82,22 +82,22 @@ def test_zarr_says_what_it_is(tmp_path: Path) -> None:
     assert array.chunks == (1, 20, 30)
 
 
-def test_zarr_begins_anew_or_goes_on(tmp_path: Path) -> None:
+def test_an_ome_zarr_is_replaced_or_resumed(tmp_path: Path) -> None:
     given = (tmp_path / "a.zarr", (3, 20, 30), U8, "ZYX")
     frame = np.ones((20, 30), np.uint8)
     label_writer(*given).write(0, frame)
     resumed = label_writer(*given, resume=True)
     resumed.write(1, frame)
     assert resumed.read(0).all()
-    anew = label_writer(*given)
-    anew.write(2, frame)
-    assert not anew.read(0).any()
+    replaced = label_writer(*given)
+    replaced.write(2, frame)
+    assert not replaced.read(0).any()
     other = label_writer(given[0], (4, 20, 30), U8, "ZYX", resume=True)
-    with pytest.raises(InputError, match="holds other labels"):
+    with pytest.raises(InputError, match="holds labels of another shape"):
         other.write(0, frame)
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     frame = np.ones((20, 30), np.uint8)
     for name in ("a.zarr", "a.tif"):
@@ -112,13 +112,13 @@ def test_other_formats_are_refused(tmp_path: Path, name: str) -> None:
         label_writer(tmp_path / name, (3, 20, 30), U8, "ZYX")
 
 
-def test_folders_may_be_named_with_dots(tmp_path: Path) -> None:
+def test_names_of_folders_may_contain_dots(tmp_path: Path) -> None:
     label_writer(tmp_path / "2024.05.01_cells", (3, 20, 30), U8, "ZYX").write(
         1, np.ones((20, 30), np.uint8)
     )
     assert (tmp_path / "2024.05.01_cells/1.png").exists()
 
 
-def test_what_grows_can_be_resumed() -> None:
+def test_folders_and_zarr_are_incremental() -> None:
     names = ("a.zarr", "a", "a.tif", "a.TIFF", "a.png")
-    assert [grows(Path(name)) for name in names] == [True, True, False, False, False]
+    assert [is_incremental(Path(name)) for name in names] == [True, True, False, False, False]

@@ -1,4 +1,4 @@
-"""Sessions as folders: they come back as they were, and are never there in part."""
+"""Session folders are read as they were written, and are complete or absent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_vrp_sam import files
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS, Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.sessions import image as session_image
 from napari_vrp_sam.io.sessions import layers as stored_layers
 from napari_vrp_sam.io.sessions.image import MissingImageError, SessionImage, open_image
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
@@ -68,6 +68,18 @@ LAYERS = st.one_of(
     ),
 )
 
+SETTINGS = Settings(
+    model="vit_b",
+    device="cpu",
+    frames=(1, None),
+    channels=(0,),
+    contrast_limits=(3.5, 99.25),
+    pseudo_mask="correlation",
+    tile_size=512,
+    point_radius=4.5,
+    frame_in_view=3,
+)
+
 
 @pytest.fixture
 def stack() -> np.ndarray:
@@ -85,7 +97,7 @@ def dense(data: Any) -> list[np.ndarray]:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(REFERENCES, max_size=3), st.lists(LAYERS, max_size=3))
-def test_references_and_layers_come_back(
+def test_references_and_layers_are_read_as_they_were_written(
     references: list[StoredReference], layers: list[StoredLayer]
 ) -> None:
     stack = np.zeros(SHAPE, np.uint8)
@@ -111,12 +123,14 @@ def test_references_and_layers_come_back(
             assert one.dtype == other.dtype
 
 
-def test_everything_else_comes_back(tmp_path: Path, stack: np.ndarray, image: SessionImage) -> None:
+def test_all_else_is_read_as_written(
+    tmp_path: Path, stack: np.ndarray, image: SessionImage
+) -> None:
     labels = np.zeros(SHAPE, np.int64)
     labels[2, 3:8, 4:9] = 300
     session = Session(
         image,
-        settings=Settings("vit_b", "cpu", (1, None), (0,), (3.5, 99.25), "correlation", 4.5, 3),
+        settings=SETTINGS,
         obstacle="Nothing is drawn.",
         accepted={2: labels[2], 4: labels[4]},
         classes=[SessionClass(1, "nucleus", "#ff8000"), SessionClass(300, "", "#000000")],
@@ -137,7 +151,7 @@ def test_everything_else_comes_back(tmp_path: Path, stack: np.ndarray, image: Se
     assert back.image.attributes == image.attributes
 
 
-def test_a_reference_lies_on_its_frame_again(stack: np.ndarray) -> None:
+def test_a_reference_gets_its_image_from_the_stack(stack: np.ndarray) -> None:
     mask = (stack[1] > 100).astype(np.float32)
     reference = StoredReference.of(Reference(stack[1], mask, 2, "box", 1)).on(stack[1])
     assert (reference.class_id, reference.kind, reference.frame) == (2, "box", 1)
@@ -151,7 +165,7 @@ def test_an_image_with_a_file_is_not_copied(
     folder = tmp_path / "a.vrpsam"
     write_session(folder, Session(replace(image, source=tmp_path / "stack.tif")), stack)
     assert not (folder / "image.zarr").exists()
-    # Both move together, to where another file had the old name.
+    # Session and image are moved together.
     (tmp_path / "away").mkdir()
     for name in ("stack.tif", "a.vrpsam"):
         (tmp_path / name).rename(tmp_path / "away" / name)
@@ -159,7 +173,7 @@ def test_an_image_with_a_file_is_not_copied(
     np.testing.assert_array_equal(open_image(tmp_path / "away/a.vrpsam", session.image), stack)
     (tmp_path / "away/stack.tif").rename(tmp_path / "elsewhere.tif")
     session = read_session(tmp_path / "away/a.vrpsam")
-    with pytest.raises(MissingImageError, match=r"a\.vrpsam is not at .*put it back"):
+    with pytest.raises(MissingImageError, match=r"a\.vrpsam is not at .*move it back"):
         open_image(folder, session.image)
     data = open_image(folder, session.image, tmp_path / "elsewhere.tif")
     np.testing.assert_array_equal(data, stack)
@@ -192,7 +206,7 @@ def test_an_image_without_a_file_is_copied(tmp_path: Path, axes: str) -> None:
     np.testing.assert_array_equal(data, stack)
 
 
-def test_a_copy_is_shared_by_sessions_that_are_saved_later(
+def test_later_sessions_share_the_copy_of_an_image(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
     first, second = tmp_path / "a.vrpsam", tmp_path / "b.vrpsam"
@@ -207,7 +221,7 @@ def test_a_copy_is_shared_by_sessions_that_are_saved_later(
     assert counts == []
 
 
-def test_an_image_that_was_changed_in_the_window_is_copied(
+def test_an_image_that_differs_from_its_file_is_copied(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
@@ -218,11 +232,11 @@ def test_an_image_that_was_changed_in_the_window_is_copied(
     np.testing.assert_array_equal(data, inverted)
 
 
-def test_axes_of_length_one_do_not_hide_a_file(tmp_path: Path, stack: np.ndarray) -> None:
+def test_axes_of_length_one_do_not_matter(tmp_path: Path, stack: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
     image = SessionImage(
         "stack", (1, *SHAPE), "|u1", "TZYX", source=tmp_path / "stack.tif"
-    )  # as other readers than ours give it
+    )  # from another reader
     write_session(tmp_path / "a.vrpsam", Session(image), stack[None])
     assert not (tmp_path / "a.vrpsam/image.zarr").exists()
     data = open_image(tmp_path / "a.vrpsam", read_session(tmp_path / "a.vrpsam").image)
@@ -234,9 +248,9 @@ def disk_full(*_args: Any, **_options: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "write"), [(stored_layers.tifffile, "imwrite"), (session_image.os, "link")]
+    ("module", "write"), [(stored_layers.tifffile, "imwrite"), (files.os, "link")]
 )
-def test_a_full_disk_leaves_the_old_session(
+def test_a_full_disk_keeps_the_previous_session(
     tmp_path: Path,
     stack: np.ndarray,
     image: SessionImage,
@@ -260,7 +274,7 @@ def test_a_full_disk_leaves_the_old_session(
     assert read_session(folder).obstacle == "old"
 
 
-def test_a_real_limit_on_file_sizes_leaves_nothing(tmp_path: Path, image: SessionImage) -> None:
+def test_a_limit_on_file_sizes_leaves_no_files(tmp_path: Path, image: SessionImage) -> None:
     resource = pytest.importorskip("resource")
     noise = np.random.default_rng(0).integers(0, 255, (4, 128, 128), dtype=np.uint8)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -273,7 +287,7 @@ def test_a_real_limit_on_file_sizes_leaves_nothing(tmp_path: Path, image: Sessio
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_report_raises_ends_the_writing_without_a_trace(
+def test_an_exception_from_progress_cancels_the_write(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
     def stop(done: int, _total: int) -> None:
@@ -285,13 +299,13 @@ def test_what_report_raises_ends_the_writing_without_a_trace(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_sessions_are_replaced_and_the_files_of_the_user_stay(
+def test_only_sessions_are_replaced_and_files_of_the_user_are_kept(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
     folder = tmp_path / "a.vrpsam"
     (folder / "plots").mkdir(parents=True)
     (folder / "plots/mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="no session: choose another name"):
+    with pytest.raises(InputError, match="not a session: choose another name"):
         write_session(folder, Session(image), stack)
     shutil.rmtree(folder)
     write_session(folder, Session(image, obstacle="old"), stack)
@@ -305,7 +319,7 @@ def test_only_sessions_are_replaced_and_the_files_of_the_user_stay(
     assert [path.name for path in tmp_path.iterdir()] == ["a.vrpsam"]
 
 
-def saved(tmp_path: Path, stack: np.ndarray, image: SessionImage) -> Path:
+def saved_session(tmp_path: Path, stack: np.ndarray, image: SessionImage) -> Path:
     folder = tmp_path / "a.vrpsam"
     mask = np.zeros(SHAPE[1:], np.float32)
     mask[3:9, 3:9] = 1
@@ -326,42 +340,102 @@ def saved(tmp_path: Path, stack: np.ndarray, image: SessionImage) -> Path:
      "annotations/00-masks.json", "result.ome.tif", "result.json"],
 )  # fmt: skip
 @pytest.mark.parametrize("harm", ["truncated", "missing"])
-def test_damage_is_one_sentence(
+def test_a_damaged_session_is_refused_in_one_line(
     tmp_path: Path, stack: np.ndarray, image: SessionImage, part: str, harm: str
 ) -> None:
-    path = saved(tmp_path, stack, image) / part
+    path = saved_session(tmp_path, stack, image) / part
     if harm == "missing":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"is damaged|is no session") as mistake:
+    with pytest.raises(InputError, match=r"is damaged|is not a session") as mistake:
         read_session(tmp_path / "a.vrpsam")
     assert "\n" not in str(mistake.value)
 
 
-def test_a_damaged_frame_of_the_image_is_one_sentence(
+def test_a_damaged_frame_of_the_image_is_refused(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
     folder = tmp_path / "a.vrpsam"
     write_session(folder, Session(image), stack)
     (chunk,) = folder.glob("image.zarr/**/3/0/0")
     chunk.write_bytes(chunk.read_bytes()[:-30])
-    kept = read_session(folder).image
+    stored = read_session(folder).image
     with pytest.raises(InputError, match=r"image\.zarr cannot be read as an image"):
-        open_image(folder, kept)
-    # In a long stack it may be a frame that nobody looked at until now.
-    data = open_image(folder, replace(kept, fingerprints={1: kept.fingerprints[1]}))
+        open_image(folder, stored)
+    # Frames of a long stack may have no fingerprint.
+    data = open_image(folder, replace(stored, fingerprints={1: stored.fingerprints[1]}))
     np.testing.assert_array_equal(data[2], stack[2])
     with pytest.raises(InputError, match=r"image\.zarr cannot be read as an image"):
         np.asarray(data[3])
 
 
+def change_session_file(folder: Path, change: Any) -> None:
+    content = json.loads((folder / "session.json").read_text("utf-8"))
+    change(content)
+    (folder / "session.json").write_text(json.dumps(content), "utf-8")
+
+
+def test_settings_of_format_1_are_read(
+    tmp_path: Path, stack: np.ndarray, image: SessionImage
+) -> None:
+    """Format 1 had other names for two settings."""
+    folder = tmp_path / "a.vrpsam"
+    write_session(folder, Session(image, settings=SETTINGS), stack)
+
+    def to_format_1(content: dict[str, Any]) -> None:
+        content["format"] = 1
+        settings = content["settings"]
+        settings["limits"], settings["tile"] = settings.pop("contrast_limits"), 512
+        del settings["tile_size"]
+
+    change_session_file(folder, to_format_1)
+    assert read_session(folder).settings == SETTINGS
+
+
+def test_a_model_file_is_found_after_it_was_moved_with_the_session(
+    tmp_path: Path, stack: np.ndarray, image: SessionImage
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    model = before / "mine.safetensors"
+    model.touch()
+    write_session(before / "a.vrpsam", Session(image, settings=Settings(str(model))), stack)
+    assert read_session(before / "a.vrpsam").settings.model == str(model)
+    before.rename(after)
+    assert read_session(after / "a.vrpsam").settings.model == str(after / "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("settings", {"contrast_limits": ["a", 2]}, r"settings\.contrast_limits.*: .*number"),
+        ("settings", {"pseudo_mask": "x"}, "settings.pseudo_mask: "),
+        ("classes", [{"number": "one", "name": "a", "colour": "#000000"}], "classes.0"),
+        ("image", {"name": "a"}, "image.shape: Field required"),
+        ("references", "none", "references: .*list"),
+        ("references", [{"file": "../../session.json"}], "is damaged"),
+        ("layers", ["../../../a"], "is damaged"),
+        ("format", "x", "is damaged"),
+    ],
+)
+def test_an_invalid_session_file_is_refused_in_one_line(
+    tmp_path: Path, stack: np.ndarray, image: SessionImage, key: str, value: Any, message: str
+) -> None:
+    folder = tmp_path / "a.vrpsam"
+    write_session(folder, Session(image), stack)
+    change_session_file(folder, lambda content: content.update({key: value}))
+    with pytest.raises(InputError, match=message) as error:
+        read_session(folder)
+    assert "\n" not in str(error.value)
+
+
 def test_newer_sessions_and_pickles_are_refused(
     tmp_path: Path, stack: np.ndarray, image: SessionImage
 ) -> None:
-    folder = saved(tmp_path, stack, image)
+    folder = saved_session(tmp_path, stack, image)
     head = json.loads((folder / "session.json").read_text("utf-8"))
-    (folder / "session.json").write_text(json.dumps({**head, "format": 2, "version": "9.1"}))
+    (folder / "session.json").write_text(json.dumps({**head, "format": 3, "version": "9.1"}))
     with pytest.raises(InputError, match=r"saved by version 9\.1 .* update napari-vrp-sam"):
         read_session(folder)
     (folder / "session.json").write_text(json.dumps(head))
@@ -369,11 +443,11 @@ def test_newer_sessions_and_pickles_are_refused(
     np.savez_compressed(folder / "references/0000.npz", mask=mask)
     with pytest.raises(InputError, match="is damaged"):
         read_session(folder)
-    with pytest.raises(InputError, match="is no session"):
+    with pytest.raises(InputError, match="is not a session"):
         read_session(tmp_path)
 
 
-def test_names_of_folders() -> None:
+def test_the_suffix_of_session_folders() -> None:
     assert session_folder("a/b").name == "b.vrpsam"
     assert session_folder("a/b.vrpsam").name == "b.vrpsam"
     assert session_folder("a/b.tif").name == "b.tif.vrpsam"

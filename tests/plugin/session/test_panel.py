@@ -373,7 +373,7 @@ def test_file_dialogs(qtbot, viewer, dock, annotated, tmp_path, monkeypatch):
     press(panel.save_button)
     assert asked[2:] == [asked[1], "first.vrpsam"]
     press(panel.open_button)
-    assert "x is no session" in dock.status.text()
+    assert "x is not a session" in dock.status.text()
 
 
 def test_moved_image(qtbot, viewer, dock, engine, tmp_path, small_stack, monkeypatch):

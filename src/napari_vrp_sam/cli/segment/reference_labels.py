@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import MOST_CLASSES
+from napari_vrp_sam.annotations.labels import MAX_CLASSES
 from napari_vrp_sam.cli.output_paths import same_file
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
@@ -62,9 +62,9 @@ class ClassLabels(LazyArray):
         if self._one_class:
             return np.asarray(np.minimum(labels, 1))  # negative labels remain, and are refused
         self._found |= set(np.unique(labels).tolist()) - {0}
-        if len(self._found) > MOST_CLASSES:
+        if len(self._found) > MAX_CLASSES:
             raise InputError(
-                f"{self._path} has {len(self._found)} different labels, more than {MOST_CLASSES}, "
+                f"{self._path} has {len(self._found)} different labels, more than {MAX_CLASSES}, "
                 "but labels are classes, not objects: add --one-class if they number objects, or "
                 "give a label image if it is a picture."
             )

@@ -73,7 +73,7 @@ def read_session_input(
     """
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.io.sessions.image import COPY, open_image
+    from napari_vrp_sam.io.sessions.image import IMAGE_COPY, open_image
     from napari_vrp_sam.io.sessions.layers import RESULT
     from napari_vrp_sam.io.sessions.session import read_session
     from napari_vrp_sam.models.zoo.registry import missing_model_message
@@ -106,15 +106,15 @@ def read_session_input(
         model=model,
         device=context.params["device"] if is_given(context, "device") else settings.device,
         frames=settings.frames,
-        contrast_limits=settings.limits,
+        contrast_limits=settings.contrast_limits,
         pseudo_mask=settings.pseudo_mask,
         prompting=None if prompting is None else prompting.value,
-        tile_size=settings.tile,
+        tile_size=settings.tile_size,
         accepted=frozenset(session.accepted),
     )
     folder = folder.absolute()
     files = (
-        image or session.image.source or folder / COPY,
+        image or session.image.source or folder / IMAGE_COPY,
         folder,
         folder / RESULT,
         *folder.iterdir(),

@@ -1,1 +1,1 @@
-"""Exports for other programs: tables and contact sheets."""
+"""Exports: CSV tables and contact sheets."""

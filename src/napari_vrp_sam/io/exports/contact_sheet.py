@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures side by side, with headings, to judge a result at a glance."""
+"""Contact sheets: rows of images side by side, with headings."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from skimage.segmentation import find_boundaries
 COLOURS = np.array(
     [(0, 0, 0), (0, 190, 255), (255, 150, 0), (190, 90, 255), (60, 210, 90), (255, 80, 110)]
 )
-"""Of the classes 1, 2, ... (0 stays transparent); told apart on gray and on stained tissue."""
+"""RGB colours of the classes 1, 2, ... (0 is transparent), chosen for gray and stained tissue."""
 
-_INK, _FAINT, _PAPER = (20, 20, 20), (110, 110, 110), (255, 255, 255)
+_TEXT, _SUBTITLE, _BACKGROUND = (20, 20, 20), (110, 110, 110), (255, 255, 255)
 _GAP = 10
 
 
-def as_picture(frame: NDArray[Any], limits: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-    """A frame as RGB, uint8.
+def to_rgb(
+    frame: NDArray[Any], contrast_limits: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Return a frame as RGB, uint8.
 
     Parameters
     ----------
     frame : ndarray, shape (Y, X), (Y, X, 1) or (Y, X, 3)
-    limits : tuple of float, optional
-        Intensities that become black and white; uint8 frames stay as they are unless given.
+    contrast_limits : tuple of float, optional
+        Intensities of black and white (default: 0 and 255).
     """
-    if limits is not None:
-        low, high = limits
+    if contrast_limits is not None:
+        low, high = contrast_limits
         scaled = (frame.astype(np.float64) - low) / max(high - low, 1e-9)
         frame = (scaled * 255).clip(0, 255)
     picture = np.atleast_3d(frame).astype(np.uint8)
@@ -39,14 +41,14 @@ def as_picture(frame: NDArray[Any], limits: tuple[float, float] | None = None) -
 def overlay(
     picture: NDArray[np.uint8], labels: NDArray[Any], opacity: float = 0.35
 ) -> NDArray[np.uint8]:
-    """Draw labels over a picture: a tint inside, a line around.
+    """Draw labels over an image, as a tint with an outline.
 
     Parameters
     ----------
     picture : ndarray, shape (Y, X, 3), uint8
     labels : ndarray of integers or bool, shape (Y, X)
     opacity : float
-        Of the tint, 0..1.
+        Opacity of the tint, 0..1.
     """
     labels = labels.astype(int)
     colour = COLOURS[np.where(labels > 0, (labels - 1) % (len(COLOURS) - 1) + 1, 0)]
@@ -65,19 +67,19 @@ def contact_sheet(
     title: str = "",
     cell_width: int = 256,
 ) -> Image.Image:
-    """Lay pictures out in rows and columns.
+    """Arrange images in rows and columns.
 
     Parameters
     ----------
     rows : sequence of sequence of ndarray or None
-        Pictures of shape (Y, X, 3), uint8; None leaves a cell empty.
+        Images of shape (Y, X, 3), uint8; None for an empty cell.
     headings : sequence of str
-        One a column.
+        Headings of the columns.
     row_titles : sequence of str
-        One a row, written above it.
+        Titles above the rows.
     title : str
     cell_width : int
-        Width of a column in pixels; pictures are scaled to it.
+        Width of a column in pixels, to which images are resized.
 
     Returns
     -------
@@ -91,14 +93,14 @@ def contact_sheet(
     heights = [max((cell.height for cell in row if cell), default=0) for row in pictures]
     top = _GAP + (34 if title else 0) + 28
     width = len(headings) * (cell_width + _GAP) + _GAP
-    sheet = Image.new("RGB", (width, top + sum(h + 24 + _GAP for h in heights)), _PAPER)
+    sheet = Image.new("RGB", (width, top + sum(h + 24 + _GAP for h in heights)), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), title, _INK, large)
+    draw.text((_GAP, _GAP), title, _TEXT, large)
     for column, heading in enumerate(headings):
-        draw.text((_GAP + column * (cell_width + _GAP), top - 26), heading, _INK, middle)
+        draw.text((_GAP + column * (cell_width + _GAP), top - 26), heading, _TEXT, middle)
     y = top
     for row, height, row_title in zip(pictures, heights, row_titles, strict=True):
-        draw.text((_GAP, y + 2), row_title, _FAINT, small)
+        draw.text((_GAP, y + 2), row_title, _SUBTITLE, small)
         y += 24
         for column, cell in enumerate(row):
             if cell is not None:
@@ -109,7 +111,7 @@ def contact_sheet(
 
 def _fit(picture: Image.Image, width: int) -> Image.Image:
     height = max(1, round(picture.height * width / picture.width))
-    # Enlarged pixels stay pixels: a smooth enlargement would hide what the result is like.
+    # Interpolation would hide the pixels of a result.
     enlarged = width > picture.width
     method = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
     return picture.resize((width, height), method)

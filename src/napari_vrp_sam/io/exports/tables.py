@@ -1,4 +1,4 @@
-"""Tables as files that any program reads."""
+"""Tables as CSV files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table as CSV (UTF-8, commas, a row of names), wholly or not at all.
+    """Write a table as CSV (UTF-8, commas, a header row), atomically.
 
     Parameters
     ----------
     path : str or path
-        Ends in .csv.
+        Path with the suffix .csv.
     table : DataFrame
-        Its index is left out.
+        Table, written without its index.
 
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If the suffix differs or the file cannot be written.
     """
     check_table_path(path)
     with atomic(path) as temporary:
@@ -34,12 +34,6 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 
 def check_table_path(path: str | os.PathLike[str]) -> None:
-    """Refuse a name that other programs would take for something else.
-
-    Raises
-    ------
-    InputError
-        If it does not end in .csv.
-    """
+    """Raise an `InputError` if the suffix of a path is not .csv."""
     if Path(path).suffix.lower() != ".csv":
         raise InputError(f"A table cannot be written to {Path(path).name}: use .csv.")

@@ -1,1 +1,1 @@
-"""Readers of image stacks: TIFF, OME-Zarr, folders of images and single pictures."""
+"""Readers for image stacks: TIFF, OME-Zarr, folders of images and single images."""

@@ -1,4 +1,4 @@
-"""Files that hold one frame: pictures and single-page TIFF."""
+"""Files that hold one frame: PNG, JPEG and single-image TIFF."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import re
 import struct
 import threading
 from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import tifffile
@@ -21,100 +22,103 @@ from napari_vrp_sam.errors import InputError
 TIFF_SUFFIXES = (".tif", ".tiff")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 PICTURE_SUFFIXES = (".png", *JPEG_SUFFIXES)
+SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 PALETTE_MODES = ("P", "PA")
 COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
-"""Of pictures whose channels are not red, green and blue."""
-SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
-RESULT_ENDS = ("_labels", "_objects")
-"""Of the names that `vrp-sam segment` gives to what it makes of one image, beside it."""
+"""Pillow modes with other channels than red, green and blue."""
+RESULT_NAME_ENDS = ("_labels", "_objects")
+"""Ends of the names of results that `vrp-sam segment` writes beside an image."""
 
-Read = TypeVar("Read")
+P = ParamSpec("P")
+T = TypeVar("T")
+PathReader = Callable[Concatenate[Path, P], T]
 
 _PILLOW_LIMIT = threading.Lock()
 
 
-def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files of a folder in the natural order of their names.
-
-    Left out are hidden files, and the results X_labels and X_objects of an image X beside them.
-
-    Raises
-    ------
-    InputError
-        If there is none, or two have one name but for the suffix.
-    """
-    files = [
-        path
-        for path in Path(folder).iterdir()
-        # Hidden files are half-written results, or what macOS leaves on foreign disks.
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
-    if not files:
-        raise InputError(f"{folder} holds no image: {', '.join(SUFFIXES)} can be read.")
-    names = {path.stem.removesuffix(".ome") for path in files}
-    files = sorted((path for path in files if not _is_result(path, names)), key=_natural)
-    named: dict[str, Path] = {}
-    for path in files:
-        # Labels, and what is written, belong to an image by its name without suffix.
-        other = named.setdefault(path.stem, path)
-        if other is not path:
-            raise InputError(
-                f"{folder} holds two images of one name, {other.name} and {path.name}: "
-                "rename one, or take it out of the folder."
-            )
-    return files
-
-
-def _is_result(path: Path, names: Collection[str]) -> bool:
-    """Whether a file was made of one of the images of these names."""
-    ends = (end for end in RESULT_ENDS if path.stem.endswith(end))
-    return any(path.stem.removesuffix(end) in names for end in ends)
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
-
-
 class FrameHeader(NamedTuple):
-    """What a frame is, before it is read."""
+    """Shape and dtype of a frame."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
 
+def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the image files of a folder in the natural order of their names (2 before 10).
+
+    Hidden files are excluded, and so are results: X_labels and X_objects beside an image X.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no image, or two images with the same name except for the suffix.
+    """
+    files = [
+        path
+        for path in Path(folder).iterdir()
+        # Hidden files are incomplete results, or metadata of macOS on other file systems.
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    ]
+    if not files:
+        raise InputError(f"{folder} holds no image: {', '.join(SUFFIXES)} can be read.")
+    names = {path.stem.removesuffix(".ome") for path in files}
+    files = sorted((path for path in files if not _is_result(path, names)), key=_natural_order)
+    by_name: dict[str, Path] = {}
+    for path in files:
+        # Labels and results are assigned to images by name without suffix.
+        other = by_name.setdefault(path.stem, path)
+        if other is not path:
+            raise InputError(
+                f"{folder} holds two images with the same name, {other.name} and {path.name}: "
+                "rename one, or remove it from the folder."
+            )
+    return files
+
+
+def explain_read_errors(read: PathReader[P, T]) -> PathReader[P, T]:
+    """Decorate a function of a path, so that all its exceptions are `InputError` with the path."""
+
+    @wraps(read)
+    def wrapper(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(path, *args, **kwargs)
+        except InputError:
+            raise
+        except Exception as error:  # codecs raise exceptions of any type for damaged files
+            raise read_error(path, error) from error
+
+    return wrapper
+
+
+@explain_read_errors
 def frame_header(path: Path, *, palette: bool) -> FrameHeader:
-    """Shape and type of a frame as `read_frame` gives it, from the file's header.
+    """Return the shape and dtype of the array that `read_frame` returns, from the file's header.
 
     Raises
     ------
     InputError
         If the file is damaged or holds more than one frame.
     """
-
-    def read(path: Path) -> FrameHeader:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            with tifffile.TiffFile(path) as file:
-                series = _only_image(file, path)
-                shape = tuple(series.shape[at] for at in _order(series))
-                return FrameHeader(_opaque(shape, path), np.dtype(series.dtype))
-        deep = _deep_colours(path)
-        if deep:
-            return FrameHeader(_opaque(deep, path), np.dtype(np.uint16))
-        with _open_picture(path) as picture:
-            mode = _target_mode(picture.mode, palette=palette)
-            pixel = np.asarray(Image.new(mode, (1, 1)))
-            shape = (picture.height, picture.width, *pixel.shape[2:])
-            return FrameHeader(_opaque(shape, path), pixel.dtype.newbyteorder("="))
-
-    return guarded(read, path)
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with tifffile.TiffFile(path) as file:
+            series = _only_image(file, path)
+            shape = tuple(series.shape[axis] for axis in _axis_order(series))
+            return FrameHeader(_shape_without_alpha(shape, path), np.dtype(series.dtype))
+    if shape_16_bit := _shape_of_16_bit_colour_png(path):
+        return FrameHeader(_shape_without_alpha(shape_16_bit, path), np.dtype(np.uint16))
+    with _open_picture(path) as picture:
+        mode = _target_mode(picture.mode, palette=palette)
+        pixel = np.asarray(Image.new(mode, (1, 1)))
+        shape = (picture.height, picture.width, *pixel.shape[2:])
+        return FrameHeader(_shape_without_alpha(shape, path), pixel.dtype.newbyteorder("="))
 
 
 def frame_shape(path: Path, *, palette: bool) -> tuple[int, ...]:
-    """Shape of a frame as `read_frame` gives it, from the file's header."""
+    """Return the shape of the array that `read_frame` returns, from the file's header."""
     return frame_header(path, palette=palette).shape
 
 
+@explain_read_errors
 def read_frame(path: Path, *, colours: bool = False, palette: bool = False) -> NDArray[Any]:
     """Read one frame.
 
@@ -122,92 +126,113 @@ def read_frame(path: Path, *, colours: bool = False, palette: bool = False) -> N
     ----------
     path : Path
     colours : bool
-        Give gray frames three equal channels too.
+        Return three equal channels for grayscale images too.
     palette : bool
-        Of a palette picture, read the indices (labels) instead of the colours.
+        Return the indices (labels) instead of the colours of palette images.
 
     Returns
     -------
     ndarray, shape (Y, X) or (Y, X, 3)
-        Transparency is dropped.
+        Pixels without alpha channel.
 
     Raises
     ------
     InputError
         If the file is damaged or holds more than one frame.
     """
-
-    def read(path: Path) -> NDArray[Any]:
-        if path.suffix.lower() in TIFF_SUFFIXES:
-            with tifffile.TiffFile(path) as file:
-                series = _only_image(file, path)
-                order = _order(series)
-                whole = np.asarray(series.asarray())
-                left = [at for at in range(whole.ndim) if at not in order]
-                return np.asarray(whole.transpose(left + order)[(0,) * len(left)])
-        if _deep_colours(path):
-            from imagecodecs import png_decode
-
-            return np.asarray(png_decode(path.read_bytes()))
-        with _open_picture(path) as picture:
-            mode = _target_mode(picture.mode, palette=palette)
-            return np.asarray(picture if mode == picture.mode else picture.convert(mode))
-
-    frame = guarded(read, path)
-    shape = _opaque(frame.shape, path)
+    frame = _read_pixels(path, palette=palette)
+    shape = _shape_without_alpha(frame.shape, path)
     if frame.ndim == 3:
         frame = frame[..., : math.prod(shape[2:])].reshape(shape)
     return np.stack([frame] * 3, axis=-1) if colours and frame.ndim == 2 else frame
 
 
-def images_of(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
-    """The images of a TIFF file, without the smaller copies and the masks of others."""
+def full_size_images(file: tifffile.TiffFile) -> list[tifffile.TiffPageSeries]:
+    """Return the images of a TIFF file except for downsampled copies and masks."""
     if not file.series:
         raise ValueError("it holds no image")
     first, *others = file.series
     return [first, *(o for o in others if not (o.keyframe.is_reduced or o.keyframe.is_mask))]
 
 
-def alike(images: list[tifffile.TiffPageSeries]) -> bool:
-    """Whether images have one shape, type and order of axes."""
+def same_layout(images: list[tifffile.TiffPageSeries]) -> bool:
+    """Return whether images agree in shape, dtype and order of axes."""
     return len({(tuple(image.shape), image.dtype, image.axes) for image in images}) == 1
 
 
+def read_error(path: Path, error: Exception) -> InputError:
+    """Return the error to raise for a file that a library failed to read."""
+    if "imagecodecs" in str(error):
+        return InputError(
+            f"The compression of {path} requires an additional package: "
+            "python -m pip install imagecodecs."
+        )
+    return InputError(f"{path} cannot be read as an image: {error}.")
+
+
+def _read_pixels(path: Path, *, palette: bool) -> NDArray[Any]:
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with tifffile.TiffFile(path) as file:
+            series = _only_image(file, path)
+            order = _axis_order(series)
+            whole = np.asarray(series.asarray())
+            singleton = [axis for axis in range(whole.ndim) if axis not in order]
+            return np.asarray(whole.transpose(singleton + order)[(0,) * len(singleton)])
+    if _shape_of_16_bit_colour_png(path):
+        from imagecodecs import png_decode
+
+        return np.asarray(png_decode(path.read_bytes()))
+    with _open_picture(path) as picture:
+        mode = _target_mode(picture.mode, palette=palette)
+        return np.asarray(picture if mode == picture.mode else picture.convert(mode))
+
+
+def _is_result(path: Path, names: Collection[str]) -> bool:
+    """Whether a file is a result for one of the images with these names."""
+    ends = (end for end in RESULT_NAME_ENDS if path.stem.endswith(end))
+    return any(path.stem.removesuffix(end) in names for end in ends)
+
+
+def _natural_order(path: Path) -> list[tuple[int, int | str]]:
+    pieces = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(piece)) if piece.isdigit() else (1, piece) for piece in pieces if piece]
+
+
 def _only_image(file: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
-    images = images_of(file)
-    # Others than the first that differ from it are the label or the overview of a slide.
-    if len(images) > 1 and alike(images):
+    images = full_size_images(file)
+    # Images that differ from the first are the label or the thumbnail of a slide.
+    if len(images) > 1 and same_layout(images):
         raise InputError(
-            f"{path} is no single image but holds {len(images)}: give it alone, not in a folder."
+            f"{path} is not a single image but holds {len(images)}: give the file itself instead "
+            "of its folder."
         )
     return images[0]
 
 
-def _order(series: tifffile.TiffPageSeries) -> list[int]:
-    """The axes that count, Y, X and samples last: some files hold one colour after the other."""
+def _axis_order(series: tifffile.TiffPageSeries) -> list[int]:
+    """Axes without singletons, samples last: planar files store one colour after the other."""
     sizes = zip(series.axes, series.shape, strict=True)
-    kept = [at for at, (axis, size) in enumerate(sizes) if size > 1 or axis in "YX"]
-    return sorted(kept, key=lambda at: series.axes[at] == "S")
+    axes = [at for at, (axis, size) in enumerate(sizes) if size > 1 or axis in "YX"]
+    return sorted(axes, key=lambda at: series.axes[at] == "S")
 
 
-def _opaque(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Shape of a frame without transparency."""
+def _shape_without_alpha(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
     if len(shape) == 3 and shape[-1] in (2, 4):
         shape = shape[:2] if shape[-1] == 2 else (*shape[:2], 3)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[-1] != 3):
-        raise InputError(f"{path} is no single image: its shape is {shape}.")
+        raise InputError(f"{path} is not a single image: its shape is {shape}.")
     return shape
 
 
 def _target_mode(mode: str, *, palette: bool) -> str:
-    """What to convert a picture to."""
+    """Pillow mode to convert an image to."""
     if mode in PALETTE_MODES and not palette:
         return "RGBA"
     return "RGB" if mode in COLOUR_MODES else mode
 
 
-def _deep_colours(path: Path) -> tuple[int, ...] | None:
-    """Shape of a PNG with 16 bits a colour, of which Pillow would drop eight; None of others."""
+def _shape_of_16_bit_colour_png(path: Path) -> tuple[int, ...] | None:
+    """Shape of a PNG with several channels of 16 bits, which Pillow would reduce to 8 bits."""
     with path.open("rb") as file:
         start = file.read(26)
     if not start.startswith(b"\x89PNG\r\n\x1a\n") or start[24] != 16:
@@ -218,30 +243,10 @@ def _deep_colours(path: Path) -> tuple[int, ...] | None:
 
 
 def _open_picture(path: Path) -> Image.Image:
-    """Open a picture of any size: Pillow takes large ones for attacks, the user's own are none."""
+    """Open an image of any size, without Pillow's limit against decompression bombs."""
     with _PILLOW_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-
-
-def guarded(read: Callable[[Path], Read], path: Path) -> Read:
-    """What `read` returns; whatever a codec makes of a damaged file becomes one sentence."""
-    try:
-        return read(path)
-    except InputError:
-        raise
-    except Exception as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """What to tell of a file that its format's library fails to read."""
-    if "imagecodecs" in str(error):
-        return InputError(
-            f"{path} is compressed in a way that needs another package: "
-            "python -m pip install imagecodecs."
-        )
-    return InputError(f"{path} cannot be read as an image: {error}.")

@@ -1,4 +1,4 @@
-"""Arrays that read what they are asked for, and can be sent to another process unread."""
+"""Lazy arrays, which read only what is indexed, and can be pickled without their data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.images.frame_files import unreadable
+from napari_vrp_sam.io.images.frame_files import read_error
 
 
 class LazyArray:
-    """What a lazy array is, besides reading parts of itself."""
+    """Base class of lazy arrays, indexed by integers and slices."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -26,7 +26,6 @@ class LazyArray:
         return len(self.shape)
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        """Read a part, by numbers and slices."""
         raise NotImplementedError
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001
@@ -34,98 +33,82 @@ class LazyArray:
 
 
 class LazyStack(LazyArray):
-    """Frames that are read one by one.
+    """Stack that reads each frame when it is indexed.
 
-    A dask array of so many pieces would walk through all of them for each that is asked for:
-    0.8 s a frame, of 5,000.
+    A dask array with one chunk per frame takes 0.8 s to index one of 5,000 frames.
 
     Parameters
     ----------
-    reads : sequence of callable
-        Each gives one frame.
+    readers : sequence of callable
+        Each returns one frame.
     lead_shape : tuple of int
-        Of the axes along which frames are counted.
+        Shape of the axes along which frames are counted.
     frame_shape : tuple of int
     dtype : dtype
-        Holds the values of every frame; indexing raises an `InputError` where it does not.
+        Dtype of the stack; frames that do not fit raise an `InputError` when they are indexed.
     """
 
     def __init__(
         self,
-        reads: Sequence[Callable[[], NDArray[Any]]],
+        readers: Sequence[Callable[[], NDArray[Any]]],
         lead_shape: tuple[int, ...],
         frame_shape: tuple[int, ...],
         dtype: np.dtype[Any],
     ) -> None:
-        assert math.prod(lead_shape) == len(reads)
+        assert math.prod(lead_shape) == len(readers)
         self.shape = (*lead_shape, *frame_shape)
         self.dtype = np.dtype(dtype)
-        self._reads = reads
-        self._numbers = np.arange(len(reads)).reshape(lead_shape)
+        self._readers = readers
+        self._numbers = np.arange(len(readers)).reshape(lead_shape)
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        given = selection if isinstance(selection, tuple) else (selection,)
+        selection = selection if isinstance(selection, tuple) else (selection,)
         lead = self._numbers.ndim
-        numbers = self._numbers[given[:lead]]
-        frames = [self._reads[int(number)]()[given[lead:]] for number in np.ravel(numbers)]
+        numbers = self._numbers[selection[:lead]]
+        frames = [self._readers[int(number)]()[selection[lead:]] for number in np.ravel(numbers)]
         for frame in frames:
-            # A file may be another one than when the stack was opened.
+            # Files may have changed since the stack was opened.
             if not np.can_cast(frame.dtype, self.dtype):
                 raise InputError(
-                    f"A frame of type {frame.dtype} lies in a stack of type {self.dtype}: "
-                    "save all frames in the same one."
+                    f"A frame has the type {frame.dtype}, its stack the type {self.dtype}: "
+                    "save all frames with the same type."
                 )
         return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)
 
 
-class Guarded(LazyArray):
-    """A lazy array whose damaged parts are told in one sentence when they are read.
+class LazyZarr(LazyArray):
+    """Zarr array that raises an `InputError` for damaged data.
 
     Parameters
     ----------
-    array : array
-        With basic indexing.
+    array : zarr.Array
     path : Path
-        Where it lies.
-    """
-
-    def __init__(self, array: Any, path: Path) -> None:
-        self._array = array
-        self._path = path
-        self.shape = tuple(array.shape)
-        self.dtype = np.dtype(array.dtype)
-
-    def __getitem__(self, selection: Any) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[selection])
-        except IndexError:  # by which Python ends a loop
-            raise
-        except Exception as error:
-            raise unreadable(self._path, error) from error
-
-
-class Squeezed(LazyArray):
-    """A lazy array without its axes of length 1; of the last two both are left.
-
-    Parameters
-    ----------
-    array : array
-        With basic indexing.
+        Path of its folder.
+    squeeze : bool
+        Remove the axes of length 1, except for the last two axes.
 
     Attributes
     ----------
-    kept : list of bool
-        Of each axis of the array whether it is left.
+    remaining : list of bool
+        For each axis of `array`, True if it is not removed.
     """
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, path: Path, *, squeeze: bool = False) -> None:
         self._array = array
-        sizes = tuple(array.shape)
-        self.kept = [size > 1 or at >= len(sizes) - 2 for at, size in enumerate(sizes)]
-        self.shape = tuple(size for size, keep in zip(sizes, self.kept, strict=True) if keep)
+        self._path = path
+        last = array.ndim - 2
+        sizes = list(enumerate(array.shape))
+        self.remaining = [not squeeze or size > 1 or axis >= last for axis, size in sizes]
+        self.shape = tuple(size for axis, size in sizes if self.remaining[axis])
         self.dtype = np.dtype(array.dtype)
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        given = iter(selection if isinstance(selection, tuple) else (selection,))
-        whole = tuple(next(given, slice(None)) if keep else 0 for keep in self.kept)
-        return np.asarray(self._array[whole])
+        if not all(self.remaining):
+            given = iter(selection if isinstance(selection, tuple) else (selection,))
+            selection = tuple(next(given, slice(None)) if r else 0 for r in self.remaining)
+        try:
+            return np.asarray(self._array[selection])
+        except IndexError:  # ends a Python loop over an array
+            raise
+        except Exception as error:
+            raise read_error(self._path, error) from error

@@ -1,4 +1,4 @@
-"""Image stacks and label images: TIFF files, OME-Zarr, folders of images, single pictures."""
+"""Image stacks and label images: TIFF, OME-Zarr, folders of images, single images."""
 
 from __future__ import annotations
 
@@ -18,53 +18,52 @@ from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import (
     JPEG_SUFFIXES,
     TIFF_SUFFIXES,
+    explain_read_errors,
     folder_images,
     frame_header,
-    guarded,
     read_frame,
 )
-from napari_vrp_sam.io.images.lazy_stack import Guarded, LazyStack, Squeezed
+from napari_vrp_sam.io.images.lazy_stack import LazyStack, LazyZarr
 from napari_vrp_sam.io.images.ome_zarr import is_zarr, open_zarr
 from napari_vrp_sam.io.images.tiff_stack import imagej_keeps, read_tiff
 
 
 def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
-    """Open an image; of a stack, frames are read when they are indexed.
+    """Open an image stack; frames are read when they are indexed.
 
     Parameters
     ----------
     path : str or path
-        A TIFF file (ImageJ, OME and plain ones; their axes are known, a nameless axis is taken
-        for Z, as are pages written one by one), an OME-Zarr image (its finest level) or a Zarr
-        array, a picture (PNG, JPEG), or a folder of images, one a frame, in the natural order of
-        their names (2 before 10).
+        TIFF file (ImageJ, OME or generic; an axis of unknown meaning, or separate pages, become
+        Z), OME-Zarr image (full resolution), Zarr array, PNG or JPEG file, or folder of images,
+        one for each frame, in the natural order of their names (2 before 10).
 
     Returns
     -------
     array : ndarray or lazy array
     axes : str or None
-        One letter of T, Z, C, Y, X, S for each axis; None where nothing tells: a plain Zarr array.
+        One letter of T, Z, C, Y, X, S for each axis; None if unknown, as for a Zarr array without
+        metadata.
 
     Raises
     ------
     InputError
-        If there is nothing there that can be read, or the images of a folder differ in size or
-        type, or share a name.
+        If nothing can be read, or the images of a folder differ in size or type, or two of them
+        have the same name.
     """
-    return _read(Path(path).absolute())  # what is lazy may be read elsewhere
+    return _read(Path(path).absolute())  # worker processes may have another working directory
 
 
 def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | None = None) -> Any:
-    """Open a label image of a stack, or of one frame.
+    """Open a label image of a stack or of one frame.
 
     Parameters
     ----------
     path : str or path
-        As `read_stack` takes it, but no JPEG; of a palette picture the indices are read, not the
-        colours.
+        See `read_stack`, except for JPEG. Palette images are read as indices, not as colours.
     image : str or path, optional
-        The labelled image. Where both are folders, labels belong to the image of the same name,
-        and images without labels are not annotated.
+        The labelled image. If both are folders, labels are assigned to the image of the same
+        name, and images without labels are not annotated.
 
     Returns
     -------
@@ -74,8 +73,7 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     Raises
     ------
     InputError
-        If it cannot be read, is a JPEG or has colours instead of labels, or labels belong to no
-        image.
+        If the labels cannot be read, are stored as JPEG or colours, or do not belong to an image.
     """
     path = Path(path)
     if path.is_file() or is_picture_folder(path):
@@ -88,42 +86,42 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
         labels, axes = _read(path, palette=True)
     if axes and not set(axes).isdisjoint("CS"):
         raise InputError(
-            f"{path} is a picture with colours, not a label image: "
-            "save labels as one channel of integers, 0 for background."
+            f"{path} has colours or channels and is not a label image: save labels as one channel "
+            "of integers, 0 for background."
         )
     return labels
 
 
 def label_files(path: Path) -> list[Path]:
-    """The files of labels: those of a folder of pictures, or the one file.
+    """Return the label files of a folder of images, or the one file.
 
     Raises
     ------
     InputError
-        If the folder holds none, or one is a JPEG.
+        If the folder holds no image, or one of the files is a JPEG.
     """
     files = folder_images(path) if is_picture_folder(path) else [path]
     for file in files:
         if file.suffix.lower() in JPEG_SUFFIXES:
-            # Its noise, a few gray values around every edge, would be taken for classes.
+            # Compression artefacts around edges would be read as additional classes.
             raise InputError(
-                f"{file} is no label image, as JPEG changes labels: save them as PNG or TIFF."
+                f"{file} is not a label image, as JPEG changes labels: save them as PNG or TIFF."
             )
     return files
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether a path is a folder of images, one a frame."""
+    """Return whether a path is a folder of images, one for each frame."""
     return path.is_dir() and not is_zarr(path)
 
 
 def write_labels(path: str | os.PathLike[str], labels: NDArray[Any], axes: str) -> None:
-    """Write a label image as compressed TIFF (or one frame as PNG), wholly or not at all.
+    """Write a label image atomically, as compressed TIFF or, for one frame, as PNG.
 
     Parameters
     ----------
     path : str or path
-        Ends in .tif, .tiff or, for a single frame, .png.
+        Path with the suffix .tif, .tiff or, for one frame, .png.
     labels : ndarray of unsigned integers
     axes : str
         One letter of T, Z, Y, X for each axis of the labels.
@@ -131,15 +129,17 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[Any], axes: str) 
     Raises
     ------
     InputError
-        If the file cannot be written, or the format cannot hold the labels.
+        If the file cannot be written, or the format does not support the labels.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in (*TIFF_SUFFIXES, ".png"):
         raise InputError(f"Labels cannot be written to {path.name}: use .tif or .png.")
-    if suffix == ".png" and (labels.ndim != 2 or labels.dtype.itemsize > 2):
-        raise InputError(f"{path.name} cannot hold a stack or more than 65535 labels: use .tif.")
     if suffix == ".png":
+        if labels.ndim != 2 or labels.dtype.itemsize > 2:
+            raise InputError(
+                f"{path.name} cannot hold a stack or more than 65535 labels: use .tif."
+            )
         with atomic(path) as temporary:
             Image.fromarray(labels).save(temporary)
         return
@@ -154,14 +154,14 @@ def write_pages(
     dtype: np.dtype[Any],
     axes: str,
 ) -> None:
-    """Write labels as compressed TIFF page by page, wholly or not at all.
+    """Write labels as compressed TIFF page by page, atomically.
 
     Parameters
     ----------
     path : Path
-        Ends in .tif or .tiff.
+        Path with the suffix .tif or .tiff.
     pages : iterator of ndarray, shape (Y, X)
-        As many as there are frames.
+        One page for each frame.
     shape : tuple of int
         Leading axes + (Y, X).
     dtype : dtype
@@ -179,7 +179,7 @@ def write_pages(
             pages,
             shape=shape,
             dtype=dtype,
-            # ImageJ shows more of such a file, but knows no integers of 32 bits.
+            # ImageJ displays its own format best, but does not support 32-bit integers.
             imagej=dtype.itemsize <= 2 and imagej_keeps(axes),
             photometric="minisblack",
             compression="zlib",
@@ -188,27 +188,24 @@ def write_pages(
 
 
 def _read(path: Path, *, palette: bool = False) -> tuple[Any, str | None]:
-    """An array and its axes; of palette pictures the colours or, told so, the indices."""
     if is_zarr(path):
-        return guarded(_read_zarr, path)
+        return _read_zarr(path)
     if is_picture_folder(path):
         return _read_folder(path, palette=palette)
     if not path.exists():
-        raise InputError(f"There is no image {path}: check the path.")
+        raise InputError(f"There is no image at {path}: check the path.")
     if path.suffix.lower() in TIFF_SUFFIXES:
-        return guarded(read_tiff, path)
+        return read_tiff(path)
     picture = read_frame(path, palette=palette)
     return picture, "YX" if picture.ndim == 2 else "YXS"
 
 
+@explain_read_errors
 def _read_zarr(path: Path) -> tuple[Any, str | None]:
     opened, axes = open_zarr(path)
-    array = Guarded(opened, path)
-    # Writers of OME-Zarr, too, like to give five axes to everything.
-    if axes is None or 1 not in array.shape[:-2]:
-        return array, axes
-    squeezed = Squeezed(array)
-    return squeezed, "".join(a for a, keep in zip(axes, squeezed.kept, strict=True) if keep)
+    # Many programs write all five axes.
+    array = LazyZarr(opened, path, squeeze=axes is not None)
+    return array, axes and "".join(a for a, r in zip(axes, array.remaining, strict=True) if r)
 
 
 def _read_folder(folder: Path, *, palette: bool) -> tuple[Any, str]:
@@ -219,19 +216,19 @@ def _read_folder(folder: Path, *, palette: bool) -> tuple[Any, str]:
         if header.shape[:2] != first.shape[:2]:
             raise InputError(
                 f"The images of {folder} differ in size: {files[0].name} is {first.shape[:2]} "
-                f"pixels, {path.name} is {header.shape[:2]}; put them into folders of their own."
+                f"pixels, {path.name} is {header.shape[:2]}; put them into separate folders."
             )
-        # Labels mean the same in any type, intensities of 8 and of 16 bits do not.
+        # Labels have the same meaning in every type, intensities do not.
         if header.dtype != first.dtype and not palette:
             raise InputError(
                 f"The images of {folder} differ in type: {files[0].name} is {first.dtype}, "
-                f"{path.name} is {header.dtype}; save all of them in the same one."
+                f"{path.name} is {header.dtype}; save all with the same type."
             )
     colours = any(len(header.shape) == 3 for header in headers)
     shape = (*first.shape[:2], 3) if colours else first.shape
     dtype = np.result_type(*(header.dtype for header in headers))
-    reads = [partial(read_frame, path, colours=colours, palette=palette) for path in files]
-    return LazyStack(reads, (len(files),), shape, dtype), "ZYXS" if colours else "ZYX"
+    readers = [partial(read_frame, path, colours=colours, palette=palette) for path in files]
+    return LazyStack(readers, (len(files),), shape, dtype), "ZYXS" if colours else "ZYX"
 
 
 def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:
@@ -240,7 +237,7 @@ def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:
     unknown = sorted(labels.keys() - set(names))
     if unknown:
         raise InputError(
-            f"{folder / labels[unknown[0]].name} belongs to no image of {image}: "
+            f"{folder / labels[unknown[0]].name} does not belong to an image of {image}: "
             "give labels the name of their image."
         )
     frames = {name: read_frame(path, palette=True) for name, path in labels.items()}
@@ -248,10 +245,10 @@ def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:
     for name, frame in frames.items():
         if frame.ndim != 2 or frame.shape != first.shape:
             raise InputError(
-                f"{labels[name]} is no label image of {first.shape[:2]} pixels: save labels as "
-                "one channel of integers, of the size of their image."
+                f"{labels[name]} is not a label image of {first.shape[:2]} pixels: save labels "
+                "as one channel of integers, with the size of their image."
             )
     dtype = np.result_type(*(frame.dtype for frame in frames.values()))
     empty = np.zeros(first.shape, dtype)
-    reads = [partial(np.asarray, frames.get(name, empty)) for name in names]
-    return LazyStack(reads, (len(names),), first.shape, dtype), "ZYX"
+    readers = [partial(np.asarray, frames.get(name, empty)) for name in names]
+    return LazyStack(readers, (len(names),), first.shape, dtype), "ZYX"

@@ -1,1 +1,1 @@
-"""Writers of labels and probabilities, frame by frame, and the journal that resumes a run."""
+"""Writers for labels and probabilities, frame by frame, and the journal to resume a run."""

@@ -1,67 +1,58 @@
-"""Labels that stay although their file cannot be written: they are the work of hours."""
+"""OME-Zarr copies of finished labels, in case their file cannot be written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import explain_write_errors
 from napari_vrp_sam.io.images.ome_zarr import SUFFIX
 
 
-def unfinished(path: Path) -> Path:
-    """Make an empty folder beside a file, for labels that are to become that file.
-
-    Parameters
-    ----------
-    path : Path
+def create_fallback_folder(path: Path) -> Path:
+    """Create an empty folder beside a file, for the labels that will become that file.
 
     Returns
     -------
     Path
-        Named after the file, so that who finds it after a power cut knows what it is.
+        Folder NAME_unfinished.zarr, so that its purpose is clear if it remains after a crash.
 
     Raises
     ------
     InputError
-        If it cannot be made.
+        If it cannot be created.
     """
     endings = (f"_unfinished_{number}" if number > 1 else "_unfinished" for number in count(1))
-    places = (path.with_name(path.stem + ending + SUFFIX) for ending in endings)
-    try:
+    folders = (path.with_name(path.stem + ending + SUFFIX) for ending in endings)
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             with suppress(FileExistsError):
-                (place := next(places)).mkdir()
-                return place
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
+                (folder := next(folders)).mkdir()
+                return folder
 
 
 @contextmanager
-def rescuing(keep: Callable[[], Path | None]) -> Iterator[None]:
-    """Keep labels elsewhere when the writing of their file fails or is interrupted.
+def keep_on_failure(folder: Path) -> Iterator[None]:
+    """Report where labels are kept when writing their file fails or is interrupted.
 
     Parameters
     ----------
-    keep : callable
-        Puts the labels into an OME-Zarr, unless they are in one, and returns where they are; None
-        if that fails too.
+    folder : Path
+        OME-Zarr of the labels.
 
     Raises
     ------
     InputError
-        What went wrong and where the labels are. Other exceptions pass, with a note that says it.
+        Says what failed and where the labels are. Other exceptions get a note that says it.
     """
     try:
         yield
     except BaseException as error:
-        place = keep()
-        if place is None:
-            raise
-        where = f"what is finished is kept in {place}, an OME-Zarr"
+        where = f"the finished labels are kept in {folder}, an OME-Zarr"
         if isinstance(error, InputError):
             raise InputError(f"{str(error).removesuffix('.')}; {where}.") from error
         error.add_note(f"{where[0].upper()}{where[1:]}.")

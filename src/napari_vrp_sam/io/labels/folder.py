@@ -1,4 +1,4 @@
-"""Labels of a stack as a folder of files, one a frame."""
+"""Labels of a stack as a folder of files, one for each frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vrp_sam.io.images.stacks import read_labels, write_labels
 def folder_files(
     folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], names: Sequence[str] = ()
 ) -> list[Path]:
-    """The files that a writer makes in a folder, one for each frame.
+    """Return the paths of the files that a `FolderWriter` writes, one for each frame.
 
     Parameters
     ----------
@@ -23,24 +23,24 @@ def folder_files(
     shape : tuple of int
         Leading axes + (Y, X).
     dtype : dtype
-        Of the labels, unsigned.
+        Unsigned dtype of the labels.
     names : sequence of str
-        Of the frames, without suffix; numbers unless given.
+        Names of the frames without suffix (default: numbers).
     """
     count = int(np.prod(shape[:-2], dtype=int))
     width = len(str(count - 1))
     suffix = ".png" if dtype.itemsize <= 2 else ".tif"
-    stems = names or [f"{i:0{width}}" for i in range(count)]
+    stems = names or [f"{index:0{width}}" for index in range(count)]
     return [folder / (stem + suffix) for stem in stems]
 
 
 class FolderWriter:
-    """Writes each frame as soon as it comes.
+    """Writer of label files, one for each frame.
 
     Parameters
     ----------
     files : sequence of Path
-        One for each frame.
+        One file for each frame.
     dtype : dtype
     """
 
@@ -49,15 +49,15 @@ class FolderWriter:
         self._dtype = dtype
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Take the labels of a frame."""
+        """Write the labels of a frame."""
         write_labels(self._files[index], labels.astype(self._dtype), "YX")
 
     def read(self, index: int) -> NDArray[Any]:
-        """Labels of a frame that was written."""
+        """Read the labels of a frame that was written."""
         return np.asarray(read_labels(self._files[index]))
 
     def close(self) -> None:
-        """Every frame is where it belongs already."""
+        """Do nothing: each frame is complete when it is written."""
 
     def discard(self) -> None:
-        """No frame ever came."""
+        """Do nothing: no frame was written."""

@@ -1,7 +1,7 @@
-"""What a run has finished, kept beside its output: a run that was cut off can go on from there.
+"""Journal of finished frames beside an output, from which an interrupted run is resumed.
 
-The first line says what the run is, every other one that a frame is done. Lines are added whole,
-after the labels they tell of; one that was cut off in the middle does not count.
+The first line describes the run, each other line a finished frame. A line is appended after the
+labels of its frame are written; an incomplete last line is ignored.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 
 SUFFIX = ".journal"
-
-RECENT = 256
-"""Frames finished last, whose labels are looked at again: a machine that lost its power may have
-kept the line and lost the labels."""
+VERIFIED_FRAMES = 256
+"""Number of most recent frames whose labels are verified: after a power failure, the line of a
+frame may have reached the disk, but not its labels."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A frame whose labels are written.
+class FinishedFrame:
+    """Frame whose labels are written.
 
     Attributes
     ----------
     index : int
-        Counted along the flattened leading axes.
+        Index along the flattened leading axes.
     checksum : int
         See `labels_checksum`.
     confidence : float, optional
-        The IoU to expect, where something was found.
+        Confidence of the frame, if an object was found.
     """
 
     index: int
@@ -47,148 +46,147 @@ class Finished:
 
 
 class Journal:
-    """Of the run that writes to an output.
+    """Journal of the run that writes an output.
 
     Parameters
     ----------
     output : Path
-        File or folder; the journal lies beside it.
+        File or folder; the journal is written beside it.
     settings : mapping
-        Whatever the labels depend on, by names that a user knows; values as JSON has them.
+        All settings that determine the labels, by names that users know; JSON values.
 
     Attributes
     ----------
-    finished : dict of int to Finished
+    finished : dict of int to FinishedFrame
     facts : dict
-        What else the run has found out; values as JSON has them.
+        Other results of the run that are needed to resume it; JSON values.
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
         self._output = output
-        self._path = journal_of(output)
+        self._path = journal_path(output)
         self._settings = json.loads(json.dumps(settings))
-        self._begun = False
-        self.finished: dict[int, Finished] = {}
+        self._created = False
+        self.finished: dict[int, FinishedFrame] = {}
         self.facts: dict[str, Any] = {}
 
     def resume(self, read: Callable[[int], NDArray[Any]]) -> None:
-        """Take up what an earlier run of the same settings has finished; nothing if there was none.
+        """Load the finished frames of a previous run with the same settings, if there is one.
 
         Parameters
         ----------
         read : callable
-            Gives the labels of a frame that was written.
+            Returns the labels of a frame that was written.
 
         Raises
         ------
         InputError
-            If another run wrote there.
+            If the output was written by a run with other settings.
         """
         if not self._path.exists():
-            if _holds_something(self._output):
+            if _has_content(self._output):
                 raise InputError(
-                    f"{self._output} is there, but no journal of its run: choose another --output, "
-                    "or replace it with --overwrite instead of --resume."
+                    f"{self._output} already exists, but the journal of its run is missing: choose "
+                    "another output, or overwrite it instead of resuming the run."
                 )
             return
-        if not _holds_something(self._output):
-            return  # somebody took the result away, and wants another
-        begun, facts, found = _content(self._path)
-        if not begun.keys() >= self._settings.keys():
+        if not _has_content(self._output):
+            return  # the user deleted the result in order to replace it
+        settings, facts, frames = _read(self._path)
+        if not settings.keys() >= self._settings.keys():
             raise InputError(
-                f"{self._output} was begun by another version of this program, which noted less: "
-                "choose another --output, or replace it with --overwrite instead of --resume."
+                f"{self._output} was started by another version of this program, which recorded "
+                "fewer settings: choose another output, or overwrite it instead of resuming the "
+                "run."
             )
-        differing = [key for key in self._settings if begun[key] != self._settings[key]]
+        differing = [key for key in self._settings if settings[key] != self._settings[key]]
         if differing:
             raise InputError(
-                f"{self._output} was begun with another {' and '.join(differing)}: go on with the "
-                "same, choose another --output, or replace it with --overwrite instead of --resume."
+                f"{self._output} was started with another {' and '.join(differing)}: use the same "
+                "settings, choose another output, or overwrite it instead of resuming the run."
             )
         self.facts = facts
-        self.finished = {frame.index: frame for frame in found}
-        for frame in found[-RECENT:]:
-            if not _is_there(frame, read):
+        self.finished = {frame.index: frame for frame in frames}
+        for frame in frames[-VERIFIED_FRAMES:]:
+            if not _labels_match(frame, read):
                 self.finished.pop(frame.index, None)
         self._write()
 
     def begin(self) -> None:
-        """Say what the run is, before anything is written to its output."""
-        if not self._begun:
+        """Create the journal, before anything is written to the output."""
+        if not self._created:
             self._write()
 
-    def add(self, frame: Finished) -> None:
-        """Say that a frame is done, once its labels are written.
+    def add(self, frame: FinishedFrame) -> None:
+        """Append a finished frame, after its labels were written.
 
         Raises
         ------
         InputError
-            If that cannot be written: no room, no permission.
+            If the journal cannot be written: disk full, no permission.
         """
         line = _line(asdict(frame))
         try:
             with self._path.open("ab", buffering=0) as file:
-                # Of what has no room whole, systems write a part without complaint.
+                # On a full disk, operating systems may write a part without an error.
                 if file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            reason = error.strerror or error
             raise InputError(
-                f"{self._path} cannot be written: {reason}; mend that, and go on with --resume."
+                f"{self._path} cannot be written: {error.strerror or error}; fix that, and resume "
+                "the run."
             ) from error
         self.finished[frame.index] = frame
 
     def discard(self) -> None:
-        """Forget a run that finished nothing."""
-        if self._begun:
+        """Delete the journal of a run without finished frames."""
+        if self._created:
             self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        """Begin the file anew with what is known."""
+        head = {"settings": self._settings, "facts": self.facts}
+        frames = [asdict(frame) for frame in self.finished.values()]
         with atomic(self._path) as temporary:
-            known = [asdict(frame) for frame in self.finished.values()]
-            head = {"settings": self._settings, "facts": self.facts}
-            lines = [_line(content) for content in (head, *known)]
-            temporary.write_bytes(b"".join(lines))
-        self._begun = True
+            temporary.write_bytes(b"".join(map(_line, (head, *frames))))
+        self._created = True
 
 
-def journal_of(output: Path) -> Path:
-    """Where the journal of a run lies."""
+def journal_path(output: Path) -> Path:
+    """Return the path of the journal of an output."""
     return output.with_name(output.name + SUFFIX)
 
 
-def noted(output: Path) -> tuple[dict[str, Any], list[Finished]]:
-    """Facts and frames of the run that wrote to an output; none where no journal tells of it."""
+def read_journal(output: Path) -> tuple[dict[str, Any], list[FinishedFrame]]:
+    """Return the facts and finished frames of an output; empty if its journal cannot be read."""
     try:
-        return _content(journal_of(output))[1:]
+        return _read(journal_path(output))[1:]
     except InputError:
         return {}, []
 
 
-def _holds_something(output: Path) -> bool:
-    """Whether there is a file, or a folder that was not merely made for what is to come."""
+def _has_content(output: Path) -> bool:
+    """Whether an output is a file or a folder that is not empty."""
     return any(output.iterdir()) if output.is_dir() else output.exists()
 
 
-def _content(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[Finished]]:
-    """Settings, facts, and what is finished."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[FinishedFrame]]:
+    """Settings, facts and finished frames of a journal."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last end is cut off
+        lines = path.read_bytes().split(b"\n")[:-1]  # the last piece is empty or incomplete
         head = json.loads(lines[0])
-        found = [Finished(**json.loads(line)) for line in lines[1:]]
-        return dict(head["settings"]), dict(head["facts"]), found
+        frames = [FinishedFrame(**json.loads(line)) for line in lines[1:]]
+        return dict(head["settings"]), dict(head["facts"]), frames
     except (OSError, IndexError, ValueError, KeyError, TypeError) as error:
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise InputError(
-            f"{path} cannot be read{reason}: delete it, and start again with --overwrite."
+            f"{path} cannot be read{reason}: delete it, and overwrite the output with a new run."
         ) from error
 
 
-def _is_there(frame: Finished, read: Callable[[int], NDArray[Any]]) -> bool:
+def _labels_match(frame: FinishedFrame, read: Callable[[int], NDArray[Any]]) -> bool:
     try:
         return labels_checksum(read(frame.index)) == frame.checksum
-    except Exception:  # gone, or not written to its end: codecs make anything of what is left
+    except Exception:  # missing or incomplete: codecs raise exceptions of any type
         return False
 
 

@@ -1,4 +1,4 @@
-"""Probabilities written frame by frame: whatever was finished can be kept."""
+"""Probabilities, written frame by frame."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
+from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
 from napari_vrp_sam.io.images.tiff_stack import imagej_keeps
 
 
 class ProbabilityWriter:
-    """Probabilities of each class and frame as float32 TIFF, written to disk as they come.
+    """Writer of the probabilities of each class and frame, as float32 TIFF.
 
     Parameters
     ----------
     path : Path
-        Ends in .tif or .tiff; the file appears when the writer is closed.
+        Path with the suffix .tif or .tiff; the file appears when the writer is closed.
     shape : tuple of int
         Leading axes + (K, Y, X).
     axes : str
@@ -31,16 +32,16 @@ class ProbabilityWriter:
     Raises
     ------
     InputError
-        If there is no room for the file, or it cannot be written.
+        If the disk is too small for the file, or it cannot be written.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], axes: str) -> None:
-        if path.suffix.lower() not in (".tif", ".tiff"):
+        if path.suffix.lower() not in TIFF_SUFFIXES:
             raise InputError(f"Probabilities cannot be written to {path.name}: use .tif.")
         self._stack = contextlib.ExitStack()
         temporary = self._stack.enter_context(atomic(path))
         with self._stack:
-            _reserve(temporary, int(np.prod(shape)) * 4)
+            _check_free_space(temporary.parent, int(np.prod(shape)) * 4)
             self._pages: Any = tifffile.memmap(
                 temporary,
                 shape=shape,
@@ -52,27 +53,30 @@ class ProbabilityWriter:
             self._stack = self._stack.pop_all()
 
     def write(self, index: int, probabilities: NDArray[np.float32]) -> None:
-        """Take the probabilities of a frame, shape (K, Y, X)."""
+        """Write the probabilities of a frame, shape (K, Y, X)."""
         self._pages.reshape(-1, *probabilities.shape)[index] = probabilities
 
     def close(self) -> None:
-        """Let the file appear."""
+        """Complete the file."""
         self._pages.flush()
         del self._pages
         self._stack.close()
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete the incomplete file."""
         del self._pages
         with contextlib.suppress(_DiscardError), self._stack:
             raise _DiscardError
 
 
 class _DiscardError(Exception):
-    """Tells `atomic` that the file is not wanted."""
+    """Makes `atomic` delete its temporary file."""
 
 
-def _reserve(path: Path, size: int) -> None:
-    """Fail at once where the disk is too small: a memory map would crash in the middle."""
-    if shutil.disk_usage(path.parent).free < size:
-        raise InputError(f"{path.parent} has no room for {size / 1e9:.1f} GB of probabilities.")
+def _check_free_space(folder: Path, size: int) -> None:
+    # A memory map on a full disk would crash the process.
+    if shutil.disk_usage(folder).free < size:
+        raise InputError(
+            f"{folder} has no space for {size / 1e9:.1f} GB of probabilities: free some, or choose "
+            "another folder."
+        )

@@ -1,7 +1,7 @@
-"""Generated stacks with ground truth: made offline, of any seed, without a file.
+"""Generated sample stacks with ground truth.
 
-They look like what they imitate and are hard in the same way: bodies that share their gray values
-with what surrounds them, neighbours that look alike, and slices that differ in contrast and noise.
+They resemble real images and their difficulties: objects with the gray values of the background,
+similar neighbours, and slices that differ in contrast and noise.
 """
 
 from napari_vrp_sam.io.samples.nuclei import sample_nuclei

@@ -1,4 +1,4 @@
-"""Noise that clouds, grain and wobbling outlines are made of."""
+"""Noise for textures and irregular outlines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Volume = NDArray[np.float32]
 
 
 def smooth_noise(rng: np.random.Generator, shape: Sequence[int], sigma: Sequence[float]) -> Volume:
-    """Smooth Gaussian noise of mean 0 and deviation 1."""
+    """Return Gaussian noise with mean 0 and standard deviation 1, smoothed periodically."""
     noise = rng.standard_normal(tuple(shape), dtype=np.float32)
     noise = ndimage.gaussian_filter(noise, sigma, mode="wrap")
     return np.asarray((noise - noise.mean()) / noise.std(), dtype=np.float32)

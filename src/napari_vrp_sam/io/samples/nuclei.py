@@ -1,4 +1,4 @@
-"""Crowded nuclei as fluorescence microscopy shows them."""
+"""Time series that resembles fluorescence microscopy of crowded nuclei."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from napari_vrp_sam.io.samples.noise import Volume, smooth_noise
 def sample_nuclei(
     seed: int = 0, size: int = 256, frames: int = 20
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """A time series like fluorescence microscopy of crowded, moving cells; its class: nuclei.
+    """Generate a time series of crowded, moving nuclei, as in fluorescence microscopy.
 
-    Nuclei above and below the focal plane, bright debris and a bleaching, uneven background are not
-    of the class; some of them are brighter than the nuclei.
+    Nuclei out of focus, bright debris and an uneven, bleaching background are not part of the class
+    although some of them are brighter.
 
     Parameters
     ----------
     seed : int
-        Same seed, same series.
+        Seed of the random generator.
     size : int
-        Height and width in pixels, 64 or more.
+        Height and width in pixels, at least 64.
     frames : int
         Number of time points.
 
     Returns
     -------
     stack : ndarray, shape (frames, size, size), uint16
-    truth : ndarray, shape (frames, size, size), uint8
-        1 inside nuclei in focus.
+    ground_truth : ndarray, shape (frames, size, size), uint8
+        1 inside nuclei in focus, else 0.
     """
     rng = np.random.default_rng(seed)
     shape = (frames, size, size)
     area = (size / 256) ** 2
     blurred, _ = _moving_nuclei(rng, shape, round(26 * area) + 1, brightness=420)
-    sharp, truth = _moving_nuclei(rng, shape, round(60 * area) + 1, brightness=330)
+    sharp, ground_truth = _moving_nuclei(rng, shape, round(60 * area) + 1, brightness=330)
     debris = (rng.random((1, size, size), dtype=np.float32) < 0.0006) * rng.uniform(3e3, 9e3)
     debris = ndimage.gaussian_filter(debris.repeat(frames, 0).astype(np.float32), (0, 1.5, 1.5))
     out_of_focus = ndimage.gaussian_filter(blurred, (0, 6, 6))
@@ -44,13 +44,13 @@ def sample_nuclei(
     light = ndimage.gaussian_filter(light, (0, 1.1, 1.1))
     light *= np.exp(-0.5 * np.arange(frames) / max(frames, 1))[:, None, None]
     counts = rng.poisson(light.clip(0, None) / 4) * 4 + rng.normal(100, 6, shape)
-    return counts.clip(0, 65535).astype(np.uint16), truth.astype(np.uint8)
+    return counts.clip(0, 65535).astype(np.uint16), ground_truth.astype(np.uint8)
 
 
 def _moving_nuclei(
     rng: np.random.Generator, shape: tuple[int, int, int], count: int, brightness: float
 ) -> tuple[Volume, NDArray[np.bool_]]:
-    """Ellipses of lumpy chromatin that wander and push each other away: intensity, and where."""
+    """Intensity and mask of ellipses with textured chromatin, which move and repel each other."""
     frames, height, width = shape
     at = rng.uniform(0, (height, width), (count, 2))
     speed = rng.normal(0, 0.6, (count, 2))
@@ -67,7 +67,7 @@ def _moving_nuclei(
             push = (gap / distance[..., None]) * np.clip(room - distance, 0, None)[..., None]
             at = at + 0.5 * push.sum(axis=1)
         for index in range(count):
-            # All that a nucleus can cover, and nothing outside the frame.
+            # Bounding box of the nucleus, clipped to the frame.
             low = (at[index] - 1.6 * radius[index]).clip(0, (height, width)).astype(int)
             high = (at[index] + 1.6 * radius[index] + 1).clip(0, (height, width)).astype(int)
             box = (slice(low[0], high[0]), slice(low[1], high[1]))

@@ -1,4 +1,4 @@
-"""Neural tissue as serial-section electron microscopy shows it."""
+"""Stack that resembles serial-section electron microscopy of neural tissue."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from napari_vrp_sam.io.samples.noise import Volume, smooth_noise
 def sample_stack(
     seed: int = 0, size: int = 256, frames: int = 24
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A stack like serial-section electron microscopy of neural tissue; its class: mitochondria.
+    """Generate a stack as in serial-section electron microscopy, with mitochondria as the class.
 
-    Mitochondria have a dark double membrane and cristae, and drift, bend, begin and end along z.
-    They share their gray values with dense bodies, vesicle clouds and the lamellae of myelin, which
-    are background.
+    Mitochondria have a dark double membrane and cristae; they drift, bend, begin and end along z.
+    Dense bodies, vesicle clouds and the lamellae of myelin have the same gray values, but are
+    background.
 
     Parameters
     ----------
     seed : int
-        Same seed, same stack.
+        Seed of the random generator.
     size : int
-        Height and width in pixels, 64 or more.
+        Height and width in pixels, at least 64.
     frames : int
         Number of sections.
 
     Returns
     -------
     stack : ndarray, shape (frames, size, size), uint8
-    truth : ndarray, shape (frames, size, size), uint8
-        1 inside mitochondria.
+    ground_truth : ndarray, shape (frames, size, size), uint8
+        1 inside mitochondria, else 0.
     """
     rng = np.random.default_rng(seed)
     shape = (frames, size, size)
@@ -43,12 +43,12 @@ def sample_stack(
     myelin = _add_myelin(rng, image, cell, depth)
     free = ~myelin & (depth > 3)
     count = round(34 * (size / 256) ** 2) + 2
-    truth = np.zeros(shape, bool)
+    ground_truth = np.zeros(shape, bool)
     for _ in range(count):
         body = _body(rng, cell, free, radius=rng.uniform(8, 15), length=rng.uniform(10, 36))
         if body is not None:
             _paint_mitochondrion(rng, image, *body)
-            truth[body[0]] |= body[1] >= 0
+            ground_truth[body[0]] |= body[1] >= 0
             free[body[0]] &= body[1] < -3
     for _ in range(count // 2):
         body = _body(rng, cell, free, radius=rng.uniform(5, 11), length=rng.uniform(6, 12))
@@ -56,16 +56,16 @@ def sample_stack(
             _paint_dense_body(rng, image, *body, grain=grain)
             free[body[0]] &= body[1] < -2
     image -= 110 * np.exp(-((depth / 1.4) ** 2))
-    return _micrograph(rng, image), truth.astype(np.uint8)
+    return _micrograph(rng, image), ground_truth.astype(np.uint8)
 
 
 def _cells(
     rng: np.random.Generator, shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.int32], Volume]:
-    """Neurites: id of the cell of each voxel, and its distance in pixels from the cell's border.
+    """Cell id of each voxel, and its distance in pixels from the border of its cell.
 
-    Cells of a Voronoi diagram whose space is warped smoothly; a section is as thick as three
-    pixels are wide.
+    The cells (neurites) are those of a smoothly warped Voronoi diagram. The section thickness is
+    three pixels.
     """
     frames, height, width = shape
     count = round(frames / 12 * height * width / 900) + 4
@@ -94,7 +94,7 @@ def _cytoplasm(rng: np.random.Generator, cell: NDArray[np.int32], grain: Volume)
 def _add_vesicles(
     rng: np.random.Generator, image: Volume, cell: NDArray[np.int32], depth: Volume
 ) -> None:
-    """Clouds of small dark rings in a few cells: as dark as mitochondria, of another texture."""
+    """Add clouds of small rings to some cells, as dark as mitochondria but of another texture."""
     chosen = rng.permutation(cell.max() + 1)[: (cell.max() + 1) // 7]
     where = np.isin(cell, chosen) & (depth > 4) & (smooth_noise(rng, cell.shape, (2, 8, 8)) > -0.3)
     dots = (rng.random(cell.shape, dtype=np.float32) < 0.022) & where
@@ -105,7 +105,7 @@ def _add_vesicles(
 def _add_myelin(
     rng: np.random.Generator, image: Volume, cell: NDArray[np.int32], depth: Volume
 ) -> NDArray[np.bool_]:
-    """Dark lamellae inside the border of some cells: striped like cristae."""
+    """Add dark lamellae inside the border of some cells, similar to cristae; return their mask."""
     chosen = rng.permutation(cell.max() + 1)[: max(1, (cell.max() + 1) // 14)]
     sheath = np.isin(cell, chosen) & (depth < 9)
     image[sheath] = (105 - 45 * np.cos(depth[sheath] * (2 * np.pi / 3.1))).astype(np.float32)
@@ -113,7 +113,7 @@ def _add_myelin(
 
 
 Body = tuple[tuple[slice, slice, slice], Volume]
-"""A box of the stack, and in it the depth in pixels below the surface (negative outside)."""
+"""Bounding box in the stack, and depth in pixels below the surface (negative outside) in it."""
 
 
 def _body(
@@ -123,7 +123,7 @@ def _body(
     radius: float,
     length: float,
 ) -> Body | None:
-    """A closed body within one cell that drifts and turns along z; None where there is no room."""
+    """Closed body within one cell that drifts and rotates along z; None if none fits."""
     centres = np.argwhere(ndimage.minimum_filter(free[1::3], (1, 11, 11)))
     if not len(centres):
         return None
@@ -134,7 +134,7 @@ def _body(
         slice(max(0, int(at - r)), min(size, int(at + r) + 1))
         for at, r, size in zip(centre, reach, cell.shape, strict=True)
     )
-    z, y, x = (part - at for part, at in zip(np.ogrid[box], centre, strict=True))
+    z, y, x = (grid - at for grid, at in zip(np.ogrid[box], centre, strict=True))
     along = z / (length / 2)
     angle = rng.uniform(0, np.pi) + 0.5 * along
     drift = rng.normal(0, 0.4, 2)
@@ -146,10 +146,10 @@ def _body(
     )
     inside = np.hypot(u, v + rng.uniform(-0.02, 0.02) * u**2) < surface
     inside &= free[box] & (cell[box] == cell[tuple(centre)])
-    # The cell's border may have cut crumbs and corners off.
+    # Remove fragments and corners that were cut off by the border of the cell.
     smooth = ndimage.gaussian_filter(inside.astype(np.float32), (0.7, 2, 2)) > 0.55
     pieces, _ = ndimage.label(smooth & free[box])
-    at_centre = pieces[tuple(np.subtract(centre, [part.start for part in box]))]
+    at_centre = pieces[tuple(np.subtract(centre, [side.start for side in box]))]
     inside = pieces == at_centre
     if not at_centre or np.count_nonzero(inside) < radius**2 * length / 4:
         return None
@@ -165,14 +165,14 @@ def _body(
 def _paint_mitochondrion(
     rng: np.random.Generator, image: Volume, box: tuple[slice, slice, slice], depth: Volume
 ) -> None:
-    """Dark double membrane, a gray matrix, and cristae as wavy dark lamellae across it."""
+    """Paint a dark double membrane, a gray matrix, and cristae as wavy dark lamellae across it."""
     z, y, x = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in depth.shape), indexing="ij")
     angle = rng.uniform(0, np.pi) + 0.05 * z
     warp = 1.4 * smooth_noise(rng, depth.shape, (1.5, 4, 4))
     phase = (y * np.cos(angle) + x * np.sin(angle)) + 2 * warp
     period = rng.uniform(4.5, 6.5)
     cristae = np.cos(phase * (2 * np.pi / period))
-    cristae *= smooth_noise(rng, depth.shape, (1, 4, 4)) > -0.8  # they reach not everywhere
+    cristae *= smooth_noise(rng, depth.shape, (1, 4, 4)) > -0.8  # with gaps
     matrix = rng.normal(132, 10)
     body = matrix - 30 * cristae - 55 * np.exp(-(((depth - 1.2) / 1.2) ** 2))
     inside = depth > 0
@@ -187,7 +187,7 @@ def _paint_dense_body(
     *,
     grain: Volume,
 ) -> None:
-    """A lysosome: as dark as a mitochondrion, but granular and with a single membrane."""
+    """Paint a lysosome, as dark as a mitochondrion, but granular and with a single membrane."""
     inside = depth > 0
     lumps = smooth_noise(rng, depth.shape, (1, 2.2, 2.2))
     body = rng.normal(116, 14) + 15 * lumps + 10 * grain[box]
@@ -196,7 +196,7 @@ def _paint_dense_body(
 
 
 def _micrograph(rng: np.random.Generator, image: Volume) -> NDArray[np.uint8]:
-    """What the microscope makes of it: blur, shading, contrast of each section, noise."""
+    """Apply blur, shading, noise, and the contrast and brightness of each section."""
     frames = len(image)
     image = ndimage.gaussian_filter(image, (0, 0.75, 0.75))
     shading = 6 * smooth_noise(rng, image.shape, (1.5, 60, 60))

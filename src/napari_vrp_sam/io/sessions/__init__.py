@@ -1,1 +1,1 @@
-"""Sessions on disk: the image, annotations, settings and results of a run."""
+"""Session folders: image, annotations, settings and results."""

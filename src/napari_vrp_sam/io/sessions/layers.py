@@ -1,4 +1,4 @@
-"""Layers of a session: what the user drew, and the result, without the window."""
+"""Annotation layers and the result of a session, independent of napari."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_vrp_sam.io.sessions.values import read_plain, write_plain
+from napari_vrp_sam.io.sessions.values import read_values, write_values
 
-RESULT, RESULT_NOTES = "result.ome.tif", "result.json"
+RESULT, RESULT_INFO = "result.ome.tif", "result.json"
 LayerKind = Literal["labels", "points", "shapes"]
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnPlanes:
-    """Labels of which most planes are empty.
+    """Label image that stores only its planes with labels.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class DrawnPlanes:
         Leading axes + (Y, X).
     dtype : dtype
     planes : dict of tuple of int to ndarray
-        Those with a label, each of shape (Y, X), by position along the leading axes.
+        Planes with labels, each of shape (Y, X), by index along the leading axes.
     """
 
     shape: tuple[int, ...]
@@ -37,34 +37,31 @@ class DrawnPlanes:
 
     @classmethod
     def of(cls, labels: Any) -> DrawnPlanes:
-        """A copy of the planes of an array with something on them; read plane by plane."""
+        """Copy the planes with labels from an array, which is read plane by plane."""
         shape = tuple(int(size) for size in labels.shape)
-        planes = {}
-        for at in np.ndindex(*shape[:-2]):
-            plane = np.array(labels[at])
-            if plane.any():
-                planes[at] = plane
-        return cls(shape, np.dtype(labels.dtype), planes)
+        planes = ((index, np.array(labels[index])) for index in np.ndindex(*shape[:-2]))
+        drawn = {index: plane for index, plane in planes if plane.any()}
+        return cls(shape, np.dtype(labels.dtype), drawn)
 
     def dense(self) -> NDArray[Any]:
-        """The whole array."""
+        """Return the label image as an array."""
         labels = np.zeros(self.shape, self.dtype)
-        for at, plane in self.planes.items():
-            labels[at] = plane
+        for index, plane in self.planes.items():
+            labels[index] = plane
         return labels
 
 
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
-    """A layer that the user drew, without the window.
+    """Annotation layer.
 
     Attributes
     ----------
     kind : {"labels", "points", "shapes"}
     data : DrawnPlanes, ndarray of shape (N, D), or list of ndarrays of shape (V, D)
-        By kind.
+        Labels, points, or the vertices of each shape.
     attributes : dict
-        How it lies and looks, and what is remembered of it; as `plain` takes it.
+        Transformation, appearance and metadata; values as `to_json_value` accepts them.
     """
 
     kind: LayerKind
@@ -74,7 +71,7 @@ class StoredLayer:
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """Labels of a result, shape of the leading axes + (Y, X), and how their layer looks."""
+    """Labels of a result, shape of the leading axes + (Y, X), and attributes of their layer."""
 
     labels: NDArray[Any]
     axes: str
@@ -82,7 +79,7 @@ class StoredResult:
 
 
 def write_layer(folder: Path, number: int, layer: StoredLayer) -> str:
-    """Write a layer into a folder; return its name there."""
+    """Write a layer into a folder, and return the name of its files."""
     slug = re.sub(r"\W+", "-", str(layer.attributes.get("name", ""))).strip("-")[:40]
     name = f"{number:02}-{slug or layer.kind}"
     content: dict[str, Any] = {"kind": layer.kind, "attributes": layer.attributes}
@@ -90,63 +87,56 @@ def write_layer(folder: Path, number: int, layer: StoredLayer) -> str:
         drawn = layer.data
         content |= {"shape": drawn.shape, "dtype": drawn.dtype.str, "planes": list(drawn.planes)}
         if drawn.planes:
-            planes = np.stack(list(drawn.planes.values()))
-            write_pages(folder / f"{name}.tif", planes)
+            _write_pages(folder / f"{name}.tif", np.stack(list(drawn.planes.values())))
     else:
         content["data"] = list(layer.data)
-    write_plain(folder / f"{name}.json", content)
+    write_values(folder / f"{name}.json", content)
     return name
 
 
 def read_layer(folder: Path, name: str) -> StoredLayer:
-    """Read what `write_layer` wrote."""
+    """Read the layer that `write_layer` wrote under a name."""
     name = Path(name).name
-    content = read_plain(folder / f"{name}.json")
+    content = read_values(folder / f"{name}.json")
     kind, attributes = content["kind"], content["attributes"]
     if kind == "labels":
-        shape, at = tuple(content["shape"]), [tuple(plane) for plane in content["planes"]]
-        dtype = np.dtype(content["dtype"])
-        planes: dict[tuple[int, ...], NDArray[Any]] = {}
-        if at:
-            pages = read_pages(folder / f"{name}.tif", (len(at), *shape[-2:]), dtype)
-            planes = dict(zip(at, pages, strict=True))
+        shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])
+        indices = [tuple(index) for index in content["planes"]]
+        pages: Any = ()
+        if indices:
+            pages = _read_pages(folder / f"{name}.tif", (len(indices), *shape[-2:]), dtype)
+        planes = dict(zip(indices, pages, strict=True))
         return StoredLayer(kind, DrawnPlanes(shape, dtype, planes), attributes)
-    parts = [np.array(part, dtype=float) for part in content["data"]]
+    items = [np.array(item, dtype=float) for item in content["data"]]
     if kind == "points":
-        return StoredLayer(kind, np.array(parts).reshape(-1, attributes["ndim"]), attributes)
-    return StoredLayer(kind, parts, attributes)
+        return StoredLayer(kind, np.array(items).reshape(-1, attributes["ndim"]), attributes)
+    return StoredLayer(kind, items, attributes)
 
 
-def write_pages(path: Path, pages: NDArray[Any], **options: Any) -> None:
-    """Write labels as compressed TIFF."""
+def write_result(folder: Path, result: StoredResult) -> None:
+    """Write the labels of a result as OME-TIFF, and their properties as JSON."""
+    labels = result.labels
+    # napari may convert labels to 64 bits, which OME does not support.
+    smallest = np.min_scalar_type(int(labels.max(initial=0)))
+    options = {"ome": True, "metadata": {"axes": result.axes}}
+    _write_pages(folder / RESULT, labels.astype(smallest), **options)
+    array = {"shape": labels.shape, "dtype": labels.dtype.str, "axes": result.axes}
+    write_values(folder / RESULT_INFO, {**array, "attributes": result.attributes})
+
+
+def read_result(folder: Path) -> StoredResult:
+    """Read the result that `write_result` wrote."""
+    content = read_values(folder / RESULT_INFO)
+    shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])
+    labels = _read_pages(folder / RESULT, shape, dtype)
+    return StoredResult(labels, content["axes"], content["attributes"])
+
+
+def _write_pages(path: Path, pages: NDArray[Any], **options: Any) -> None:
     pages = pages.view(np.uint8) if pages.dtype == bool else pages
     tifffile.imwrite(path, pages, photometric="minisblack", compression="zlib", **options)
 
 
-def read_pages(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Read labels of a known shape, of which TIFF forgets axes of length 1."""
+def _read_pages(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    # TIFF drops axes of length 1.
     return np.asarray(tifffile.imread(path)).reshape(shape).astype(dtype)
-
-
-def write_result(folder: Path, result: StoredResult) -> None:
-    """Write a result: labels that any program opens, and what is remembered of them."""
-    labels = result.labels
-    # Layers that napari converted hold labels in 64 bits, which OME has no name for.
-    smallest = np.min_scalar_type(int(labels.max(initial=0)))
-    options = {"ome": True, "metadata": {"axes": result.axes}}
-    write_pages(folder / RESULT, labels.astype(smallest), **options)
-    content = {
-        "shape": labels.shape,
-        "dtype": labels.dtype.str,
-        "axes": result.axes,
-        "attributes": result.attributes,
-    }
-    write_plain(folder / RESULT_NOTES, content)
-
-
-def read_result(folder: Path) -> StoredResult:
-    """Read what `write_result` wrote."""
-    content = read_plain(folder / RESULT_NOTES)
-    shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])
-    labels = read_pages(folder / RESULT, shape, dtype)
-    return StoredResult(labels, content["axes"], content["attributes"])

@@ -1,4 +1,4 @@
-"""References of a session: what a run takes, but the image."""
+"""References and accepted frames of a session."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 
 @dataclass(frozen=True, eq=False)
 class StoredReference:
-    """A reference without its image, which the stack has.
+    """Reference without its image, which is a frame of the stack.
 
     Attributes
     ----------
     mask : ndarray, shape (Y, X), float32
-        In 0..1.
+        Annotation, 0..1.
     class_id : int
     kind : {"point", "scribble", "box", "mask"}
     frame : int
         Index of the annotated frame.
     ignored : ndarray of bool, shape (Y, X), optional
+        Pixels of unknown class.
     """
 
     mask: NDArray[np.float32]
@@ -36,18 +37,19 @@ class StoredReference:
 
     @classmethod
     def of(cls, reference: Reference) -> StoredReference:
-        """What is to be kept of a reference that lies on a stack."""
+        """Return a reference to a frame of the stack without its image."""
         assert reference.frame is not None
-        masks = reference.mask, reference.class_id, reference.kind, reference.frame
-        return cls(*masks, reference.ignored)
+        return cls(
+            reference.mask, reference.class_id, reference.kind, reference.frame, reference.ignored
+        )
 
     def on(self, image: NDArray[Any]) -> Reference:
-        """The reference on its frame, shape (Y, X, C)."""
+        """Return the reference with the image of its frame, shape (Y, X, C)."""
         return Reference(image, self.mask, self.class_id, self.kind, self.frame, self.ignored)
 
 
 def write_references(folder: Path, references: Sequence[StoredReference]) -> list[dict[str, Any]]:
-    """Write masks into a folder; return what is to be remembered of each."""
+    """Write masks into a new folder, and return the other properties of each reference as JSON."""
     folder.mkdir()
     entries = []
     for number, reference in enumerate(references):
@@ -57,40 +59,35 @@ def write_references(folder: Path, references: Sequence[StoredReference]) -> lis
         if reference.ignored is not None:
             arrays["ignored"] = np.asarray(reference.ignored, dtype=bool)
         np.savez_compressed(folder / name, **arrays)
-        entries.append(
-            {
-                "file": name,
-                "frame": reference.frame,
-                "class": reference.class_id,
-                "kind": reference.kind,
-            }
-        )
+        properties = {"class": reference.class_id, "kind": reference.kind}
+        entries.append({"file": name, "frame": reference.frame, **properties})
     return entries
 
 
 def read_references(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[StoredReference]:
-    """Read what `write_references` wrote."""
+    """Read the references that `write_references` wrote."""
     references = []
     for entry in entries:
         arrays = _read_arrays(folder / Path(entry["file"]).name)
-        mask, kind = arrays["mask"].astype(np.float32), entry["kind"]
-        where = int(entry["class"]), kind, int(entry["frame"])
-        references.append(StoredReference(mask, *where, arrays.get("ignored")))
+        mask, class_id, frame = arrays["mask"].astype(np.float32), entry["class"], entry["frame"]
+        references.append(
+            StoredReference(mask, int(class_id), entry["kind"], int(frame), arrays.get("ignored"))
+        )
     return references
 
 
 def write_frames(path: Path, frames: Mapping[int, NDArray[Any]]) -> None:
-    """Write labels of a few frames by their index."""
+    """Write the labels of some frames by their indices."""
     arrays: dict[str, Any] = {str(index): labels for index, labels in frames.items()}
     np.savez_compressed(path, **arrays)
 
 
 def read_frames(path: Path) -> dict[int, NDArray[Any]]:
-    """Read what `write_frames` wrote."""
+    """Read the labels that `write_frames` wrote."""
     return {int(index): labels for index, labels in _read_arrays(path).items()}
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    # Given a path, NumPy would leave damaged files open.
+    # Given a path instead of a file, NumPy leaves damaged files open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)

@@ -1,33 +1,33 @@
-"""A session as a folder: everything that a run takes and gave, to go on or to run it again."""
+"""Sessions: folders with everything that is needed to resume or repeat a segmentation."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import pydantic
 from numpy.typing import NDArray
+from pydantic import AliasChoices, BaseModel, PlainSerializer, ValidationError
 
 import napari_vrp_sam
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic_folder
+from napari_vrp_sam.files import atomic_folder, link_or_copy, write_json
 from napari_vrp_sam.io.sessions.image import (
-    COPY,
-    Report,
+    IMAGE_COPY,
+    CopyProgress,
     SessionImage,
-    address,
-    fingerprints,
-    found_again,
-    keep_copy,
-    link_or_copy,
-    resolved,
+    copy_image,
+    frame_fingerprints,
+    source_holds,
 )
 from napari_vrp_sam.io.sessions.layers import (
     RESULT,
-    RESULT_NOTES,
+    RESULT_INFO,
     StoredLayer,
     StoredResult,
     read_layer,
@@ -42,63 +42,67 @@ from napari_vrp_sam.io.sessions.references import (
     write_frames,
     write_references,
 )
-from napari_vrp_sam.io.sessions.values import read_plain, write_plain
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
+from napari_vrp_sam.io.sessions.values import PortableModel
 
 SUFFIX = ".vrpsam"
-FORMAT = 1
-"""Raised whenever older versions of this package could not read a session any more."""
-HEAD = "session.json"
+FORMAT = 2
+"""Version of the file format, increased when previous versions of this package cannot read it."""
+SESSION_FILE = "session.json"
 REFERENCES, ACCEPTED, ANNOTATIONS = "references", "accepted.npz", "annotations"
-OWN = frozenset({HEAD, REFERENCES, ANNOTATIONS, RESULT, RESULT_NOTES, COPY})
-"""What a session writes; anything else in the folder is the user's."""
+SESSION_ENTRIES = frozenset(
+    {SESSION_FILE, REFERENCES, ANNOTATIONS, RESULT, RESULT_INFO, IMAGE_COPY}
+)
+"""Files and folders of a session; all others in its folder belong to the user."""
 
 
 class SessionClass(NamedTuple):
-    """A class: its label value, and what the user calls and colours ("#rrggbb") it."""
+    """Label value, name and colour ("#rrggbb") of a class."""
 
     number: int
     name: str
     colour: str
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class Settings:
-    """The choices for a run, as `Job` takes them, and what the window shows beside."""
+    """Settings of a run, as in `SegmentationJob`, and of the window."""
 
-    model: str = "lite"
+    model: PortableModel = "lite"
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
     channels: tuple[int, ...] | None = None
-    limits: tuple[float, float] | None = None
-    pseudo_mask: PseudoMaskKind | None = None
-    tile: int | None = None
+    # Format 1 had other names.
+    contrast_limits: tuple[float, float] | None = pydantic.Field(
+        default=None, validation_alias=AliasChoices("contrast_limits", "limits")
+    )
+    pseudo_mask: Literal["probe", "correlation"] | None = None
+    tile_size: int | None = pydantic.Field(
+        default=None, validation_alias=AliasChoices("tile_size", "tile")
+    )
     point_radius: float | None = None
     frame_in_view: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """Annotations, classes, settings, model, accepted frames and result, without the pixels.
+    """Annotations, classes, settings, accepted frames and result of an image.
 
     Attributes
     ----------
     image : SessionImage
     settings : Settings
     references : sequence of StoredReference
-        As the next run gets them.
+        References of the next run.
     obstacle : str
-        Why there are none, in one sentence.
+        One sentence on why there are no references.
     accepted : dict of int to ndarray
         Labels of the accepted frames by index, each of shape (Y, X).
     classes : sequence of SessionClass
     layers : sequence of StoredLayer
-        What was drawn, lowest first.
+        Annotation layers, from bottom to top.
     result : StoredResult, optional
     version : str
-        Of the package that saved it.
+        Version of the package that saved the session.
     """
 
     image: SessionImage
@@ -112,79 +116,102 @@ class Session:
     version: str = napari_vrp_sam.__version__
 
 
+class _SessionFile(BaseModel):
+    """Content of `session.json`."""
+
+    format: int
+    version: str
+    image: SessionImage
+    settings: Settings
+    classes: list[Annotated[SessionClass, PlainSerializer(SessionClass._asdict)]]
+    accepted_frames: list[int] = pydantic.Field(
+        default_factory=list, serialization_alias="accepted frames"
+    )
+    references: list[dict[str, Any]]
+    obstacle: str
+    layers: list[str]
+    result: bool
+
+
 def session_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder that a path means: its suffix is added where it lacks."""
+    """Return a path with the suffix of session folders, which is appended if it is missing."""
     path = Path(path)
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def write_session(
-    folder: str | os.PathLike[str], session: Session, data: Any, report: Report | None = None
+    folder: str | os.PathLike[str],
+    session: Session,
+    data: Any,
+    progress: CopyProgress | None = None,
 ) -> Session:
-    """Save a session, wholly or not at all; one that is there already is replaced.
+    """Save a session atomically, replacing an existing one.
 
     Parameters
     ----------
     folder : str or path
     session : Session
     data : array
-        The image. A copy of it is kept where no file of its own holds it.
-    report : callable, optional
-        Told how much of the image is copied. What it raises ends the writing, without a trace.
+        The image. It is copied into the session unless its source file holds it.
+    progress : callable, optional
+        Reports the number of copied frames. An exception from it cancels the write.
 
     Returns
     -------
     Session
-        As it was written; without `image.source` if the image was copied.
+        The session as written; without `image.source` if the image was copied.
 
     Raises
     ------
     InputError
-        If the folder is none of ours, or cannot be written.
+        If the folder exists and is not a session, or cannot be written.
     """
     folder = Path(folder).absolute()
-    if folder.exists() and not (folder / HEAD).is_file():
-        raise InputError(f"{folder} is there already and no session: choose another name.")
+    if folder.exists() and not (folder / SESSION_FILE).is_file():
+        raise InputError(f"{folder} already exists and is not a session: choose another name.")
     annotated = [reference.frame for reference in session.references]
-    marks = fingerprints(data, session.image.axes, also=annotated)
-    image = replace(session.image, fingerprints=marks)
+    fingerprints = frame_fingerprints(data, session.image.axes, also=annotated)
+    image = replace(session.image, fingerprints=fingerprints)
     with atomic_folder(folder) as new:
-        if not found_again(image):
-            keep_copy(new, data, image, report)
+        if not source_holds(image):
+            copy_image(new, data, image, progress)
             image = replace(image, source=None)
         session = replace(session, image=image)
         _write(new, folder, session)
         for path in folder.iterdir() if folder.exists() else ():
-            if path.name not in OWN:
-                _keep(path, new / path.name)
+            if path.name not in SESSION_ENTRIES:
+                _copy_user_entry(path, new / path.name)
     return session
 
 
 def read_session(folder: str | os.PathLike[str]) -> Session:
-    """Open a session; the pixels of its image are left to `open_image`.
+    """Read a session without the pixels of its image; see `open_image` for these.
 
     Raises
     ------
     InputError
-        If it is none, is damaged, or was saved by a version that is newer than this one.
+        If the folder is not a session, is damaged, or was saved by a newer version.
     """
     folder = Path(folder).absolute()
-    if not (folder / HEAD).is_file():
-        raise InputError(f"{folder} is no session: choose a folder that ends in {SUFFIX}.")
+    if not (folder / SESSION_FILE).is_file():
+        raise InputError(f"{folder} is not a session: choose a folder that ends in {SUFFIX}.")
     try:
-        head = read_plain(folder / HEAD)
-        if head["format"] > FORMAT:
+        content = json.loads((folder / SESSION_FILE).read_text("utf-8"))
+        if content["format"] > FORMAT:
             raise InputError(
-                f"{folder.name} was saved by version {head['version']} of napari-vrp-sam, which "
-                "writes sessions that this version cannot read: update napari-vrp-sam."
+                f"{folder.name} was saved by version {content['version']} of napari-vrp-sam, in a "
+                "format that this version cannot read: update napari-vrp-sam."
             )
-        return _read(folder, head)
+        return _read(folder, _SessionFile.model_validate(content, context={"folder": folder}))
     except InputError:
         raise
-    except Exception as error:  # a damaged file may raise anything
+    except Exception as error:  # damaged files raise exceptions of any type
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{SESSION_FILE}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise InputError(
-            f"{folder.name} is damaged ({type(error).__name__}: {error}): "
-            "take it from a backup, or save it anew."
+            f"{folder.name} is damaged ({reason}): restore it from a backup, or save it again."
         ) from error
 
 
@@ -197,51 +224,38 @@ def _write(new: Path, folder: Path, session: Session) -> None:
     ]
     if session.result is not None:
         write_result(new, session.result)
-    settings = asdict(session.settings)
-    model = Path(session.settings.model)
-    if model.is_file():
-        settings["model"] = address(model, folder)
-    image = asdict(session.image)
-    image["source"] = session.image.source and address(session.image.source, folder)
-    head = {
-        "format": FORMAT,
-        "version": session.version,
-        "image": image,
-        "settings": settings,
-        "classes": [item._asdict() for item in session.classes],
-        "accepted frames": sorted(session.accepted),
-        "references": references,
-        "obstacle": session.obstacle,
-        "layers": layers,
-        "result": session.result is not None,
-    }
-    write_plain(new / HEAD, head)
+    content = _SessionFile(
+        format=FORMAT,
+        version=session.version,
+        image=session.image,
+        settings=session.settings,
+        classes=list(session.classes),
+        accepted_frames=sorted(session.accepted),
+        references=references,
+        obstacle=session.obstacle,
+        layers=layers,
+        result=session.result is not None,
+    )
+    fields = content.model_dump(mode="json", by_alias=True, context={"folder": folder})
+    write_json(new / SESSION_FILE, fields)
 
 
-def _read(folder: Path, head: Mapping[str, Any]) -> Session:
-    image, settings = dict(head["image"]), dict(head["settings"])
-    source = image["source"]
-    image |= {"shape": tuple(image["shape"]), "source": source and resolved(source, folder)}
-    for name in ("frames", "channels", "limits"):
-        settings[name] = settings[name] and tuple(settings[name])
-    if isinstance(settings["model"], dict):
-        settings["model"] = str(resolved(settings["model"], folder))
+def _read(folder: Path, content: _SessionFile) -> Session:
     return Session(
-        image=SessionImage(**image),
-        settings=Settings(**settings),
-        references=read_references(folder / REFERENCES, head["references"]),
-        obstacle=head["obstacle"],
+        image=content.image,
+        settings=content.settings,
+        references=read_references(folder / REFERENCES, content.references),
+        obstacle=content.obstacle,
         accepted=read_frames(folder / REFERENCES / ACCEPTED),
-        classes=[SessionClass(**item) for item in head["classes"]],
-        layers=[read_layer(folder / ANNOTATIONS, name) for name in head["layers"]],
-        result=read_result(folder) if head["result"] else None,
-        version=head["version"],
+        classes=content.classes,
+        layers=[read_layer(folder / ANNOTATIONS, name) for name in content.layers],
+        result=read_result(folder) if content.result else None,
+        version=content.version,
     )
 
 
-def _keep(path: Path, place: Path) -> None:
-    """What the user put into a session stays there when it is saved again."""
+def _copy_user_entry(path: Path, target: Path) -> None:
     if path.is_dir():
-        shutil.copytree(path, place, copy_function=link_or_copy)
+        shutil.copytree(path, target, copy_function=link_or_copy)
     else:
-        link_or_copy(path, place)
+        link_or_copy(path, target)
