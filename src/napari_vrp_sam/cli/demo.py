@@ -119,7 +119,9 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     stack, truth, index = sample.stack, sample.truth, sample.reference_frame
     axes = f"{sample.axis}YX"
     start = time.perf_counter()
-    labels = segment_stack(stack, truth[index], axes=axes, frame=index, model=model, device=device)
+    labels = segment_stack(
+        stack, truth[index], axes=axes, reference_frame=index, model=model, device=device
+    )
     middle = time.perf_counter()
     segment = RandomForest()([], [Reference(stack[index], truth[index])])
     forest = np.stack([segment(frame[..., None]).masks[0] for frame in stack])
@@ -169,13 +171,13 @@ def _draw_sample(
     """Draw five frames from the first to the last as a contact sheet."""
     import numpy as np
 
-    from napari_vrp_sam.io.exports.contact_sheet import as_picture, overlay
+    from napari_vrp_sam.io.exports.contact_sheet import overlay, to_rgb
 
     limits = tuple(np.percentile(sample.stack, (0.5, 99.5)))
     count = len(sample.stack)
     rows, titles = [], []
     for index in sorted({0, count // 4, sample.reference_frame, 3 * count // 4, count - 1}):
-        picture = as_picture(sample.stack[index], limits)
+        picture = to_rgb(sample.stack[index], limits)
         overlays = [overlay(picture, masks[index]) for masks in (labels, forest, sample.truth)]
         scores = ", ".join(f"{name} {values[index]:.2f}" for name, values in ious.items())
         annotated = index == sample.reference_frame
@@ -205,7 +207,7 @@ def _run_micrograph(model: Model, device: str, out: Path) -> Path:
         corners = [[float(v) for v in corner.split(",")][::-1] for corner in outline.split()]
         annotation[:, :middle] |= polygon_to_mask(corners, (len(picture), middle)) > 0
     labels = segment_stack(
-        halves, annotation[:, :middle], axes="ZYXS", frame=0, model=model, device=device
+        halves, annotation[:, :middle], axes="ZYXS", reference_frame=0, model=model, device=device
     )
     result = np.concatenate(list(labels), axis=1)
     return _save_figure(

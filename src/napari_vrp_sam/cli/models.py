@@ -13,7 +13,7 @@ from napari_vrp_sam.cli.downloads import download_bar
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.zoo.registry import ModelSpec
+    from napari_vrp_sam.models.weights.catalogue import ModelSpec
 
 models_app = typer.Typer(
     help="List, show, download and verify models; import, export, rename and delete user models."

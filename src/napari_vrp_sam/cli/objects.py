@@ -109,7 +109,9 @@ class ObjectOutput:
                 split=self.split,
                 min_size=self.min_size,
                 confidence=confidence,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda done, total, message: bar.update(
+                    task, description=message, completed=done, total=total
+                ),
             )
         _write_ids(self.labels, objects.labels, frames.label_axes, names)
         stderr_console.print(
@@ -176,7 +178,7 @@ def objects(
     """
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.io.images.stacks import read_labels, read_stack
-    from napari_vrp_sam.io.labels.journal import noted
+    from napari_vrp_sam.io.labels.journal import read_journal
 
     classes = read_labels(labels, image)
     data = None
@@ -204,7 +206,9 @@ def objects(
         overwrite=overwrite,
     )
     # Runs that write a folder or OME-Zarr record the confidence of frames.
-    confidence = {f.index: f.confidence for f in noted(labels)[1] if f.confidence is not None}
+    confidence = {
+        f.index: f.confidence for f in read_journal(labels)[1] if f.confidence is not None
+    }
     found.write(classes, data, frames, names=names, confidence=confidence)
 
 
@@ -225,9 +229,9 @@ def _id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[Path]:
 
 def _write_ids(path: Path, ids: NDArray[Any], axes: str, names: Sequence[str]) -> None:
     from napari_vrp_sam.io.images.stacks import write_labels
-    from napari_vrp_sam.io.labels.writers import grows, label_writer
+    from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
 
-    if not grows(path):
+    if not is_incremental(path):
         write_labels(path, ids, axes)
         return
     writer = label_writer(path, ids.shape, ids.dtype, axes, names)

@@ -77,7 +77,7 @@ def check_outputs(
         If an input would be overwritten, two results share a file, a result already exists, or a
         path is not writable.
     """
-    from napari_vrp_sam.io.labels.writers import grows
+    from napari_vrp_sam.io.labels.writers import is_incremental
 
     replaced = earlier_files(output) if frame_files and overwrite else ()
     _check_inputs([output, *others], [*frame_files, *replaced], inputs)
@@ -85,7 +85,7 @@ def check_outputs(
     inside = frame_files[:1] or [output / "0"]
     for path in (output, *(inside if output.is_dir() else ()), *others):
         _check_writable(path)
-    _check_free(output, folder=grows(output), overwrite=overwrite or resume)
+    _check_free(output, folder=is_incremental(output), overwrite=overwrite or resume)
     for path in others:
         _check_free(path, folder=False, overwrite=overwrite)
 

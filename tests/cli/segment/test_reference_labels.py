@@ -112,7 +112,7 @@ def test_labels_are_counted_as_they_are_read() -> None:
     assert labels[0].max() == 15
     assert labels[1].max() == 31  # both frames together have few enough labels
     assert labels[0].max() == 15
-    with pytest.raises(InputError, match=f"has 47 different labels, more than {MOST_CLASSES}"):
+    with pytest.raises(InputError, match=f"has 47 different labels, more than {MAX_CLASSES}"):
         labels[2]
 
 

@@ -77,7 +77,9 @@ def segment(files: Path, output: Path, *more: Any) -> Any:
 
 def finished(output: Path) -> list[int]:
     lines = (
-        journal_path(output).read_bytes().split(b"\n")[1:-1] if journal_path(output).exists() else []
+        journal_path(output).read_bytes().split(b"\n")[1:-1]
+        if journal_path(output).exists()
+        else []
     )
     return [json.loads(line)["index"] for line in lines]
 

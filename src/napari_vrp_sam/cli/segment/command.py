@@ -185,7 +185,9 @@ def segment(
         labels = read_reference(reference, image, one_class=one_class)
         job = SegmentationJob(
             data,
-            references=gather_references(stack, labels, frame=frame, kind=annotation_kind.value),
+            references=gather_references(
+                stack, labels, reference_frame=frame, annotation_kind=annotation_kind.value
+            ),
             axes=stack.axes,
             channels=channel or None,
             model=model,
