@@ -1,4 +1,4 @@
-"""A real window, and an engine whose frames the test lets through one by one."""
+"""Viewer, docks and engines that wait at each frame or step until the test lets it through."""
 
 import shutil
 import threading
@@ -28,7 +28,7 @@ from napari_vrp_sam.models.zoo import user_models as store
 
 
 class BrightnessModel(nn.Module, Model):
-    """A model of the simplest kind: a pixel belongs to the class whose brightness it has."""
+    """Model that assigns each pixel to the class of its brightness."""
 
     name = "brightness"
 
@@ -61,7 +61,7 @@ class BrightnessModel(nn.Module, Model):
 
 
 class GatedStack:
-    """A stack that hands out a frame for each release of a gate."""
+    """Stack that waits for its gate before it returns a frame."""
 
     def __init__(self, stack, gate):
         self._stack, self._gate = stack, gate
@@ -74,7 +74,7 @@ class GatedStack:
 
 
 class GatedEngine:
-    """Works in a thread, like the plugin's own, but waits at each frame for `let_through`."""
+    """Thread engine with a `BrightnessModel`, whose frames wait for `let_through`."""
 
     def __init__(self):
         self.gate = threading.Semaphore(0)
@@ -97,8 +97,8 @@ class GatedEngine:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """A fine-tuning that learns nothing, but tells of it: six steps, each let through by a gate."""
+class ScriptedJob:
+    """Fine-tuning job that only emits events: six steps, each of which waits for the gate."""
 
     data: object
     job: FineTuneJob
@@ -135,8 +135,8 @@ class Lesson:
         yield FineTuningResult(path, 0.5, 0.5 + max(self.gain, 0))
 
 
-class LessonEngine:
-    """The real engine, with lessons for jobs."""
+class ScriptedEngine:
+    """Thread engine that runs a `ScriptedJob` instead of each job."""
 
     def __init__(self):
         self.gate = threading.Semaphore(0)
@@ -147,7 +147,7 @@ class LessonEngine:
 
     def submit(self, job):
         self.jobs.append(job)
-        lesson = Lesson(job.data, job, self.gate, self.gain, self.error)
+        lesson = ScriptedJob(job.data, job, self.gate, self.gain, self.error)
         self.runs.append(ThreadEngine().submit(lesson))
         return self.runs[-1]
 
@@ -157,7 +157,7 @@ class LessonEngine:
 
 @pytest.fixture(autouse=True)
 def preferences(monkeypatch, tmp_path):
-    """The plugin's page of napari's Preferences, untouched; saved for this test alone."""
+    """Return the plugin's preferences: defaults, saved for this test only."""
     from napari import settings
 
     settings._PLUGIN_SETTINGS.clear()
@@ -179,7 +179,7 @@ def engine():
 
 @pytest.fixture
 def lessons():
-    engine = LessonEngine()
+    engine = ScriptedEngine()
     yield engine
     for run in engine.runs:
         run.cancel()
@@ -188,7 +188,7 @@ def lessons():
 
 @pytest.fixture
 def tuner(viewer, lessons):
-    """The dock widget 'Fine-tune' in the window, with lessons to learn."""
+    """Dock widget 'Fine-tune' with the engine of `lessons`."""
     from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
 
     widget = FineTuneWidget(viewer, lessons)
@@ -198,7 +198,7 @@ def tuner(viewer, lessons):
 
 @pytest.fixture
 def stack():
-    """Squares of two brightnesses that drift through 7 frames, and their truth."""
+    """Stack of 7 frames with moving squares of two brightnesses, and its ground truth."""
     stack = np.full((7, 48, 64), 20, dtype=np.uint8)
     truth = np.zeros(stack.shape, dtype=np.uint8)
     for z in range(7):
@@ -216,24 +216,24 @@ def viewer(make_napari_viewer_proxy):
 
 @pytest.fixture
 def dock(viewer, engine):
-    """The dock widget in the window, with a gated engine."""
+    """Dock widget 'Segment stack' with a gated engine and without previews."""
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
     widget = SegmentStackWidget(viewer, engine)
-    widget.preview_box.setChecked(False)  # the gate is for the runs
+    widget.preview_box.setChecked(False)  # they would pass the gate
     viewer.window.add_dock_widget(widget, name="Segment stack")
     return widget
 
 
 @pytest.fixture
 def annotated(viewer, dock, stack):
-    """The stack opened, and both classes drawn on frame 3: image and annotation layer."""
+    """Image and annotation layer: the stack with both classes drawn on frame 3."""
     return open_annotated(viewer, stack)
 
 
 @pytest.fixture
 def opened(viewer, tuner, stack):
-    """The same for the dock 'Fine-tune'."""
+    """Image and annotation layer for the dock 'Fine-tune'."""
     return open_annotated(viewer, stack)
 
 
@@ -248,7 +248,7 @@ def open_annotated(viewer, stack):
 
 @pytest.fixture
 def canvas(dock):
-    """The widget that napari draws on, and that takes the keys."""
+    """Canvas widget of napari, which receives the keys."""
     (canvas,) = [
         child
         for child in dock.window().findChildren(QWidget)

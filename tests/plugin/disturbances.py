@@ -1,4 +1,4 @@
-"""What users do to layers while something is at work."""
+"""Changes of layers by the user during a run."""
 
 import numpy as np
 

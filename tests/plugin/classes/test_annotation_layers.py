@@ -29,7 +29,7 @@ def viewer():
         (annotate_with_boxes, Shapes, "add_rectangle"),
     ],
 )
-def test_a_new_layer_lies_on_the_image_and_is_ready_to_draw(viewer, annotate, kind, mode):
+def test_new_layer_is_aligned_and_ready_to_draw(viewer, annotate, kind, mode):
     image = viewer.add_image(
         np.zeros((4, 60, 60, 3), dtype=np.uint8), rgb=True, scale=(2, 0.5, 0.5), units="um"
     )
@@ -44,7 +44,7 @@ def test_a_new_layer_lies_on_the_image_and_is_ready_to_draw(viewer, annotate, ki
     assert layer.units == image.units
 
 
-def test_the_active_image_is_annotated(viewer):
+def test_active_image_is_annotated(viewer):
     first = viewer.add_image(np.zeros((4, 60, 60)), scale=(5, 1, 1))
     viewer.add_image(np.zeros((4, 60, 60)))
     viewer.layers.selection.active = first
@@ -54,7 +54,7 @@ def test_the_active_image_is_annotated(viewer):
     np.testing.assert_allclose(viewer.layers[-1].scale, first.scale)
 
 
-def test_without_an_image_there_is_a_sentence(viewer):
+def test_warning_without_an_image(viewer):
     from napari.utils.notifications import notification_manager
 
     annotate_with_points(viewer)
@@ -64,7 +64,7 @@ def test_without_an_image_there_is_a_sentence(viewer):
 
 
 @pytest.mark.parametrize("drawing", ["point", "box"])
-def test_each_drawing_has_the_class_that_was_chosen(viewer, drawing):
+def test_drawings_have_the_current_class(viewer, drawing):
     image = viewer.add_image(np.zeros((4, 60, 60)))
     layer = new_annotation_layer(viewer, image, drawing)
 
@@ -89,7 +89,7 @@ def test_each_drawing_has_the_class_that_was_chosen(viewer, drawing):
     assert [reference.class_id for reference in found] == [1, 3]
 
 
-def test_a_layer_of_the_user_gets_classes_without_losing_features(viewer):
+def test_class_feature_is_added_without_losing_other_features(viewer):
     points = viewer.add_points([[0, 1, 1], [0, 2, 2]], features={"note": ["a", "b"]})
 
     set_drawing_class(points, 2)

@@ -7,6 +7,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog
+from tests.plugin.window import press, run
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.calibration import ClassCalibration
@@ -30,18 +31,8 @@ def press_key(qtbot, canvas):
     return lambda text: qtbot.keyClicks(canvas, text)
 
 
-def press(qtbot, button):
-    qtbot.mouseClick(button, LEFT)
-
-
 def numbers(class_list):
     return [entry.number for entry in class_list.classes]
-
-
-def run(qtbot, dock, engine):
-    engine.let_through()
-    press(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
 
 
 def shown_colour(layer, number):
@@ -54,7 +45,7 @@ def shown_colour(layer, number):
     return QColor.fromRgbF(*map(float, rgba)).name()
 
 
-def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_list):
+def test_add_rename_and_remove_classes(qtbot, viewer, dock, class_list):
     assert list(class_list.classes) == [ClassEntry(1, "class 1", default_colour(1))]
 
     press(qtbot, class_list.add_button)
@@ -65,7 +56,7 @@ def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_
     qtbot.keyClicks(name_box, "nucleus 1")
     qtbot.keyClick(name_box, Qt.Key.Key_Return)
     assert [entry.name for entry in class_list.classes] == ["class 1", "nucleus 1"]
-    assert class_list.classes.current == 2  # digits in a name choose nothing
+    assert class_list.classes.current == 2  # digits in a name do not choose classes
     assert dock.window().focusWidget() is not name_box
 
     press(qtbot, class_list.row(1).number_button)
@@ -77,7 +68,7 @@ def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_
     press(qtbot, class_list.remove_button)
     assert numbers(class_list) == [2]
     assert "at least one class is needed" in dock.status.text()
-    press(qtbot, class_list.add_button)  # the lowest number that is free
+    press(qtbot, class_list.add_button)  # gets the lowest free number
     assert numbers(class_list) == [1, 2]
 
 
@@ -89,7 +80,7 @@ def test_classes_are_added_named_and_removed_by_hand(qtbot, viewer, dock, class_
         ("changed my mind", Qt.Key.Key_Escape, ""),
     ],
 )
-def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key, sentence):
+def test_invalid_or_cancelled_name_is_restored(qtbot, dock, class_list, text, key, sentence):
     reported = []
     dock.form.warned.connect(reported.append)
     press(qtbot, class_list.add_button)
@@ -100,11 +91,11 @@ def test_a_name_that_cannot_be_is_taken_back(qtbot, dock, class_list, text, key,
     qtbot.keyClick(name_box, key)
 
     assert class_list.classes.name(2) == name_box.text() == "class 2"
-    assert len(reported) == bool(sentence)  # once
+    assert len(reported) == bool(sentence)  # exactly one message
     assert sentence in "".join(reported)
 
 
-def test_a_colour_is_chosen_in_a_dialog(qtbot, viewer, dock, class_list):
+def test_choose_colour_in_a_dialog(qtbot, viewer, dock, class_list):
     seen = []
 
     def choose():
@@ -122,7 +113,7 @@ def test_a_colour_is_chosen_in_a_dialog(qtbot, viewer, dock, class_list):
 
 
 @pytest.mark.parametrize("drawing", ["mask", "scribble", "point", "box"])
-def test_number_keys_choose_the_class_and_no_tool(
+def test_number_keys_choose_classes_instead_of_tools(
     qtbot, viewer, dock, class_list, press_key, stack, drawing
 ):
     viewer.add_image(stack[0])
@@ -147,7 +138,7 @@ def test_number_keys_choose_the_class_and_no_tool(
     assert layer.mode == mode
 
 
-def test_a_number_key_deletes_no_point(qtbot, viewer, dock, class_list, press_key, stack):
+def test_number_key_does_not_delete_points(qtbot, viewer, dock, class_list, press_key, stack):
     viewer.add_image(stack[0])
     press(qtbot, dock.form.draw_buttons["point"])
     points = viewer.layers.selection.active
@@ -159,7 +150,7 @@ def test_a_number_key_deletes_no_point(qtbot, viewer, dock, class_list, press_ke
     assert len(points.data) == 2
 
 
-def test_elsewhere_the_number_keys_stay_with_napari(
+def test_number_keys_keep_napari_bindings_in_other_layers(
     qtbot, viewer, dock, class_list, press_key, annotated
 ):
     _, labels = annotated
@@ -178,14 +169,14 @@ def test_elsewhere_the_number_keys_stay_with_napari(
 
     viewer.layers.selection.active = viewer.layers[0]
     assert labels.keymap == {}
-    labels.bind_key("9", own := lambda layer: None)  # of the user
+    labels.bind_key("9", own := lambda layer: None)  # by the user
     viewer.layers.selection.active = labels
     assert own not in labels.keymap.values()
     viewer.layers.selection.active = viewer.layers[0]
     assert list(labels.keymap.values()) == [own]
 
 
-def test_several_classes_in_one_run_keep_colour_and_name(
+def test_colours_and_names_of_several_classes_in_one_run(
     qtbot, viewer, dock, class_list, engine, stack
 ):
     data, truth = stack
@@ -226,7 +217,7 @@ def test_several_classes_in_one_run_keep_colour_and_name(
         {"number": 1, "name": "mitochondria", "colour": "#00ff00"},
         {"number": 2, "name": "lysosome <2>", "colour": "#ff00ff"},
     ]
-    json.dumps(get_metadata(result, "classes"))  # plain data
+    json.dumps(get_metadata(result, "classes"))  # must be serialisable
 
     run(qtbot, dock, engine)
     press(qtbot, dock.form.draw_buttons["point"])
@@ -238,7 +229,7 @@ def test_several_classes_in_one_run_keep_colour_and_name(
     assert shown_colour(points, 2) == "#ff00ff"
 
 
-def test_what_is_painted_gets_into_the_list(qtbot, viewer, dock, class_list, annotated):
+def test_painted_class_is_added_to_the_list(qtbot, viewer, dock, class_list, annotated):
     _, labels = annotated
     assert numbers(class_list) == [1, 2]  # both are drawn
     viewer.layers.selection.active = labels
@@ -254,11 +245,11 @@ def test_what_is_painted_gets_into_the_list(qtbot, viewer, dock, class_list, ann
 
     assert numbers(class_list) == [1, 2, 7]
     assert class_list.row(7).number_button.isChecked()
-    labels.selected_label = 0  # erases
+    labels.selected_label = 0  # label 0 erases
     assert class_list.classes.current == 7
 
 
-def test_layers_that_are_opened_bring_their_classes(viewer, dock, class_list, stack):
+def test_classes_of_new_layers_are_added_to_the_list(viewer, dock, class_list, stack):
     viewer.add_image(stack[0], name="stack")
     viewer.add_points([[0, 1, 1], [0, 2, 2]], features={"class": [4, 5]})
     viewer.add_points([[0, 1, 1]], features={"class": ["no number"]})
@@ -277,7 +268,7 @@ def test_layers_that_are_opened_bring_their_classes(viewer, dock, class_list, st
     assert shown_colour(result, 2) == "#0000ff"
 
 
-def test_a_layer_of_many_objects_is_left_alone(viewer, dock, class_list):
+def test_object_labels_keep_their_colours(viewer, dock, class_list):
     objects = np.arange(40 * 40).reshape(40, 40)
     layer = viewer.add_labels(objects)
     large = viewer.add_labels(np.broadcast_to(np.uint8(3), (2**11, 2**8, 2**8)))
@@ -290,7 +281,7 @@ def test_a_layer_of_many_objects_is_left_alone(viewer, dock, class_list):
     assert shown_colour(large, 1) == before[0]
 
 
-def test_colours_of_the_users_own_stay_until_he_changes_one(qtbot, viewer, dock, class_list):
+def test_user_colours_stay_until_a_class_is_recoloured(qtbot, viewer, dock, class_list):
     viewer.add_image(np.zeros((2, 9, 9)))
     points = viewer.add_points([[0, 1, 1]], face_color="#123456")
     labels = viewer.add_labels(np.ones((2, 9, 9), int), colormap={None: "black", 1: "#654321"})
@@ -307,7 +298,7 @@ def test_colours_of_the_users_own_stay_until_he_changes_one(qtbot, viewer, dock,
     assert shown_colour(unticked, 1) == default_colour(1)
 
 
-def test_a_class_that_is_drawn_is_not_removed(qtbot, viewer, dock, class_list, annotated):
+def test_drawn_class_cannot_be_removed(qtbot, viewer, dock, class_list, annotated):
     _, labels = annotated
     class_list.classes.choose(2)
     press(qtbot, class_list.remove_button)
@@ -320,20 +311,20 @@ def test_a_class_that_is_drawn_is_not_removed(qtbot, viewer, dock, class_list, a
     assert numbers(class_list) == [1]
 
 
-def test_a_run_lists_the_classes_that_it_finds_drawn(qtbot, viewer, dock, engine, class_list):
+def test_run_adds_drawn_classes_to_the_list(qtbot, viewer, dock, engine, class_list):
     lazy = pytest.importorskip("dask.array")
     viewer.add_image(np.zeros((3, 48, 64), dtype=np.uint8), name="stack")
     drawn = np.zeros((3, 48, 64), dtype=np.uint8)
     drawn[1, 5:9, 5:9] = 6
     viewer.add_labels(lazy.from_array(drawn))
-    assert numbers(class_list) == [1]  # reading all of it would take long
+    assert numbers(class_list) == [1]  # lazy labels are not searched
 
     run(qtbot, dock, engine)
 
     assert numbers(class_list) == [1, 6]
 
 
-def test_a_run_leaves_the_choice_of_class(qtbot, viewer, dock, engine, class_list, annotated):
+def test_run_does_not_change_the_current_class(qtbot, viewer, dock, engine, class_list, annotated):
     image, _ = annotated
     viewer.layers.selection.active = image
     class_list.classes.choose(2)
@@ -343,10 +334,10 @@ def test_a_run_leaves_the_choice_of_class(qtbot, viewer, dock, engine, class_lis
     assert viewer.layers.selection.active == image
     assert class_list.classes.current == 2
     (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
-    assert result.selected_label == 2  # a correction is of that class
+    assert result.selected_label == 2  # for corrections of this class
 
 
-def test_a_class_that_a_layer_cannot_hold_gets_a_sentence(viewer, dock, class_list):
+def test_class_beyond_the_dtype_of_a_layer_is_reported(viewer, dock, class_list):
     class_list.classes.replace_all([ClassEntry.default(1), ClassEntry.default(200)])
     labels = viewer.add_labels(np.zeros((9, 9), dtype=np.int8), name="narrow")
 
@@ -356,7 +347,7 @@ def test_a_class_that_a_layer_cannot_hold_gets_a_sentence(viewer, dock, class_li
     assert labels.selected_label == 1
 
 
-def test_the_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
+def test_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
     heights = []
     for _ in range(6):
         heights.append(class_list.sizeHint().height())
@@ -364,10 +355,10 @@ def test_the_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
     assert heights[0] < heights[1] < heights[2] < heights[3] == heights[4] == heights[5]
     assert dock.minimumSizeHint().width() <= 284
     row = class_list.row(7)
-    qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the chosen one is in view
+    qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the current class is visible
 
 
-def test_classes_are_saved_and_set_as_plain_data(viewer, dock, class_list):
+def test_replace_all_classes(viewer, dock, class_list):
     entries = [ClassEntry(2, "b", "#00ff00"), ClassEntry(9, "i", "#0000ff")]
     class_list.classes.replace_all(reversed(entries))
     assert list(class_list.classes) == entries
@@ -385,13 +376,13 @@ def test_classes_are_saved_and_set_as_plain_data(viewer, dock, class_list):
     assert list(class_list.classes) == entries
 
 
-def test_there_are_255_classes_at_most(qtbot, viewer, dock, class_list):
+def test_at_most_255_classes(qtbot, viewer, dock, class_list):
     class_list.classes.replace_all(map(ClassEntry.default, range(1, 256)))
     press(qtbot, class_list.add_button)
     assert "255 classes already" in dock.status.text()
 
 
-def test_a_closed_dock_gives_the_keys_back(qtbot, viewer, dock, annotated):
+def test_closed_dock_restores_key_bindings(qtbot, viewer, dock, annotated):
     _, labels = annotated
     viewer.layers.selection.active = labels
     frame = dock.parentWidget()
@@ -405,7 +396,7 @@ def test_a_closed_dock_gives_the_keys_back(qtbot, viewer, dock, annotated):
     assert len(viewer.keymap) == 2
 
 
-def test_a_closed_window_leaves_no_key_and_no_connection(qtbot, make_napari_viewer):
+def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_viewer):
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
     viewer = make_napari_viewer(show=True)

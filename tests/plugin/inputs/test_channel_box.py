@@ -1,9 +1,10 @@
-"""The channels that the model sees: chosen by mouse or keys, heeded everywhere."""
+"""The choice of channels and its effects."""
 
 import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt
+from tests.plugin.window import press
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
@@ -21,7 +22,7 @@ def box(qtbot):
     return box
 
 
-def test_up_to_three_channels_are_all_ticked(box):
+def test_up_to_three_channels_are_ticked_by_default(box):
     assert box.channels is None
     box.set_names(["0"])
     assert box.channels is None
@@ -34,7 +35,7 @@ def test_up_to_three_channels_are_all_ticked(box):
     assert box.accessibleName() == "Channels: DNA, R&D"
 
 
-def test_of_more_channels_the_first_three_are_ticked(box):
+def test_first_three_of_more_channels_are_ticked_by_default(box):
     box.set_names([f"c{i}" for i in range(5)])
     assert box.channels == (0, 1, 2)
     assert not box.problem
@@ -44,15 +45,15 @@ def test_of_more_channels_the_first_three_are_ticked(box):
     assert "tick at least one" in box.problem
 
 
-def test_more_than_three_do_what_the_sentence_says():
-    frames = Frames(np.random.default_rng(0).random((2, 5, 20, 30)), "ZCYX", (1, 2, 3, 4))
-    fewer = Frames(frames._data, "ZCYX", (1, 2, 3))
+def test_model_uses_the_first_three_of_more_channels():
+    data = np.random.default_rng(0).random((2, 5, 20, 30))
+    frames, fewer = (Frames(data, "ZCYX", channels) for channels in ((1, 2, 3, 4), (1, 2, 3)))
     seen, wanted = (Normalisation.fit(f).apply(f[0]) for f in (frames, fewer))
     assert len(seen) == MAX_CHANNELS
     np.testing.assert_array_equal(seen, wanted)
 
 
-def test_a_choice_stays_while_the_channels_do(box):
+def test_ticks_are_kept_for_the_same_channels(box):
     box.set_names(["0", "1", "2", "3"])
     box.choose([3])
     box.set_names(["0", "1", "2", "3"])
@@ -61,10 +62,10 @@ def test_a_choice_stays_while_the_channels_do(box):
     assert box.channels == (0, 1)
 
 
-def test_keys_and_mouse_tick_and_the_list_stays_open(qtbot, box):
+def test_keys_and_mouse_toggle_channels_in_the_open_list(qtbot, box):
     box.set_names(["0", "1", "2"])
     menu = box.menu()
-    # showMenu() would wait in an event loop of its own.
+    # showMenu() would block in its own event loop.
     menu.popup(box.mapToGlobal(box.rect().bottomLeft()))
     qtbot.waitUntil(menu.isVisible)
     for key in (Qt.Key.Key_Down, Qt.Key.Key_Space, Qt.Key.Key_Down, Qt.Key.Key_Space):
@@ -89,17 +90,17 @@ def test_keys_and_mouse_tick_and_the_list_stays_open(qtbot, box):
         ((2, 4, 20, 30), "CZYX", {"Channel": "what"}, ["0", "1"]),
     ],
 )
-def test_names_of_channels(shape, axes, metadata, names):
+def test_channel_names(shape, axes, metadata, names):
     assert channel_names(Image(np.zeros(shape), metadata=metadata), axes) == names
 
 
-def test_colours_have_names():
+def test_channel_names_of_rgba_images():
     levels = [np.zeros((4, side, side, 4), dtype=np.uint8) for side in (40, 20)]
     image = Image(levels, rgb=True)
     assert channel_names(image, "ZYXS") == ["red", "green", "blue", "alpha"]
 
 
-def test_it_is_shown_where_there_is_a_choice(viewer, dock):
+def test_box_is_shown_for_several_channels_only(viewer, dock):
     form = dock.form
     image = viewer.add_image(np.zeros((4, 5, 20, 30)))
     assert not form.channel_box.isVisible()
@@ -116,8 +117,8 @@ def test_it_is_shown_where_there_is_a_choice(viewer, dock):
     assert form.channel_box.isVisible()
 
 
-def test_the_choice_reaches_references_engine_and_result(qtbot, viewer, dock, engine, stack):
-    """The class is seen in channel 3 alone: in others there is noise."""
+def test_channels_are_used_for_references_job_and_result(qtbot, viewer, dock, engine, stack):
+    """Use an image with the objects in channel 3 and noise in the others."""
     data = np.random.default_rng(0).integers(0, 255, (7, 4, 48, 64), dtype=np.uint8)
     data[:, 3] = stack[0]
     viewer.add_image(data, name="stack", axis_labels=("t", "c", "y", "x"))
@@ -126,12 +127,12 @@ def test_the_choice_reaches_references_engine_and_result(qtbot, viewer, dock, en
     viewer.add_labels(drawn, name="drawn")
     dock.form.channel_box.choose([3])
     engine.let_through()
-    for _ in range(2):  # once more with an accepted frame
-        qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    for _ in range(2):  # the second time with an accepted frame
+        press(qtbot, dock.segment_button)
         qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
         result = [layer for layer in viewer.layers if is_result_layer(layer)][-1]
         viewer.dims.set_current_step(0, 5)
-        qtbot.mouseClick(dock.accept_button, Qt.MouseButton.LeftButton)
+        press(qtbot, dock.accept_button)
 
         job = engine.jobs[-1]
         assert (job.axes, job.channels) == ("TCYX", (3,))
@@ -143,10 +144,10 @@ def test_the_choice_reaches_references_engine_and_result(qtbot, viewer, dock, en
     np.testing.assert_array_equal(job.references[-1].image[..., 0], stack[0][5])
 
 
-def test_no_channel_gets_a_sentence(qtbot, viewer, dock, engine, stack):
+def test_no_channel_is_rejected(qtbot, viewer, dock, engine, stack):
     viewer.add_image(np.stack([stack[0]] * 2, axis=1), axis_labels=("t", "c", "y", "x"))
     viewer.add_points([[3, 0, 10, 10]])
     dock.form.channel_box.choose([])
-    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
-    assert "No channel is chosen" in dock.status.text()
+    press(qtbot, dock.segment_button)
+    assert "No channel is selected" in dock.status.text()
     assert not engine.jobs

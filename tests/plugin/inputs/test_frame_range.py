@@ -1,8 +1,8 @@
-"""The frames to segment."""
+"""The range of the frames to segment."""
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from tests.plugin.window import press
 
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
 from napari_vrp_sam.plugin.layers.results import is_result_layer
@@ -15,7 +15,7 @@ def box(qtbot):
     return box
 
 
-def test_all_frames_unless_chosen(box):
+def test_all_frames_by_default(box):
     assert box.value() is None
     box.set_length(7)
     assert (box.first.value(), box.last.value()) == (0, 6)
@@ -24,7 +24,7 @@ def test_all_frames_unless_chosen(box):
     assert box.value() == (0, 5)
 
 
-def test_a_range_is_never_empty_and_survives_the_same_length(box):
+def test_range_is_never_empty_and_kept_for_the_same_length(box):
     box.set_length(7)
     box.first.setValue(3)
     box.last.setValue(1)
@@ -36,11 +36,11 @@ def test_a_range_is_never_empty_and_survives_the_same_length(box):
     assert box.last.value() == 2
 
 
-def test_only_the_chosen_frames_are_segmented(qtbot, viewer, dock, engine, annotated, stack):
+def test_only_frames_of_the_range_are_segmented(qtbot, viewer, dock, engine, annotated, stack):
     dock.form.frame_range.last.setValue(4)
     dock.form.frame_range.first.setValue(2)
     engine.let_through()
-    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data[2:5], stack[1][2:5])
@@ -49,7 +49,7 @@ def test_only_the_chosen_frames_are_segmented(qtbot, viewer, dock, engine, annot
     assert "all 3 frames" in dock.status.text()
 
 
-def test_it_is_offered_where_frames_have_one_number(viewer, dock):
+def test_range_is_shown_for_one_frame_axis_only(viewer, dock):
     shown, images = dock.form.frame_range.isVisible, dock.form.image_box
     assert not shown()
     for number, (shape, offered) in enumerate(

@@ -1,4 +1,4 @@
-"""The choice of a model in a real window, while the list of own models changes."""
+"""The model box while the list of user models changes."""
 
 from importlib import resources
 
@@ -28,7 +28,7 @@ def box(dock):
     return dock.form.model_box
 
 
-def test_own_models_come_after_the_built_in_ones(box, user_models):
+def test_user_models_are_listed_after_the_built_in_models(box, user_models):
     assert entries(box) == [*BUILT_IN, ModelBox.FROM_FILE]
     add("nuclei")
     add("Mito")
@@ -43,7 +43,7 @@ def test_own_models_come_after_the_built_in_ones(box, user_models):
     assert entries(box)[4] == "a first one"
 
 
-def test_a_renamed_choice_stays_and_a_deleted_one_gives_way(box):
+def test_selection_follows_a_renamed_model_and_resets_for_a_deleted_one(box):
     add("mito")
     user_model_signals.changed.emit()
     box.choose("mito")
@@ -68,9 +68,9 @@ def test_files_stay_in_the_list(box, tmp_path):
     assert box.model == str(tmp_path / "paper.pth")
 
 
-def test_what_prompts_sam_is_told_and_training_offered(dock, box, tmp_path):
+def test_prompting_label_describes_the_model(dock, box, tmp_path):
     label = dock.form.prompting_label
-    assert label.isHidden()  # lite has a way of its own
+    assert label.isHidden()  # nothing to explain for lite
     box.choose("vit_b")
     assert not label.isHidden()
     assert "no VRP encoder" in label.text()
@@ -84,7 +84,7 @@ def test_what_prompts_sam_is_told_and_training_offered(dock, box, tmp_path):
     assert label.isHidden()
 
 
-def test_a_model_of_another_program_is_there_when_the_list_opens(box):
+def test_opening_the_list_shows_models_of_other_processes(box):
     add("mito")
     assert "mito" not in entries(box)
     box.showPopup()
@@ -92,14 +92,14 @@ def test_a_model_of_another_program_is_there_when_the_list_opens(box):
     box.hidePopup()
 
 
-def test_a_box_that_is_gone_hears_nothing(qtbot):
+def test_deleted_box_receives_no_signals(qtbot):
     box = ModelBox()
     with qtbot.waitSignal(box.destroyed):
         box.deleteLater()
     user_model_signals.changed.emit()
 
 
-def test_an_own_model_runs_and_is_previewed(qtbot, viewer, dock, engine, annotated):
+def test_user_model_is_used_for_previews(qtbot, viewer, dock, engine, annotated):
     add("mito")
     user_model_signals.changed.emit()
     dock.form.model_box.choose("mito")
@@ -109,7 +109,7 @@ def test_an_own_model_runs_and_is_previewed(qtbot, viewer, dock, engine, annotat
     assert {job.model for job in engine.jobs} == {"mito"}
 
 
-def test_a_session_whose_model_is_not_here(
+def test_session_with_a_missing_model(
     qtbot, viewer, dock, engine, annotated, tmp_path, make_napari_viewer_proxy
 ):
     add("mito")

@@ -1,37 +1,28 @@
-"""The loop in the window: correct a frame, accept it, run again."""
+"""Correct a frame, accept it and run again."""
 
 import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import Qt
+from tests.plugin.window import press, results
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.accept_button import KEY
-
-
-def results(viewer):
-    return [layer for layer in viewer.layers if is_result_layer(layer)]
-
-
-def press(qtbot, button):
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 @pytest.fixture
 def segmented(qtbot, viewer, dock, engine, annotated):
-    """The result of a first run."""
+    """Result of a first run."""
     engine.let_through()
     press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     return results(viewer)[0]
 
 
-def test_there_is_nothing_to_accept_without_a_result(dock, annotated):
+def test_accept_button_is_hidden_without_a_result(dock, annotated):
     assert not dock.accept_button.isVisible()
 
 
-def test_the_button_names_the_frame_in_view(viewer, dock, segmented):
+def test_accept_button_names_the_frame_in_view(viewer, dock, segmented):
     assert dock.accept_button.isVisible()
     for frame in (0, 5):
         viewer.dims.set_current_step(0, frame)
@@ -40,7 +31,7 @@ def test_the_button_names_the_frame_in_view(viewer, dock, segmented):
     assert not dock.accept_button.isVisible()
 
 
-def test_pressing_again_withdraws(qtbot, viewer, dock, segmented):
+def test_second_press_withdraws_the_frame(qtbot, viewer, dock, segmented):
     viewer.dims.set_current_step(0, 5)
     press(qtbot, dock.accept_button)
     assert accepted_frames(segmented) == [5]
@@ -51,7 +42,7 @@ def test_pressing_again_withdraws(qtbot, viewer, dock, segmented):
     assert dock.status.text().startswith("Frame 5 is no longer accepted")
 
 
-def test_the_key_does_the_same(viewer, dock, segmented):
+def test_key_accepts_the_frame_in_view(viewer, dock, segmented):
     viewer.dims.set_current_step(0, 4)
     viewer.layers.selection.active = segmented
     segmented.keymap[coerce_keybinding(KEY)](segmented)
@@ -60,7 +51,7 @@ def test_the_key_does_the_same(viewer, dock, segmented):
     assert coerce_keybinding(KEY) not in segmented.keymap
 
 
-def test_a_rerun_learns_of_accepted_frames_and_leaves_them_alone(
+def test_second_run_learns_from_accepted_frames_and_does_not_change_them(
     qtbot, viewer, dock, engine, annotated, segmented
 ):
     viewer.dims.set_current_step(0, 5)
@@ -90,7 +81,7 @@ def test_a_rerun_learns_of_accepted_frames_and_leaves_them_alone(
     assert dock.progress.maximum() == 6
 
 
-def test_accepted_frames_alone_are_annotation_enough(qtbot, viewer, dock, engine, segmented):
+def test_accepted_frames_suffice_as_annotation(qtbot, viewer, dock, engine, segmented):
     viewer.dims.set_current_step(0, 2)
     press(qtbot, dock.accept_button)
     viewer.layers.remove("drawn")
@@ -100,7 +91,7 @@ def test_accepted_frames_alone_are_annotation_enough(qtbot, viewer, dock, engine
     assert {r.frame for r in engine.jobs[-1].references} == {2}
 
 
-def test_all_frames_accepted_leave_nothing_to_do(qtbot, viewer, dock, engine, segmented):
+def test_run_does_not_start_if_all_frames_are_accepted(qtbot, viewer, dock, engine, segmented):
     for frame in range(7):
         viewer.dims.set_current_step(0, frame)
         press(qtbot, dock.accept_button)

@@ -1,4 +1,4 @@
-"""The dock on other screens and with other themes: nothing cut off, everything named."""
+"""The dock with other themes and screen scales, and its accessibility."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ WIDTH = 300
 
 
 def fill(viewer, dock):
-    """Everything that the dock can show at once."""
+    """Show as many controls as possible."""
     names = ["DAPI", "Alexa Fluor 488", "mCherry", "bright field"]
     viewer.add_image(
         np.random.default_rng(0).integers(0, 255, (5, 4, 64, 64)).astype(np.uint8),
@@ -36,7 +36,7 @@ def set_width(viewer, dock):
 
 
 def cut_off(dock):
-    """Controls whose text or frame does not fit."""
+    """Return the controls whose text or frame does not fit."""
     column = dock.scroll.viewport()
     room = QRect(column.mapTo(dock, QPoint(0, 0)), column.size())
     found = []
@@ -48,7 +48,7 @@ def cut_off(dock):
             found.append(control)
         needs = control.minimumSizeHint()
         if not control.height() or not isinstance(control, QAbstractButton | QComboBox | QLabel):
-            continue  # folded away
+            continue  # collapsed
         text = control.currentText() if isinstance(control, QComboBox) else control.text()
         tight = text and (control.width() < needs.width() or control.height() < needs.height())
         if tight:
@@ -57,14 +57,14 @@ def cut_off(dock):
 
 
 def accessible_name(control):
-    """What a screen reader says: a name of its own, its text, or that of the label beside it."""
+    """Return what a screen reader announces: the accessible name, the text or the label."""
     labels = [label for label in control.window().findChildren(QLabel) if label.buddy() is control]
     text = control.text() if isinstance(control, QAbstractButton) else ""
     return control.accessibleName() or text or "".join(label.text() for label in labels)
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_nothing_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
+def test_no_control_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
     viewer.theme = theme
     fill(viewer, dock)
     set_width(viewer, dock)
@@ -76,8 +76,8 @@ def test_nothing_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the screen of Xvfb is as large as asked for")
-def test_nothing_is_cut_off_at_200_percent(tmp_path):
-    """In a process of its own: the scale is fixed when Qt starts."""
+def test_no_control_is_cut_off_at_200_percent_scale(tmp_path):
+    """Use another process, because Qt fixes the scale at its start."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore", __file__],
         env={
@@ -93,7 +93,7 @@ def test_nothing_is_cut_off_at_200_percent(tmp_path):
     assert run.returncode == 0, run.stderr
 
 
-def test_every_control_has_a_name_and_an_explanation(qtbot, viewer, dock, engine, annotated):
+def test_every_control_has_an_accessible_name_and_a_tooltip(qtbot, viewer, dock, engine, annotated):
     viewer.add_points([[1, 4, 4]], name="points")
     engine.let_through()
     dock.segment_button.click()
@@ -120,7 +120,7 @@ if __name__ == "__main__":
     viewer.window.add_dock_widget(dock)
     fill(viewer, dock)
     set_width(viewer, dock)
-    for _ in range(100):  # the layout settles
+    for _ in range(100):  # until the layout is final
         QTest.qWait(100)
         if dock.width() <= WIDTH and not cut_off(dock):
             break

@@ -1,4 +1,4 @@
-"""Whatever happens during a run, nothing finished is lost, and a new run works afterwards."""
+"""Changes of layers and failures during a run; finished frames are never lost."""
 
 import os
 import signal
@@ -11,15 +11,13 @@ from tests.plugin.disturbances import (
     edit_image,
     rename_everything,
 )
+from tests.plugin.window import results
 
+from napari_vrp_sam.inference.runs.process import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 pytestmark = pytest.mark.alone
-
-
-def results(viewer):
-    return [layer for layer in viewer.layers if is_result_layer(layer)]
 
 
 def done(layer):
@@ -28,7 +26,7 @@ def done(layer):
 
 @pytest.fixture
 def midway(qtbot, viewer, dock, engine, annotated):
-    """Two of seven frames are done."""
+    """Run in which two of seven frames are finished."""
     viewer.dims.set_current_step(0, 3)
     dock.segment()
     engine.let_through(2)
@@ -59,7 +57,7 @@ def edit_result(viewer):
         edit_result,
     ],
 )
-def test_the_run_goes_on(qtbot, viewer, dock, engine, midway, stack, disturb):
+def test_run_survives_changes_of_layers(qtbot, viewer, dock, engine, midway, stack, disturb):
     disturb(viewer)
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
@@ -77,7 +75,7 @@ def test_the_run_goes_on(qtbot, viewer, dock, engine, midway, stack, disturb):
     np.testing.assert_array_equal(results(viewer)[0].data, stack[1])
 
 
-def test_a_second_run_during_the_first_is_not_begun(qtbot, viewer, dock, engine, midway):
+def test_second_run_does_not_start_during_the_first(qtbot, viewer, dock, engine, midway):
     dock.segment()
     assert len(engine.jobs) == 1
     assert not dock.segment_button.isEnabled()
@@ -90,11 +88,13 @@ def test_a_second_run_during_the_first_is_not_begun(qtbot, viewer, dock, engine,
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_told_and_replaced(qtbot, make_napari_viewer):
+def test_killed_worker_is_reported_and_replaced(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     data, truth = sample_stack(size=128, frames=24)
     viewer.add_image(data, name="stack")
-    _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    engine = ProcessEngine()
+    dock = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(dock)
     dock.preview_box.setChecked(False)
     drawn = np.zeros_like(truth)
     drawn[3] = truth[3]
@@ -103,7 +103,7 @@ def test_a_killed_worker_is_told_and_replaced(qtbot, make_napari_viewer):
     dock.segment()
     qtbot.waitUntil(lambda: dock.progress.value() >= 2, timeout=120_000)
     (result,) = results(viewer)
-    worker = dock._engine.warm_up().process
+    worker = engine.warm_up().process
     os.kill(worker.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: not dock.running, timeout=10_000)
     assert "ended early" in dock.status.text()
@@ -114,7 +114,7 @@ def test_a_killed_worker_is_told_and_replaced(qtbot, make_napari_viewer):
     dock.segment()
     qtbot.waitUntil(lambda: not dock.running, timeout=240_000)
     assert "all 24 frames" in dock.status.text()
-    assert dock._engine.warm_up().process.pid != worker.pid
+    assert engine.warm_up().process.pid != worker.pid
     np.testing.assert_array_equal(result.data, kept)
     second = results(viewer)[-1]
     assert second is not result

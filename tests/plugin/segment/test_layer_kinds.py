@@ -1,4 +1,4 @@
-"""Whatever napari shows as an image can be segmented, and whatever lies on it can annotate."""
+"""Image and annotation layers of all kinds."""
 
 import dask.array as da
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 import zarr
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from tests.plugin.window import press
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
@@ -15,9 +16,9 @@ SIZES = {"T": 2, "Z": 3, "C": 2, "Y": 48, "X": 64}
 
 
 def run(qtbot, viewer, dock, engine):
-    """Press the button; the labels of the new result."""
+    """Run a segmentation and return the labels of the result."""
     engine.let_through()
-    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     results = [layer for layer in viewer.layers if is_result_layer(layer)]
     assert results, dock.status.text()
@@ -25,7 +26,7 @@ def run(qtbot, viewer, dock, engine):
 
 
 def along(axes, frames):
-    """A stack of frames spread along axes; all channels show the same."""
+    """Return a stack with the given axes; all channels are equal."""
     sizes = {axis: SIZES[axis] for axis in axes}
     kept = [axis for axis in axes if axis != "C"]
     count = np.prod([sizes[axis] for axis in kept[:-2]], dtype=int)
@@ -36,7 +37,7 @@ def along(axes, frames):
 
 
 @pytest.mark.parametrize("axes", ["YX", "CYX", "TYX", "CZYX", "ZTYX", "TZCYX", "TCZYX", "ZCTYX"])
-def test_every_order_of_axes(qtbot, viewer, dock, engine, stack, axes):
+def test_images_with_any_order_of_axes(qtbot, viewer, dock, engine, stack, axes):
     data, truth = (along(axes, array) for array in stack)
     viewer.add_image(data, name="stack")
     if dock.form.axes_box.count() > 1:
@@ -48,7 +49,7 @@ def test_every_order_of_axes(qtbot, viewer, dock, engine, stack, axes):
     viewer.add_labels(drawn)
     np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), truth)
     viewer.dims.current_step = [0] * len(axes)
-    qtbot.mouseClick(dock.accept_button, Qt.MouseButton.LeftButton)
+    press(qtbot, dock.accept_button)
     assert accepted_frames(viewer.layers[-1]) == [0]
 
 
@@ -74,7 +75,7 @@ def in_zarr(array):
         ("bool", lambda a: a > 150, {}),
     ],
 )
-def test_every_kind_of_array(qtbot, viewer, dock, engine, stack, kind, image, options):
+def test_images_of_any_array_type(qtbot, viewer, dock, engine, stack, kind, image, options):
     data, truth = stack
     if kind == "bool":
         truth = (truth == 2).astype(np.uint8)
@@ -83,7 +84,7 @@ def test_every_kind_of_array(qtbot, viewer, dock, engine, stack, kind, image, op
     np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), truth)
 
 
-def test_two_gigabytes_are_never_read_whole(qtbot, viewer, dock, engine):
+def test_lazy_stack_is_not_read_completely(qtbot, viewer, dock, engine):
     read = []
 
     def plane(block_info):
@@ -109,7 +110,7 @@ def test_two_gigabytes_are_never_read_whole(qtbot, viewer, dock, engine):
 
     assert [z for z in range(996, 1005) if result[z].any()] == list(range(998, 1003))
     assert result[1002, 150, 102:299].all()
-    # The limits of intensity come from a sample of 8 frames; napari shows the one in view.
+    # Contrast limits are estimated from 8 frames, and napari shows one.
     assert len(set(read)) <= 5 + 8 + 1
 
 
@@ -124,8 +125,8 @@ PLACES = {
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("kind", ["labels", "shapes", "points"])
-def test_annotations_count_where_they_are_seen(stack, where, kind):
-    """Drawn in a layer of its own scale, place and angle, on a stack that has another."""
+def test_annotations_with_another_transform_are_mapped_to_the_image(stack, where, kind):
+    """Draw in a layer whose scale, position and angle differ from those of the stack."""
     viewer = ViewerModel()
     data, truth = stack
     image = viewer.add_image(data, name="stack", scale=(3, 0.7, 0.7), translate=(1, 5, 2))
@@ -153,11 +154,11 @@ def test_annotations_count_where_they_are_seen(stack, where, kind):
     assert (truth[3] == 1)[mask].all()
     np.testing.assert_allclose(np.argwhere(mask).mean(axis=0), middle, atol=1.5)
     if kind != "points":
-        assert 0.8 * 8 * 10 < mask.sum() < 1.5 * 8 * 10  # with the pixels on the edge
+        assert 0.8 * 8 * 10 < mask.sum() < 1.5 * 8 * 10  # includes pixels at the edge
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "bool"])
-def test_labels_of_every_dtype_annotate(stack, dtype):
+def test_labels_of_any_dtype_are_annotations(stack, dtype):
     viewer = ViewerModel()
     data, truth = stack
     image = viewer.add_image(data)
@@ -167,8 +168,8 @@ def test_labels_of_every_dtype_annotate(stack, dtype):
     np.testing.assert_array_equal(found[3].mask, truth[3] == 1)
 
 
-def test_labels_from_elsewhere_annotate(qtbot, viewer, dock, engine, stack):
-    """Lazy, read-only, with class values that no byte holds."""
+def test_lazy_labels_with_large_values_are_annotations(qtbot, viewer, dock, engine, stack):
+    """Annotate with read-only labels whose values exceed 255."""
     data, truth = stack
     drawn = np.where(np.arange(7)[:, None, None] == 3, truth.astype(np.uint32) * 700, 0)
     viewer.add_image(data)
@@ -178,25 +179,25 @@ def test_labels_from_elsewhere_annotate(qtbot, viewer, dock, engine, stack):
     np.testing.assert_array_equal(result, truth.astype(np.uint16) * 700)
 
 
-def test_a_run_in_3d_display(qtbot, viewer, dock, engine, annotated, stack):
+def test_run_in_3d_display(qtbot, viewer, dock, engine, annotated, stack):
     viewer.dims.ndisplay = 3
     np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), stack[1])
-    assert not dock.accept_button.isVisible()  # which frame would it be?
+    assert not dock.accept_button.isVisible()  # no single frame is in view
     viewer.dims.ndisplay = 2
     viewer.dims.set_current_step(0, 4)
     assert dock.accept_button.text() == "Accept frame 4"
 
 
-def test_a_flat_layer_lies_on_no_frame_in_3d(qtbot, viewer, dock, engine, stack):
+def test_layer_with_fewer_axes_is_rejected_in_3d_display(qtbot, viewer, dock, engine, stack):
     viewer.add_image(stack[0], name="stack")
     viewer.add_points([[10, 10]], name="flat")
     viewer.dims.ndisplay = 3
-    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    press(qtbot, dock.segment_button)
     assert "'flat' has fewer axes than 'stack'" in dock.status.text()
     assert not engine.jobs
     viewer.dims.ndisplay = 2
-    viewer.dims.order = (1, 0, 2)  # from the side
-    qtbot.mouseClick(dock.segment_button, Qt.MouseButton.LeftButton)
+    viewer.dims.order = (1, 0, 2)  # side view
+    press(qtbot, dock.segment_button)
     assert not engine.jobs
     viewer.dims.order = (0, 1, 2)
     viewer.dims.set_current_step(0, 2)

@@ -1,4 +1,4 @@
-"""A day of opening and closing: nothing may pile up."""
+"""Memory and connections after many uses of the dock."""
 
 import gc
 import os
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.alone
 
 WARM_UP = 10
 CYCLES = int(os.environ.get("VRP_SAM_CYCLES", "16"))
-"""Two hundred take minutes: 27 MB, measured once; what leaks a widget a cycle shows in forty."""
+"""A leak of one widget per cycle shows within 40 cycles; 200 cycles take minutes."""
 MEGABYTES = 50 * max(CYCLES / 200, 0.5)
-"""To grow by, at most; half of it is left to whatever the libraries keep."""
+"""Maximum growth of the memory, half of it for caches of libraries."""
 
 
 def cycle(qtbot, viewer, engine, data, truth):
-    """Open the dock, annotate, run, accept, close the dock and the layers."""
+    """Open the dock, annotate, run, accept, and close the dock and the layers."""
     dock = SegmentStackWidget(viewer, engine)
     around = viewer.window.add_dock_widget(dock, name="Segment stack")
     viewer.add_image(data, name="stack")
@@ -62,7 +62,7 @@ def counts(viewer):
         "threads": threading.active_count(),
         "processes": len(psutil.Process().children(recursive=True)),
         "callbacks": sum(
-            # napari forgets a dead one at its next event.
+            # napari removes dead callbacks at the next event.
             not isinstance(callback, tuple) or callback[0]() is not None
             for events in (viewer.layers.events, viewer.dims.events, viewer.layers.selection.events)
             for emitter in events.emitters.values()
@@ -72,14 +72,14 @@ def counts(viewer):
 
 
 def collect():
-    # What is deleted later goes by events that a loop alone would deliver.
+    # Deferred deletion otherwise needs an event loop.
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     QApplication.processEvents()
     gc.collect()
 
 
-def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, engine, annotated):
-    """Each run makes labels of the whole stack, and a dock lives as long as the window."""
+def test_deleted_layers_are_freed(qtbot, viewer, dock, engine, annotated):
+    """Run several times and delete the result layers."""
     engine.let_through()
     dock.probability_box.setChecked(True)
     dock.objects_panel.form.output_box.setCurrentIndex(1)
@@ -90,7 +90,7 @@ def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, 
         qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
         qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=30_000)
         new = [unwrap(layer) for layer in viewer.layers if layer not in drawn]
-        assert len(new) == 4, new  # result, objects, a probability for each class
+        assert len(new) == 4, new  # result, objects, two probabilities
         made += [weakref.ref(layer) for layer in new]
         arrays += [weakref.ref(layer.data) for layer in new]
         for layer in new:
@@ -102,9 +102,7 @@ def test_what_the_user_deletes_leaves_the_memory_of_a_dock(qtbot, viewer, dock, 
     assert not dock.findChildren(WatchedRun)
 
 
-def test_a_result_that_was_taken_out_stays_as_long_as_it_can_come_back(
-    qtbot, viewer, dock, engine, annotated, stack
-):
+def test_undone_result_stays_in_memory_for_redo(qtbot, viewer, dock, engine, annotated, stack):
     engine.let_through()
     dock.segment()
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)
@@ -118,7 +116,7 @@ def test_a_result_that_was_taken_out_stays_as_long_as_it_can_come_back(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_nothing_piles_up(qtbot, make_napari_viewer, engine, stack, capsys):
+def test_repeated_use_leaks_nothing(qtbot, make_napari_viewer, engine, stack, capsys):
     viewer = make_napari_viewer(show=True)
     engine.let_through(100 * (WARM_UP + CYCLES))
     for _ in range(WARM_UP):

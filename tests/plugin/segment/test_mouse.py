@@ -1,4 +1,4 @@
-"""The main job by hand: real mouse and key events, from the empty window to the result."""
+"""The main workflow with real mouse and key events."""
 
 import itertools
 import os
@@ -26,13 +26,13 @@ pytestmark = [
 ]
 
 SCREENSHOTS = os.environ.get("VRP_SAM_SCREENSHOTS")
-"""A folder to leave pictures in, if somebody wants to look."""
+"""Folder for screenshots; none by default."""
 FRAME = 12
 LARGE = 150
 
 
 class Mouse:
-    """Moves the pointer over a viewer; positions on the canvas are (row, column) of the image."""
+    """Mouse over a viewer; positions on the canvas are (row, column) of the image."""
 
     def __init__(self, qtbot, viewer):
         assert shutil.which("xdotool"), "install xdotool: README.md lists what tests need"
@@ -44,7 +44,7 @@ class Mouse:
         self._xdotool("click", 1)
 
     def draw(self, *positions, steps=5):
-        """Press at the first position, drag through the others, and let go."""
+        """Drag from the first position through the others."""
         path = [positions[0]]
         for start, end in itertools.pairwise(positions):
             path += [
@@ -62,7 +62,7 @@ class Mouse:
         self._xdotool("click", 1)
 
     def scroll(self, steps):
-        """Turn the wheel over the canvas with Ctrl held: napari goes through the frames."""
+        """Scroll through the frames: turn the wheel with Ctrl pressed."""
         self._move((100, 100))
         self._xdotool("keydown", "ctrl", "click", "--repeat", steps, "--delay", 60, 5)
         self._xdotool("keyup", "ctrl")
@@ -84,13 +84,13 @@ class Mouse:
 
     def _xdotool(self, *arguments):
         with subprocess.Popen(["xdotool", *map(str, arguments)]) as process:
-            # The window has to go on, or the events would be merged.
+            # The window must process each event, or Qt would merge them.
             self._qtbot.waitUntil(lambda: process.poll() is not None, timeout=10_000)
         assert process.returncode == 0
         self._qtbot.wait(40)
 
 
-def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_viewer):
+def test_annotate_segment_correct_and_accept_with_the_mouse(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.setGeometry(0, 0, 1200, 760)
     _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
@@ -103,7 +103,7 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     viewer.dims.set_current_step(0, FRAME)
     qtbot.wait(500)
 
-    # Boxes around the large bodies, a stroke of the brush through the small ones.
+    # Draw boxes around large objects and strokes through small ones.
     bodies = regionprops(label(truth[FRAME]))
     mouse.click(dock.form.draw_buttons["mask"])
     masks = viewer.layers["masks"]
@@ -114,7 +114,7 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
         )
         mouse.draw(body.centroid - reach, body.centroid + reach, steps=2)
     mouse.click(dock.form.draw_buttons["box"])
-    viewer.reset_view()  # the controls of shapes leave less room
+    viewer.reset_view()  # the controls of a Shapes layer make the canvas smaller
     for top, left, bottom, right in [body.bbox for body in bodies if body.area >= LARGE]:
         mouse.draw((top, left), (bottom - 1, right - 1), steps=2)
     boxes = viewer.layers["boxes"]
@@ -139,7 +139,7 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
     shown = result._slice.image.raw
     np.testing.assert_array_equal(shown, result.data[viewer.dims.current_step[0]])
 
-    # A wrong frame is painted right, accepted with a key, and stays as it is in the next run.
+    # Correct a frame, accept it with the key, and run again.
     assert dock.quality_panel.isVisible()
     mouse.click(dock.quality_panel.next_button)
     corrected = viewer.dims.current_step[0]
@@ -162,8 +162,8 @@ def test_annotate_one_frame_by_hand_and_segment_the_stack(qtbot, make_napari_vie
 
 
 @pytest.mark.slow
-def test_the_loop_on_two_gigabytes_that_are_never_loaded(qtbot, make_napari_viewer):
-    """Some frames of 8192, lazy, of which as few are read as can be."""
+def test_annotate_segment_and_accept_on_a_lazy_stack_of_two_gigabytes(qtbot, make_napari_viewer):
+    """Segment 6 of 8192 lazy frames and count the frames that are read."""
     small, truth = sample_stack(size=512, frames=24)
     read = []
 
@@ -181,7 +181,7 @@ def test_the_loop_on_two_gigabytes_that_are_never_loaded(qtbot, make_napari_view
     viewer.add_image(data, name="large", contrast_limits=(0, 255))
     _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
     mouse = Mouse(qtbot, viewer)
-    at = 4096 + 12  # shows frame 4 of the sample
+    at = 4096 + 12  # equal to frame 4 of the sample
     viewer.dims.set_current_step(0, at)
     qtbot.wait(500)
     memory = psutil.Process().memory_info().rss
@@ -220,13 +220,13 @@ def test_the_loop_on_two_gigabytes_that_are_never_loaded(qtbot, make_napari_view
     assert second is not result
     np.testing.assert_array_equal(second.data[corrected], kept)
     look_at(qtbot, viewer, "two-gigabytes")
-    # Eight frames for the intensities, six to segment, what was looked at.
+    # Eight frames for the contrast limits, six to segment, and those that were in view.
     assert len(set(read)) < 40
     assert psutil.Process().memory_info().rss - memory < 500e6
 
 
 def look_at(qtbot, viewer, name):
-    """Leave a picture, where somebody wants to look."""
+    """Save a screenshot if a folder is set."""
     if SCREENSHOTS:
         qtbot.wait(1000)
         viewer.screenshot(f"{SCREENSHOTS}/{name}.png", canvas_only=False)

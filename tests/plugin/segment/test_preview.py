@@ -14,7 +14,7 @@ def previews(viewer):
 
 @pytest.fixture
 def live(qtbot, viewer, dock, engine, annotated):
-    """The first preview, of frame 3, is there."""
+    """Show a first preview, of frame 3."""
     engine.let_through()
     viewer.dims.set_current_step(0, 3)
     viewer.layers.selection.active = annotated[1]
@@ -23,9 +23,7 @@ def live(qtbot, viewer, dock, engine, annotated):
     return annotated
 
 
-def test_the_frame_in_view_is_outlined_while_the_user_draws(
-    qtbot, viewer, dock, engine, live, stack
-):
+def test_frame_in_view_is_outlined_after_drawing(qtbot, viewer, dock, engine, live, stack):
     image, labels = live
     (layer,) = previews(viewer)
     assert engine.jobs[-1].frames == (3, 4)
@@ -37,21 +35,21 @@ def test_the_frame_in_view_is_outlined_while_the_user_draws(
     layer_showing = [annotation.layer.name for annotation in dock.form.annotation_list.annotations]
     assert layer_showing == ["drawn"]
 
-    # A stroke of the other class over all of the first: both squares are told anew.
+    # Paint over the square with the other class.
     count = len(engine.jobs)
     labels.paint((3, 20, 50), 0)
     qtbot.waitUntil(lambda: len(engine.jobs) > count, timeout=30_000)
     assert len(previews(viewer)) == 1
 
 
-def test_the_preview_has_the_colours_of_the_classes(viewer, dock, live):
+def test_preview_has_the_colours_of_the_classes(viewer, dock, live):
     (layer,) = previews(viewer)
     dock.form.class_list.row(2).recoloured.emit("#ff00ff")
     np.testing.assert_allclose(layer.get_color(2), (1, 0, 1, 1))
     np.testing.assert_allclose(layer.get_color(2), live[1].get_color(2))
 
 
-def test_scrolling_shows_each_frame_until_a_run_has(qtbot, viewer, dock, engine, live, stack):
+def test_scrolling_updates_the_preview_until_a_run(qtbot, viewer, dock, engine, live, stack):
     viewer.dims.set_current_step(0, 5)
     qtbot.waitUntil(lambda: bool(previews(viewer)[0].data[5].any()), timeout=30_000)
     np.testing.assert_array_equal(previews(viewer)[0].data[5], stack[1][5])
@@ -67,7 +65,7 @@ def test_scrolling_shows_each_frame_until_a_run_has(qtbot, viewer, dock, engine,
     assert len(engine.jobs) == count
 
 
-def test_strokes_in_a_row_make_one_preview(qtbot, viewer, dock, engine, live):
+def test_series_of_strokes_starts_one_preview(qtbot, viewer, dock, engine, live):
     count = len(engine.jobs)
     for column in range(40, 54, 2):
         live[1].paint((3, 14, column), 2)
@@ -76,7 +74,7 @@ def test_strokes_in_a_row_make_one_preview(qtbot, viewer, dock, engine, live):
     assert len(engine.jobs) == count + 1
 
 
-def test_who_deletes_the_preview_or_unticks_it_wants_none(qtbot, viewer, dock, engine, live):
+def test_deleting_or_unticking_the_preview_stops_it(qtbot, viewer, dock, engine, live):
     viewer.layers.remove(previews(viewer)[0])
     live[1].paint((3, 14, 45), 2)
     qtbot.waitUntil(lambda: not dock.preview_box.isChecked(), timeout=30_000)
@@ -86,7 +84,7 @@ def test_who_deletes_the_preview_or_unticks_it_wants_none(qtbot, viewer, dock, e
     assert not previews(viewer)
 
 
-def test_deleting_image_and_annotation_disturbs_nothing(qtbot, viewer, dock, engine, live):
+def test_preview_survives_deletion_of_image_and_annotation(qtbot, viewer, dock, engine, live):
     image, labels = live
     labels.paint((3, 14, 45), 2)
     viewer.layers.remove(labels)
@@ -103,9 +101,7 @@ def test_deleting_image_and_annotation_disturbs_nothing(qtbot, viewer, dock, eng
     )
 
 
-def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
-    qtbot, viewer, dock, engine, annotated
-):
+def test_preview_does_not_download_a_model(qtbot, viewer, dock, engine, annotated):
     dock.form.model_box.setCurrentText("vit_b")
     dock.preview_box.setChecked(True)
     qtbot.wait(900)
@@ -125,7 +121,7 @@ def test_a_model_that_no_run_has_loaded_is_not_downloaded_for_a_preview(
         (ZeroDivisionError("ours"), FAILURE_MESSAGE),
     ],
 )
-def test_one_preview_that_cannot_be_shown_is_not_the_last(
+def test_preview_continues_after_an_error(
     qtbot, viewer, dock, engine, live, stack, monkeypatch, error, sentence
 ):
     def fail(*_):
@@ -139,12 +135,13 @@ def test_one_preview_that_cannot_be_shown_is_not_the_last(
     assert [kind for kind, *_ in faults] == (
         [] if sentence != FAILURE_MESSAGE else [ZeroDivisionError]
     )
-    dock.preview_box._outline.remove()
+    shown = []
+    monkeypatch.setattr(FrameOutline, "show", lambda *arguments: shown.append(arguments))
     live[1].paint((3, 14, 46), 2)
-    qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(shown), timeout=30_000)
 
 
-def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stack):
+def test_preview_does_not_read_lazy_labels(qtbot, viewer, dock, engine, stack):
     reads = []
 
     def read(block):
@@ -169,7 +166,7 @@ def test_lazy_labels_are_not_read_for_previews(qtbot, viewer, dock, engine, stac
     qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
 
 
-def test_a_closed_dock_previews_nothing_until_it_is_opened_again(qtbot, viewer, dock, engine, live):
+def test_closed_dock_shows_no_preview_until_it_is_opened_again(qtbot, viewer, dock, engine, live):
     frame = dock.parentWidget()
     frame.close()
     assert not previews(viewer)

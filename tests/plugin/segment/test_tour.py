@@ -1,4 +1,4 @@
-"""The guided first run, done with the mouse as a newcomer would."""
+"""The tour, followed with the mouse."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def press(qtbot, button):
 
 
 def pointed_at(dock):
-    """The control that the frame lies around, which is the one that the mouse reaches there."""
+    """Return the outlined control, which receives mouse events through the outline."""
     pointer = dock.tour.outline
     if not pointer.isVisible():
         return None
@@ -30,7 +30,7 @@ def wait_for_step(qtbot, dock, number):
 
 
 def draw_stroke(qtbot, viewer, start, end):
-    """Drag the mouse over the canvas, from and to positions (row, column) of the image."""
+    """Drag the mouse between two positions (row, column) of the image."""
     canvas = viewer.window._qt_viewer.canvas
     where = canvas.view.scene.transform.map
     points = [
@@ -45,14 +45,14 @@ def draw_stroke(qtbot, viewer, start, end):
 
 @pytest.fixture
 def window(make_napari_viewer, engine):
-    """A viewer that lets the test reach its canvas, and the dock in it."""
+    """Viewer without a proxy, for access to its canvas, and the dock."""
     viewer = make_napari_viewer(show=True)
     dock = SegmentStackWidget(viewer, engine)
     viewer.window.add_dock_widget(dock, name="Segment stack")
     return viewer, dock
 
 
-def test_the_tour_goes_on_as_the_user_does(qtbot, window, engine):
+def test_tour_advances_with_the_actions_of_the_user(qtbot, window, engine):
     viewer, dock = window
     form, tour = dock.form, dock.tour
     press(qtbot, form.tour_button)
@@ -68,7 +68,7 @@ def test_the_tour_goes_on_as_the_user_does(qtbot, window, engine):
     qtbot.wait(400)
     wait_for_step(qtbot, dock, 2)  # nothing is drawn yet
 
-    qtbot.wait(300)  # the canvas has its size
+    qtbot.wait(300)  # until the canvas has its final size
     draw_stroke(qtbot, viewer, (100, 100), (110, 112))
     assert viewer.layers["scribbles"].data.any()
     wait_for_step(qtbot, dock, 3)
@@ -95,7 +95,7 @@ def test_the_tour_goes_on_as_the_user_does(qtbot, window, engine):
     assert form.guide.isVisible()
 
 
-def test_it_can_be_left_at_any_time(qtbot, viewer, dock):
+def test_tour_can_be_skipped(qtbot, viewer, dock):
     press(qtbot, dock.form.tour_button)
     assert dock.tour.running
     press(qtbot, dock.tour.end_button)
@@ -104,11 +104,11 @@ def test_it_can_be_left_at_any_time(qtbot, viewer, dock):
     assert dock.form.guide.isVisible()
     assert len(viewer.layers) == 2
     viewer.layers.clear()
-    assert dock.form.tour_button.isVisible()  # and taken again
+    assert dock.form.tour_button.isVisible()  # to start it again
 
 
-def test_it_stops_nobody(qtbot, viewer, dock, engine, stack):
-    """The user does something else meanwhile, and takes everything away."""
+def test_tour_does_not_block_other_actions(qtbot, viewer, dock, engine, stack):
+    """Annotate another image and then delete all layers."""
     press(qtbot, dock.form.tour_button)
     viewer.layers.clear()
     viewer.add_image(stack[0], name="my own")
@@ -122,7 +122,7 @@ def test_it_stops_nobody(qtbot, viewer, dock, engine, stack):
     wait_for_step(qtbot, dock, 3)
 
 
-def test_closing_ends_it(qtbot, viewer, dock):
+def test_closing_the_dock_ends_the_tour(qtbot, viewer, dock):
     press(qtbot, dock.form.tour_button)
     dock.parentWidget().close()
     assert not dock.tour.running

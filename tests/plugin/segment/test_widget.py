@@ -1,9 +1,9 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -13,34 +13,30 @@ from qtpy.QtWidgets import (
     QPushButton,
     QTreeWidget,
 )
+from tests.plugin.window import press, results
 
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_scribbles
 from napari_vrp_sam.plugin.layers.annotations import stacks
-from napari_vrp_sam.plugin.layers.results import is_result_layer
-
-
-def results(viewer):
-    return [layer for layer in viewer.layers if is_result_layer(layer)]
-
-
-def press(qtbot, button):
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def wait_for(qtbot, condition):
     qtbot.waitUntil(condition, timeout=60_000)
 
 
+def run_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "vrp-sam-run"]
+
+
 def start(qtbot, dock, engine, frames):
-    """Press the button, and wait until so many frames are done."""
+    """Start a run and wait until a number of frames is finished."""
     press(qtbot, dock.segment_button)
     engine.let_through(frames)
     wait_for(qtbot, lambda: dock.progress.value() == frames or not dock.running)
 
 
-def test_a_run_fills_a_layer_that_lies_on_the_image(qtbot, viewer, dock, engine, annotated, stack):
+def test_result_layer_has_the_transform_of_the_image(qtbot, viewer, dock, engine, annotated, stack):
     image, _ = annotated
     engine.let_through()
 
@@ -61,7 +57,7 @@ def test_a_run_fills_a_layer_that_lies_on_the_image(qtbot, viewer, dock, engine,
     assert viewer.layers.selection.active.name == "drawn"
 
 
-def test_frames_come_from_the_annotated_one_outwards(qtbot, viewer, dock, engine, annotated):
+def test_frames_are_segmented_outwards(qtbot, viewer, dock, engine, annotated):
     seen = []
     press(qtbot, dock.segment_button)
     for count in range(1, 8):
@@ -76,7 +72,7 @@ def test_frames_come_from_the_annotated_one_outwards(qtbot, viewer, dock, engine
     assert seen[4] == [1, 2, 3, 4, 5]
 
 
-def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, engine, annotated):
+def test_expected_iou_is_shown_before_the_first_frame(qtbot, viewer, dock, engine, annotated):
     engine.calibrations = {
         1: ClassCalibration(0.25, 0.7, -0.4, expected_iou=0.744),
         2: ClassCalibration(0.8),
@@ -97,7 +93,7 @@ def test_what_to_expect_is_shown_before_the_first_frame(qtbot, viewer, dock, eng
     assert not dock.expected_iou_label.isVisible()
 
 
-def test_cancel_keeps_what_is_done(qtbot, viewer, dock, engine, annotated, stack):
+def test_cancel_keeps_finished_frames(qtbot, viewer, dock, engine, annotated, stack):
     start(qtbot, dock, engine, 3)
     assert dock.cancel_button.isVisible()
 
@@ -108,7 +104,7 @@ def test_cancel_keeps_what_is_done(qtbot, viewer, dock, engine, annotated, stack
 
     (result,) = results(viewer)
     done = [z for z in range(7) if result.data[z].any()]
-    assert 3 <= len(done) <= 4  # the frame in work is finished
+    assert 3 <= len(done) <= 4  # the frame in progress is finished
     np.testing.assert_array_equal(result.data[done], stack[1][done])
     assert f"{len(done)} of 7 frames" in dock.status.text()
     assert dock.segment_button.isEnabled()
@@ -116,15 +112,19 @@ def test_cancel_keeps_what_is_done(qtbot, viewer, dock, engine, annotated, stack
     assert result.editable
 
 
-def test_the_activity_dock_shows_the_run_and_cancels_it(qtbot, viewer, dock, engine, annotated):
+def test_activity_dock_shows_and_cancels_the_run(
+    qtbot, viewer, dock, engine, annotated, monkeypatch
+):
     from napari.utils import progress
 
     start(qtbot, dock, engine, 2)
     (bar,) = progress._all_instances
     assert (bar.desc.strip(": "), bar.n, bar.total) == ("Segment stack", 2, 7)
 
+    run, cancelled = engine.runs[0], []
+    monkeypatch.setattr(run, "cancel", lambda cancel=run.cancel: cancelled.append(cancel()))
     bar.cancel()
-    qtbot.wait(200)  # the bar tells nobody: the next poll has to look
+    wait_for(qtbot, lambda: bool(cancelled))
     engine.let_through(1)
     wait_for(qtbot, lambda: not dock.running)
 
@@ -132,7 +132,7 @@ def test_the_activity_dock_shows_the_run_and_cancels_it(qtbot, viewer, dock, eng
     assert not progress._all_instances
 
 
-def test_a_deleted_result_comes_back_with_all_that_is_done(
+def test_deleted_result_is_added_again_with_all_frames(
     qtbot, viewer, dock, engine, annotated, stack
 ):
     start(qtbot, dock, engine, 2)
@@ -146,7 +146,7 @@ def test_a_deleted_result_comes_back_with_all_that_is_done(
     np.testing.assert_array_equal(result.data, stack[1])
 
 
-def test_deleting_the_annotation_does_not_disturb_a_run(
+def test_deleting_the_annotation_does_not_affect_the_run(
     qtbot, viewer, dock, engine, annotated, stack
 ):
     start(qtbot, dock, engine, 1)
@@ -158,7 +158,7 @@ def test_deleting_the_annotation_does_not_disturb_a_run(
     np.testing.assert_array_equal(results(viewer)[0].data, stack[1])
 
 
-def test_a_second_run_keeps_the_first_result(qtbot, viewer, dock, engine, annotated):
+def test_second_run_keeps_the_first_result(qtbot, viewer, dock, engine, annotated):
     engine.let_through()
     for _ in range(2):
         press(qtbot, dock.segment_button)
@@ -172,7 +172,7 @@ def test_a_second_run_keeps_the_first_result(qtbot, viewer, dock, engine, annota
     assert [a.layer.name for a in dock.form.annotation_list.annotations] == ["drawn"]
 
 
-def test_the_choices_reach_the_engine(qtbot, viewer, dock, engine, annotated):
+def test_inputs_are_passed_to_the_engine(qtbot, viewer, dock, engine, annotated):
     image, _ = annotated
     viewer.add_points([[6.0, 3.0, 3.0]], scale=image.scale, units=image.units)
     form = dock.form
@@ -192,7 +192,7 @@ def test_the_choices_reach_the_engine(qtbot, viewer, dock, engine, annotated):
     assert kinds[6, 1, "point"] == 13  # a disc of radius 2
 
 
-def test_closing_the_dock_cancels(qtbot, viewer, dock, engine, annotated):
+def test_closing_the_dock_cancels_the_run(qtbot, viewer, dock, engine, annotated):
     start(qtbot, dock, engine, 2)
     frame = dock.parentWidget()
     assert isinstance(frame, QDockWidget)
@@ -201,17 +201,17 @@ def test_closing_the_dock_cancels(qtbot, viewer, dock, engine, annotated):
 
     assert not dock.running
     engine.let_through()
-    engine.runs[0]._thread.join(timeout=30)
-    qtbot.wait(200)
+    wait_for(qtbot, lambda: not run_threads())
+    qtbot.wait(200)  # no frame may be written now
     assert sum(bool(plane.any()) for plane in results(viewer)[0].data) == 2
-    # Opened again, it works again.
+    # The dock works again when it is opened again.
     frame.show()
     press(qtbot, dock.segment_button)
     wait_for(qtbot, lambda: not dock.running)
     assert "all 7 frames" in dock.status.text()
 
 
-def test_removing_the_dock_cancels(qtbot, viewer, dock, engine, annotated):
+def test_removing_the_dock_cancels_the_run(qtbot, viewer, dock, engine, annotated):
     start(qtbot, dock, engine, 2)
 
     viewer.window.remove_dock_widget(dock)
@@ -220,20 +220,19 @@ def test_removing_the_dock_cancels(qtbot, viewer, dock, engine, annotated):
     dock.close()
 
 
-def test_closing_the_viewer_cancels(qtbot, viewer, dock, engine, annotated):
+def test_closing_the_viewer_cancels_the_run(qtbot, viewer, dock, engine, annotated):
     start(qtbot, dock, engine, 2)
 
     viewer.close()
 
     assert not dock.running
     engine.let_through()
-    engine.runs[0]._thread.join(timeout=30)
-    assert not engine.runs[0]._thread.is_alive()
+    wait_for(qtbot, lambda: not run_threads())
 
 
 @pytest.fixture
 def notices():
-    """What napari's notifications said during the test."""
+    """Severities and messages of napari's notifications during the test."""
     notices = []
 
     def listen(notice):
@@ -289,7 +288,7 @@ def too_many_axes(viewer):
         (too_many_axes, "5 is the most"),
     ],
 )
-def test_a_mistake_gets_one_sentence(qtbot, viewer, dock, engine, notices, open_layers, sentence):
+def test_user_error_is_reported(qtbot, viewer, dock, engine, notices, open_layers, sentence):
     open_layers(viewer)
     notices.clear()
 
@@ -304,7 +303,7 @@ def test_a_mistake_gets_one_sentence(qtbot, viewer, dock, engine, notices, open_
 
 
 class NoMemory:
-    """NumPy where there is no memory for another stack."""
+    """NumPy without memory for another stack."""
 
     def __getattr__(self, name):
         return getattr(np, name)
@@ -313,7 +312,7 @@ class NoMemory:
         raise MemoryError
 
 
-def test_a_stack_larger_than_memory_gets_one_sentence(
+def test_out_of_memory_is_reported_in_one_sentence(
     qtbot, viewer, dock, engine, annotated, notices, monkeypatch
 ):
     sentence = "of 7 frames of 48 x 64 pixels take 0.0 GB, more than this computer has free"
@@ -333,10 +332,10 @@ def test_a_stack_larger_than_memory_gets_one_sentence(
     assert len(results(viewer)) == 1
 
 
-def test_what_the_engine_refuses_is_shown(qtbot, viewer, stack, notices):
+def test_input_error_of_the_worker_is_reported(qtbot, viewer, stack, notices):
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
-    dock = SegmentStackWidget(viewer)  # the plugin's own engine
+    dock = SegmentStackWidget(viewer)  # with a worker process
     viewer.window.add_dock_widget(dock)
     viewer.add_image(stack[0])
     viewer.add_points([[2, 10, 10]])
@@ -352,7 +351,7 @@ def test_what_the_engine_refuses_is_shown(qtbot, viewer, stack, notices):
     assert not results(viewer)
 
 
-def test_a_fault_of_ours_is_told_and_logged(qtbot, viewer, stack, notices, caplog):
+def test_unexpected_error_is_reported_and_logged(qtbot, viewer, stack, notices, caplog):
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
     class Broken(ThreadEngine):
@@ -373,7 +372,7 @@ def test_a_fault_of_ours_is_told_and_logged(qtbot, viewer, stack, notices, caplo
     assert notices == [("error", dock.status.text())]
 
 
-def test_the_guide_leads_from_step_to_step(qtbot, viewer, dock, stack):
+def test_guide_shows_the_next_step(qtbot, viewer, dock, stack):
     form = dock.form
     assert "open an image stack" in form.guide.text()
     assert form.sample_button.isVisible()
@@ -394,7 +393,7 @@ def test_the_guide_leads_from_step_to_step(qtbot, viewer, dock, stack):
     assert "open an image stack" in form.guide.text()
 
 
-def test_the_sample_opens_with_its_truth_hidden_and_unused(qtbot, viewer, dock):
+def test_sample_has_a_hidden_unticked_ground_truth(qtbot, viewer, dock):
     press(qtbot, dock.form.sample_button)
 
     image, truth = viewer.layers
@@ -403,11 +402,11 @@ def test_the_sample_opens_with_its_truth_hidden_and_unused(qtbot, viewer, dock):
     assert dock.form.annotation_list.annotations == []
 
 
-def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
+def test_lists_follow_the_layers(qtbot, viewer, dock, stack):
     form = dock.form
     viewer.add_image(stack[0], name="first")
     second = viewer.add_image(stack[0], name="second")
-    assert form.image_box.layer.name == "first"  # a choice is kept
+    assert form.image_box.layer.name == "first"  # the selection is kept
     labels = viewer.add_labels(stack[1], name="labels")
     form.annotation_list.tick(labels, on=False)
 
@@ -420,11 +419,11 @@ def test_the_lists_follow_the_layers(qtbot, viewer, dock, stack):
     rows = [form.annotation_list.topLevelItem(row) for row in range(2)]
     assert [row.text(1) for row in rows] == ["points", "renamed"]
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points"]
-    form.annotation_list.itemClicked.emit(rows[1], 1)  # on its name
+    form.annotation_list.itemClicked.emit(rows[1], 1)  # click on the name
     assert [a.layer.name for a in form.annotation_list.annotations] == ["points", "renamed"]
 
 
-def test_objects_of_another_program_are_not_ticked(qtbot, viewer, dock, stack, notices):
+def test_object_labels_are_not_ticked(qtbot, viewer, dock, stack, notices):
     viewer.add_image(stack[0])
     objects = np.zeros(stack[0].shape, dtype=np.int32)
     objects[:, ::4, ::4] = 1 + np.arange(12 * 16).reshape(12, 16)
@@ -441,7 +440,7 @@ def test_objects_of_another_program_are_not_ticked(qtbot, viewer, dock, stack, n
     assert dock.running
 
 
-def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):
+def test_class_list_and_active_layer_are_synchronised(qtbot, viewer, dock, stack):
     viewer.add_image(stack[0])
     class_list = dock.form.class_list
     press(qtbot, dock.form.draw_buttons["mask"])
@@ -463,23 +462,23 @@ def test_the_class_list_and_the_active_layer_agree(qtbot, viewer, dock, stack):
     assert class_list.classes.current == 5
 
 
-def test_every_control_explains_itself(viewer, dock, annotated):
+def test_every_control_has_a_tooltip(viewer, dock, annotated):
     controls = (QAbstractSpinBox, QCheckBox, QComboBox, QProgressBar, QPushButton, QTreeWidget)
     children = [child for kind in controls for child in dock.findChildren(kind)]
     assert len(children) > 10
     assert [child for child in children if not child.toolTip()] == []
 
 
-def test_the_dock_fits_300_pixels(qtbot, viewer, dock, stack):
+def test_dock_fits_300_pixels(qtbot, viewer, dock, stack):
     viewer.add_image(stack[0], name="an image whose name is a good deal longer than the dock")
     for button in dock.form.draw_buttons.values():
         press(qtbot, button)
     dock.status.show_message("Some long sentence that has to be wrapped because it is long. " * 3)
 
-    assert dock.minimumSizeHint().width() <= 284  # the dock's frame takes the rest
+    assert dock.minimumSizeHint().width() <= 284  # the frame of the dock takes 16 pixels
 
 
-def test_only_large_frames_have_a_tile_size(viewer, dock, engine):
+def test_tile_size_is_shown_for_large_frames_only(viewer, dock, engine):
     form = dock.form
     viewer.add_image(np.zeros((2, 64, 64), np.uint8), name="small")
     assert not form.tile_box.isVisibleTo(form)

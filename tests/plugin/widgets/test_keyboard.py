@@ -1,4 +1,4 @@
-"""Everything in the dock by keys alone."""
+"""Use of the dock with the keyboard."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def tab_to(qtbot, wanted):
 
 @pytest.fixture
 def at_the_top(qtbot, viewer, dock):
-    """The window is active, and the first control has the focus."""
+    """Activate the window and focus the first control."""
     window = dock.window()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
@@ -44,18 +44,18 @@ def at_the_top(qtbot, viewer, dock):
     assert focused() is dock.form.image_box
 
 
-def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at_the_top):
+def test_tab_visits_controls_in_visual_order(qtbot, viewer, dock, annotated, at_the_top):
     viewer.add_points([[1, 4, 4]], name="points")
     form = dock.form
     names = [annotation.layer.name for annotation in form.annotation_list.annotations]
     assert names == ["points", "drawn"]
-    tick_points, tick_drawn = (form.annotation_list._tick_box(row) for row in (0, 1))
+    tick_points, tick_drawn = (form.annotation_list.tick_box(row) for row in (0, 1))
     rows = [
         control
         for entry in form.class_list.classes
         for row in [form.class_list.row(entry.number)]
         for control in (row.number_button, row.swatch, row.name_box)
-        # Of radio buttons the tab key finds the one that is chosen; arrow keys choose.
+        # Tab reaches only the selected radio button of a group.
         if control is not row.number_button or entry.number == form.class_list.classes.current
     ]
     order = [
@@ -67,7 +67,7 @@ def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at
         form.class_list.remove_button,
         tick_points,
         tick_drawn,
-        form.annotation_list._kind_box(1),
+        form.annotation_list.kind_box(1),
         form.radius_box,
         form.frame_range.first,
         form.frame_range.last,
@@ -83,12 +83,12 @@ def test_tab_goes_from_top_to_bottom_and_back(qtbot, viewer, dock, annotated, at
     assert seen == order
     for control in reversed(order[:-1]):
         assert tab(qtbot, back=True) is control
-    assert not dock.isAncestorOf(tab(qtbot, back=True))  # nobody is caught in the dock
+    assert not dock.isAncestorOf(tab(qtbot, back=True))  # Tab leaves the dock
     list(visible_controls(dock))[-1].setFocus(Qt.FocusReason.TabFocusReason)
     assert not dock.isAncestorOf(tab(qtbot))
 
 
-def test_the_focus_is_seen_unless_it_came_by_mouse(qtbot, viewer, dock, annotated, at_the_top):
+def test_keyboard_focus_is_outlined(qtbot, viewer, dock, annotated, at_the_top):
     outline = dock.keyboard.outline
     for _ in range(8):
         control = tab(qtbot)
@@ -102,12 +102,12 @@ def test_the_focus_is_seen_unless_it_came_by_mouse(qtbot, viewer, dock, annotate
     assert not outline.isVisible()
 
 
-def test_a_long_list_of_layers_scrolls_along(qtbot, viewer, dock, at_the_top):
+def test_tab_scrolls_a_long_list_of_layers(qtbot, viewer, dock, at_the_top):
     viewer.add_image(np.zeros((3, 20, 30)))
     for _ in range(9):
         viewer.add_points(ndim=3)
     annotation_list = dock.form.annotation_list
-    ticks = [annotation_list._tick_box(row) for row in range(9)]
+    ticks = [annotation_list.tick_box(row) for row in range(9)]
     seen = []
     while focused() is not dock.segment_button:
         control = tab(qtbot)
@@ -117,7 +117,7 @@ def test_a_long_list_of_layers_scrolls_along(qtbot, viewer, dock, at_the_top):
     assert seen == ticks
 
 
-def test_a_low_window_scrolls_along(qtbot, viewer, dock, annotated, at_the_top):
+def test_tab_scrolls_a_low_window(qtbot, viewer, dock, annotated, at_the_top):
     dock.scroll.setMaximumHeight(150)
     qtbot.wait(200)
     area = dock.scroll.viewport()
@@ -127,7 +127,9 @@ def test_a_low_window_scrolls_along(qtbot, viewer, dock, annotated, at_the_top):
     assert area.rect().contains(place)
 
 
-def test_annotate_run_and_accept_by_keys(qtbot, viewer, dock, engine, annotated, stack, at_the_top):
+def test_annotate_run_accept_with_the_keyboard(
+    qtbot, viewer, dock, engine, annotated, stack, at_the_top
+):
     drawn = annotated[1]
     viewer.add_labels(np.zeros_like(drawn.data), name="other", scale=drawn.scale, units=drawn.units)
     form = dock.form
@@ -136,9 +138,9 @@ def test_annotate_run_and_accept_by_keys(qtbot, viewer, dock, engine, annotated,
         tab_to(qtbot, control)
         qtbot.keyClick(control, Qt.Key.Key_Space)
 
-    press_space(form.annotation_list._tick_box(0))  # not this one
+    press_space(form.annotation_list.tick_box(0))  # untick
     assert [a.layer for a in form.annotation_list.annotations] == [drawn]
-    tab_to(qtbot, form.annotation_list._kind_box(1))
+    tab_to(qtbot, form.annotation_list.kind_box(1))
     qtbot.keyClick(focused(), Qt.Key.Key_Down)
     assert form.annotation_list.annotations[0].sparse
     qtbot.keyClick(focused(), Qt.Key.Key_Up)
@@ -161,14 +163,14 @@ def test_annotate_run_and_accept_by_keys(qtbot, viewer, dock, engine, annotated,
     assert accepted_frames(result) == [viewer.dims.current_step[0]]
 
 
-def test_draw_by_keys(qtbot, viewer, dock, stack, at_the_top):
+def test_add_annotation_layer_with_the_keyboard(qtbot, viewer, dock, stack, at_the_top):
     viewer.add_image(stack[0])
     tab_to(qtbot, dock.form.draw_buttons["box"])
     qtbot.keyClick(focused(), Qt.Key.Key_Space)
     assert viewer.layers.selection.active.name == "boxes"
 
 
-def test_the_shortcut_runs_from_anywhere_in_the_window(
+def test_shortcut_starts_a_run_from_anywhere_in_the_window(
     qtbot, viewer, dock, engine, annotated, at_the_top
 ):
     assert RUN_KEYS.toString() in dock.segment_button.toolTip()
@@ -179,7 +181,7 @@ def test_the_shortcut_runs_from_anywhere_in_the_window(
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
 
 
-def test_the_shortcut_is_free(viewer, dock):
+def test_shortcut_is_not_used_by_napari(viewer, dock):
     taken = {binding for bindings in default_shortcuts.values() for binding in bindings}
     assert coerce_keybinding(RUN_KEYS.toString().replace("Return", "Enter")) not in taken
     window = dock.window()

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from tests.plugin.window import press, run
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_points
@@ -32,18 +33,8 @@ def press_key(qtbot, canvas):
     return press_key
 
 
-def press(qtbot, button):
-    qtbot.mouseClick(button, LEFT)
-
-
-def run(qtbot, dock, engine):
-    engine.let_through()
-    press(qtbot, dock.segment_button)
-    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-
-
 def state(viewer, dock):
-    """All that the plugin's actions change."""
+    """Return everything that the actions change."""
     return (
         [(layer.name, layer.visible, np.asarray(layer.data).sum()) for layer in viewer.layers],
         [(layer.name, accepted_frames(layer)) for layer in viewer.layers if is_result_layer(layer)],
@@ -51,7 +42,7 @@ def state(viewer, dock):
     )
 
 
-def test_every_action_is_undone_and_done_again(qtbot, viewer, dock, engine, stack, press_key):
+def test_undo_and_redo_of_every_action(qtbot, viewer, dock, engine, stack, press_key):
     form = dock.form
 
     def draw():
@@ -91,7 +82,7 @@ def test_every_action_is_undone_and_done_again(qtbot, viewer, dock, engine, stac
         assert dock.history.undo_text == text.removesuffix(" again")
         states.append(state(viewer, dock))
 
-    # What was drawn after an action goes and comes with it.
+    # Drawings after an action are removed and restored with it.
     for before, text in zip(reversed(states[:-1]), reversed(actions), strict=True):
         name = text.removesuffix(" again")
         assert f"Undo: {name.replace(chr(39), '&#x27;')}" in dock.undo_buttons.undo_button.toolTip()
@@ -112,7 +103,7 @@ def test_every_action_is_undone_and_done_again(qtbot, viewer, dock, engine, stac
     assert state(viewer, dock) == states[-1]
 
 
-def test_the_sample_closes_and_opens_again(qtbot, viewer, dock, press_key):
+def test_undo_and_redo_of_opening_the_sample(qtbot, viewer, dock, press_key):
     press(qtbot, dock.form.sample_button)
     opened = state(viewer, dock)
 
@@ -123,7 +114,7 @@ def test_the_sample_closes_and_opens_again(qtbot, viewer, dock, press_key):
     assert state(viewer, dock) == opened
 
 
-def test_a_drawing_comes_back_and_can_be_drawn_on(qtbot, viewer, dock, stack, press_key):
+def test_restored_layer_keeps_its_drawing(qtbot, viewer, dock, stack, press_key):
     viewer.add_image(stack[0])
     press(qtbot, dock.form.draw_buttons["mask"])
     masks = viewer.layers.selection.active
@@ -138,11 +129,11 @@ def test_a_drawing_comes_back_and_can_be_drawn_on(qtbot, viewer, dock, stack, pr
     np.testing.assert_array_equal(masks.data, drawn)
     assert [a.layer for a in dock.form.annotation_list.annotations] == [masks]
     masks.paint((3, 40, 40), 1)
-    masks.undo()  # napari's own, for strokes
+    masks.undo()  # napari's undo of strokes
     np.testing.assert_array_equal(masks.data, drawn)
 
 
-def test_layers_of_the_menu_are_undone_as_well(viewer, dock, stack, press_key):
+def test_undo_of_a_layer_from_the_menu(viewer, dock, stack, press_key):
     viewer.add_image(stack[0])
     annotate_with_points(viewer)
     assert dock.history.undo_text == "new layer 'points'"
@@ -152,7 +143,7 @@ def test_layers_of_the_menu_are_undone_as_well(viewer, dock, stack, press_key):
     assert len(viewer.layers) == 1
 
 
-def test_what_the_user_deleted_is_skipped(qtbot, viewer, dock, engine, annotated, press_key):
+def test_undo_skips_deleted_layers(qtbot, viewer, dock, engine, annotated, press_key):
     run(qtbot, dock, engine)
     first = viewer.layers[-1]
     press(qtbot, dock.accept_button)
@@ -178,7 +169,7 @@ def test_what_the_user_deleted_is_skipped(qtbot, viewer, dock, engine, annotated
     assert [layer.name for layer in viewer.layers] == ["stack", "drawn"]
 
 
-def test_a_class_that_is_drawn_meanwhile_stays(qtbot, viewer, dock, stack, press_key):
+def test_undo_keeps_a_class_that_was_drawn_meanwhile(qtbot, viewer, dock, stack, press_key):
     viewer.add_image(stack[0])
     press(qtbot, dock.form.draw_buttons["mask"])
     masks = viewer.layers.selection.active
@@ -191,7 +182,7 @@ def test_a_class_that_is_drawn_meanwhile_stays(qtbot, viewer, dock, stack, press
     assert "'class 2' was not removed because it is drawn in 'masks'" in dock.status.text()
 
 
-def test_nothing_is_undone_during_a_run(qtbot, viewer, dock, engine, annotated, press_key):
+def test_undo_is_locked_during_a_run(qtbot, viewer, dock, engine, annotated, press_key):
     press(qtbot, dock.form.draw_buttons["point"])
     press(qtbot, dock.segment_button)
     assert not dock.undo_buttons.undo_button.isEnabled()
@@ -208,7 +199,7 @@ def test_nothing_is_undone_during_a_run(qtbot, viewer, dock, engine, annotated, 
     assert not any(is_result_layer(layer) for layer in viewer.layers)
 
 
-def test_the_probabilities_of_a_run_go_and_come_with_it(qtbot, viewer, dock, engine, annotated):
+def test_undo_and_redo_include_probabilities(qtbot, viewer, dock, engine, annotated):
     dock.probability_box.setChecked(True)
     run(qtbot, dock, engine)
     made = [layer.name for layer in viewer.layers]
@@ -220,9 +211,7 @@ def test_the_probabilities_of_a_run_go_and_come_with_it(qtbot, viewer, dock, eng
     assert [layer.name for layer in viewer.layers] == made
 
 
-def test_a_cancelled_run_is_undone_and_a_refused_one_is_not_there(
-    qtbot, viewer, dock, engine, annotated
-):
+def test_undo_of_a_cancelled_run(qtbot, viewer, dock, engine, annotated):
     press(qtbot, dock.segment_button)
     press(qtbot, dock.cancel_button)
     engine.let_through()
@@ -231,7 +220,7 @@ def test_a_cancelled_run_is_undone_and_a_refused_one_is_not_there(
     assert dock.history.undo_text == ("segment stack" if results else "")
 
 
-def test_only_the_last_actions_are_remembered(viewer, dock):
+def test_number_of_actions_is_limited(viewer, dock):
     done = []
     for number in range(LIMIT + 5):
         dock.history.push(f"action {number}", lambda n=number: done.append(n), lambda: None)
@@ -240,7 +229,7 @@ def test_only_the_last_actions_are_remembered(viewer, dock):
     assert done == list(range(LIMIT + 4, 4, -1))
 
 
-def test_a_deleted_layer_is_freed(qapp):
+def test_history_does_not_keep_deleted_layers(qapp):
     from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
 
     viewer = ViewerModel()
@@ -249,7 +238,7 @@ def test_a_deleted_layer_is_freed(qapp):
     ref = weakref.ref(new_annotation_layer(viewer, image, "mask"))
     assert history.undo_text == "new layer 'masks'"
     viewer.layers.remove("masks")
-    viewer.layers.selection.active = image  # else napari itself remembers the layer
+    viewer.layers.selection.active = image  # otherwise napari keeps a reference to the layer
     gc.collect()
     assert ref() is None
 
@@ -262,7 +251,7 @@ def test_a_deleted_layer_is_freed(qapp):
 
 
 class ClassesAndUndo(RuleBasedStateMachine):
-    """Whatever is done to the classes, undo leads back through the same lists, and redo forth."""
+    """Undo and redo must restore every previous list of classes."""
 
     def __init__(self):
         super().__init__()
@@ -273,7 +262,7 @@ class ClassesAndUndo(RuleBasedStateMachine):
         self.at = 0
 
     def done(self):
-        """Keep the state after an action, if there was one."""
+        """Record the state if the action changed it."""
         if list(self.classes) != self.states[self.at]:
             self.states = [*self.states[: self.at + 1], list(self.classes)][-LIMIT - 1 :]
             self.at = len(self.states) - 1
@@ -321,7 +310,7 @@ class ClassesAndUndo(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 6))
     def draw(self, number):
-        """What is drawn stays in the list, whatever is undone or done again."""
+        """A drawn class must stay in the list during undo and redo."""
         before = list(self.classes)
         listed = number in self.classes
         self.drawn = {number}
@@ -330,7 +319,7 @@ class ClassesAndUndo(RuleBasedStateMachine):
             assert not listed or number in self.classes
         self.drawn = set()
         self.classes.replace_all(before)
-        # The actions no longer lead through the states that are known here.
+        # The recorded states no longer match the actions.
         self.history.release()
         self.states, self.at = [before], 0
 

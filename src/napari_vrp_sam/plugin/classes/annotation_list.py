@@ -78,7 +78,7 @@ class AnnotationList(QTreeWidget):
     def rows(self) -> list[Row]:
         """All annotation layers, topmost first."""
         return [
-            Row(layer, self._tick_box(row).isChecked(), self._is_sparse(row))
+            Row(layer, self.tick_box(row).isChecked(), self._is_sparse(row))
             for row, layer in enumerate(self._layers)
         ]
 
@@ -100,11 +100,11 @@ class AnnotationList(QTreeWidget):
 
     def tick(self, layer: Labels | Points | Shapes, *, on: bool = True) -> None:
         """Tick or untick a layer."""
-        self._tick_box(self._layers.index(layer)).setChecked(on)
+        self.tick_box(self._layers.index(layer)).setChecked(on)
 
     def set_sparse(self, layer: Labels, *, sparse: bool) -> None:
         """Read a Labels layer as scribbles (sparse) or as masks."""
-        box = self._kind_box(self._layers.index(layer))
+        box = self.kind_box(self._layers.index(layer))
         assert box is not None
         box.setCurrentIndex(int(sparse))
 
@@ -148,19 +148,21 @@ class AnnotationList(QTreeWidget):
 
     def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
         """Let a click on the name toggle the checkbox."""
-        self._tick_box(self.indexOfTopLevelItem(item)).toggle()
+        self.tick_box(self.indexOfTopLevelItem(item)).toggle()
 
-    def _tick_box(self, row: int) -> QCheckBox:
+    def tick_box(self, row: int) -> QCheckBox:
+        """Return the check box of a row."""
         box = self.itemWidget(self.topLevelItem(row), TICK)
         assert isinstance(box, QCheckBox)
         return box
 
-    def _kind_box(self, row: int) -> QComboBox | None:
+    def kind_box(self, row: int) -> QComboBox | None:
+        """Return the choice between mask and scribble of a row; None for points and shapes."""
         box = self.itemWidget(self.topLevelItem(row), KIND)
         return box if isinstance(box, QComboBox) else None
 
     def _is_sparse(self, row: int) -> bool:
-        box = self._kind_box(row)
+        box = self.kind_box(row)
         return box is not None and box.currentIndex() == 1
 
 

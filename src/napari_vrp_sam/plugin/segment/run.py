@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_vrp_sam.inference.prediction.confidence import least_confident, frame_confidence
+from napari_vrp_sam.inference.prediction.confidence import frame_confidence, least_confident
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
