@@ -1,1 +1,4 @@
-"""The napari plugin: napari and Qt live here and nowhere else."""
+"""napari plugin: dock widgets, annotation commands and sample data.
+
+This is the only package that imports napari and Qt.
+"""

@@ -1,4 +1,4 @@
-"""The keys 1 to 9, which choose a class while a layer that shows classes is active."""
+"""Key bindings 1 to 9, which choose a class while a layer that shows classes is active."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The class list of the dock: number, colour and name of each class, and the current class."""
+"""List of the classes: number, colour and name of each, and the current class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.class_link import ClassLink, layer_with_class
 from napari_vrp_sam.plugin.classes.classes import ClassEntry, Classes
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -36,8 +36,10 @@ ROW_HEIGHT = 28
 VISIBLE_ROWS = 4
 FRAME = 2
 """Pixels of the list's height that napari's style takes."""
-SWATCH = "QPushButton {{ background: {}; border: 1px solid gray; border-radius: 3px; }}"
-SWATCH_FOCUS = "QPushButton:focus {{ border: 2px solid palette(highlight); }}"
+SWATCH = """
+QPushButton {{ background: {}; border: 1px solid gray; border-radius: 3px; }}
+QPushButton:focus {{ border: 2px solid palette(highlight); }}
+"""
 
 
 class ClassList(QWidget):
@@ -47,10 +49,7 @@ class ClassList(QWidget):
     """Emits a message if an input of the user was rejected."""
 
     def __init__(
-        self,
-        viewer: napari.viewer.Viewer,
-        annotation_list: AnnotationList,
-        history: UndoHistory,
+        self, viewer: napari.viewer.Viewer, annotation_list: AnnotationList, history: UndoHistory
     ) -> None:
         super().__init__()
         self.classes = Classes(history, partial(layer_with_class, viewer, annotation_list), self)
@@ -86,8 +85,7 @@ class ClassList(QWidget):
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
+        pack(layout, spacing=3)
         layout.addWidget(self._area, 1)
         for button in (self.add_button, self.remove_button):
             button.setFixedSize(ROW_HEIGHT - 2, ROW_HEIGHT - 2)
@@ -132,12 +130,9 @@ class ClassList(QWidget):
             self._group.removeButton(row.number_button)
             row.blockSignals(True)  # noqa: FBT003
         content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
         self._rows = {number: ClassRow(number) for number in numbers}
+        pack(QVBoxLayout(content), *self._rows.values(), spacing=0)
         for number, row in self._rows.items():
-            layout.addWidget(row)
             self._group.addButton(row.number_button)
             row.chosen.connect(partial(self.classes.choose, number))
             row.renamed.connect(partial(self._rename, number))
@@ -198,7 +193,6 @@ class ClassRow(QWidget):
 
     def __init__(self, number: int) -> None:
         super().__init__()
-        self._number = number
         self._colour = ""
         self.number_button = QRadioButton(str(number))
         self.swatch = QPushButton()
@@ -208,10 +202,7 @@ class ClassRow(QWidget):
         self.swatch.setFixedSize(22, 18)
         self.name_box.setMinimumWidth(40)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.number_button)
-        layout.addWidget(self.swatch)
+        pack(layout, self.number_button, self.swatch, spacing=4)
         layout.addWidget(self.name_box, 1)
         self.number_button.clicked.connect(lambda _: self.chosen.emit())
         self.swatch.clicked.connect(self._choose_colour)
@@ -220,7 +211,7 @@ class ClassRow(QWidget):
     def show_entry(self, entry: ClassEntry) -> None:
         """Show a class, but do not overwrite a name that is being typed."""
         self._colour = entry.colour
-        self.swatch.setStyleSheet(SWATCH.format(entry.colour) + SWATCH_FOCUS.format())
+        self.swatch.setStyleSheet(SWATCH.format(entry.colour))
         self.swatch.setAccessibleName(f"Colour of {entry.name}")
         self.name_box.setAccessibleName(f"Name of class {entry.number}")
         self.number_button.setAccessibleName(entry.name)

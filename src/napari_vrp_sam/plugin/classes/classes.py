@@ -1,4 +1,4 @@
-"""The segmentation classes of a dock: number, name and colour of each, and the current one."""
+"""Segmentation classes of a dock: number, name and colour of each, and the current one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of an image's channels."""
+"""Button to choose the channels of an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of the frames to segment."""
+"""Range of the frames to segment."""
 
 from __future__ import annotations
 

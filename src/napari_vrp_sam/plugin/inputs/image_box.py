@@ -1,4 +1,4 @@
-"""The choice of an image layer."""
+"""Combo box of image layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of a model, and a note on how the chosen model is prompted."""
+"""Combo box of models, and a note on how the chosen model is prompted."""
 
 from __future__ import annotations
 

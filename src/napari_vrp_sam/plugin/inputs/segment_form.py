@@ -1,4 +1,4 @@
-"""The inputs of a segmentation run."""
+"""Inputs of a segmentation run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The *Segment stack* widget."""
+"""Dock widget "Segment stack": runs, live preview, confidence of the result, tour."""

@@ -1,4 +1,4 @@
-"""The button and the key that accept the frame in view."""
+"""Button and key that accept the frame in view."""
 
 from __future__ import annotations
 

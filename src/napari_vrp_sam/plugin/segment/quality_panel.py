@@ -1,4 +1,4 @@
-"""The expected quality of a result: by class, frame by frame, and where to annotate next."""
+"""Expected quality of a result, by class and by frame."""
 
 from __future__ import annotations
 

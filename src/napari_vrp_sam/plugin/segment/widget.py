@@ -1,4 +1,4 @@
-"""The dock widget 'Segment stack'."""
+"""Dock widget "Segment stack"."""
 
 from __future__ import annotations
 
