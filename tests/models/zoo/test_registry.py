@@ -29,11 +29,11 @@ from napari_vrp_sam.models.sam.prompting import PROMPTINGS
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0, build_semantic_encoder
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights import catalogue
+from napari_vrp_sam.models.weights.catalogue import ModelSpec
 from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
 from napari_vrp_sam.models.weights.downloads import WeightsFile
-from napari_vrp_sam.models.zoo import loading, registry
+from napari_vrp_sam.models.zoo import loading
 from napari_vrp_sam.models.zoo.registry import (
-    ModelSpec,
     describe_prompting,
     list_models,
     load_model,
@@ -70,7 +70,7 @@ def tiny(
     )
     monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", make_tiny_sam)
     monkeypatch.setattr(catalogue, "BUILT_IN", (*catalogue.BUILT_IN, spec))
-    monkeypatch.setitem(registry.SEMANTIC_WEIGHTS, "efficientnet_lite0", published("semantic.pth"))
+    monkeypatch.setitem(catalogue.SEMANTIC_WEIGHTS, "efficientnet_lite0", published("semantic.pth"))
     return spec
 
 

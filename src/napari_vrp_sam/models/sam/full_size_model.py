@@ -184,7 +184,9 @@ class FullSizeModel(nn.Module, Model):
         by_class: dict[int, list[EncodedReference]] = defaultdict(list)
         for reference in references:
             by_class[reference.class_id].append(reference)
-        return tuple(self._prepare_class(of, references) for _, of in sorted(by_class.items()))
+        return tuple(
+            self._prepare_class(group, references) for _, group in sorted(by_class.items())
+        )
 
     def _prepare_class(
         self, class_references: Sequence[EncodedReference], references: Sequence[EncodedReference]
@@ -223,9 +225,9 @@ class FullSizeModel(nn.Module, Model):
         embeddings = [c.embedding for c in prepared if c.embedding is not None]
         if embeddings:
             return persam.persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
-        make = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
+        functions = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
         with torch.no_grad():
-            pseudo_masks = [_clear_padding(function(features), features.size) for function in make]
+            pseudo_masks = [_clear_padding(f(features), features.size) for f in functions]
         mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
         rows, columns = frame_cells(features.size, mean)
         visible = mean[..., :rows, :columns]

@@ -68,9 +68,9 @@ def persam_prompts(
     # Extremes are searched at the size of the frame, which has no padding.
     resized = ResizeLongestSide.get_preprocess_shape(*features.size, sam.image_encoder.img_size)
     fine = F.interpolate(similarity[:, None], scale_factor=4, mode="bilinear")
-    whole = sam.postprocess_masks(fine, resized, features.size).flatten(1)
+    full = sam.postprocess_masks(fine, resized, features.size).flatten(1)
     width = features.size[1]
-    extremes = torch.stack([whole.argmax(dim=1), whole.argmin(dim=1)], dim=1)
+    extremes = torch.stack([full.argmax(dim=1), full.argmin(dim=1)], dim=1)
     pixels = torch.stack([extremes % width, extremes // width], dim=-1)
     points = pixels * _scale(features.size, resized, pixels)
     sparse, dense = sam.prompt_encoder((points, _labels(points)), None, None)

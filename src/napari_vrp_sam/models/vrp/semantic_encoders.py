@@ -139,8 +139,8 @@ class VGG16(SemanticEncoder):
     channels = (256, 512, 512)
 
     def __init__(self) -> None:
-        whole: Any = timm.create_model("vgg16_bn", num_classes=0)
-        super().__init__(whole.features[:43])
+        vgg: Any = timm.create_model("vgg16_bn", num_classes=0)
+        super().__init__(vgg.features[:43])
 
     def _convert(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

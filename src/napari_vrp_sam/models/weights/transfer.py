@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pooch
 
@@ -75,48 +76,34 @@ def receive(
 
 def _receive_once(url: str, partial: Path, report: Report | None, size: int | None) -> None:
     with partial.open("ab") as stream:
-        sink = _Sink(stream, report, size)
+        start, total = stream.tell(), None
+
+        def begin(response: Response, **_: Any) -> None:
+            nonlocal total
+            if not response.ok or response.is_redirect:
+                return
+            content_range = response.headers.get("Content-Range", "")
+            resumed = response.status_code == 206 and content_range.startswith(f"bytes {start}-")
+            offset = start if resumed else 0
+            length = response.headers.get("Content-Length", "")
+            total = offset + int(length) if length.isdigit() else None
+            if size is not None and total not in (None, size):
+                raise OSError(f"{WRONG_FILE}, its size differs")
+            stream.truncate(stream.seek(offset))
+
+        def write(chunk: bytes) -> None:
+            stream.write(chunk)
+            stream.flush()
+            if report:
+                report(stream.tell(), total)
+
         headers = {"Accept-Encoding": "identity"}  # compressed bytes cannot be counted
-        if sink.received:
-            headers["Range"] = f"bytes={sink.received}-"
+        if start:
+            headers["Range"] = f"bytes={start}-"
         download = pooch.HTTPDownloader(
-            timeout=TIMEOUT, chunk_size=CHUNK, headers=headers, hooks={"response": sink.start}
+            timeout=TIMEOUT, chunk_size=CHUNK, headers=headers, hooks={"response": begin}
         )
-        download(url, sink, None)
-
-
-class _Sink:
-    """Output file of `pooch.HTTPDownloader` that appends to a partial file and counts bytes."""
-
-    def __init__(self, stream: BinaryIO, report: Report | None, size: int | None) -> None:
-        self._stream = stream
-        self._report = report
-        self._size = size
-        self._total: int | None = None
-        self.received = stream.tell()
-        self.flush = stream.flush
-
-    def start(self, response: Response, **_: Any) -> None:
-        """Check the size of the answer; start from zero if the server ignores the range."""
-        if not response.ok or response.is_redirect:
-            return
-        content_range = response.headers.get("Content-Range", "")
-        resumed = response.status_code == 206 and content_range.startswith(
-            f"bytes {self.received}-"
-        )
-        start = self.received if resumed else 0
-        length = response.headers.get("Content-Length", "")
-        self._total = start + int(length) if length.isdigit() else None
-        if self._size is not None and self._total not in (None, self._size):
-            raise OSError(f"{WRONG_FILE}, its size differs")
-        self._stream.truncate(start)
-        self.received = start
-
-    def write(self, chunk: bytes) -> None:
-        self._stream.write(chunk)
-        self.received += len(chunk)
-        if self._report:
-            self._report(self.received, self._total)
+        download(url, SimpleNamespace(write=write, flush=stream.flush), None)
 
 
 def _size(path: Path) -> int:

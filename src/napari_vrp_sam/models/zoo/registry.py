@@ -11,7 +11,6 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.sam.prompting import PROMPTINGS, default_prompting
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.catalogue import (
-    SEMANTIC_WEIGHTS,
     VRP_ENCODER_SUFFIXES,
     ModelSpec,
     base_model_name,
@@ -22,7 +21,7 @@ from napari_vrp_sam.models.weights.headers import (
     not_a_weights_file_error,
     read_header,
 )
-from napari_vrp_sam.models.zoo.loading import RANDOM, load_full_size, load_lite
+from napari_vrp_sam.models.zoo.loading import load_full_size, load_lite
 from napari_vrp_sam.models.zoo.user_models import UserModel, list_user_models
 
 # Importing this module does not import torch: models are also listed without loading one.
@@ -33,20 +32,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
-
-__all__ = [
-    "RANDOM",
-    "SEMANTIC_WEIGHTS",
-    "ModelSpec",
-    "base_spec",
-    "describe_prompting",
-    "is_weights_path",
-    "list_models",
-    "load_model",
-    "missing_model_message",
-    "model_spec",
-    "weights_file",
-]
 
 
 def list_models() -> tuple[ModelSpec, ...]:
@@ -176,7 +161,7 @@ def load_model(
         Another weights file for `lite`, or one with a VRP encoder for full-size models; "random"
         leaves the model untrained.
     semantic_encoder : str, optional
-        Semantic encoder of a full-size model, a key of `SEMANTIC_WEIGHTS`.
+        Semantic encoder of a full-size model, a key of `catalogue.SEMANTIC_WEIGHTS`.
     prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
         Source of SAM's prompts in a full-size model, see `prompting.PROMPTINGS`. Default: the VRP
         encoder, or without one points and a box from the pseudo-mask (GP-SAM).
