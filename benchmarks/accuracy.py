@@ -1,15 +1,15 @@
-"""How good is `lite`, by itself and in parts: the measurement behind the benchmarks page.
+"""Accuracy of `lite` and of its components, as shown on the benchmarks page.
 
     VRP_SAM_DATA=... python benchmarks/accuracy.py evaluate --json accuracy.json
 
-The one-slice protocol with every kind of annotation and with one and five references, the latter
-two on the same frames. Measured are
+Runs the one-slice protocol with each kind of annotation and with one and five references, on the
+same frames. Methods:
 
-- `lite`, as it ships;
+- `lite`, the packaged model;
 - a random forest on classical filters;
 - the probe alone;
-- VRP alone: the mask decoder with the paper's correlation as pseudo-mask, no probe;
-- GP-SAM: points and a box out of the correlation, into the promptable decoder.
+- VRP alone: the mask decoder with the paper's correlation as pseudo-mask, without the probe;
+- GP-SAM: points and a box from the correlation, decoded by the promptable mask decoder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated, Any, cast
 
 import torch
 import typer
-from shared_work import Logits, SharedWork
+from shared_work import Logits, SharedPredictions
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
@@ -37,19 +37,19 @@ from napari_vrp_sam.research.protocols.one_slice import Method, evaluate_dataset
 from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
 SPARED = 5
-"""Frames of a sequence that no run is measured on, whether it learns from them or not."""
+"""Frames that are excluded from the evaluation, regardless of the number of references."""
 
 
 def methods_of(model: LiteModel) -> dict[str, Method]:
-    """All that is measured; the order tells whose times count."""
-    # With the correlation's features beside the probe's it can do both.
+    """Return all methods; only the time of the first one is meaningful."""
+    # Encodes features for both the correlation and the probe.
     both = LiteModel(model.network, pseudo_mask="correlation")
-    shared = SharedWork(both)
+    shared = SharedPredictions(both)
 
     def by_share(share: float | None, *, probe: bool) -> Logits:
         def logits(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
-            own = replace(prepared, deepest=()) if probe else prepared
-            prompts = both.prompt(features, [own])
+            selected = replace(prepared, correlation_references=()) if probe else prepared
+            prompts = both.prompt(features, [selected])
             if share is not None:
                 prompts = replace(prompts, calibrations=(ClassCalibration(share),))
             return both.decode(features, prompts)
@@ -61,11 +61,11 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
         assert pseudo_mask is not None  # `lite` always has one
         points, labels, boxes = geometric_prompts(pseudo_mask, cell=PROBE_STRIDE)
         sparse, dense = both.network.geometric_prompt(features, points, labels, boxes)
-        nothing = torch.zeros_like(pseudo_mask)
-        masks, _ = both.network.decode(features, sparse, dense, nothing)
-        # Decoded already: a share of 0 brings it to the frame's size.
-        done = Prompts((prepared.class_id,), sparse, dense, masks, (ClassCalibration(0.0),))
-        return both.decode(features, done)
+        no_pseudo_mask = torch.zeros_like(pseudo_mask)
+        masks, _ = both.network.decode(features, sparse, dense, no_pseudo_mask)
+        # With a decoder share of 0, `decode` only resizes the masks.
+        prompts = Prompts((prepared.class_id,), sparse, dense, masks, (ClassCalibration(0.0),))
+        return both.decode(features, prompts)
 
     return {
         "lite": shared.method(by_share(None, probe=True)),
@@ -77,22 +77,22 @@ def methods_of(model: LiteModel) -> dict[str, Method]:
 
 
 def main(
-    data: Annotated[list[str], typer.Argument(help="Data sets; see vrp-sam evaluate one-slice.")],
-    json: Annotated[Path, typer.Option(help="Write the results here, after every data set.")],
+    data: Annotated[list[str], typer.Argument(help="Datasets; see vrp-sam evaluate one-slice.")],
+    json: Annotated[Path, typer.Option(help="Write the results to this file, after each dataset.")],
     kinds: Annotated[
-        list[str] | None, typer.Option("--annotation", help="Unless given, all four kinds.")
+        list[str] | None, typer.Option("--annotation", help="Annotation kinds. Default: all four.")
     ] = None,
     references: Annotated[
-        list[int] | None, typer.Option(help="Annotated frames of a class; 1 and 5 unless given.")
+        list[int] | None, typer.Option(help="References per class. Default: 1 and 5.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--method", help="Unless given, all; 'lite', ...")
+        list[str] | None, typer.Option("--method", help="Methods. Default: all.")
     ] = None,
-    model: Annotated[str, typer.Option(help="lite, or a weights file of it.")] = "lite",
-    max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = None,
-    max_sequences: Annotated[int | None, typer.Option(help="Sequences of each set.")] = None,
+    model: Annotated[str, typer.Option(help="lite, or a weights file based on it.")] = "lite",
+    max_frames: Annotated[int | None, typer.Option(help="Frames per sequence.")] = None,
+    max_sequences: Annotated[int | None, typer.Option(help="Sequences per dataset.")] = None,
 ) -> None:
-    """Measure every method with every annotation."""
+    """Evaluate all methods with each annotation."""
     methods = methods_of(cast(LiteModel, load_model(model)))
     methods = {name: methods[name] for name in only or methods}
     results: dict[str, Any] = {
@@ -103,11 +103,13 @@ def main(
     }
     for kind in kinds or ANNOTATION_KINDS:
         for count in references or (1, 5):
-            measured: dict[str, dict[str, Any]] = {}
-            results["runs"].append({"annotation": kind, "references": count, "datasets": measured})
+            results_by_dataset: dict[str, dict[str, Any]] = {}
+            results["runs"].append(
+                {"annotation": kind, "references": count, "datasets": results_by_dataset}
+            )
             for dataset in find_datasets(data):
                 try:
-                    measured[dataset.name] = evaluate_dataset(
+                    results_by_dataset[dataset.name] = evaluate_dataset(
                         dataset,
                         methods,
                         kind=kind,  # type: ignore[arg-type]  # checked where it is used
@@ -116,15 +118,17 @@ def main(
                         max_frames=max_frames,
                         max_sequences=max_sequences,
                     )
-                except InputError as nothing_left:  # a rare class, and most frames spared
-                    typer.echo(nothing_left)
+                except InputError as error:  # no frames are left to evaluate
+                    typer.echo(error)
                     continue
-                for method, scores in measured[dataset.name].items():
-                    if method not in {"lite", "random forest"}:  # work was done before
+                for method, scores in results_by_dataset[dataset.name].items():
+                    if method not in {"lite", "random forest"}:  # they reuse predictions
                         del scores["seconds_per_frame"], scores["seconds_to_learn"]
                     del scores["sequences"]
-                results["runs"][-1]["mean_iou"] = mean_over_datasets(measured)
-                scores = {m: round(r["mean_iou"], 3) for m, r in measured[dataset.name].items()}
+                results["runs"][-1]["mean_iou"] = mean_over_datasets(results_by_dataset)
+                scores = {
+                    m: round(r["mean_iou"], 3) for m, r in results_by_dataset[dataset.name].items()
+                }
                 typer.echo(f"{kind}, {count} references, {dataset.name}: {scores}")
                 write_json(json, results)
             typer.echo(f"{kind}, {count} references: {results['runs'][-1]['mean_iou']}")

@@ -1,12 +1,11 @@
-"""What fine-tuning brings: the default before and after, against a U-Net trained on the same.
+"""Benefit of fine-tuning: the default model before and after, and a U-Net for comparison.
 
     export VRP_SAM_DATA=...
     python benchmarks/fine_tuning.py evaluate --references 1 --json one.json
     python benchmarks/fine_tuning.py evaluate --references 5 --unet-minutes 30 --json five.json
 
-The one-slice protocol: the middle frame of each sequence is annotated (or five frames are), with
-all classes; the fine-tuning sees nothing else of the sequence's labels. `minutes` is what a user
-waits; `seconds_to_learn` holds the whole of it, validation and probe included.
+Runs the one-slice protocol: one or five frames of each sequence are annotated with all classes and
+are the only labels for fine-tuning. `seconds_to_learn` includes validation and the probe.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from napari_vrp_sam.research.protocols.model_method import ModelMethod
 from napari_vrp_sam.research.protocols.one_slice import (
     Frame,
     Method,
-    Segment,
+    SegmentFrame,
     evaluate_dataset,
     mean_over_datasets,
 )
@@ -40,21 +39,21 @@ SPARED = 5
 
 
 class FineTunedLite:
-    """`lite`, fine-tuned on the references before it segments; a one-slice method."""
+    """Method of the one-slice protocol that fine-tunes `lite` on the references."""
 
     def __init__(self, minutes: float | None, steps: int | None, device: str) -> None:
         self.minutes = minutes
         self.steps = steps
         self.device = device
         self.outcomes: list[dict[str, Any]] = []
-        """Of each fine-tuning: whether the new model was kept, and the held-out IoU."""
+        """Held-out IoU of each fine-tuning, and whether the new model was accepted (`kept`)."""
 
-    def __call__(self, frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
-        """Fine-tune, then set the references; see `evaluation.one_slice.Method`."""
+    def __call__(self, frames: Sequence[Frame], references: Sequence[Reference]) -> SegmentFrame:
+        """Fine-tune, then learn the references; see `one_slice.Method`."""
         height, width = (min(f.shape[axis] for f in frames) for axis in (0, 1))
         with tempfile.TemporaryDirectory() as folder:
             job = FineTuneJob(
-                # Frames of a group may differ in size; only their intensities are looked at.
+                # Frames of a group may differ in size; only their intensities are used.
                 np.stack([frame[:height, :width] for frame in frames]),
                 references=references,
                 output=Path(folder) / "tuned.safetensors",
@@ -82,21 +81,23 @@ class FineTunedLite:
 
 
 def main(
-    data: Annotated[list[str], typer.Argument(help="Data sets; see vrp-sam evaluate one-slice.")],
-    json: Annotated[Path, typer.Option(help="Write the results here, after every data set.")],
-    references: Annotated[int, typer.Option(help="Annotated frames of a class.")] = 1,
+    data: Annotated[list[str], typer.Argument(help="Datasets; see vrp-sam evaluate one-slice.")],
+    json: Annotated[Path, typer.Option(help="Write the results to this file, after each dataset.")],
+    references: Annotated[int, typer.Option(help="References per class.")] = 1,
     minutes: Annotated[
-        float | None, typer.Option(help="To fine-tune; 3 on a CPU, 1 on a GPU.")
+        float | None, typer.Option(help="Minutes of fine-tuning. Default: 3 on a CPU, 1 on a GPU.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Instead of minutes.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of fine-tuning, instead of minutes.")
+    ] = None,
     unet_minutes: Annotated[
-        float, typer.Option(help="Train a U-Net too, so long at most; 0 for none.")
+        float, typer.Option(help="Also train a U-Net, for at most these minutes; 0 for none.")
     ] = 0,
-    max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = 8,
-    max_sequences: Annotated[int | None, typer.Option(help="Sequences of each set.")] = 1,
-    device: Annotated[str, typer.Option(help="Of all methods: cpu, cuda or mps.")] = "cpu",
+    max_frames: Annotated[int | None, typer.Option(help="Frames per sequence.")] = 8,
+    max_sequences: Annotated[int | None, typer.Option(help="Sequences per dataset.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
-    """Measure the default, its fine-tuned self, and perhaps a U-Net."""
+    """Evaluate the default model, the fine-tuned model and, optionally, a U-Net."""
     tuned = FineTunedLite(minutes, steps, device)
     methods: dict[str, Method] = {
         "lite": ModelMethod(load_model("lite"), device),
@@ -106,10 +107,10 @@ def main(
         from unet import MonaiUNet
 
         methods["U-Net"] = MonaiUNet(minutes=unet_minutes, device=device)
-    measured: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for dataset in find_datasets(data):
         tuned.outcomes.clear()
-        measured[dataset.name] = evaluate_dataset(
+        results[dataset.name] = evaluate_dataset(
             dataset,
             methods,
             references=references,
@@ -117,10 +118,10 @@ def main(
             max_frames=max_frames,
             max_sequences=max_sequences,
         )
-        for scores in measured[dataset.name].values():
+        for scores in results[dataset.name].values():
             del scores["confidences"]
-        measured[dataset.name]["fine-tuned"]["outcomes"] = list(tuned.outcomes)
-        means = {m: r["mean_iou"] for m, r in measured[dataset.name].items()}
+        results[dataset.name]["fine-tuned"]["outcomes"] = list(tuned.outcomes)
+        means = {m: r["mean_iou"] for m, r in results[dataset.name].items()}
         typer.echo(f"{dataset.name}: {means}")
         write_json(
             json,
@@ -129,8 +130,8 @@ def main(
                 "max_frames": max_frames,
                 "max_sequences": max_sequences,
                 "device": device,
-                "mean_iou": mean_over_datasets(measured),
-                "datasets": measured,
+                "mean_iou": mean_over_datasets(results),
+                "datasets": results,
             },
         )
 

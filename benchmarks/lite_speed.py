@@ -1,17 +1,16 @@
-"""Where the time of `lite` goes: its parts one by one, and whole frames in several ways.
+"""Speed of `lite`: single steps, and whole frames in several variants.
 
     python benchmarks/lite_speed.py --device cuda --size 1024 --json lite-speed.json
 
-Parts are timed alone, so what runs side by side on a GPU counts twice. Whole frames go through
-`encode`, `prompt` and `decode`, as a run does it, from a frame on the device to logits there:
+Steps are timed separately; their sum exceeds the time of a frame if a GPU runs some concurrently.
+Whole frames pass through `encode`, `prompt` and `decode`, from a frame to logits on the device:
 
-- `float32`, `tf32`, `float16`, `bfloat16`: operation by operation, the half ones by autocast.
-- `... graph`: recorded once as a CUDA graph, for what launching a thousand kernels costs.
-- `... compiled graph`: probes, filters and backbone by `torch.compile` before.
+- `float32`, `tf32`, `float16`, `bfloat16`: eager execution, in half precision by autocast.
+- `... graph`: replay of a CUDA graph, which avoids the cost of launching kernels.
+- `... compiled graph`: the same with probes, filters and backbone compiled by `torch.compile`.
 
-All of them take turns. Each is compared with `float32`: `agreement` is the intersection over union
-of the two masks. With `--baseline SRC` (the `src` folder of another checkout) that one's `float32`
-takes turns too, in a process of its own.
+Variants are measured in turn and compared with `float32`: `agreement` is the IoU of the two masks.
+With `--baseline SRC` (the `src` folder of another checkout), its `float32` is measured, too.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.benchmark import Timer
@@ -36,11 +34,11 @@ from torch.utils.benchmark import Timer
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
-from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models.lite.model import network as lite_network
+from napari_vrp_sam.models.lite import network as lite_network
 from napari_vrp_sam.models.lite.parts import SIMILARITY_LEVELS
-from napari_vrp_sam.models.precision import half_type
+from napari_vrp_sam.models.precision import half_precision_dtype
 from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.research.protocols.speed import tiled_samples
 
 HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 ON_GPU = (
@@ -50,19 +48,16 @@ ON_GPU = (
 Run = Callable[[], Any]
 
 
-class TunableModel:
-    """`lite` with one class learned, and a frame that it has not seen, on a device."""
+class LiteSubject:
+    """`lite` with the reference of one class, and a target frame, on a device."""
 
     def __init__(self, device: str, size: int) -> None:
         self.device = torch.device(device)
-        stack, truth = sample_stack(size=256, frames=3)
-        times = -(-size // 256)
-        frames = np.tile(stack[1:], (1, times, times))[:, :size, :size, None]
-        mask = np.tile(truth[1:], (1, times, times))[0, :size, :size]
+        frames, labels = tiled_samples(size)
         normalisation = Normalisation.fit(list(frames))
         predictor = Predictor(load_model("lite"), device=device)
         start = time.perf_counter()
-        predictor.set_references([Reference(frames[0], mask, frame=0)], normalisation)
+        predictor.set_references([Reference(frames[0], labels[0], frame=0)], normalisation)
         self.synchronise()
         self.seconds_to_learn = time.perf_counter() - start
         self.model: Any = predictor.model
@@ -76,21 +71,21 @@ class TunableModel:
 
     @torch.no_grad()
     def segment(self) -> Tensor:
-        """The frame's logits, shape (1, H, W)."""
+        """Compute the logits of the frame, shape (1, H, W)."""
         features = self.model.encode(self.frame)
         logits: Tensor = self.model.decode(features, self.model.prompt(features, self.prepared))
         return logits
 
 
 def seconds_of(run: Run) -> float:
-    """Of a call, at best."""
+    """Return the shortest time of a call."""
     timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
     return min(timer.blocked_autorange(min_run_time=0.1).times)
 
 
 @torch.no_grad()
-def parts_of(subject: TunableModel) -> dict[str, Run]:
-    """The steps of a frame, to be timed one by one."""
+def parts_of(subject: LiteSubject) -> dict[str, Run]:
+    """Return the steps of processing a frame, by name."""
     model, network = subject.model, subject.model.network
     conditioning = subject.prepared[0].conditioning
     frame = subject.frame.contiguous(memory_format=torch.channels_last)
@@ -126,10 +121,10 @@ def parts_of(subject: TunableModel) -> dict[str, Run]:
 
 
 @contextmanager
-def arithmetic(subject: TunableModel, kind: str) -> Iterator[None]:
-    """Numbers of that kind, and no gradients."""
+def arithmetic(subject: LiteSubject, kind: str) -> Iterator[None]:
+    """Compute in the given precision, without gradients."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind != "float32"
-    # What autocast keeps between calls must not be part of a recording.
+    # Autocast's cache must not become part of a CUDA graph.
     half = torch.autocast(
         subject.device.type, HALF.get(kind), enabled=kind in HALF, cache_enabled=False
     )
@@ -139,7 +134,7 @@ def arithmetic(subject: TunableModel, kind: str) -> Iterator[None]:
 
 @contextmanager
 def compiled(wanted: bool) -> Iterator[None]:  # noqa: FBT001
-    """Probes, filters and backbone through `torch.compile` for the while."""
+    """Compile probes, filters and backbone within the context."""
     if not wanted:
         yield
         return
@@ -148,7 +143,7 @@ def compiled(wanted: bool) -> Iterator[None]:  # noqa: FBT001
     from napari_vrp_sam.models.probe.tree_tables import TreeTables
 
     places: list[tuple[Any, str]] = [
-        (PerceptronProbe, "_at_once"),
+        (PerceptronProbe, "at_once"),
         (TreeTables, "__call__"),
         (FoldedBackbone, "_maps"),
         (lite_network, "intensities"),
@@ -165,7 +160,7 @@ def compiled(wanted: bool) -> Iterator[None]:  # noqa: FBT001
 
 
 def recorded(run: Run) -> tuple[Run, Tensor]:
-    """A CUDA graph of a call, and where its result will be."""
+    """Record a CUDA graph of a call; return its replay function and its output tensor."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -178,8 +173,8 @@ def recorded(run: Run) -> tuple[Run, Tensor]:
     return graph.replay, result
 
 
-def whole_frames(subject: TunableModel, variants: list[str], turns: int) -> dict[str, Any]:
-    """Seconds a frame, memory and agreement of each variant."""
+def whole_frames(subject: LiteSubject, variants: list[str], turns: int) -> dict[str, Any]:
+    """Measure the seconds per frame and the agreement of each variant."""
     results: dict[str, Any] = {}
     runs: dict[str, Run] = {}
     expected = None
@@ -196,7 +191,7 @@ def whole_frames(subject: TunableModel, variants: list[str], turns: int) -> dict
                     logits = subject.segment()
                 subject.synchronise()
                 logits = logits.float().clone()
-        except Exception as error:  # the others may still run
+        except Exception as error:  # measure the other variants all the same
             traceback.print_exc()
             results[variant] = {"error": f"{type(error).__name__}: {error}"[:300]}
             continue
@@ -220,8 +215,8 @@ def whole_frames(subject: TunableModel, variants: list[str], turns: int) -> dict
     return results
 
 
-def batches(subject: TunableModel, sizes: list[int], kinds: list[str]) -> dict[str, Any]:
-    """Seconds a frame of the encoder alone, by batch."""
+def batches(subject: LiteSubject, sizes: list[int], kinds: list[str]) -> dict[str, Any]:
+    """Measure the encoder's seconds per frame for each batch size."""
     found: dict[str, Any] = {}
     for kind in kinds:
         for size in sizes:
@@ -233,7 +228,7 @@ def batches(subject: TunableModel, sizes: list[int], kinds: list[str]) -> dict[s
 
 
 def baseline_turn(source: str, arguments: argparse.Namespace) -> list[float]:
-    """Seconds a frame of another checkout."""
+    """Measure the seconds per frame of another checkout."""
     command = [sys.executable, __file__, "--device", arguments.device, "--size"]
     command += [str(arguments.size), "--variants", "float32", "--turns", str(arguments.turns)]
     answer = subprocess.run(
@@ -255,15 +250,15 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--variants", help="separated by commas; see above")
+    parser.add_argument("--variants", help="names separated by commas, see above")
     parser.add_argument("--batches", default="1,4,8")
     parser.add_argument("--baseline", help="src folder of another checkout")
-    parser.add_argument("--frames-only", action="store_true", help="no parts, no batches")
+    parser.add_argument("--frames-only", action="store_true", help="measure whole frames only")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     on_gpu = arguments.device.startswith("cuda")
     kinds = ["float32", "float16"] if on_gpu else ["float32"]
-    if not on_gpu and half_type(torch.device("cpu"), "auto"):
+    if not on_gpu and half_precision_dtype(torch.device("cpu"), "auto"):
         kinds.append("bfloat16")
     usual = ON_GPU if on_gpu else ",".join(kinds)
     variants = [v.strip() for v in (arguments.variants or usual).split(",")]
@@ -277,7 +272,7 @@ def main() -> None:
     if arguments.baseline:
         say("baseline, first turn")
         results["baseline"] = baseline_turn(arguments.baseline, arguments)
-    subject = TunableModel(arguments.device, arguments.size)
+    subject = LiteSubject(arguments.device, arguments.size)
     results["seconds_to_learn"] = subject.seconds_to_learn
     if not arguments.frames_only:
         for kind in kinds:

@@ -1,4 +1,4 @@
-"""A long stack through `vrp-sam segment`: does memory stay flat, and what does a frame cost?
+"""Memory use and time per frame of `vrp-sam segment` on a long stack.
 
     python benchmarks/long_stack.py --frames 5000 --size 512 --json results/long-stack.json
 
@@ -23,13 +23,13 @@ import zarr
 from napari_vrp_sam.io.labels.journal import journal_path
 from napari_vrp_sam.io.samples import sample_stack
 
-SETTLED = 100
-"""Frames after which memory is to grow no more."""
+WARM_UP_FRAMES = 100
+"""Number of frames after which memory use should be constant."""
 
 
 def write_stack(folder: Path, frames: int, size: int) -> tuple[Path, Path]:
-    """Tissue of 256 pixels, mirrored to the size, each frame with noise of its own."""
-    tissue, truth = sample_stack(seed=0, size=256, frames=16)
+    """Write synthetic tissue, mirrored to the size, with different noise in each frame."""
+    tissue, labels = sample_stack(seed=0, size=256, frames=16)
     pad = [(0, max(0, size - 256))] * 2
     image = zarr.create_array(
         str(folder / "stack.zarr"),
@@ -43,53 +43,53 @@ def write_stack(folder: Path, frames: int, size: int) -> tuple[Path, Path]:
         plane = np.pad(tissue[index % 16], pad, mode="symmetric")[:size, :size]
         noise = rng.integers(-4, 5, plane.shape, dtype=np.int16)
         image[index] = (plane + noise).clip(0, 255).astype(np.uint8)
-    drawn = np.pad(truth[3], pad, mode="symmetric")[:size, :size]
-    tifffile.imwrite(folder / "drawn.tif", drawn)
-    return folder / "stack.zarr", folder / "drawn.tif"
+    annotation = np.pad(labels[3], pad, mode="symmetric")[:size, :size]
+    tifffile.imwrite(folder / "annotation.tif", annotation)
+    return folder / "stack.zarr", folder / "annotation.tif"
 
 
 def measure(folder: Path, frames: int, size: int, options: list[str]) -> dict[str, object]:
-    """Run it, and watch the process and its children."""
-    stack, drawn = write_stack(folder, frames, size)
+    """Run the command and monitor the memory of the process and its children."""
+    stack, annotation = write_stack(folder, frames, size)
     output = folder / "labels.zarr"
     arguments = [
-        "segment", str(stack), "--reference", str(drawn), "--frame", "3", "--output", str(output),
-        "--device", "cpu", *options,
+        "segment", str(stack), "--reference", str(annotation), "--reference-frame", "3",
+        "--output", str(output), "--device", "cpu", *options,
     ]  # fmt: skip
     code = "from napari_vrp_sam.cli import main; main()"
     start = time.perf_counter()
     process = psutil.Popen([sys.executable, "-c", code, *arguments])
-    seen: list[tuple[int, float, float]] = []
+    samples: list[tuple[int, float, float]] = []
     while process.poll() is None:
         try:
             family = [process, *process.children(recursive=True)]
             memory = sum(one.memory_info().rss for one in family) / 1e6
         except psutil.NoSuchProcess:
             continue
-        seen.append((lines(journal_path(output)), time.perf_counter() - start, memory))
+        samples.append((count_frames(journal_path(output)), time.perf_counter() - start, memory))
         time.sleep(0.25)
     assert process.returncode == 0
-    accepted = [s for s in seen if s[0] >= min(SETTLED, seen[-1][0] // 2)]
-    first, last = accepted[0], accepted[-1]
-    tenths = accepted[:: max(1, len(accepted) // 12)]
+    steady = [s for s in samples if s[0] >= min(WARM_UP_FRAMES, samples[-1][0] // 2)]
+    first, last = steady[0], steady[-1]
+    selected = steady[:: max(1, len(steady) // 12)]
     stored = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return {
         "frames": frames,
         "size": size,
         "options": options,
-        "seconds": seen[-1][1],
+        "seconds": samples[-1][1],
         "seconds_per_frame": (last[1] - first[1]) / max(1, last[0] - first[0]),
-        "megabytes_by_frame": {str(done): round(mb) for done, _, mb in tenths},
+        "megabytes_by_frame": {str(done): round(mb) for done, _, mb in selected},
         "megabytes_settled": first[2],
-        "megabytes_peak_after": max(s[2] for s in accepted),
-        "megabytes_peak": max(s[2] for s in seen),
+        "megabytes_peak_after": max(s[2] for s in steady),
+        "megabytes_peak": max(s[2] for s in samples),
         "bytes_of_labels_per_frame": stored / frames,
         "machine": {"cpus": psutil.cpu_count(), "python": platform.python_version()},
     }
 
 
-def lines(journal: Path) -> int:
-    """Frames that a journal tells of."""
+def count_frames(journal: Path) -> int:
+    """Count the frames in a journal."""
     return max(0, journal.read_bytes().count(b"\n") - 1) if journal.exists() else 0
 
 

@@ -1,9 +1,9 @@
-"""Which pseudo-mask, and how much of the mask decoder: the measurement behind the defaults.
+"""Choice of pseudo-mask and decoder share, on which the defaults of `lite` are based.
 
     VRP_SAM_DATA=... python benchmarks/mixtures.py evaluate --max-frames 3 --json mixtures.json
 
-Variants of `lite` run side by side by the one-slice protocol: the probe alone, the mask decoder
-alone, mixtures of their logits, and the same with the paper's correlation as pseudo-mask.
+Runs the one-slice protocol with variants of `lite`: the probe alone, the mask decoder alone,
+mixtures of their logits, and the same with the paper's correlation as pseudo-mask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from shared_work import SharedWork
+from shared_work import SharedPredictions
 from torch import Tensor
 
 from napari_vrp_sam.files import write_json
@@ -32,21 +32,21 @@ from napari_vrp_sam.research.protocols.one_slice import (
 )
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the mask decoder; the rest is the pseudo-mask's."""
+"""Shares of the mask decoder in the logits; the rest is the pseudo-mask."""
 
 
 class Variants:
-    """Methods that differ in pseudo-mask and mixture, and share all the work before that."""
+    """Methods that differ in pseudo-mask and mixture, and share all computations before that."""
 
     def __init__(self, network: LiteNetwork) -> None:
-        # This one has the correlation's features beside the probe, so it can make both.
+        # Encodes features for both the correlation and the probe.
         self.model = LiteModel(network, pseudo_mask="correlation")
-        self.shared = SharedWork(self.model, "cpu")
+        self.shared = SharedPredictions(self.model, "cpu")
         self.sequence: Sequence[Frame] | None = None
         self.masks: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def method(self, variant: str) -> Method:
-        """One of the variants that `all_logits` makes."""
+        """Return one of the variants of `all_logits` as a method."""
 
         def mask(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
             if self.sequence is not self.shared.sequence:
@@ -60,10 +60,13 @@ class Variants:
         return self.shared.method(mask)
 
     def all_logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
-        """Logits (1, Y, X) of a frame by every variant."""
+        """Compute the logits (1, Y, X) of a frame by each variant."""
         logits = {}
-        for name, own in (("probe", replace(prepared, deepest=())), ("correlation", prepared)):
-            prompts = self.model.prompt(features, [own])
+        for name, selected in (
+            ("probe", replace(prepared, correlation_references=())),
+            ("correlation", prepared),
+        ):
+            prompts = self.model.prompt(features, [selected])
             for share in SHARES:
                 fixed = replace(prompts, calibrations=(ClassCalibration(share),))
                 logits[f"{name}, decoder {share:g}"] = self.model.decode(features, fixed)
@@ -72,11 +75,11 @@ class Variants:
 
 
 def main(
-    data: Annotated[list[str], typer.Argument(help="Data sets; see vrp-sam evaluate one-slice.")],
-    json: Annotated[Path, typer.Option(help="Write the results here.")],
-    max_frames: Annotated[int | None, typer.Option(help="Thin longer sequences out.")] = None,
+    data: Annotated[list[str], typer.Argument(help="Datasets; see vrp-sam evaluate one-slice.")],
+    json: Annotated[Path, typer.Option(help="Write the results to this file.")],
+    max_frames: Annotated[int | None, typer.Option(help="Frames per sequence.")] = None,
 ) -> None:
-    """Measure every variant on every data set."""
+    """Evaluate each variant on each dataset."""
     variants = Variants(cast(LiteModel, load_model("lite")).network)
     methods = {
         name: variants.method(name)
@@ -96,8 +99,8 @@ def main(
             {
                 "max_frames": max_frames,
                 "datasets": {
-                    name: {method: score["mean_iou"] for method, score in of_set.items()}
-                    for name, of_set in results.items()
+                    name: {method: score["mean_iou"] for method, score in by_method.items()}
+                    for name, by_method in results.items()
                 },
                 "mean_iou": mean_over_datasets(results),
             },

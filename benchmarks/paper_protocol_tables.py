@@ -1,10 +1,9 @@
-"""The tables of the paper's ablations, from what `paper_protocol.py` wrote.
+"""Tables of the paper's ablations, from results of `paper_protocol.py`.
 
     python benchmarks/paper_protocol_tables.py benchmarks/results/paper-protocol.json
 
-mIoU in percent: mean over the seeds, with several in brackets the lowest and the highest; then
-what is gained or lost against the paper's choice on the same episodes, and where that lies if the
-classes had been others (95 % of bootstrap samples of the classes).
+mIoU in percent: mean and, in brackets, range over the seeds; then the difference to the paper's
+choice on the same episodes, with a 95 % confidence interval from bootstrap samples of the classes.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ TABLES: dict[str, dict[Any, str]] = {
         "mask": "71.9, 72.9",
     },
 }
-"""The paper's Pascal-5i means (tables 5 to 7; its figure 6 has no numbers)."""
+"""Published means on Pascal-5i (tables 5 to 7; figure 6 has no numbers)."""
 
 
 def score(runs: Sequence[dict[str, Any]], where: str, references: int) -> str:
-    """Mean and range of mIoU over the seeds."""
+    """Format the mean and range of the mIoU over the seeds."""
     found = [r[where][str(references)]["mean_iou"] for r in runs if str(references) in r[where]]
     if not found:
         return ""
@@ -51,19 +50,19 @@ def score(runs: Sequence[dict[str, Any]], where: str, references: int) -> str:
     return f"{percent.mean():.1f}{spread}"
 
 
-def of_classes(runs: Sequence[dict[str, Any]], where: str) -> dict[str, float]:
-    """IoU of each class with one reference, mean over the seeds."""
+def class_ious(runs: Sequence[dict[str, Any]], where: str) -> dict[str, float]:
+    """Average the IoU of each class with one reference over the seeds."""
     ious = [run[where]["1"]["classes"] for run in runs]
     return {name: float(np.mean([of[name] for of in ious])) for name in ious[0]}
 
 
 def difference(runs: Sequence[dict[str, Any]], paper: Sequence[dict[str, Any]], where: str) -> str:
-    """Mean over the classes of what is gained against the paper's choice, and its interval."""
+    """Format the mean difference to the paper's choice over the classes, with its interval."""
     seeds = {run["seed"] for run in runs} & {run["seed"] for run in paper}
     pair = [[run for run in which if run["seed"] in seeds] for which in (runs, paper)]
     if not seeds or runs == paper:
         return ""
-    own, other = (of_classes(which, where) for which in pair)
+    own, other = (class_ious(which, where) for which in pair)
     gains = 100 * np.array([own[name] - other[name] for name in own])
     drawn = np.random.default_rng(0).choice(gains, (10_000, len(gains))).mean(axis=1)
     low, high = np.percentile(drawn, (2.5, 97.5))
@@ -79,13 +78,13 @@ def main(file: Annotated[Path, typer.Argument()]) -> None:
         rows = []
         for value, published in paper.items():
             wanted = {**PAPER, varied: value}
-            own = [run for run in runs if all(run[k] == v for k, v in wanted.items())]
-            parameters = f"{own[0]['parameters'] / 1e6:.2f} M" if own else ""
-            scores = [score(own, where, n) for where in WHERE for n in shots]
-            gains = [difference(own, usual, where) for where in WHERE]
-            rows.append([str(value), published, *scores, *gains, str(len(own)), parameters])
+            selected = [run for run in runs if all(run[k] == v for k, v in wanted.items())]
+            parameters = f"{selected[0]['parameters'] / 1e6:.2f} M" if selected else ""
+            scores = [score(selected, where, n) for where in WHERE for n in shots]
+            gains = [difference(selected, usual, where) for where in WHERE]
+            rows.append([str(value), published, *scores, *gains, str(len(selected)), parameters])
         names = [f"{where}, {n} references" if n > 1 else where for where in WHERE for n in shots]
-        names += [f"{where}, against the paper's choice" for where in WHERE]
+        names += [f"{where}, difference to the paper's choice" for where in WHERE]
         print(*table([varied, "paper", *names, "seeds", "parameters"], rows), "", sep="\n")
 
 

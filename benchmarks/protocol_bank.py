@@ -1,7 +1,7 @@
-"""Features of all images of `VRP_SAM_DATA`, computed once: what `paper_protocol.py` works on.
+"""Precomputed features of all images for `paper_protocol.py`.
 
-Images are squeezed into a square, as in the paper's code; every class of every image is annotated
-in each of the four ways, on the grid that the VRP encoder sees.
+Images are resized to squares, as in the paper's code. Each class of each image is annotated in all
+four ways, on the grid of the VRP encoder.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.research.datasets.dataset import Dataset
 
 COVERAGE = (0.002, 0.97)
-"""Of a frame, between which a class is a task."""
+"""Smallest and largest fraction of an image that a class may cover."""
 
 DRAWS = 4
-"""Annotations of a class on a training image, of which each step takes one."""
+"""Number of annotations of a class on a training image, of which each step draws one."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A class on an image: the row of its annotations, and that of the image."""
+class Occurrence:
+    """Rows of the annotations of a class on an image, and of the image."""
 
     annotation: int
     image: int
@@ -45,27 +45,27 @@ class Shown:
 
 @dataclass(eq=False)
 class Bank:
-    """Features, labels and annotations of the images of some data sets.
+    """Features, labels and annotations of all images of several datasets.
 
     Attributes
     ----------
     fine : list of two Tensors, each of shape (N, C_i, h_i, w_i), float16
-        The backbone's finest maps, which the mask decoder sees.
+        Finest maps of the backbone, for the mask decoder.
     stage_3, stage_4 : Tensor, shape (N, C, h, w), float16
-        Maps that the correlation is computed from.
+        Feature maps for the correlation.
     semantic : Tensor, shape (N, C, h, w), float16
-        What the VRP encoder sees.
+        Input of the VRP encoder.
     embeddings : Tensor, shape (N, D, h, w), float16
     labels : Tensor, shape (N, S, S), uint8
-        255 is ignored.
+        Class labels; 255 is ignored.
     annotations : dict of str to Tensor, each of shape (A, draws, h, w), bool
-        By kind.
+        Annotations by kind.
     names : list of str
-        Of the classes.
+        Names of the classes.
     values : list of int
-        Of each class, in the labels.
-    shown : list of list of Shown
-        By class.
+        Label value of each class.
+    occurrences : list of list of Occurrence
+        Occurrences by class.
     """
 
     fine: list[Tensor]
@@ -77,10 +77,10 @@ class Bank:
     annotations: dict[str, Tensor]
     names: list[str]
     values: list[int]
-    shown: list[list[Shown]]
+    occurrences: list[list[Occurrence]]
 
     def to(self, device: torch.device | str) -> Bank:
-        """The same on another device."""
+        """Move all tensors to a device."""
         self.fine = [m.to(device) for m in self.fine]
         for name in ("stage_3", "stage_4", "semantic", "embeddings", "labels"):
             setattr(self, name, getattr(self, name).to(device))
@@ -88,33 +88,33 @@ class Bank:
         return self
 
     def split(self) -> tuple[Bank, Bank]:
-        """The same images with three of four classes, and with the rest: those that are novel."""
+        """Split into base classes (three of four) and novel classes, with the same images."""
         parts = []
         for keep in (lambda n: n % 4 != 3, lambda n: n % 4 == 3):
             chosen = [n for n in range(len(self.names)) if keep(n)]
             part = copy(self)
             part.names = [self.names[n] for n in chosen]
             part.values = [self.values[n] for n in chosen]
-            part.shown = [self.shown[n] for n in chosen]
+            part.occurrences = [self.occurrences[n] for n in chosen]
             parts.append(part)
         return parts[0], parts[1]
 
     def batch(
-        self, classes: Sequence[int], shown: Sequence[Sequence[Shown]], draws: Sequence[int]
+        self, classes: Sequence[int], episodes: Sequence[Sequence[Occurrence]], draws: Sequence[int]
     ) -> dict[str, Any]:
-        """Episodes as `VRPModule` wants them.
+        """Return a batch of episodes for `VRPModule`.
 
         Parameters
         ----------
         classes : sequence of int, length B
-        shown : sequence of sequences of Shown
-            The target of each first, then its references.
+        episodes : sequence of sequences of Occurrence
+            Target, then references, of each episode.
         draws : sequence of int, length B
-            Which of their annotations to take.
+            Index of the annotation to use.
         """
         device = self.labels.device
-        images = torch.tensor([[s.image for s in row] for row in shown], device=device)
-        marked = torch.tensor([[s.annotation for s in row[1:]] for row in shown], device=device)
+        images = torch.tensor([[s.image for s in row] for row in episodes], device=device)
+        marked = torch.tensor([[s.annotation for s in row[1:]] for row in episodes], device=device)
         labels = self.labels[images[:, 0]]
         values = torch.tensor([self.values[c] for c in classes], device=device)
         return {
@@ -129,7 +129,7 @@ class Bank:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image as it is read.
+    """An image with its annotations.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class Picture:
     frame : ndarray, shape (3, S, S), uint8
     labels : ndarray, shape (S, S), uint8
     annotations : dict
-        Of each class on it by kind, each of shape (draws, h, w).
+        Annotations by class and kind, each of shape (draws, h, w).
     """
 
     dataset: Dataset
@@ -154,7 +154,7 @@ def read_pictures(
     workers: int,
     most: int | None = None,
 ) -> list[Picture]:
-    """Read and annotate all images of data sets.
+    """Read and annotate all images of datasets.
 
     Parameters
     ----------
@@ -162,33 +162,32 @@ def read_pictures(
     size : int
         Side of the square frames.
     training : bool
-        Annotations of 1 to 20 marks, several of each class, as the paper trains; else one of 20.
+        Several annotations per class with 1 to 20 marks, as in training; else one with 20 marks.
     workers : int
-        Processes.
+        Number of processes.
     most : int, optional
-        Images of each set, evenly spread; all unless given.
+        Number of evenly spaced images per dataset; default: all.
     """
     items = []
     for dataset in datasets:
         step = 1 if most is None else max(1, len(dataset.ids) // most)
         items += [(dataset, image_id) for image_id in dataset.ids[::step][:most]]
     read = partial(_read, size=size, training=training)
-    # Forked processes need not import torch again; they must come before any device starts, and
-    # never meet the threads of this one.
+    # Forking avoids importing torch again; it must happen before CUDA or threads are used.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
         return list(pool.map(read, items, chunksize=8))
 
 
 def build_bank(pictures: Sequence[Picture], network: LiteNetwork, device: torch.device) -> Bank:
-    """Encode images; the result is on the CPU."""
-    by_class: dict[tuple[str, int], list[Shown]] = {}
+    """Encode images; return a bank on the CPU."""
+    by_class: dict[tuple[str, int], list[Occurrence]] = {}
     annotations: dict[str, list[NDArray[np.bool_]]] = {kind: [] for kind in ANNOTATION_KINDS}
     titles = {}
     for row, picture in enumerate(pictures):
         for value, drawn in picture.annotations.items():
-            shown = Shown(len(annotations["mask"]), row)
-            by_class.setdefault((picture.dataset.name, value), []).append(shown)
+            occurrence = Occurrence(len(annotations["mask"]), row)
+            by_class.setdefault((picture.dataset.name, value), []).append(occurrence)
             name = picture.dataset.classes.get(value, str(value))
             titles[picture.dataset.name, value] = f"{picture.dataset.name}: {name}"
             for kind, masks in drawn.items():
@@ -217,7 +216,7 @@ def _read(item: tuple[Dataset, str], size: int, *, training: bool) -> Picture:
     for value in np.unique(labels[(labels > 0) & (labels != IGNORED)]).tolist():
         mask = labels == value
         if COVERAGE[0] <= mask.mean() <= COVERAGE[1]:
-            # Of names, so that a set added or left out changes no other.
+            # Seeded by names, so that annotations do not depend on the other datasets.
             seed = [*f"{dataset.name}/{image_id}/{value}".encode()]
             found[value] = _annotated(mask, np.random.default_rng(seed), training=training)
     return Picture(dataset, np.asarray(frame).transpose(2, 0, 1), labels, found)
@@ -228,20 +227,20 @@ def _annotated(
 ) -> dict[str, NDArray[np.bool_]]:
     count, draws = (None, DRAWS) if training else (20, 1)
     grid = (len(mask) // STRIDE, len(mask) // STRIDE)
-    drawn = {}
+    annotations = {}
     for kind in ANNOTATION_KINDS:
-        chance = kind in {"point", "scribble"}
-        masks = [simulate(mask, kind, rng, count=count) for _ in range(draws if chance else 1)]
+        random = kind in {"point", "scribble"}
+        masks = [simulate(mask, kind, rng, count=count) for _ in range(draws if random else 1)]
         on_grid = mask_on_grid(torch.from_numpy(np.stack(masks))[:, None], grid)[:, 0] > 0.5
-        drawn[kind] = on_grid.expand(draws, -1, -1).numpy().copy()
-    return drawn
+        annotations[kind] = on_grid.expand(draws, -1, -1).numpy().copy()
+    return annotations
 
 
 @torch.no_grad()
 def _encode(
     frames: Sequence[NDArray[np.uint8]], network: LiteNetwork, device: torch.device
 ) -> list[Tensor]:
-    """Both fine maps, stages 3 and 4, what the VRP encoder sees, and the embeddings."""
+    """Return the two finest maps, stages 3 and 4, the VRP encoder's input, and the embeddings."""
     network.to(device)
     parts = []
     for start in range(0, len(frames), 64):
@@ -255,11 +254,11 @@ def _encode(
 
 
 def save(bank: Bank, path: Path) -> None:
-    """Write a bank for other processes of this run."""
+    """Write a bank for other processes."""
     torch.save(bank.__dict__, path)
 
 
 def load(path: Path, device: torch.device) -> Bank:
-    """Read it back."""
-    # Written by this run itself, and it holds more than tensors.
+    """Read a bank."""
+    # Trusted file of this run, which contains more than tensors.
     return Bank(**torch.load(path, weights_only=False, mmap=True)).to(device)

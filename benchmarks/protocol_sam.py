@@ -1,8 +1,8 @@
-"""What stands for SAM in `paper_protocol.py`: `lite`'s mask decoder, taught to follow its prompts.
+"""Replacement of SAM in `paper_protocol.py`: `lite`'s mask decoder, trained to follow prompts.
 
-As it ships it leans on the probe's logits, which a VRP encoder does without; of points and a box
-alone it makes little. So it learns, before it is frozen, to segment a class from points on it and
-beside it, or from its box: on the training images, told of no class.
+The packaged decoder relies on the probe's logits, which are not available here. Therefore it is
+trained on the training images to segment a class from foreground and background points or from its
+box, and frozen afterwards.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.objective import mask_iou
 
 DECODER = "decoder.pt"
-"""Name of the file that its weights pass from process to process in."""
+"""Name of the file of its weights."""
 
 POINTS = 10
-"""On the class, and as many beside it, at most."""
+"""Maximum number of points on the class, and of points outside."""
 
 RATE = 5e-4
 
 
 def features_of(bank: Bank, rows: Tensor) -> FrameFeatures:
-    """What the decoder sees of images."""
+    """Return the decoder's features of images."""
     side = bank.labels.shape[-1]
     fine = tuple(m[rows].float() for m in bank.fine)
     return FrameFeatures((side, side), bank.embeddings[rows].float(), fine)
 
 
 def decode_by_prompts(network: LiteNetwork, bank: Bank, rows: Tensor, prompts: Tensor) -> Tensor:
-    """Mask logits (B, 1, h, w) of images, of which prompts (B, N, D) tell all there is to know."""
+    """Decode prompts (B, N, D) to mask logits (B, 1, h, w) of images, without pseudo-masks."""
     features = features_of(bank, rows)
     height, width = features.embedding.shape[-2:]
     no_mask = network.prompt_encoder.no_mask_embed.weight[..., None, None]
@@ -45,8 +45,8 @@ def decode_by_prompts(network: LiteNetwork, bank: Bank, rows: Tensor, prompts: T
     return network.decode(features, prompts, dense, nothing)[0]
 
 
-def drawn_prompts(network: LiteNetwork, bank: Bank, rows: Tensor, masks: Tensor) -> Tensor:
-    """SAM's own prompts of classes: points, or a box, or both."""
+def draw_prompts(network: LiteNetwork, bank: Bank, rows: Tensor, masks: Tensor) -> Tensor:
+    """Draw points, a box, or both, and encode them as prompts."""
     batch, side, _ = masks.shape
     device = masks.device
     inside = torch.multinomial(masks.flatten(1) + 1e-9, POINTS)
@@ -66,14 +66,14 @@ def drawn_prompts(network: LiteNetwork, bank: Bank, rows: Tensor, masks: Tensor)
     boxes = torch.stack([ends[0][0], ends[1][0], ends[0][1], ends[1][1]], dim=1).float()
     features = features_of(bank, rows)
     sparse, _ = network.geometric_prompt(features, points, labels, boxes)
-    # The box's two tokens come last; where there is none they say what padding says.
+    # The last two tokens are the box; without a box they are replaced by padding.
     nothing = network.prompt_encoder.not_a_point_embed.weight.expand(batch, 2, -1)
     box = torch.where(boxed[:, None, None], sparse[:, -2:], nothing)
     return torch.cat([sparse[:, :-2], box], dim=1)
 
 
-def teach(network: LiteNetwork, bank: Bank, steps: int, batch_size: int) -> list[float]:
-    """Train prompt encoder and mask decoder; the IoU of each tenth of the steps."""
+def train_decoder(network: LiteNetwork, bank: Bank, steps: int, batch_size: int) -> list[float]:
+    """Train prompt encoder and mask decoder; return the mean IoU of each tenth of the steps."""
     torch.manual_seed(0)
     parts = [network.prompt_encoder, network.decoder]
     learned = [p.requires_grad_() for part in parts for p in part.parameters()]
@@ -81,15 +81,18 @@ def teach(network: LiteNetwork, bank: Bank, steps: int, batch_size: int) -> list
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, RATE, total_steps=steps + 1, pct_start=0.05
     )
-    classes = torch.randint(len(bank.shown), (steps, batch_size)).tolist()
+    classes = torch.randint(len(bank.occurrences), (steps, batch_size)).tolist()
     ious: list[Tensor] = []
     for of_step in classes:
-        chosen = [(c, bank.shown[c][int(torch.randint(len(bank.shown[c]), ()))]) for c in of_step]
+        chosen = [
+            (c, bank.occurrences[c][int(torch.randint(len(bank.occurrences[c]), ()))])
+            for c in of_step
+        ]
         rows = torch.tensor([s.image for _, s in chosen], device=bank.labels.device)
         values = torch.tensor([bank.values[c] for c, _ in chosen], device=rows.device)
         labels = bank.labels[rows]
         masks, valid = (labels == values[:, None, None]).float(), labels != 255
-        prompts = drawn_prompts(network, bank, rows, masks)
+        prompts = draw_prompts(network, bank, rows, masks)
         logits = decode_by_prompts(network, bank, rows, prompts)
         full = F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
         loss = segmentation_loss(full, masks, valid)
@@ -105,13 +108,13 @@ def teach(network: LiteNetwork, bank: Bank, steps: int, batch_size: int) -> list
 
 
 def write_decoder(network: LiteNetwork, path: Path) -> None:
-    """Keep what was taught."""
+    """Write the weights of prompt encoder and mask decoder."""
     parts = {"prompts": network.prompt_encoder.state_dict(), "masks": network.decoder.state_dict()}
     torch.save(parts, path)
 
 
 def read_decoder(network: LiteNetwork, path: Path) -> None:
-    """Take over what was taught."""
+    """Read the weights of prompt encoder and mask decoder."""
     parts = torch.load(path, weights_only=True)
     network.prompt_encoder.load_state_dict(parts["prompts"])
     network.decoder.load_state_dict(parts["masks"])

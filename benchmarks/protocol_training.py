@@ -1,4 +1,4 @@
-"""One training of `paper_protocol.py`, and what it is worth."""
+"""A training run of `paper_protocol.py`, and its evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
-from protocol_bank import DRAWS, Bank, Shown, load
+from protocol_bank import DRAWS, Bank, Occurrence, load
 from protocol_sam import DECODER, decode_by_prompts, read_decoder
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -26,22 +26,21 @@ from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.vrp.pseudo_mask import correlation
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.zoo.registry import load_model
-from napari_vrp_sam.research.few_shot.module import EpisodeView, Frozen, VRPModule
+from napari_vrp_sam.research.few_shot.module import EncoderInputs, FrozenNetworks, VRPModule
 from napari_vrp_sam.research.protocols.few_shot import FewShotScores
-from napari_vrp_sam.research.trainer import quiet
+from napari_vrp_sam.research.trainer import quiet_lightning
 from napari_vrp_sam.training.stream import StepStream
 
 SHOTS = (1, 5)
-"""Numbers of references that a training is measured with; but for the annotations only the first.
-"""
+"""Numbers of references in the evaluation; only the first one unless annotations are compared."""
 
 WHERE = ("novel", "evaluate")
-"""Novel classes of the images that are learned from, and classes of other images."""
+"""Novel classes of the training images, and classes of other images."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One training; the defaults are the paper's."""
+    """Settings of a training; the defaults are those of the paper."""
 
     loss: str = "both"
     queries: int = 50
@@ -60,36 +59,36 @@ SETUPS = (
 )
 
 
-class FrozenLite(Frozen):
-    """`lite` on features that are there already; a batch tells the rows of its images.
+class FrozenLite(FrozenNetworks):
+    """`lite` on precomputed features; a batch contains the rows of its images.
 
     Parameters
     ----------
     network : LiteNetwork
     bank : Bank
     kind : str
-        Of the annotations.
+        Kind of the annotations.
     """
 
     def __init__(self, network: LiteNetwork, bank: Bank, kind: str) -> None:
         super().__init__()
         self.network = network
         self.bank = bank
-        self.marked = bank.annotations[kind][:, :, None].float()
-        rows = torch.zeros(len(self.marked), dtype=torch.int64)
-        for shown in (shown for of_class in bank.shown for shown in of_class):
-            rows[shown.annotation] = shown.image
+        self.masks = bank.annotations[kind][:, :, None].float()
+        rows = torch.zeros(len(self.masks), dtype=torch.int64)
+        for occurrence in (one for of_class in bank.occurrences for one in of_class):
+            rows[occurrence.annotation] = occurrence.image
         stage_3 = bank.stage_3[rows.to(bank.stage_3.device)].float()
         grid = (stage_3.shape[-2], stage_3.shape[-1])
         coarse, masked = [], []
         with torch.no_grad():
-            for draw in range(self.marked.shape[1]):
-                coarse.append(mask_on_grid(self.marked[:, draw], grid))
+            for draw in range(self.masks.shape[1]):
+                coarse.append(mask_on_grid(self.masks[:, draw], grid))
                 masked.append(network.deepest_stage(stage_3 * coarse[-1]))
         self.coarse, self.masked = torch.stack(coarse, dim=1), torch.stack(masked, dim=1)
 
-    def view(self, batch: dict[str, Any]) -> EpisodeView:
-        """See `Frozen.view`; the correlation is the paper's, on the backbone's last stage."""
+    def encoder_inputs(self, batch: dict[str, Any]) -> EncoderInputs:
+        """See `FrozenNetworks`; the correlation uses the last stage of the backbone."""
         shots = batch["references"].shape[1]
         at = batch["annotations"].flatten(), batch["draws"].flatten()
         deepest = self.bank.stage_4[batch["targets"]].float().repeat_interleave(shots, dim=0)
@@ -99,15 +98,15 @@ class FrozenLite(Frozen):
             similarity, targets.shape[-2:], mode="bilinear", align_corners=True
         )
         references = self.bank.semantic[batch["references"].flatten()].float()
-        return EpisodeView(references, self.marked[at], targets, pseudo_masks)
+        return EncoderInputs(references, self.masks[at], targets, pseudo_masks)
 
     def decode(self, batch: dict[str, Any], prompts: Tensor) -> Tensor:
-        """See `Frozen.decode`."""
+        """See `FrozenNetworks`."""
         return decode_by_prompts(self.network, self.bank, batch["targets"], prompts)
 
 
-class Pairs(StepStream):
-    """Batches of reference and target of a class; classes are drawn evenly."""
+class PairStream(StepStream):
+    """Batches of a reference and a target of each class; classes are equally likely."""
 
     def __init__(self, bank: Bank, steps: int, batch_size: int, seed: int) -> None:
         super().__init__(steps)
@@ -118,10 +117,10 @@ class Pairs(StepStream):
     def batch(self, step: int) -> dict[str, Any]:
         """See `StepStream.batch`."""
         rng = np.random.default_rng([self.seed, step])
-        classes = rng.integers(len(self.bank.shown), size=self.batch_size).tolist()
+        classes = rng.integers(len(self.bank.occurrences), size=self.batch_size).tolist()
         shown = []
         for class_index, chance in zip(classes, rng.random((self.batch_size, 2)), strict=True):
-            images = self.bank.shown[class_index]
+            images = self.bank.occurrences[class_index]
             target = int(chance[0] * len(images))
             other = target + 1 + int(chance[1] * (len(images) - 1))
             shown.append([images[target], images[other % len(images)]])
@@ -129,27 +128,29 @@ class Pairs(StepStream):
         return {**self.bank.batch(classes, shown, draws), "step": step}
 
 
-def episodes(bank: Bank, references: int, count: int) -> list[tuple[int, list[Shown]]]:
-    """Class, target and references of each; the same for every training."""
-    usable = [c for c, images in enumerate(bank.shown) if len(images) > max(SHOTS)]
+def episodes(bank: Bank, references: int, count: int) -> list[tuple[int, list[Occurrence]]]:
+    """Return class, target and references of each episode; the same for all trainings."""
+    usable = [c for c, images in enumerate(bank.occurrences) if len(images) > max(SHOTS)]
     if not usable:
-        raise InputError(f"No class is on more than {max(SHOTS)} images: take more of each set.")
+        raise InputError(
+            f"No class is on more than {max(SHOTS)} images: use more images per dataset."
+        )
     drawn = []
     for number in range(count):
         rng = np.random.default_rng([0, number])
         class_index = usable[int(rng.integers(len(usable)))]
-        images = bank.shown[class_index]
-        # More references add to those that are there: the same target, the same first one.
+        images = bank.occurrences[class_index]
+        # More references extend fewer ones: target and first reference are the same.
         order = rng.choice(len(images), max(SHOTS) + 1, replace=False)[: references + 1]
         drawn.append((class_index, [images[int(at)] for at in order]))
     return drawn
 
 
 @torch.no_grad()
-def measured(
+def evaluate(
     frozen: FrozenLite, encoder: VRPEncoder, references: int, count: int
 ) -> dict[str, Any]:
-    """mIoU over classes, FB-IoU, and the IoU of each class."""
+    """Compute mIoU, FB-IoU and the IoU of each class."""
     module = VRPModule(frozen, encoder, 1, learning_rate=1.0).eval()
     bank = frozen.bank
     scores = FewShotScores(range(len(bank.names)))
@@ -157,10 +158,10 @@ def measured(
     for start in range(0, count, 50):
         classes, shown = zip(*drawn[start : start + 50], strict=True)
         batch = bank.batch(classes, shown, [0] * len(classes))
-        found = (module(batch) > 0).cpu().numpy()
-        truths = torch.where(batch["valid"], batch["target_masks"], IGNORED).byte().cpu().numpy()
-        for class_index, mask, truth in zip(classes, found, truths, strict=True):
-            scores.add(class_index, mask, truth)
+        predictions = (module(batch) > 0).cpu().numpy()
+        labels = torch.where(batch["valid"], batch["target_masks"], IGNORED).byte().cpu().numpy()
+        for class_index, mask, expected in zip(classes, predictions, labels, strict=True):
+            scores.add(class_index, mask, expected)
     return {
         "mean_iou": scores.mean_iou,
         "fb_iou": scores.fb_iou,
@@ -170,7 +171,7 @@ def measured(
 
 @dataclass(frozen=True)
 class Run:
-    """What all trainings have in common."""
+    """Settings shared by all trainings."""
 
     folder: str
     device: str
@@ -182,7 +183,7 @@ class Run:
 
 
 class Worker:
-    """A process that trains one setup after the other on the same features."""
+    """A process that trains several setups on the same features."""
 
     here: Worker
 
@@ -191,7 +192,7 @@ class Worker:
         self.device = resolve_device(run.device)
         if self.device.type == "cuda":
             torch.set_num_threads(1)
-        self.learned, novel = load(Path(run.folder) / "train.pt", self.device).split()
+        self.base, novel = load(Path(run.folder) / "train.pt", self.device).split()
         other = load(Path(run.folder) / "evaluate.pt", self.device)
         self.held_out = dict(zip(WHERE, (novel, other), strict=True))
         self.network = cast(LiteModel, load_model("lite")).network.to(self.device)
@@ -200,16 +201,16 @@ class Worker:
 
     @classmethod
     def start(cls, run: Run) -> None:
-        """Set up this process."""
+        """Initialise this process."""
         cls.here = cls(run)
 
     @classmethod
     def work(cls, setup: Setup) -> dict[str, Any] | None:
-        """Train and measure; None if there is no time left for it."""
+        """Train and evaluate; return None if not enough time is left."""
         return cls.here.train(setup)
 
     def train(self, setup: Setup) -> dict[str, Any] | None:
-        """Train one VRP encoder and measure it with one reference and with five."""
+        """Train a VRP encoder and evaluate it with one and five references."""
         begun = time.time()
         if begun + self.longest > self.run.until:
             return None
@@ -220,17 +221,17 @@ class Worker:
             queries=setup.queries,
             initialisation=cast(Any, setup.initialisation),
         )
-        learned = FrozenLite(self.network, self.learned, setup.annotation)
+        frozen = FrozenLite(self.network, self.base, setup.annotation)
         module = VRPModule(
-            learned,
+            frozen,
             encoder,
             self.run.steps,
             learning_rate=self.run.learning_rate,
             loss=cast(Any, setup.loss),
             seed=setup.seed,
         )
-        pairs = Pairs(self.learned, self.run.steps, self.run.batch_size, setup.seed)
-        with quiet():
+        pairs = PairStream(self.base, self.run.steps, self.run.batch_size, setup.seed)
+        with quiet_lightning():
             trainer = lightning.Trainer(
                 max_steps=self.run.steps,
                 accelerator=self.device.type,
@@ -242,7 +243,7 @@ class Worker:
             )
             trainer.fit(module, DataLoader(pairs, batch_size=None))
         trained = time.time()
-        module.to(self.device)  # which Lightning has left
+        module.to(self.device)  # Lightning has moved it to the CPU
         loss = float(trainer.callback_metrics["loss"])
         result: dict[str, Any] = {
             **asdict(setup),
@@ -253,7 +254,7 @@ class Worker:
         for where, bank in self.held_out.items():
             frozen = FrozenLite(self.network, bank, setup.annotation)
             result[where] = {
-                str(count): measured(frozen, encoder, count, self.run.episodes) for count in shots
+                str(count): evaluate(frozen, encoder, count, self.run.episodes) for count in shots
             }
         self.longest = max(self.longest, time.time() - begun)
         return {**result, "seconds": [round(trained - begun, 1), round(time.time() - trained, 1)]}

@@ -1,4 +1,4 @@
-"""Methods on one model that share what is the same for all: learning, and the frames' features."""
+"""Methods on one model that share its references and the features of frames."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.research.protocols.model_method import ModelMethod
-from napari_vrp_sam.research.protocols.one_slice import Frame, Method, Segment, Segmented
+from napari_vrp_sam.research.protocols.one_slice import Frame, FrameMasks, Method, SegmentFrame
 
 Logits = Callable[[FrameFeatures, PreparedClass], Tensor]
-"""Features of a frame and what the references say -> logits of shape (1, Y, X)."""
+"""Maps features of a frame and a prepared class to logits of shape (1, Y, X)."""
 
 
-class SharedWork:
-    """Keeps what was learned of a sequence, and the features of its frames.
+class SharedPredictions:
+    """Caches the prepared references of a sequence and the features of its frames.
 
-    The method that asks first pays for it: of several, only the first one's times mean anything.
+    Only the times of the first of several methods are meaningful, because it fills the cache.
     """
 
     def __init__(self, model: LiteModel, device: str = "auto") -> None:
@@ -31,15 +31,15 @@ class SharedWork:
         self.features: dict[int, FrameFeatures] = {}
 
     def method(self, logits: Logits) -> Method:
-        """What the one-slice protocol measures."""
+        """Return a method of the one-slice protocol."""
 
-        def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
+        def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> SegmentFrame:
             if self.sequence is not frames:
                 self.predictors = self.model.predictors(frames, references)
                 self.sequence, self.features = frames, {}
             return segment
 
-        def segment(frame: Frame) -> Segmented:
+        def segment(frame: Frame) -> FrameMasks:
             if id(frame) not in self.features:
                 self.features[id(frame)] = self.predictors[0].encode(frame)
             with torch.no_grad():
@@ -47,6 +47,6 @@ class SharedWork:
                     logits(self.features[id(frame)], predictor.prepared[0])[0] > 0
                     for predictor in self.predictors
                 ]
-            return Segmented(torch.stack(masks).cpu().numpy())
+            return FrameMasks(torch.stack(masks).cpu().numpy())
 
         return learn

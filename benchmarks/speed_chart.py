@@ -1,8 +1,8 @@
-"""The chart of the benchmarks page, from what `speed.py` or `vrp-sam benchmark` wrote.
+"""Chart of the benchmarks page, from results of `speed.py` or `vrp-sam benchmark`.
 
     python benchmarks/speed_chart.py benchmarks/results/speed-*.json --svg docs/images/speed.svg
 
-Bars of frames per second on a logarithmic scale: the plain way, and the quickest of ours.
+Shows frames per second on a logarithmic scale, with and without the optimisations.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Annotated, Any
 
 import typer
 
-WIDTH, ROW, LABELS, FIGURES = 720, 22, 250, 90
-"""Of the picture and its columns, in pixels."""
+WIDTH, ROW, LABELS, VALUES = 720, 22, 250, 90
+"""Width of the chart, height of a row, and widths of the columns in pixels."""
 
 COLOURS = {"plain": "#9e9e9e", "ours": "#00897b"}
-"""Legible on light and on dark ground."""
+"""Colours for light and dark backgrounds."""
 
 
 def rates(results: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Kind, label and frames per second of each bar."""
+    """Yield kind, label and frames per second of each bar."""
     device = results["machine"]["device_name"]
     for name, found in results["models"].items():
         plain = found.get("plain_seconds_per_frame") or (found.get("plain") or {}).get(
             "seconds_per_frame"
         )
         if plain:
-            yield "plain", f"{name}, the plain way, {device}", 1 / plain
+            yield "plain", f"{name}, unoptimised, {device}", 1 / plain
         seconds = [found.get("seconds_per_frame")]
         seconds += [
             (run.get("result") or {}).get("seconds_per_frame") for run in found.get("runs", [])
@@ -42,7 +42,7 @@ def rates(results: dict[str, Any]) -> Iterator[tuple[str, str, float]]:
 
 
 def chart(bars: list[tuple[str, str, float]]) -> str:
-    """The picture, as SVG."""
+    """Return the chart as SVG."""
     lowest = 10 ** math.floor(math.log10(min(rate for *_, rate in bars)))
     span = math.log10(max(rate for *_, rate in bars) / lowest)
     height = ROW * len(bars) + 8
@@ -53,7 +53,7 @@ def chart(bars: list[tuple[str, str, float]]) -> str:
     lines = [head.format(WIDTH, height, style)]
     for at, (kind, label, rate) in enumerate(bars):
         middle = ROW * at + ROW / 2 + 4
-        long = math.log10(rate / lowest) / span * (WIDTH - LABELS - FIGURES)
+        long = math.log10(rate / lowest) / span * (WIDTH - LABELS - VALUES)
         lines += [
             text.format(LABELS - 8, middle + 4, "end", escape(label)),
             bar.format(LABELS, middle - 8, long, COLOURS[kind]),
@@ -66,7 +66,7 @@ def main(
     files: Annotated[list[Path], typer.Argument()],
     svg: Annotated[Path, typer.Option()],
 ) -> None:
-    """Draw the chart."""
+    """Write the chart."""
     bars = [bar for file in files for bar in rates(json.loads(file.read_text("utf-8")))]
     svg.write_text(chart(bars), "utf-8")
 

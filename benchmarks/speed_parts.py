@@ -1,4 +1,4 @@
-"""Parts of a frame's work, one by one: what `speed.py` measures beside whole stacks."""
+"""Measurements of single steps for `speed.py`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.precision import mixed
-from napari_vrp_sam.models.sam.attention import AttentionInput, in_blocks, scaled_dot_product
+from napari_vrp_sam.models.precision import mixed_precision
+from napari_vrp_sam.models.sam.attention import AttentionInput, biased_sdpa, blockwise_attention
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
 from napari_vrp_sam.models.sam.image_encoder import attention_for, encode_images
 from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
 
 
 def sam_of(name: str) -> Sam:
-    """SAM with random weights; "tiny" is small enough to try this out."""
+    """Build SAM with random weights; "tiny" is a small model for tests."""
     if name != "tiny":
         return build_sam(name)
     encoder = ImageEncoderViT(
@@ -45,7 +45,7 @@ def sam_of(name: str) -> Sam:
 
 
 def matrix_peak(device: torch.device) -> dict[str, float]:
-    """TFLOP/s of a large matrix product, the most that can be hoped for."""
+    """Measure the TFLOP/s of a large matrix product, an upper bound."""
     peaks = {}
     side = 8192
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
@@ -57,14 +57,14 @@ def matrix_peak(device: torch.device) -> dict[str, float]:
 
 @torch.no_grad()
 def counted_flops(model: FullSizeModel) -> dict[str, float]:
-    """Floating-point operations of a frame's encoders, as this package computes them."""
+    """Count the floating-point operations of the encoders per frame."""
     counted: dict[str, float] = {}
     with torch.device("meta"):
         sam, semantic = sam_of(model.name), build_semantic_encoder("resnet50")
-        image = torch.empty(1, 3, model.side, model.side)
+        image = torch.empty(1, 3, model.input_side, model.input_side)
         small = torch.empty(1, 3, model.semantic_side, model.semantic_side)
         for part, work in {
-            "image_encoder": lambda: encode_images(sam.image_encoder, image, in_blocks),
+            "image_encoder": lambda: encode_images(sam.image_encoder, image, blockwise_attention),
             "image_encoder_of_sam": lambda: sam.image_encoder(image),
             "semantic_encoder": lambda: semantic.shallow(small),
         }.items():
@@ -77,19 +77,19 @@ def counted_flops(model: FullSizeModel) -> dict[str, float]:
 
 @torch.no_grad()
 def closeness(model: FullSizeModel) -> dict[str, float]:
-    """Largest difference to SAM's own encoder, relative to its largest value."""
+    """Compute the largest difference to SAM's encoder, relative to its largest value."""
     encoder = model.sam.image_encoder
     device = next(encoder.parameters()).device
     torch.manual_seed(1)
-    images = torch.randn(1, 3, model.side, model.side, device=device)
-    with mixed(device, "float32"):
+    images = torch.randn(1, 3, model.input_side, model.input_side, device=device)
+    with mixed_precision(device, "float32"):
         expected = encoder(images)
         differences = {"float32": difference(encode_images(encoder, images), expected)}
     if device.type == "cuda":
-        with mixed(device, "bfloat16"):
+        with mixed_precision(device, "bfloat16"):
             differences["bfloat16_of_sam"] = difference(encoder(images), expected)
             differences["bfloat16"] = difference(encode_images(encoder, images), expected)
-            masked = encode_images(encoder, images, scaled_dot_product)
+            masked = encode_images(encoder, images, biased_sdpa)
             differences["bfloat16_scaled_dot_product"] = difference(masked, expected)
             differences["attention"] = attention_for(images).__name__
     return differences
@@ -101,7 +101,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 @torch.no_grad()
 def parts(model: FullSizeModel, size: int, batch: int, *, compiled: bool) -> dict[str, float]:
-    """Milliseconds of a frame for each part of the work, in batches."""
+    """Measure the milliseconds per frame of each step, in batches."""
     device = next(model.parameters()).device
     frames = torch.rand(batch, 3, size, size, device=device)
     model.precision, model.compiled, model.pseudo_mask = "auto", compiled, "probe"
@@ -115,7 +115,7 @@ def parts(model: FullSizeModel, size: int, batch: int, *, compiled: bool) -> dic
 
     def in_precision(work: Callable[[], Any]) -> Callable[[], Any]:
         def run() -> None:
-            with mixed(device, model.precision):
+            with mixed_precision(device, model.precision):
                 work()
 
         return run
@@ -137,13 +137,13 @@ def parts(model: FullSizeModel, size: int, batch: int, *, compiled: bool) -> dic
 
 @torch.no_grad()
 def attention_variants(model: FullSizeModel, batch: int) -> dict[str, Any]:
-    """Milliseconds of one attention layer of a frame: windows and the whole image, each way."""
-    from napari_vrp_sam.models.sam.full_size_model import attention_kernel as kernel
+    """Measure the milliseconds of an attention layer per frame, windowed and global."""
+    from napari_vrp_sam.models.sam import attention_kernel as kernel
 
     layer = model.sam.image_encoder.blocks[0].attn
     heads, device = layer.num_heads, layer.qkv.weight.device
     dim = layer.qkv.in_features // heads
-    grid = model.side // 16
+    grid = model.input_side // 16
     found: dict[str, Any] = {}
     tiles = {
         grid: [(128, 64, 8, 3), (64, 64, 4, 3), (128, 128, 8, 3)],
@@ -157,12 +157,11 @@ def attention_variants(model: FullSizeModel, batch: int) -> dict[str, Any]:
         )
         name = "windows" if side == 14 else "whole"
         variants: dict[str, Callable[[], Any]] = {
-            f"{name} scaled_dot_product": partial(scaled_dot_product, given),
+            f"{name} biased_sdpa": partial(biased_sdpa, given),
         }
         for tile in of_side:
             sizes = dict(zip(("queries", "keys", "num_warps", "num_stages"), tile, strict=True))
-            arguments = (given.qkv, given.beyond, given.rows, given.columns, side, sizes)
-            variants[f"{name} kernel {tile}"] = partial(kernel.launch, *arguments)
+            variants[f"{name} kernel {tile}"] = partial(kernel.launch, given, sizes)
         for variant, step in variants.items():
             try:
                 found[variant] = 1e3 * timed(step, 20) / batch
@@ -172,7 +171,7 @@ def attention_variants(model: FullSizeModel, batch: int) -> dict[str, Any]:
 
 
 def timed(step: Callable[[], Any], repeats: int) -> float:
-    """Seconds of a step on a GPU."""
+    """Measure the seconds of a step on a GPU."""
     for _ in range(3):
         step()
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

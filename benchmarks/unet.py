@@ -1,4 +1,4 @@
-"""What a user would train instead: MONAI's U-Net on the annotated frames alone."""
+"""Baseline for fine-tuning: MONAI's U-Net, trained on the annotated frames alone."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.research.protocols.one_slice import Frame, Segment, Segmented
+from napari_vrp_sam.research.protocols.one_slice import Frame, FrameMasks, SegmentFrame
 
 STRIDE = 16
 CROP = 256
 BATCH = 4
 RATE = 1e-3
-LOOK = 50
-"""Steps between looks at whether it still improves."""
+CHECK_EVERY = 50
+"""Steps between checks for improvement."""
 PATIENCE = 20
-"""Looks without a gain of a hundredth of the loss, after which it ends; with fewer it gives up on
-rare classes before it has begun to see them."""
+"""Checks without an improvement of the loss by 1 % after which training ends; with fewer it would
+end before rare classes are learned."""
 
 
 class MonaiUNet:
-    """A U-Net for all classes of a sequence; an `evaluation.one_slice.Method`.
+    """Method of the one-slice protocol: a U-Net for all classes of a sequence.
 
-    Random crops, turned, mirrored and relit; Dice and cross-entropy; Adam. It trains for as long as
-    its loss falls, or so many minutes. Only masks without ignored pixels are meant to be learned.
+    Random crops, rotated, flipped and with changed contrast; Dice and cross-entropy; Adam. Training
+    ends when the loss stops decreasing, or after the given minutes.
     """
 
     def __init__(self, *, minutes: float = 30, seed: int = 0, device: str = "cpu") -> None:
@@ -41,13 +41,13 @@ class MonaiUNet:
         self.seed = seed
         self.device = device
         self.steps: list[int] = []
-        """Of each training until now."""
+        """Number of steps of each training."""
 
-    def __call__(self, frames: Sequence[Frame], references: Sequence[Reference]) -> Segment:
-        """Train on the references; see `evaluation.one_slice.Method`."""
+    def __call__(self, frames: Sequence[Frame], references: Sequence[Reference]) -> SegmentFrame:
+        """Train on the references; see `one_slice.Method`."""
         normalisation = Normalisation.fit(frames)
         classes = sorted({r.class_id for r in references})
-        shown = annotated_frames(references, classes, normalisation)
+        samples = annotated_frames(references, classes, normalisation)
         torch.manual_seed(self.seed)
         network = UNet(
             spatial_dims=2,
@@ -57,19 +57,19 @@ class MonaiUNet:
             strides=(2, 2, 2, 2),
             num_res_units=2,
         ).to(self.device)
-        self._train(network, shown)
+        self._train(network, samples)
         network.eval()
 
         @torch.no_grad()
-        def segment(frame: Frame) -> Segmented:
+        def segment(frame: Frame) -> FrameMasks:
             image = torch.from_numpy(normalisation.apply(frame))[None].to(self.device)
             height, width = image.shape[-2:]
             image = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-            return Segmented((network(image)[0, :, :height, :width] > 0).cpu().numpy())
+            return FrameMasks((network(image)[0, :, :height, :width] > 0).cpu().numpy())
 
         return segment
 
-    def _train(self, network: UNet, shown: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def _train(self, network: UNet, samples: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
         rng = np.random.default_rng(self.seed)
         objective = DiceCELoss(sigmoid=True, batch=True)
         optimiser = torch.optim.Adam(network.parameters(), RATE)
@@ -79,17 +79,17 @@ class MonaiUNet:
         network.train()
         step = 0
         while time.perf_counter() < end and waited < PATIENCE:
-            crops = [crop(*shown[int(rng.integers(len(shown)))], rng) for _ in range(BATCH)]
-            images, masks, known = (
+            crops = [crop(*samples[int(rng.integers(len(samples)))], rng) for _ in range(BATCH)]
+            images, masks, valid = (
                 torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True)
             )
-            loss = objective(network(images) * known, masks * known)
+            loss = objective(network(images) * valid, masks * valid)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             recent.append(loss.detach())
             step += 1
-            if step % LOOK == 0:
+            if step % CHECK_EVERY == 0:
                 mean = float(torch.stack(recent).mean())
                 recent.clear()
                 waited = 0 if mean < 0.99 * best else waited + 1
@@ -100,31 +100,31 @@ class MonaiUNet:
 def annotated_frames(
     references: Sequence[Reference], classes: Sequence[int], normalisation: Normalisation
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Image (3, Y, X), masks (K, Y, X) and what is known (K, Y, X) of each annotated frame."""
+    """Return image (3, Y, X), masks and valid pixels (both (K, Y, X)) of each annotated frame."""
     by_frame: dict[Any, list[Reference]] = {}
     for reference in references:
         by_frame.setdefault(reference.frame, []).append(reference)
-    shown = []
+    samples = []
     for of_frame in by_frame.values():
         shape = (len(classes), *of_frame[0].mask.shape)
         masks: NDArray[np.float32] = np.zeros(shape, np.float32)
-        known = np.zeros_like(masks)  # a class that is not annotated there may be anywhere
+        valid = np.zeros_like(masks)  # pixels of classes without annotation are unknown
         for reference in of_frame:
             at = classes.index(reference.class_id)
             masks[at] = reference.mask
-            known[at] = 1 if reference.ignored is None else ~reference.ignored
+            valid[at] = 1 if reference.ignored is None else ~reference.ignored
         image = normalisation.apply(of_frame[0].image)
-        shown.append((torch.from_numpy(image), torch.from_numpy(masks), torch.from_numpy(known)))
-    return shown
+        samples.append((torch.from_numpy(image), torch.from_numpy(masks), torch.from_numpy(valid)))
+    return samples
 
 
 def crop(
-    image: Tensor, masks: Tensor, known: Tensor, rng: np.random.Generator
+    image: Tensor, masks: Tensor, valid: Tensor, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A square part, seen in one of eight orientations and in another light."""
-    layers = torch.cat([image, masks, known])
+    """Draw a square crop in a random orientation and with changed contrast."""
+    layers = torch.cat([image, masks, valid])
     height, width = layers.shape[1:]
-    # Frames smaller than a crop are continued, with what nobody knows.
+    # Pad smaller frames; the padding is not valid.
     layers = F.pad(layers, (0, max(0, CROP - width), 0, max(0, CROP - height)))
     top, left = (int(rng.integers(n - CROP + 1)) for n in layers.shape[1:])
     layers = layers[:, top : top + CROP, left : left + CROP]
@@ -132,6 +132,6 @@ def crop(
     if rng.random() < 0.5:
         layers = layers.flip(2)
     gain, shift = float(rng.uniform(0.8, 1.2)), float(rng.uniform(-0.1, 0.1))
-    picture = (gain * layers[:3] + shift).clamp(0, 1)
+    augmented = (gain * layers[:3] + shift).clamp(0, 1)
     count = len(masks)
-    return picture, layers[3 : 3 + count], layers[3 + count :]
+    return augmented, layers[3 : 3 + count], layers[3 + count :]

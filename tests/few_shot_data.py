@@ -1,4 +1,4 @@
-"""Tiny data sets in the published layouts of VOC 2012, SBD and COCO 2014."""
+"""Tiny datasets in the published layouts of VOC 2012, SBD and COCO 2014."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from scipy.io import savemat
 
 SCALE = 3
 SIDE = 64 * SCALE
-NOVEL = (1, 2)
-"""Classes on the images, of fold 0 of Pascal-5i."""
 
 
 def disc(row: int, column: int, radius: int) -> np.ndarray:
     rows, columns = np.indices((SIDE, SIDE))
-    away = np.hypot(rows - SCALE * row, columns - SCALE * column)
-    inside: np.ndarray = away < SCALE * radius
+    distance = np.hypot(rows - SCALE * row, columns - SCALE * column)
+    inside: np.ndarray = distance < SCALE * radius
     return inside
 
 
 def scene(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB image and its classes: a bright disc of class 1, a dark one of class 2, its border
-    ignored; class 6, of another fold, here and there. Everything has more than 2,048 pixels."""
+    """Return an RGB image and its labels.
+
+    A bright disc is class 1, a dark one with an ignored border class 2; odd numbers also contain
+    class 6. All areas exceed 2,048 pixels.
+    """
     rng = np.random.default_rng(number)
     labels = np.zeros((SIDE, SIDE), np.uint8)
     labels[disc(20 + number, 18, 12)] = 1
@@ -33,16 +34,16 @@ def scene(number: int) -> tuple[np.ndarray, np.ndarray]:
     if number % 2:
         labels[disc(12, 52, 9)] = 6
     colours = {0: (110, 110, 110), 1: (230, 200, 60), 2: (20, 40, 120), 6: (80, 160, 80)}
-    shown = labels.copy()
-    shown[labels == 255] = 2
+    filled = labels.copy()
+    filled[labels == 255] = 2
     image = np.zeros((SIDE, SIDE, 3))
     for value, colour in colours.items():
-        image[shown == value] = colour
+        image[filled == value] = colour
     return (image + rng.normal(0, 6, image.shape)).clip(0, 255).astype(np.uint8), labels
 
 
 def write_pascal(root: Path, *, train: int = 4, test: int = 5, merged: bool = True) -> Path:
-    """VOC's folder, and the masks of SBD merged into it or beside it."""
+    """Write the folder of VOC, with the masks of SBD in it (merged) or beside it."""
     folder = root / "VOCdevkit" / "VOC2012"
     masks = folder / ("SegmentationClassAug" if merged else "SegmentationClass")
     outlines = root / "benchmark_RELEASE" / "dataset" / "cls"
@@ -64,9 +65,9 @@ def write_pascal(root: Path, *, train: int = 4, test: int = 5, merged: bool = Tr
 
 
 def write_coco(root: Path, images: int = 5) -> Path:
-    """COCO's three folders: objects as polygons and run lengths, one of them a crowd."""
+    """Write the folders of COCO, with objects as polygons and run lengths, and a crowd."""
     (root / "annotations").mkdir(parents=True)
-    # As in COCO, ids have gaps: category 13 is class 2, 90 is class 5.
+    # Category ids have gaps, as in COCO: 13 is class 2, 90 is class 5.
     categories = [{"id": key, "name": f"class {key}"} for key in (1, 13, 20, 44, 90)]
     for split in ("train2014", "val2014"):
         (root / split).mkdir()
@@ -75,7 +76,7 @@ def write_coco(root: Path, images: int = 5) -> Path:
             image, labels = scene(number)
             name = f"COCO_{split}_{number:012}.jpg"
             Image.fromarray(image).save(root / split / name, quality=95)
-            box = [SCALE * at for at in (4, 6, 30, 6, 30, 28, 4, 28)]  # x and y by turns
+            box = [SCALE * at for at in (4, 6, 30, 6, 30, 28, 4, 28)]  # x, y, x, y, ...
             entries.append(outline(number, 1, [box], SCALE**2 * 26 * 22))
             box = [SCALE * at for at in (40, 40, 60, 40, 60, 60, 40, 60)]
             entries.append(outline(number, 1, [box], SCALE**2 * 400))
@@ -90,7 +91,7 @@ def write_coco(root: Path, images: int = 5) -> Path:
         content = {
             "images": [
                 {"id": n, "file_name": f"COCO_{split}_{n:012}.jpg", "height": SIDE, "width": SIDE}
-                for n in range(images + 1)  # the last shows nothing
+                for n in range(images + 1)  # the last one has no objects
             ],
             "annotations": entries,
             "categories": categories,
@@ -111,7 +112,7 @@ def outline(image: int, category: int, shape: object, area: int, crowd: int = 0)
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Lengths of runs down the columns, that of 0 first."""
+    """Compute uncompressed run lengths in column-major order, starting with zeros."""
     flat = mask.ravel(order="F").astype(int)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flat]))).tolist()
     return np.diff([0, *edges, flat.size]).tolist()

@@ -1,1 +1,1 @@
-"""The paper's experiments and the making of `lite`; the plugin never imports this package."""
+"""Experiments of the paper and training of `lite`; never imported by the plugin."""

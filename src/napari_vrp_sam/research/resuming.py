@@ -1,4 +1,4 @@
-"""Runs that were broken off: where they lie, and whether they may go on."""
+"""Checkpoints of interrupted training runs."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ import torch
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 
-LAST = "last.ckpt"
-"""Name of the checkpoint that a run goes on from."""
+LAST_CHECKPOINT = "last.ckpt"
+"""Name of the checkpoint from which a run is resumed."""
 
 
 def weights_path(output: str | os.PathLike[str]) -> Path:
-    """The weights file of a run; raises InputError if its suffix is another one."""
+    """Return the path of the weights file; raise InputError if its suffix is wrong."""
     path = Path(output)
     if path.suffix != ".safetensors":
         raise InputError(f"Weights are written as .safetensors, not as '{path.name}'.")
     return path
 
 
-def folder_of(output: Path) -> Path:
-    """Where checkpoints and the log of a run lie: beside its weights file."""
+def training_folder(output: Path) -> Path:
+    """Return the folder, beside the weights file, for checkpoints and the log of a run."""
     return output.with_name(output.name + ".training")
 
 
-def checkpoint_of(
-    folder: Path, settings: Mapping[str, Any], *, unsaid: Mapping[str, Any] | None = None
+def resume_checkpoint(
+    folder: Path, settings: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any] | None:
-    """The checkpoint that an earlier run left; without one the settings are written down.
+    """Read the last checkpoint of a run; if there is none, write the settings of a new run.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     settings : mapping of str to JSON
-        What both must share.
-    unsaid : mapping of str to JSON, optional
-        Of runs whose settings were written before these were any.
+        Settings that must not change when the run is resumed.
+    defaults : mapping of str to JSON, optional
+        Values of settings that earlier versions did not write.
 
     Raises
     ------
     InputError
-        If the run there has other settings, or cannot be read or written.
+        If the folder holds a run with other settings, or cannot be read or written.
     """
-    record, last = folder / "settings.json", folder / LAST
+    record, last = folder / "settings.json", folder / LAST_CHECKPOINT
     if not last.is_file():
         write_json(record, settings)
         return None
     try:
-        begun = json.loads(record.read_text("utf-8")) if record.is_file() else settings
-        begun = {**(unsaid or {}), **begun}
+        saved = json.loads(record.read_text("utf-8")) if record.is_file() else settings
+        saved = {**(defaults or {}), **saved}
         checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
     except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"The run in {folder} cannot be read: delete that folder.") from error
-    differing = [name for name in settings if begun.get(name) != settings[name]]
-    if differing:
+    different = [name for name in settings if saved.get(name) != settings[name]]
+    if different:
         raise InputError(
-            f"{folder} holds a run with another {' and '.join(differing)}: "
-            "resume it with the same, or name another output."
+            f"{folder} contains a run with different {' and '.join(different)}: "
+            "resume it with the same settings, or choose another output."
         )
     return checkpoint

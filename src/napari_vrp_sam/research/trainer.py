@@ -1,4 +1,4 @@
-"""Lightning, as the training of this project uses it: on one device or several, and quietly."""
+"""Lightning trainers for one or several devices."""
 
 from __future__ import annotations
 
@@ -22,61 +22,35 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.research.resuming import LAST_CHECKPOINT
 from napari_vrp_sam.training.stream import StepStream
 
 Precision = Literal["32-true", "bf16-mixed"]
-"""Of what is computed; weights are always kept in single precision."""
+"""Precision of the computation; weights are always stored in single precision."""
 
 NODE_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
-"""Where the first of several machines is, and which of them this is."""
+"""Environment variables: address and port of the first machine, and index of this one."""
 
-MakeStream = Callable[..., StepStream]
-
-
-class StreamData(lightning.LightningDataModule):
-    """Hands every device a stream with episodes of its own.
-
-    Parameters
-    ----------
-    make_stream : callable
-        Takes `rank`, the device's number, and returns its stream.
-    workers : int
-        Processes that make episodes, for each device.
-    device : torch.device
-    """
-
-    def __init__(self, make_stream: MakeStream, workers: int, device: torch.device) -> None:
-        super().__init__()
-        self._make_stream = make_stream
-        self._workers = workers
-        self._device = device
-
-    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """The loader of the process that asks."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        # A process in which CUDA has started, or a group of processes, must not be forked.
-        alone = self._device.type == "cpu" and not (self.trainer and self.trainer.world_size > 1)
-        return DataLoader(
-            self._make_stream(rank=rank),
-            batch_size=None,
-            num_workers=self._workers,
-            multiprocessing_context="spawn" if self._workers and not alone else None,
-        )
+StreamFactory = Callable[..., StepStream]
 
 
 def check_devices(device: torch.device, devices: int) -> None:
-    """Raise InputError if there are not so many devices of a kind."""
-    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)
-    if devices < 1 or devices > there:
-        raise InputError(f"There are not {devices} devices of the kind '{device.type}': {there}.")
+    """Raise InputError if the machine does not have that many devices of a type."""
+    available = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, devices)
+    if devices < 1 or devices > available:
+        raise InputError(
+            f"Cannot use {devices} devices of type '{device.type}': {available} available."
+        )
     if devices > 1 and device.index is not None:
-        raise InputError(f"'{device}' is a single device: give its kind to use {devices}.")
+        raise InputError(
+            f"'{device}' is a single device: choose '{device.type}' to use {devices} devices."
+        )
 
 
 def check_nodes(nodes: int) -> None:
-    """Raise InputError if several machines are not told where they find each other.
+    """Raise InputError if several machines lack the environment variables to find each other.
 
-    Without that each would wait for the others until its patience ends.
+    Without these variables each machine would wait for the others until a timeout.
     """
     if nodes == 1:
         return
@@ -87,60 +61,85 @@ def check_nodes(nodes: int) -> None:
             f"missing: {', '.join(missing)}."
         )
     for name, most in (("MASTER_PORT", 65_535), ("NODE_RANK", nodes - 1)):
-        given = os.environ[name]
-        if not given.isdecimal() or int(given) > most:
-            raise InputError(f"{name}={given} is to be a number from 0 to {most}.")
+        value = os.environ[name]
+        if not value.isdecimal() or int(value) > most:
+            raise InputError(f"{name}={value} is invalid: set it to a number from 0 to {most}.")
 
 
-def make_trainer(
+def fit(
+    module: lightning.LightningModule,
+    make_stream: StreamFactory,
     folder: Path,
     device: torch.device,
-    devices: int,
+    *,
     steps: int,
     checkpoint_every: int,
-    done: int,
-    *,
+    completed: int = 0,
+    workers: int = 1,
+    devices: int = 1,
     nodes: int = 1,
     precision: Precision = "32-true",
-    clip: float | None = None,
-    unused: bool = False,
-) -> lightning.Trainer:
-    """A trainer that logs and keeps checkpoints in a folder.
+    gradient_clip: float | None = None,
+    find_unused_parameters: bool = False,
+) -> None:
+    """Train a module; write the log and checkpoints into a folder.
 
     Parameters
     ----------
+    module : LightningModule
+    make_stream : callable
+        Called with the keyword `rank`, the index of the device; returns its stream.
     folder : Path
+        Folder for the log and checkpoints.
     device : torch.device
-    devices : int
-        Of the device's kind; above 1 each gets a process, and gradients are their mean.
     steps, checkpoint_every : int
-        Steps in all, and between checkpoints.
-    done : int
-        Steps done before, after which the log is named.
-    nodes : int, default 1
-        Machines, each with so many devices; on each the same command runs, told by MASTER_ADDR,
-        MASTER_PORT and NODE_RANK where the others are.
+        Total number of steps, and steps between checkpoints.
+    completed : int, default: 0
+        Number of steps that earlier runs have completed; if not 0, the run is resumed from
+        `LAST_CHECKPOINT`.
+    workers : int, default: 1
+        Number of processes per device that make batches.
+    devices : int, default: 1
+        Number of devices of that type; with more than one, each is driven by its own process and
+        gradients are averaged.
+    nodes : int, default: 1
+        Number of machines with `devices` each, on which the same command is run; see
+        `check_nodes`.
     precision : {"32-true", "bf16-mixed"}
-    clip : float, optional
-        Gradients are scaled down to this norm.
-    unused : bool, default False
-        Whether a step may leave parts of the module out.
+    gradient_clip : float, optional
+        Largest norm of the gradients.
+    find_unused_parameters : bool, default: False
+        Set it if a step does not use all parameters.
+
+    Raises
+    ------
+    InputError
+        If data cannot be read.
+    KeyboardInterrupt
+        If the run is interrupted.
     """
-    alone = devices * nodes == 1
-    return lightning.Trainer(
+    single = devices * nodes == 1
+    # A log per run, because Lightning empties an existing one.
+    version = f"from-{completed}"
+    loggers: list[Logger] = [
+        CSVLogger(folder, name="log", version=version, flush_logs_every_n_steps=20)
+    ]
+    if find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=version))
+    trainer = lightning.Trainer(
         max_steps=steps,
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
         num_nodes=nodes,
         precision=precision,
         strategy="auto"
-        if alone
-        else DDPStrategy(start_method="spawn", find_unused_parameters=unused),
-        # Whatever else Lightning would find of a cluster: what starts processes is always this.
-        plugins=None if alone else LightningEnvironment(),
-        logger=_loggers(folder, f"from-{done}"),
+        if single
+        else DDPStrategy(start_method="spawn", find_unused_parameters=find_unused_parameters),
+        # Ignore any cluster environment (such as SLURM) that Lightning would detect.
+        plugins=None if single else LightningEnvironment(),
+        logger=loggers,
         log_every_n_steps=min(10, steps),
-        gradient_clip_val=clip,
+        gradient_clip_val=gradient_clip,
         callbacks=[
             ModelCheckpoint(
                 folder,
@@ -152,54 +151,52 @@ def make_trainer(
         ],
         enable_model_summary=False,
     )
-
-
-def _loggers(folder: Path, version: str) -> list[Logger]:
-    """A table and, where TensorBoard is installed, what that reads."""
-    # A log for each start: Lightning empties the one it finds.
-    loggers: list[Logger] = [
-        CSVLogger(folder, name="log", version=version, flush_logs_every_n_steps=20)
-    ]
-    if find_spec("tensorboard"):
-        loggers.append(TensorBoardLogger(folder, name="tensorboard", version=version))
-    return loggers
-
-
-def fit(
-    trainer: lightning.Trainer,
-    module: lightning.LightningModule,
-    data: StreamData,
-    checkpoint: str | None,
-) -> None:
-    """Train; an interrupt stays one, which Lightning turns into an exit of its own.
-
-    Raises
-    ------
-    InputError
-        If data cannot be read.
-    """
-    at_interrupt = signal.getsignal(signal.SIGINT)
+    data = _StreamDataModule(make_stream, workers, device)
+    checkpoint = str(folder / LAST_CHECKPOINT) if completed else None
+    handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
-    except SystemExit:
+    except SystemExit:  # Lightning's response to an interrupt
         if not trainer.interrupted:
             raise
     except InputError as error:
-        # From a process that reads data it comes with that one's traceback as its text.
+        # The message of an error in a worker process contains the traceback.
         raise InputError(str(error).rstrip().rpartition("InputError: ")[2]) from error
     if trainer.interrupted:
-        # Lightning has switched further interrupts off.
+        # Lightning has disabled further interrupts.
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, at_interrupt)
+            signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's advice, meant for its own users, from ours.
+class _StreamDataModule(lightning.LightningDataModule):
+    """Provides each device with its own stream of batches."""
 
-    What it warns of is so on purpose: a stream that starts where the run resumes, a folder with
-    an earlier checkpoint in it, a single worker.
+    def __init__(self, make_stream: StreamFactory, workers: int, device: torch.device) -> None:
+        super().__init__()
+        self._make_stream = make_stream
+        self._workers = workers
+        self._device = device
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Return the loader of this process."""
+        rank = self.trainer.global_rank if self.trainer else 0
+        # Processes that use CUDA or belong to a process group must not be forked.
+        fork = self._device.type == "cpu" and not (self.trainer and self.trainer.world_size > 1)
+        return DataLoader(
+            self._make_stream(rank=rank),
+            batch_size=None,
+            num_workers=self._workers,
+            multiprocessing_context="spawn" if self._workers and not fork else None,
+        )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Suppress Lightning's hints and warnings.
+
+    They concern things that are intended here: a stream that starts where the run is resumed, a
+    folder that contains a checkpoint, a single worker.
     """
     log = logging.getLogger("lightning.pytorch")
     level = log.level

@@ -10,7 +10,7 @@ from napari_vrp_sam.cli import app
 runner = CliRunner()
 
 
-def test_json(tmp_path: Path) -> None:
+def test_results_are_written_as_json(tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     command = "benchmark --models lite --device cpu --size 64 --repeats 1 --json"
     result = runner.invoke(app, [*command.split(), str(out)])
@@ -22,7 +22,7 @@ def test_json(tmp_path: Path) -> None:
     assert content["machine"]["device"] == "cpu"
 
 
-def test_unknown_models_are_told() -> None:
+def test_an_unknown_model_is_reported() -> None:
     result = runner.invoke(app, ["benchmark", "--models", "lite,heavy"])
     assert result.exit_code == 2
     assert "There is no model 'heavy'" in result.stderr

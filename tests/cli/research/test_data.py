@@ -1,5 +1,3 @@
-"""`vrp-sam data check` in a narrow terminal."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,7 +11,7 @@ from napari_vrp_sam.cli.app import console
 from napari_vrp_sam.research.datasets.pascal5i import SBD, VOC
 
 
-def test_paths_and_addresses_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_and_urls_are_not_truncated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "width", 80)
     data = tmp_path / "data"
     data.mkdir()
@@ -22,7 +20,7 @@ def test_paths_and_addresses_are_whole(tmp_path: Path, monkeypatch: pytest.Monke
     assert "…" not in result.stdout
     lines = result.stdout.splitlines()
     assert lines[-4:] == [
-        "Get JPEGImages, val.txt, SegmentationClass from", VOC, "Get cls from", SBD,
+        "Download JPEGImages, val.txt, SegmentationClass from", VOC, "Download cls from", SBD,
     ]  # fmt: skip
     assert any("VOCdevkit/VOC2012/benchmark_RELEASE/dataset/cls" in line for line in lines)
 

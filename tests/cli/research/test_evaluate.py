@@ -17,7 +17,7 @@ def _data(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VRP_SAM_DATA", str(data_folder))
 
 
-def test_model_beside_forest(tmp_path: Path) -> None:
+def test_a_model_is_compared_with_the_random_forest(tmp_path: Path) -> None:
     arguments = ["evaluate", "one-slice", "cells", "--baseline", "random-forest", "--device", "cpu"]
     out = tmp_path / "out.json"
     result = runner.invoke(app, [*arguments, "--json", str(out), "--max-frames", "3"])
@@ -32,7 +32,7 @@ def test_model_beside_forest(tmp_path: Path) -> None:
     assert f"{content['mean_iou']['model']:.3f}" in result.stdout
 
 
-def test_finished_data_sets_survive_an_interrupt(
+def test_results_of_finished_datasets_survive_an_interrupt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[str] = []
@@ -52,17 +52,17 @@ def test_finished_data_sets_survive_an_interrupt(
     assert list(json.loads(out.read_text())["datasets"]) == measured == ["plates"]
 
 
-def test_a_seed_below_zero_is_told() -> None:
+def test_a_negative_seed_is_reported() -> None:
     command = ["evaluate", "one-slice", "cells", "--model", "none", "--baseline", "random-forest"]
     result = runner.invoke(app, [*command, "--seed", "-1"])
     assert result.exit_code == 2
     assert "--seed" in result.stderr
 
 
-def test_nothing_to_measure_is_told() -> None:
+def test_nothing_to_evaluate_is_reported() -> None:
     result = runner.invoke(app, ["evaluate", "one-slice", "cells", "--model", "none"])
     assert result.exit_code == 2
-    assert "Nothing to measure" in result.stderr
+    assert "Nothing to evaluate" in result.stderr
     result = runner.invoke(app, ["evaluate", "one-slice", "absent"])
     assert result.exit_code == 2
-    assert "No data set 'absent'" in " ".join(result.stderr.split())
+    assert "No dataset 'absent'" in " ".join(result.stderr.split())

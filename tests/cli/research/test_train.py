@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
-from napari_vrp_sam.research.lite.train import LAST
+from napari_vrp_sam.research.resuming import LAST_CHECKPOINT
 
 runner = CliRunner()
 START = "from napari_vrp_sam.cli import main; main()"
@@ -25,7 +25,7 @@ def _data(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VRP_SAM_DATA", str(data_folder))
 
 
-def test_a_model_is_trained_on_the_sets_that_are_named(tmp_path: Path) -> None:
+def test_a_model_is_trained_on_the_given_datasets(tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     command = ["train", "lite", "--output", str(out), "--data", "train", *QUICK]
     result = runner.invoke(app, [*command, "--references", "2"])
@@ -36,17 +36,17 @@ def test_a_model_is_trained_on_the_sets_that_are_named(tmp_path: Path) -> None:
     assert '"cells"' in metadata["training_data"]
     assert '"references": [2]' in metadata["training"]
     assert '"seed": 3' in metadata["training"]
-    assert (tmp_path / "own.safetensors.training" / LAST).is_file()
+    assert (tmp_path / "own.safetensors.training" / LAST_CHECKPOINT).is_file()
 
 
-def test_evaluation_sets_are_refused(tmp_path: Path) -> None:
+def test_datasets_reserved_for_evaluation_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     result = runner.invoke(app, ["train", "lite", "--output", str(out), "--data", "plates", *QUICK])
     assert result.exit_code == 2
     assert "must not be trained on" in " ".join(result.stderr.split())
 
 
-def test_without_lightning_the_extra_is_named(
+def test_missing_lightning_is_reported_with_install_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [n for n in sys.modules if n.startswith("napari_vrp_sam.training")]:
@@ -60,7 +60,7 @@ def test_without_lightning_the_extra_is_named(
     )
 
 
-def test_pairs_and_coco_files_of_ones_own(tmp_path: Path) -> None:
+def test_pairs_and_coco_files(tmp_path: Path) -> None:
     outline = [[8, 8, 40, 8, 40, 40, 8, 40]]
     items = range(3)
     content = {
@@ -84,7 +84,7 @@ def test_pairs_and_coco_files_of_ones_own(tmp_path: Path) -> None:
     command = ["train", "lite", "--output", str(out), *data, *QUICK]
     refused = runner.invoke(app, command)
     assert refused.exit_code == 2
-    assert "names the image c0.png, which is not there" in " ".join(refused.stderr.split())
+    assert "image c0.png not found" in " ".join(refused.stderr.split())
     result = runner.invoke(app, [*command, "--images", str(tmp_path / "far")])
     assert result.exit_code == 0, result.stderr
     sets = json.loads(read_checkpoint(out).metadata["training_data"])
@@ -92,8 +92,7 @@ def test_pairs_and_coco_files_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices_learn_together(tmp_path: Path) -> None:
-    """In processes of their own, as on two GPUs."""
+def test_two_devices_train_together(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.safetensors" for name in ("two", "one")]
 
     def arguments(output: Path, devices: int) -> list[str]:
@@ -108,8 +107,8 @@ def test_two_devices_learn_together(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert runner.invoke(app, arguments(files[1], 1)).exit_code == 0
     two, one = (read_checkpoint(path).tensors for path in files)
-    # Each device has episodes of its own.
+    # Each device has different episodes.
     assert not all(torch.equal(two[name], one[name]) for name in two)
     resumed = runner.invoke(app, arguments(files[0], 1))
     assert resumed.exit_code == 2
-    assert "another devices" in " ".join(resumed.stderr.split())
+    assert "different devices" in " ".join(resumed.stderr.split())

@@ -1,4 +1,4 @@
-"""`vrp-sam train pascal5i | coco20i`, with tiny weights where SAM's would be downloaded to."""
+"""`vrp-sam train pascal5i | coco20i`, with tiny weights in place of SAM's."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ runner = CliRunner()
 
 @pytest.fixture(autouse=True)
 def _tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`vit_b` and the semantic encoder in miniature, as if they had been downloaded."""
+    """Replace the downloads of `vit_b` and the semantic encoder by tiny models."""
     folder = tmp_path / "cache"
     folder.mkdir()
     monkeypatch.setenv("VRP_SAM_CACHE", str(folder))
-    monkeypatch.setenv("VRP_SAM_OFFLINE", "")  # and put back what `--offline` sets
+    monkeypatch.setenv("VRP_SAM_OFFLINE", "")  # restored after `--offline`
 
     def downloaded(name: str, module: torch.nn.Module) -> WeightsFile:
         torch.save(module.state_dict(), folder / name)
@@ -57,16 +57,20 @@ def command(benchmark: str, data: Path, output: Path, *options: str) -> list[str
     return ["train", benchmark, *where, *small, *quick, *options]
 
 
-def test_what_is_trained_is_measured_as_it_was_trained(tmp_path: Path) -> None:
+def test_a_trained_model_is_evaluated_as_it_was_trained(tmp_path: Path) -> None:
     data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
     options = ["--loss", "dice", "--initialisation", "half", "--annotation", "point"]
     result = runner.invoke(app, command("pascal5i", data, output, *options, "--seed", "3"))
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines()[-1] == str(output)
-    told = json.loads(read_checkpoint(output).metadata["training"])
-    assert (told["loss"], told["initialisation"], told["annotation"]) == ("dice", "half", "point")
-    assert (told["data"], told["fold"], told["seed"]) == ("pascal5i", 1, 3)
-    assert told["learning_rate"] == 2e-4
+    settings = json.loads(read_checkpoint(output).metadata["training"])
+    assert (settings["loss"], settings["initialisation"], settings["annotation"]) == (
+        "dice",
+        "half",
+        "point",
+    )
+    assert (settings["data"], settings["fold"], settings["seed"]) == ("pascal5i", 1, 3)
+    assert settings["learning_rate"] == 2e-4
     assert list((tmp_path / "embeddings").glob("pascal5i-*/00000.safetensors"))
     assert load_model(output).pseudo_mask == "correlation"  # type: ignore[attr-defined]
     assert load_model(output, pseudo_mask="probe").pseudo_mask == "probe"  # type: ignore[attr-defined]
@@ -75,11 +79,11 @@ def test_what_is_trained_is_measured_as_it_was_trained(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "novel to fold 0 of pascal5i" in result.stdout
     assert re.search(r"mIoU\W+0\.\d{3}", result.stdout)
-    assert "was trained on fold 1 of pascal5i: not novel to it" in result.stderr
-    assert "are aeroplane, bicycle, bird, boat, bottle" in result.stderr
+    assert "was trained on fold 1 of pascal5i: these classes are not novel" in result.stderr
+    assert ": aeroplane, bicycle, bird, boat, bottle" in result.stderr
 
 
-def test_what_is_novel_to_the_weights_is_measured_without_a_word(tmp_path: Path) -> None:
+def test_novel_classes_are_evaluated_without_a_warning(tmp_path: Path) -> None:
     data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
     assert runner.invoke(app, command("pascal5i", data, output)).exit_code == 0
     report = tmp_path / "report.json"
@@ -93,8 +97,8 @@ def test_what_is_novel_to_the_weights_is_measured_without_a_word(tmp_path: Path)
     assert protocol["not_novel"] == []
     result = runner.invoke(app, [*measure, *options, "--semantic-encoder", "resnet50"])
     assert result.exit_code == 2
-    told = " ".join(result.stderr.split())
-    assert "with the semantic encoder 'efficientnet_lite0': leave out 'resnet50'" in told
+    message = " ".join(result.stderr.split())
+    assert "with the semantic encoder 'efficientnet_lite0': leave out 'resnet50'" in message
 
 
 def test_coco_with_several_references(tmp_path: Path) -> None:
@@ -104,11 +108,14 @@ def test_coco_with_several_references(tmp_path: Path) -> None:
     assert json.loads(read_checkpoint(output).metadata["training"])["learning_rate"] == 1e-4
 
 
-def test_mistakes_are_told_before_anything_is_computed(tmp_path: Path) -> None:
+def test_invalid_input_is_reported_before_training(tmp_path: Path) -> None:
     data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
     for wrong, sentence in (
-        (command("pascal5i", tmp_path, output), "val.txt is not there"),
-        (command("pascal5i", data, output, "--learning-rate", "0"), "learning rate of 0"),
+        (command("pascal5i", tmp_path, output), "val.txt does not exist"),
+        (
+            command("pascal5i", data, output, "--learning-rate", "0"),
+            "learning rate must be above 0",
+        ),
         (command("pascal5i", data, tmp_path / "own.pth"), "written as .safetensors"),
         (command("pascal5i", data, tmp_path / "own.pth", "--offline"), "written as .safetensors"),
         (command("pascal5i", data, output, "--nodes", "2"), "missing: MASTER_ADDR, MASTER_PORT"),
@@ -121,17 +128,20 @@ def test_mistakes_are_told_before_anything_is_computed(tmp_path: Path) -> None:
     assert not (tmp_path / "embeddings").exists()
 
 
-def test_what_is_missing_of_the_data_is_said(tmp_path: Path) -> None:
+def test_missing_files_of_the_dataset_are_reported(tmp_path: Path) -> None:
     data, output = write_pascal(tmp_path / "data"), tmp_path / "own.safetensors"
     result = runner.invoke(app, command("pascal5i", data, output))
-    assert "JPEGImages has 9 of 17125 files; vrp-sam data check tells where" in result.stderr
+    assert "JPEGImages has 9 of 17125 files; vrp-sam data check reports where" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("rank", "port", "sentence"),
-    [("2", "5000", "NODE_RANK=2 is to be a number from 0 to 1"), ("0", "x", "MASTER_PORT=x")],
+    [
+        ("2", "5000", "NODE_RANK=2 is invalid: set it to a number from 0 to 1"),
+        ("0", "x", "MASTER_PORT=x"),
+    ],
 )
-def test_machines_that_would_wait_for_ever(
+def test_invalid_environment_variables_of_several_machines_are_reported(
     monkeypatch: pytest.MonkeyPatch, rank: str, port: str, sentence: str
 ) -> None:
     for name, value in (("ADDR", "127.0.0.1"), ("PORT", port)):
@@ -142,7 +152,7 @@ def test_machines_that_would_wait_for_ever(
         check_nodes(2)
 
 
-def test_what_a_reading_process_finds_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_an_error_in_a_worker_is_reported_in_one_sentence(tmp_path: Path) -> None:
     data, output = write_pascal(tmp_path / "data", train=12), tmp_path / "own.safetensors"
     assert runner.invoke(app, command("pascal5i", data, output)).exit_code == 0
     for name in ("own.safetensors", "own.safetensors.training"):
@@ -151,5 +161,5 @@ def test_what_a_reading_process_finds_is_told_in_one_sentence(tmp_path: Path) ->
         picture.write_bytes(picture.read_bytes()[:200])
     result = runner.invoke(app, command("pascal5i", data, output, "--workers", "1"))
     assert result.exit_code == 2
-    assert re.search(r"\.jpg cannot be read: get it from http", " ".join(result.stderr.split()))
+    assert re.search(r"\.jpg cannot be read: download http", " ".join(result.stderr.split()))
     assert "Traceback" not in result.stderr

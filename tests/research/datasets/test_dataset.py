@@ -21,7 +21,7 @@ def test_images_and_labels(data_folder: Path) -> None:
     assert set(np.unique(plates.labels("p1"))) == {0, 1, 2, 255}
 
 
-def test_objects_are_one_class_and_255_is_an_object(data_folder: Path) -> None:
+def test_all_objects_form_one_class_and_255_is_an_object(data_folder: Path) -> None:
     cells = Dataset.open(data_folder / "cells")
     mask, labels = cells.mask("z0"), cells.labels("z0")
     assert {255, 300} <= set(np.unique(mask))
@@ -40,25 +40,27 @@ def test_groups(data_folder: Path) -> None:
     assert [len(ids) for ids in plates.groups(count=1, size=20).values()] == [9]
 
 
-def test_found_by_name_use_and_folder(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_are_found_by_name_use_and_folder(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VRP_SAM_DATA", str(data_folder))
     assert [d.name for d in find_datasets(["cells", "evaluate"])] == ["cells", "plates"]
     assert [d.name for d in find_datasets(["train", data_folder / "cells"])] == ["cells"]
 
 
 @pytest.mark.parametrize("argument", ["unknown", "test"])
-def test_unknown_names_are_told(data_folder: Path, argument: str) -> None:
-    with pytest.raises(InputError, match="which holds evaluate, train, cells, plates"):
+def test_an_unknown_name_is_reported(data_folder: Path, argument: str) -> None:
+    with pytest.raises(InputError, match="available: evaluate, train, cells, plates"):
         find_datasets([argument], data_folder)
 
 
-def test_missing_collection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_collection_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VRP_SAM_DATA", raising=False)
     with pytest.raises(InputError, match="VRP_SAM_DATA"):
         find_datasets(["evaluate"])
 
 
-def test_damaged_sets_are_told(data_folder: Path) -> None:
+def test_damaged_datasets_are_reported(data_folder: Path) -> None:
     with pytest.raises(InputError, match=r"no meta\.json"):
         Dataset.open(data_folder)
     meta = data_folder / "cells/meta.json"
@@ -66,15 +68,15 @@ def test_damaged_sets_are_told(data_folder: Path) -> None:
     for damage, message in [
         ("{", "cannot be read"),
         (json.dumps({"kind": "semantic"}), "classes"),
-        (json.dumps(good | {"kind": "boxes"}), "not semantic or instance"),
-        (json.dumps(good | {"sequences": {"up": ["z0", "z9"]}}), "'z9' lacks its image"),
+        (json.dumps(good | {"kind": "boxes"}), "use 'semantic' or 'instance'"),
+        (json.dumps(good | {"sequences": {"up": ["z0", "z9"]}}), "'z9' has no image"),
     ]:
         meta.write_text(damage)
         with pytest.raises(InputError, match=message):
             Dataset.open(meta.parent)
 
 
-def test_damaged_image_is_told(data_folder: Path) -> None:
+def test_a_damaged_image_is_reported(data_folder: Path) -> None:
     (data_folder / "cells/images/z0.jpg").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"z0\.jpg cannot be read"):
         Dataset.open(data_folder / "cells").image("z0")

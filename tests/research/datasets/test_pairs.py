@@ -1,5 +1,3 @@
-"""Pairs of images and masks, and COCO files, as people have them."""
-
 from __future__ import annotations
 
 import json
@@ -53,7 +51,7 @@ def test_layouts(tmp_path: Path, image: str, mask: str) -> None:
     np.testing.assert_array_equal(dataset.labels("a"), square())
 
 
-def test_what_masks_mean(tmp_path: Path) -> None:
+def test_meaning_of_mask_values(tmp_path: Path) -> None:
     for name, mask in {
         "binary": square(255),
         "classes": np.maximum(square(3), np.eye(40, dtype=np.uint8) * 255),
@@ -73,7 +71,7 @@ def test_what_masks_mean(tmp_path: Path) -> None:
     np.testing.assert_array_equal(objects.labels("a"), square())
 
 
-def test_images_become_eight_bits(tmp_path: Path) -> None:
+def test_images_are_scaled_to_eight_bits(tmp_path: Path) -> None:
     deep = np.linspace(1000, 60000, 1600).reshape(40, 40).astype(np.uint16)
     for name, image in {
         "deep.tif": deep,
@@ -91,8 +89,8 @@ def test_images_become_eight_bits(tmp_path: Path) -> None:
         assert (np.diff(image.ravel().astype(int)) >= 0).all()
 
 
-def test_mistakes_in_pairs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no images with masks"):
+def test_invalid_pairs_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no images with masks"):
         open_pairs(tmp_path)
     save(tmp_path / "images/a.png", square())
     save(tmp_path / "masks/b.png", square())
@@ -102,7 +100,7 @@ def test_mistakes_in_pairs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="differs in size"):
         open_pairs(tmp_path)
     save(tmp_path / "masks/a.png", np.dstack([square()] * 3))
-    with pytest.raises(InputError, match="is no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         open_pairs(tmp_path)
     (tmp_path / "masks/a.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="cannot be read as an image"):
@@ -116,7 +114,7 @@ def test_mistakes_in_pairs(tmp_path: Path) -> None:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """Two images: polygons with a hole's worth of overlap, run lengths of both kinds, a crowd."""
+    """COCO file with overlapping polygons, both kinds of run lengths, and a crowd."""
     packed = coco.encode(np.asfortranarray(square()))
     packed["counts"] = packed["counts"].decode()
     flat = square().ravel(order="F")
@@ -174,28 +172,28 @@ def test_coco(tmp_path: Path, content: dict[str, Any], images: str) -> None:
     assert not dataset.labels("i3").any()
 
 
-def test_images_of_a_coco_file_elsewhere(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_images_of_a_coco_file_in_another_folder(tmp_path: Path, content: dict[str, Any]) -> None:
     path = write(tmp_path, content, "far/away")
-    with pytest.raises(InputError, match=r"names the image i0\.png, which is not there"):
+    with pytest.raises(InputError, match=r"image i0\.png not found"):
         open_coco(path)
     assert len(open_coco(path, tmp_path / "far/away").ids) == 4
 
 
-def test_mistakes_in_coco_files(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_invalid_coco_files_are_reported(tmp_path: Path, content: dict[str, Any]) -> None:
     path = write(tmp_path, content)
-    for broken, said in {
-        "{": "is no COCO file",
-        "[]": "is no COCO file",
-        '{"images": []}': "is no COCO file",
-        json.dumps(content | {"annotations": []}): "holds no outlines",
+    for broken, message in {
+        "{": "is not a COCO file",
+        "[]": "is not a COCO file",
+        '{"images": []}': "is not a COCO file",
+        json.dumps(content | {"annotations": []}): "has no segmentations",
         json.dumps(content | {"images": content["images"][:1]}): "unknown image",
     }.items():
         path.write_text(broken)
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             open_coco(path)
     with pytest.raises(InputError, match="cannot be read"):
         find_datasets([tmp_path / "none.json"])
     content["annotations"][0]["segmentation"] = {"size": [40, 40], "counts": {}}
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="an outline cannot be read"):
+    with pytest.raises(InputError, match="a segmentation cannot be read"):
         open_coco(path).mask("i0")

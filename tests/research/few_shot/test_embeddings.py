@@ -7,7 +7,7 @@ import torch
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.few_shot import embeddings as module
-from napari_vrp_sam.research.few_shot.embeddings import EmbeddingCache, digest
+from napari_vrp_sam.research.few_shot.embeddings import EmbeddingCache, module_digest
 
 IDS = [f"image {number}" for number in range(10)]
 
@@ -28,30 +28,32 @@ def encoder(seen, stop=None):
 
 
 def test_each_image_is_encoded_once(tmp_path):
-    cache, seen, told = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]), [], []
+    cache, seen, messages = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]), [], []
     assert cache.missing() == [0, 1, 2]
-    cache.fill(encoder(seen), told.append)
+    cache.fill(encoder(seen), messages.append)
     assert seen == IDS
-    assert told[-1].startswith("SAM encodes image 10 of 10")
+    assert messages[-1].startswith("Encoding image 10 of 10")
     again = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS])
     again.fill(encoder(seen))
     assert seen == IDS
-    kept = again["image 7"]
-    assert kept.dtype == torch.bfloat16
-    torch.testing.assert_close(kept.float(), torch.full((3, 2, 2), 7 + 1 / 3), rtol=2e-3, atol=0)
+    embedding = again["image 7"]
+    assert embedding.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        embedding.float(), torch.full((3, 2, 2), 7 + 1 / 3), rtol=2e-3, atol=0
+    )
 
 
-def test_what_was_broken_off_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_computation_is_resumed(tmp_path):
     cache, before, after = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]), [], []
     with pytest.raises(KeyboardInterrupt):
         cache.fill(encoder(before, stop="image 6"))
     assert cache.missing() == [1, 2]
     cache.fill(encoder(after))
     assert after == IDS[4:]
-    assert not list(cache.folder.glob(".*"))  # nothing half-written
+    assert not list(cache.folder.glob(".*"))  # no temporary files
 
 
-def test_other_weights_and_other_images_are_kept_apart(tmp_path):
+def test_other_weights_and_other_images_have_their_own_cache(tmp_path):
     folders = {
         EmbeddingCache(tmp_path, "pascal5i", weights, [ids]).folder
         for weights, ids in (("abc", IDS), ("abd", IDS), ("abc", IDS[1:]))
@@ -59,21 +61,21 @@ def test_other_weights_and_other_images_are_kept_apart(tmp_path):
     assert len(folders) == 3
 
 
-def test_runs_share_what_they_both_need(tmp_path):
+def test_runs_share_embeddings(tmp_path):
     groups, seen = [IDS[:5], IDS[5:]], []
     one = EmbeddingCache(tmp_path, "pascal5i", "abc", groups, IDS[:5])
     one.fill(encoder(seen))
     assert seen == IDS[:5]
     other = EmbeddingCache(tmp_path, "pascal5i", "abc", groups)
     assert other.missing() == [2, 3]
-    told = []
-    other.fill(encoder(seen), told.append)
+    messages = []
+    other.fill(encoder(seen), messages.append)
     assert seen == IDS
-    assert told[0].startswith("SAM encodes image 6 of 10")
+    assert messages[0].startswith("Encoding image 6 of 10")
     assert torch.equal(one["image 4"], other["image 4"])
 
 
-def test_several_fill_it_together(tmp_path):
+def test_a_cache_is_filled_concurrently(tmp_path):
     caches = [EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS]) for _ in range(3)]
     seen = []
     with ThreadPoolExecutor(3) as pool:
@@ -82,7 +84,7 @@ def test_several_fill_it_together(tmp_path):
     assert caches[0].missing() == []
 
 
-def test_damage_is_told(tmp_path):
+def test_damaged_files_and_invalid_folders_are_reported(tmp_path):
     cache = EmbeddingCache(tmp_path, "pascal5i", "abc", [IDS])
     cache.fill(encoder([]))
     (cache.folder / "00001.safetensors").write_bytes(b"cut")
@@ -94,9 +96,9 @@ def test_damage_is_told(tmp_path):
         EmbeddingCache(tmp_path / "file", "pascal5i", "abc", [IDS]).fill(encoder([]))
 
 
-def test_a_digest_is_of_weights_and_nothing_else():
+def test_a_digest_depends_only_on_the_weights():
     torch.manual_seed(0)
     one, other = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
-    assert digest(one) != digest(other)
+    assert module_digest(one) != module_digest(other)
     other.load_state_dict(one.state_dict())
-    assert digest(one) == digest(other)
+    assert module_digest(one) == module_digest(other)

@@ -1,4 +1,4 @@
-"""Processes of their own work together, as on several GPUs or machines."""
+"""Several processes work together, as on several GPUs or machines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_machines_learn_together(tmp_path):
+def test_two_machines_train_together(tmp_path):
     write_pascal(tmp_path, train=24)
     script, output = tmp_path / "run.py", tmp_path / "own.safetensors"
     script.write_text(RUN)
@@ -54,36 +54,36 @@ def test_two_machines_learn_together(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
-    there = {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    variables = {"PYTHONPATH": paths, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     runs = [
         subprocess.Popen(
             [sys.executable, str(script), str(tmp_path), str(output)],
-            env={**os.environ, **there, "NODE_RANK": str(rank)},
+            env={**os.environ, **variables, "NODE_RANK": str(rank)},
             stderr=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
     ]
     for run in runs:
-        told = run.communicate()[1]
-        assert run.returncode == 0, told
+        stderr = run.communicate()[1]
+        assert run.returncode == 0, stderr
     checkpoint = read_checkpoint(output)
     settings = json.loads(checkpoint.metadata["training"])
-    assert (settings["devices"], settings["steps"]) == (2, 3)  # of 12 images, two on each
+    assert (settings["devices"], settings["steps"]) == (2, 3)  # 12 images, two per machine and step
     torch.manual_seed(0)
     first = VRPEncoder(152, 64, queries=4).state_dict()
     assert all(not torch.equal(value, first[name]) for name, value in checkpoint.tensors.items())
 
 
 @pytest.mark.slow
-def test_two_devices_encode_together(tmp_path, pascal, build, monkeypatch):
-    sam, told = build().sam, []
-    ids = pascal.ids("train")
+def test_two_devices_encode_images_together(tmp_path, pascal, build, monkeypatch):
+    sam, messages = build().sam, []
+    ids = pascal.image_ids("train")
     cpu = torch.device("cpu")
     caches = [EmbeddingCache(tmp_path / name, "pascal5i", "abc", [ids]) for name in ("one", "two")]
     encode_images(caches[0], sam, pascal, cpu)
-    monkeypatch.setattr(encoding, "POLL", 0.5)
-    encode_images(caches[1], sam, pascal, cpu, 2, told.append)
-    assert told[0] == "SAM encodes images: 1 files to go"
+    monkeypatch.setattr(encoding, "POLL_SECONDS", 0.5)
+    encode_images(caches[1], sam, pascal, cpu, 2, messages.append)
+    assert messages[0] == "Encoding images with SAM: 1 files left"
     assert not caches[1].missing()
     assert all(torch.equal(caches[0][image_id], caches[1][image_id]) for image_id in ids)

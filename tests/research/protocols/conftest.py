@@ -1,5 +1,3 @@
-"""A full-size model small enough to run in every test."""
-
 from __future__ import annotations
 
 import pytest
@@ -12,7 +10,7 @@ from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 
 @pytest.fixture(scope="session")
 def full_size_model() -> FullSizeModel:
-    """256 px, two blocks, width 64, random weights."""
+    """Tiny full-size model with random weights, for images of 256 pixels."""
     sam = build_tiny_sam()
     vrp_encoder = VRPEncoder(152, 64, queries=6)
     return FullSizeModel("tiny", sam, EfficientNetLite0(), vrp_encoder, semantic_side=128).eval()

@@ -17,14 +17,14 @@ from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.protocols.model_method import (
     ModelMethod,
-    one_image_method,
+    few_shot_method,
     prompted_methods,
 )
 from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset
 
 
 class NearestIntensity(nn.Module, Model):
-    """A model that can be computed by hand: like the class's mean intensity, or the rest's."""
+    """Model that assigns a pixel to class or background by the nearest mean intensity."""
 
     name = "nearest-intensity"
 
@@ -52,7 +52,7 @@ class NearestIntensity(nn.Module, Model):
         return prompts.dense[:, 0]
 
 
-def test_each_class_on_its_own_and_each_frame_encoded_once() -> None:
+def test_each_frame_is_encoded_once_for_all_classes() -> None:
     frame = np.full((32, 32, 1), 10, np.uint8)
     frame[:8], frame[8:16] = 120, 240
     references = [
@@ -63,21 +63,21 @@ def test_each_class_on_its_own_and_each_frame_encoded_once() -> None:
     model = NearestIntensity()
     segment = ModelMethod(model, "cpu")([frame, frame], references)
     before = model.encoded
-    masks, expected = segment(frame[::-1])
+    masks, confidences = segment(frame[::-1])
     assert model.encoded == before + 1
-    assert expected is not None
-    assert expected.shape == (2,)
+    assert confidences is not None
+    assert confidences.shape == (2,)
     np.testing.assert_array_equal(masks[0], frame[::-1, :, 0] > 200)
     np.testing.assert_array_equal(masks[1], frame[::-1, :, 0] == 10)
 
 
-def test_measured_on_a_data_set(data_folder: Path) -> None:
+def test_evaluation_on_a_dataset(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     results = evaluate_dataset(plates, {"model": ModelMethod(NearestIntensity(), "cpu")})
     assert results["model"]["classes"]["bright"] > 0.7
 
 
-def test_ways_to_prompt_share_what_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_promptings_share_encoded_images(monkeypatch: pytest.MonkeyPatch) -> None:
     model = FullSizeModel("tiny", build_tiny_sam(), EfficientNetLite0(), semantic_side=128)
     encoded: list[Tensor] = []
     encode = FullSizeModel.encode
@@ -91,14 +91,14 @@ def test_ways_to_prompt_share_what_is_encoded(monkeypatch: pytest.MonkeyPatch) -
     image = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
     mask = np.zeros((40, 60), bool)
     mask[10:30, 10:40] = True
-    shown = Reference(image, mask, 1)
-    found = {name: segment(image[::-1].copy(), [shown]) for name, segment in methods.items()}
+    reference = Reference(image, mask, 1)
+    found = {name: segment(image[::-1].copy(), [reference]) for name, segment in methods.items()}
     assert len(encoded) == 2
     for name in ("box", "persam", "probe"):
-        alone = one_image_method(model.prompted_by(name), "cpu")
-        np.testing.assert_array_equal(alone(image[::-1].copy(), [shown]), found[name])
+        alone = few_shot_method(model.with_prompting(name), "cpu")
+        np.testing.assert_array_equal(alone(image[::-1].copy(), [reference]), found[name])
     assert list(prompted_methods(model, [], "cpu")) == ["tiny"]
     with pytest.raises(InputError, match="has no VRP encoder"):
         prompted_methods(model, ["vrp"])
-    with pytest.raises(InputError, match="chooses its prompting itself"):
+    with pytest.raises(InputError, match="prompting of 'nearest-intensity' is fixed"):
         prompted_methods(NearestIntensity(), ["box"])

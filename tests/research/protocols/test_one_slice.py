@@ -11,7 +11,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.protocols.one_slice import (
-    Segmented,
+    FrameMasks,
     calibration_over_datasets,
     choose_references,
     evaluate_dataset,
@@ -21,18 +21,18 @@ from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
 
 def above(threshold: float) -> Callable:
-    """A method of known result: every class is what is brighter than a threshold."""
+    """Method that thresholds the intensity for each class."""
 
     def method(frames: Sequence[np.ndarray], references: Sequence[Reference]) -> Callable:
-        def segment(frame: np.ndarray) -> Segmented:
-            return Segmented(np.stack([frame.mean(axis=-1) > threshold for _ in references]))
+        def segment(frame: np.ndarray) -> FrameMasks:
+            return FrameMasks(np.stack([frame.mean(axis=-1) > threshold for _ in references]))
 
         return segment
 
     return method
 
 
-def truth_of(coverages: Sequence[float]) -> list[np.ndarray]:
+def labels_with(coverages: Sequence[float]) -> list[np.ndarray]:
     masks = [np.zeros(1000, np.uint8) for _ in coverages]
     for mask, coverage in zip(masks, coverages, strict=True):
         mask[: round(coverage * 1000)] = 1
@@ -49,28 +49,30 @@ def truth_of(coverages: Sequence[float]) -> list[np.ndarray]:
         ([0.5, 0.5], 1),
     ],
 )
-def test_reference_is_the_nearest_suitable_frame(coverages: list[float], frame: int) -> None:
-    truth = truth_of(coverages)
-    (reference,) = choose_references([t[..., None] for t in truth], truth, {1: "a", 2: "absent"})
+def test_the_reference_is_the_suitable_frame_nearest_to_the_middle(
+    coverages: list[float], frame: int
+) -> None:
+    labels = labels_with(coverages)
+    (reference,) = choose_references([t[..., None] for t in labels], labels, {1: "a", 2: "absent"})
     assert reference.frame == frame
-    np.testing.assert_array_equal(reference.mask, truth[frame])
+    np.testing.assert_array_equal(reference.mask, labels[frame])
 
 
-def test_more_references_are_evenly_spaced_over_what_suits() -> None:
-    truth = truth_of([0.5, 0.5, 0.5, 0.5, 0.5, 0.001, 0.5, 0.5, 0.5])
-    frames = [t[..., None] for t in truth]
-    chosen = choose_references(frames, truth, {1: "a"}, count=3)
+def test_several_references_are_evenly_spaced() -> None:
+    labels = labels_with([0.5, 0.5, 0.5, 0.5, 0.5, 0.001, 0.5, 0.5, 0.5])
+    frames = [t[..., None] for t in labels]
+    chosen = choose_references(frames, labels, {1: "a"}, count=3)
     assert [r.frame for r in chosen] == [1, 4, 7]
-    assert [r.frame for r in choose_references(frames, truth, {1: "a"}, count=20)] != []
-    assert len({r.frame for r in choose_references(frames, truth, {1: "a"}, count=20)}) == 8
+    assert [r.frame for r in choose_references(frames, labels, {1: "a"}, count=20)] != []
+    assert len({r.frame for r in choose_references(frames, labels, {1: "a"}, count=20)}) == 8
 
 
 @pytest.mark.parametrize("kind", ["point", "scribble", "box"])
-def test_annotations_are_simulated(kind: str) -> None:
-    truth = truth_of([0.3] * 3)
-    frames = [t[..., None] for t in truth]
-    (reference,) = choose_references(frames, truth, {1: "a"}, kind=kind)  # type: ignore[arg-type]
-    (again,) = choose_references(frames, truth, {1: "a"}, kind=kind)  # type: ignore[arg-type]
+def test_annotations_are_simulated_reproducibly(kind: str) -> None:
+    labels = labels_with([0.3] * 3)
+    frames = [t[..., None] for t in labels]
+    (reference,) = choose_references(frames, labels, {1: "a"}, kind=kind)  # type: ignore[arg-type]
+    (again,) = choose_references(frames, labels, {1: "a"}, kind=kind)  # type: ignore[arg-type]
     assert reference.kind == kind
     np.testing.assert_array_equal(reference.mask, again.mask)
     assert reference.mask.any()
@@ -88,10 +90,10 @@ def test_scores_of_a_sequence(data_folder: Path) -> None:
     assert results["good"]["false_area"] is None
 
 
-def test_mean_over_frames_then_classes_then_groups(data_folder: Path) -> None:
+def test_scores_are_averaged_over_frames_then_classes_then_groups(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     results = evaluate_dataset(plates, {"bright": above(190)})["bright"]
-    by_hand = []
+    expected = []
     for ids in plates.groups().values():
         labels = [plates.labels(item) for item in ids]
         of_class = []
@@ -105,14 +107,14 @@ def test_mean_over_frames_then_classes_then_groups(data_folder: Path) -> None:
                 true = labels[index][known] == class_id
                 scores.append((predicted & true).sum() / (predicted | true).sum())
             of_class.append(np.mean(scores))
-        by_hand.append(np.mean(of_class))
-    assert results["sequences"] == pytest.approx(by_hand)
-    assert results["mean_iou"] == pytest.approx(np.mean(by_hand))
+        expected.append(np.mean(of_class))
+    assert results["sequences"] == pytest.approx(expected)
+    assert results["mean_iou"] == pytest.approx(np.mean(expected))
     assert results["classes"]["dim"] < 0.1
     assert results["classes"]["bright"] > 0.9
 
 
-def test_frames_without_the_class_count_apart(data_folder: Path) -> None:
+def test_false_positives_on_frames_without_the_class(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
 
     class WithoutDim(Dataset):
@@ -121,13 +123,13 @@ def test_frames_without_the_class_count_apart(data_folder: Path) -> None:
             labels[(labels == 1) & (image_id != plates.groups()["group-0"][3])] = 0
             return labels
 
-    bare = WithoutDim(**vars(plates))
-    results = evaluate_dataset(bare, {"all": above(-1)})["all"]
+    modified = WithoutDim(**vars(plates))
+    results = evaluate_dataset(modified, {"all": above(-1)})["all"]
     assert set(results["classes"]) == {"bright"}
     assert results["false_area"] == 1
 
 
-def test_methods_see_the_same_and_sequences_can_be_thinned(data_folder: Path) -> None:
+def test_methods_get_the_same_input_and_sequences_can_be_reduced(data_folder: Path) -> None:
     cells = Dataset.open(data_folder / "cells")
     seen: dict[str, list] = {"a": [], "b": []}
 
@@ -143,7 +145,7 @@ def test_methods_see_the_same_and_sequences_can_be_thinned(data_folder: Path) ->
     assert seen["a"][:2] == [3, 1]
 
 
-def test_sequences_can_be_left_out(data_folder: Path) -> None:
+def test_the_number_of_sequences_can_be_limited(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     assert len(plates.groups()) > 1
     method = {"threshold": above(120)}
@@ -152,7 +154,7 @@ def test_sequences_can_be_left_out(data_folder: Path) -> None:
     assert len(whole["threshold"]["sequences"]) > 1
 
 
-def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> None:
+def test_fewer_references_are_evaluated_on_the_same_frames(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     seen: dict[int, tuple[int, set]] = {}
 
@@ -161,9 +163,9 @@ def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> 
             segmented: set[bytes] = set()
             seen[number] = len(references), segmented
 
-            def segment(frame: np.ndarray) -> Segmented:
+            def segment(frame: np.ndarray) -> FrameMasks:
                 segmented.add(frame.tobytes())
-                return Segmented(np.stack([frame.mean(axis=-1) > 190] * 2))
+                return FrameMasks(np.stack([frame.mean(axis=-1) > 190] * 2))
 
             return segment
 
@@ -176,12 +178,12 @@ def test_fewer_references_are_measured_on_the_same_frames(data_folder: Path) -> 
     assert seen[1][1] == seen[5][1]
 
 
-def test_what_a_method_expects_is_kept_beside_what_it_reached(data_folder: Path) -> None:
+def test_expected_and_actual_iou_are_paired(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
 
     def method(frames: Sequence[np.ndarray], references: Sequence[Reference]) -> Callable:
-        def segment(frame: np.ndarray) -> Segmented:
-            return Segmented(np.stack([frame.mean(axis=-1) > 190] * 2), np.array([np.nan, 0.25]))
+        def segment(frame: np.ndarray) -> FrameMasks:
+            return FrameMasks(np.stack([frame.mean(axis=-1) > 190] * 2), np.array([np.nan, 0.25]))
 
         return segment
 
@@ -197,13 +199,13 @@ def test_what_a_method_expects_is_kept_beside_what_it_reached(data_folder: Path)
     }
 
 
-def test_nothing_to_measure_is_told(data_folder: Path) -> None:
-    cells = replace(Dataset.open(data_folder / "cells"), classes={7: "nobody"})
+def test_a_dataset_without_a_usable_class_is_reported(data_folder: Path) -> None:
+    cells = replace(Dataset.open(data_folder / "cells"), classes={7: "absent"})
     with pytest.raises(InputError, match="no class with a reference"):
         evaluate_dataset(cells, {"all": above(-1)})
 
 
-def test_forest_beside_a_method(data_folder: Path) -> None:
+def test_a_method_is_compared_with_the_random_forest(data_folder: Path) -> None:
     plates = Dataset.open(data_folder / "plates")
     methods = {"model": above(190), "random-forest": RandomForest(trees=5)}
     results = {"plates": evaluate_dataset(plates, methods, max_frames=3)}

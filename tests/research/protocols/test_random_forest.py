@@ -9,40 +9,42 @@ from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
 
 @pytest.fixture
-def frames_and_truth() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Two textures of equal mean: no threshold separates them, filters do."""
+def frames_and_masks() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Two textures of equal mean, which filters but no threshold can separate."""
     rng = np.random.default_rng(0)
     rows, columns = np.indices((96, 96))
-    truth = [((rows + shift) // 24 + columns // 24) % 2 == 0 for shift in (0, 11)]
+    masks = [((rows + shift) // 24 + columns // 24) % 2 == 0 for shift in (0, 11)]
     frames = []
-    for mask in truth:
+    for mask in masks:
         noise = rng.normal(0, np.where(mask, 40, 5))
         frames.append((128 + noise).clip(0, 255).astype(np.uint8)[..., None])
-    return frames, truth
+    return frames, masks
 
 
-def test_learns_a_texture(frames_and_truth: tuple[list, list]) -> None:
-    frames, truth = frames_and_truth
-    reference = Reference(frames[0], truth[0], frame=0)
-    inverse = Reference(frames[0], ~truth[0], 2, frame=0)
-    masks = RandomForest(trees=10)(frames, [reference, inverse])(frames[1]).masks
-    assert masks.shape == (2, 96, 96)
-    assert masks.dtype == bool
-    assert iou(masks[0], truth[1]) > 0.7
-    assert iou(masks[1], ~truth[1]) > 0.7
+def test_learns_a_texture(frames_and_masks: tuple[list, list]) -> None:
+    frames, masks = frames_and_masks
+    reference = Reference(frames[0], masks[0], frame=0)
+    inverse = Reference(frames[0], ~masks[0], 2, frame=0)
+    predicted = RandomForest(trees=10)(frames, [reference, inverse])(frames[1]).masks
+    assert predicted.shape == (2, 96, 96)
+    assert predicted.dtype == bool
+    assert iou(predicted[0], masks[1]) > 0.7
+    assert iou(predicted[1], ~masks[1]) > 0.7
 
 
-def test_is_the_forest_of_the_protocol(frames_and_truth: tuple[list, list]) -> None:
-    frames, truth = frames_and_truth
+def test_the_forest_has_the_documented_size_and_features(
+    frames_and_masks: tuple[list, list],
+) -> None:
+    frames, masks = frames_and_masks
     baseline = RandomForest()
-    forest = baseline.fit([Reference(frames[0], truth[0])])
+    forest = baseline.fit([Reference(frames[0], masks[0])])
     assert len(forest.estimators_) == 100
     assert forest.max_depth == 20
     # Sigma 1, 2, 4, 8, 16, each with intensity, gradient and two Hessian eigenvalues.
     assert baseline.features(frames[0]).shape == (96, 96, 20)
 
 
-def test_samples_the_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_training_pixels_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     from napari_vrp_sam.research.protocols import random_forest
 
     monkeypatch.setattr(random_forest, "MAX_FOREGROUND", 30)
@@ -54,8 +56,8 @@ def test_samples_the_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert forest.estimators_[0].tree_.weighted_n_node_samples[0] == 100
 
 
-def test_references_of_a_class_make_one_forest() -> None:
-    """What one frame alone cannot tell: dark in the first, bright in the second."""
+def test_references_of_a_class_train_one_forest() -> None:
+    """The class is dark in the first reference and bright in the second."""
     frames = [np.full((32, 32, 1), 128, np.uint8) for _ in range(2)]
     masks = [np.zeros((32, 32), bool) for _ in range(2)]
     for frame, mask, value in zip(frames, masks, (20, 240), strict=True):

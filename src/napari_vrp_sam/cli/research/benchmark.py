@@ -1,4 +1,4 @@
-"""`vrp-sam benchmark`: speed and memory of models, side by side."""
+"""`vrp-sam benchmark`: measure the speed and memory of models."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from napari_vrp_sam.cli.options import CompileOption, DeviceOption, PrecisionNam
 
 @app.command()
 def benchmark(
-    models: Annotated[str, typer.Option(help="Names of models, separated by commas.")] = "lite",
+    models: Annotated[
+        str, typer.Option(metavar="NAMES", help="Names of models, separated by commas.")
+    ] = "lite",
     device: DeviceOption = "auto",
-    size: Annotated[int, typer.Option(min=16, help="Height and width of a frame.")] = 1024,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed frames, after one to warm up.")] = 3,
+    size: Annotated[int, typer.Option(min=16, help="Height and width of the frames.")] = 1024,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Timed frames per model, after one to warm up.")
+    ] = 3,
     precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
-    json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the results to this file.")] = None,
 ) -> None:
-    """Measure the time and memory that models take for a frame, in turns in the same run.
+    """Measure the time and memory that models take per frame.
 
-    Models whose weights would have to be downloaded run with random ones: the speed is the same.
-    Beside them stands the plain way, with the same networks: single precision, one frame at a time,
-    the reference encoded again for every frame.
+    Models are measured in turn, so that other load affects all alike. Models that would have to be
+    downloaded run with random weights, which does not change their speed. For comparison,
+    full-size models are also timed without the optimisations of this package: in single precision,
+    frame by frame, encoding the reference again for each frame.
     """
     from rich.table import Table
 
     from napari_vrp_sam.files import write_json
-    from napari_vrp_sam.models.zoo.registry import RANDOM, load_model, model_spec
+    from napari_vrp_sam.models.zoo.loading import RANDOM
+    from napari_vrp_sam.models.zoo.registry import load_model, model_spec
     from napari_vrp_sam.research.protocols.speed import measure_speed
 
     names = list(dict.fromkeys(name.strip() for name in models.split(",")))
@@ -55,18 +61,19 @@ def benchmark(
     table = Table(
         "model",
         "s / frame",
-        "again, other prompts",
-        "the plain way",
-        "learning",
+        "s / frame, features cached",
+        "s / frame, unoptimised",
+        "s to learn",
         "peak memory",
         title=f"{size} x {size} pixels on {machine['device_name']}, {machine['cores']} cores",
     )
     for name, result in results["models"].items():
+        unoptimised = result["plain_seconds_per_frame"]
         table.add_row(
             name,
             f"{result['seconds_per_frame']:.3g}",
             f"{result['cached_seconds_per_frame']:.3g}",
-            f"{plain:.3g}" if (plain := result["plain_seconds_per_frame"]) else "",
+            f"{unoptimised:.3g}" if unoptimised else "",
             f"{result['seconds_to_learn']:.2f}",
             f"{result['peak_memory_bytes'] / 1e6:,.0f} MB",
         )

@@ -1,4 +1,4 @@
-"""`vrp-sam data`: what there is of the data sets that the paper is measured on."""
+"""`vrp-sam data`: check the datasets of the paper."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from napari_vrp_sam.cli.app import app, console
 from napari_vrp_sam.cli.options import Benchmark
 from napari_vrp_sam.errors import InputError
 
-data_app = typer.Typer(help="Data sets that the paper is measured on.", no_args_is_help=True)
+data_app = typer.Typer(help="Datasets of the paper.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
 @data_app.command()
 def check(
-    benchmark: Annotated[Benchmark, typer.Argument(help="Which data.")],
-    data: Annotated[Path, typer.Option(help="Its folder.")],
+    benchmark: Annotated[Benchmark, typer.Argument(help="Few-shot segmentation benchmark.")],
+    data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
 ) -> None:
-    """Say what is there, what is missing, and where to get it.
+    """Report which files of a dataset are missing, and where to download them.
 
-    Exits with 2 unless everything is there.
+    Exits with code 2 if a file is missing.
     """
     from rich.table import Column, Table
 
-    from napari_vrp_sam.research.datasets.open import open_few_shot
+    from napari_vrp_sam.research.datasets.open import open_benchmark
 
-    parts = open_few_shot(benchmark.value, data).parts()
-    path_column = Column("", overflow="fold")  # never cut off
+    required = open_benchmark(benchmark.value, data).required_files()
+    path_column = Column("", overflow="fold")  # rather than truncated
     table = Table(path_column, "files", "of", title=f"{benchmark.value} in {data}")
-    for part in parts:
-        inside = part.path.is_relative_to(data)
-        path = part.path.relative_to(data) if inside else part.path
-        table.add_row(str(path), f"{part.found}", f"{part.expected}")
+    for files in required:
+        inside = files.path.is_relative_to(data)
+        path = files.path.relative_to(data) if inside else files.path
+        table.add_row(str(path), f"{files.found}", f"{files.expected}")
     console.print(table)
-    missing = [part for part in parts if not part.whole]
-    if missing:
-        for source in dict.fromkeys(part.source for part in missing):
-            names = ", ".join(part.path.name for part in missing if part.source == source)
-            console.print(f"Get {names} from", soft_wrap=True)
-            console.print(source, soft_wrap=True)  # a line of its own, to be copied
+    incomplete = [files for files in required if not files.complete]
+    if incomplete:
+        for source in dict.fromkeys(files.source for files in incomplete):
+            names = ", ".join(files.path.name for files in incomplete if files.source == source)
+            console.print(f"Download {names} from", soft_wrap=True)
+            console.print(source, soft_wrap=True)  # on its own line, for copying
         raise InputError(
-            f"{len(missing)} of {len(parts)} parts are not whole: unpack what is named above in "
-            f"{data}."
+            f"{len(incomplete)} of {len(required)} items are incomplete: unpack the downloads "
+            f"listed above in {data}."
         )

@@ -1,4 +1,4 @@
-"""`vrp-sam evaluate episodes`: the paper's protocol on any data sets."""
+"""`vrp-sam evaluate episodes`: evaluation of any dataset by the paper's protocol."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import typer
 
 from napari_vrp_sam.cli.app import evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import AnnotationKindName, DeviceOption, PseudoMaskOption
+from napari_vrp_sam.cli.options import (
+    AnnotationKindName,
+    DeviceOption,
+    ModelOption,
+    PseudoMaskOption,
+)
 from napari_vrp_sam.cli.research.few_shot import (
-    Course,
+    AnnotationOption,
+    EvaluationData,
+    EvaluationSettings,
     JsonOption,
-    KindOption,
-    ModelChoice,
     PromptingsOption,
+    ReferencesOption,
     SeedOption,
-    SemanticOption,
-    Settings,
-    ShotsOption,
-    measure,
+    SemanticEncoderOption,
+    evaluate_each,
     print_results,
 )
 
@@ -29,55 +33,48 @@ def episodes(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="Data sets: folders, COCO files; or names or uses ('evaluate', 'train') in "
+            help="Datasets: folders, COCO files, or names or uses ('evaluate', 'train') in "
             "VRP_SAM_DATA."
         ),
     ],
-    model: ModelChoice = "lite",
+    model: ModelOption = "lite",
     prompting: PromptingsOption = None,
-    semantic_encoder: SemanticOption = None,
-    annotation: KindOption = AnnotationKindName.MASK,
-    references: ShotsOption = 1,
-    count: Annotated[int, typer.Option("--episodes", min=1, help="Of each data set.")] = 100,
+    semantic_encoder: SemanticEncoderOption = None,
+    annotation: AnnotationOption = AnnotationKindName.MASK,
+    references: ReferencesOption = 1,
+    count: Annotated[
+        int, typer.Option("--episodes", min=1, help="Number of episodes per dataset.")
+    ] = 100,
     pseudo_mask: PseudoMaskOption = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     json: JsonOption = None,
     offline: OfflineOption = False,
 ) -> None:
-    """Draw pairs of images that share a class, annotate one, measure the mIoU on the other.
+    """Annotate random images, evaluate the mIoU on other images with the same class.
 
-    As on Pascal-5i and COCO-20i, on all classes of a data set; intensities are scaled alike for all
-    of its images.
+    Same protocol as for Pascal-5i and COCO-20i, for all classes of a dataset. All images of a
+    dataset have the same contrast limits.
     """
     from napari_vrp_sam.files import write_json
     from napari_vrp_sam.inference.normalisation import Normalisation
-    from napari_vrp_sam.research.datasets.few_shot_folders import FolderSet
+    from napari_vrp_sam.research.datasets.few_shot_folders import SingleFoldDataset
     from napari_vrp_sam.research.datasets.open import find_datasets
 
     forbid_downloads(offline)
-    settings = Settings(
-        model=model,
-        prompting=prompting or (),
-        semantic_encoder=semantic_encoder,
-        pseudo_mask=pseudo_mask,
-        annotation=annotation,
-        references=references,
-        episodes=count,
-        seed=seed,
-        device=device,
-    )
-    sets = [FolderSet(dataset) for dataset in find_datasets(data)]
-    courses = [Course(one, 0, one.novel(0), Normalisation.fit(one)) for one in sets]
+    settings = EvaluationSettings(
+        model, prompting or (), semantic_encoder, pseudo_mask, annotation, references, count,
+        seed, device,
+    )  # fmt: skip
+    datasets = [SingleFoldDataset(dataset) for dataset in find_datasets(data)]
+    evaluations = [EvaluationData(d, 0, d.novel_classes(0), Normalisation.fit(d)) for d in datasets]
     results = {}
-    for course, of_set in zip(courses, measure(settings, courses), strict=True):
-        name = course.data.name
-        results[name] = of_set
+    for dataset, scores in zip(datasets, evaluate_each(settings, evaluations), strict=True):
+        results[dataset.name] = scores
         if json:
-            content = {"protocol": {"name": "episodes"} | settings.protocol(), "datasets": results}
-            write_json(json, content)
-        stderr_console.print(
-            f"{name}: " + ", ".join(f"{m} {r['mean_iou']:.3f}" for m, r in of_set.items())
-        )
-    for name, of_set in results.items():
-        print_results(name, of_set)
+            protocol = {"name": "episodes"} | settings.protocol()
+            write_json(json, {"protocol": protocol, "datasets": results})
+        means = ", ".join(f"{method} {s['mean_iou']:.3f}" for method, s in scores.items())
+        stderr_console.print(f"{dataset.name}: {means}")
+    for name, scores in results.items():
+        print_results(name, scores)

@@ -1,9 +1,8 @@
-"""`vrp-sam evaluate`: measure a model, and what users have today, on data sets with truth."""
+"""`vrp-sam evaluate one-slice`: evaluation on stacks of which one slice is annotated."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, download_bar, forbid_downloads
 from napari_vrp_sam.cli.options import (
+    MODEL,
     AnnotationKindName,
     DeviceOption,
     PromptingName,
@@ -18,11 +18,12 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskName,
     PseudoMaskOption,
 )
+from napari_vrp_sam.cli.research.few_shot import AnnotationOption, JsonOption
 from napari_vrp_sam.errors import InputError
 
 
 class Baseline(StrEnum):
-    """What a model can be measured beside."""
+    """Methods to compare a model with."""
 
     RANDOM_FOREST = "random-forest"
 
@@ -32,47 +33,52 @@ def one_slice(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="Data sets: folders; or names or uses ('evaluate', 'train') in VRP_SAM_DATA."
+            help="Datasets: folders, or names or uses ('evaluate', 'train') in VRP_SAM_DATA."
         ),
     ],
     model: Annotated[
-        str, typer.Option(help="Name or weights file; 'none' for the baseline alone.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name or weights file of a model; none for the baseline alone.",
+            rich_help_panel=MODEL,
+        ),
     ] = "lite",
     baseline: Annotated[
-        Baseline | None, typer.Option(help="Measure this too, in the same run.")
+        Baseline | None,
+        typer.Option(metavar="NAME", help="Also evaluate a baseline: random-forest."),
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option(help="Write the results here, after every data set.")
-    ] = None,
-    annotation: Annotated[
-        AnnotationKindName, typer.Option(help="Annotation; all but the mask are simulated from it.")
-    ] = AnnotationKindName.MASK,
+    json: JsonOption = None,
+    annotation: AnnotationOption = AnnotationKindName.MASK,
     references: Annotated[
-        int, typer.Option(min=1, help="Annotated frames of each class, evenly spaced.")
+        int, typer.Option(min=1, help="References per class, evenly spaced.")
     ] = 1,
     spared: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Leave the frames unmeasured that so many references would take: to compare.",
+            help="Also exclude the frames that would be annotated with this number of references, "
+            "to evaluate different numbers of references on the same frames.",
         ),
     ] = 1,
     pseudo_mask: PseudoMaskOption = None,
     prompting: PromptingOption = None,
     device: DeviceOption = "auto",
     seed: Annotated[
-        int, typer.Option(min=0, help="Of random groups and simulated annotations.")
+        int, typer.Option(min=0, help="Seed of random groups and simulated annotations.")
     ] = 0,
     max_frames: Annotated[
-        int | None, typer.Option(min=2, help="Thin longer sequences out to so many frames.")
+        int | None,
+        typer.Option(min=2, help="Reduce longer sequences to this number of evenly spaced frames."),
     ] = None,
     offline: OfflineOption = False,
 ) -> None:
-    """Annotate one slice, measure the IoU on the others.
+    """Annotate one slice, evaluate the IoU on the others.
 
-    The reference is the middle frame (or the nearest of which the class covers 0.2-98 %) of each
-    sequence or, where images have no order, of each of three random groups of seven. The score is
-    the mean over the other frames, then classes, then sequences.
+    The reference is the middle frame, or the nearest one of which the class covers 0.2-98 %, of
+    each sequence or, for unordered images, of each of three random groups of seven. The score is
+    averaged over the other frames, then over classes, then over sequences. Results are written
+    after each dataset.
     """
     from rich.text import Text
 
@@ -87,6 +93,17 @@ def one_slice(
     forbid_downloads(offline)
     datasets = find_datasets(data)
     methods = _methods(model, baseline, pseudo_mask, prompting, device)
+    protocol = {
+        "name": "one-slice",
+        "model": model,
+        "pseudo_mask": pseudo_mask,
+        "prompting": prompting,
+        "annotation": annotation.value,
+        "references": references,
+        "spared": spared,
+        "seed": seed,
+        "max_frames": max_frames,
+    }
     results: dict[str, dict[str, dict[str, Any]]] = {}
     with stderr_console.status("") as status:
         for dataset in datasets:
@@ -102,17 +119,7 @@ def one_slice(
             )
             if json:
                 content = {
-                    "protocol": {
-                        "name": "one-slice",
-                        "model": model,
-                        "pseudo_mask": pseudo_mask,
-                        "prompting": prompting,
-                        "annotation": annotation.value,
-                        "references": references,
-                        "spared": spared,
-                        "seed": seed,
-                        "max_frames": max_frames,
-                    },
+                    "protocol": protocol,
                     "datasets": results,
                     "mean_iou": mean_over_datasets(results),
                     "calibration_error": calibration_over_datasets(results),
@@ -149,7 +156,7 @@ def _methods(
 
         methods[baseline.value] = RandomForest()
     if not methods:
-        raise InputError("Nothing to measure: name a model, or --baseline random-forest.")
+        raise InputError("Nothing to evaluate: choose a model, or --baseline random-forest.")
     return methods
 
 
@@ -158,22 +165,21 @@ def _print_table(
 ) -> None:
     from rich.table import Table
 
-    table = Table("data set", "class", title="Mean IoU on the frames that were not annotated")
+    table = Table("dataset", "class", title="Mean IoU on the frames that were not annotated")
     for method in means:
         table.add_column(method, justify="right")
         table.add_column("s/frame", justify="right")
-    for name, of_method in results.items():
-        row = [f"{of_method[m]['mean_iou']:.3f}" for m in means]
-        seconds = [f"{of_method[m]['seconds_per_frame']:.2f}" for m in means]
-        table.add_row(
-            name, "all", *(cell for pair in zip(row, seconds, strict=True) for cell in pair)
-        )
-        classes = list(of_method[next(iter(means))]["classes"])
+    for name, by_method in results.items():
+        cells: list[str] = []
+        for scores in (by_method[m] for m in means):
+            cells += [f"{scores['mean_iou']:.3f}", f"{scores['seconds_per_frame']:.2f}"]
+        table.add_row(name, "all", *cells)
+        classes = list(by_method[next(iter(means))]["classes"])
         for label in classes if len(classes) > 1 else ():
-            cells = [(f"{of_method[m]['classes'][label]:.3f}", "") for m in means]
-            table.add_row("", label, *(cell for pair in cells for cell in pair), style="dim")
+            cells = [c for m in means for c in (f"{by_method[m]['classes'][label]:.3f}", "")]
+            table.add_row("", label, *cells, style="dim")
     if len(results) > 1:
         table.add_section()
-        cells = [(f"{mean:.3f}", "") for mean in means.values()]
-        table.add_row("mean", "", *(cell for pair in cells for cell in pair), style="bold")
+        cells = [cell for mean in means.values() for cell in (f"{mean:.3f}", "")]
+        table.add_row("mean", "", *cells, style="bold")
     console.print(table)

@@ -1,4 +1,4 @@
-"""`vrp-sam evaluate pascal5i | coco20i`: the paper's own protocol."""
+"""`vrp-sam evaluate pascal5i | coco20i`: evaluation by the paper's protocol."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.options import (
+    MODEL,
     AnnotationKindName,
     Benchmark,
     DeviceOption,
+    ModelOption,
     PromptingName,
     PseudoMaskName,
     PseudoMaskOption,
@@ -24,50 +26,51 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from napari_vrp_sam.inference.normalisation import Normalisation
-    from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet
+    from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset
     from napari_vrp_sam.research.protocols.few_shot import FewShotScores
 
-DataOption = Annotated[Path, typer.Option("--data", help="Its folder; see vrp-sam data check.")]
-FoldOption = Annotated[int, typer.Option("--fold", min=0, max=3, help="Whose classes are novel.")]
-ModelChoice = Annotated[str, typer.Option("--model", help="Name or weights file.")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of the dataset; see vrp-sam data check.")
+]
+FoldOption = Annotated[int, typer.Option("--fold", min=0, max=3, help="Fold of the novel classes.")]
 PromptingsOption = Annotated[
     list[PromptingName] | None,
     typer.Option(
         "--prompting",
-        help="What prompts SAM; may be repeated, to measure several ways on the same episodes.",
+        metavar="NAME",
+        help=f"Prompts for SAM in full-size models: {', '.join(PromptingName)}. Repeat to compare "
+        "several on the same episodes.",
+        rich_help_panel=MODEL,
     ),
 ]
-SemanticOption = Annotated[
+SemanticEncoderOption = Annotated[
     str | None,
     typer.Option(
         "--semantic-encoder",
-        help="resnet50, vgg16 or dinov2_b14; that of the weights, or resnet50, unless given.",
+        metavar="NAME",
+        help="resnet50, vgg16 or dinov2_b14. Default: the one that the model was trained with, "
+        "else resnet50.",
+        rich_help_panel=MODEL,
     ),
 ]
-KindOption = Annotated[
-    AnnotationKindName, typer.Option("--annotation", help="Simulated from the masks.")
-]
-ShotsOption = Annotated[
-    int, typer.Option("--references", min=1, help="Annotated images of an episode.")
-]
-EpisodesOption = Annotated[
-    int, typer.Option("--episodes", min=1, help="As published 1000; fewer for a first look.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of pairs and annotations.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here.")]
-NovelToOption = Annotated[
-    Benchmark | None,
+AnnotationOption = Annotated[
+    AnnotationKindName,
     typer.Option(
-        "--novel-to",
-        help="Measure on classes that training on this benchmark's fold has not seen; pascal5i "
-        "with coco20i is the paper's domain shift.",
+        "--annotation",
+        metavar="KIND",
+        help="Annotation of the references: mask, box, scribble or point, simulated from masks.",
     ),
 ]
+ReferencesOption = Annotated[
+    int, typer.Option("--references", min=1, help="References per episode.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of episodes and annotations.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results to this file.")]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What every command is told alike."""
+class EvaluationSettings:
+    """Settings of an evaluation by the few-shot protocol."""
 
     model: str
     prompting: Sequence[PromptingName]
@@ -80,23 +83,25 @@ class Settings:
     device: str
 
     def protocol(self) -> dict[str, Any]:
-        """What decides the results, to be written beside them."""
-        told = asdict(self)
-        del told["device"]
-        return told | {"prompting": [prompting.value for prompting in self.prompting]}
+        """Return the settings that determine the results, to be written with them."""
+        settings = asdict(self)
+        del settings["device"]
+        return settings | {"prompting": [prompting.value for prompting in self.prompting]}
 
 
-class Course(NamedTuple):
-    """What is measured on."""
+class EvaluationData(NamedTuple):
+    """Classes of a dataset to evaluate."""
 
-    data: FewShotSet
+    dataset: FewShotDataset
     fold: int
     classes: Sequence[int]
     normalisation: Normalisation
 
 
-def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str, Any]]:
-    """Load the model once and measure each course in turn.
+def evaluate_each(
+    settings: EvaluationSettings, evaluations: Sequence[EvaluationData]
+) -> Iterator[dict[str, Any]]:
+    """Load a model and evaluate it on several datasets in turn.
 
     Yields
     ------
@@ -106,36 +111,36 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
     Raises
     ------
     InputError
-        If a set or the model is not there, or the model cannot be prompted so.
+        If a dataset or the model is missing, or the model does not support the prompting.
     """
-    from napari_vrp_sam.models.weights.downloads import in_words
-    from napari_vrp_sam.models.zoo.registry import load_model, prompting_note
+    from napari_vrp_sam.models.weights.downloads import text_progress
+    from napari_vrp_sam.models.zoo.registry import describe_prompting, load_model
     from napari_vrp_sam.research.protocols.few_shot import evaluate_methods
     from napari_vrp_sam.research.protocols.model_method import prompted_methods
 
-    if not settings.prompting and (note := prompting_note(settings.model)):
+    if not settings.prompting and (note := describe_prompting(settings.model)):
         stderr_console.print(note, soft_wrap=True)
     with stderr_console.status("") as status:
-        for course in courses:
-            course.data.showing("test", status.update)
-        loaded = load_model(
+        for evaluation in evaluations:
+            evaluation.dataset.images_by_class("test", status.update)
+        model = load_model(
             settings.model,
             device=settings.device,
             pseudo_mask=None if settings.pseudo_mask is None else settings.pseudo_mask.value,
             semantic_encoder=settings.semantic_encoder,
-            progress=in_words(status.update),
+            progress=text_progress(status.update),
         )
 
         def progress(done: int, scores: Mapping[str, FewShotScores]) -> None:
-            until_now = ", ".join(f"{name} {of.mean_iou:.3f}" for name, of in scores.items())
-            status.update(f"Episode {done} of {settings.episodes}, mIoU until now {until_now}")
+            means = ", ".join(f"{name} {score.mean_iou:.3f}" for name, score in scores.items())
+            status.update(f"Episode {done} of {settings.episodes}, mIoU so far: {means}")
 
-        for data, fold, classes, normalisation in courses:
+        for dataset, fold, classes, normalisation in evaluations:
             scores = evaluate_methods(
-                data,
+                dataset,
                 fold,
                 prompted_methods(
-                    loaded,
+                    model,
                     [prompting.value for prompting in settings.prompting],
                     settings.device,
                     normalisation=normalisation,
@@ -149,108 +154,117 @@ def measure(settings: Settings, courses: Sequence[Course]) -> Iterator[dict[str,
             )
             yield {
                 method: {
-                    "mean_iou": of.mean_iou,
-                    "fb_iou": of.fb_iou,
-                    "classes": {data.class_names[c - 1]: iou for c, iou in of.ious.items()},
+                    "mean_iou": score.mean_iou,
+                    "fb_iou": score.fb_iou,
+                    "classes": {dataset.class_names[c - 1]: iou for c, iou in score.ious.items()},
                 }
-                for method, of in scores.items()
+                for method, score in scores.items()
             }
 
 
-def learned_from(model: str) -> dict[str, Any] | None:
-    """Data and fold that a weights file was trained on; None if it says nothing of that."""
+def training_data_of(model: str) -> dict[str, Any] | None:
+    """Return the dataset and fold that a weights file was trained on; None if unknown."""
     from napari_vrp_sam.models.weights.headers import read_header
     from napari_vrp_sam.models.zoo.registry import weights_file
 
     path = weights_file(model)
     if path is None or path.suffix != ".safetensors":
         return None
-    told = read_header(path).metadata
-    return {"name": told["data"], "fold": int(told["fold"])} if "fold" in told else None
+    metadata = read_header(path).metadata
+    if "fold" not in metadata:
+        return None
+    return {"name": metadata["data"], "fold": int(metadata["fold"])}
 
 
-def seen_before(data: FewShotSet, classes: Sequence[int], learned: Mapping[str, Any]) -> list[str]:
-    """Names of the classes that weights were trained on, of those to be measured on."""
+def seen_class_names(
+    dataset: FewShotDataset, classes: Sequence[int], training: Mapping[str, Any]
+) -> list[str]:
+    """Return the names of the classes that a model may have been trained on."""
     try:
-        unseen = data.novel_to(learned["name"], learned["fold"])
-    except InputError:  # the classes of the two have never been compared
+        unseen = dataset.unseen_classes(training["name"], training["fold"])
+    except InputError:  # the classes cannot be compared
         unseen = ()
-    return [data.class_names[c - 1] for c in classes if c not in unseen]
+    return [dataset.class_names[c - 1] for c in classes if c not in unseen]
 
 
 def print_results(title: str, results: Mapping[str, Any]) -> None:
-    """A table of the classes, a column for each method."""
+    """Print a table of the IoU of each class, with a column for each method."""
     from rich.table import Table
 
     table = Table("IoU")
     for method in results:
         table.add_column(method, justify="right")
     for name in next(iter(results.values()))["classes"]:
-        ious = (of["classes"][name] for of in results.values())
+        ious = (result["classes"][name] for result in results.values())
         table.add_row(name, *(f"{iou:.3f}" for iou in ious))
     table.add_section()
     for name, key in (("mIoU", "mean_iou"), ("FB-IoU", "fb_iou")):
-        table.add_row(name, *(f"{of[key]:.3f}" for of in results.values()))
+        table.add_row(name, *(f"{result[key]:.3f}" for result in results.values()))
     console.print(title)
     console.print(table)
 
 
-def _register(benchmark: Benchmark, summary: str) -> None:
-    """Both commands are alike."""
+@evaluate_app.command(
+    Benchmark.COCO.value,
+    help="Evaluate on the 20 novel classes of a fold of COCO-20i: mIoU and FB-IoU.",
+)
+@evaluate_app.command(
+    Benchmark.PASCAL.value,
+    help="Evaluate on the 5 novel classes of a fold of Pascal-5i: mIoU and FB-IoU.",
+)
+def evaluate(
+    context: typer.Context,
+    data: DataOption,
+    fold: FoldOption,
+    model: ModelOption = "lite",
+    prompting: PromptingsOption = None,
+    semantic_encoder: SemanticEncoderOption = None,
+    annotation: AnnotationOption = AnnotationKindName.MASK,
+    references: ReferencesOption = 1,
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Number of episodes; 1000 are published.")
+    ] = 1000,
+    novel_to: Annotated[
+        Benchmark | None,
+        typer.Option(
+            metavar="NAME",
+            help="Evaluate on the classes that a model trained on the same fold of this benchmark, "
+            "pascal5i or coco20i, has not seen. pascal5i with coco20i is the paper's domain shift.",
+        ),
+    ] = None,
+    pseudo_mask: PseudoMaskOption = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+    offline: OfflineOption = False,
+) -> None:
+    """Evaluate on the benchmark that the command is named after."""
+    from napari_vrp_sam.files import write_json
+    from napari_vrp_sam.models.weights.downloads import cache_folder
+    from napari_vrp_sam.research.datasets.open import open_benchmark
+    from napari_vrp_sam.research.protocols.model_method import FULL_RANGE
 
-    @evaluate_app.command(benchmark.value, help=summary)
-    def evaluate(
-        data: DataOption,
-        fold: FoldOption,
-        model: ModelChoice = "lite",
-        prompting: PromptingsOption = None,
-        semantic_encoder: SemanticOption = None,
-        annotation: KindOption = AnnotationKindName.MASK,
-        references: ShotsOption = 1,
-        episodes: EpisodesOption = 1000,
-        novel_to: NovelToOption = None,
-        pseudo_mask: PseudoMaskOption = None,
-        device: DeviceOption = "auto",
-        seed: SeedOption = 0,
-        json: JsonOption = None,
-        offline: OfflineOption = False,
-    ) -> None:
-        from napari_vrp_sam.files import write_json
-        from napari_vrp_sam.models.weights.downloads import cache_folder
-        from napari_vrp_sam.research.datasets.open import open_few_shot
-        from napari_vrp_sam.research.protocols.model_method import WHOLE_RANGE
-
-        forbid_downloads(offline)
-        settings = Settings(
-            model=model,
-            prompting=prompting or (),
-            semantic_encoder=semantic_encoder,
-            pseudo_mask=pseudo_mask,
-            annotation=annotation,
-            references=references,
-            episodes=episodes,
-            seed=seed,
-            device=device,
-        )
-        few_shot = open_few_shot(benchmark.value, data, cache_folder() / "few-shot")
-        training = (novel_to or benchmark).value
-        classes = few_shot.novel_to(training, fold)
-        learned = learned_from(model)
-        seen = seen_before(few_shot, classes, learned) if learned else []
-        if learned and seen:
+    forbid_downloads(offline)
+    settings = EvaluationSettings(
+        model, prompting or (), semantic_encoder, pseudo_mask, annotation, references, episodes,
+        seed, device,
+    )  # fmt: skip
+    name = str(context.info_name)
+    dataset = open_benchmark(name, data, cache_folder() / "few-shot")
+    novel_name = novel_to.value if novel_to else name
+    classes = dataset.unseen_classes(novel_name, fold)
+    protocol: dict[str, Any] = {"name": name, "fold": fold, "novel_to": novel_name}
+    if training := training_data_of(model):
+        seen = seen_class_names(dataset, classes, training)
+        protocol |= {"model_learned_from": training, "not_novel": seen}
+        if seen:
             stderr_console.print(
-                f"{model} was trained on fold {learned['fold']} of {learned['name']}: not novel to "
-                f"it, or not known to be, are {', '.join(seen)}.",
+                f"{model} was trained on fold {training['fold']} of {training['name']}: these "
+                f"classes are not novel to it, or not known to be: {', '.join(seen)}.",
                 soft_wrap=True,
             )
-        (results,) = measure(settings, [Course(few_shot, fold, classes, WHOLE_RANGE)])
-        if json:
-            place: dict[str, Any] = {"name": benchmark.value, "fold": fold, "novel_to": training}
-            if learned:
-                place |= {"model_learned_from": learned, "not_novel": seen}
-            write_json(json, {"protocol": place | settings.protocol(), "results": results})
-        print_results(f"{benchmark.value}, novel to fold {fold} of {training}", results)
-
-
-_register(Benchmark.PASCAL, "Pascal-5i: mIoU and FB-IoU on the five novel classes of a fold.")
-_register(Benchmark.COCO, "COCO-20i: mIoU and FB-IoU on the twenty novel classes of a fold.")
+    evaluation = EvaluationData(dataset, fold, classes, FULL_RANGE)
+    (results,) = evaluate_each(settings, [evaluation])
+    if json:
+        write_json(json, {"protocol": protocol | settings.protocol(), "results": results})
+    print_results(f"{name}, novel to fold {fold} of {novel_name}", results)

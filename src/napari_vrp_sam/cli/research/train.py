@@ -1,4 +1,4 @@
-"""`vrp-sam train lite`: the training that made the model that ships, to be repeated by anyone."""
+"""`vrp-sam train lite`: training of the default model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ from napari_vrp_sam.cli.app import app, console
 from napari_vrp_sam.cli.options import DeviceOption
 from napari_vrp_sam.errors import InputError
 
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        help="Weights file to write (.safetensors); checkpoints and the log are written beside it.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Episodes per step and device.")
+]
+
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
 
 
 @contextmanager
-def lightning_needed() -> Iterator[None]:
-    """Say what to install where Lightning, which trains, is missing."""
+def lightning_required() -> Iterator[None]:
+    """Turn the ImportError of a missing Lightning into an InputError with install advice."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -32,61 +43,64 @@ def lightning_needed() -> Iterator[None]:
 
 @train_app.command()
 def lite(
-    output: Annotated[
-        Path,
-        typer.Option(
-            help="Weights file to write (.safetensors); checkpoints and log lie beside it."
-        ),
-    ],
+    output: OutputOption,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            help="Data beside the synthetic worlds: a folder of images and masks, a COCO file of "
-            "instances (.json), or a name or a use ('train') in VRP_SAM_DATA. May be repeated."
+            metavar="DATASET",
+            help="Dataset besides the synthetic worlds: a folder of images and masks, a COCO file "
+            "of instances (.json), or a name or a use ('train') in VRP_SAM_DATA. Repeatable.",
         ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images of COCO files, if not beside them.")
+        Path | None,
+        typer.Option(help="Folder of the images of COCO files. Default: beside the file."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in all.")] = 3000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Episodes a step.")] = 6,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps.")] = 3000,
+    batch_size: BatchSizeOption = 6,
     size: Annotated[
-        int, typer.Option(min=32, help="Height and width of frames, a multiple of 32.")
+        int, typer.Option(min=32, help="Height and width of the frames, a multiple of 32.")
     ] = 192,
     references: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, help="Annotated frames of an episode, 1 unless given; repeat it to mix numbers."
+            min=1, help="References per episode. Default: 1. Repeat to train with several numbers."
         ),
     ] = None,
-    learning_rate: Annotated[float, typer.Option(min=0, help="At its peak.")] = 3e-4,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Maximum learning rate.")] = 3e-4,
     backbone_rate: Annotated[
-        float, typer.Option(min=0, help="Of the backbone, as a share of the rest's; 0 freezes it.")
+        float,
+        typer.Option(
+            min=0, help="Learning rate of the backbone relative to that of the rest; 0 freezes it."
+        ),
     ] = 0.0,
     initial: Annotated[
-        Path | None, typer.Option(help="Weights file of lite to start from, not ImageNet's alone.")
+        Path | None,
+        typer.Option(help="Weights file of lite to start from. Default: ImageNet weights."),
     ] = None,
     keep_initial: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of the initial weights in those that are written."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Weight of the initial weights in their average with the trained weights.",
+        ),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of initialisation and episodes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
-    devices: Annotated[
-        int, typer.Option(min=1, help="How many of them; each takes a batch of its own.")
-    ] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Number of devices of that type.")] = 1,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that make episodes, for each device.")
+        int, typer.Option(min=0, help="Number of processes per device that make episodes.")
     ] = 1,
 ) -> None:
-    """Train the default model from ImageNet weights on synthetic worlds and data sets.
+    """Train the default model from ImageNet weights on synthetic worlds and datasets.
 
-    The same command again resumes a run that was interrupted.
+    Run the same command again to resume an interrupted run.
     """
     from napari_vrp_sam.research.datasets.open import find_datasets
 
     datasets = find_datasets(data or [], images=images)
-    with lightning_needed():
+    with lightning_required():
         from napari_vrp_sam.research.lite.train import train
 
     path = train(

@@ -1,1 +1,1 @@
-"""Datasets with ground truth: folders, COCO files, and the few-shot benchmarks."""
+"""Datasets with ground truth: folders of images and masks, COCO files, few-shot benchmarks."""

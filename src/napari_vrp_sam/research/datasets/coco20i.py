@@ -1,11 +1,10 @@
-"""COCO-20i: COCO 2014, twenty novel classes a fold (Nguyen and Todorovic, ICCV 2019)."""
+"""COCO-20i: COCO 2014 with 20 novel classes per fold (Nguyen and Todorovic, ICCV 2019)."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,23 +16,29 @@ from PIL import Image
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.research.datasets.few_shot_sets import FOLDS, FewShotSet, Part, Split
+from napari_vrp_sam.research.datasets.coco import numpy_deprecations_ignored, pycocotools_required
+from napari_vrp_sam.research.datasets.few_shot_sets import (
+    FOLDS,
+    FewShotDataset,
+    RequiredFiles,
+    Split,
+)
 
 SITE = "http://images.cocodataset.org"
 ANNOTATIONS = f"{SITE}/annotations/annotations_trainval2014.zip"
-YEARS: dict[Split, tuple[str, int]] = {"train": ("train2014", 82_783), "test": ("val2014", 40_504)}
-"""Folder of each split, and how many images it has."""
+SPLITS: dict[Split, tuple[str, int]] = {"train": ("train2014", 82_783), "test": ("val2014", 40_504)}
+"""Folder and number of images of each split."""
 
 
-class _Opened(NamedTuple):
-    """A file of annotations, and the class that each of its category ids stands for."""
+class _AnnotationFile(NamedTuple):
+    coco: Any
+    """The `pycocotools.coco.COCO` object."""
+    class_ids: dict[int, int]
+    """Class id by COCO category id; the latter have gaps."""
 
-    index: Any
-    numbers: dict[int, int]
 
-
-class Coco20i(FewShotSet):
-    """`train2014`, `val2014` and `annotations/instances_*.json`, as they are unpacked."""
+class Coco20i(FewShotDataset):
+    """The folders `train2014` and `val2014` and the files `annotations/instances_*.json`."""
 
     name = "coco20i"
     class_names = (
@@ -52,94 +57,84 @@ class Coco20i(FewShotSet):
 
     def __init__(self, root: str | os.PathLike[str], cache_folder: Path | None = None) -> None:
         super().__init__(root, cache_folder)
-        self._files: dict[Split, _Opened] = {}
+        self._files: dict[Split, _AnnotationFile] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # Gigabytes: processes that are started anew open the one file that they need.
+        # Annotations take gigabytes: worker processes read the file that they need themselves.
         return {**self.__dict__, "_files": {}}
 
-    def parts(self) -> list[Part]:
-        """What belongs to it, and how much of that is there."""
-        parts = []
-        for split, (folder, count) in YEARS.items():
-            images, file = self.root / folder, self._annotations(split)
+    def required_files(self) -> list[RequiredFiles]:
+        """List the files of the benchmark, and how many of them exist."""
+        required = []
+        for split, (folder, count) in SPLITS.items():
+            images, file = self.root / folder, self._annotation_path(split)
             found = sum(1 for _ in images.glob("*.jpg"))
-            parts.append(Part(images, found, count, f"{SITE}/zips/{folder}.zip"))
-            parts.append(Part(file, int(file.is_file()), 1, ANNOTATIONS))
-        return parts
+            required.append(RequiredFiles(images, found, count, f"{SITE}/zips/{folder}.zip"))
+            required.append(RequiredFiles(file, int(file.is_file()), 1, ANNOTATIONS))
+        return required
 
-    def novel(self, fold: int) -> tuple[int, ...]:
-        """Every fourth class."""
+    def novel_classes(self, fold: int) -> tuple[int, ...]:
+        """Return every fourth class."""
         self._check_fold(fold)
         return tuple(range(fold + 1, len(self.class_names) + 1, FOLDS))
 
-    def ids(self, split: Split) -> Sequence[str]:
-        """Images with outlines, in the order of their numbers."""
-        return tuple(map(str, sorted(self._index(split).imgToAnns)))
+    def image_ids(self, split: Split) -> Sequence[str]:
+        """Return the images with annotations in numerical order."""
+        return tuple(map(str, sorted(self._annotations(split).coco.imgToAnns)))
 
     def image(self, split: Split, image_id: str) -> NDArray[np.uint8]:
-        """An image, shape (Y, X, 3)."""
-        folder, _ = YEARS[split]
-        path = self.root / folder / self._index(split).imgs[int(image_id)]["file_name"]
+        """Read an image, shape (Y, X, 3)."""
+        folder, _ = SPLITS[split]
+        path = self.root / folder / self._annotations(split).coco.imgs[int(image_id)]["file_name"]
         try:
             with Image.open(path) as image:
                 return np.asarray(image.convert("RGB"))
         except OSError as error:
-            raise InputError(f"{path} cannot be read: get {SITE}/zips/{folder}.zip.") from error
+            raise InputError(
+                f"{path} cannot be read: download {SITE}/zips/{folder}.zip."
+            ) from error
 
     def mask(self, split: Split, image_id: str, class_id: int) -> NDArray[np.uint8]:
-        """Where a class is, shape (Y, X): 1, elsewhere 0, and 255 in crowds."""
-        index = self._index(split)
-        size = index.imgs[int(image_id)]
+        """Rasterise the mask of a class, shape (Y, X): 1 inside, 0 outside, 255 in crowds."""
+        coco, class_ids = self._annotations(split)
+        size = coco.imgs[int(image_id)]
         mask = np.zeros((size["height"], size["width"]), np.uint8)
-        own = [a for a in index.imgToAnns[int(image_id)] if self._class_of(split, a) == class_id]
-        # What is outlined by itself is known, crowd around it or not.
-        for entry in sorted(own, key=lambda entry: -entry["iscrowd"]):
-            with warnings.catch_warnings():
-                # NumPy 2 would have pycocotools hand over its arrays in another way.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                inside = index.annToMask(entry).astype(bool)
+        entries = coco.imgToAnns[int(image_id)]
+        entries = [e for e in entries if class_ids[e["category_id"]] == class_id]
+        # Crowds first, because single objects within a crowd are known.
+        for entry in sorted(entries, key=lambda entry: -entry["iscrowd"]):
+            with numpy_deprecations_ignored():
+                inside = coco.annToMask(entry).astype(bool)
             mask[inside] = IGNORED if entry["iscrowd"] else 1
         return mask
 
-    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:
-        """Pixels of each class on an image that shows any, as COCO tells them of its objects."""
+    def image_class_areas(self, split: Split, image_id: str) -> dict[int, int]:
+        """Return the area of each class of an image, according to COCO."""
+        coco, class_ids = self._annotations(split)
         areas: dict[int, float] = defaultdict(float)
-        for entry in self._index(split).imgToAnns[int(image_id)]:
+        for entry in coco.imgToAnns[int(image_id)]:
             if not entry["iscrowd"]:
-                areas[self._class_of(split, entry)] += entry["area"]
+                areas[class_ids[entry["category_id"]]] += entry["area"]
         return {class_id: int(area) for class_id, area in areas.items() if area >= 1}
 
-    def _class_of(self, split: Split, entry: dict[str, Any]) -> int:
-        """Category ids have gaps; their order counts."""
-        return self._opened(split).numbers[entry["category_id"]]
-
-    def _index(self, split: Split) -> Any:
-        return self._opened(split).index
-
-    def _opened(self, split: Split) -> _Opened:
+    def _annotations(self, split: Split) -> _AnnotationFile:
         if split not in self._files:
-            self._files[split] = self._open(split)
+            self._files[split] = self._read_annotations(self._annotation_path(split))
         return self._files[split]
 
-    def _open(self, split: Split) -> _Opened:
-        try:
+    def _read_annotations(self, path: Path) -> _AnnotationFile:
+        with pycocotools_required():
             from pycocotools.coco import COCO
-        except ModuleNotFoundError as error:
-            raise InputError(
-                "COCO needs pycocotools: python -m pip install 'napari-vrp-sam[train]'."
-            ) from error
-        path = self._annotations(split)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it talks
-                index = COCO(str(path))
+            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints messages
+                coco = COCO(str(path))
         except FileNotFoundError as error:
-            raise InputError(f"{path} is not there: get it from {ANNOTATIONS}.") from error
+            raise InputError(f"{path} does not exist: download {ANNOTATIONS}.") from error
         except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-            raise InputError(f"{path} is no COCO file of instances: {error!r}.") from error
-        if len(index.cats) > len(self.class_names):
-            raise InputError(f"{path} has {len(index.cats)} categories; COCO has 80.")
-        return _Opened(index, {key: n for n, key in enumerate(sorted(index.cats), start=1)})
+            raise InputError(f"{path} is not a COCO file of instances: {error!r}.") from error
+        if len(coco.cats) > len(self.class_names):
+            raise InputError(f"{path} has {len(coco.cats)} categories; COCO has 80.")
+        return _AnnotationFile(coco, {key: n for n, key in enumerate(sorted(coco.cats), start=1)})
 
-    def _annotations(self, split: Split) -> Path:
-        return self.root / "annotations" / f"instances_{YEARS[split][0]}.json"
+    def _annotation_path(self, split: Split) -> Path:
+        return self.root / "annotations" / f"instances_{SPLITS[split][0]}.json"

@@ -1,4 +1,4 @@
-"""Any data set as episodes: all its classes are new to a model that was not trained on it."""
+"""Few-shot episodes from any dataset."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import IGNORED
-from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.research.datasets.dataset import Dataset
-from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet, Part, Split, counts
+from napari_vrp_sam.research.datasets.dataset import Dataset, class_mask
+from napari_vrp_sam.research.datasets.few_shot_sets import (
+    FewShotDataset,
+    RequiredFiles,
+    Split,
+    count_labels,
+)
 
 
-class FolderSet(FewShotSet):
-    """A data set with fold 0 alone, that of all its classes, and no images to learn from.
+class SingleFoldDataset(FewShotDataset):
+    """A dataset whose classes are all novel: they form fold 0, and there are no training images.
 
     Parameters
     ----------
     dataset : Dataset
-        Semantic, or of objects of one class.
 
     Attributes
     ----------
     name : str
-    least_pixels : int
-        1: objects under a microscope are small.
+    min_pixels : int
+        1, because objects in micrographs are small.
     class_names : tuple of str
-        In the order of their values in the masks, which may have gaps; class 1 is the first.
+        Names in the order of the values in the masks, which may have gaps.
     """
 
-    least_pixels = 1
+    min_pixels = 1
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset.root)
@@ -43,36 +45,32 @@ class FolderSet(FewShotSet):
         return len(self._dataset.ids)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """The images in order, as if they were frames."""
+        """Read an image by its index, as if the dataset were a stack."""
         return self.image("test", self._dataset.ids[index])
 
-    def parts(self) -> list[Part]:
-        """The folder alone."""
-        return [Part(self.root, len(self), len(self), str(self.root))]
+    def required_files(self) -> list[RequiredFiles]:
+        """List the dataset's folder alone."""
+        return [RequiredFiles(self.root, len(self), len(self), str(self.root))]
 
-    def novel(self, fold: int) -> tuple[int, ...]:
-        """All classes."""
-        if fold != 0:
-            raise InputError(f"There is no fold {fold}: {self.name} has 0 alone.")
+    def novel_classes(self, fold: int) -> tuple[int, ...]:
+        """Return all classes."""
+        self._check_fold(fold, folds=1)
         return tuple(range(1, len(self.class_names) + 1))
 
-    def ids(self, split: Split) -> Sequence[str]:
-        """All images are to be measured on."""
+    def image_ids(self, split: Split) -> Sequence[str]:
+        """Return all images as the test split."""
         return self._dataset.ids if split == "test" else ()
 
     def image(self, split: Split, image_id: str) -> NDArray[np.uint8]:  # noqa: ARG002 # one split
-        """An image, shape (Y, X, 3); a gray one thrice."""
+        """Read an image, shape (Y, X, 3); gray values are repeated."""
         image = self._dataset.image(image_id)
         return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
     def mask(self, split: Split, image_id: str, class_id: int) -> NDArray[np.uint8]:  # noqa: ARG002
-        """Where a class is, shape (Y, X): 1, elsewhere 0, and 255 where nobody knows."""
-        labels = self._dataset.labels(image_id)
-        mask: NDArray[np.uint8] = (labels == self._values[class_id - 1]).astype(np.uint8)
-        mask[labels == IGNORED] = IGNORED
-        return mask
+        """See `FewShotDataset.mask`."""
+        return class_mask(self._dataset.labels(image_id), self._values[class_id - 1])
 
-    def areas_on(self, split: Split, image_id: str) -> dict[int, int]:  # noqa: ARG002
-        """Pixels of each class on an image that shows any."""
-        counted = counts(self._dataset.labels(image_id))
-        return {n: counted[v] for n, v in enumerate(self._values, start=1) if v in counted}
+    def image_class_areas(self, split: Split, image_id: str) -> dict[int, int]:  # noqa: ARG002
+        """See `FewShotDataset.image_class_areas`."""
+        areas = count_labels(self._dataset.labels(image_id))
+        return {n: areas[v] for n, v in enumerate(self._values, start=1) if v in areas}

@@ -1,4 +1,4 @@
-"""Open datasets and benchmarks of any format by name, folder or file."""
+"""Functions that open datasets of any format by name, folder or file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.coco import open_coco
 from napari_vrp_sam.research.datasets.coco20i import Coco20i
 from napari_vrp_sam.research.datasets.dataset import DATA_VARIABLE, Dataset
-from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet
+from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset
 from napari_vrp_sam.research.datasets.pairs import open_pairs
 from napari_vrp_sam.research.datasets.pascal5i import Pascal5i
 
-BENCHMARKS: Mapping[str, type[FewShotSet]] = {kind.name: kind for kind in (Pascal5i, Coco20i)}
-"""Few-shot benchmarks by name."""
+BENCHMARKS: Mapping[str, type[FewShotDataset]] = {kind.name: kind for kind in (Pascal5i, Coco20i)}
 
 
 def find_datasets(
@@ -25,40 +24,42 @@ def find_datasets(
     *,
     images: Path | None = None,
 ) -> list[Dataset]:
-    """Open data sets by folder, by file, by name or by use.
+    """Open datasets by folder, file, name or use.
 
     Parameters
     ----------
     arguments : iterable of str or path
-        Each a data set's folder, a folder of pairs (see `open_pairs`) or a COCO file (see
-        `open_coco`); or, looked up in `data`, a data set's name or a use ("train",
-        "evaluate") that selects every such set of its `index.json`.
+        For each, the folder of a dataset, a folder of pairs (see `open_pairs`) or a COCO file (see
+        `open_coco`); or, looked up in `data`, the name of a dataset or a use ("train", "evaluate")
+        that selects every such dataset of the `index.json`.
     data : str or path, optional
-        Folder of data sets, by default what `VRP_SAM_DATA` names.
+        Folder of datasets; default: `VRP_SAM_DATA`.
     images : Path, optional
         Folder of the images of COCO files.
 
     Returns
     -------
     list of Dataset
-        In the order of the arguments, each once.
+        Datasets in the order of the arguments, without repetitions.
 
     Raises
     ------
     InputError
-        If an argument names nothing.
+        If an argument does not match any dataset.
     """
     data = data or os.environ.get(DATA_VARIABLE)
     collection = Path(data) if data else None
-    uses = _uses(collection) if collection else {}
+    uses: dict[str, list[str]] = {}
+    for name, use in (read_index(collection / "index.json") if collection else {}).items():
+        uses.setdefault(use, []).append(name)
     folders: dict[Path, None] = {}
     for argument in arguments:
         if Path(argument).is_dir() or Path(argument).suffix == ".json":
             found = [Path(argument)]
         elif collection is None:
             raise InputError(
-                f"There is no folder {argument}: give a data set's folder, "
-                f"or set {DATA_VARIABLE} to the folder that holds the data sets."
+                f"There is no folder {argument}: pass the folder of a dataset, "
+                f"or set {DATA_VARIABLE} to the folder that contains the datasets."
             )
         elif (collection / argument).is_dir():
             found = [collection / argument]
@@ -67,7 +68,7 @@ def find_datasets(
         else:
             names = sorted(path.parent.name for path in collection.glob("*/meta.json"))
             known = ", ".join([*sorted(uses), *names]) or "nothing"
-            raise InputError(f"No data set {str(argument)!r} in {collection}, which holds {known}.")
+            raise InputError(f"No dataset {str(argument)!r} in {collection}; available: {known}.")
         folders.update((folder.resolve(), None) for folder in found)
     return [_open(folder, images) for folder in folders]
 
@@ -78,31 +79,29 @@ def _open(path: Path, images: Path | None) -> Dataset:
     return Dataset.open(path) if (path / "meta.json").exists() else open_pairs(path)
 
 
-def _uses(collection: Path) -> dict[str, list[str]]:
-    """Names of the data sets for each use in the collection's index."""
-    path = collection / "index.json"
+def read_index(path: Path) -> dict[str, str]:
+    """Read an `index.json`: the use of each dataset by name; empty if there is no such file."""
     if not path.exists():
         return {}
     try:
-        uses: dict[str, list[str]] = {}
-        for entry in json.loads(path.read_text(encoding="utf-8")):
-            uses.setdefault(str(entry["use"]), []).append(str(entry["name"]))
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        return {str(entry["name"]): str(entry["use"]) for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read: {error!r}.") from None
-    return uses
 
 
-def open_few_shot(
+def open_benchmark(
     name: str, root: str | os.PathLike[str], cache_folder: Path | None = None
-) -> FewShotSet:
-    """Open a benchmark by its name.
+) -> FewShotDataset:
+    """Open a few-shot benchmark by name.
 
     Parameters
     ----------
     name : {"pascal5i", "coco20i"}
     root : str or path
+        Folder of the data.
     cache_folder : Path, optional
-        See `FewShotSet`.
+        See `FewShotDataset`.
 
     Raises
     ------

@@ -1,40 +1,39 @@
-"""Folders of images and masks as people have them, to train on."""
+"""Training datasets as folders of image and mask files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.research.datasets.dataset import Dataset
+from napari_vrp_sam.research.datasets.dataset import Dataset, read_array
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 IMAGE_FOLDERS = ("images", "image", "imgs")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
-ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
-"""What a mask's name adds to that of its image, where both lie in one folder."""
+MASK_SUFFIXES = ("_mask", "_masks", "_label", "_labels", "_seg", "-mask", "-label")
+"""Suffixes that distinguish a mask's name from its image's if both are in one folder."""
 
 PERCENTILES = (0.5, 99.5)
+"""Percentiles of an image that are mapped to 0 and 255."""
 
 
 @dataclass(frozen=True)
 class PairDataset(Dataset):
-    """Images and masks as files anywhere; see `open_pairs`.
+    """Pairs of image and mask files; see `open_pairs`.
 
     Attributes
     ----------
     image_files, mask_files : mapping of str to Path
-        By image id.
+        Files by image id.
     binary : bool
-        Whether the masks are 0 and 255, which then means the class.
+        True if the masks are 0 and 255, of which 255 marks the class.
     """
 
     image_files: Mapping[str, Path] = field(default_factory=dict)
@@ -42,11 +41,11 @@ class PairDataset(Dataset):
     binary: bool = False
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
-        """An image, shape (Y, X, C) with 1 or 3 channels, uint8; 16 bits are scaled to 8."""
-        return as_image(self.image_files[image_id])
+        """Read an image, shape (Y, X, C) with 1 or 3 channels, scaled to uint8."""
+        return read_image(self.image_files[image_id])
 
     def mask(self, image_id: str) -> NDArray[Any]:
-        """A mask, shape (Y, X): class ids (255 ignored) or object ids."""
+        """Read a mask, shape (Y, X): class ids (255 ignored) or object ids."""
         mask = _read_mask(self.mask_files[image_id])
         return (mask > 0).astype(np.uint8) if self.binary else mask
 
@@ -54,41 +53,41 @@ class PairDataset(Dataset):
 def open_pairs(folder: Path) -> PairDataset:
     """Open a folder of image and mask pairs.
 
-    Either `images/NAME` beside `masks/NAME` (or `labels/NAME`), or `NAME` beside `NAME_mask` (or
-    `_label`, `_seg`). Masks of 0 and 255 show one class; masks of 8 bits hold classes, 255 ignored;
-    masks of more bits hold objects of one class.
+    Files are either `images/NAME` and `masks/NAME` (or `labels/NAME`), or `NAME` and `NAME_mask`
+    (or `_label`, `_seg`). Masks of 0 and 255 show a single class; other 8-bit masks contain class
+    ids, 255 ignored; masks of more bits contain the objects of a single class.
 
     Raises
     ------
     InputError
-        If there are no pairs, an image lacks its mask, or the two differ in size.
+        If there are no pairs, or an image has no mask or one of another size.
     """
-    images, masks = _pairs_in(folder)
+    images, masks = _find_pairs(folder)
     if not images:
         raise InputError(
-            f"{folder} holds no images with masks: put them into images/NAME and masks/NAME, or "
+            f"{folder} has no images with masks: name the files images/NAME and masks/NAME, or "
             "NAME and NAME_mask, as .png or .tif."
         )
-    lonely = sorted(images.keys() - masks.keys())
-    if lonely:
-        raise InputError(f"{images[lonely[0]]} has no mask: add one, or take the image out.")
+    unpaired = sorted(images.keys() - masks.keys())
+    if unpaired:
+        raise InputError(f"{images[unpaired[0]]} has no mask: add one, or remove the image.")
     values: set[int] = set()
     objects = False
     for name, path in masks.items():
         mask = _read_mask(path)
-        if mask.shape != as_image(images[name]).shape[:2]:
+        if mask.shape != read_image(images[name]).shape[:2]:
             raise InputError(f"{path} differs in size from its image: crop one of them.")
         values |= set(np.unique(mask).tolist())
         objects = objects or mask.dtype != np.uint8
     binary = values <= {0, IGNORED} and IGNORED in values
-    numbers = [1] if objects or binary else sorted(values - {0, IGNORED})
-    kind: Literal["instance", "semantic"] = "instance" if objects and not binary else "semantic"
+    class_ids = [1] if objects or binary else sorted(values - {0, IGNORED})
+    name = folder.resolve().name
     return PairDataset(
         root=folder,
-        name=folder.resolve().name,
-        title=folder.resolve().name,
-        kind=kind,
-        classes={number: f"class {number}" for number in numbers},
+        name=name,
+        title=name,
+        kind="instance" if objects and not binary else "semantic",
+        classes={class_id: f"class {class_id}" for class_id in class_ids},
         ids=tuple(sorted(images)),
         sequences={},
         image_files=images,
@@ -97,41 +96,42 @@ def open_pairs(folder: Path) -> PairDataset:
     )
 
 
-def _pairs_in(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+def _find_pairs(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     images = next((folder / n for n in IMAGE_FOLDERS if (folder / n).is_dir()), None)
     masks = next((folder / n for n in MASK_FOLDERS if (folder / n).is_dir()), None)
     if images is not None and masks is not None:
-        return _pictures(images), {_bare(name): path for name, path in _pictures(masks).items()}
-    pictures = _pictures(folder)
-    marked = {name: path for name, path in pictures.items() if _bare(name) != name}
-    plain = {name: path for name, path in pictures.items() if name not in marked}
-    return (plain if marked else {}), {_bare(name): path for name, path in marked.items()}
+        named = _image_files(masks).items()
+        return _image_files(images), {_image_name(name): path for name, path in named}
+    files = _image_files(folder)
+    marked = {name: path for name, path in files.items() if _image_name(name) != name}
+    unmarked = {name: path for name, path in files.items() if name not in marked}
+    return (unmarked if marked else {}), {_image_name(n): path for n, path in marked.items()}
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    files: Iterable[Path] = sorted(folder.iterdir())
-    return {path.stem: path for path in files if path.suffix.lower() in SUFFIXES}
+def _image_files(folder: Path) -> dict[str, Path]:
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
 
 
-def _bare(name: str) -> str:
-    return next((name.removesuffix(e) for e in ENDINGS if name.endswith(e)), name)
+def _image_name(mask_name: str) -> str:
+    suffixes = (s for s in MASK_SUFFIXES if mask_name.endswith(s))
+    return mask_name.removesuffix(next(suffixes, ""))
 
 
-def as_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image, shape (Y, X, 1 or 3); other depths than 8 bits are scaled by percentiles.
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image, shape (Y, X, 1 or 3), scaled to 8 bits by percentiles if it is deeper.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or holds no single image.
+        If the file cannot be read or does not contain a single image.
     """
-    image = _read(path)
+    image = read_array(path)
     if image.ndim == 3 and image.shape[-1] in (2, 4):
         image = image[..., : 3 if image.shape[-1] == 4 else 1]  # without alpha
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):
-        raise InputError(f"{path} holds no single image but an array of shape {image.shape}.")
+        raise InputError(f"{path} is not a single image but an array of shape {image.shape}.")
     if image.dtype == np.uint8:
         return image
     low, high = np.percentile(image, PERCENTILES)
@@ -140,19 +140,9 @@ def as_image(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_mask(path: Path) -> NDArray[Any]:
-    mask = _read(path)
+    mask = read_array(path)
     if mask.dtype == bool:
         mask = mask.astype(np.uint8)
     if mask.ndim != 2 or mask.dtype.kind not in "ui" or mask.min(initial=0) < 0:
-        raise InputError(f"{path} is no mask: it must hold a whole number for every pixel.")
+        raise InputError(f"{path} is not a mask: it needs one non-negative integer per pixel.")
     return mask
-
-
-def _read(path: Path) -> NDArray[Any]:
-    try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return np.asarray(tifffile.imread(path))
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except (OSError, SyntaxError, ValueError, tifffile.TiffFileError) as error:
-        raise InputError(f"{path} cannot be read as an image: {error}.") from None

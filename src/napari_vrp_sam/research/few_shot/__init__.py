@@ -1,1 +1,1 @@
-"""Training of a VRP encoder as in the paper: everything else is frozen."""
+"""Training of a VRP encoder between frozen networks, as in the paper."""

@@ -1,4 +1,4 @@
-"""SAM's image embeddings of the training images, on disk: each is computed once."""
+"""Disk cache of SAM's embeddings of the training images."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic
+from napari_vrp_sam.files import LockedError, atomic, lock
 from napari_vrp_sam.research.datasets.few_shot_sets import Progress
 
 PER_SHARD = 64
-"""Embeddings of a file: 128 MiB of SAM's."""
+"""Number of embeddings per file; those of SAM take 128 MiB."""
 
 OPEN_SHARDS = 64
-"""Files that a process keeps open."""
+"""Number of files that a process keeps open."""
 
 
 class EmbeddingCache:
-    """Image embeddings in bfloat16, sharded; several processes and machines may fill it together.
+    """Image embeddings in bfloat16, in shards that several processes can fill concurrently.
 
-    All runs on a data set share one cache, each filling the shards that it needs: images that the
-    same folds learn from lie together.
+    All runs on a dataset share one cache and fill the shards that they need. Images that the same
+    folds are trained on are stored together.
 
     Parameters
     ----------
     folder : Path
-        Of all caches; each has one of its own there, named after data, weights and images.
+        Folder of all caches; each has a subfolder named after dataset, weights and images.
     name : str
-        Of the data.
+        Name of the dataset.
     weights : str
-        Digest of the image encoder, see `digest`: another one has another cache.
+        Digest of the image encoder, see `module_digest`.
     groups : sequence of sequence of str
-        Ids of all images of the data; those that are needed together in a group.
+        Ids of all images of the dataset, in groups that are needed together.
     needed : collection of str, optional
-        Ids of the images that this run asks for; all unless given.
+        Ids of the images that this run needs; default: all.
     """
 
     def __init__(
@@ -61,43 +60,42 @@ class EmbeddingCache:
         listed = hashlib.sha256("\n\n".join(map("\n".join, self._shards)).encode()).hexdigest()
         self.folder = folder / f"{name}-{weights[:16]}-{listed[:8]}"
         self._shard_of = {i: n for n, shard in enumerate(self._shards) for i in shard}
-        wanted = self._shard_of if needed is None else needed
-        self._needed = sorted({self._shard_of[image_id] for image_id in wanted})
+        ids = self._shard_of if needed is None else needed
+        self._needed = sorted({self._shard_of[image_id] for image_id in ids})
 
     def __getitem__(self, image_id: str) -> Tensor:
-        """The embedding of an image, shape (D, h, w), bfloat16."""
+        """Read the embedding of an image, shape (D, h, w), bfloat16."""
         embedding: Tensor = _opened(self._file(self._shard_of[image_id])).get_tensor(image_id)
         return embedding
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that are not there yet."""
+        """Return the indices of the needed shards that do not exist yet."""
         return [shard for shard in self._needed if not self._file(shard).exists()]
 
     def fill(self, encode: Callable[[str], Tensor], progress: Progress | None = None) -> None:
-        """Compute what is missing, beside whoever else does.
+        """Compute the missing shards.
 
         Parameters
         ----------
         encode : callable
-            From an image's id to its embedding, shape (D, h, w).
+            Maps an image id to its embedding, shape (D, h, w).
         progress : callable, optional
-            Told how far it is.
+            Called with a message for each image.
 
         Raises
         ------
         InputError
-            If an image cannot be read, or nothing can be written.
+            If an image cannot be read, or the cache cannot be written.
         """
-        # What another process is at is left to it, until nothing else is missing.
-        for patience in (0, -1):
+        # Skip shards that other processes compute, and wait for those only at the end.
+        for wait in (False, True):
             for shard in self.missing():
                 try:
                     self.folder.mkdir(parents=True, exist_ok=True)
-                    lock = FileLock(self.folder / f"{shard}.lock")
-                    with lock.acquire(timeout=patience):
+                    with lock(self.folder / f"{shard}.lock", wait=wait):
                         if not self._file(shard).exists():
                             self._write(shard, encode, progress)
-                except Timeout:
+                except LockedError:
                     continue
                 except OSError as error:
                     raise InputError(f"{self.folder} cannot be written: {error}.") from error
@@ -111,7 +109,7 @@ class EmbeddingCache:
         embeddings = {}
         for number, image_id in enumerate(self._shards[shard], start=first):
             if progress:
-                progress(f"SAM encodes image {number} of {total}, once for all runs")
+                progress(f"Encoding image {number} of {total} with SAM")
             embeddings[image_id] = encode(image_id).to(torch.bfloat16).cpu().contiguous()
         with atomic(self._file(shard)) as path:
             safetensors.torch.save_file(embeddings, path)
@@ -125,11 +123,11 @@ def _opened(path: Path) -> Any:
     try:
         return safetensors.safe_open(path, framework="pt")
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} is damaged: delete it, and it is made anew.") from error
+        raise InputError(f"{path} is damaged: delete it, and it will be computed again.") from error
 
 
-def digest(module: nn.Module) -> str:
-    """Hexadecimal sha256 of all tensors of a module."""
+def module_digest(module: nn.Module) -> str:
+    """Compute the hexadecimal SHA-256 of all tensors of a module."""
     total = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         total.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())

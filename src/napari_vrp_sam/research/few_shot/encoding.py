@@ -1,4 +1,4 @@
-"""SAM at work on the training images, on one device or on several."""
+"""Computation of SAM's embeddings of the training images."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from napari_vrp_sam.models.sam.square_canvas import resize_longest_side
-from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet, Progress
+from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset, Progress
 from napari_vrp_sam.research.few_shot.embeddings import EmbeddingCache
 
-POLL = 5.0
-"""Seconds between looks at how far the other processes are."""
+POLL_SECONDS = 5.0
+"""Interval of progress messages while other processes encode."""
 
 
 def encode_images(
     embeddings: EmbeddingCache,
     sam: Sam,
-    data: FewShotSet,
+    data: FewShotDataset,
     device: torch.device,
     devices: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Have SAM encode what no run before has.
+    """Encode the images that the cache lacks.
 
     Parameters
     ----------
     embeddings : EmbeddingCache
-        To be filled.
     sam : Sam
-        On the CPU, where it returns to.
-    data : FewShotSet
+        A model on the CPU, to which it is returned.
+    data : FewShotDataset
     device : torch.device
-    devices : int, default 1
-        Of its kind; above 1 each gets a process.
+    devices : int, default: 1
+        Number of devices of that type, each driven by its own process.
     progress : callable, optional
-        Told how far it is.
+        Called with a message now and then.
 
     Raises
     ------
@@ -51,35 +50,37 @@ def encode_images(
         inputs = (embeddings, sam, data, device.type)
         others: Any = spawn(_encode_on, inputs, devices, join=False)  # type: ignore[no-untyped-call]
         try:
-            while not others.join(POLL):
+            while not others.join(POLL_SECONDS):
                 if progress:
-                    progress(f"SAM encodes images: {len(embeddings.missing())} files to go")
+                    progress(f"Encoding images with SAM: {len(embeddings.missing())} files left")
         except ProcessRaisedException:
-            pass  # what fails there fails below too, and says why
+            pass  # the same error occurs below, with a readable message
     if embeddings.missing():
         _encode(embeddings, sam, data, device, progress)
         sam.cpu()
 
 
 def _encode_on(
-    number: int, embeddings: EmbeddingCache, sam: Sam, data: FewShotSet, kind: str
+    index: int, embeddings: EmbeddingCache, sam: Sam, data: FewShotDataset, device_type: str
 ) -> None:
-    device = torch.device(kind, number) if kind == "cuda" else torch.device(kind)
+    device = (
+        torch.device(device_type, index) if device_type == "cuda" else torch.device(device_type)
+    )
     _encode(embeddings, sam, data, device, None)
 
 
 def _encode(
     embeddings: EmbeddingCache,
     sam: Sam,
-    data: FewShotSet,
+    data: FewShotDataset,
     device: torch.device,
     progress: Progress | None,
 ) -> None:
     sam.to(device)
 
     def encode(image_id: str) -> Tensor:
-        frame = as_frame(data.image("train", image_id)).to(device)
-        # Half of the digits are enough for what is kept with as many.
+        frame = image_to_tensor(data.image("train", image_id)).to(device)
+        # The cache stores bfloat16 anyway.
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return embed(sam, frame)
 
@@ -88,12 +89,12 @@ def _encode(
 
 @torch.no_grad()
 def embed(sam: Sam, frame: Tensor) -> Tensor:
-    """SAM's image embedding (D, h, w) of a frame of shape (1, 3, H, W) in 0..1."""
+    """Compute SAM's embedding (D, h, w) of a frame of shape (1, 3, H, W) in 0..1."""
     large = resize_longest_side(frame, sam.image_encoder.img_size)
     embedding: Tensor = sam.image_encoder(sam.preprocess(255 * large))[0]
     return embedding
 
 
-def as_frame(image: NDArray[np.uint8]) -> Tensor:
-    """An image (Y, X, 3) as a batch of one, shape (1, 3, Y, X), in 0..1."""
+def image_to_tensor(image: NDArray[np.uint8]) -> Tensor:
+    """Convert an image (Y, X, 3), uint8, to a tensor of shape (1, 3, Y, X) in 0..1."""
     return torch.from_numpy(image.transpose(2, 0, 1).copy())[None].float() / 255

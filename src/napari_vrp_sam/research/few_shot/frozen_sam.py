@@ -1,4 +1,4 @@
-"""The frozen parts of a full-size model, on image embeddings that are there already."""
+"""Frozen networks of a full-size model, applied to cached image embeddings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.sam.mask_decoder import decode_masks
 from napari_vrp_sam.models.vrp.pseudo_mask import correlation
 from napari_vrp_sam.models.vrp.semantic_encoders import concatenate_stages
-from napari_vrp_sam.research.few_shot.module import EpisodeView, Frozen
+from napari_vrp_sam.research.few_shot.module import EncoderInputs, FrozenNetworks
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the semantic encoder sees.
+    """Geometry of the semantic encoder's input.
 
     Attributes
     ----------
     side : int
-        Pixels of the square canvas.
+        Side of the square canvas in pixels.
     fill : tuple of float
         Colour of its padding, in 0..1.
     grid : tuple of int
-        Rows and columns of stage 3.
+        Rows and columns of the feature map of stage 3.
     """
 
     side: int
@@ -36,8 +36,8 @@ class Canvas:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, model: FullSizeModel) -> Canvas:
-        """Of a model, whose semantic encoder looks at an empty canvas once."""
+    def from_model(cls, model: FullSizeModel) -> Canvas:
+        """Determine the geometry by encoding an empty canvas."""
         side = model.semantic_side
         device = next(model.semantic.parameters()).device
         _, stage_3, _ = model.semantic(torch.zeros(1, 3, side, side, device=device))
@@ -45,13 +45,13 @@ class Canvas:
         return cls(side, model.semantic.mean, grid)
 
 
-class FrozenSam(Frozen):
-    """SAM's mask decoder and the semantic encoder; batches are those of `PairStream`.
+class FrozenSam(FrozenNetworks):
+    """SAM's mask decoder and the semantic encoder, for batches of `FewShotStream`.
 
     Parameters
     ----------
     model : FullSizeModel
-        Its image encoder is left out: it has done its work.
+        The image encoder is not used, because embeddings are cached.
     """
 
     def __init__(self, model: FullSizeModel) -> None:
@@ -60,8 +60,8 @@ class FrozenSam(Frozen):
         self.prompt_encoder = model.sam.prompt_encoder
         self.semantic = model.semantic
 
-    def view(self, batch: dict[str, Any]) -> EpisodeView:
-        """See `Frozen.view`; what is computed is what `FullSizeModel` does, for a whole batch."""
+    def encoder_inputs(self, batch: dict[str, Any]) -> EncoderInputs:
+        """See `FrozenNetworks`; equals what `FullSizeModel` computes, for a whole batch."""
         frames = batch["references"].flatten(0, 1)
         count, shots = len(frames), len(frames) // len(batch["targets"])
         stages = self.semantic(torch.cat([frames, batch["targets"]]))
@@ -74,7 +74,7 @@ class FrozenSam(Frozen):
             )
         grid = of_targets[1].shape[-2:]
         pseudo_masks = F.interpolate(similarity, grid, mode="bilinear", align_corners=True)
-        return EpisodeView(
+        return EncoderInputs(
             concatenate_stages(*of_references[:2]),
             masks,
             concatenate_stages(*of_targets[:2]),
@@ -82,7 +82,7 @@ class FrozenSam(Frozen):
         )
 
     def decode(self, batch: dict[str, Any], prompts: Tensor) -> Tensor:
-        """See `Frozen.decode`; the logits cover the canvas."""
+        """See `FrozenNetworks`; the logits cover the canvas."""
         position = self.prompt_encoder.get_dense_pe()
         no_mask = self.prompt_encoder.no_mask_embed.weight[..., None, None]
         dense = no_mask.expand(len(prompts), -1, *position.shape[-2:])

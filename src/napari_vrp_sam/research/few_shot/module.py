@@ -1,4 +1,4 @@
-"""The Lightning module that trains a VRP encoder between parts that stay as they are."""
+"""Lightning module that trains a VRP encoder between frozen networks."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from napari_vrp_sam.training.losses import LossKind, segmentation_loss
 from napari_vrp_sam.training.objective import mask_iou
 
 WEIGHT_DECAY = 1e-6
-"""Of AdamW, as published."""
+"""Weight decay of AdamW, as published."""
 
 
 @dataclass(frozen=True, eq=False)
-class EpisodeView:
-    """What a VRP encoder sees of B episodes with K references each.
+class EncoderInputs:
+    """Inputs of a VRP encoder for B episodes with K references each.
 
     Attributes
     ----------
     references : Tensor, shape (B * K, C, h, w)
-        Semantic features; those of an episode follow each other.
+        Semantic features; the references of an episode are consecutive.
     masks : Tensor, shape (B * K, 1, H, W)
-        Their annotations in 0..1.
+        Annotations of the references in 0..1.
     targets : Tensor, shape (B, C, h, w)
+        Semantic features.
     pseudo_masks : Tensor, shape (B * K, 1, h, w)
-        Where the target may show the class, by each reference.
+        Pseudo-masks of the targets, one for each reference.
     """
 
     references: Tensor
@@ -41,43 +42,43 @@ class EpisodeView:
     pseudo_masks: Tensor
 
 
-class Frozen(nn.Module, ABC):
-    """All that does not learn: semantic encoder, image embeddings, SAM's mask decoder."""
+class FrozenNetworks(nn.Module, ABC):
+    """The networks that are not trained: semantic encoder and SAM."""
 
     @abstractmethod
-    def view(self, batch: dict[str, Any]) -> EpisodeView:
-        """What the VRP encoder sees of a batch of episodes."""
+    def encoder_inputs(self, batch: dict[str, Any]) -> EncoderInputs:
+        """Compute the inputs of the VRP encoder for a batch of episodes."""
 
     @abstractmethod
     def decode(self, batch: dict[str, Any], prompts: Tensor) -> Tensor:
-        """Mask logits (B, 1, h, w) of the targets, from prompts of shape (B, N, D)."""
+        """Decode prompts, shape (B, N, D), to mask logits (B, 1, h, w) of the targets."""
 
-    def train(self, mode: bool = True) -> Frozen:  # noqa: ARG002, FBT001, FBT002
-        """Stay in evaluation mode, batch norm above all (paper, section 5.1)."""
+    def train(self, mode: bool = True) -> FrozenNetworks:  # noqa: ARG002, FBT001, FBT002
+        """Stay in evaluation mode, so that batch norm is frozen, too (paper, section 5.1)."""
         return super().train(mode=False)
 
 
 class VRPModule(lightning.LightningModule):
     """Trains a VRP encoder by the paper's recipe (section 5.1).
 
-    A batch tells ``step``, ``target_masks`` (B, H, W) in 0..1, ``valid`` (B, H, W) of bool, and
-    whatever `frozen` asks for.
+    A batch consists of ``step``, ``target_masks`` (B, H, W) in 0..1, ``valid`` (B, H, W) of bool,
+    and the inputs of `frozen`.
 
     Parameters
     ----------
-    frozen : Frozen
+    frozen : FrozenNetworks
     vrp_encoder : VRPEncoder
     steps : int
         Length of the cosine decay.
     learning_rate : float
     loss : {"both", "bce", "dice"}
-    seed : int, default 0
-        Of the channel dropout.
+    seed : int, default: 0
+        Seed of the channel dropout.
     """
 
     def __init__(
         self,
-        frozen: Frozen,
+        frozen: FrozenNetworks,
         vrp_encoder: VRPEncoder,
         steps: int,
         *,
@@ -94,33 +95,33 @@ class VRPModule(lightning.LightningModule):
         self.seed = seed
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Mask logits of shape (B, H, W), at the size of the batch's truth."""
+        """Compute mask logits of shape (B, H, W), the size of the target masks."""
         with torch.no_grad():
-            view = self.frozen.view(batch)
-        shots = len(view.references) // len(view.targets)
+            inputs = self.frozen.encoder_inputs(batch)
+        shots = len(inputs.references) // len(inputs.targets)
         prompts = self.vrp_encoder(
-            view.references,
-            view.masks,
-            view.targets.repeat_interleave(shots, dim=0),
-            view.pseudo_masks,
+            inputs.references,
+            inputs.masks,
+            inputs.targets.repeat_interleave(shots, dim=0),
+            inputs.pseudo_masks,
         )
         logits = self.frozen.decode(batch, concatenate_shots(prompts, shots))
         size = batch["target_masks"].shape[-2:]
         return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[:, 0]
 
     def training_step(self, batch: dict[str, Any], _index: int = 0) -> Tensor:
-        """Loss of one batch."""
-        # Dropout is a function of seed and step too: a resumed run repeats an uninterrupted one.
-        own = [self.seed, int(batch["step"]), self.global_rank]
-        torch.manual_seed(int(np.random.default_rng(own).integers(2**62)))
+        """Compute the loss of one batch."""
+        # Dropout depends only on seed and step, so that resumed runs are reproducible.
+        seeds = [self.seed, int(batch["step"]), self.global_rank]
+        torch.manual_seed(int(np.random.default_rng(seeds).integers(2**62)))
         logits = self(batch)
-        truth, valid = batch["target_masks"], batch["valid"]
-        loss = segmentation_loss(logits, truth, valid, self.loss)
-        self.log_dict({"loss": loss, "iou": mask_iou(logits, truth, valid).mean()})
+        masks, valid = batch["target_masks"], batch["valid"]
+        loss = segmentation_loss(logits, masks, valid, self.loss)
+        self.log_dict({"loss": loss, "iou": mask_iou(logits, masks, valid).mean()})
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW with cosine decay per step to 0."""
+        """Return AdamW with cosine decay to 0 over all steps."""
         optimiser = torch.optim.AdamW(
             self.vrp_encoder.parameters(), lr=self.learning_rate, weight_decay=WEIGHT_DECAY
         )
@@ -131,10 +132,10 @@ class VRPModule(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what learns alone: SAM would make gigabytes of every checkpoint."""
+        """Exclude the frozen networks, which would take gigabytes in each checkpoint."""
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {n: t for n, t in state.items() if not n.startswith("frozen.")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what never changed."""
+        """Add the weights of the frozen networks."""
         checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}

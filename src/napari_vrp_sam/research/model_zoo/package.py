@@ -1,4 +1,4 @@
-"""Packages in the format of the BioImage Model Zoo (bioimage.io), which other programs run."""
+"""Writer of packages for the BioImage Model Zoo (bioimage.io)."""
 
 from __future__ import annotations
 
@@ -9,47 +9,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import napari_vrp_sam
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
-from napari_vrp_sam.io.exports.contact_sheet import as_picture, overlay
-from napari_vrp_sam.models.zoo.registry import ModelSpec, model_spec
+from napari_vrp_sam.io.exports.contact_sheet import overlay, to_rgb
+from napari_vrp_sam.models.weights.catalogue import ModelSpec
+from napari_vrp_sam.models.zoo.registry import model_spec
 
 SIDE = 128
-"""Pixels a side of the test images."""
+"""Side of the test images in pixels."""
 
 PERCENTILES = (0.5, 99.5)
-"""Of the reference; they become 0 and 1 in both images, as within a stack."""
-
-HALF = 0.5
-"""Probability from which a pixel belongs to the class."""
+"""Percentiles of the reference that are mapped to 0 and 1 in both images."""
 
 README = """# {name}
 
 {description}
 
-Annotate a class on one image (the *reference*), get its probability on another (the *target*).
+Annotate a class on one image (the *reference*) to get its probability on another (the *target*).
 
-- `target`, `reference`: 3 channels; repeat a gray image three times. Intensities may be of any
-  range: the package's preprocessing maps the {low} and {high} percentiles of the reference to 0
-  and 1 in both.
+- `target`, `reference`: 3 channels; repeat a gray image three times. Intensities may have any
+  range: preprocessing maps the {low} and {high} percentiles of the reference to 0 and 1 in both.
 - `mask`: 1 on every pixel of the class in the reference, 0 elsewhere.
-- `probability`: of the class, for every pixel of the target; the class is where it is over 0.5.
+- `probability`: probability of the class for every pixel of the target; threshold it at 0.5.
 
 The architecture is Python code of [napari-vrp-sam](https://pypi.org/project/napari-vrp-sam):
-install it beside what runs this package, `python -m pip install 'napari-vrp-sam>={version}'`.
-The model fits a small classifier to each reference, so it takes a few seconds an image.
+install it in the environment that runs this package with
+`python -m pip install 'napari-vrp-sam>={version}'`.
+The model fits a small classifier to each reference, which takes a few seconds per image.
 
 ## Validation
 
 {metrics}
 
-The images of this package are generated and serve to test it, not to judge the model.
+The images of this package are synthetic: they test the package but do not show its accuracy.
 
-## Card
+## Metadata
 
 {card}
 """
@@ -58,15 +55,15 @@ The images of this package are generated and serve to test it, not to judge the 
 def export_package(name: str, path: str | os.PathLike[str]) -> Path:
     """Write a model as a package for the BioImage Model Zoo.
 
-    The package holds weights as a PyTorch state dict, a test image with its reference, mask and
-    result, documentation and a cover; its architecture is `ReferencePrompted`.
+    The package contains weights as a PyTorch state dict, a test image with its reference, mask and
+    result, documentation and a cover image; its architecture is `ReferencePrompted`.
 
     Parameters
     ----------
     name : str
-        `lite`, or one of the user's own models that is made from it.
+        `lite`, or a user model based on it.
     path : path-like
-        The `.zip` file to write; one that is there is replaced.
+        The `.zip` file to write; an existing file is replaced.
 
     Returns
     -------
@@ -76,14 +73,14 @@ def export_package(name: str, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If there is no such model, it is a full-size one, `bioimageio.core` is not installed, or
-        nothing can be written.
+        If the model does not exist or is not based on `lite`, `bioimageio.core` is not installed,
+        or the file cannot be written.
     """
     spec = model_spec(name)
     if spec.sam_weights is not None:
         raise InputError(
-            f"'{name}' is made from {spec.image_encoder}: only 'lite' and models made from it can "
-            "be packaged, export this one as .safetensors."
+            f"'{name}' is based on {spec.image_encoder}: export it as .safetensors; only 'lite' "
+            "and models based on it can be packaged."
         )
     target = Path(path)
     if target.suffix != ".zip":
@@ -94,13 +91,13 @@ def export_package(name: str, path: str | os.PathLike[str]) -> Path:
         from napari_vrp_sam.research.model_zoo.description import describe
     except ModuleNotFoundError as error:
         raise InputError(
-            "Packages are written by bioimageio: pip install 'napari-vrp-sam[bioimageio]'."
+            "Packages need bioimageio: python -m pip install 'napari-vrp-sam[bioimageio]'."
         ) from error
-    # The library leaves files open, which Windows does not let go of at once.
+    # The library leaves files open, which cannot be deleted immediately on Windows.
     scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with scratch as folder, atomic(target) as temporary:
         sizes = _write_files(Path(folder), spec)
-        # Checks of addresses would need the network.
+        # Checks of URLs would need the network.
         with ValidationContext(perform_io_checks=False, log_warnings=False):
             package = describe(Path(folder), spec, sizes, PERCENTILES)
             save_bioimageio_package(package, output_path=temporary)
@@ -108,9 +105,10 @@ def export_package(name: str, path: str | os.PathLike[str]) -> Path:
 
 
 def _write_files(folder: Path, spec: ModelSpec) -> dict[str, int]:
-    """Weights, test arrays, cover and documentation; the network's sizes."""
+    """Write weights, test arrays, cover and documentation; return the sizes of the network."""
     import torch
 
+    from napari_vrp_sam.io.samples import sample_stack
     from napari_vrp_sam.models.zoo.registry import load_model
     from napari_vrp_sam.research.model_zoo.network import ReferencePrompted
 
@@ -120,7 +118,8 @@ def _write_files(folder: Path, spec: ModelSpec) -> dict[str, int]:
     network.network.load_state_dict(model.network.state_dict())
     torch.save(network.state_dict(), folder / "weights.pt")
 
-    images, mask = _example()
+    stack, labels = sample_stack(size=SIDE, frames=4)
+    images, mask = stack[[1, 3]].astype(np.float32), (labels[1] == 1).astype(np.float32)
     low, high = np.percentile(images[0], PERCENTILES)
     scaled = ((images - low) / (high - low + 1e-6)).clip(0, 1).astype(np.float32)
     rgb = np.repeat(scaled[:, None, None], 3, axis=2)
@@ -133,11 +132,11 @@ def _write_files(folder: Path, spec: ModelSpec) -> dict[str, int]:
     np.save(folder / "mask.npy", mask[None, None])
     np.save(folder / "probability.npy", probability)
 
-    halves = [
-        overlay(as_picture(255 * image), labels > HALF)
-        for image, labels in zip(scaled, (mask, probability[0, 0]), strict=True)
+    panels = [
+        overlay(to_rgb(255 * image), values > 0.5)
+        for image, values in zip(scaled, (mask, probability[0, 0]), strict=True)
     ]
-    Image.fromarray(np.hstack(halves)).save(folder / "cover.png")
+    Image.fromarray(np.hstack(panels)).save(folder / "cover.png")
     (folder / "README.md").write_text(_readme(spec), "utf-8")
     return sizes
 
@@ -157,7 +156,7 @@ def _readme(spec: ModelSpec) -> str:
 
 
 def _lines(value: str) -> str:
-    """JSON of a card as a list, or the text that it is."""
+    """Format a JSON object as a list; return other text unchanged."""
     try:
         entries = json.loads(value)
     except ValueError:
@@ -165,11 +164,3 @@ def _lines(value: str) -> str:
     if not isinstance(entries, dict):
         return value
     return "\n".join(f"- {key.replace('_', ' ')}: {entry}" for key, entry in entries.items())
-
-
-def _example() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Reference and target, and the mask of the reference."""
-    from napari_vrp_sam.io.samples import sample_stack
-
-    stack, truth = sample_stack(size=SIDE, frames=4)
-    return stack[[1, 3]].astype(np.float32), (truth[1] == 1).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Evaluation protocols, metrics and baselines."""
+"""Evaluation protocols, metrics and baselines: one slice, few-shot segmentation, speed."""

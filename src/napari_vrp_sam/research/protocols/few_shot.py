@@ -1,9 +1,8 @@
-"""The protocol of few-shot segmentation (paper, section 4.1): pairs of a class, mIoU, FB-IoU."""
+"""Protocol of few-shot segmentation (paper, section 4.1): episodes, mIoU and FB-IoU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,38 +11,17 @@ from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.research.datasets.few_shot_sets import FewShotSet
+from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset, FewShotEpisode
 
-PAIRS = 1000
-"""Episodes of a fold, as published."""
+EPISODES = 1000
+"""Number of episodes per fold, as published."""
 
-Segment = Callable[[NDArray[np.uint8], Sequence[Reference]], NDArray[np.bool_]]
-"""From an image, shape (Y, X, 3), and references of one class to its mask, shape (Y, X)."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One episode: annotated images of a class, and another image that shows it.
-
-    Attributes
-    ----------
-    class_id : int
-    references : tuple of str
-        Image ids.
-    target : str
-        Another image's.
-    number : int
-        Of the episode; the seed of its simulated annotations.
-    """
-
-    class_id: int
-    references: tuple[str, ...]
-    target: str
-    number: int
+FewShotMethod = Callable[[NDArray[np.uint8], Sequence[Reference]], NDArray[np.bool_]]
+"""Maps an image, shape (Y, X, 3), and references of one class to its mask, shape (Y, X)."""
 
 
 class FewShotScores:
-    """Intersections and unions, summed over all episodes of each class.
+    """Intersections and unions of each class, summed over all episodes.
 
     Parameters
     ----------
@@ -53,28 +31,31 @@ class FewShotScores:
 
     def __init__(self, class_ids: Sequence[int]) -> None:
         self.class_ids = tuple(class_ids)
-        # Of each class: background, foreground.
+        # Columns: background, foreground.
         self._intersections = np.zeros((len(self.class_ids), 2), np.int64)
         self._unions = np.zeros((len(self.class_ids), 2), np.int64)
 
-    def add(self, class_id: int, found: NDArray[np.bool_], truth: NDArray[np.uint8]) -> None:
-        """Count one episode.
+    def add(
+        self, class_id: int, prediction: NDArray[np.bool_], ground_truth: NDArray[np.uint8]
+    ) -> None:
+        """Add an episode.
 
         Parameters
         ----------
         class_id : int
-        found : ndarray of bool, shape (Y, X)
-        truth : ndarray of uint8, shape (Y, X)
-            1 where the class is; 255 counts nowhere.
+        prediction : ndarray of bool, shape (Y, X)
+        ground_truth : ndarray of uint8, shape (Y, X)
+            1 on the class, 0 elsewhere; 255 is ignored.
         """
-        row, known = self.class_ids.index(class_id), truth != IGNORED
-        for side, mask, wanted in ((0, ~found, truth == 0), (1, found, truth == 1)):
-            self._intersections[row, side] += np.count_nonzero(mask & wanted & known)
-            self._unions[row, side] += np.count_nonzero((mask | wanted) & known)
+        row, valid = self.class_ids.index(class_id), ground_truth != IGNORED
+        for column, mask in ((0, ~prediction), (1, prediction)):
+            expected = ground_truth == column
+            self._intersections[row, column] += np.count_nonzero(mask & expected & valid)
+            self._unions[row, column] += np.count_nonzero((mask | expected) & valid)
 
     @property
     def ious(self) -> dict[int, float]:
-        """IoU of each class that was in any episode."""
+        """IoU of each class that occurred in an episode."""
         return {
             class_id: float(overlap[1] / union[1])
             for class_id, overlap, union in zip(
@@ -85,153 +66,131 @@ class FewShotScores:
 
     @property
     def mean_iou(self) -> float:
-        """Mean of the classes' IoU (mIoU)."""
+        """Mean IoU over the classes (mIoU); NaN without episodes."""
         return float(np.mean(list(self.ious.values()))) if self.ious else float("nan")
 
     @property
     def fb_iou(self) -> float:
-        """Mean of the IoU of foreground and background, whatever the class (FB-IoU)."""
+        """Mean of the IoU of foreground and of background, regardless of class (FB-IoU)."""
         unions = self._unions.sum(axis=0)
         return float(np.mean(self._intersections.sum(axis=0) / np.maximum(unions, 1)))
 
 
-def pairs(
-    data: FewShotSet,
+def sample_episodes(
+    data: FewShotDataset,
     fold: int,
     *,
     classes: Sequence[int] | None = None,
-    count: int = PAIRS,
+    count: int = EPISODES,
     references: int = 1,
     seed: int = 0,
-) -> Iterator[Pair]:
-    """Draw episodes of a fold's novel classes; the same for a seed, however many are drawn.
+) -> Iterator[FewShotEpisode]:
+    """Draw episodes of a fold's novel classes, each of which depends only on seed and number.
 
-    As the published code does, on COCO-20i a class first and then an image of it; on Pascal-5i the
-    images one after the other, and one of the classes on each.
+    As in the published code, balanced datasets (COCO-20i) draw a class and then its images; others
+    (Pascal-5i) iterate over the images and draw one of the classes of each.
 
     Parameters are those of `evaluate_methods`.
 
     Raises
     ------
     InputError
-        If no novel class is on enough images.
+        If no novel class occurs on enough images.
     """
-    showing = data.showing("test")
-    wanted = data.novel(fold) if classes is None else classes
-    usable = [c for c in wanted if len(showing.get(c, ())) > references]
+    images = data.images_by_class("test")
+    wanted = data.novel_classes(fold) if classes is None else classes
+    usable = [c for c in wanted if len(images.get(c, ())) > references]
     if not usable:
         raise InputError(
             f"No class of fold {fold} is on more than {references} images of {data.root}."
         )
-    areas = data.areas("test")
-    large = {image_id for class_id in usable for image_id in showing[class_id]}
-    images = [image_id for image_id in areas if image_id in large]
+    areas = data.class_areas("test")
+    listed = {image_id for class_id in usable for image_id in images[class_id]}
+    targets = [image_id for image_id in areas if image_id in listed]
     for number in range(count):
         rng = np.random.default_rng([seed, fold, number])
-        if data.evenly:
+        if data.balanced:
             class_id = usable[int(rng.integers(len(usable)))]
-            drawn = rng.choice(len(showing[class_id]), references + 1, replace=False)
-            target, *shown = (showing[class_id][int(at)] for at in drawn)
+            drawn = rng.choice(len(images[class_id]), references + 1, replace=False)
+            target, *shots = (images[class_id][int(i)] for i in drawn)
         else:
-            target = images[number % len(images)]
-            on_it = [c for c in areas[target] if c in usable]
-            class_id = on_it[int(rng.integers(len(on_it)))]
-            others = [image_id for image_id in showing[class_id] if image_id != target]
+            target = targets[number % len(targets)]
+            candidates = [c for c in areas[target] if c in usable]
+            class_id = candidates[int(rng.integers(len(candidates)))]
+            others = [image_id for image_id in images[class_id] if image_id != target]
             drawn = rng.choice(len(others), references, replace=False)
-            shown = [others[int(at)] for at in drawn]
-        yield Pair(class_id, tuple(shown), target, number)
-
-
-def evaluate_fold(
-    data: FewShotSet,
-    fold: int,
-    segment: Segment,
-    *,
-    count: int = PAIRS,
-    references: int = 1,
-    kind: AnnotationKind = "mask",
-    seed: int = 0,
-    progress: Callable[[int, FewShotScores], None] | None = None,
-) -> FewShotScores:
-    """Measure one method on the novel classes of a fold; see `evaluate_methods`."""
-
-    def tell(done: int, scores: Mapping[str, FewShotScores]) -> None:
-        if progress:
-            progress(done, scores[""])
-
-    scores = evaluate_methods(
-        data,
-        fold,
-        {"": segment},
-        count=count,
-        references=references,
-        kind=kind,
-        seed=seed,
-        progress=tell,
-    )
-    return scores[""]
+            shots = [others[int(i)] for i in drawn]
+        yield FewShotEpisode(class_id, tuple(shots), target, number)
 
 
 def evaluate_methods(
-    data: FewShotSet,
+    data: FewShotDataset,
     fold: int,
-    methods: Mapping[str, Segment],
+    methods: Mapping[str, FewShotMethod],
     *,
     classes: Sequence[int] | None = None,
-    count: int = PAIRS,
+    count: int = EPISODES,
     references: int = 1,
     kind: AnnotationKind = "mask",
     seed: int = 0,
     progress: Callable[[int, Mapping[str, FewShotScores]], None] | None = None,
 ) -> dict[str, FewShotScores]:
-    """Measure methods on the same episodes.
+    """Evaluate methods on the same episodes.
 
     Parameters
     ----------
-    data : FewShotSet
+    data : FewShotDataset
     fold : int
-        0..3.
+        Fold, 0..3.
     methods : mapping of str to callable
+        Methods by name.
     classes : sequence of int, optional
-        To be measured on; the novel ones of the fold unless given.
+        Classes to evaluate; default: the novel classes of the fold.
     count : int
-        Episodes.
+        Number of episodes.
     references : int
-        Annotated images of an episode.
+        References per episode.
     kind : {"mask", "box", "scribble", "point"}
-        All but the mask are simulated from it; see `annotations.simulate`.
+        Kind of the annotations, which are simulated from the masks.
     seed : int
-        Of pairs and annotations.
+        Seed of episodes and annotations.
     progress : callable, optional
-        Told how many episodes are done, and what they gave until now.
+        Called after each episode with the number of episodes and the scores so far.
+
+    Returns
+    -------
+    dict of str to FewShotScores
+        Scores by name of the method.
 
     Raises
     ------
     InputError
-        If the data is not there, or has no pairs.
+        If data is missing, or no novel class occurs on enough images.
     """
-    wanted = data.novel(fold) if classes is None else classes
-    scores = {name: FewShotScores(wanted) for name in methods}
-    drawn = pairs(data, fold, classes=wanted, count=count, references=references, seed=seed)
-    for done, pair in enumerate(drawn, start=1):
-        annotated = [
-            _reference(data, image_id, pair.class_id, kind, [seed, pair.number, shot])
-            for shot, image_id in enumerate(pair.references)
+    classes = data.novel_classes(fold) if classes is None else classes
+    scores = {name: FewShotScores(classes) for name in methods}
+    episodes = sample_episodes(
+        data, fold, classes=classes, count=count, references=references, seed=seed
+    )
+    for done, episode in enumerate(episodes, start=1):
+        shots = [
+            _reference(data, image_id, episode.class_id, kind, [seed, episode.number, shot])
+            for shot, image_id in enumerate(episode.references)
         ]
-        image = data.image("test", pair.target)
-        truth = data.mask("test", pair.target, pair.class_id)
+        image = data.image("test", episode.target)
+        ground_truth = data.mask("test", episode.target, episode.class_id)
         for name, segment in methods.items():
-            scores[name].add(pair.class_id, segment(image, annotated), truth)
+            scores[name].add(episode.class_id, segment(image, shots), ground_truth)
         if progress:
             progress(done, scores)
     return scores
 
 
 def _reference(
-    data: FewShotSet, image_id: str, class_id: int, kind: AnnotationKind, seed: Sequence[int]
+    data: FewShotDataset, image_id: str, class_id: int, kind: AnnotationKind, seed: Sequence[int]
 ) -> Reference:
-    truth = data.mask("test", image_id, class_id)
-    drawn = simulate(truth == 1, kind, np.random.default_rng(seed))
-    # Borders that VOC leaves open teach nothing about what the class is not.
-    ignored = truth == IGNORED if kind == "mask" else None
-    return Reference(data.image("test", image_id), drawn, 1, kind, ignored=ignored)
+    labels = data.mask("test", image_id, class_id)
+    annotation = simulate(labels == 1, kind, np.random.default_rng(seed))
+    # The unlabelled outlines in VOC are neither foreground nor background.
+    ignored = labels == IGNORED if kind == "mask" else None
+    return Reference(data.image("test", image_id), annotation, 1, kind, ignored=ignored)

@@ -1,4 +1,4 @@
-"""Measures of agreement between a predicted mask and the truth."""
+"""Metrics of agreement between predicted masks and ground truth."""
 
 from __future__ import annotations
 
@@ -10,52 +10,59 @@ from numpy.typing import NDArray
 
 def iou(
     prediction: NDArray[np.bool_],
-    truth: NDArray[np.bool_],
+    ground_truth: NDArray[np.bool_],
     ignored: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Intersection over union (Jaccard index) of two masks.
+    """Compute the intersection over union (Jaccard index) of two masks.
 
     Parameters
     ----------
-    prediction, truth : ndarray of bool, shape (Y, X)
+    prediction, ground_truth : ndarray of bool, shape (Y, X)
     ignored : ndarray of bool, shape (Y, X), optional
-        Pixels that count nowhere.
+        Pixels that are excluded.
 
     Returns
     -------
     float
-        0..1; NaN where both masks are empty, because nothing over nothing is undefined.
+        IoU in 0..1; NaN if both masks are empty.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
-    if prediction.shape != truth.shape:
-        raise ValueError(f"masks of different shapes: {prediction.shape} and {truth.shape}")
+    if prediction.shape != ground_truth.shape:
+        raise ValueError(
+            f"masks have different shapes: {prediction.shape} and {ground_truth.shape}"
+        )
     if ignored is not None:
-        prediction, truth = prediction[~ignored], truth[~ignored]
-    union = np.count_nonzero(prediction | truth)
-    return float(np.count_nonzero(prediction & truth) / union) if union else float("nan")
+        prediction, ground_truth = prediction[~ignored], ground_truth[~ignored]
+    union = np.count_nonzero(prediction | ground_truth)
+    return float(np.count_nonzero(prediction & ground_truth) / union) if union else float("nan")
 
 
 def calibration_error(pairs: Sequence[tuple[float, float]], bins: int = 10) -> float | None:
-    """Expected calibration error of predicted scores.
+    """Compute the expected calibration error of predicted scores.
 
-    Guo et al., "On calibration of modern neural networks", ICML 2017, equation 5, with a score
-    where they have the rate of correct answers.
+    Defined as in Guo et al., "On calibration of modern neural networks", ICML 2017, equation 5,
+    with the mean score in place of the accuracy.
 
     Parameters
     ----------
     pairs : sequence of (float, float)
-        What was expected and what came, each in 0..1.
-    bins : int, default 10
-        Pairs of nearly the same expectation are compared together.
+        Expected and actual scores in 0..1.
+    bins : int, default: 10
+        Number of bins over the expected scores.
 
     Returns
     -------
     float or None
-        Mean difference between expectation and what came over the bins, by their numbers of pairs;
-        None without any.
+        Mean over the bins, weighted by their numbers of pairs, of the absolute difference between
+        expected and actual score; None without pairs.
     """
     if not pairs:
         return None
-    expected, reached = np.array(pairs, dtype=float).T
-    number = np.minimum((expected * bins).astype(int), bins - 1)
-    differences = np.bincount(number, weights=expected - reached, minlength=bins)
+    expected, actual = np.array(pairs, dtype=float).T
+    bin_index = np.minimum((expected * bins).astype(int), bins - 1)
+    differences = np.bincount(bin_index, weights=expected - actual, minlength=bins)
     return float(np.abs(differences).sum() / len(pairs))

@@ -1,4 +1,4 @@
-"""A VRP-SAM model as a method of the protocols."""
+"""VRP-SAM models as methods of the evaluation protocols."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.research.protocols.few_shot import Segment as FewShotSegment
-from napari_vrp_sam.research.protocols.one_slice import Segment, Segmented
+from napari_vrp_sam.research.protocols.few_shot import FewShotMethod
+from napari_vrp_sam.research.protocols.one_slice import FrameMasks, SegmentFrame
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
@@ -21,28 +21,27 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.base import Model
     from napari_vrp_sam.models.sam.prompting import Prompting
 
+FULL_RANGE = Normalisation.from_limits((0, 255), 3)
+"""Normalisation of photographs, whose intensities are used unchanged."""
 
-WHOLE_RANGE = Normalisation.from_limits((0, 255), 3)
-"""Photographs are taken as they are."""
 
-
-def one_image_method(
+def few_shot_method(
     model: Model,
     device: str = "auto",
     *,
-    normalisation: Normalisation = WHOLE_RANGE,
+    normalisation: Normalisation = FULL_RANGE,
     cache: FeatureCache | None = None,
-) -> FewShotSegment:
-    """A model as a method of the few-shot protocol: new references for each image.
+) -> FewShotMethod:
+    """Return a model as a method of the few-shot protocol.
 
     Parameters
     ----------
     model : Model
     device : str
     normalisation : Normalisation
-        Of all images.
+        Normalisation of all images.
     cache : FeatureCache, optional
-        Methods that share their encoders share this too.
+        Cache shared by methods with the same encoders.
     """
     from napari_vrp_sam.inference.prediction.predictor import Predictor
 
@@ -53,8 +52,8 @@ def one_image_method(
         if cache is not None:
             cache.start_round()
         predictor.set_references(references, normalisation)
-        found: NDArray[np.bool_] = predictor.predict(image)[0] > 0.5
-        return found
+        mask: NDArray[np.bool_] = predictor.predict(image)[0] > 0.5
+        return mask
 
     return segment
 
@@ -64,41 +63,43 @@ def prompted_methods(
     promptings: Sequence[Prompting],
     device: str = "auto",
     *,
-    normalisation: Normalisation = WHOLE_RANGE,
-) -> dict[str, FewShotSegment]:
-    """A full-size model prompted in several ways, each image encoded once for all; by their names.
+    normalisation: Normalisation = FULL_RANGE,
+) -> dict[str, FewShotMethod]:
+    """Return a method, by name, for each way to prompt a full-size model.
+
+    The methods share a cache, so that each image is encoded once.
 
     Parameters
     ----------
     model : Model
     promptings : sequence of str
-        Without any, the model as it is, by its own name.
+        Names of the prompting; if empty, a single method with the name of the model is returned.
     device, normalisation
-        See `one_image_method`.
+        See `few_shot_method`.
 
     Raises
     ------
     InputError
-        If the model cannot be prompted so.
+        If the model does not support a prompting.
     """
     from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
     from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 
     if not promptings:
-        return {model.name: one_image_method(model, device, normalisation=normalisation)}
+        return {model.name: few_shot_method(model, device, normalisation=normalisation)}
     if not isinstance(model, FullSizeModel):
-        raise InputError(f"'{model.name}' chooses its prompting itself: leave out --prompting.")
+        raise InputError(f"The prompting of '{model.name}' is fixed: do not choose one.")
     cache = FeatureCache()
     return {
-        prompting: one_image_method(
-            model.prompted_by(prompting), device, normalisation=normalisation, cache=cache
+        prompting: few_shot_method(
+            model.with_prompting(prompting), device, normalisation=normalisation, cache=cache
         )
         for prompting in promptings
     }
 
 
 class ModelMethod:
-    """A model, prompted with each class on its own; an `evaluation.one_slice.Method`.
+    """A model as a method of the one-slice protocol, prompted with one class at a time.
 
     Parameters
     ----------
@@ -110,30 +111,32 @@ class ModelMethod:
         self.model = model
         self.device = device
 
-    def __call__(self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]) -> Segment:
-        """Set the references; see `evaluation.one_slice.Method`."""
+    def __call__(
+        self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
+    ) -> SegmentFrame:
+        """Learn the references; see `one_slice.Method`."""
         from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
 
         predictors = self.predictors(frames, references)
         cache = predictors[0].cache
         assert cache is not None
 
-        def segment(frame: NDArray[Any]) -> Segmented:
-            # The cache encodes a frame once for all classes. Large frames are tiled as in any run.
+        def segment(frame: NDArray[Any]) -> FrameMasks:
+            # The cache encodes a frame once for all classes.
             cache.start_round()
             found = [predict_from_probabilities(p.predict(frame), p.class_ids) for p in predictors]
             expected = [
                 one.confidence.get(p.class_ids[0], np.nan)
                 for one, p in zip(found, predictors, strict=True)
             ]
-            return Segmented(np.stack([one.labels > 0 for one in found]), np.array(expected))
+            return FrameMasks(np.stack([one.labels > 0 for one in found]), np.array(expected))
 
         return segment
 
     def predictors(
         self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> list[Predictor]:
-        """A predictor for each class, all with the normalisation of the sequence."""
+        """Make a predictor for each class, with the normalisation of the sequence."""
         from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
         from napari_vrp_sam.inference.prediction.predictor import Predictor
 
@@ -141,10 +144,10 @@ class ModelMethod:
         cache = FeatureCache()
         predictors = []
         for class_id in class_ids_of(references):
-            # One predictor a class: the protocol measures each class as if it alone were annotated.
+            # The protocol evaluates each class as if no other were annotated.
             predictor = Predictor(self.model, device=self.device)
             predictor.cache = cache
-            own = [r for r in references if r.class_id == class_id]
-            predictor.set_references(own, normalisation)
+            of_class = [r for r in references if r.class_id == class_id]
+            predictor.set_references(of_class, normalisation)
             predictors.append(predictor)
         return predictors

@@ -1,23 +1,22 @@
-"""The one-slice protocol: annotate a class on one frame, measure it on the other frames.
+"""One-slice protocol: annotate a class on one frame, evaluate it on the other frames.
 
-For each sequence of a data set (three random groups of seven images where the images have no
-order) and each class, the middle frame - or the nearest one of which the class covers 0.2-98 % - is
-the reference. The score is the IoU on the other frames: the mean over frames, then over the
-sequence's classes, then over sequences.
+For each sequence of a dataset (three random groups of seven images if the images have no order) and
+each class, the reference is the middle frame or the nearest one of which the class covers 0.2-98 %.
+The score is the IoU on the other frames: the mean over frames, then over the sequence's classes,
+then over sequences.
 
-Edge cases, the same for every method:
+Edge cases, the same for all methods:
 
-- A frame whose truth lacks the class has no IoU for it and is left out, as in the few-shot
-  benchmarks, where reference and target always share the class. What a method wrongly marks there
-  is reported apart (`false_area`, the mean share of such a frame).
-- A class without a usable reference, or with no other frame, is left out of that sequence.
-- Ignored pixels count nowhere: not in the targets, and in the reference they teach nothing.
-- Images of one group may differ in size; if any has colours, gray ones get three equal channels.
-- Objects of an instance data set are one class together.
-- Boxes are drawn around each object (each connected part of the class).
+- A frame without the class has no IoU and is excluded, as in the few-shot benchmarks. False
+  positives on such frames are reported as `false_area`, their mean fraction of the frame.
+- A class without a usable reference, or without another frame, is excluded from that sequence.
+- Ignored pixels are excluded from targets and references.
+- Images of a group may differ in size; if any is RGB, gray images are repeated to three channels.
+- All objects of an instance dataset form one class.
+- Boxes are drawn around each connected component of the class.
 
-With several references the frames nearest to evenly spaced places are annotated, the middle one
-among them if their number is odd.
+Several references are the frames nearest to evenly spaced positions, which include the middle if
+their number is odd.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED, class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.protocols.metrics import calibration_error, iou
@@ -39,33 +39,33 @@ from napari_vrp_sam.research.protocols.metrics import calibration_error, iou
 Frame = NDArray[Any]
 
 
-class Segmented(NamedTuple):
-    """What a method makes of a frame, every class on its own.
+class FrameMasks(NamedTuple):
+    """Prediction of a method for one frame.
 
     Attributes
     ----------
     masks : ndarray of bool, shape (K, Y, X)
-        Of the K classes, ascending.
+        Masks of the K classes in ascending order.
     confidences : ndarray, shape (K,), optional
-        The IoU that the method expects; NaN where it expects nothing.
+        Expected IoU of each class; NaN if unknown.
     """
 
     masks: NDArray[np.bool_]
     confidences: NDArray[np.float64] | None = None
 
 
-Segment = Callable[[Frame], Segmented]
-"""Frame (Y, X, C) -> what is on it."""
-Method = Callable[[Sequence[Frame], Sequence[Reference]], Segment]
-"""`method(frames, references)` learns from the references what to `segment`; of the other frames of
-the sequence it may use the intensities."""
+SegmentFrame = Callable[[Frame], FrameMasks]
+"""Segments a frame, shape (Y, X, C)."""
+Method = Callable[[Sequence[Frame], Sequence[Reference]], SegmentFrame]
+"""Learns from the references of a sequence, given all its frames; returns a `SegmentFrame`."""
 
 MIN_COVERAGE, MAX_COVERAGE = 0.002, 0.98
+"""Fraction of a reference that its class has to cover."""
 
 
 @dataclass
 class _Scores:
-    """What one method reaches on one data set."""
+    """Scores of one method on one dataset."""
 
     classes: dict[str, list[float]] = field(default_factory=dict)
     sequences: list[float] = field(default_factory=list)
@@ -104,111 +104,112 @@ def evaluate_dataset(
     max_sequences: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Measure methods on one data set, side by side: same references, same target frames.
+    """Evaluate methods on the same references and targets of a dataset.
 
     Parameters
     ----------
     dataset : Dataset
     methods : mapping of str to Method
     kind : {"mask", "box", "scribble", "point"}
-        The annotation; all but the mask are simulated from the true mask.
+        Kind of the annotations, which are simulated from the ground truth.
     references : int
-        Annotated frames of each class, as far as there are any.
+        References per class, fewer if fewer frames are suitable.
     spared : int
-        Frames that would be annotated if there were so many references are not measured either:
-        then runs with fewer references are measured on the same frames.
+        Also exclude the frames that would be annotated with this number of references, so that runs
+        with different numbers of references are evaluated on the same frames.
     seed : int
-        Of the random groups and of simulated annotations.
+        Seed of the random groups and of simulated annotations.
     max_frames : int, optional
-        Cut longer sequences to this many frames, evenly spaced; for a quick look.
+        Reduce longer sequences to this number of evenly spaced frames.
     max_sequences : int, optional
-        Leave out further sequences than so many.
+        Evaluate only the first sequences.
     progress : callable, optional
-        Told what is being measured.
+        Called with a message for each sequence and method.
 
     Returns
     -------
     dict
         For each method `mean_iou`, `classes` (mean IoU of each), `seconds_per_frame` (all classes
-        of a frame together), `seconds_to_learn` (from the references, per sequence), `false_area`,
-        `sequences` (mean IoU of each) and `confidences` (pairs of the IoU that was expected and the
-        IoU that was reached, for frames and classes of which one was expected); None where nothing
-        could be measured.
+        together), `seconds_to_learn` (from the references, per sequence), `false_area`, `sequences`
+        (mean IoU of each) and `confidences` (pairs of expected and actual IoU of a frame and
+        class); None where there is no value.
 
     Raises
     ------
     InputError
-        If no class of the data set has a reference and a target.
+        If no class of the dataset has a reference and a target.
     """
     scores = {name: _Scores() for name in methods}
-    for group, ids in list(dataset.groups(seed=seed).items())[:max_sequences]:
-        kept = _thinned(ids, max_frames)
-        frames = _same_channels([dataset.image(item) for item in kept])
-        truth = [dataset.labels(item) for item in kept]
-        shown = choose_references(
-            frames, truth, dataset.classes, kind=kind, count=references, seed=seed
+    for group, all_ids in list(dataset.groups(seed=seed).items())[:max_sequences]:
+        count = min(len(all_ids), max_frames or len(all_ids))
+        ids = [all_ids[int(i)] for i in np.linspace(0, len(all_ids) - 1, count).round()]
+        frames = _same_channels([dataset.image(item) for item in ids])
+        labels = [dataset.labels(item) for item in ids]
+        annotated = choose_references(
+            frames, labels, dataset.classes, kind=kind, count=references, seed=seed
         )
-        spare = choose_references(frames, truth, dataset.classes, count=spared)
-        annotated = {(r.class_id, r.frame) for r in (*shown, *spare)}
-        # Each class has its own targets: all frames on which it is not annotated.
+        spare = choose_references(frames, labels, dataset.classes, count=spared)
+        excluded = {(r.class_id, r.frame) for r in (*annotated, *spare)}
+        # The targets of a class are the frames on which it is not annotated.
         targets = {
-            class_id: [i for i in range(len(kept)) if (class_id, i) not in annotated]
-            for class_id in class_ids_of(shown)
+            class_id: [i for i in range(len(ids)) if (class_id, i) not in excluded]
+            for class_id in class_ids_of(annotated)
         }
         if not any(targets.values()):
             continue
         for name, method in methods.items():
             if progress:
                 progress(f"{dataset.name} · {group} · {name}")
-            _run(method, frames, truth, shown, targets, dataset.classes, scores[name])
+            _evaluate(method, frames, labels, annotated, targets, dataset.classes, scores[name])
     if not any(score.sequences for score in scores.values()):
         raise InputError(
             f"{dataset.name} has no class with a reference frame ({MIN_COVERAGE:.1%} to "
-            f"{MAX_COVERAGE:.0%} covered) and another frame to measure."
+            f"{MAX_COVERAGE:.0%} covered) and another frame to evaluate."
         )
     return {name: score.summary() for name, score in scores.items()}
 
 
 def choose_references(
     frames: Sequence[Frame],
-    truth: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.uint8]],
     classes: Mapping[int, str],
     *,
     kind: AnnotationKind = "mask",
     count: int = 1,
     seed: int = 0,
 ) -> list[Reference]:
-    """References for each class that a frame of the sequence suits.
+    """Choose and annotate the references of each class that has suitable frames.
 
     Parameters
     ----------
     frames : sequence of ndarray, each of shape (Y, X, C)
-    truth : sequence of ndarray, each of shape (Y, X)
+    labels : sequence of ndarray, each of shape (Y, X)
         Class of each pixel.
     classes : mapping of int to str
-        Classes to look for.
     kind : {"mask", "box", "scribble", "point"}
     count : int
-        References of each class, fewer where fewer frames suit.
+        References per class, fewer if fewer frames are suitable.
     seed : int
-        Of the simulated annotation.
+        Seed of the simulated annotations.
 
     Returns
     -------
     list of Reference
-        On frames with 0.2-98 % of the class: the middle one or the nearest (of two, the earlier);
-        for more, the nearest ones to evenly spaced places.
+        References on frames with 0.2-98 % of the class: for each of `count` evenly spaced
+        positions, the nearest frame (of two, the earlier one).
     """
     references = []
     for class_id in classes:
-        coverage = [float((labels == class_id).mean()) for labels in truth]
-        free = [i for i, share in enumerate(coverage) if MIN_COVERAGE <= share <= MAX_COVERAGE]
-        for number in range(min(count, len(free))):
-            place = (2 * number + 1) * len(frames) // (2 * count)
-            index = min(free, key=lambda i: (abs(i - place), i))
-            free.remove(index)
-            annotation = _annotate(truth[index] == class_id, kind, seed)
-            ignored = truth[index] == IGNORED
+        coverage = [float((of_frame == class_id).mean()) for of_frame in labels]
+        suitable = [i for i, share in enumerate(coverage) if MIN_COVERAGE <= share <= MAX_COVERAGE]
+        for number in range(min(count, len(suitable))):
+            position = (2 * number + 1) * len(frames) // (2 * count)
+            index = min(suitable, key=lambda i: (abs(i - position), i))
+            suitable.remove(index)
+            annotation = simulate(
+                labels[index] == class_id, kind, np.random.default_rng(seed), each=True
+            )
+            ignored = labels[index] == IGNORED
             references.append(Reference(frames[index], annotation, class_id, kind, index, ignored))
     return references
 
@@ -216,37 +217,41 @@ def choose_references(
 def mean_over_datasets(
     datasets: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, float | None]:
-    """Mean IoU of each method over data sets, from the results of `evaluate_dataset` by name."""
-    methods = {method for results in datasets.values() for method in results}
+    """Average the IoU of each method over datasets, given results of `evaluate_dataset` by name."""
     return {
-        method: _mean([r[method]["mean_iou"] for r in datasets.values() if method in r])
-        for method in sorted(methods)
+        method: _mean([scores["mean_iou"] for scores in results])
+        for method, results in _by_method(datasets).items()
     }
 
 
 def calibration_over_datasets(
     datasets: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> dict[str, float | None]:
-    """Expected calibration error of each method that expects an IoU; over frames and classes."""
-    methods = {method for results in datasets.values() for method in results}
-    pairs = {
-        method: [p for r in datasets.values() if method in r for p in r[method]["confidences"]]
-        for method in sorted(methods)
+    """Compute the calibration error of each method's expected IoU over datasets; None without."""
+    return {
+        method: calibration_error([pair for scores in results for pair in scores["confidences"]])
+        for method, results in _by_method(datasets).items()
     }
-    return {method: calibration_error(of_method) for method, of_method in pairs.items()}
 
 
-def _run(
+def _by_method(
+    datasets: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, list[Mapping[str, Any]]]:
+    methods = sorted({method for results in datasets.values() for method in results})
+    return {m: [r[m] for r in datasets.values() if m in r] for m in methods}
+
+
+def _evaluate(
     method: Method,
     frames: Sequence[Frame],
-    truth: Sequence[NDArray[np.uint8]],
+    labels: Sequence[NDArray[np.uint8]],
     references: Sequence[Reference],
     targets: Mapping[int, Sequence[int]],
     classes: Mapping[int, str],
     scores: _Scores,
 ) -> None:
-    """Run one method on one sequence and add its scores."""
-    scored: dict[str, list[float]] = {}
+    """Run a method on a sequence and add its scores."""
+    ious: dict[str, list[float]] = {}
     start = time.perf_counter()
     segment = method(frames, references)
     scores.seconds_to_learn.append(time.perf_counter() - start)
@@ -254,37 +259,23 @@ def _run(
         start = time.perf_counter()
         masks, expected = segment(frames[target])
         scores.seconds.append(time.perf_counter() - start)
-        ignored = truth[target] == IGNORED
+        ignored = labels[target] == IGNORED
         for number, (class_id, mask) in enumerate(zip(targets, masks, strict=True)):
             if target not in targets[class_id]:
                 continue
-            true_mask = truth[target] == class_id
-            if true_mask.any():
-                score = iou(mask, true_mask, ignored)
-                scored.setdefault(classes[class_id], []).append(score)
+            ground_truth = labels[target] == class_id
+            if ground_truth.any():
+                score = iou(mask, ground_truth, ignored)
+                ious.setdefault(classes[class_id], []).append(score)
                 if expected is not None and not np.isnan(expected[number]):
                     scores.confidences.append((float(expected[number]), score))
             elif not ignored.all():
                 scores.false_areas.append(float(mask[~ignored].mean()))
-    scores.add_sequence({label: float(np.mean(values)) for label, values in scored.items()})
-
-
-def _annotate(mask: NDArray[np.bool_], kind: AnnotationKind, seed: int) -> NDArray[np.float32]:
-    if kind == "mask":
-        return mask.astype(np.float32)
-    from napari_vrp_sam.annotations.simulate import simulate
-
-    return simulate(mask, kind, np.random.default_rng(seed), each=True)
-
-
-def _thinned(ids: Sequence[str], max_frames: int | None) -> Sequence[str]:
-    if max_frames is None or len(ids) <= max_frames:
-        return ids
-    return [ids[index] for index in np.linspace(0, len(ids) - 1, max_frames).round().astype(int)]
+    scores.add_sequence({name: float(np.mean(values)) for name, values in ious.items()})
 
 
 def _same_channels(frames: list[Frame]) -> list[Frame]:
-    """Gray frames repeated to three channels where others of the group have colours."""
+    """Repeat gray frames to three channels if others of the group are RGB."""
     channels = max(frame.shape[-1] for frame in frames)
     return [
         np.repeat(frame, channels, axis=-1) if frame.shape[-1] == 1 else frame for frame in frames

@@ -1,7 +1,7 @@
-"""The plain way, to be measured against: the flow of the paper's code, step by step.
+"""Unoptimised baseline for speed measurements, which follows the paper's code.
 
-Single precision, one frame at a time, the reference encoded again for every frame, the target by
-SAM's own predictor. The networks are the same; nothing else of this package takes part.
+It runs in single precision, one frame at a time, encodes the reference again for every frame, and
+encodes targets by `SamPredictor`. Apart from the networks it uses no code of this package.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 
 
-class PlainFlow:
-    """One annotated image, and the frames that it is applied to.
+class UnoptimisedPipeline:
+    """Inference as in the paper's code.
 
     Parameters
     ----------
     model : FullSizeModel
-        Whose networks are used: SAM, the semantic encoder and the VRP encoder.
+        Provides SAM, the semantic encoder and the VRP encoder.
     """
 
     def __init__(self, model: FullSizeModel) -> None:
@@ -38,27 +38,27 @@ class PlainFlow:
         self, frame: NDArray[np.uint8], reference: NDArray[np.uint8], mask: NDArray[Any]
     ) -> NDArray[np.bool_]:
         """Segment a frame, shape (Y, X); parameters are those of `logits`."""
-        found: NDArray[np.bool_] = self.logits(frame, reference, mask) > 0
-        return found
+        segmented: NDArray[np.bool_] = self.logits(frame, reference, mask) > 0
+        return segmented
 
     def logits(
         self, frame: NDArray[np.uint8], reference: NDArray[np.uint8], mask: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """Mask logits of a frame, shape (Y, X).
+        """Compute the mask logits of a frame, shape (Y, X).
 
         Parameters
         ----------
         frame, reference : ndarray, shape (Y, X, 3), uint8
-            Square.
+            Square images.
         mask : ndarray, shape (Y, X)
-            The annotation of the reference in 0..1.
+            Annotation of the reference in 0..1.
         """
         import torch
 
         with torch.no_grad():
             logits = self._logits(frame, reference, mask)
-        found: NDArray[np.float32] = logits[0, 0].cpu().numpy()
-        return found
+        array: NDArray[np.float32] = logits[0, 0].cpu().numpy()
+        return array
 
     def _logits(
         self, frame: NDArray[np.uint8], reference: NDArray[np.uint8], mask: NDArray[Any]
@@ -69,23 +69,23 @@ class PlainFlow:
         from napari_vrp_sam.models.vrp.semantic_encoders import concatenate_stages
 
         sam = self.predictor.model
-        marked = torch.from_numpy(mask.astype(np.float32))[None, None].to(sam.device)
-        reference_2, reference_3, _ = self.semantic(self._small(reference))
-        target_2, target_3, target_4 = self.semantic(self._small(frame))
+        annotation = torch.from_numpy(mask.astype(np.float32))[None, None].to(sam.device)
+        reference_2, reference_3, _ = self.semantic(self._resized(reference))
+        target_2, target_3, target_4 = self.semantic(self._resized(frame))
         grid = reference_3.shape[-2:]
-        marked = torch.nn.functional.interpolate(marked, grid, mode="nearest")
-        deepest = self.semantic.stage_4(reference_3 * marked)
-        pseudo_mask = correlation(target_4, deepest, marked)
+        annotation = torch.nn.functional.interpolate(annotation, grid, mode="nearest")
+        reference_4 = self.semantic.stage_4(reference_3 * annotation)
+        pseudo_mask = correlation(target_4, reference_4, annotation)
         prompts = self.vrp_encoder(
             concatenate_stages(reference_2, reference_3),
-            marked,
+            annotation,
             concatenate_stages(target_2, target_3),
             torch.nn.functional.interpolate(pseudo_mask, grid, mode="bilinear", align_corners=True),
         )
         self.predictor.set_image(frame)
         embedding: Any = self.predictor.get_image_embedding()
         no_mask = sam.prompt_encoder.no_mask_embed.weight[..., None, None]
-        low, _ = sam.mask_decoder(
+        low_resolution, _ = sam.mask_decoder(
             image_embeddings=embedding,
             image_pe=sam.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=prompts,
@@ -93,12 +93,12 @@ class PlainFlow:
             multimask_output=False,
         )
         logits: Tensor = sam.postprocess_masks(
-            low, self.predictor.input_size, self.predictor.original_size
+            low_resolution, self.predictor.input_size, self.predictor.original_size
         )
         return logits
 
-    def _small(self, image: NDArray[np.uint8]) -> Tensor:
-        """An image as the semantic encoder takes it."""
+    def _resized(self, image: NDArray[np.uint8]) -> Tensor:
+        """Resize an image to the input size of the semantic encoder."""
         import torch
 
         planes = torch.from_numpy(image).to(self.predictor.device).permute(2, 0, 1)[None] / 255

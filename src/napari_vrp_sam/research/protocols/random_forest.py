@@ -1,8 +1,8 @@
-"""The baseline: a random forest on classical filters, trained on one annotated slice.
+"""Baseline of the one-slice protocol: a random forest on classical image filters.
 
-This is what users of interactive segmentation tools have today (ilastik, Labkit, Trainable Weka,
-and scikit-image's own "trainable segmentation" example): multi-scale Gaussian, gradient and Hessian
-features of each pixel, classified by a random forest.
+Interactive segmentation tools work this way (ilastik, Labkit, Trainable Weka, and the "trainable
+segmentation" of scikit-image): multi-scale Gaussian, gradient and Hessian features of each pixel,
+classified by a random forest.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from sklearn.ensemble import RandomForestClassifier
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.research.protocols.one_slice import Segment, Segmented
+from napari_vrp_sam.research.protocols.one_slice import FrameMasks, SegmentFrame
 
 MAX_FOREGROUND = 8_000
 MAX_BACKGROUND = 24_000
 
 
 class RandomForest:
-    """A forest for each class, applied to every frame; an `evaluation.one_slice.Method`.
+    """Method of the one-slice protocol that trains a forest for each class.
 
     Parameters
     ----------
     trees, depth : int
-        Number of trees and their largest depth.
+        Number of trees and their maximum depth.
     seed : int
-        Of the pixel sample and of the forest.
+        Seed of the pixel sample and of the forest.
     workers : int
-        Threads.
+        Number of threads.
     """
 
     def __init__(
@@ -44,33 +44,35 @@ class RandomForest:
         self.seed = seed
         self.workers = workers
 
-    def __call__(self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]) -> Segment:
-        """Train on the references alone; see `evaluation.one_slice.Method`."""
+    def __call__(
+        self, _frames: Sequence[NDArray[Any]], references: Sequence[Reference]
+    ) -> SegmentFrame:
+        """Train on the references alone; see `one_slice.Method`."""
         forests = [
             self.fit([r for r in references if r.class_id == class_id])
             for class_id in class_ids_of(references)
         ]
 
-        def segment(frame: NDArray[Any]) -> Segmented:
-            features = self.features(frame)  # once for all classes
-            return Segmented(np.stack([self.predict(forest, features) for forest in forests]))
+        def segment(frame: NDArray[Any]) -> FrameMasks:
+            features = self.features(frame)
+            return FrameMasks(np.stack([self.predict(forest, features) for forest in forests]))
 
         return segment
 
     def features(self, frame: NDArray[Any]) -> NDArray[np.float32]:
-        """Features of each pixel, shape (Y, X, F): intensity, edges and texture at sigma 1-16."""
+        """Compute features, shape (Y, X, F): intensity, edges and texture at sigma 1-16."""
         features: NDArray[np.float32] = multiscale_basic_features(
             frame, sigma_min=1, sigma_max=16, channel_axis=-1, workers=self.workers
         )
         return features
 
     def fit(self, references: Sequence[Reference]) -> RandomForestClassifier:
-        """Train on pixels of the references of one class, each giving as many.
+        """Train on the same number of pixels of each reference of a class.
 
-        Where the annotation is sparse its unmarked pixels are taken for background all the same:
-        without negative examples a forest cannot be trained.
+        All unmarked pixels count as background, even for sparse annotations, because a forest
+        cannot be trained without negative examples.
         """
-        random = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         pixels, labels = [], []
         for reference in references:
             marked = reference.mask.ravel() > 0.5
@@ -80,8 +82,8 @@ class RandomForest:
             foreground, background = np.flatnonzero(marked), np.flatnonzero(unmarked)
             sample = np.concatenate(
                 [
-                    random.permutation(foreground)[: MAX_FOREGROUND // len(references)],
-                    random.permutation(background)[: MAX_BACKGROUND // len(references)],
+                    rng.permutation(foreground)[: MAX_FOREGROUND // len(references)],
+                    rng.permutation(background)[: MAX_BACKGROUND // len(references)],
                 ]
             )
             features = self.features(reference.image)
@@ -95,6 +97,6 @@ class RandomForest:
     def predict(
         self, forest: RandomForestClassifier, features: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
-        """The class's mask, shape (Y, X)."""
+        """Predict the mask of the class, shape (Y, X)."""
         labels: NDArray[np.bool_] = forest.predict(features.reshape(-1, features.shape[-1]))
         return labels.reshape(features.shape[:2])
