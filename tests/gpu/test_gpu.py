@@ -21,13 +21,13 @@ from napari_vrp_sam.inference.prediction.cuda_graph import WARM_UPS, Graphed
 from napari_vrp_sam.inference.prediction.pipeline import normalise
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.models.precision import mixed
+from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.probe.tree_kernel import descend
 from napari_vrp_sam.models.probe.tree_kernel import kernel_runs as trees_run
 from napari_vrp_sam.models.probe.tree_tables import TreeTables
-from napari_vrp_sam.models.sam.attention import AttentionInput, in_blocks, scaled_dot_product
+from napari_vrp_sam.models.sam import attention_kernel as kernel
+from napari_vrp_sam.models.sam.attention import AttentionInput, biased_sdpa, blockwise_attention
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
-from napari_vrp_sam.models.sam.full_size_model import attention_kernel as kernel
 from napari_vrp_sam.models.sam.image_encoder import encode_images
 from napari_vrp_sam.models.sam.prompting import Prompting
 from napari_vrp_sam.models.vrp.semantic_encoders import ResNet50
@@ -88,9 +88,9 @@ def test_the_image_encoder(dim: int, heads: int) -> None:
     expected = encoder(images)
     largest = expected.abs().max()
     assert (encode_images(encoder, images) - expected).abs().max() < 1e-3 * largest
-    with mixed(CUDA, "auto"):
+    with mixed_precision(CUDA, "auto"):
         assert (encode_images(encoder, images) - expected).abs().max() < 0.03 * largest
-        masked = encode_images(encoder, images, scaled_dot_product)
+        masked = encode_images(encoder, images, biased_sdpa)
     assert (masked - expected).abs().max() < 0.03 * largest
 
 
@@ -101,9 +101,9 @@ def test_the_attention_kernel(dim: int, tokens: int, side: int) -> None:
     shapes = ((2, tokens, tokens, 3, 2, dim), (3, 2, dim), (2 * side - 1, dim), (2 * side - 1, dim))
     qkv, beyond, rows, columns = (torch.randn(s, device=CUDA).bfloat16() for s in shapes)
     assert kernel.kernel_runs(CUDA)
-    found = kernel.fused(AttentionInput(qkv, beyond, rows, columns, side))
+    found = kernel.triton_attention(AttentionInput(qkv, beyond, rows, columns, side))
     exact = AttentionInput(qkv.float(), beyond.float(), rows.float(), columns.float(), side)
-    torch.testing.assert_close(found.float(), in_blocks(exact), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(found.float(), blockwise_attention(exact), atol=0.05, rtol=0.05)
 
 
 def test_normalisation_to_the_bit() -> None:
@@ -145,7 +145,7 @@ def test_a_gpu_gives_what_the_processor_gives(
 def test_nothing_in_the_loop_waits_for_the_gpu(
     model: FullSizeModel, stack: tuple[np.ndarray, np.ndarray], prompting: Prompting
 ) -> None:
-    predictor = predictor_of(model.prompted_by(prompting), stack, device="cuda", batch=4)
+    predictor = predictor_of(model.with_prompting(prompting), stack, device="cuda", batch=4)
     run = predictor._batches.logits(predictor.prepared)
     images = torch.rand(4, 3, 256, 256, device=CUDA)
     run(images)
@@ -190,7 +190,7 @@ def test_the_tree_kernel() -> None:
     forest = ExtraTreesClassifier(30, max_depth=20, min_samples_leaf=3, random_state=0).fit(x, y)
     cells = torch.from_numpy(rng.normal(size=(5, 100_001)).astype(np.float32))
     assert trees_run(CUDA)
-    found = descend(TreeTables.of(forest).to(CUDA), cells.to(CUDA)).cpu()
+    found = descend(TreeTables.from_forest(forest).to(CUDA), cells.to(CUDA)).cpu()
     expected = torch.from_numpy(forest.predict_proba(cells.T.numpy())[:, 1]).float()
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
