@@ -1,9 +1,12 @@
+"""The command `vrp-sam fine-tune`."""
+
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.fine_tuning import api, job, run
+from napari_vrp_sam.fine_tuning import run
+from napari_vrp_sam.fine_tuning.events import FineTuningResult
+from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.lite.parts import LiteConfig
@@ -29,53 +34,59 @@ RECIPE = FineTuningRecipe(
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """Bright squares on four frames, two of them annotated; as TIFF and as folders."""
+    """Write four frames with bright squares, two of them annotated, as TIFF and as folders."""
     rng = np.random.default_rng(0)
-    truth = np.zeros((4, 72, 80), np.uint8)
+    ground_truth = np.zeros((4, 72, 80), np.uint8)
     for z in range(4):
-        truth[z, 10:30, 10 + z : 30 + z] = 3
-        truth[z, 40:60, 50 - z : 70 - z] = 3
-    stack = rng.integers(0, 90, truth.shape, dtype=np.uint8) + 100 * (truth > 0).astype(np.uint8)
+        ground_truth[z, 10:30, 10 + z : 30 + z] = 3
+        ground_truth[z, 40:60, 50 - z : 70 - z] = 3
+    stack = rng.integers(0, 90, ground_truth.shape, dtype=np.uint8) + 100 * (
+        ground_truth > 0
+    ).astype(np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
-    drawn = truth.copy()
+    drawn = ground_truth.copy()
     drawn[[0, 3]] = 0
     tifffile.imwrite(tmp_path / "drawn.tif", drawn, photometric="minisblack")
-    tifffile.imwrite(tmp_path / "slice.tif", truth[2])
+    tifffile.imwrite(tmp_path / "slice.tif", ground_truth[2])
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
     for z in range(3):
         Image.fromarray(stack[z, : 72 - z]).save(tmp_path / f"images/i{z}.png")
     for z in range(2):
-        Image.fromarray(truth[z, : 72 - z]).save(tmp_path / f"labels/i{z}.png")
+        Image.fromarray(ground_truth[z, : 72 - z]).save(tmp_path / f"labels/i{z}.png")
+    config = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
+    save(tmp_path / "small.safetensors", LiteNetwork(config), {})
     return tmp_path
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small crops, small probes, and whatever comes out is kept."""
-    whole = run.fine_tune_events
-    monkeypatch.setattr(run, "fine_tune_events", lambda job, control: whole(job, control, RECIPE))
+    """Use small crops and probes, and save every result."""
+    events = run.fine_tune_events
+    monkeypatch.setattr(
+        run, "fine_tune_events", lambda job, control, _: events(job, control, recipe=RECIPE)
+    )
 
 
 def fine_tune(*arguments: Any) -> Any:
     return runner.invoke(app, ["fine-tune", *map(str, arguments), "--device", "cpu"])
 
 
-def test_a_model_is_written_that_segments(files: Path) -> None:
+def test_saved_model_segments_a_stack(files: Path) -> None:
     out = files / "own.safetensors"
     result = fine_tune(
         files / "stack.tif", "--reference", files / "drawn.tif", "--output", out, "--steps", 2,
-        "--name", "Squares", "--parts", "vrp-encoder",
+        "--name", "Squares", "--parts", "vrp-encoder", "--model", files / "small.safetensors",
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip().replace("\n", "") == str(out)
-    assert "IoU on what was held out: 0." in result.stderr
+    assert "IoU on held-out frames: 0." in result.stderr
     assert "Step 0: IoU 0." in result.stderr
     assert read_checkpoint(out).metadata["name"] == "Squares"
     result = runner.invoke(
         app,
         ["segment", str(files / "stack.tif"), "--reference", str(files / "slice.tif"),
-         "--frame", "2", "--model", str(out), "--device", "cpu"],
+         "--reference-frame", "2", "--frames", "2:3", "--model", str(out), "--device", "cpu"],
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert (files / "stack_labels.tif").is_file()
@@ -94,7 +105,7 @@ def test_folders_of_images_of_different_sizes(files: Path) -> None:
         files / "images", "--reference", files / "labels", "--output", files / "b.safetensors"
     )
     assert result.exit_code == 2
-    assert "does not belong to an image" in result.stderr
+    assert "has no image of the same name" in result.stderr
     (files / "labels/other.png").rename(files / "labels/i1.jpg")
     result = fine_tune(
         files / "images", "--reference", files / "labels", "--output", files / "b.safetensors"
@@ -104,31 +115,34 @@ def test_folders_of_images_of_different_sizes(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
-        (["--output", "x.pth"], "not as 'x.pth'"),
-        (["--output", "taken.safetensors"], "is there already: choose another name"),
-        (["--output", "x.safetensors", "--parts", "lora"], "'lite' has none"),
+        (["--output", "x.pth"], "give 'x.pth' that suffix"),
+        (["--output", "taken.safetensors"], "already exists: choose another name"),
+        (["--output", "x.safetensors", "--parts", "lora"], "'lite' does not have"),
         (["--output", "x.safetensors", "--steps", "3", "--minutes", "1"], "not both"),
-        (["--output", "x.safetensors", "--minutes", "-1"], "-1 minutes teach nothing"),
+        (["--output", "x.safetensors", "--minutes", "-1"], "Cannot train for -1 minutes"),
         (["--output", "x.safetensors", "--model", "nix"], "There is no model 'nix'"),
-        (["--output", "x.safetensors", "--frame", "q"], "--frame q is no frame"),
-        (["--output", "x.safetensors", "--kind", "scribble"], "points or scribbles alone"),
+        (["--output", "x.safetensors", "--reference-frame", "q"], "--reference-frame q is not a"),
+        (
+            ["--output", "x.safetensors", "--annotation-kind", "scribble"],
+            "points or scribbles only",
+        ),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(
-    files: Path, options: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+def test_invalid_input_is_rejected(
+    files: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(files)
     (files / "taken.safetensors").write_text("mine")
     before = sorted(files.iterdir())
     result = fine_tune("stack.tif", "--reference", "drawn.tif", *options)
     assert result.exit_code == 2
-    assert sentence in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert sorted(files.iterdir()) == before
 
 
-def test_no_annotation_is_told(files: Path) -> None:
+def test_missing_annotation_is_rejected(files: Path) -> None:
     empty = np.zeros((4, 72, 80), np.uint8)
     tifffile.imwrite(files / "empty.tif", empty, photometric="minisblack")
     result = fine_tune(
@@ -138,42 +152,67 @@ def test_no_annotation_is_told(files: Path) -> None:
     assert "There is no annotation" in result.stderr
 
 
-def test_a_model_that_is_no_better_is_told(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuned = api.FineTuningResult(None, 0.7, 0.69)
-    monkeypatch.setattr(job.FineTuneJob, "events", lambda *_: iter([tuned]))
-    result = fine_tune(
+def test_model_that_is_not_better_is_not_saved(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = FineTuningResult(None, 0.7, 0.69)
+    monkeypatch.setattr(FineTuneJob, "events", lambda *_: iter([result]))
+    outcome = fine_tune(
         files / "stack.tif", "--reference", files / "drawn.tif", "--output", files / "x.safetensors"
     )
-    assert result.exit_code == 0
-    assert "0.700 before, 0.690 at best. That is no better, so nothing is" in " ".join(
-        result.stderr.split()
+    assert outcome.exit_code == 0
+    assert "0.700 before, 0.690 at best. The new model is not better and was not saved" in " ".join(
+        outcome.stderr.split()
     )
-    assert result.stdout == ""
+    assert outcome.stdout == ""
+
+
+def test_old_names_of_options_still_work(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = []
+
+    def events(job: FineTuneJob, *_: Any) -> Iterator[FineTuningResult]:
+        jobs.append(job)
+        yield FineTuningResult(job.output, 0.5, 0.6)
+
+    monkeypatch.setattr(FineTuneJob, "events", events)
+    result = fine_tune(
+        files / "stack.tif", "--reference", files / "slice.tif", "--output", "x.safetensors",
+        "--frame", 2, "--kind", "box", "--limits", 0, 200,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    (job,) = jobs
+    assert {(r.frame, r.kind) for r in job.references} == {(2, "box")}
+    assert job.contrast_limits == (0.0, 200.0)
+    for old, new in (
+        ("--frame", "--reference-frame"),
+        ("--kind", "--annotation-kind"),
+        ("--limits", "--contrast-limits"),
+    ):
+        assert f"{old} is deprecated and will be removed in the next release; use {new}." in (
+            " ".join(result.stderr.split())
+        )
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no SIGINT for one process")
-def test_ctrl_c_keeps_the_checkpoint(files: Path) -> None:
-    small = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
-    save(files / "small.safetensors", LiteNetwork(small), {})
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_saves_a_checkpoint(files: Path) -> None:
     command = [
-        sys.executable, "-m", "napari_vrp_sam.cli", "fine-tune", str(files / "stack.tif"),
+        sys.executable, "-m", "napari_vrp_sam", "fine-tune", str(files / "stack.tif"),
         "--reference", str(files / "drawn.tif"), "--output", str(files / "own.safetensors"),
         "--steps", "100000", "--device", "cpu", "--model", str(files / "small.safetensors"),
         "--parts", "decoder",
     ]  # fmt: skip
-    code = "import sys; from napari_vrp_sam.cli import main; main()"
-    command[1:3] = ["-c", code]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     checkpoint = files / "own.safetensors.fine-tuning/checkpoint.safetensors"
     try:
         while not checkpoint.is_file():
             assert process.poll() is None
+            time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=120)
+        _, messages = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "Interrupted." in told
+    assert "Interrupted." in messages
     assert checkpoint.is_file()
     assert not (files / "own.safetensors").exists()

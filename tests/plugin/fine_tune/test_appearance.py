@@ -1,29 +1,30 @@
-"""The dock 'Fine-tune' at 300 pixels, by keys, and what it draws."""
+"""Layout, keyboard navigation and learning curves of the "Fine-tune" dock."""
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication
-from tests.plugin.test_appearance import WIDTH, accessible_name, cut_off, set_width
-from tests.plugin.test_fine_tune_models import PACKAGED
+from tests.plugin.models.test_panel import PACKAGED
+from tests.plugin.segment.test_appearance import WIDTH, accessible_name, cut_off, set_width
 
 from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
-from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.models.zoo import user_models
 from napari_vrp_sam.plugin.fine_tune.learning_plot import IOU_COLOUR, LearningPlot
 from napari_vrp_sam.plugin.models.changes import user_model_signals
+from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
 
 
 @pytest.fixture
 def full(qtbot, viewer, tuner, lessons, stack):
-    """Everything that the dock can show at once."""
-    name = "an image whose name is a good deal longer than the dock is wide"
+    """Show everything that the dock can show at the same time."""
+    name = "an image with a name that is much longer than the width of the dock"
     viewer.add_image(stack[0], name=name)
     drawn = np.zeros_like(stack[1])
     drawn[3] = stack[1][3]
     viewer.add_labels(drawn, name=f"masks of {name}")
-    for model in ("mito", "a name of sixty letters which is as many as there may be here"[:60]):
-        store.add(PACKAGED, model)
+    for model in ("mito", "a name with the maximum length of 60 characters " + 12 * "x"):
+        user_models.add(PACKAGED, model)
     user_model_signals.changed.emit()
     tuner.fine_tune()
     lessons.let_through(2)
@@ -35,7 +36,7 @@ def full(qtbot, viewer, tuner, lessons, stack):
     qtbot.waitUntil(lambda: len(tuner.plot.losses) == 3)
     tuner.user_models_panel.expand(animate=False)
     tuner.unfinished_box.lock(locked=False)
-    tuner.status.show_message("Some long sentence that has to be wrapped because it is long. " * 2)
+    tuner.status.show_message("A long sentence that has to be wrapped because of its length. " * 2)
     return tuner
 
 
@@ -47,8 +48,8 @@ def test_nothing_is_cut_off_at_300_pixels(qtbot, viewer, full, theme):
     assert full.minimumSizeHint().width() <= 284
 
 
-def test_every_control_has_a_name_and_an_explanation(full):
-    controls = list(full._keyboard.controls())
+def test_every_control_has_a_name_and_help(full):
+    controls = list(visible_controls(full))
     assert len(controls) > 18
     for control in controls:
         assert accessible_name(control), control
@@ -56,21 +57,20 @@ def test_every_control_has_a_name_and_an_explanation(full):
         assert control.accessibleDescription(), control
 
 
-def test_tab_reaches_everything_from_top_to_bottom(qtbot, viewer, tuner, opened):
+def test_tab_moves_through_all_controls_from_top_to_bottom(qtbot, viewer, tuner, opened):
     window = tuner.window()
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
     form = tuner.form
     form.image_box.setFocus(Qt.FocusReason.TabFocusReason)
-    seen = [QApplication.focusWidget()]
-    while seen[-1] is not tuner.controls.start_button:
-        qtbot.keyClick(seen[-1], Qt.Key.Key_Tab)
-        seen.append(QApplication.focusWidget())
-    assert seen == [
+    focused = [QApplication.focusWidget()]
+    while focused[-1] is not tuner.controls.start_button:
+        qtbot.keyClick(focused[-1], Qt.Key.Key_Tab)
+        focused.append(QApplication.focusWidget())
+    assert focused == [
         form.image_box,
         form.axes_box,
-        form.annotation_list._tick_box(0),
-        form.annotation_list._kind_box(0),
+        *visible_controls(form.annotation_list),
         form.model_box,
         form.parts_box,
         form.minutes_box,
@@ -78,7 +78,7 @@ def test_tab_reaches_everything_from_top_to_bottom(qtbot, viewer, tuner, opened)
         form.name_box,
         tuner.controls.start_button,
     ]
-    qtbot.keyClick(seen[-1], Qt.Key.Key_Space)
+    qtbot.keyClick(focused[-1], Qt.Key.Key_Space)
     assert tuner.running
 
 
@@ -92,7 +92,7 @@ def plot(qtbot):
 
 
 def coloured(plot, colour):
-    """Rows and columns of the pixels in a colour."""
+    """Return rows and columns of the pixels in a colour."""
     image = plot.grab().toImage()
     return [
         (y, x)
@@ -102,7 +102,7 @@ def coloured(plot, colour):
     ]
 
 
-def test_the_curve_rises_with_the_iou(plot):
+def test_iou_curve_rises_with_the_iou(plot):
     upper, _ = plot.panes()
     plot.add([TrainingStep(1, 10, 1.0, 5)], [Validation(0, 0.5, 0.5), Validation(10, 0.7, 0.7)])
     drawn = [(y, x) for y, x in coloured(plot, IOU_COLOUR) if upper.contains(x, y)]
@@ -113,19 +113,19 @@ def test_the_curve_rises_with_the_iou(plot):
     assert low < 0.5 < 0.7 < high
 
 
-def test_the_bold_loss_is_the_mean_until_there_are_many(plot):
+def test_smoothed_loss_is_the_mean_of_the_first_steps(plot):
     plot.add([TrainingStep(i, 9, loss, 1.0) for i, loss in enumerate([4.0, 2.0, 0.0])], [])
     assert [loss for _, loss in plot.smoothed] == pytest.approx([4, 3, 2])
 
 
-def test_an_even_iou_looks_even(plot):
+def test_constant_iou_has_a_minimum_range(plot):
     plot.add([], [Validation(step, 0.6 + 0.001 * step, 0.7) for step in range(5)])
     low, high = plot.iou_range()
     assert high - low == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("iou", [0.0, 1.0])
-def test_the_ends_of_the_scale(plot, iou):
+def test_extreme_ious_are_drawn(plot, iou):
     plot.add([], [Validation(0, iou, iou)])
     low, high = plot.iou_range()
     assert low <= iou <= high
@@ -133,10 +133,10 @@ def test_the_ends_of_the_scale(plot, iou):
     assert coloured(plot, IOU_COLOUR)
 
 
-def test_long_runs_and_odd_losses_are_drawn(plot):
+def test_long_runs_and_zero_losses_are_drawn(plot):
     losses = [0.0, 5.0, *np.random.default_rng(0).random(5000)]
     plot.add([TrainingStep(i, 9000, loss, 1.0) for i, loss in enumerate(losses)], [])
     assert plot.grab()
-    plot.begin()
+    plot.reset()
     assert plot.losses == plot.ious == []
     assert plot.grab()

@@ -1,4 +1,4 @@
-"""The choices of the dock 'Fine-tune': in step with layers, models and the other dock."""
+"""Form of the "Fine-tune" dock: checks, suggested names, and links to layers and other docks."""
 
 from importlib import resources
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 
@@ -15,12 +15,12 @@ PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
 
 def add(name):
     with resources.as_file(PACKAGED) as path:
-        store.add(path, name)
+        models.add(path, name)
     user_model_signals.changed.emit()
 
 
-def refused(qtbot, tuner, lessons):
-    """What the dock says to the button."""
+def rejection(qtbot, tuner, lessons):
+    """Press the button, which is rejected, and return the message."""
     qtbot.mouseClick(tuner.controls.start_button, Qt.MouseButton.LeftButton)
     assert not tuner.running
     assert lessons.jobs == []
@@ -28,38 +28,38 @@ def refused(qtbot, tuner, lessons):
     return tuner.status.text()
 
 
-def test_bad_input_is_refused_in_one_sentence(qtbot, viewer, tuner, lessons, stack):
+def test_invalid_input_is_rejected(qtbot, viewer, tuner, lessons, stack):
     data, truth = stack
-    assert "There is no image yet" in refused(qtbot, tuner, lessons)
+    assert "There is no image yet" in rejection(qtbot, tuner, lessons)
     viewer.add_image(data, name="stack")
-    assert "There is no annotation yet" in refused(qtbot, tuner, lessons)
+    assert "There is no annotation yet" in rejection(qtbot, tuner, lessons)
     labels = viewer.add_labels(np.zeros_like(truth), name="drawn")
-    assert "There is no annotation yet" in refused(qtbot, tuner, lessons)
+    assert "There is no annotation yet" in rejection(qtbot, tuner, lessons)
     labels.data[3] = 1
     labels.refresh()
-    assert "Class 1 covers everything" in refused(qtbot, tuner, lessons)
+    assert "Class 1 covers everything" in rejection(qtbot, tuner, lessons)
     labels.data[3] = truth[3]
     for name, reported in (
-        ("", "'' is no name for a model"),
+        ("", "'' is not a valid model name"),
         ("lite", "is the name of a built-in model"),
-        ("a/b", "is no name for a model"),
+        ("a/b", "is not a valid model name"),
     ):
         tuner.form.name_box.setText(name)
-        assert reported in refused(qtbot, tuner, lessons)
+        assert reported in rejection(qtbot, tuner, lessons)
     add("nuclei")
     tuner.form.name_box.setText("Nuclei")
-    assert "You have a model 'nuclei' already" in refused(qtbot, tuner, lessons)
+    assert "A user model 'nuclei' already exists" in rejection(qtbot, tuner, lessons)
 
 
-def test_contradicting_annotations_are_refused(qtbot, viewer, tuner, lessons, opened):
+def test_contradicting_annotations_are_rejected(qtbot, viewer, tuner, lessons, opened):
     box = np.array([[3, 6, 6], [3, 6, 18], [3, 24, 18], [3, 24, 6]])
     viewer.add_shapes([box], shape_type="polygon", features={"class": [2]}, scale=(2, 0.5, 0.5))
     viewer.layers[-1].units = ("um",) * 3
-    reported = refused(qtbot, tuner, lessons)
-    assert "pixels are marked as class 1 and as class 2" in reported
+    reported = rejection(qtbot, tuner, lessons)
+    assert "pixels are marked both as class 1 and as class 2" in reported
 
 
-def test_the_name_follows_image_and_base_until_it_is_given(qtbot, viewer, tuner, stack):
+def test_name_follows_image_and_base_model_until_it_is_edited(qtbot, viewer, tuner, stack):
     form = tuner.form
     assert form.name_box.text() == "my-lite"
     image = viewer.add_image(stack[0], name="Mitochondria (day 2).tif")
@@ -75,39 +75,39 @@ def test_the_name_follows_image_and_base_until_it_is_given(qtbot, viewer, tuner,
     qtbot.keyClicks(form.name_box, "mine")
     image.name = "other"
     assert form.name_box.text() == "mine"
-    assert store.new_model_path(form.name_box.text())
+    assert models.new_model_path(form.name_box.text())
 
 
 @pytest.mark.parametrize("name", ["", "  ", "...", "日本", "x" * 300, "a/b\\c:d", "_1_"])
-def test_the_suggested_name_will_do(viewer, tuner, stack, name):
+def test_suggested_name_is_valid(viewer, tuner, stack, name):
     viewer.add_image(stack[0], name=name)
-    assert store.new_model_path(tuner.form.name_box.text())
+    assert models.new_model_path(tuner.form.name_box.text())
 
 
-def test_a_head_is_for_lite_and_lora_for_full_size_models(tuner, user_models):
+def test_parts_depend_on_the_base_model(tuner, user_models):
     box = tuner.form.parts_box
     row = box.findData("lora")
 
-    def offered():
+    def lora_enabled():
         return bool(box.model().item(row).flags() & Qt.ItemFlag.ItemIsEnabled)
 
-    assert not offered()
+    assert not lora_enabled()
     assert box.itemData(row, Qt.ItemDataRole.ToolTipRole) == NO_LORA
     tuner.form.model_box.choose("vit_b")
-    assert offered()
-    assert box.part == "decoder"
+    assert lora_enabled()
+    assert box.parts == "decoder"
     assert not box.model().item(box.findData("head")).isEnabled()
     box.setCurrentIndex(row)
-    assert box.part == "lora"
-    add("nuclei")  # made from lite
+    assert box.parts == "lora"
+    add("nuclei")  # based on lite
     tuner.form.model_box.choose("nuclei")
-    assert not offered()
-    assert box.part == "head"
+    assert not lora_enabled()
+    assert box.parts == "head"
     tuner.form.model_box.choose(str(user_models / "gone.safetensors"))
-    assert box.part == "head"
+    assert box.parts == "head"
 
 
-def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, user_models):
+def test_job_contains_the_chosen_values(qtbot, viewer, tuner, opened, user_models):
     form = tuner.form
     assert form.job().minutes is None
     form.minutes_box.setValue(7.5)
@@ -120,7 +120,7 @@ def test_the_choices_are_in_the_job(qtbot, viewer, tuner, opened, user_models):
     assert job.data is opened[0].data
 
 
-def test_preferences_count(viewer, lessons, preferences):
+def test_form_starts_with_the_preferences(viewer, lessons, preferences):
     from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
 
     preferences().model, preferences().device = "vit_b", "cpu"
@@ -129,23 +129,23 @@ def test_preferences_count(viewer, lessons, preferences):
     form.release()
 
 
-def test_both_docks_choose_the_same(qtbot, viewer, dock, tuner, annotated, stack):
+def test_docks_share_image_and_annotations(qtbot, viewer, dock, tuner, annotated, stack):
     drawn = annotated[1]
-    ours, theirs = tuner.form, dock.form
-    ours.annotation_list.tick(drawn, on=False)
-    assert theirs.annotation_list.annotations == []
-    theirs.annotation_list.tick(drawn)
-    theirs.annotation_list.set_sparse(drawn, sparse=True)
-    (annotation,) = ours.annotation_list.annotations
+    form, other = tuner.form, dock.form
+    form.annotation_list.tick(drawn, on=False)
+    assert other.annotation_list.annotations == []
+    other.annotation_list.tick(drawn)
+    other.annotation_list.set_sparse(drawn, sparse=True)
+    (annotation,) = form.annotation_list.annotations
     assert annotation.sparse
     viewer.add_image(stack[0], name="other")
-    for mover, follower in ((ours, theirs), (theirs, ours)):
+    for mover, follower in ((form, other), (other, form)):
         for name in ("other", "stack"):
             mover.image_box.choose(viewer.layers[name])
             assert follower.image_box.layer.name == name
 
 
-def test_a_dock_opened_later_chooses_the_same(viewer, dock, lessons, annotated):
+def test_dock_opened_later_shares_the_annotations(viewer, dock, lessons, annotated):
     from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
 
     dock.form.annotation_list.tick(annotated[1], on=False)
@@ -154,7 +154,7 @@ def test_a_dock_opened_later_chooses_the_same(viewer, dock, lessons, annotated):
     form.release()
 
 
-def test_accepted_frames_teach_too(qtbot, viewer, dock, tuner, engine, annotated):
+def test_accepted_frames_are_used(qtbot, viewer, dock, tuner, engine, annotated):
     engine.let_through()
     dock.segment()
     qtbot.waitUntil(lambda: not dock.running, timeout=30_000)

@@ -1,4 +1,4 @@
-"""The dock 'Fine-tune' by hand: from the annotation to the new model."""
+"""The "Fine-tune" dock, from the annotation to the new model."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from tests.plugin.disturbances import (
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
-from napari_vrp_sam.models.zoo import user_models as store
+from napari_vrp_sam.inference.runs.events import Cancelled
+from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune.comparison import AFTER, BEFORE, OFF
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview_layer
 
@@ -26,13 +27,13 @@ def press(qtbot, button):
 
 
 def start(qtbot, tuner, lessons, steps):
-    """Press the button, and wait until so many of six steps are seen."""
+    """Press the button, and wait for a number of the six steps."""
     press(qtbot, tuner.controls.start_button)
     lessons.let_through(steps)
     qtbot.waitUntil(lambda: len(tuner.plot.losses) == steps or not tuner.running, timeout=30_000)
 
 
-def learn(qtbot, tuner, lessons):
+def train(qtbot, tuner, lessons):
     start(qtbot, tuner, lessons, 6)
     qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)
 
@@ -41,13 +42,13 @@ def outlines(viewer):
     return [layer for layer in viewer.layers if is_preview_layer(layer)]
 
 
-def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tuner, lessons, opened):
+def test_better_model_is_saved_and_selected(qtbot, viewer, dock, tuner, lessons, opened):
     viewer.dims.set_current_step(0, 3)
     assert tuner.form.name_box.text() == "stack-lite"
-    learn(qtbot, tuner, lessons)
+    train(qtbot, tuner, lessons)
 
-    assert [model.name for model in store.list_user_models()] == ["stack-lite"]
-    assert tuner.status.text().startswith("'stack-lite' is better (IoU held out: 0.500 before, 0.7")
+    assert [model.name for model in models.list_user_models()] == ["stack-lite"]
+    assert tuner.status.text().startswith("'stack-lite' is better (held-out IoU: 0.500 before, 0.7")
     assert tuner.user_models_panel.selected == "stack-lite"
     assert dock.form.model_box.model == "stack-lite"
     assert tuner.form.model_box.findData("stack-lite") > 0
@@ -58,12 +59,12 @@ def test_a_better_model_is_saved_and_chosen_everywhere(qtbot, viewer, dock, tune
     assert tuner.controls.start_button.isEnabled()
 
 
-def test_the_course_is_drawn_while_it_learns(qtbot, viewer, tuner, lessons, opened):
+def test_progress_is_shown_during_training(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 4)
     assert tuner.plot.base == 0.5
     assert [step for step, _ in tuner.plot.ious] == [0, 2, 4]
     assert tuner.controls.progress.value() == 4
-    assert tuner.status.text() == "Learning: step 4, about 20 s left"
+    assert tuner.status.text() == "Training: step 4, about 20 s left"
     (bar,) = progress._all_instances
     assert (bar.n, bar.total) == (4, 6)
     assert "Fine-tune stack-lite, about 20 s left" in bar.desc
@@ -72,36 +73,34 @@ def test_the_course_is_drawn_while_it_learns(qtbot, viewer, tuner, lessons, open
     assert not progress._all_instances
 
 
-def test_what_is_no_better_is_told_and_not_kept(qtbot, viewer, dock, tuner, lessons, opened):
+def test_model_that_is_not_better_is_not_saved(qtbot, viewer, dock, tuner, lessons, opened):
     lessons.gain = -0.1
-    learn(qtbot, tuner, lessons)
-    assert tuner.status.text().startswith("Not better (IoU held out: 0.500 before")
-    assert "'lite' stays" in tuner.status.text()
+    train(qtbot, tuner, lessons)
+    assert tuner.status.text().startswith("Not better (held-out IoU: 0.500 before")
+    assert "the new model was not saved" in tuner.status.text()
     assert tuner.status.severity == "warning"
-    assert store.list_user_models() == []
+    assert models.list_user_models() == []
     assert dock.form.model_box.model == "lite"
-    # Seen all the same.
+    # The plot and the comparison are shown nevertheless.
     assert tuner.plot.ious[-1][1] < tuner.plot.base
     assert tuner.comparison.isVisible()
     assert tuner.form.name_box.text() == "stack-lite"
 
 
-def test_outlines_larger_than_memory_are_told_once(
-    qtbot, viewer, tuner, lessons, opened, monkeypatch
-):
+def test_outlines_larger_than_memory_warn_once(qtbot, viewer, tuner, lessons, opened, monkeypatch):
     def refuse(*_):
-        raise InputError("They take more than there is.")
+        raise InputError("Not enough memory.")
 
     monkeypatch.setattr(FrameOutline, "show", refuse)
     reported = []
     tuner.comparison.warned.connect(reported.append)
-    learn(qtbot, tuner, lessons)
-    assert reported == ["They take more than there is."]
+    train(qtbot, tuner, lessons)
+    assert reported == ["Not enough memory."]
     assert tuner.comparison.button(OFF).isChecked()
     assert tuner.status.text().startswith("'stack-lite' is better")
 
 
-def test_before_and_after_on_the_frame_in_view(qtbot, viewer, tuner, lessons, opened):
+def test_frame_in_view_is_compared(qtbot, viewer, tuner, lessons, opened):
     viewer.dims.set_current_step(0, 5)
     start(qtbot, tuner, lessons, 3)
     box = tuner.comparison
@@ -131,42 +130,40 @@ def test_before_and_after_on_the_frame_in_view(qtbot, viewer, tuner, lessons, op
     assert box.shown == OFF
     lessons.let_through()
     qtbot.waitUntil(lambda: not tuner.running)
-    assert outlines(viewer) == []  # who deleted it wants none
+    assert outlines(viewer) == []  # the user deleted it
 
 
-def test_paused_it_waits(qtbot, viewer, tuner, lessons, opened):
+def test_paused_run_waits(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 2)
     press(qtbot, tuner.controls.pause_button)
     lessons.let_through()
     qtbot.wait(300)
     assert len(tuner.plot.losses) <= 3
     assert tuner.running
-    assert tuner.status.text() == "Paused after this step."
-    assert tuner.controls.pause_button.text() == "Go on"
+    assert tuner.status.text() == "Paused after the current step."
+    assert tuner.controls.pause_button.text() == "Resume"
     press(qtbot, tuner.controls.pause_button)
     qtbot.waitUntil(lambda: not tuner.running)
-    assert store.list_user_models()
+    assert models.list_user_models()
     assert tuner.controls.pause_button.text() == "Pause"
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_cancelled_within_a_second_it_can_be_resumed(
-    qtbot, viewer, tuner, lessons, opened, user_models, paused
-):
+def test_cancelled_run_can_be_resumed(qtbot, viewer, tuner, lessons, opened, user_models, paused):
     start(qtbot, tuner, lessons, 2)
     if paused:
         press(qtbot, tuner.controls.pause_button)
     press(qtbot, tuner.controls.cancel_button)
     assert tuner.status.text() == "Cancelling…"
-    qtbot.waitUntil(lambda: not tuner.running, timeout=1000)
-    assert tuner.status.text().startswith("Cancelled. What was learned is kept")
-    assert store.list_user_models() == []
+    qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)
+    assert tuner.status.text().startswith("Cancelled. A checkpoint was saved")
+    assert models.list_user_models() == []
     assert interrupted_runs(user_models) == [user_models / "stack-lite.safetensors"]
     assert tuner.unfinished_box.isVisible()
-    assert tuner.form.name_box.text() == "stack-lite-2"  # the other is not free
+    assert tuner.form.name_box.text() == "stack-lite-2"  # the first one is used
 
 
-def test_the_activity_dock_cancels_it(qtbot, viewer, tuner, lessons, opened):
+def test_run_is_cancelled_in_the_activity_dock(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 2)
     (bar,) = progress._all_instances
     bar.cancel()
@@ -174,11 +171,11 @@ def test_the_activity_dock_cancels_it(qtbot, viewer, tuner, lessons, opened):
     assert tuner.status.text().startswith("Cancelled")
 
 
-def test_a_second_run_is_refused_during_the_first(qtbot, viewer, tuner, lessons, opened):
+def test_second_run_is_rejected_during_the_first(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 2)
     assert not tuner.controls.start_button.isEnabled()
     tuner.fine_tune()
-    assert tuner.status.text().startswith("One model learns already")
+    assert tuner.status.text().startswith("A model is already being trained")
     assert len(lessons.jobs) == 1
 
 
@@ -189,8 +186,8 @@ def show_in_3d(viewer):
 @pytest.mark.parametrize(
     "disturb", [delete_image, delete_everything, rename_everything, edit_image, show_in_3d]
 )
-@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # says napari in 3-D
-def test_whatever_happens_to_layers_it_goes_on(qtbot, viewer, tuner, lessons, opened, disturb):
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")  # from napari in 3-D
+def test_run_continues_when_layers_change(qtbot, viewer, tuner, lessons, opened, disturb):
     start(qtbot, tuner, lessons, 3)
     disturb(viewer)
     lessons.let_through()
@@ -200,28 +197,26 @@ def test_whatever_happens_to_layers_it_goes_on(qtbot, viewer, tuner, lessons, op
         tuner.comparison.button(choice).click()
 
 
-def test_closing_the_dock_ends_it(qtbot, viewer, tuner, lessons, opened, user_models):
+def test_closing_the_dock_ends_the_run(qtbot, viewer, tuner, lessons, opened, user_models):
     start(qtbot, tuner, lessons, 3)
     frame = tuner.parentWidget()
     assert isinstance(frame, QDockWidget)
     frame.close()
     assert not tuner.running
     assert outlines(viewer) == []
-    lessons.runs[0]._thread.join(timeout=10)
-    assert not lessons.runs[0]._thread.is_alive()
+    assert list(lessons.runs[0].events())[-1] == Cancelled(0)
     frame.show()
     assert tuner.unfinished_box.isVisible()
     assert list(tuner.unfinished_box.rows) == interrupted_runs(user_models)
 
 
-def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):
+def test_closing_the_window_ends_the_run(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 3)
     events = viewer.layers.events
     viewer.close()
-    lessons.runs[0]._thread.join(timeout=10)
-    assert not lessons.runs[0]._thread.is_alive()
-    ours = [c for c in events.inserted.callbacks if "FineTune" in str(c)]
-    assert ours == []
+    assert list(lessons.runs[0].events())[-1] == Cancelled(0)
+    callbacks = [c for c in events.inserted.callbacks if "FineTune" in str(c)]
+    assert callbacks == []
 
 
 @pytest.mark.parametrize(
@@ -231,7 +226,7 @@ def test_closing_the_window_ends_it(qtbot, viewer, tuner, lessons, opened):
         (RuntimeError("oops"), "error", "Something went wrong on our side (RuntimeError: oops)."),
     ],
 )
-def test_what_goes_wrong_is_told_and_the_next_run_works(
+def test_errors_are_shown_and_the_next_run_works(
     qtbot, viewer, tuner, lessons, opened, error, severity, reported
 ):
     lessons.error = error
@@ -240,5 +235,5 @@ def test_what_goes_wrong_is_told_and_the_next_run_works(
     assert (tuner.status.text(), tuner.status.severity) == (reported, severity)
     lessons.error = None
     tuner.unfinished_box.rows.popitem()[1][1].click()
-    learn(qtbot, tuner, lessons)
+    train(qtbot, tuner, lessons)
     assert "is better" in tuner.status.text()
