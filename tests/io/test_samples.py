@@ -31,7 +31,7 @@ def test_the_ground_truth_changes_smoothly(make: Callable) -> None:
     assert iou(ground_truth[0] > 0, ground_truth[8] > 0) < np.mean(neighbours) - 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_slice_of_the_default_stack_shows_the_class() -> None:
     """The demo annotates the middle slice, and measures the accuracy of every slice."""
     _, ground_truth = sample_stack()
