@@ -41,9 +41,9 @@ def test_ways_to_say_the_same(stack, truth, model):
     expected = segment_stack(stack, truth[1, 1], reference_frame=5, model=model, device="cpu")
     frames = Frames(stack)
     same = [
-        (truth[1, 1], {"frame": (1, 1)}),
-        (truth[None, 1, 1], {"frame": np.int64(5)}),
-        (truth, {"frame": 5}),
+        (truth[1, 1], {"reference_frame": (1, 1)}),
+        (truth[None, 1, 1], {"reference_frame": np.int64(5)}),
+        (truth, {"reference_frame": 5}),
         (only(truth, (1, 1)), {}),
         (da.from_array(only(truth, (1, 1)), chunks=(1, 1, 40, 48)), {}),
         (gather_references(frames, truth, reference_frame=5), {}),
@@ -73,7 +73,7 @@ def test_frames_outside_of_the_range_stay_zero(stack, truth, model):
     calls = []
     labels = segment_stack(
         stack, truth[1, 1], reference_frame=5, frames=(4, 6), model=model, device="cpu",
-        progress=lambda done, total: calls.append((done, total)),
+        progress=lambda done, total, _: calls.append((done, total)),
     )  # fmt: skip
     flat = labels.reshape(12, 40, 48)
     assert [bool(frame.any()) for frame in flat] == [4 <= i < 6 for i in range(12)]
@@ -95,7 +95,7 @@ def test_given_limits_replace_percentiles(stack, truth, model):
 def test_chosen_channels_alone_count(stack, truth, model):
     wrong = stack.copy()
     wrong[..., 2] = np.random.default_rng(1).integers(0, 255, truth.shape)
-    arguments = {"frame": 5, "model": model, "device": "cpu", "channels": [0, 1]}
+    arguments = {"reference_frame": 5, "model": model, "device": "cpu", "channels": [0, 1]}
     np.testing.assert_array_equal(
         segment_stack(wrong, truth[1, 1], **arguments),
         segment_stack(stack, truth[1, 1], **arguments),
@@ -178,18 +178,18 @@ def test_sparse_labels(stack, truth):
     ("annotations", "arguments", "sentence"),
     [
         (np.zeros((3, 4, 40, 48), dtype=int), {}, "no annotation"),
-        (np.zeros((40, 48), dtype=int), {"frame": 0}, "no annotation"),
+        (np.zeros((40, 48), dtype=int), {"reference_frame": 0}, "no annotation"),
         ([], {}, "no annotation"),
-        (np.eye(40, 48, dtype=int), {}, "say which one"),
-        (np.eye(40, 48, dtype=int), {"frame": 12}, "no frame 12: the stack has 12"),
-        (np.eye(40, 48, dtype=int), {"frame": -1}, "no frame -1"),
-        (np.eye(40, 48, dtype=int), {"frame": (0, 4)}, "no frame at"),
-        (np.eye(40, 47, dtype=int), {"frame": 0}, r"needs \(3, 4, 40, 48\), or \(40, 48\)"),
+        (np.eye(40, 48, dtype=int), {}, "give the annotated frame"),
+        (np.eye(40, 48, dtype=int), {"reference_frame": 12}, "no frame 12: the stack has 12"),
+        (np.eye(40, 48, dtype=int), {"reference_frame": -1}, "no frame -1"),
+        (np.eye(40, 48, dtype=int), {"reference_frame": (0, 4)}, "no frame at"),
+        (np.eye(40, 47, dtype=int), {"reference_frame": 0}, r"needs \(3, 4, 40, 48\), or \(40, 48\)"),
         (np.zeros((12, 40, 48), dtype=int), {}, r"have the shape \(12, 40, 48\)"),
         (np.ones(48, dtype=int), {}, "have the shape"),
-        (np.eye(40, 48), {"frame": 0}, "integers"),
-        (-np.eye(40, 48, dtype=int), {"frame": 0}, "negative"),
-        (np.ones((40, 48), dtype=int), {"frame": 0}, "covers everything"),
+        (np.eye(40, 48), {"reference_frame": 0}, "integers"),
+        (-np.eye(40, 48, dtype=int), {"reference_frame": 0}, "negative"),
+        (np.ones((40, 48), dtype=int), {"reference_frame": 0}, "covers everything"),
     ],
 )
 def test_bad_annotations(stack, model, annotations, arguments, sentence):

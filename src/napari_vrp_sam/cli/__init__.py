@@ -7,20 +7,15 @@ Exit codes: 0 success; 2 invalid usage or input, reported in one sentence; 1 int
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 # Importing a command registers it; heavy packages are imported when a command runs.
 from napari_vrp_sam.cli import demo, fine_tune, models, objects  # noqa: F401
 from napari_vrp_sam.cli.app import app
-from napari_vrp_sam.cli.research import (  # noqa: F401
-    benchmark,
-    data,
-    episodes,
-    evaluate,
-    few_shot,
-    train,
-    train_few_shot,
-)
 from napari_vrp_sam.cli.segment import command  # noqa: F401
+
+if find_spec("napari_vrp_sam.research") is not None:  # a wheel may leave it out
+    import napari_vrp_sam.cli.research  # noqa: F401
 
 __all__ = ["app", "main"]
 

@@ -79,7 +79,10 @@ def test_progress_counts_to_the_end(truth, axes, linked):
     labels = truth if axes == "TZYX" else truth[0]
     steps = []
     objects_from_labels(
-        labels, axes=axes, linked=linked, progress=lambda done, total: steps.append((done, total))
+        labels,
+        axes=axes,
+        linked=linked,
+        progress=lambda done, total, _: steps.append((done, total)),
     )
     total = steps[0][1]
     assert steps == [(done, total) for done in range(total)]

@@ -107,7 +107,8 @@ class OutputWriter:
             self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
             self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
-        if is_incremental(output.labels):
+        # A loaded model has no digest by which an interrupted run could be recognised.
+        if is_incremental(output.labels) and isinstance(job.model, str | Path):
             self._journal = Journal(output.labels, settings_of(job, view))
         if output.resume:
             _check_resumable(output, self._journal)
@@ -166,8 +167,8 @@ class OutputWriter:
 
         if not isinstance(self._writer, ZarrLabelWriter):
             return None
-        assert self._journal is not None
-        self._journal.begin()
+        if self._journal is not None:
+            self._journal.begin()
         return self._writer
 
     def _record(self, index: int, labels_checksum: int, confidence: float | None) -> None:
@@ -214,7 +215,7 @@ def _check_resumable(output: RunOutput, journal: object) -> None:
     if journal is None:
         raise InputError(
             f"A run that writes {output.labels.name} cannot be resumed: choose an output that ends "
-            "in .zarr, or a folder."
+            "in .zarr, or a folder, and give the model by its name or file."
         )
     if output.probabilities is not None:
         raise InputError(
