@@ -101,15 +101,17 @@ def test_environment_variables_apply_to_empty_preferences(viewer, engine, prefer
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the environment in /proc")
-def test_worker_process_gets_the_cache_folder(viewer, preferences, tmp_path):
+def test_worker_process_gets_the_cache_folder(qtbot, viewer, preferences, tmp_path):
     engine = ProcessEngine()
-    viewer.window.add_dock_widget(SegmentStackWidget(viewer, engine))
+    dock = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(dock)
+    qtbot.waitUntil(dock.isVisible)
     idle_worker = engine.warm_up()
     preferences().cache_folder = str(tmp_path)
     assert not idle_worker.alive
     worker = engine.warm_up()
-    environment = Path(f"/proc/{worker.process.pid}/environ").read_text()
-    assert f"{CACHE_VARIABLE}={tmp_path}\0" in environment
+    environment = Path(f"/proc/{worker.process.pid}/environ")  # empty for a moment
+    qtbot.waitUntil(lambda: f"{CACHE_VARIABLE}={tmp_path}\0" in environment.read_text())
     viewer.close()
     assert not worker.alive
 

@@ -7,13 +7,14 @@ from napari.layers import Image, Labels
 from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.plugin.layers.metadata import set_metadata
 from napari_vrp_sam.plugin.layers.objects import (
-    ObjectsLayerBuilder,
+    add_objects_layer,
     current_objects,
     features_from_table,
     pixel_size,
     show_object,
     table_from_features,
 )
+from napari_vrp_sam.plugin.layers.stacks import ImageLayout
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_show_object_moves_the_sliders_of_z_and_t(table):
     image = Image(np.zeros((3, 5, 2, 16, 16)), scale=(1, 2, 1, 1, 1), name="cells")
     viewer.add_layer(image)
     labels = np.zeros((3, 5, 16, 16), np.uint8)
-    layer = ObjectsLayerBuilder(viewer, image, "TZCYX").add_layer(Objects(labels, table))
+    layer = add_objects_layer(viewer, ImageLayout(image, "TZCYX"), Objects(labels, table))
     assert layer.data.shape == image.data.shape
     viewer.dims.current_step = (2, 0, 1, 0, 0)
     show_object(viewer, layer, 2)
@@ -82,7 +83,7 @@ def test_current_objects_are_the_active_or_topmost_layer(table):
     viewer.add_layer(image)
     table = table[["index", "area"]]
     objects = Objects(np.zeros((16, 16), np.uint8), table)
-    first, second = (ObjectsLayerBuilder(viewer, image, "YX").add_layer(objects) for _ in range(2))
+    first, second = (add_objects_layer(viewer, ImageLayout(image, "YX"), objects) for _ in range(2))
     assert viewer.layers.selection.active is image
     assert current_objects(viewer, image) is second
     viewer.layers.selection.active = first

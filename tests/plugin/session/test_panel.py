@@ -49,6 +49,7 @@ def segment(qtbot, dock):
 def second_window(make_napari_viewer_proxy, engine):
     viewer = make_napari_viewer_proxy()
     widget = SegmentStackWidget(viewer, engine)
+    widget.preview_box.setChecked(False)  # only runs submit jobs
     viewer.window.add_dock_widget(widget, name="Segment stack")
     return viewer, widget
 

@@ -9,12 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.stacks import (
-    add_inactive,
-    placement,
-    spread_over_channels,
-    stack_data,
-)
+from napari_vrp_sam.plugin.layers.stacks import ImageLayout, add_inactive
 from napari_vrp_sam.plugin.layers.transforms import bring_into_view, slice_in_view
 
 if TYPE_CHECKING:
@@ -28,32 +23,23 @@ CONTOUR_WIDTH = 2
 """Objects are shown as outlines in pixels, so that the classes below stay visible."""
 
 
-class ObjectsLayerBuilder:
-    """Builder of objects layers that keeps what it needs of an image, which may be deleted."""
-
-    def __init__(self, viewer: napari.viewer.Viewer, image: Image, axes: str) -> None:
-        self._viewer = viewer
-        self._axes = axes
-        self._name = f"{image.name} objects"
-        self._image_id = image.unique_id
-        self._placement = placement(image)
-        self._image_shape = stack_data(image).shape
-
-    def add_layer(self, objects: Objects) -> Labels:
-        """Add a layer of objects and hide earlier ones of the image."""
-        for layer in self._viewer.layers:
-            if is_objects_layer(layer, self._image_id):
-                layer.visible = False
-        layer = Labels(
-            spread_over_channels(objects.labels, self._axes, self._image_shape),
-            name=self._name,
-            features=features_from_table(objects.table),
-            **self._placement,
-        )
-        layer.contour = CONTOUR_WIDTH
-        set_metadata(layer, **{OBJECTS_OF: self._image_id, "axes": self._axes})
-        add_inactive(self._viewer, layer)
-        return layer
+def add_objects_layer(
+    viewer: napari.viewer.Viewer, layout: ImageLayout, objects: Objects
+) -> Labels:
+    """Add a layer of objects and hide earlier ones of the image."""
+    for layer in viewer.layers:
+        if is_objects_layer(layer, layout.image_id):
+            layer.visible = False
+    layer = Labels(
+        layout.spread(objects.labels),
+        name=f"{layout.name} objects",
+        features=features_from_table(objects.table),
+        **layout.placement,
+    )
+    layer.contour = CONTOUR_WIDTH
+    set_metadata(layer, **{OBJECTS_OF: layout.image_id, "axes": layout.axes})
+    add_inactive(viewer, layer)
+    return layer
 
 
 def is_objects_layer(layer: Any, image_id: Any = None) -> bool:

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
+    ImageLayout,
     add_inactive,
     allocate_zeros,
-    placement,
-    spread_over_channels,
-    stack_data,
 )
 
 PROBABILITY_OF = "probability of class"
@@ -46,9 +44,7 @@ class ProbabilityLayers:
         self, viewer: napari.viewer.Viewer, image: Image, frames: Frames, names: Mapping[int, str]
     ) -> None:
         self._viewer = viewer
-        self._image_name = image.name
-        self._image_shape = stack_data(image).shape
-        self._placement = placement(image)
+        self._layout = ImageLayout(image, frames.axes)
         self._frames = frames
         self._names = dict(sorted(names.items()))
         # Whole percentages need a quarter of the memory of floats.
@@ -69,13 +65,13 @@ class ProbabilityLayers:
     def _add_layers(self) -> None:
         for (class_id, name), data in zip(self._names.items(), self._data, strict=True):
             layer = Image(
-                spread_over_channels(data, self._frames.axes, self._image_shape),
-                name=f"{self._image_name} probability of {name} (%)",
+                self._layout.spread(data),
+                name=f"{self._layout.name} probability of {name} (%)",
                 colormap="magma",
                 blending="additive",
                 contrast_limits=(0, 100),
                 visible=False,  # it would cover the result
-                **self._placement,
+                **self._layout.placement,
             )
             set_metadata(layer, **{PROBABILITY_OF: class_id})
             self.layers.append(layer)

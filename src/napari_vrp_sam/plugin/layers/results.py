@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
+    ImageLayout,
     add_inactive,
     allocate_zeros,
     frames_of,
-    placement,
-    spread_over_channels,
-    stack_data,
 )
 
 RESULT_OF = "result of"
@@ -64,17 +62,14 @@ class ResultLayer:
     ) -> None:
         self._frames = frames = frames_of(image, axes)
         self._viewer = viewer
-        # The user may change or delete the image during the run.
-        self._image_name = image.name
-        self._image_id = image.unique_id
-        self._placement = placement(image)
+        self._layout = ImageLayout(image, frames.axes)
         self._metadata = metadata
         self._done: set[int] = set(accepted or ())
         self.position = frames.position
         self.labels = allocate_zeros(frames.label_shape, np.min_scalar_type(highest_class))
         for index, labels in (accepted or {}).items():
             self.labels[self.position(index)] = labels
-        self._data = spread_over_channels(self.labels, frames.axes, stack_data(image).shape)
+        self._data = self._layout.spread(self.labels)
         self.layer: Labels | None = None
         self._drawing_settings: tuple[Any, float, int] | None = None
 
@@ -86,7 +81,7 @@ class ResultLayer:
     @property
     def name(self) -> str:
         """Name of the layer."""
-        return self.layer.name if self.layer is not None else f"{self._image_name} segmented"
+        return self.layer.name if self.layer is not None else f"{self._layout.name} segmented"
 
     def write(
         self,
@@ -135,15 +130,15 @@ class ResultLayer:
         if self.layer is not None and self.layer in layers:
             return self.layer
         active = layers.selection.active
-        correcting = isinstance(active, Labels) and is_result_layer(active, self._image_id)
+        correcting = isinstance(active, Labels) and is_result_layer(active, self._layout.image_id)
         if correcting:  # the user continues in this layer
             self._drawing_settings = active.mode, active.brush_size, active.selected_label
         if self.layer is None:
             for layer in layers:
-                if is_result_layer(layer, self._image_id):
+                if is_result_layer(layer, self._layout.image_id):
                     layer.visible = False
-        self.layer = Labels(self._data, name=self.name, **self._placement)
-        set_metadata(self.layer, **{RESULT_OF: self._image_id, **self._metadata})
+        self.layer = Labels(self._data, name=self.name, **self._layout.placement)
+        set_metadata(self.layer, **{RESULT_OF: self._layout.image_id, **self._metadata})
         if correcting:
             self._viewer.add_layer(self.layer)
         else:

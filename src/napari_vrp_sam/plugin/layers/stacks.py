@@ -104,6 +104,19 @@ def placement(image: Image) -> dict[str, Any]:
     }
 
 
+class ImageLayout:
+    """What new layers need of an image layer, which may be changed or deleted meanwhile."""
+
+    def __init__(self, image: Image, axes: str) -> None:
+        self.name, self.image_id, self.axes = image.name, image.unique_id, axes
+        self.placement = placement(image)
+        self._shape = stack_data(image).shape
+
+    def spread(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """See `spread_over_channels`."""
+        return spread_over_channels(labels, self.axes, self._shape)
+
+
 def add_inactive(viewer: napari.viewer.Viewer, *layers: Layer) -> None:
     """Add layers and keep the active layer, in which the user may be drawing."""
     selection = viewer.layers.selection

@@ -25,7 +25,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
 )
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.objects import (
-    ObjectsLayerBuilder,
+    add_objects_layer,
     current_objects,
     is_objects_layer,
     pixel_size,
@@ -33,7 +33,7 @@ from napari_vrp_sam.plugin.layers.objects import (
     table_from_features,
 )
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
-from napari_vrp_sam.plugin.layers.stacks import stack_data
+from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
 from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
@@ -184,16 +184,16 @@ class ObjectsPanel(Section):
             spacing=spacing,
             unit=unit,
         )
-        builder = ObjectsLayerBuilder(self._viewer, image, frames.axes)
+        layout = ImageLayout(image, frames.axes)
         self._run = ObjectsRun(self._engine.submit(job), self)
         self._run.progressed.connect(self.reported)
-        self._run.found.connect(lambda objects: self._add_layer(builder, objects))
+        self._run.found.connect(lambda objects: self._add_layer(layout, objects))
         self._run.ended.connect(self._end)
         self.reported.emit("Finding objects…")
         self.refresh()
 
-    def _add_layer(self, builder: ObjectsLayerBuilder, objects: Objects) -> None:
-        layer = builder.add_layer(objects)
+    def _add_layer(self, layout: ImageLayout, objects: Objects) -> None:
+        layer = add_objects_layer(self._viewer, layout, objects)
         self.added.emit("find objects", [layer])
         count = len(objects.table)
         found = f"{count} object{'' if count == 1 else 's'}"
