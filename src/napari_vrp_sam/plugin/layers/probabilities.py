@@ -24,15 +24,7 @@ PROBABILITY_OF = "probability of class"
 class ProbabilityLayers:
     """Class probabilities of a stack as one layer per class, added with the first frames.
 
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    image : Image
-        The segmented layer.
-    frames : Frames
-        Frames of the image.
-    names : mapping of int to str
-        Names of the K classes by class id.
+    `names` are the names of the K classes by class id.
 
     Raises
     ------

@@ -34,9 +34,7 @@ class ResultLayer:
     ----------
     viewer : napari.viewer.Viewer
     image : Image
-        The segmented layer.
     axes : str
-        Axes of the image.
     highest_class : int
         Highest class id; the labels get the smallest dtype that holds it.
     metadata : dict
@@ -88,14 +86,10 @@ class ResultLayer:
         results: Iterable[tuple[int, NDArray[Any]]],
         confidence: Mapping[int, float] | None = None,
     ) -> None:
-        """Write frames into the layer and show them. Call on the GUI thread only.
+        """Write frames, given as index and labels of shape (Y, X), into the layer and show them.
 
-        Parameters
-        ----------
-        results : iterable of (int, ndarray)
-            Index and labels of shape (Y, X) of each frame.
-        confidence : mapping of int to float, optional
-            Confidence of all frames so far by index, stored in the metadata of the layer.
+        The confidence of all frames so far, by index, is stored in the metadata of the layer. Call
+        on the GUI thread only.
         """
         written = set()
         for index, labels in results:

@@ -40,15 +40,7 @@ def possible_axes(image: Image) -> list[str]:
 def frames_of(
     image: Image, axes: str | None = None, channels: Sequence[int] | None = None
 ) -> Frames:
-    """Return the frames of an image layer, read lazily.
-
-    Parameters
-    ----------
-    image : Image
-    axes : str, optional
-        Default: the most likely axes.
-    channels : sequence of int, optional
-        Channels to use. Default: all.
+    """Return the frames of an image layer, read lazily; default: likeliest axes, all channels.
 
     Raises
     ------
@@ -64,15 +56,7 @@ def stack_data(layer: Image | Labels) -> Any:
 
 
 def allocate_zeros(shape: Sequence[int], dtype: DTypeLike, content: str = "Labels") -> NDArray[Any]:
-    """Return an array of zeros for a whole stack.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Leading axes and (Y, X).
-    dtype : dtype
-    content : str
-        Plural noun for the error message.
+    """Return an array of zeros for a whole stack, of shape (..., Y, X).
 
     Raises
     ------
@@ -128,15 +112,9 @@ def add_inactive(viewer: napari.viewer.Viewer, *layers: Layer) -> None:
 
 
 def spread_over_channels(labels: NDArray[Any], axes: str, shape: Sequence[int]) -> NDArray[Any]:
-    """Return a writable view of labels with the axes of an image; its channels share memory.
+    """Return a writable view of labels with the axes and shape of an image.
 
-    Parameters
-    ----------
-    labels : ndarray, shape `Frames.label_shape`
-    axes : str
-        Axes of the image; without C, the labels are returned unchanged.
-    shape : sequence of int
-        Shape of the image.
+    All channels share the memory of `labels`, which has the shape `Frames.label_shape`.
     """
     if "C" not in axes:
         return labels

@@ -51,11 +51,7 @@ class LayerMap:
 def layer_map(source: Layer, target: Layer, dims: Dims) -> LayerMap:
     """Return the map from an annotation layer to an image layer.
 
-    Parameters
-    ----------
-    source, target : Layer
-    dims : Dims
-        Dimensions of the viewer: a source with fewer axes lies on the slice in view.
+    A source with fewer axes than the target lies on the slice in view of the viewer's `dims`.
     """
     linear, offset = _data_to_world(source)
     shared = min(source.ndim, target.ndim)
@@ -85,16 +81,7 @@ def displays_any_axis(layer: Layer, dims: Dims, axes: Iterable[int]) -> bool:
 
 
 def bring_into_view(layer: Layer, dims: Dims, position: Mapping[int, int]) -> None:
-    """Move the viewer's sliders to a position in a layer.
-
-    Parameters
-    ----------
-    layer : Layer
-    dims : Dims
-        Dimensions of the viewer.
-    position : mapping of int to int
-        Data coordinate by axis of the layer; sliders of other axes do not move.
-    """
+    """Move the viewer's sliders to a position, given as data coordinates by axis of a layer."""
     point = np.array(layer.world_to_data(slice_in_view(layer, dims)), dtype=np.float64)
     point[list(position)] = list(position.values())
     world = np.asarray(layer.data_to_world(point)) / _viewer_factors(layer, dims)

@@ -47,13 +47,7 @@ def session_reader(path: Any) -> Callable[[Any], list[Any]] | None:
 
 
 def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTuple]:
-    """Return the layers of a session: image, annotation layers and result.
-
-    Parameters
-    ----------
-    folder : Path
-    image_path : Path, optional
-        Location of an image that was moved. Default: as stored.
+    """Return the layers of a session: image (at `image_path` if moved), annotations and result.
 
     Raises
     ------
@@ -77,13 +71,7 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
 
 
 def apply_opened_sessions(viewer: napari.viewer.Viewer, form: SegmentForm) -> bool:
-    """Link results to images, and apply settings, of newly opened sessions.
-
-    Returns
-    -------
-    bool
-        True if there was a new session.
-    """
+    """Link results to images and apply settings of new sessions; return False if there are none."""
     changed = False
     for image in list(viewer.layers):
         token = get_metadata(image, TOKEN) if isinstance(image, Image) else None
