@@ -94,21 +94,15 @@ def fit(
     device : torch.device
     steps, checkpoint_every : int
         Total number of steps, and steps between checkpoints.
-    completed : int, default: 0
-        Number of steps that earlier runs have completed; if not 0, the run is resumed from
-        `LAST_CHECKPOINT`.
-    workers : int, default: 1
-        Number of processes per device that make batches.
-    devices : int, default: 1
-        Number of devices of that type; with more than one, each is driven by its own process and
-        gradients are averaged.
-    nodes : int, default: 1
-        Number of machines with `devices` each, on which the same command is run; see
-        `check_nodes`.
+    completed : int
+        Steps completed by earlier runs; if not 0, `LAST_CHECKPOINT` is loaded.
+    workers, devices, nodes : int
+        Processes per device that make batches, devices per machine, and machines (see
+        `check_nodes`). Each device has its own process; gradients are averaged.
     precision : {"32-true", "bf16-mixed"}
     gradient_clip : float, optional
         Largest norm of the gradients.
-    find_unused_parameters : bool, default: False
+    find_unused_parameters : bool
         Set it if a step does not use all parameters.
 
     Raises

@@ -19,39 +19,13 @@ from napari_vrp_sam.cli.research.train import (
     train_app,
 )
 
-
-class SamName(StrEnum):
-    """Variants of SAM."""
-
-    VIT_B = "vit_b"
-    VIT_L = "vit_l"
-    VIT_H = "vit_h"
-
-
-class SemanticEncoderName(StrEnum):
-    """Semantic encoders; the last one is not part of the paper."""
-
-    RESNET50 = "resnet50"
-    VGG16 = "vgg16"
-    DINOV2 = "dinov2_b14"
-    EFFICIENTNET = "efficientnet_lite0"
-
-
-class LossName(StrEnum):
-    """Loss functions."""
-
-    BOTH = "both"
-    BCE = "bce"
-    DICE = "dice"
-
-
-class InitialisationName(StrEnum):
-    """Initial values of the queries."""
-
-    RANDOM = "random"
-    FOREGROUND = "foreground"
-    BACKGROUND = "background"
-    HALF = "half"
+SamName = StrEnum("SamName", ["vit_b", "vit_l", "vit_h"])
+# The last semantic encoder is not part of the paper.
+SemanticEncoderName = StrEnum(
+    "SemanticEncoderName", ["resnet50", "vgg16", "dinov2_b14", "efficientnet_lite0"]
+)
+LossName = StrEnum("LossName", ["both", "bce", "dice"])
+InitialisationName = StrEnum("InitialisationName", ["random", "foreground", "background", "half"])
 
 
 class TrainingPrecision(StrEnum):
@@ -76,13 +50,13 @@ def train(
     output: OutputOption,
     sam: Annotated[
         SamName, typer.Option(metavar="NAME", help="Frozen SAM: vit_b, vit_l or vit_h.")
-    ] = SamName.VIT_H,
+    ] = SamName.vit_h,
     semantic: Annotated[
         SemanticEncoderName,
         typer.Option(
             metavar="NAME", help=f"Frozen semantic encoder: {', '.join(SemanticEncoderName)}."
         ),
-    ] = SemanticEncoderName.RESNET50,
+    ] = SemanticEncoderName.resnet50,
     annotation: AnnotationOption = AnnotationKindName.MASK,
     references: ReferencesOption = 1,
     loss: Annotated[
@@ -91,7 +65,7 @@ def train(
             metavar="NAME",
             help="Binary cross-entropy (bce), Dice loss (dice), or their sum (both).",
         ),
-    ] = LossName.BOTH,
+    ] = LossName.both,
     queries: Annotated[int, typer.Option(min=1, help="Number of prompts per reference.")] = 50,
     initialisation: Annotated[
         InitialisationName,
@@ -100,7 +74,7 @@ def train(
             help="Initial queries: learned (random), or prototypes of foreground, background "
             "or half of each (half).",
         ),
-    ] = InitialisationName.RANDOM,
+    ] = InitialisationName.random,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Number of epochs. Default: published.")
     ] = None,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,34 +46,54 @@ class CocoDataset(Dataset):
         height, width = self.image(image_id).shape[:2]
         mask = np.zeros((height, width), np.uint8)
         for entry in self.annotations[image_id]:
-            inside = _decode(entry["segmentation"], height, width, f"{self.name}, {image_id}")
+            inside = rasterise(entry["segmentation"], height, width, f"{self.name}, {image_id}")
             class_id = IGNORED if entry.get("iscrowd") else self.class_ids[entry["category_id"]]
             mask[inside] = class_id
         return mask
 
 
-def open_coco(path: Path, images: Path | None = None) -> CocoDataset:
-    """Open a COCO file of instances with polygons or run-length encodings.
+class CocoFile(NamedTuple):
+    """Content of a COCO file of instances.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
-        The `.json` file.
-    images : Path, optional
-        Folder of its images; default: searched for beside the file and in folders named `images`.
+    content : dict
+        The whole file.
+    images : dict of int to dict
+        Entries of the images by image id.
+    categories : dict of int to str
+        Names by category id, in ascending order.
+    annotations : dict of int to list of dict
+        Annotations with a segmentation, by image id.
+    """
+
+    content: dict[str, Any]
+    images: dict[int, dict[str, Any]]
+    categories: dict[int, str]
+    annotations: dict[int, list[dict[str, Any]]]
+
+    @property
+    def class_ids(self) -> dict[int, int]:
+        """Class ids 1, 2, ... by category id; category ids may have gaps."""
+        return {key: number for number, key in enumerate(self.categories, start=1)}
+
+
+def read_coco(path: Path) -> CocoFile:
+    """Read a COCO file of instances with polygons or run-length encodings.
 
     Raises
     ------
     InputError
-        If the file does not have this format, an image is missing, or there are too many classes.
+        If the file does not have this format, or pycocotools is not installed.
     """
+    _mask_api()
     try:
         content = json.loads(path.read_text("utf-8"))
-        files = {int(item["id"]): str(item["file_name"]) for item in content["images"]}
+        images = {int(item["id"]): item for item in content["images"]}
         categories = {int(item["id"]): str(item["name"]) for item in content["categories"]}
         found: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for entry in content["annotations"]:
-            if entry["category_id"] not in categories or entry["image_id"] not in files:
+            if entry["category_id"] not in categories or entry["image_id"] not in images:
                 raise InputError(
                     f"{path}: annotation {entry.get('id')} has an unknown image or category."
                 )
@@ -86,33 +105,57 @@ def open_coco(path: Path, images: Path | None = None) -> CocoDataset:
         raise InputError(f"{path} is not a COCO file of instances: {error!r}.") from None
     if not found:
         raise InputError(f"{path} has no segmentations: use a COCO file of instances, not boxes.")
-    if len(categories) >= IGNORED:
-        raise InputError(f"{path} has {len(categories)} categories; at most 254 are supported.")
+    return CocoFile(content, images, dict(sorted(categories.items())), found)
+
+
+def open_coco(path: Path, images: Path | None = None) -> CocoDataset:
+    """Open a COCO file of instances as a dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The `.json` file.
+    images : Path, optional
+        Folder of its images; default: searched for beside the file and in folders named `images`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, an image is missing, or there are too many classes.
+    """
+    file = read_coco(path)
+    if len(file.categories) >= IGNORED:
+        raise InputError(
+            f"{path} has {len(file.categories)} categories; at most 254 are supported."
+        )
     folders = [images] if images else [path.parent, path.parent / "images"]
     if not images:
         above = path.parent.parent
         folders += [above, above / "images", above / path.stem.removeprefix("instances_")]
     # Images without annotations are kept: they show the background.
-    located = {Path(name).stem: _locate(name, folders, path) for name in files.values()}
-    if len(located) < len(files):
+    located = {}
+    annotations = {}
+    for key, item in file.images.items():
+        name = str(item["file_name"])
+        located[Path(name).stem] = _locate(name, folders, path)
+        annotations[Path(name).stem] = sorted(
+            file.annotations.get(key, []), key=lambda entry: -float(entry.get("area", 0))
+        )
+    if len(located) < len(file.images):
         raise InputError(f"{path} has two images of the same name: rename one of them.")
-    names = enumerate((categories[key] for key in sorted(categories)), start=1)
-    licenses = [str(item.get("name", "")) for item in content.get("licenses") or []]
+    licenses = [str(item.get("name", "")) for item in file.content.get("licenses") or []]
     return CocoDataset(
         root=path.parent,
         name=path.stem,
-        title=str((content.get("info") or {}).get("description") or path.stem),
+        title=str((file.content.get("info") or {}).get("description") or path.stem),
         kind="semantic",
-        classes=dict(names),
+        classes=dict(enumerate(file.categories.values(), start=1)),
         ids=tuple(sorted(located)),
         sequences={},
         license="; ".join(filter(None, licenses)) or "unstated",
         image_files=located,
-        annotations={
-            Path(name).stem: sorted(found[key], key=lambda entry: -float(entry.get("area", 0)))
-            for key, name in files.items()
-        },
-        class_ids={key: number for number, key in enumerate(sorted(categories), start=1)},
+        annotations=annotations,
+        class_ids=file.class_ids,
     )
 
 
@@ -123,34 +166,26 @@ def _locate(name: str, folders: Iterable[Path], path: Path) -> Path:
     raise InputError(f"{path}: image {name} not found: specify the folder of the images.")
 
 
-@contextmanager
-def pycocotools_required() -> Iterator[None]:
-    """Turn the ImportError of a missing pycocotools into an InputError with install advice."""
+def _mask_api() -> Any:
     try:
-        yield
+        from pycocotools import mask
     except ModuleNotFoundError as error:
         raise InputError(
             "COCO files need pycocotools: python -m pip install 'napari-vrp-sam[train]'."
         ) from error
+    return mask
 
 
-@contextmanager
-def numpy_deprecations_ignored() -> Iterator[None]:
-    """Hide the deprecation warnings of pycocotools' arrays under NumPy 2."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
-def _decode(segmentation: Any, height: int, width: int, source: str) -> NDArray[np.bool_]:
-    """Rasterise polygons or run-length encodings."""
-    with pycocotools_required():
-        from pycocotools import mask as coco
+def rasterise(segmentation: Any, height: int, width: int, source: str) -> NDArray[np.bool_]:
+    """Convert polygons or run lengths to a mask; `source` names them in an error."""
+    coco = _mask_api()
     try:
         # Polygons and uncompressed run lengths have to be compressed first.
         if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
             segmentation = coco.frPyObjects(segmentation, height, width)
-        with numpy_deprecations_ignored():
+        with warnings.catch_warnings():
+            # The arrays of pycocotools are deprecated under NumPy 2.
+            warnings.simplefilter("ignore", DeprecationWarning)
             merged = coco.merge(segmentation) if isinstance(segmentation, list) else segmentation
             return np.asarray(coco.decode(merged), dtype=bool).reshape(height, width)
     except Exception as error:  # compiled code raises exceptions of any type

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from PIL import Image
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.research.datasets.coco import numpy_deprecations_ignored, pycocotools_required
+from napari_vrp_sam.research.datasets.coco import CocoFile, rasterise, read_coco
 from napari_vrp_sam.research.datasets.few_shot_sets import (
     FOLDS,
     FewShotDataset,
@@ -28,13 +26,6 @@ SITE = "http://images.cocodataset.org"
 ANNOTATIONS = f"{SITE}/annotations/annotations_trainval2014.zip"
 SPLITS: dict[Split, tuple[str, int]] = {"train": ("train2014", 82_783), "test": ("val2014", 40_504)}
 """Folder and number of images of each split."""
-
-
-class _AnnotationFile(NamedTuple):
-    coco: Any
-    """The `pycocotools.coco.COCO` object."""
-    class_ids: dict[int, int]
-    """Class id by COCO category id; the latter have gaps."""
 
 
 class Coco20i(FewShotDataset):
@@ -57,7 +48,7 @@ class Coco20i(FewShotDataset):
 
     def __init__(self, root: str | os.PathLike[str], cache_folder: Path | None = None) -> None:
         super().__init__(root, cache_folder)
-        self._files: dict[Split, _AnnotationFile] = {}
+        self._files: dict[Split, CocoFile] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Annotations take gigabytes: worker processes read the file that they need themselves.
@@ -80,12 +71,12 @@ class Coco20i(FewShotDataset):
 
     def image_ids(self, split: Split) -> Sequence[str]:
         """Return the images with annotations in numerical order."""
-        return tuple(map(str, sorted(self._annotations(split).coco.imgToAnns)))
+        return tuple(map(str, sorted(self._annotations(split).annotations)))
 
     def image(self, split: Split, image_id: str) -> NDArray[np.uint8]:
         """Read an image, shape (Y, X, 3)."""
         folder, _ = SPLITS[split]
-        path = self.root / folder / self._annotations(split).coco.imgs[int(image_id)]["file_name"]
+        path = self.root / folder / self._annotations(split).images[int(image_id)]["file_name"]
         try:
             with Image.open(path) as image:
                 return np.asarray(image.convert("RGB"))
@@ -96,45 +87,38 @@ class Coco20i(FewShotDataset):
 
     def mask(self, split: Split, image_id: str, class_id: int) -> NDArray[np.uint8]:
         """Rasterise the mask of a class, shape (Y, X): 1 inside, 0 outside, 255 in crowds."""
-        coco, class_ids = self._annotations(split)
-        size = coco.imgs[int(image_id)]
-        mask = np.zeros((size["height"], size["width"]), np.uint8)
-        entries = coco.imgToAnns[int(image_id)]
+        file = self._annotations(split)
+        height, width = (file.images[int(image_id)][name] for name in ("height", "width"))
+        mask = np.zeros((height, width), np.uint8)
+        class_ids = file.class_ids
+        entries = file.annotations[int(image_id)]
         entries = [e for e in entries if class_ids[e["category_id"]] == class_id]
         # Crowds first, because single objects within a crowd are known.
         for entry in sorted(entries, key=lambda entry: -entry["iscrowd"]):
-            with numpy_deprecations_ignored():
-                inside = coco.annToMask(entry).astype(bool)
+            inside = rasterise(entry["segmentation"], height, width, f"{self.name}, {image_id}")
             mask[inside] = IGNORED if entry["iscrowd"] else 1
         return mask
 
     def image_class_areas(self, split: Split, image_id: str) -> dict[int, int]:
         """Return the area of each class of an image, according to COCO."""
-        coco, class_ids = self._annotations(split)
+        file = self._annotations(split)
+        class_ids = file.class_ids
         areas: dict[int, float] = defaultdict(float)
-        for entry in coco.imgToAnns[int(image_id)]:
+        for entry in file.annotations[int(image_id)]:
             if not entry["iscrowd"]:
                 areas[class_ids[entry["category_id"]]] += entry["area"]
         return {class_id: int(area) for class_id, area in areas.items() if area >= 1}
 
-    def _annotations(self, split: Split) -> _AnnotationFile:
+    def _annotations(self, split: Split) -> CocoFile:
         if split not in self._files:
-            self._files[split] = self._read_annotations(self._annotation_path(split))
+            path = self._annotation_path(split)
+            if not path.exists():
+                raise InputError(f"{path} does not exist: download {ANNOTATIONS}.")
+            file = read_coco(path)
+            if len(file.categories) > len(self.class_names):
+                raise InputError(f"{path} has {len(file.categories)} categories; COCO has 80.")
+            self._files[split] = file
         return self._files[split]
-
-    def _read_annotations(self, path: Path) -> _AnnotationFile:
-        with pycocotools_required():
-            from pycocotools.coco import COCO
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints messages
-                coco = COCO(str(path))
-        except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: download {ANNOTATIONS}.") from error
-        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-            raise InputError(f"{path} is not a COCO file of instances: {error!r}.") from error
-        if len(coco.cats) > len(self.class_names):
-            raise InputError(f"{path} has {len(coco.cats)} categories; COCO has 80.")
-        return _AnnotationFile(coco, {key: n for n, key in enumerate(sorted(coco.cats), start=1)})
 
     def _annotation_path(self, split: Split) -> Path:
         return self.root / "annotations" / f"instances_{SPLITS[split][0]}.json"

@@ -78,21 +78,16 @@ def _encode(
 ) -> None:
     sam.to(device)
 
+    @torch.no_grad()
     def encode(image_id: str) -> Tensor:
         frame = image_to_tensor(data.image("train", image_id)).to(device)
         # The cache stores bfloat16 anyway.
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return embed(sam, frame)
+            resized = resize_longest_side(frame, sam.image_encoder.img_size)
+            embedding: Tensor = sam.image_encoder(sam.preprocess(255 * resized))[0]
+        return embedding
 
     embeddings.fill(encode, progress)
-
-
-@torch.no_grad()
-def embed(sam: Sam, frame: Tensor) -> Tensor:
-    """Compute SAM's embedding (D, h, w) of a frame of shape (1, 3, H, W) in 0..1."""
-    large = resize_longest_side(frame, sam.image_encoder.img_size)
-    embedding: Tensor = sam.image_encoder(sam.preprocess(255 * large))[0]
-    return embedding
 
 
 def image_to_tensor(image: NDArray[np.uint8]) -> Tensor:

@@ -22,38 +22,20 @@ from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Blobs that look alike.
+    """Blobs that look alike; see `Blobs` for their shape."""
 
-    Attributes
-    ----------
-    radius, aspect, bend, wobble : float
-        Shape, see `Blobs`; `radius` is the median in pixels.
-    interior, nucleus : Texture
-    nucleus_size : float
-        Fraction of the blob's radius; 0 for none.
-    rim : ndarray, shape (3,)
-        Colour of the rim.
-    rim_width : float
-        In pixels; 0 for none.
-    halo : float
-        Brightness added just outside the blob, as in phase contrast.
-    opacity : float
-    lobes : int
-        Number of lobes of the outline; 0 for none.
-    """
-
-    radius: float
+    radius: float  # median, in pixels
     aspect: float
     bend: float
     wobble: float
     interior: Texture
     nucleus: Texture
-    nucleus_size: float
+    nucleus_size: float  # fraction of the blob's radius; 0 for none
     rim: Colour
-    rim_width: float
-    halo: float
+    rim_width: float  # in pixels; 0 for none
+    halo: float  # brightness added just outside, as in phase contrast
     opacity: float
-    lobes: int = 0
+    lobes: int = 0  # number of lobes of the outline
 
     @classmethod
     def sample(cls, rng: np.random.Generator, *, gray: bool, radius: float) -> Population:
@@ -125,16 +107,8 @@ class Population:
     ) -> None:
         """Paint blobs over the image in place.
 
-        Parameters
-        ----------
-        draw : Draws
-        image : ndarray, shape (H, W, 3)
-        rho : ndarray, shape (H, W)
-            Result of `normalised_radius`.
-        radius : ndarray, shape (H, W)
-            Radius of each pixel's blob in pixels.
-        gain : ndarray, shape (H, W, 1)
-            Brightness of each pixel's blob.
+        `rho` is a result of `normalised_radius`; `radius`, in pixels, and `gain`, shape (H, W, 1),
+        are the size and brightness of the blob of each pixel.
         """
         outside = (rho - 1) * radius  # in pixels, negative inside
         if self.halo:

@@ -16,35 +16,16 @@ from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """Filaments that look alike.
+    """Filaments that look alike."""
 
-    Attributes
-    ----------
-    width : float
-        Width at the root in pixels.
-    curl : float
-        Standard deviation of the change of direction per step, in radians.
-    stride : float
-        Length of a step in pixels.
-    count, branches : int
-        Number of filaments, and of branches on each.
-    taper : float
-        Width at the tip relative to the root.
-    angle_spread : float
-        Standard deviation of the initial direction in radians.
-    ragged : float
-        Random variation of the width, as in cracks.
-    texture : Texture
-    """
-
-    width: float
-    curl: float
-    stride: float
+    width: float  # at the root, in pixels
+    curl: float  # standard deviation of the change of direction per step, in radians
+    stride: float  # length of a step in pixels
     count: int
-    branches: int
-    taper: float
-    angle_spread: float
-    ragged: float
+    branches: int  # number of branches per filament
+    taper: float  # width at the tip relative to the root
+    angle_spread: float  # standard deviation of the initial direction, in radians
+    ragged: float  # random variation of the width, as in cracks
     texture: Texture
 
     @classmethod

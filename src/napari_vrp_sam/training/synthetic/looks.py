@@ -13,36 +13,18 @@ from napari_vrp_sam.training.synthetic.fields import grid
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Acquisition parameters shared by the frames of one stack.
+    """Acquisition parameters shared by the frames of one stack."""
 
-    Attributes
-    ----------
-    gray : bool
-        Reduce the scene to one channel (repeated three times).
-    inverted : bool
-    tint : ndarray, shape (2, 3), optional
-        Colours that replace black and white in a gray scene, as with a stain.
-    gamma, low, high : float
-        Exponent, and lowest and highest output value, of the tone curve.
-    blur : float
-        Standard deviation of the point spread function in pixels.
-    noise : {"gaussian", "poisson", "speckle"}
-    noise_level : float
-        Standard deviation of the noise at medium brightness.
-    light : float
-        Relative change of the illumination across the frame.
-    """
-
-    gray: bool
+    gray: bool  # reduce the scene to one channel (repeated three times)
     inverted: bool
-    tint: FloatArray | None
-    gamma: float
-    low: float
-    high: float
-    blur: float
-    noise: str
-    noise_level: float
-    light: float
+    tint: FloatArray | None  # colours (2, 3) that replace black and white of a gray scene
+    gamma: float  # exponent of the tone curve
+    low: float  # lowest output value of the tone curve
+    high: float  # highest output value of the tone curve
+    blur: float  # standard deviation of the point spread function in pixels
+    noise: str  # "gaussian", "poisson" or "speckle"
+    noise_level: float  # standard deviation at medium brightness
+    light: float  # relative change of the illumination across the frame
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Look:

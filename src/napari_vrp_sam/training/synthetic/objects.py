@@ -18,24 +18,12 @@ _THETA = np.linspace(0, 2 * np.pi, 40, endpoint=False, dtype=np.float32)
 
 @dataclass(frozen=True, eq=False)
 class ObjectPart:
-    """One part of an object, in units of the object's size.
+    """One part of an object, in units of the object's size."""
 
-    Attributes
-    ----------
-    centre : ndarray, shape (2,)
-    outline : ndarray, shape (V, 2)
-        Vertices relative to the centre.
-    hinge : float
-        Standard deviation, between instances, of the part's rotation about the object's centre in
-        radians.
-    texture : int
-        Index of the world's texture that fills the part.
-    """
-
-    centre: FloatArray
-    outline: FloatArray
-    hinge: float
-    texture: int
+    centre: FloatArray  # shape (2,)
+    outline: FloatArray  # vertices (V, 2) relative to the centre
+    hinge: float  # standard deviation of the rotation about the object's centre, in radians
+    texture: int  # index of the world's texture
 
 
 def _outline(rng: np.random.Generator, size: float) -> FloatArray:

@@ -39,24 +39,12 @@ _TRIES = 8
 
 @dataclass(frozen=True, eq=False)
 class SceneSet:
-    """Frames of one world.
+    """Frames of one world, references first."""
 
-    Attributes
-    ----------
-    images : ndarray, shape (N, H, W, 3), float32
-        Frames in 0..1, references first.
-    masks : ndarray, shape (N, H, W), uint8
-        1 on the class, 0 elsewhere.
-    world : str
-        Name of the world in `WORLDS`.
-    stack : bool
-        True if the frames are consecutive slices of one stack.
-    """
-
-    images: FloatArray
-    masks: NDArray[np.uint8]
-    world: str
-    stack: bool
+    images: FloatArray  # (N, H, W, 3), in 0..1
+    masks: NDArray[np.uint8]  # (N, H, W), 1 on the class, 0 elsewhere
+    world: str  # name of the world in `WORLDS`
+    stack: bool  # True if the frames are consecutive slices of one stack
 
 
 class SyntheticScenes:

@@ -18,24 +18,14 @@ FAR = np.float32(9.0)
 
 @dataclass(frozen=True, eq=False)
 class Blobs:
-    """N blobs: bent ellipses whose radius is modulated over the angle.
+    """N bent ellipses whose radius is modulated over the angle."""
 
-    Attributes
-    ----------
-    centres : ndarray, shape (N, 2)
-        Row and column in pixels.
-    radii, aspects, angles, bends : ndarray, shape (N,)
-        Geometric mean of the semi-axes (pixels), their ratio, direction (radians), curvature.
-    outlines : ndarray, shape (N, 256)
-        Radius over the angle, relative to the ellipse.
-    """
-
-    centres: FloatArray
-    radii: FloatArray
-    aspects: FloatArray
-    angles: FloatArray
-    bends: FloatArray
-    outlines: FloatArray
+    centres: FloatArray  # (N, 2), row and column in pixels
+    radii: FloatArray  # (N,), geometric mean of the semi-axes in pixels
+    aspects: FloatArray  # (N,), ratio of the semi-axes
+    angles: FloatArray  # (N,), in radians
+    bends: FloatArray  # (N,), curvature
+    outlines: FloatArray  # (N, 256), radius over the angle, relative to the ellipse
 
     def __len__(self) -> int:
         return len(self.centres)

@@ -37,29 +37,15 @@ def random_colour(rng: np.random.Generator, *, gray: bool) -> Colour:
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """A pattern between two colours.
+    """A pattern between two colours."""
 
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    low, high : ndarray, shape (3,)
-        Colours at pattern values 0 and 1.
-    wavelength : float
-        Typical size of the pattern in pixels.
-    angle, spread : float
-        Direction and its standard deviation in radians.
-    character : float
-        A parameter in 0..1 whose meaning depends on the kind (bandwidth, sharpness, spot size).
-    """
-
-    kind: str
-    low: Colour
-    high: Colour
-    wavelength: float
-    angle: float
-    spread: float
-    character: float
+    kind: str  # one of `KINDS`
+    low: Colour  # at pattern value 0
+    high: Colour  # at pattern value 1
+    wavelength: float  # typical size of the pattern in pixels
+    angle: float  # direction in radians
+    spread: float  # standard deviation of the direction in radians
+    character: float  # in 0..1; bandwidth, sharpness or spot size, depending on the kind
 
     @classmethod
     def sample(
