@@ -184,14 +184,10 @@ def _run(job: FineTuneJob) -> FineTuningResult:
     from napari_vrp_sam.inference.runs.control import Control
     from napari_vrp_sam.inference.runs.events import Progress as Message
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    result = None
+    text = TextColumn("{task.description}", markup=False)
+    details = TextColumn("{task.fields[state]}")
     iou = ""
-    with Progress(*columns, console=stderr_console, transient=True) as bar:
+    with Progress(text, BarColumn(), details, console=stderr_console, transient=True) as bar:
         task = bar.add_task("Starting", total=None, state="")
         for event in job.events(Control()):
             match event:
@@ -200,19 +196,13 @@ def _run(job: FineTuneJob) -> FineTuningResult:
                 case Validation():
                     iou = f"IoU {event.iou:.3f}, best {event.best:.3f}"
                     stderr_console.print(f"Step {event.step}: {iou} on held-out frames.")
+                    bar.update(task, description="Training")
                 case TrainingStep():
-                    left = f"{event.seconds_left / 60:.1f} min left"
-                    bar.update(
-                        task,
-                        completed=event.step,
-                        total=event.steps,
-                        description="Training",
-                        state=f"loss {event.loss:.3f}, {iou}, {left}",
-                    )
-                case FineTuningResult():
-                    result = event
-    assert result is not None  # the last event of every run
-    return result
+                    minutes_left = event.seconds_left / 60
+                    state = f"loss {event.loss:.3f}, {iou}, {minutes_left:.1f} min left"
+                    bar.update(task, completed=event.step, total=event.steps, state=state)
+    assert isinstance(event, FineTuningResult)  # the last event of every run
+    return event
 
 
 def _sizes_differ(files: list[Path]) -> bool:

@@ -117,11 +117,11 @@ def fine_tune(
         contrast_limits=contrast_limits,
         seed=seed,
     )
-    done, total = 0, 1
-    message = ""
-    result = None
+    done, total, message = 0, 1, ""
     for event in job.events(Control()):
         match event:
+            case FineTuningResult():
+                break
             case Progress():
                 message = event.message
             case TrainingStep():
@@ -129,10 +129,7 @@ def fine_tune(
                 message = f"Training: loss {event.loss:.3f}, {event.seconds_left:.0f} s left"
             case Validation():
                 message = f"Held-out IoU {event.iou:.3f}, best {event.best:.3f}"
-            case FineTuningResult():
-                result = event
-                continue
         if progress:
             progress(done, total, message)
-    assert result is not None  # the last event of every run
-    return result
+    assert isinstance(event, FineTuningResult)  # the last event of every run
+    return event

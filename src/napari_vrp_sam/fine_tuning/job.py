@@ -70,8 +70,7 @@ class FineTuneJob(Job):
     @property
     def folder(self) -> Path:
         """Folder of the checkpoints."""
-        output = Path(self.output)
-        return output.with_name(output.name + FOLDER_SUFFIX)
+        return self.output.with_name(self.output.name + FOLDER_SUFFIX)
 
     def check(self) -> None:
         """Check the job without loading anything.
@@ -98,14 +97,13 @@ class FineTuneJob(Job):
             raise InputError(
                 f"There is no frame {self.preview_frame}: choose one from 0 to {len(frames) - 1}."
             )
-        output = Path(self.output)
-        if output.suffix != ".safetensors":
+        if self.output.suffix != ".safetensors":
             raise InputError(
-                f"Models are saved as .safetensors files: give '{output.name}' that suffix."
+                f"Models are saved as .safetensors files: give '{self.output.name}' that suffix."
             )
         # The run itself recognises a file that it wrote before it was killed.
-        if output.exists() and not (self.folder / JOB_FILE).is_file():
-            raise InputError(f"{output} already exists: choose another name, or delete it first.")
+        if self.output.exists() and not (self.folder / JOB_FILE).is_file():
+            raise InputError(f"{self.output} already exists: choose another name, or delete it.")
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(
                 f"{self.folder} is not a folder: delete it, or choose another name for the model."

@@ -35,7 +35,7 @@ def model_card(
         "python": platform.python_version(),
     }
     return {
-        "name": job.name or Path(job.output).stem,
+        "name": job.name or job.output.stem,
         "base_model": str(job.model),
         "base_sha256": settings["base model"],
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,15 +82,14 @@ def fine_tune_events(
 
 
 def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterator[Event]:
-    output = Path(job.output)
     settings = run_settings(job, recipe, weights_digest(job.model))
     run = settings_digest(settings)
     checkpoint = Checkpoint(job.folder, settings)
-    if output.exists():
+    if job.output.exists():
         # The process ended between the writing of the file and the removal of the checkpoint.
-        result = read_result(output, run)
+        result = read_result(job.output, run)
         if result is None:
-            raise InputError(f"{output} already exists: choose another name.")
+            raise InputError(f"{job.output} already exists: choose another name.")
         checkpoint.remove()
         yield result
         return
@@ -194,9 +192,9 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
             "device": device.type,
         }
         card = {**tunable.card(), **model_card(job, settings, run, measured)}
-        write_checkpoint(output, tunable.tensors(), card)
+        write_checkpoint(job.output, tunable.tensors(), card)
     checkpoint.remove()
-    yield FineTuningResult(output if better else None, scores.before, after)
+    yield FineTuningResult(job.output if better else None, scores.before, after)
 
 
 def _load_model(
@@ -212,13 +210,7 @@ def _load_model(
 
 
 def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> TunableModel:
-    """Select the parts of a model to train.
-
-    Raises
-    ------
-    InputError
-        If the model does not have these parts.
-    """
+    """Select the parts of a model to train; raise `InputError` if it does not have them."""
     if isinstance(model, FullSizeModel):
         return TunableFullSizeModel(model, job.parts or "decoder", recipe)
     if not isinstance(model, LiteModel):

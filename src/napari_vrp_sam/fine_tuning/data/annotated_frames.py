@@ -70,6 +70,12 @@ class AnnotatedFrame:
         """Classes that can be learned from this frame alone."""
         return {class_id for class_id, a in self.annotations.items() if a.informative}
 
+    def ground_truth(self, class_id: int) -> NDArray[np.uint8]:
+        """Return the ground truth of a class, which is unknown without an annotation."""
+        if class_id in self.annotations:
+            return self.annotations[class_id].ground_truth
+        return np.full(self.shape, IGNORED, np.uint8)
+
     def crop(self, rows: slice, columns: slice) -> AnnotatedFrame:
         """Return a rectangle of the frame, without classes that are unknown in it."""
         cropped = {

@@ -35,15 +35,7 @@ class CropStream:
         self._seed = seed
         self._images = [to_uint8_image(frame.image) for frame in frames]
         self._ground_truths = [
-            np.stack(
-                [
-                    frame.annotations[c].ground_truth
-                    if c in frame.annotations
-                    else np.full(frame.shape, IGNORED, np.uint8)
-                    for c in class_ids
-                ]
-            )
-            for frame in frames
+            np.stack([frame.ground_truth(class_id) for class_id in class_ids]) for frame in frames
         ]
         self._occurrences = [
             (number, channel)

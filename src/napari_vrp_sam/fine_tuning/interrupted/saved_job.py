@@ -22,13 +22,7 @@ REFERENCES = "references"
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Lock the folder of a run; the lock ends with the process, however it ends.
-
-    Raises
-    ------
-    InputError
-        If another process holds the lock.
-    """
+    """Lock a run until its process ends; raise `InputError` if another process has locked it."""
     # Not inside the folder, which the run deletes at its end: Windows keeps open files.
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:20]
     path = Path(tempfile.gettempdir()) / f"napari-vrp-sam-{name}.lock"

@@ -70,13 +70,7 @@ class Candidate:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore a state.
-
-        Raises
-        ------
-        KeyError, RuntimeError
-            If it is the state of another model.
-        """
+        """Restore a state; raise `KeyError` or `RuntimeError` if it is that of another model."""
         for name, weight in self.weights.items():
             weight.copy_(tensors[f"weights/{name}"])
             self.best[name].copy_(tensors[f"best/{name}"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -52,9 +52,6 @@ class TunableFullSizeModel(TunableModel):
             )
         self.model = model
         self._lora = parts == "lora"
-        self._semantic_encoder = next(
-            name for name, made in SEMANTIC_ENCODERS.items() if type(model.semantic) is made
-        )
         self._recipe = recipe
         self._cache = FeatureCache()
         trained: dict[str, nn.Module] = {}
@@ -93,30 +90,29 @@ class TunableFullSizeModel(TunableModel):
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """Return the paper's loss on the targets, averaged over the episodes."""
         device = batch["targets"].device
-        encoder = self.model.vrp_encoder
-        if encoder is not None:
-            encoder.train()
+        encoder = self.model.vrp_encoder or nn.Identity()
+        encoder.train()
         try:
             with _mixed_precision(device):
                 losses = [self._episode_loss(batch, e) for e in range(len(batch["kinds"]))]
         finally:
-            if encoder is not None:
-                encoder.eval()
+            encoder.eval()
         return torch.stack(losses).mean()
 
     def _episode_loss(self, batch: dict[str, Any], episode: int) -> Tensor:
-        names: tuple[str, ...]
-        names = ("references", "reference_masks", "reference_ignored", "kinds")
-        references = [
-            EncodedReference(self._features(image), mask, 1, kind, number, ignored, image)
-            for number, (image, mask, ignored, kind) in enumerate(
-                zip(*(batch[name][episode] for name in names), strict=True)
-            )
-        ]
-        prepared = self._prepare(references)
+        def entries(*names: str) -> Iterator[tuple[Any, ...]]:
+            return zip(*(batch[name][episode] for name in names), strict=True)
+
+        prepared = self._prepare(
+            [
+                EncodedReference(self._features(image), mask, 1, kind, number, ignored, image)
+                for number, (image, mask, ignored, kind) in enumerate(
+                    entries("references", "reference_masks", "reference_ignored", "kinds")
+                )
+            ]
+        )
         losses = []
-        names = ("targets", "target_masks", "valid")
-        for image, mask, valid in zip(*(batch[name][episode] for name in names), strict=True):
+        for image, mask, valid in entries("targets", "target_masks", "valid"):
             features = self._features(image)
             logits = self.model.decode(features, self.model.prompt(features, [prepared]))
             losses.append(segmentation_loss(logits.float(), mask[None], valid[None]))
@@ -137,10 +133,8 @@ class TunableFullSizeModel(TunableModel):
             detached = [replace(r, features=_detach(r.features)) for r in references]
             shots = complete_shots([canvas_shot(r, detached) for r in detached], PROBE_RECIPE)
             probe = fit_linear_probe(shots, PROBE_RECIPE)
-        pseudo_mask = partial(_probability, probe=probe)
-        return PreparedClass(
-            1, len(references), pseudo_mask, self.model.encode_references(references)
-        )
+        encoding = self.model.encode_references(references)
+        return PreparedClass(1, len(references), partial(_probability, probe=probe), encoding)
 
     @torch.no_grad()
     def evaluation(
@@ -151,14 +145,10 @@ class TunableFullSizeModel(TunableModel):
 
     def card(self) -> dict[str, str]:
         """Return kind, SAM and semantic encoder."""
-        card = {
-            "kind": "vrp-encoder",
-            "sam": self.model.name,
-            "semantic_encoder": self._semantic_encoder,
-        }
-        if self.model.vrp_encoder is not None:
-            card |= self.model.vrp_encoder.as_metadata()
-        return card
+        encoder, kinds = self.model.vrp_encoder, SEMANTIC_ENCODERS.items()
+        (semantic,) = (name for name, kind in kinds if type(self.model.semantic) is kind)
+        card = {"kind": "vrp-encoder", "sam": self.model.name, "semantic_encoder": semantic}
+        return card | (encoder.as_metadata() if encoder is not None else {})
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all weights of this model that have ever been trained."""

@@ -37,8 +37,7 @@ class ComparisonBox(QWidget):
         self._viewer = viewer
         # Opaque, to be visible on an annotation of the same colour.
         self._outline = FrameOutline(viewer, "before | after", opacity=1.0)
-        self._image: Image | None = None
-        self._frames: Frames | None = None
+        self._target: tuple[Image, Frames] | None = None
         self._comparison: Comparison | None = None
         self.label = QLabel()
         self._group = QButtonGroup(self)
@@ -72,16 +71,16 @@ class ComparisonBox(QWidget):
     def start(self, image: Image, frames: Frames) -> None:
         """Prepare for the comparisons of a run on an image."""
         self.clear()
-        self._image, self._frames = image, frames
+        self._target = image, frames
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Show a comparison; the first one outlines the labels by the new model."""
         first = self._comparison is None
         self._comparison = comparison
-        if self._image is None or self._image not in self._viewer.layers:
+        if self._target is None:
             return
-        assert self._frames is not None
-        position = ", ".join(map(str, self._frames.position(comparison.frame)))
+        _, frames = self._target
+        position = ", ".join(map(str, frames.position(comparison.frame)))
         self.label.setText(f"Frame {position}" if position else "Image")
         self.show()
         if first:
@@ -91,7 +90,7 @@ class ComparisonBox(QWidget):
     def clear(self) -> None:
         """Remove the comparison."""
         self._outline.remove()
-        self._image = self._frames = self._comparison = None
+        self._target = self._comparison = None
         self.hide()
 
     def release(self) -> None:
@@ -101,24 +100,23 @@ class ComparisonBox(QWidget):
 
     def _on_clicked(self, choice: int) -> None:
         self._draw()
-        if choice != OFF and self._comparison is not None and self._image is not None:
-            assert self._frames is not None
-            show_frame(self._image, self._frames, self._viewer.dims, self._comparison.frame)
+        if choice != OFF and self._comparison is not None and self._target is not None:
+            show_frame(*self._target, self._viewer.dims, self._comparison.frame)
 
     def _draw(self) -> None:
-        comparison, image, frames = self._comparison, self._image, self._frames
-        if comparison is None or image is None or frames is None or self.shown == OFF:
+        comparison = self._comparison
+        if comparison is None or self._target is None or self.shown == OFF:
             self._outline.remove()
             return
         labels = comparison.before if self.shown == BEFORE else comparison.after
         try:
-            self._outline.show(image, frames, comparison.frame, labels)
+            self._outline.show(*self._target, comparison.frame, labels)
         except InputError as error:
             self.button(OFF).setChecked(True)  # or each comparison would warn again
             self.warned.emit(str(error))
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._image:
+        if self._target is not None and event.value is self._target[0]:
             self.clear()
         elif event.value is self._outline.layer:
             self.button(OFF).setChecked(True)
