@@ -1,0 +1,51 @@
+"""Window, Python, command line and evaluation give the same labels for one annotation."""
+
+import numpy as np
+import tifffile
+from tests.plugin.window import press, results
+from typer.testing import CliRunner
+
+from napari_vrp_sam import segment_stack
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.io.samples import sample_stack
+from napari_vrp_sam.models.zoo.registry import load_model
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+from napari_vrp_sam.research.protocols.model_method import ModelMethod
+
+
+def test_all_ways_give_the_same_labels(qtbot, viewer, tmp_path):
+    stack, truth = sample_stack(seed=4, size=96, frames=3)
+    expected = segment_stack(stack, truth[1], axes="ZYX", reference_frame=1, device="cpu")
+    assert expected.any(axis=(1, 2)).all()
+
+    viewer.add_image(stack, name="stack")
+    masks = np.zeros_like(truth)
+    masks[1] = truth[1]
+    viewer.add_labels(masks, name="masks")
+    dock = SegmentStackWidget(viewer, ThreadEngine())
+    viewer.window.add_dock_widget(dock, name="Segment stack")
+    dock.form.device_box.setCurrentText("cpu")
+    dock.preview_box.setChecked(False)
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
+    (layer,) = results(viewer)
+    np.testing.assert_array_equal(layer.data, expected)
+
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "slice.tif", truth[1])
+    output = tmp_path / "labels.tif"
+    command = [
+        *("segment", tmp_path / "stack.tif", "--reference", tmp_path / "slice.tif"),
+        *("--reference-frame", 1, "--output", output, "--device", "cpu"),
+    ]
+    result = CliRunner().invoke(app, list(map(str, command)))
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(tifffile.imread(output), expected)
+
+    method = ModelMethod(load_model("lite", device="cpu"), device="cpu")
+    frames = [frame[..., None] for frame in stack]
+    segment = method(frames, [Reference(stack[1], truth[1], frame=1)])
+    evaluated = np.stack([segment(frame).masks[0] for frame in frames])
+    np.testing.assert_array_equal(evaluated, expected > 0)
