@@ -245,10 +245,10 @@ def test_process_engine(qtbot, viewer, stack):
     engine = ProcessEngine()
     dock = SegmentStackWidget(viewer, engine)
     viewer.window.add_dock_widget(dock)
-    data, truth = stack
+    data, ground_truth = stack
     image = viewer.add_image(np.stack([data, data], axis=1), name="two channels")
     dock.form.axes_box.setCurrentText("ZCYX")
-    labels = viewer.add_labels(np.stack([truth, truth], axis=1))
+    labels = viewer.add_labels(np.stack([ground_truth, ground_truth], axis=1))
     labels.metadata["napari-vrp-sam"] = {
         "result of": image.unique_id, "axes": "ZCYX", "confidence": {0: 0.5}
     }  # fmt: skip
