@@ -41,18 +41,18 @@ def error_of(command: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])
 def test_missing_frame(files: Path, command: str) -> None:
-    message = error_of(command, "colours.tif", "--frame", "1")
+    message = error_of(command, "colours.tif", "--reference-frame", "1")
     assert "is read as SYX; if that is wrong, name the axes with --axes, for example ZYX" in message
-    message = error_of(command, "planes.tif", "--frame", "4")
+    message = error_of(command, "planes.tif", "--reference-frame", "4")
     assert "is read as ZYX; if that is wrong, name the axes with --axes." in message
-    message = error_of(command, "colours.tif", "--frame", "4", "--axes", "ZYX")
+    message = error_of(command, "colours.tif", "--reference-frame", "4", "--axes", "ZYX")
     assert "There is no frame 4: the stack has 4" in message
     assert "is read as ZYX; choose one of these." in message
 
 
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])
 def test_unsupported_axes(files: Path, command: str) -> None:
-    message = error_of(command, "six.tif", "--frame", "0")
+    message = error_of(command, "six.tif", "--reference-frame", "0")
     assert "six.tif has the axes ZTQQYX, which are too many: save a subset" in message
-    message = error_of(command, "five.tif", "--frame", "0")
+    message = error_of(command, "five.tif", "--reference-frame", "0")
     assert "five.tif has the axes QZTYX: name them with --axes" in message

@@ -111,7 +111,7 @@ def test_import_rename_export_and_delete_a_user_model(model_file: Path, tmp_path
     assert list_user_models() == []
     gone = models("delete", "out", "--yes")
     assert gone.exit_code == 2
-    assert "you have none yet" in gone.stderr
+    assert "no user models yet" in gone.stderr
 
 
 def test_damaged_user_models_are_listed_and_reported(model_file: Path, user_models: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
@@ -88,6 +89,16 @@ class DeprecatedOptionsCommand(TyperCommand):
             if getattr(param, "hidden", False) and is_given(ctx, param.name or ""):
                 _warn_deprecated(param.opts[0], getattr(param, "help", ""))
         return super().invoke(ctx)
+
+
+def progress_bar(*columns: str | ProgressColumn) -> Progress:
+    """Return a progress bar on stderr, which disappears when done; nothing without a terminal."""
+    return Progress(
+        *columns,
+        console=stderr_console,
+        transient=True,
+        disable=not stderr_console.is_interactive,
+    )
 
 
 def is_given(context: typer.Context, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import stderr_console
+from napari_vrp_sam.cli.app import progress_bar
 from napari_vrp_sam.cli.options import ADVANCED
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def download_bar() -> Iterator[DownloadProgress]:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=stderr_console, transient=True) as bar:
+    with progress_bar(*columns) as bar:
         tasks: dict[str, Any] = {}
 
-        def update(name: str, done: int, total: int | None) -> None:
+        def update(done: int, total: int, name: str) -> None:
             if name not in tasks:
-                tasks[name] = bar.add_task(name, total=total, completed=done)
-            bar.update(tasks[name], completed=done, total=total)
+                tasks[name] = bar.add_task(name, total=total or None, completed=done)
+            bar.update(tasks[name], completed=done, total=total or None)
 
         yield update

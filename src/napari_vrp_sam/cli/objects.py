@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import app, stderr_console
+from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption
 from napari_vrp_sam.cli.output_paths import (
@@ -92,12 +92,10 @@ class ObjectOutput:
         confidence : mapping of int to float, optional
             Confidence of frames, by index.
         """
-        from rich.progress import Progress
-
         from napari_vrp_sam.inference.objects.find import objects_from_labels
         from napari_vrp_sam.io.exports.tables import write_table
 
-        with Progress(console=stderr_console, transient=True) as bar:
+        with progress_bar() as bar:
             task = bar.add_task("Finding objects", total=None)
             objects = objects_from_labels(
                 labels,

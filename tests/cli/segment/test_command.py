@@ -94,7 +94,7 @@ def test_a_stack_without_contrast_prints_a_warning(files: Path, value: float) ->
     tifffile.imwrite(files / "flat.tif", np.full((5, 64, 64), value, dtype))
     result = run(files / "flat.tif", *given)
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.count("WARNING: The stack has no contrast") == 1
+    assert result.stderr.count("WARNING: The stack shows no contrast") == 1
     result = run(files / "stack.tif", *given)
     assert "no contrast" not in result.stderr
 
@@ -192,7 +192,7 @@ def test_a_failure_before_the_first_frame_leaves_no_files(files: Path) -> None:
         (["missing.tif", "--reference", "slice.tif"], "There is no image"),
         (
             ["stack.tif", "--reference", "slice.tif"],
-            "annotated (`frame`, on the command line --frame)",
+            "give the annotated frame",
         ),
         (
             ["stack.tif", "--reference", "slice.tif", "--reference-frame", "9"],

@@ -134,8 +134,8 @@ def test_an_interrupted_run_is_resumed(files: Path, monkeypatch: pytest.MonkeyPa
             yield event
             if isinstance(event, FrameResult):
                 segmented.append(event.index)
-            if len(segmented) == 3:
-                raise KeyboardInterrupt
+                if len(segmented) == 3:
+                    raise KeyboardInterrupt
 
     monkeypatch.setattr(segmentation, "segmentation_events", interrupted)
     output = files / "out/labels"
@@ -173,7 +173,7 @@ def test_other_settings_are_not_resumed(files: Path, monkeypatch: pytest.MonkeyP
         return " ".join(result.stderr.split())
 
     assert "2 of 2 frames are in" in resume("--no-cache", "--frames", "0:2")
-    assert "started with another choice of --cache or --no-cache:" in resume("--cache")
+    assert "started with another feature cache on disk:" in resume("--cache")
     assert "started with another precision:" in resume("--precision", "bfloat16")
     # An equivalent setting is resumed.
     assert "3 of 3 frames are in" in resume("--frames", "0:3", "--precision", "float32")
@@ -191,7 +191,7 @@ def test_full_size_models_are_resumed(files: Path, tiny_model: str) -> None:
     assert first.exit_code == 0, first.stderr
     settings = json.loads(journal_path(output).read_bytes().split(b"\n")[0])["settings"]
     assert settings["precision"] in {"float32", "bfloat16"}
-    assert settings["choice of --cache or --no-cache"] is False
+    assert settings["feature cache on disk"] is False
     again = segment(files, output, *given, "--resume", "--precision", settings["precision"])
     assert again.exit_code == 0, again.stderr
 
@@ -232,7 +232,11 @@ def test_memory_does_not_grow_with_the_stack(files: Path, monkeypatch: pytest.Mo
     ("output", "more", "message"),
     [
         ("labels.tif", (), r"ends in \.zarr, or a folder"),
-        ("labels.zarr", ("--probabilities", "p.tif"), "Probabilities are lost"),
+        (
+            "labels.zarr",
+            ("--probabilities", "p.tif"),
+            "probabilities of an interrupted run",
+        ),
         ("labels.zarr", ("--model", "missing.safetensors"), "There is no weights file"),
     ],
 )

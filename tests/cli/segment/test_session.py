@@ -176,7 +176,6 @@ def test_a_missing_user_model_can_be_imported(
     result = run("--session", folder)
     assert result.exit_code == 2
     assert "The session's model 'mito' does not exist" in result.stderr
-    assert "vrp-sam models import" in result.stderr
     assert run("--session", folder, "--model", "lite").exit_code == 0
     packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
     with resources.as_file(packaged) as path:

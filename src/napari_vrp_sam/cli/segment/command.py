@@ -38,7 +38,7 @@ from napari_vrp_sam.cli.output_paths import (
     default_objects_path,
     frame_names,
 )
-from napari_vrp_sam.cli.segment.run import fit_normalisation, output_frame_files, run
+from napari_vrp_sam.cli.segment.run import output_frame_files, read_output, run
 from napari_vrp_sam.cli.segment.session import SegmentationInput, SessionOption, read_session_input
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.output import RunOutput
@@ -170,7 +170,7 @@ def segment(
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.io.images.stacks import read_labels, read_stack
+    from napari_vrp_sam.io.images.stacks import read_stack
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
@@ -219,7 +219,7 @@ def segment(
         results.labels,
         [*([probabilities] if probabilities else []), *(objects.files if objects else [])],
         given.files,
-        frame_files=output_frame_files(results, job, stack),
+        frame_files=list(output_frame_files(results, job, stack).values()),
         overwrite=overwrite,
         resume=resume,
     )
@@ -227,11 +227,10 @@ def segment(
     available = weights is None or weights.is_file()  # else loading it raises
     if available and (note := describe_prompting(str(job.model), job.prompting)):
         stderr_console.print(note, soft_wrap=True)
-    if not (resume and results.labels.exists()):  # the earlier run has saved its normalisation
-        job = replace(job, normalisation=fit_normalisation(job, stack))
     confidence = run(job, stack, results, workers=workers, scheduler=scheduler)
     if objects is not None:
-        objects.write(read_labels(results.labels), job.data, stack, confidence=confidence)
+        labels = read_output(results, job, stack)
+        objects.write(labels, job.data, stack, confidence=confidence)
 
 
 def _parse_range(frames: str | None) -> tuple[int | None, int | None] | None:

@@ -5,44 +5,44 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_vrp_sam.cli.app import stderr_console
+from napari_vrp_sam.cli.app import progress_bar, stderr_console
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.normalisation import Normalisation
     from napari_vrp_sam.inference.runs.output import OutputWriter, RunOutput
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 logger = logging.getLogger(__name__)
 
 
-def output_frame_files(output: RunOutput, job: SegmentationJob, frames: Frames) -> list[Path]:
-    """Return the files that a run writes to its output folder; none for other outputs."""
+def output_frame_files(output: RunOutput, job: SegmentationJob, frames: Frames) -> dict[int, Path]:
+    """Return the files that a run writes to its output folder, by frame; none without a folder."""
     from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
     from napari_vrp_sam.inference.runs.segmentation_job import plan
     from napari_vrp_sam.io.labels.folder import folder_files
 
     if not output.in_folder:
-        return []
+        return {}
     dtype = labels_dtype(class_ids_of(job.references))
     files = folder_files(output.labels, frames.label_shape, dtype, output.names)
-    return [files[index] for index in sorted({*plan(job)[1], *output.accepted})]
+    return {index: files[index] for index in sorted({*plan(job)[1], *output.accepted})}
 
 
-def fit_normalisation(job: SegmentationJob, frames: Frames) -> Normalisation:
-    """Fit the normalisation of intensities, and warn about a stack without contrast."""
-    from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of
+def read_output(output: RunOutput, job: SegmentationJob, frames: Frames) -> Any:
+    """Read the labels that a run has written; 0 for the frames of a folder that it has not."""
+    import numpy as np
 
-    with stderr_console.status("Sampling intensities"):
-        normalisation = normalisation_of(job, frames)
-    if normalisation.flat:
-        logger.warning(
-            "The stack has no contrast: all pixels of a sample of its frames are equal or not "
-            "finite. Check the image and its --channel, or set --contrast-limits."
-        )
-    return normalisation
+    from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
+    from napari_vrp_sam.io.images.stacks import read_labels
+
+    if not output.in_folder:
+        return read_labels(output.labels)
+    labels = np.zeros(frames.label_shape, labels_dtype(class_ids_of(job.references)))
+    for index, file in output_frame_files(output, job, frames).items():
+        labels[frames.position(index)] = read_labels(file)
+    return labels
 
 
 def run(
@@ -66,7 +66,6 @@ def run(
         If the job or the output is invalid, or the interrupted run had other settings.
     """
     from rich.markup import escape
-    from rich.progress import Progress as ProgressBar
 
     from napari_vrp_sam.inference.runs.events import Learned, Progress
     from napari_vrp_sam.inference.runs.output import segment_to
@@ -84,7 +83,7 @@ def run(
             _print_confidence(frames, writer.confidence)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
-    with ProgressBar(console=stderr_console, transient=True) as bar, closing(events):
+    with closing(events), progress_bar() as bar:
         task = bar.add_task("Starting", total=len(indices))
         for event in events:
             if isinstance(event, Progress):

@@ -285,11 +285,9 @@ def segment_to(
                     writer.add(event)
                 yield event
     finally:
-        try:
-            writer.close()
-        finally:
-            if close is not None:
-                close(writer)
+        writer.close()
+        if close is not None:
+            close(writer)
 
 
 def job_events(
