@@ -1,5 +1,7 @@
-"""What the README and the documentation tell people to type, typed."""
+"""Run the examples of the README and the documentation, and check generated pages."""
 
+import doctest
+import importlib.util
 import json
 import re
 import subprocess
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import napari_vrp_sam
 from napari_vrp_sam.fine_tuning import run
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.io import samples
@@ -19,8 +22,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started/python.md"])
-def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The blocks of a page build on each other, so they share their names."""
+    monkeypatch.chdir(tmp_path)
     small = partial(samples.sample_stack, size=112, frames=3)
     monkeypatch.setattr(samples, "sample_stack", small)
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -45,6 +49,33 @@ def test_the_fine_tuning_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path:
     exec(block.replace("minutes=3", "steps=2"), names)
     assert (tmp_path / "mitochondria.safetensors").is_file()
     assert np.any(names["labels"])
+
+
+def test_the_package_map_is_up_to_date() -> None:
+    path = ROOT / "docs/developers/package_map.py"
+    spec = importlib.util.spec_from_file_location("package_map", path)
+    assert spec is not None
+    assert spec.loader is not None
+    package_map = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package_map)
+    page = package_map.PAGE.read_text("utf-8")
+    assert page == package_map.page_with_map(page), f"run python {path.relative_to(ROOT)}"
+
+
+def _documented(name: str) -> list[doctest.DocTest]:
+    module = sys.modules[getattr(napari_vrp_sam, name).__module__]
+    found = doctest.DocTestFinder().find(module, name, globs={"np": np, **vars(module)})
+    return [test for test in found if test.examples]
+
+
+@pytest.mark.parametrize(
+    "name", ["Reference", "Segmenter", "load_model", "objects_from_labels", "segment_stack"]
+)
+def test_examples_of_public_functions_run(name: str) -> None:
+    tests = _documented(name)
+    assert tests
+    for test in tests:
+        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_tables_of_the_accuracy_page_are_those_of_the_data() -> None:

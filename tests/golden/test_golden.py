@@ -52,7 +52,8 @@ def coins() -> tuple[Image, Image]:
 def fluorescence() -> tuple[Image, Image]:
     """Nuclei in stardist's wheel, with the masks that experts drew."""
     spec = find_spec("stardist")
-    assert spec is not None and spec.origin is not None, "run it with `tox -e slow`"
+    assert spec is not None, "run it with `tox -e slow`"
+    assert spec.origin is not None
     folder = Path(spec.origin).parent / "data/images"
     image, ids = (tifffile.imread(folder / name) for name in ("img2d.tif", "mask2d.tif"))
     return halves(image, (ids > 0).astype(np.uint8))

@@ -44,6 +44,14 @@ class Reference:
     InputError
         If shapes differ, the mask exceeds 0..1 or is empty although its kind is not "mask", the
         class is below 1, or the kind or dtype is not supported.
+
+    Examples
+    --------
+    >>> image, mask = np.zeros((32, 32)), np.zeros((32, 32))
+    >>> mask[4:9, 4:9] = 1
+    >>> reference = Reference(image, mask, kind="scribble")
+    >>> reference.image.shape, reference.sparse
+    ((32, 32, 1), True)
     """
 
     image: NDArray[Any]

@@ -59,11 +59,11 @@ def names(cache: Path) -> list[str]:
 
 def test_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path) -> None:
     assert not weights.downloaded
-    reports: list[tuple[str, int, int | None]] = []
+    reports: list[tuple[int, int, str]] = []
     assert fetch(weights, progress=lambda *args: reports.append(args)) == cache / "good.pth"
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == ["good.pth"]
-    assert reports[-1] == ("good.pth", len(CONTENT), len(CONTENT))
+    assert reports[-1] == (len(CONTENT), len(CONTENT), "good.pth")
     assert weights.downloaded
     assert weights.verify()
     assert names(cache) == ["good.pth"]
@@ -331,7 +331,7 @@ def test_waiting_process_reports_progress_of_the_other(
     other.acquire()
     reports: list[int] = []
 
-    def report(name: str, done: int, total: int | None) -> None:
+    def report(done: int, total: int, name: str) -> None:
         reports.append(done)
         if len(reports) == 3:
             write_partial(CONTENT)

@@ -191,7 +191,7 @@ def test_download_progress_and_offline_mode(
     assert server.requests == []
     monkeypatch.setenv("VRP_SAM_OFFLINE", "0")
     reported: list[str] = []
-    load_model("tiny", progress=lambda name, done, total: reported.append(name))
+    load_model("tiny", progress=lambda done, total, name: reported.append(name))
     assert set(reported) == {"sam.pth", "semantic.pth"}
 
 

@@ -25,8 +25,8 @@ MAX_UNKNOWN_SIZE = 256 * 2**20
 MAX_QUICK_DIGEST = 512 * 2**20
 """Number of bytes whose digest takes a second or two."""
 
-DownloadProgress = Callable[[str, int, int | None], None]
-"""Progress callback: name of the file, bytes received, and total bytes if known."""
+DownloadProgress = Callable[[int, int, str], object]
+"""Progress callback: bytes received, bytes in all (0 if unknown), and name of the file."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> 
 
     def report_other_process() -> None:
         if progress and weights.partial.exists():
-            progress(weights.name, weights.partial.stat().st_size, weights.size)
+            progress(weights.partial.stat().st_size, weights.size or 0, weights.name)
 
     try:
         found = weights.find()
@@ -192,7 +192,7 @@ def text_progress(report: Callable[[str], None]) -> DownloadProgress:
     """Return a progress callback that reports each per cent as a line of text."""
     last = -1
 
-    def report_step(name: str, done: int, total: int | None) -> None:
+    def report_step(done: int, total: int, name: str) -> None:
         nonlocal last
         megabytes = done // 1_000_000
         step = 100 * done // total if total else megabytes
@@ -225,7 +225,7 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
 
     def report(done: int, total: int | None) -> None:
         if progress:
-            progress(weights.name, done, weights.size or total)
+            progress(done, weights.size or total or 0, weights.name)
 
     problems = []
     for url in _sources(weights):

@@ -136,7 +136,7 @@ def base_spec(model: str) -> ModelSpec:
 def load_model(
     name_or_path: str | os.PathLike[str] = "lite",
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     pseudo_mask: PseudoMaskKind | None = None,
     weights: str | os.PathLike[str] | None = None,
     semantic_encoder: str | None = None,
@@ -150,8 +150,8 @@ def load_model(
     name_or_path : str or path-like, default "lite"
         A name from `list_models`, or the path of a weights file (`.safetensors`, or `.pth` of the
         original VRP-SAM code).
-    device : str or torch.device, default "cpu"
-        "cpu", "cuda", "mps" or "auto".
+    device : str or torch.device, default "auto"
+        "cpu", "cuda", "mps", or "auto" for the fastest available device.
     pseudo_mask : {"probe", "correlation"}, optional
         Source of the target's pseudo-mask: a classifier fitted to the references, or the paper's
         training-free correlation. Default: the one that the weights file was trained with, or
@@ -166,7 +166,7 @@ def load_model(
         Source of SAM's prompts in a full-size model, see `prompting.PROMPTINGS`. Default: the VRP
         encoder, or without one points and a box from the pseudo-mask (GP-SAM).
     progress : callable, optional
-        Progress callback for downloads, see `downloads.DownloadProgress`.
+        Called during downloads with bytes done, bytes in all (0 if unknown), and the file name.
 
     Returns
     -------
@@ -177,6 +177,11 @@ def load_model(
     InputError
         If the name, file, device, pseudo-mask or prompting does not exist or fit, or a download
         fails.
+
+    Examples
+    --------
+    >>> load_model("lite", device="cpu").name
+    'lite'
     """
     from napari_vrp_sam.models.devices import resolve_device
 
