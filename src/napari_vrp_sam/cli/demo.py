@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,8 +114,7 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.segment import segment_stack
     from napari_vrp_sam.io.images.stacks import write_labels
-    from napari_vrp_sam.research.protocols.metrics import iou
-    from napari_vrp_sam.research.protocols.random_forest import RandomForest
+    from napari_vrp_sam.training.metrics import iou
 
     stack, truth, index = sample.stack, sample.truth, sample.reference_frame
     axes = f"{sample.axis}YX"
@@ -122,13 +122,18 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     labels = segment_stack(
         stack, truth[index], axes=axes, reference_frame=index, model=model, device=device
     )
-    middle = time.perf_counter()
-    segment = RandomForest()([], [Reference(stack[index], truth[index])])
-    forest = np.stack([segment(frame[..., None]).masks[0] for frame in stack])
-    seconds = middle - start, time.perf_counter() - middle
+    seconds = [time.perf_counter() - start]
+    methods: dict[str, NDArray[Any]] = {"VRP-SAM": labels}
+    if find_spec("napari_vrp_sam.research") is not None:  # a wheel may leave the baseline out
+        from napari_vrp_sam.research.protocols.random_forest import RandomForest
+
+        start = time.perf_counter()
+        segment = RandomForest()([], [Reference(stack[index], truth[index])])
+        methods["random forest"] = np.stack([segment(f[..., None]).masks[0] for f in stack])
+        seconds.append(time.perf_counter() - start)
     ious = {
         name: [iou(mask > 0, true > 0) for mask, true in zip(masks, truth, strict=True)]
-        for name, masks in (("VRP-SAM", labels), ("random forest", forest))
+        for name, masks in methods.items()
     }
     _print_table(sample, ious, seconds)
     annotation = np.zeros_like(truth)
@@ -137,12 +142,10 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
     written = [out / f"{sample.name}_{name}.tif" for name in arrays]
     for path, array in zip(written, arrays.values(), strict=True):
         write_labels(path, array, axes)
-    return [*written, _draw_sample(sample, labels, forest, ious, out)]
+    return [*written, _draw_sample(sample, methods, ious, out)]
 
 
-def _print_table(
-    sample: Sample, ious: dict[str, list[float]], seconds: tuple[float, float]
-) -> None:
+def _print_table(sample: Sample, ious: dict[str, list[float]], seconds: Sequence[float]) -> None:
     import numpy as np
     from rich.table import Table
 
@@ -163,8 +166,7 @@ def _print_table(
 
 def _draw_sample(
     sample: Sample,
-    labels: NDArray[Any],
-    forest: NDArray[np.bool_],
+    methods: dict[str, NDArray[Any]],
     ious: dict[str, list[float]],
     out: Path,
 ) -> Path:
@@ -178,14 +180,14 @@ def _draw_sample(
     rows, titles = [], []
     for index in sorted({0, count // 4, sample.reference_frame, 3 * count // 4, count - 1}):
         picture = to_rgb(sample.stack[index], limits)
-        overlays = [overlay(picture, masks[index]) for masks in (labels, forest, sample.truth)]
+        overlays = [overlay(picture, masks[index]) for masks in (*methods.values(), sample.truth)]
         scores = ", ".join(f"{name} {values[index]:.2f}" for name, values in ious.items())
         annotated = index == sample.reference_frame
         rows.append([picture, overlays[-1] if annotated else None, *overlays])
         titles.append(
             f"{sample.frame_name} {index} - {'annotated' if annotated else f'IoU: {scores}'}"
         )
-    headings = ["image", "annotation", "result", "random forest", "ground truth"]
+    headings = ["image", "annotation", *methods, "ground truth"]
     title = f"{sample.name}: one {sample.frame_name} annotated, {count} segmented"
     return _save_figure(out / f"{sample.name}.png", rows, headings, titles, title=title)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.research.protocols.metrics import iou
 from napari_vrp_sam.research.protocols.random_forest import RandomForest
+from napari_vrp_sam.training.metrics import iou
 
 
 @pytest.fixture

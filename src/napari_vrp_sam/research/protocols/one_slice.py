@@ -34,7 +34,7 @@ from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.annotations.simulate import simulate
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.dataset import Dataset
-from napari_vrp_sam.research.protocols.metrics import calibration_error, iou
+from napari_vrp_sam.training.metrics import calibration_error, iou
 
 Frame = NDArray[Any]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_vrp_sam.research.protocols.metrics import calibration_error, iou
+from napari_vrp_sam.training.metrics import calibration_error, iou
 
 
 def test_iou() -> None:
