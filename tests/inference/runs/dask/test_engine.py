@@ -134,7 +134,16 @@ def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", job.data, imagej=True, metadata={"axes": "ZYX"})
     drawn = (job.references[0].mask * 3).astype(np.uint8)
     tifffile.imwrite(tmp_path / "drawn.tif", drawn)
-    given = ["segment", "stack.tif", "--reference", "drawn.tif", "--frame", "2", "--device", "cpu"]
+    given = [
+        "segment",
+        "stack.tif",
+        "--reference",
+        "drawn.tif",
+        "--reference-frame",
+        "2",
+        "--device",
+        "cpu",
+    ]
     given[1], given[3] = (str(tmp_path / name) for name in (given[1], given[3]))
     address = engine._client.scheduler.address
     for output in ("labels.zarr", "labels.tif"):
@@ -165,7 +174,7 @@ def test_ctrl_c_ends_the_run_without_a_word_of_the_workers(job, tmp_path):
         return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
 
     command = "from napari_vrp_sam.cli import app; app()"
-    more = "segment stack.tif --reference drawn.tif --frame 2 --device cpu --output labels.zarr"
+    more = "segment stack.tif --reference drawn.tif --reference-frame 2 --device cpu --output labels.zarr"
     process = subprocess.Popen(
         [sys.executable, "-c", command, *more.split(), "--workers", "2"],
         cwd=tmp_path,
