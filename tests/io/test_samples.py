@@ -7,8 +7,8 @@ import pytest
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
-from napari_vrp_sam.research.protocols.metrics import iou
 from napari_vrp_sam.research.protocols.random_forest import RandomForest
+from napari_vrp_sam.training.metrics import iou
 
 
 @pytest.mark.parametrize(("make", "dtype"), [(sample_stack, np.uint8), (sample_nuclei, np.uint16)])
