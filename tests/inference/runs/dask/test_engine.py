@@ -174,9 +174,9 @@ def test_ctrl_c_ends_the_run_without_a_word_of_the_workers(job, tmp_path):
         return journal.read_bytes().count(b"\n") - 1 if journal.exists() else 0
 
     command = "from napari_vrp_sam.cli import app; app()"
-    more = "segment stack.tif --reference drawn.tif --reference-frame 2 --device cpu --output labels.zarr"
+    more = "segment stack.tif --reference drawn.tif --reference-frame 2 --device cpu"
     process = subprocess.Popen(
-        [sys.executable, "-c", command, *more.split(), "--workers", "2"],
+        [sys.executable, "-c", command, *more.split(), "--output", "labels.zarr", "--workers", "2"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         start_new_session=True,
