@@ -1,4 +1,4 @@
-"""Threshold and smoothing follow what is seen on the half that was not learned from."""
+"""Calibration of a class by hold-out, and the share of the mask decoder."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.calibration import (
+    MAX_INCOMPLETE_SHARE,
+    MAX_SHARE,
     OFFSETS,
-    OTHER_FRAMES,
+    OTHER_FRAMES_RATIO,
     SMOOTHINGS,
-    choose,
-    smoothed,
+    calibrate_class,
+    decoder_share,
+    smooth,
 )
-from napari_vrp_sam.models.lite.model import calibration as evidence
 from napari_vrp_sam.models.lite.network import Conditioning
-from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
-from napari_vrp_sam.models.probe.hold_out import with_hold_out
+from napari_vrp_sam.models.probe.encoded_shots import Shot, assign_folds, make_shot
 
 SIDE = 64
 
 
-class Answers:
-    """A network that answers with given logits, and remembers what it was to learn from."""
+class FixedNetwork:
+    """Network with given outputs, which records the shots that it is conditioned on."""
 
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
+    def __init__(self, pseudo_mask: Tensor, decoded: Tensor | None = None) -> None:
+        self.pseudo_mask = pseudo_mask
+        self.decoded = pseudo_mask if decoded is None else decoded
         self.learned: list[tuple[list[Shot], list[Shot]]] = []
 
     def condition(self, shots: list[Shot], views: list[Shot], *, effort: float) -> Conditioning:
@@ -39,10 +41,10 @@ class Answers:
         return conditioning(*shots)
 
     def prompt(self, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.zeros(0), torch.zeros(0), self.logits
+        return torch.zeros(0), torch.zeros(0), self.pseudo_mask
 
     def decode(self, *_: Any) -> tuple[Tensor, Tensor]:
-        return self.logits, torch.zeros(1, 1)
+        return self.decoded, torch.zeros(1, 1)
 
 
 def conditioning(*shots: Shot, views: tuple[Shot, ...] = ()) -> Conditioning:
@@ -50,83 +52,140 @@ def conditioning(*shots: Shot, views: tuple[Shot, ...] = ()) -> Conditioning:
     return Conditioning(shots, views, nothing, nothing, ())
 
 
-def shot(mask: Tensor, kind: str = "mask") -> Shot:
+def shot(mask: Tensor, kind: str = "mask", ignored: Tensor | None = None) -> Shot:
     maps = (torch.zeros(1, 1, SIDE // 2, SIDE // 2),)
     features = FrameFeatures((SIDE, SIDE), maps[0], maps)
-    return with_hold_out([make_shot(features, maps, mask[None], [kind])])[0]
+    ignored = None if ignored is None else ignored[None]
+    return assign_folds([make_shot(features, maps, mask[None], [kind], ignored=ignored)])[0]
 
 
 def disc(radius: float) -> Tensor:
-    """How far inside a disc the cells of the probe's grid lie; negative outside."""
+    """Distance of the cells of the probe's grid to the edge of a disc; negative outside."""
     rows = torch.arange(SIDE // 2) - SIDE / 4 + 0.5
     return radius - torch.hypot(rows[:, None], rows[None])
 
 
 @pytest.fixture
-def truth() -> Tensor:
+def ground_truth() -> Tensor:
     return F.interpolate((disc(10) > 0).float()[None, None], (SIDE, SIDE))[0, 0]
 
 
-def choice(logits: Tensor, *shots: Shot) -> Any:
-    network: Any = Answers(logits[None, None])
-    return choose(network, conditioning(*shots))
+def calibrate(logits: Tensor, *shots: Shot) -> Any:
+    network: Any = FixedNetwork(logits[None, None])
+    return calibrate_class(network, conditioning(*shots))
 
 
 @pytest.mark.parametrize("shift", [-0.8, 0.0, 0.8])
-def test_an_offset_undoes_a_threshold_that_is_off(truth: Tensor, shift: float) -> None:
-    # A logit of `shift` where it should be 0: half a cell per unit.
-    chosen = choice(2 * disc(10) + shift, shot(truth))
-    assert chosen.offset == pytest.approx(-shift, abs=0.5)
-    assert chosen.expected_iou > 0.9 * OTHER_FRAMES
+def test_the_offset_corrects_a_shift_of_the_logits(ground_truth: Tensor, shift: float) -> None:
+    # A shift of 1 moves the edge by half a cell.
+    result = calibrate(2 * disc(10) + shift, shot(ground_truth))
+    assert result.offset == pytest.approx(-shift, abs=0.5)
+    assert result.expected_iou > 0.9 * OTHER_FRAMES_RATIO
 
 
-def test_noise_is_smoothed(truth: Tensor) -> None:
+def test_noisy_logits_are_smoothed(ground_truth: Tensor) -> None:
     noise = 4 * torch.randn(SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(0))
-    noisy = choice(disc(10).clamp(-2, 2) + noise, shot(truth))
+    noisy = calibrate(disc(10).clamp(-2, 2) + noise, shot(ground_truth))
     assert noisy.smoothing == max(SMOOTHINGS) > 0
     assert min(OFFSETS) <= noisy.offset <= max(OFFSETS)
-    assert 0.4 < noisy.expected_iou < OTHER_FRAMES
+    assert 0.4 < noisy.expected_iou < OTHER_FRAMES_RATIO
 
 
-def test_only_the_other_half_is_learned_from(truth: Tensor) -> None:
-    network: Any = Answers(disc(10)[None, None])
-    whole, view = shot(truth), shot(truth)
-    choose(network, conditioning(whole, views=(view,)))
+def test_each_learner_sees_only_one_fold(ground_truth: Tensor) -> None:
+    network: Any = FixedNetwork(disc(10)[None, None])
+    whole, view = shot(ground_truth), shot(ground_truth)
+    calibrate_class(network, conditioning(whole, views=(view,)))
     assert len(network.learned) == 2
     for shots, views in network.learned:
-        for own in (*shots, *views):
-            assert own.foreground.sum() == whole.foreground.sum() / 2
-            assert (own.foreground + own.background).sum() == whole.known.sum() / 2
+        for learned in (*shots, *views):
+            assert learned.foreground.sum() == whole.foreground.sum() / 2
+            assert (learned.foreground + learned.background).sum() == whole.known.sum() / 2
 
 
-def test_every_reference_is_left_out_once(truth: Tensor) -> None:
-    network: Any = Answers(disc(10)[None, None])
-    shots = with_hold_out([replace(shot(truth), half=None) for _ in range(3)])
-    chosen = choose(network, conditioning(*shots))
+def test_every_reference_is_held_out_once(ground_truth: Tensor) -> None:
+    network: Any = FixedNetwork(disc(10)[None, None])
+    shots = assign_folds([replace(shot(ground_truth), fold=None) for _ in range(3)])
+    result = calibrate_class(network, conditioning(*shots))
     assert [len(learned) for learned, _ in network.learned] == [2, 1]
-    assert chosen.expected_iou > 0.9
+    assert result.expected_iou > 0.9
 
 
 @pytest.mark.parametrize("kind", ["point", "scribble", "box"])
-def test_what_leaves_too_much_open_tells_nothing(truth: Tensor, kind: str) -> None:
-    chosen = choice(disc(10) + 1, shot(truth, kind))
-    assert (chosen.smoothing, chosen.offset, chosen.expected_iou) == (0, 0, None)
+def test_incomplete_annotations_have_no_estimates(ground_truth: Tensor, kind: str) -> None:
+    result = calibrate(disc(10) + 1, shot(ground_truth, kind))
+    assert (result.smoothing, result.offset, result.expected_iou) == (0, 0, None)
 
 
-def test_what_cannot_be_halved_tells_nothing() -> None:
+def test_annotations_that_cannot_be_split_have_no_estimates() -> None:
     spot = torch.zeros(SIDE, SIDE)
     spot[30, 30] = 1
     everywhere = torch.ones(SIDE, SIDE)
     for mask in (spot, everywhere):
-        chosen = choice(disc(10), shot(mask))
-        assert (chosen.smoothing, chosen.offset, chosen.expected_iou) == (0, 0, None)
+        result = calibrate(disc(10), shot(mask))
+        assert (result.smoothing, result.offset, result.expected_iou) == (0, 0, None)
 
 
-def test_a_class_that_is_not_found_is_expected_not_to_be(truth: Tensor) -> None:
-    assert choice(torch.full((SIDE // 2, SIDE // 2), -5.0), shot(truth)).expected_iou == 0
+def test_a_class_that_is_not_found_has_an_expected_iou_of_0(ground_truth: Tensor) -> None:
+    assert calibrate(torch.full((SIDE // 2, SIDE // 2), -5.0), shot(ground_truth)).expected_iou == 0
 
 
-@pytest.mark.parametrize("sigma", evidence.SMOOTHINGS)
-def test_smoothing_keeps_what_is_even(sigma: float) -> None:
-    even = torch.full((2, 1, 5, 7), 3.0)
-    torch.testing.assert_close(smoothed(even, sigma), even)
+@pytest.mark.parametrize("sigma", SMOOTHINGS)
+def test_smoothing_keeps_a_constant(sigma: float) -> None:
+    constant = torch.full((2, 1, 5, 7), 3.0)
+    torch.testing.assert_close(smooth(constant, sigma), constant)
+
+
+def columns(count: int) -> Tensor:
+    mask = torch.zeros(SIDE, SIDE)
+    mask[:, :count] = 1
+    return mask
+
+
+def share(pseudo_mask: Tensor, decoded: Tensor, *shots: Shot) -> float:
+    logits = [4 * F.avg_pool2d(mask[None, None], 2) - 2 for mask in (pseudo_mask, decoded)]
+    network: Any = FixedNetwork(*logits)
+    return decoder_share(network, conditioning(*shots))
+
+
+def test_the_share_depends_on_how_well_the_decoder_reproduces_the_annotation() -> None:
+    expected_mask = columns(16)
+    assert share(expected_mask, expected_mask, shot(expected_mask)) == pytest.approx(MAX_SHARE)
+    assert share(expected_mask, 1 - expected_mask, shot(expected_mask)) == 0
+    # The decoder finds half of the class, the probe all of it.
+    assert share(expected_mask, columns(8), shot(expected_mask)) == pytest.approx(MAX_SHARE * 0.25)
+    # Only the difference to the probe counts.
+    assert share(columns(8), columns(8), shot(expected_mask)) == pytest.approx(MAX_SHARE)
+    assert share(columns(8), expected_mask, shot(expected_mask)) == pytest.approx(MAX_SHARE)
+
+
+@pytest.mark.parametrize("kind", ["point", "scribble", "box"])
+def test_the_share_is_larger_for_incomplete_annotations(kind: str) -> None:
+    expected_mask = columns(16)
+    marked = shot(expected_mask, kind=kind)
+    assert share(expected_mask, expected_mask, marked) == pytest.approx(MAX_INCOMPLETE_SHARE)
+    assert share(expected_mask, columns(8), marked) == pytest.approx(MAX_INCOMPLETE_SHARE * 0.5)
+    assert share(expected_mask, columns(8), shot(expected_mask), marked) == pytest.approx(
+        MAX_INCOMPLETE_SHARE * 0.5
+    )
+
+
+def test_a_probe_that_finds_nothing_leaves_the_full_share_to_the_decoder() -> None:
+    expected_mask = columns(16)
+    assert share(columns(0), expected_mask, shot(expected_mask)) == pytest.approx(MAX_SHARE)
+    assert share(columns(0), columns(0), shot(expected_mask)) == 0
+
+
+def test_ignored_pixels_do_not_count() -> None:
+    expected_mask, ignored = columns(16), columns(24) - columns(8)
+    assert share(expected_mask, columns(8), shot(expected_mask, ignored=ignored)) == pytest.approx(
+        MAX_SHARE
+    )
+    assert share(expected_mask, columns(28), shot(expected_mask, ignored=ignored)) < MAX_SHARE
+
+
+def test_several_references_count_together() -> None:
+    few, many = columns(8), columns(16)
+    # The decoder finds all of one reference, and half of the union on the other.
+    expected = MAX_SHARE * (1.5 / 1.5) ** 2
+    assert share(many, many, shot(few), shot(many)) == pytest.approx(expected)
+    assert share(many, few, shot(many), shot(many)) == pytest.approx(MAX_SHARE * 0.25)

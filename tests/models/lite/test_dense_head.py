@@ -1,4 +1,4 @@
-"""The dense head: what it draws, when it counts, and how it comes back from a file."""
+"""Dense head: its logits, its share in the result, and its weights file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from torch import Tensor
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.dense_head import DenseHead, full_size
-from napari_vrp_sam.models.lite.dense_head_file import head_card, head_tensors
-from napari_vrp_sam.models.lite.head_share import agreement, calibrate_head, mixed
+from napari_vrp_sam.models.lite.dense_head import DenseHead, head_metadata, head_tensors
+from napari_vrp_sam.models.lite.head_share import agreement, calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
-from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.lite.parts import LiteConfig, resize_to_frame
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from napari_vrp_sam.training.lite_file import lite_card, lite_tensors
+from napari_vrp_sam.training.lite_file import half_precision_weights, lite_header
 
 SIZE = (40, 72)
 
@@ -35,7 +34,7 @@ def network() -> LiteNetwork:
 @pytest.fixture
 def head(network: LiteNetwork) -> DenseHead:
     torch.manual_seed(1)
-    return DenseHead.on(network, (3, 8)).requires_grad_(requires_grad=False)
+    return DenseHead.from_network(network, (3, 8)).requires_grad_(requires_grad=False)
 
 
 @pytest.fixture
@@ -45,22 +44,22 @@ def square() -> Tensor:
     return mask
 
 
-def seen(drawn: Tensor, mask: Tensor, kind: str = "mask") -> EncodedReference:
-    """A reference on a frame of which a head draws that."""
-    padded = torch.zeros(1, len(drawn), 64, 96)
-    padded[..., : SIZE[0], : SIZE[1]] = 8 * (2 * drawn - 1)
+def reference_of(head_mask: Tensor, mask: Tensor, kind: str = "mask") -> EncodedReference:
+    """A reference whose last map are a head's logits of given masks (K, H, W)."""
+    padded = torch.zeros(1, len(head_mask), 64, 96)
+    padded[..., : SIZE[0], : SIZE[1]] = 8 * (2 * head_mask - 1)
     features = FrameFeatures(SIZE, torch.zeros(1, 1, 1, 1), (padded,))
     return EncodedReference(features, mask, 3, kind)
 
 
-def test_it_draws_at_half_size_and_any_size_comes_back(head: DenseHead) -> None:
+def test_logits_have_half_the_padded_size_and_can_be_resized_to_the_frame(head: DenseHead) -> None:
     logits = head(torch.rand(2, 3, *SIZE))
     assert logits.shape == (2, 2, 32, 48)  # padded to 64 x 96
-    assert full_size(logits, SIZE).shape == (2, 2, *SIZE)
+    assert resize_to_frame(logits, SIZE).shape == (2, 2, *SIZE)
 
 
-def test_it_starts_from_the_backbone_and_leaves_that_alone(network: LiteNetwork) -> None:
-    head = DenseHead.on(network, (1,))
+def test_a_head_starts_from_a_copy_of_the_backbone(network: LiteNetwork) -> None:
+    head = DenseHead.from_network(network, (1,))
     before = {name: t.clone() for name, t in network.backbone.state_dict().items()}
     for name, tensor in head.backbone.state_dict().items():
         torch.testing.assert_close(tensor, before[name])
@@ -74,54 +73,66 @@ def test_it_starts_from_the_backbone_and_leaves_that_alone(network: LiteNetwork)
         torch.testing.assert_close(tensor, before[name])
 
 
-def test_a_head_that_draws_the_annotation_counts(head: DenseHead, square: Tensor) -> None:
+def test_a_head_that_reproduces_the_annotation_has_its_full_share(
+    head: DenseHead, square: Tensor
+) -> None:
     head.share = 0.6
-    reference = seen(torch.stack([1 - square, square]), square)
-    choice = calibrate_head(ClassCalibration(0.3, 0.7, 0.1, 0.5), head, [reference], [square - 0.5])
-    assert (choice.head_share, choice.head_channel, choice.head_agreement) == (0.6, 1, 1.0)
-    assert (choice.decoder_share, choice.smoothing, choice.offset) == (0.3, 0.7, 0.1)
-    assert "fine-tuned head 60%" in str(choice)
+    reference = reference_of(torch.stack([1 - square, square]), square)
+    calibration = calibrate_head(
+        ClassCalibration(0.3, 0.7, 0.1, 0.5), head, [reference], [square - 0.5]
+    )
+    assert (calibration.head_share, calibration.head_channel, calibration.head_agreement) == (
+        0.6,
+        1,
+        1.0,
+    )
+    assert (calibration.decoder_share, calibration.smoothing, calibration.offset) == (0.3, 0.7, 0.1)
+    assert "fine-tuned head 60%" in str(calibration)
 
 
-def test_a_head_that_draws_something_else_does_not(head: DenseHead, square: Tensor) -> None:
+def test_a_head_that_does_not_reproduce_the_annotation_has_no_share(
+    head: DenseHead, square: Tensor
+) -> None:
     corner = torch.zeros_like(square)
     corner[:9, :12] = 1
-    reference = seen(torch.stack([corner, torch.zeros_like(square)]), square)
-    choice = ClassCalibration(0.3)
-    assert calibrate_head(choice, head, [reference], [square - 0.5]) is choice
+    reference = reference_of(torch.stack([corner, torch.zeros_like(square)]), square)
+    calibration = ClassCalibration(0.3)
+    assert calibrate_head(calibration, head, [reference], [square - 0.5]) is calibration
 
 
-def test_around_sparse_marks_only_these_are_compared(head: DenseHead, square: Tensor) -> None:
+def test_sparse_annotations_are_compared_at_their_marks_only(
+    head: DenseHead, square: Tensor
+) -> None:
     point = torch.zeros_like(square)
     point[10:14, 12:16] = 1
-    reference = seen(torch.stack([square, 1 - square]), point, "point")
+    reference = reference_of(torch.stack([square, 1 - square]), point, "point")
     assert (
         calibrate_head(ClassCalibration(0.0), head, [reference], [square - 0.5]).head_share
         == head.share
     )
 
 
-def test_where_head_and_base_disagree_the_base_stands(square: Tensor) -> None:
-    choice = ClassCalibration(0.0, head_share=1.0, head_agreement=0.9)
+def test_a_frame_on_which_head_and_base_disagree_keeps_the_base(square: Tensor) -> None:
+    calibration = ClassCalibration(0.0, head_share=1.0, head_agreement=0.9)
     base = (8 * (2 * square - 1))[None]
-    alike = base.roll(1, dims=1)
-    torch.testing.assert_close(mixed(base, alike, [choice]), alike)
+    similar = base.roll(1, dims=1)
+    torch.testing.assert_close(mix_with_head(base, similar, [calibration]), similar)
     elsewhere = base.flip(2).roll(25, dims=1)
-    torch.testing.assert_close(mixed(base, elsewhere, [choice]), base)
+    torch.testing.assert_close(mix_with_head(base, elsewhere, [calibration]), base)
     half = base.roll(6, dims=1)
-    result = mixed(base, half, [choice])
+    result = mix_with_head(base, half, [calibration])
     assert not torch.allclose(result, base)
     assert not torch.allclose(result, half)
     assert agreement(base[0] > 9, base[0] > 9) == 1.0  # nothing on either
 
 
-def test_a_model_with_a_head_comes_back_from_its_file(
+def test_a_model_with_a_head_survives_its_weights_file(
     network: LiteNetwork, head: DenseHead, tmp_path: Path
 ) -> None:
-    path = tmp_path / "own.safetensors"
-    tensors = {**lite_tensors(network), **head_tensors(head)}
+    path = tmp_path / "tuned.safetensors"
+    tensors = {**half_precision_weights(network), **head_tensors(head)}
     metrics = {"metrics": '{"held_out_iou_after": 0.75}'}
-    write_checkpoint(path, tensors, {**lite_card(network), **head_card(head), **metrics})
+    write_checkpoint(path, tensors, {**lite_header(network), **head_metadata(head), **metrics})
     model = LiteModel.from_checkpoint(read_checkpoint(path))
     assert model.head is not None
     assert (model.head.class_ids, model.head.share) == ((3, 8), head.share)
@@ -132,17 +143,19 @@ def test_a_model_with_a_head_comes_back_from_its_file(
     torch.testing.assert_close(features.semantic[-1], head(frame), atol=0.1, rtol=0.1)
 
 
-def test_a_damaged_head_is_told(network: LiteNetwork, head: DenseHead) -> None:
-    tensors = {**lite_tensors(network), **head_tensors(head)}
+def test_a_damaged_head_raises(network: LiteNetwork, head: DenseHead) -> None:
+    tensors = {**half_precision_weights(network), **head_tensors(head)}
     with pytest.raises(InputError, match="damaged"):
-        LiteModel.from_checkpoint(Checkpoint(tensors, lite_card(network)))
+        LiteModel.from_checkpoint(Checkpoint(tensors, lite_header(network)))
     del tensors["dense.output.3.bias"]
     with pytest.raises(InputError, match="weights file"):
-        LiteModel.from_checkpoint(Checkpoint(tensors, {**lite_card(network), **head_card(head)}))
+        LiteModel.from_checkpoint(
+            Checkpoint(tensors, {**lite_header(network), **head_metadata(head)})
+        )
 
 
 def test_probabilities_lie_between_base_and_head(network: LiteNetwork, head: DenseHead) -> None:
-    """The whole way: learned, prompted, decoded."""
+    """Includes preparing, prompting and decoding."""
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.random((3, *SIZE), dtype=np.float32))
     mask = torch.zeros(SIZE)
@@ -151,19 +164,19 @@ def test_probabilities_lie_between_base_and_head(network: LiteNetwork, head: Den
 
     class Square(DenseHead):
         def forward(self, frames: Tensor) -> Tensor:
-            drawn = torch.full((1, 2, 32, 48), -8.0)
-            drawn[..., 2:15, 4:25] = 8.0
-            return drawn
+            head_logits = torch.full((1, 2, 32, 48), -8.0)
+            head_logits[..., 2:15, 4:25] = 8.0
+            return head_logits
 
     model = LiteModel(network, decoder_share=0.0, head=Square((3, 8), share=1.0))
     features = model.encode(image[None])
     (prepared,) = model.prepare([EncodedReference(features, mask, 3, "mask", 0, None, image)])
-    assert prepared.choice.head_share == 1.0
+    assert prepared.calibration.head_share == 1.0
 
     def with_share(share: float) -> Tensor:
-        one = replace(prepared, choice=replace(prepared.choice, head_share=share))
+        one = replace(prepared, calibration=replace(prepared.calibration, head_share=share))
         return model.decode(features, model.prompt(features, [one]))
 
-    drawn = full_size(features.semantic[-1], SIZE)[0, :1]
-    torch.testing.assert_close(with_share(1.0), drawn)
-    torch.testing.assert_close(with_share(0.5), (with_share(0.0) + drawn) / 2)
+    head_logits = resize_to_frame(features.semantic[-1], SIZE)[0, :1]
+    torch.testing.assert_close(with_share(1.0), head_logits)
+    torch.testing.assert_close(with_share(0.5), (with_share(0.0) + head_logits) / 2)

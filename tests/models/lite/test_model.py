@@ -1,4 +1,4 @@
-"""`lite` as a model: the weights that ship, any size, any number of classes and references."""
+"""`lite` with its packaged weights: any size, any number of classes and references."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite import model as module
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite.network import LiteNetwork
-from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, LiteConfig
+from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, write_checkpoint
 from napari_vrp_sam.models.zoo.registry import load_model
 
@@ -37,17 +37,17 @@ def model() -> LiteModel:
 
 @pytest.fixture(scope="module")
 def sample() -> tuple[Tensor, Tensor]:
-    """Frames (Z, 3, Y, X) in 0..1, and where the class is (Z, Y, X)."""
-    stack, truth = sample_stack(size=192, frames=3)
+    """Frames (Z, 3, Y, X) in 0..1, and their ground truth (Z, Y, X)."""
+    stack, ground_truth = sample_stack(size=192, frames=3)
     frames = torch.from_numpy(stack.astype(np.float32) / 255)
-    return frames[:, None].repeat(1, 3, 1, 1), torch.from_numpy(truth > 0)
+    return frames[:, None].repeat(1, 3, 1, 1), torch.from_numpy(ground_truth > 0)
 
 
 @pytest.fixture(scope="module")
 def prepared(model: LiteModel, sample: tuple[Tensor, Tensor]) -> list[PreparedClass]:
-    """The class as the second frame shows it."""
-    frames, truth = sample
-    return model.prepare([reference(model, frames[1], truth[1])])
+    """The class, prepared with the second frame as reference."""
+    frames, ground_truth = sample
+    return model.prepare([reference(model, frames[1], ground_truth[1])])
 
 
 def reference(
@@ -57,12 +57,12 @@ def reference(
 
 
 def segment(model: LiteModel, frame: Tensor, references: Sequence[EncodedReference]) -> Tensor:
-    """Probabilities (K, Y, X)."""
-    return find(model, frame, model.prepare(references))
+    """Return probabilities (K, Y, X)."""
+    return predict(model, frame, model.prepare(references))
 
 
-def find(model: LiteModel, frame: Tensor, prepared: Sequence[PreparedClass]) -> Tensor:
-    """Probabilities (K, Y, X)."""
+def predict(model: LiteModel, frame: Tensor, prepared: Sequence[PreparedClass]) -> Tensor:
+    """Return probabilities (K, Y, X)."""
     features = model.encode(frame[None])
     return model.decode(features, model.prompt(features, prepared)).sigmoid()
 
@@ -73,29 +73,33 @@ def square(shape: tuple[int, int], start: int, stop: int) -> Tensor:
     return mask
 
 
-def iou(found: Tensor, truth: Tensor) -> float:
-    return float((found & truth).sum() / (found | truth).sum())
+def iou(actual: Tensor, ground_truth: Tensor) -> float:
+    return float((actual & ground_truth).sum() / (actual | ground_truth).sum())
 
 
 @pytest.mark.parametrize("kind", ["mask", "scribble", "point"])
 def test_an_annotated_frame_segments_the_next(
     model: LiteModel, sample: tuple[Tensor, Tensor], kind: str
 ) -> None:
-    frames, truth = sample
-    drawn = torch.from_numpy(simulate(truth[1].numpy(), kind, np.random.default_rng(0)))
+    frames, ground_truth = sample
+    drawn = torch.from_numpy(simulate(ground_truth[1].numpy(), kind, np.random.default_rng(0)))
     marked = replace(reference(model, frames[1], drawn, kind=kind), image=frames[1])
-    found = segment(model, frames[0], [marked])[0] > 0.5
-    chance = float(truth[0].float().mean())
-    assert iou(found, truth[0]) > {"mask": 0.5, "scribble": 0.35, "point": 0.25}[kind] > chance
+    actual = segment(model, frames[0], [marked])[0] > 0.5
+    chance = float(ground_truth[0].float().mean())
+    assert (
+        iou(actual, ground_truth[0]) > {"mask": 0.5, "scribble": 0.35, "point": 0.25}[kind] > chance
+    )
 
 
-def test_views_are_learned_from_where_the_frame_is_known(
+def test_augmented_views_change_the_result_reproducibly(
     model: LiteModel, sample: tuple[Tensor, Tensor]
 ) -> None:
-    target, image, truth = sample[0][0, :, :64, :80], sample[0][1, :, :64, :80], sample[1][1]
-    plain = reference(model, image, truth[:64, :80])
-    pictured = replace(plain, image=image)
-    without, first, again = (segment(model, target, [r]) for r in (plain, pictured, pictured))
+    target, image, ground_truth = sample[0][0, :, :64, :80], sample[0][1, :, :64, :80], sample[1][1]
+    without_image = reference(model, image, ground_truth[:64, :80])
+    with_image = replace(without_image, image=image)
+    without, first, again = (
+        segment(model, target, [r]) for r in (without_image, with_image, with_image)
+    )
     assert (first - without).abs().max() > 0.05
     torch.testing.assert_close(again, first, rtol=0, atol=0)
 
@@ -107,16 +111,16 @@ def test_frames_of_any_size(
 ) -> None:
     model = load_model("lite", pseudo_mask=pseudo_mask)
     frame = sample[0][0, :, : shape[0], : shape[1]]
-    found = segment(model, frame, [reference(model, frame, square(shape, 2, 12))])
-    assert found.shape == (1, *shape)
-    assert torch.isfinite(found).all()
-    assert found[0, 2:12, 2:12].mean() > found[0, 13:].mean()
+    actual = segment(model, frame, [reference(model, frame, square(shape, 2, 12))])
+    assert actual.shape == (1, *shape)
+    assert torch.isfinite(actual).all()
+    assert actual[0, 2:12, 2:12].mean() > actual[0, 13:].mean()
 
 
-def test_padding_is_not_seen(
+def test_padding_does_not_change_the_result(
     model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
-    """A frame of an odd size gives what the same frame gives with its border repeated."""
+    """A frame of any size gives the same as with its border replicated up to the padded size."""
     frames, _ = sample
     odd = frames[0, :, :100, :140]
     repeated = F.pad(odd[None], (0, 20, 0, 28), mode="replicate")
@@ -128,7 +132,7 @@ def test_padding_is_not_seen(
 
 
 @pytest.mark.parametrize(("top", "difference", "overlap"), [(16, 0.02, 0.9), (4, 0.06, 0.75)])
-def test_a_crop_gives_what_the_frame_gives(
+def test_a_crop_gives_nearly_the_same_as_the_frame(
     model: LiteModel,
     sample: tuple[Tensor, Tensor],
     prepared: list[PreparedClass],
@@ -136,37 +140,37 @@ def test_a_crop_gives_what_the_frame_gives(
     difference: float,
     overlap: float,
 ) -> None:
-    """Away from its borders, which see less of their surroundings; on the grid, and off it."""
+    """Compared away from the borders; with the crop on the grid of the embedding, and off it."""
     frames, _ = sample
-    whole = find(model, frames[0], prepared)[0, top : top + 160, :160]
-    crop = find(model, frames[0, :, top : top + 160, :160], prepared)[0]
+    whole = predict(model, frames[0], prepared)[0, top : top + 160, :160]
+    crop = predict(model, frames[0, :, top : top + 160, :160], prepared)[0]
     whole, crop = whole[16:144, 16:144], crop[16:144, 16:144]
     assert (whole - crop).abs().mean() < difference
     assert iou(crop > 0.5, whole > 0.5) > overlap
 
 
-def test_classes_do_not_disturb_each_other(model: LiteModel, sample: tuple[Tensor, Tensor]) -> None:
-    """With equally many references each class gets the logits it gets by itself."""
-    frames, truth = sample
-    first = reference(model, frames[1], truth[1], class_id=7)
-    second = reference(model, frames[1], ~truth[1], class_id=2)
+def test_classes_are_independent(model: LiteModel, sample: tuple[Tensor, Tensor]) -> None:
+    """With equal numbers of references each class has the logits that it has alone."""
+    frames, ground_truth = sample
+    first = reference(model, frames[1], ground_truth[1], class_id=7)
+    second = reference(model, frames[1], ~ground_truth[1], class_id=2)
     both = segment(model, frames[0], [first, second])
     assert both.shape[0] == 2
-    # Ascending by class, however the references are ordered.
+    # Ascending by class, independently of the order of the references.
     torch.testing.assert_close(both[:1], segment(model, frames[0], [second]), rtol=0, atol=1e-3)
     torch.testing.assert_close(both[1:], segment(model, frames[0], [first]), rtol=0, atol=1e-3)
 
 
-def test_classes_may_have_differing_numbers_of_references(
+def test_classes_may_have_different_numbers_of_references(
     model: LiteModel, sample: tuple[Tensor, Tensor]
 ) -> None:
-    frames, truth = sample
-    many = [reference(model, frames[i], truth[i], 1, frame=i) for i in (1, 2)]
-    many.append(reference(model, frames[1, :, :100, :70], truth[1, :100, :70], 1))
-    few = [reference(model, frames[1], ~truth[1], 2, frame=1)]
+    frames, ground_truth = sample
+    many = [reference(model, frames[i], ground_truth[i], 1, frame=i) for i in (1, 2)]
+    many.append(reference(model, frames[1, :, :100, :70], ground_truth[1, :100, :70], 1))
+    few = [reference(model, frames[1], ~ground_truth[1], 2, frame=1)]
     together = segment(model, frames[0], [*many, *few])
     torch.testing.assert_close(together[:1], segment(model, frames[0], many), rtol=0, atol=1e-3)
-    # The class with fewer repeats its tokens to fill the batch: about the same comes out.
+    # The class with fewer references repeats its tokens, which changes its result slightly.
     alone = segment(model, frames[0], few)
     assert (together[1:] - alone).abs().mean() < 0.05
     assert iou(together[1] > 0.5, alone[0] > 0.5) > 0.9
@@ -175,8 +179,8 @@ def test_classes_may_have_differing_numbers_of_references(
 def test_the_same_annotation_gives_the_same_result(
     model: LiteModel, sample: tuple[Tensor, Tensor]
 ) -> None:
-    frames, truth = sample
-    references = [reference(model, frames[1], truth[1], kind="scribble")]
+    frames, ground_truth = sample
+    references = [reference(model, frames[1], ground_truth[1], kind="scribble")]
     state = torch.get_rng_state()
     first = segment(model, frames[0], references)
     torch.manual_seed(123)
@@ -191,7 +195,9 @@ def test_a_mixture_lies_between_decoder_and_pseudo_mask(
     pseudo, half, decoded = (
         model.decode(
             features,
-            model.prompt(features, [replace(p, choice=ClassCalibration(share)) for p in prepared]),
+            model.prompt(
+                features, [replace(p, calibration=ClassCalibration(share)) for p in prepared]
+            ),
         )
         for share in (0.0, 0.5, 1.0)
     )
@@ -203,14 +209,14 @@ def test_a_mixture_lies_between_decoder_and_pseudo_mask(
     assert (decoded - pseudo).abs().max() > 0.1
 
 
-def test_every_class_has_a_choice_of_its_own(
+def test_every_class_has_its_own_calibration(
     model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
     features = model.encode(sample[0][:1])
-    (own,) = prepared
+    (single,) = prepared
     pair = [
-        replace(own, class_id=1, choice=ClassCalibration(0.0, smoothing=1.5)),
-        replace(own, choice=ClassCalibration(0.6, offset=0.4)),
+        replace(single, class_id=1, calibration=ClassCalibration(0.0, smoothing=1.5)),
+        replace(single, calibration=ClassCalibration(0.6, offset=0.4)),
     ]
     together = model.decode(features, model.prompt(features, pair))
     for number, one in enumerate(pair):
@@ -219,24 +225,24 @@ def test_every_class_has_a_choice_of_its_own(
     assert (together[0] - together[1]).abs().max() > 0.1
 
 
-def test_a_share_may_be_given(sample: tuple[Tensor, Tensor]) -> None:
-    frames, truth = sample
+def test_a_fixed_decoder_share_replaces_the_calibration(sample: tuple[Tensor, Tensor]) -> None:
+    frames, ground_truth = sample
     given = LiteModel(LiteNetwork(TINY), decoder_share=0.3)
-    (prepared,) = given.prepare([reference(given, frames[1], truth[1])])
-    assert prepared.choice == ClassCalibration(0.3)
+    (prepared,) = given.prepare([reference(given, frames[1], ground_truth[1])])
+    assert prepared.calibration == ClassCalibration(0.3)
     features = given.encode(frames[:1])
     assert given.prompt(features, [prepared]).calibrations == (ClassCalibration(0.3),)
 
 
-def test_logits_are_smoothed_and_shifted_as_chosen(
+def test_logits_are_smoothed_and_shifted_as_calibrated(
     model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
     features = model.encode(sample[0][:1])
     plain, shifted, smooth = (
         model.decode(
-            features, model.prompt(features, [replace(p, choice=choice) for p in prepared])
+            features, model.prompt(features, [replace(p, calibration=c) for p in prepared])
         )
-        for choice in (
+        for c in (
             ClassCalibration(0.4),
             ClassCalibration(0.4, offset=0.7),
             ClassCalibration(0.4, smoothing=3.0),
@@ -247,32 +253,32 @@ def test_logits_are_smoothed_and_shifted_as_chosen(
     torch.testing.assert_close(smooth.mean(), plain.mean(), rtol=0.05, atol=0.05)
 
 
-def test_what_was_found_for_the_probe_is_not_done_to_the_correlation(
+def test_the_correlation_does_not_use_the_calibration_of_the_probe(
     sample: tuple[Tensor, Tensor],
 ) -> None:
-    frames, truth = sample
+    frames, ground_truth = sample
     model = load_model("lite", pseudo_mask="correlation")
-    (prepared,) = model.prepare([reference(model, frames[1], truth[1])])
-    assert prepared.choice.expected_iou is not None
+    (prepared,) = model.prepare([reference(model, frames[1], ground_truth[1])])
+    assert prepared.calibration.expected_iou is not None
     prompts = model.prompt(model.encode(frames[:1]), [prepared])
-    assert prompts.calibrations == (ClassCalibration(prepared.choice.decoder_share),)
+    assert prompts.calibrations == (ClassCalibration(prepared.calibration.decoder_share),)
 
 
 def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Tensor]) -> None:
-    """A frame annotated all over is like itself everywhere."""
+    """A frame whose every pixel is annotated has the highest correlation with itself."""
     model = load_model("lite", pseudo_mask="correlation")
     frames, _ = sample
     everywhere = reference(model, frames[0], torch.ones(192, 192))
     features = everywhere.features
     own = model.prompt(features, model.prepare([everywhere])).pseudo_mask
-    torch.testing.assert_close(own, torch.full_like(own, 0.5 * module.LOGIT_LIMIT))
+    torch.testing.assert_close(own, torch.full_like(own, 0.5 * LOGIT_LIMIT))
     other = model.prompt(model.encode(frames[2:]), model.prepare([everywhere])).pseudo_mask
     assert other.max() < own.min()
     with pytest.raises(InputError, match="Unknown pseudo-mask 'guess'"):
         LiteModel(pseudo_mask="guess")
 
 
-def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
+def test_shots_contain_marks_of_other_classes_and_ignored_pixels(
     model: LiteModel, sample: tuple[Tensor, Tensor]
 ) -> None:
     image, shape = sample[0][0, :, :50, :90], (50, 90)
@@ -280,27 +286,27 @@ def test_marks_of_other_classes_and_ignored_pixels_reach_the_shot(
     own = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
     own = replace(own, image=image)
     other = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
-    shot = module.shot_of(own, [own, other])
+    shot = shot_from_reference(own, [own, other])
     expected = square(shape, 4, 10) * (1 - square(shape, 0, 6))
     torch.testing.assert_close(shot.excluded[0, :50, :90], expected)
     torch.testing.assert_close(shot.known[0, :50, :90], 1 - ignored.float())
-    assert module.shot_of(own, [own]).excluded.sum() == 0
+    assert shot_from_reference(own, [own]).excluded.sum() == 0
     assert shot.maps[0].shape[-2:] == (32, 48)
     assert shot.maps is own.features.semantic
     assert shot.image is image
-    assert module.shot_of(other, [own, other]).image is None
+    assert shot_from_reference(other, [own, other]).image is None
 
 
 def weights(network: LiteNetwork, **metadata: str) -> Checkpoint:
     return Checkpoint(network.state_dict(), {**network.config.as_metadata(), **metadata})
 
 
-def test_a_weights_file_holds_the_sizes(tmp_path: Path) -> None:
+def test_a_weights_file_contains_the_sizes(tmp_path: Path) -> None:
     network = LiteNetwork(TINY)
     with torch.no_grad():
         network.residual_gain.fill_(0.25)
     checkpoint = weights(network, kind="lite")
-    path = tmp_path / "own.safetensors"
+    path = tmp_path / "tuned.safetensors"
     halves = {n: t.half() if t.is_floating_point() else t for n, t in checkpoint.tensors.items()}
     write_checkpoint(path, halves, checkpoint.metadata)
     loaded = load_model(path)
@@ -313,7 +319,7 @@ def test_a_weights_file_holds_the_sizes(tmp_path: Path) -> None:
     assert not loaded.network.training
 
 
-def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+def test_weights_of_other_models_are_refused(tmp_path: Path) -> None:
     network = LiteNetwork(TINY)
     with pytest.raises(InputError, match="another shape"):
         LiteModel.from_checkpoint(weights(network, dim="64"))

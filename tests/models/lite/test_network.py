@@ -1,4 +1,4 @@
-"""The network of `lite`: SAM's shape kept, batches, sizes, what learns and what does not."""
+"""Network of `lite`: agreement with SAM, batches, sizes, and trained parameters."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from segment_anything.modeling import PromptEncoder
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
-from napari_vrp_sam.models.lite.model import network as module
-from napari_vrp_sam.models.lite.network import LOGIT_LIMIT, PADDING, Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite import network as module
+from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import (
     BACKBONE_CHANNELS,
+    LOGIT_LIMIT,
+    PADDING,
     PROBE_RECIPE,
-    VIEWS,
     LiteConfig,
-    _joined,
 )
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
 from napari_vrp_sam.models.probe.ensemble import EnsembleProbe, ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
 from napari_vrp_sam.models.probe.probe import LinearProbe
 from napari_vrp_sam.models.probe.trees import TreesProbe
-from napari_vrp_sam.models.sam.mask_decoder import decode_masks
+from napari_vrp_sam.models.probe.views import VIEW_COUNT, augmented_views
+from napari_vrp_sam.models.sam.mask_decoder import decode_masks, read_masks
 
 TINY = LiteConfig(dim=32, queries=4, heads=2, decoder_depth=1, decoder_mlp=64)
 SHAPE = (64, 96)
@@ -40,8 +41,8 @@ def network() -> LiteNetwork:
 
 
 @pytest.fixture
-def own_network() -> LiteNetwork:
-    """One that a test may change."""
+def fresh_network() -> LiteNetwork:
+    """A network that a test may change."""
     torch.manual_seed(0)
     return LiteNetwork(TINY).eval()
 
@@ -51,7 +52,7 @@ def frames(count: int, shape: tuple[int, int] = SHAPE, seed: int = 0) -> Tensor:
 
 
 def masks(count: int) -> Tensor:
-    """One square each, at differing places."""
+    """One square in each mask, at different positions."""
     made = torch.zeros(count, *SHAPE)
     for number in range(count):
         made[number, 8 + 4 * number : 32 + 4 * number, 8 + 16 * number : 40 + 16 * number] = 1
@@ -74,7 +75,7 @@ def conditioned(network: LiteNetwork, classes: int, references: int = 1) -> Cond
 
 @pytest.fixture(scope="module")
 def conditioning(network: LiteNetwork) -> Conditioning:
-    """Of one class on one frame."""
+    """Conditioning on one class on one frame."""
     return conditioned(network, classes=1)
 
 
@@ -106,7 +107,7 @@ def test_frames_of_any_size(network: LiteNetwork, shape: tuple[int, int]) -> Non
         stride = 2 ** (level + 1)
         grid = (padded[0] // stride, padded[1] // stride)
         assert features.semantic[level].shape == (2, channels, *grid)
-    # Padding repeats the border, so that it adds no edge.
+    # Padding replicates the border, so that it adds no edge.
     repeated = F.pad(
         frames(2, shape), (0, padded[1] - shape[1], 0, padded[0] - shape[0]), mode="replicate"
     )
@@ -122,14 +123,14 @@ def test_the_deepest_stage_continues_the_backbone(network: LiteNetwork) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("with_box", [True, False])
-def test_geometric_prompts_are_those_of_sam(network: LiteNetwork, with_box: bool) -> None:
+def test_geometric_prompts_equal_those_of_sam(network: LiteNetwork, with_box: bool) -> None:
     encoder = PromptEncoder(TINY.dim, (8, 12), SHAPE, mask_in_chans=16)
     encoder.load_state_dict(network.prompt_encoder.state_dict())
     points = torch.tensor([[[10.0, 20.0], [90.0, 60.0]], [[0.0, 0.0], [50.0, 3.0]]])
     labels = torch.tensor([[1, 0], [1, -1]])
     boxes = torch.tensor([[5.0, 6.0, 40.0, 50.0], [0.0, 0.0, 96.0, 64.0]]) if with_box else None
     features = network.encode(frames(2))
-    network.encode(frames(1, (32, 32)))  # another grid in between changes nothing
+    network.encode(frames(1, (32, 32)))  # a call with another grid has no effect
     network.geometric_prompt(network.encode(frames(1, (32, 32))), points[:1], labels[:1])
 
     sparse, dense = network.geometric_prompt(features, points, labels, boxes)
@@ -140,14 +141,14 @@ def test_geometric_prompts_are_those_of_sam(network: LiteNetwork, with_box: bool
 
 
 @torch.no_grad()
-def test_without_skips_the_decoder_is_sams(own_network: LiteNetwork) -> None:
-    decoder = own_network.decoder
+def test_without_skips_the_decoder_equals_that_of_sam(fresh_network: LiteNetwork) -> None:
+    decoder = fresh_network.decoder
     for skip in (decoder.skip4, decoder.skip2):
         skip.weight.zero_()
         skip.bias.zero_()
-    features = own_network.encode(frames(2))
+    features = fresh_network.encode(frames(2))
     sparse, dense, pseudo = prompts(2)
-    position = own_network.prompt_encoder.pe_layer((8, 12))[None]
+    position = fresh_network.prompt_encoder.pe_layer((8, 12))[None]
     arguments = (features.embedding, position, sparse, dense)
     found, quality = decoder.forward_with_skips(*arguments, features.semantic[:2], pseudo)
     torch.testing.assert_close(found, decode_masks(decoder, *arguments))
@@ -159,7 +160,7 @@ def test_without_skips_the_decoder_is_sams(own_network: LiteNetwork) -> None:
 
 
 @torch.no_grad()
-def test_skips_bring_detail_that_the_embedding_lacks(network: LiteNetwork) -> None:
+def test_skips_change_the_masks(network: LiteNetwork) -> None:
     features = network.encode(frames(1))
     sharper = network.encode(frames(1, seed=1))
     mixed = FrameFeatures(SHAPE, features.embedding, sharper.semantic)
@@ -189,8 +190,8 @@ def test_a_frame_is_shared_by_all_classes(network: LiteNetwork) -> None:
     repeated = network.encode(frames(1, seed=5).expand(2, -1, -1, -1))
     shared = network.prompt(target, conditioning)
     for ours, theirs in zip(shared, network.prompt(repeated, conditioning), strict=True):
-        # Rounding depends on the batch and the processor; filters of the largest scale enlarge it,
-        # and a tree's threshold may lie between.
+        # Rounding depends on the batch and the CPU; it is amplified by filters of the largest
+        # scale, and may cross the threshold of a tree.
         assert torch.isclose(ours, theirs, rtol=1e-2, atol=1e-2).float().mean() > 0.995
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=0.2)
     one, _ = network.decode(target, *shared)
@@ -212,7 +213,7 @@ def test_every_reference_adds_its_prompts(network: LiteNetwork, conditioning: Co
 
 
 @torch.no_grad()
-def test_a_given_pseudo_mask_replaces_the_probes(
+def test_a_given_pseudo_mask_replaces_that_of_the_probe(
     network: LiteNetwork, conditioning: Conditioning
 ) -> None:
     target = network.encode(frames(1, seed=5))
@@ -225,49 +226,57 @@ def test_a_given_pseudo_mask_replaces_the_probes(
 
 
 @torch.no_grad()
-def test_the_decoder_corrects_the_pseudo_mask(own_network: LiteNetwork) -> None:
-    """A decoder that says nothing leaves the pseudo-mask, times the learned gain."""
-    last = own_network.decoder.output_hypernetworks_mlps[0].layers[-1]
+def test_the_decoder_adds_a_correction_to_the_pseudo_mask(fresh_network: LiteNetwork) -> None:
+    """With a zero correction, the result is the pseudo-mask times the learned gain."""
+    last = fresh_network.decoder.output_hypernetworks_mlps[0].layers[-1]
     last.weight.zero_()
     last.bias.zero_()
-    own_network.residual_gain.fill_(0.7)
+    fresh_network.residual_gain.fill_(0.7)
     sparse, dense, pseudo = prompts(2)
-    logits, quality = own_network.decode(own_network.encode(frames(2)), sparse, dense, pseudo)
+    logits, quality = fresh_network.decode(fresh_network.encode(frames(2)), sparse, dense, pseudo)
     torch.testing.assert_close(logits, 0.7 * pseudo)
     assert quality.shape == (2, 1)
 
 
-def test_everything_but_the_backbone_learns_from_episodes(own_network: LiteNetwork) -> None:
-    network = own_network.train()
+def test_everything_but_the_backbone_learns_from_episodes(fresh_network: LiteNetwork) -> None:
+    network = fresh_network.train()
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     conditioning = conditioned(network, classes=1)
     target = network.encode(frames(1, seed=5))
     logits, quality = network.decode(target, *network.prompt(target, conditioning))
     (logits.square().mean() + quality.mean()).backward()
 
-    silent = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()}
-    # Points and boxes are learned from promptable steps.
+    without_gradient = {
+        n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()
+    }
+    # The embeddings of points and boxes learn from promptable steps only.
     geometric = ("prompt_encoder.point", "prompt_encoder.not_a", "prompt_encoder.no_mask")
-    assert {n for n in silent if not n.startswith(("backbone.", *geometric))} == set()
-    assert all(f"backbone.{n}" in silent for n, _ in network.backbone.named_parameters())
+    assert {n for n in without_gradient if not n.startswith(("backbone.", *geometric))} == set()
+    assert all(f"backbone.{n}" in without_gradient for n, _ in network.backbone.named_parameters())
     for name, value in network.backbone.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)  # batch norm too
 
 
-def test_training_fits_the_linear_probe_and_running_the_ensemble(own_network: LiteNetwork) -> None:
-    in_training, running = (conditioned(own_network.train(mode), 1).probe for mode in (True, False))
+def test_training_fits_the_linear_probe_and_inference_the_ensemble(
+    fresh_network: LiteNetwork,
+) -> None:
+    in_training, in_inference = (
+        conditioned(fresh_network.train(mode), 1).probe for mode in (True, False)
+    )
     assert isinstance(in_training, EnsembleProbe)
-    assert isinstance(running, EnsembleProbe)
+    assert isinstance(in_inference, EnsembleProbe)
     ((probe, levels),) = in_training.members
     assert isinstance(probe, LinearProbe)
     assert levels == PROBE_RECIPE.linear
-    kinds, levels = zip(*((type(p), levels) for p, levels in running.members), strict=True)
+    kinds, levels = zip(*((type(p), levels) for p, levels in in_inference.members), strict=True)
     assert kinds == (PerceptronProbe, PerceptronProbe, TreesProbe)
-    assert levels == (PROBE_RECIPE.plain, PROBE_RECIPE.varied, PROBE_RECIPE.trees)
+    assert levels == (PROBE_RECIPE.perceptron, PROBE_RECIPE.view_perceptron, PROBE_RECIPE.trees)
 
 
-def pictured(network: LiteNetwork, seed: int = 0, kind: str = "mask", **options: Any) -> Shot:
-    """A shot that brings its frame along; of an odd size, so that it has padding."""
+def shot_with_image(
+    network: LiteNetwork, seed: int = 0, kind: str = "mask", **options: Any
+) -> Shot:
+    """A shot with the pixels of its frame, whose odd size needs padding."""
     image = frames(1, (50, 70), seed)
     features = network.encode(image)
     mask = masks(1)[:, :50, :70]
@@ -275,40 +284,9 @@ def pictured(network: LiteNetwork, seed: int = 0, kind: str = "mask", **options:
 
 
 @torch.no_grad()
-def test_views_are_other_looks_at_the_frames(network: LiteNetwork) -> None:
-    left = torch.zeros(1, 50, 70, dtype=torch.bool)
-    left[:, :, :30] = True
-    shot = pictured(network, ignored=left)
-    views = network._views([shot])
-    assert len(views) == VIEWS
-    assert len({view.features.size for view in views}) > 1
-    for view in views:
-        height, width = view.features.size
-        assert view.maps is view.features.semantic
-        assert view.mask.shape[-2:] == tuple(2 * side for side in view.maps[0].shape[-2:])
-        torch.testing.assert_close(view.foreground + view.background, view.known)
-        # As much of a view is the class as of the frame, and as much is unknown.
-        area = height * width
-        share = float(view.foreground.sum()) / area
-        assert share == pytest.approx(float(shot.foreground.sum()) / 3500, abs=0.02)
-        assert float(view.known.sum()) / area == pytest.approx(4 / 7, abs=0.03)
-        assert view.foreground[:, height:].sum() == view.known[:, :, width:].sum() == 0
-    for one, other in zip(views, network._views([shot]), strict=True):
-        assert torch.equal(one.features.embedding, other.features.embedding)
-        assert torch.equal(one.foreground, other.foreground)
-
-
-@torch.no_grad()
-def test_every_frame_that_is_known_is_viewed(network: LiteNetwork) -> None:
-    shots = [pictured(network, seed) for seed in range(2)]
-    assert len(network._views(shots)) == 2 * 3
-    assert len(network._views([shots[0], replace(shots[1], image=None)])) == 3
-    assert network._views([replace(shot, image=None) for shot in shots]) == []
-
-
-@pytest.mark.parametrize(("training", "kind"), [(False, "mask"), (False, "point"), (True, "mask")])
-def test_only_running_learns_from_views(
-    own_network: LiteNetwork, monkeypatch: pytest.MonkeyPatch, training: bool, kind: str
+@pytest.mark.parametrize("kind", ["mask", "point"])
+def test_inference_learns_from_views(
+    fresh_network: LiteNetwork, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     fitted: list[list[Shot]] = []
 
@@ -319,32 +297,40 @@ def test_only_running_learns_from_views(
         fitted.append([*shots, *views])
         return fit_linear_probe(shots, recipe)
 
-    monkeypatch.setattr(module, "fit_linear_probe" if training else "fit_ensemble", fit)
-    network = own_network.train(training)
-    views_of = network._views
-    viewed: list[list[Shot]] = []
-
-    def look(shots: list[Shot]) -> list[Shot]:
-        viewed.append(shots)
-        return views_of(shots)
-
-    monkeypatch.setattr(network, "_views", look)
-    shot = pictured(network, kind=kind)
-    network.condition([shot])
-    network.condition([replace(shot, image=None)])
-    assert [len(shots) for shots in fitted] == ([1, 1] if training else [1 + VIEWS, 1])
+    monkeypatch.setattr(module, "fit_ensemble", fit)
+    shot = shot_with_image(fresh_network, kind=kind)
+    fresh_network.condition([shot])
+    fresh_network.condition([replace(shot, image=None)])
+    assert [len(shots) for shots in fitted] == [1 + VIEW_COUNT, 1]
     completed, *views = fitted[0]
+    # Annotations are completed before views are sampled, so views are complete.
     assert completed.completed == (kind == "point")
-    # What points leave open is told before the frame is seen otherwise: views are complete.
-    assert len(viewed) == (0 if training else 2)
-    assert training or viewed[0][0] is completed
-    assert not any(view.sparse.any() for view in views)
+    assert not any(view.incomplete for view in views)
+    expected = augmented_views([completed], fresh_network.encode)
+    for view, other in zip(views, expected, strict=True):
+        assert torch.equal(view.foreground, other.foreground)
 
 
-def test_skips_are_convolutions_of_maps_joined_with_the_mask() -> None:
+def test_training_does_not_sample_views(fresh_network: LiteNetwork) -> None:
+    network = fresh_network.train()
+    conditioning = network.condition([shot_with_image(network)])
+    assert conditioning.views == ()
+
+
+def test_skips_are_convolutions_of_maps_joined_with_the_mask(fresh_network: LiteNetwork) -> None:
     generator = torch.Generator().manual_seed(0)
-    decoder = LiteNetwork().decoder
-    fine, mask = (torch.randn(2, c, 6, 8, generator=generator) for c in (24, 1))
+    decoder = fresh_network.decoder
+    quarter, half, mask = (
+        torch.randn(2, channels, size, size, generator=generator)
+        for channels, size in ((24, 8), (16, 16), (1, 16))
+    )
+    tokens = torch.randn(2, 3, TINY.dim, generator=generator)
+    pixels = torch.randn(2, TINY.dim, 4, 4, generator=generator)
+    up4, norm, act, up2, act2 = decoder.output_upscaling
     with torch.no_grad():
-        expected = decoder.skip4(torch.cat([fine, mask], dim=1))
-        torch.testing.assert_close(_joined(decoder.skip4, fine, mask), expected)
+        skip4 = decoder.skip4(torch.cat([quarter, F.avg_pool2d(mask, 2)], dim=1))
+        skip2 = decoder.skip2(torch.cat([half, mask], dim=1))
+        upscaled = act2(up2(act(norm(up4(pixels) + skip4))) + skip2)
+        expected = read_masks(decoder, tokens, upscaled)
+        actual = decoder.upscale_and_read(tokens, pixels, [half, quarter], mask)
+    torch.testing.assert_close(actual, expected)

@@ -1,4 +1,4 @@
-"""Tokens that saw the frame in parts are those that saw it whole."""
+"""Tokens of a frame that is encoded tile by tile equal those of the whole frame."""
 
 from dataclasses import replace
 
@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
-from napari_vrp_sam.models.lite.tile_tokens import GridPosition, equally_many
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition
+from napari_vrp_sam.models.lite.tile_tokens import stack_tokens
 from napari_vrp_sam.models.zoo.registry import load_model
 
 SIDE = 160
 GRID = (SIDE // 8, SIDE // 8)
-EVERY = slice(None)
 
 
 @pytest.fixture(scope="module")
 def model():
-    """The decoder alone: what is added to it is a matter of each pixel anyway."""
+    """The mask decoder alone, because all else is computed pixel by pixel."""
     model = load_model("lite", device="cpu")
     model.decoder_share = 1.0
     return model
@@ -31,7 +30,7 @@ def features(model):
 
 @pytest.fixture(scope="module")
 def prepared(model, features):
-    """Two classes, the second of two references."""
+    """Two classes, the second with two references."""
     masks = torch.zeros(3, SIDE, SIDE)
     masks[0, 20:60, 30:90] = 1
     masks[1, 80:120, 30:90] = 1
@@ -49,8 +48,8 @@ def whole(model, features, prepared):
     return prompts, model.decode(features, prompts)
 
 
-def part(features, prompts, rows, columns):
-    """A tile cut out of what was computed for the whole frame."""
+def crop(features, prompts, rows, columns):
+    """Crop a tile from features and prompts of the whole frame."""
 
     def cut(maps):
         stride = SIDE // maps.shape[-1]
@@ -64,45 +63,49 @@ def part(features, prompts, rows, columns):
     )
 
 
-PARTS = [(slice(r, r + 12), slice(c, c + 12)) for r in (0, 8) for c in (0, 8)]
+TILES = [(slice(r, r + 12), slice(c, c + 12)) for r in (0, 8) for c in (0, 8)]
 
 
-def test_parts_are_decoded_as_the_whole(model, features, prepared, whole):
+def test_tiles_are_decoded_as_the_whole_frame(model, features, prepared, whole):
     prompts, expected = whole
-    seen = []
-    for rows, columns in PARTS:
+    contexts = []
+    for rows, columns in TILES:
         place = GridPosition(rows.start, columns.start, GRID)
-        own = tuple(slice(0, 12) if s.start else slice(0, 8) for s in (rows, columns))
-        tile, of_tile = part(features, prompts, rows, columns)
+        cells = tuple(slice(0, 12) if s.start else slice(0, 8) for s in (rows, columns))
+        tile, tile_prompts = crop(features, prompts, rows, columns)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(model, "prompt", lambda *_, given=of_tile: given)
-            seen.append(model.glimpse(tile, prepared, place, own))
-    assert sum(g.image.shape[1] for g in seen) == GRID[0] * GRID[1]
-    overview = model.overview(seen, prepared)
-    for rows, columns in PARTS:
+            patch.setattr(model, "prompt", lambda *_, given=tile_prompts: given)
+            contexts.append(model.tile_context(tile, prepared, place, cells))
+    assert sum(g.image.shape[1] for g in contexts) == GRID[0] * GRID[1]
+    context = model.frame_context(contexts, prepared)
+    for rows, columns in TILES:
         place = GridPosition(rows.start, columns.start, GRID)
-        tile, of_tile = part(features, prompts, rows, columns)
-        found = model.decode(tile, replace(of_tile, whole=(overview, place)))
-        # Within: at its border a tile's logits are resized without their neighbours.
-        wanted = expected[:, 8 * rows.start : 8 * rows.stop, 8 * columns.start : 8 * columns.stop]
-        torch.testing.assert_close(found[:, 4:-4, 4:-4], wanted[:, 4:-4, 4:-4], atol=0.02, rtol=0)
-        own_tokens = model.decode(tile, of_tile)
-        assert (own_tokens - wanted).abs().max() > 0.1
+        tile, tile_prompts = crop(features, prompts, rows, columns)
+        actual = model.decode(tile, replace(tile_prompts, frame_context=(context, place)))
+        # Away from the border, where logits are resized without those of the neighbouring tile.
+        tile_expected = expected[
+            :, 8 * rows.start : 8 * rows.stop, 8 * columns.start : 8 * columns.stop
+        ]
+        torch.testing.assert_close(
+            actual[:, 4:-4, 4:-4], tile_expected[:, 4:-4, 4:-4], atol=0.02, rtol=0
+        )
+        separate = model.decode(tile, tile_prompts)
+        assert (separate - tile_expected).abs().max() > 0.1
 
 
-def test_a_sample_of_cells_says_nearly_the_same(model, features, prepared, whole):
+def test_sampled_cells_give_nearly_the_same_logits(model, features, prepared, whole):
     prompts, expected = whole
     place = GridPosition(0, 0, GRID)
     every_other = slice(None, None, 2)
-    seen = model.glimpse(features, prepared, place, (every_other, every_other))
-    assert seen.image.shape[1] == GRID[0] * GRID[1] // 4
-    found = model.decode(
-        features, replace(prompts, whole=(model.overview([seen], prepared), place))
+    context = model.tile_context(features, prepared, place, (every_other, every_other))
+    assert context.image.shape[1] == GRID[0] * GRID[1] // 4
+    actual = model.decode(
+        features, replace(prompts, frame_context=(model.frame_context([context], prepared), place))
     )
-    difference = (found - expected).abs().mean() / expected.abs().mean()
+    difference = (actual - expected).abs().mean() / expected.abs().mean()
     assert 0 < difference < 0.1
 
 
 def test_classes_with_fewer_references_repeat_their_tokens():
     few, many = torch.arange(2.0).reshape(1, 2, 1), torch.zeros(1, 5, 1)
-    assert np.array_equal(equally_many([few, many])[0, :, 0], [0, 1, 0, 1, 0])
+    assert np.array_equal(stack_tokens([few, many])[0, :, 0], [0, 1, 0, 1, 0])

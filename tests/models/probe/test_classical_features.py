@@ -1,4 +1,4 @@
-"""Classical filters against scipy and scikit-image, and on shapes with a known answer."""
+"""Classical filters, compared with SciPy and scikit-image and on simple shapes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def parts(frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradient, larger and smaller eigenvalue, each (B, scales, h, w), and the smooth frame."""
-    found = structures(frames)
-    return found[:, 0:-1:3], found[:, 1:-1:3], found[:, 2:-1:3], found[:, -1]
+def split_structures(frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return gradient, larger and smaller eigenvalue (B, scales, h, w), and the smooth frame."""
+    actual = structures(frames)
+    return actual[:, 0:-1:3], actual[:, 1:-1:3], actual[:, 2:-1:3], actual[:, -1]
 
 
 def half(frames: Tensor) -> np.ndarray:
-    """The gray half-size frame of the first."""
+    """Return the first frame, gray and at half size."""
     gray: np.ndarray = F.avg_pool2d(frames, 2).mean(1)[0].double().numpy()
     return gray
 
@@ -49,33 +49,33 @@ def test_frames_of_any_size(shape: tuple[int, int]) -> None:
 
 def test_intensities_are_the_colours_and_their_blurs() -> None:
     frames = noise(1, 3, 64, 48)
-    found = intensities(frames)[0].numpy()
-    plain = F.avg_pool2d(frames, 2)[0].numpy()
-    np.testing.assert_allclose(found[:3], plain, atol=1e-6)
+    actual = intensities(frames)[0].numpy()
+    unfiltered = F.avg_pool2d(frames, 2)[0].numpy()
+    np.testing.assert_allclose(actual[:3], unfiltered, atol=1e-6)
     for number, sigma in enumerate(BLUR_SIGMAS, start=1):
         radius = 2 * int(np.ceil(sigma))
         for colour in range(3):
-            theirs = gaussian_filter(plain[colour], sigma, mode="nearest", radius=radius)
-            np.testing.assert_allclose(found[3 * number + colour], theirs, atol=1e-5)
+            theirs = gaussian_filter(unfiltered[colour], sigma, mode="nearest", radius=radius)
+            np.testing.assert_allclose(actual[3 * number + colour], theirs, atol=1e-5)
 
 
-def test_structures_are_those_of_scikit_image() -> None:
-    # A sum of waves: smooth, so that both ways of taking derivatives agree.
+def test_structures_equal_those_of_scikit_image() -> None:
+    # Smooth waves, because the derivatives are discretised differently.
     rows, columns = torch.meshgrid(torch.arange(128.0), torch.arange(160.0), indexing="ij")
     waves = (0.09 * rows + 0.05 * columns).sin() + (0.03 * rows - 0.11 * columns).cos()
     frames = (0.5 + 0.2 * waves)[None, None].repeat(1, 3, 1, 1)
     gray = half(frames)
-    gradient, larger, smaller, smooth = (p[0].numpy() for p in parts(frames))
+    gradient, larger, smaller, smooth = (p[0].numpy() for p in split_structures(frames))
     inner = np.s_[2:-2, 2:-2]
     for number, sigma in enumerate(STRUCTURE_SIGMAS):
-        # Cut where ours is: a part in a hundred is left out there.
+        # Truncated where ours is.
         blurred = gaussian_filter(gray, sigma, mode="nearest", radius=3 * int(sigma))
         slopes = np.gradient(blurred)
         np.testing.assert_allclose(
             gradient[number][inner], sigma * np.hypot(*slopes)[inner], atol=1e-4
         )
-        own = hessian_matrix(blurred, 1e-3, mode="nearest", use_gaussian_derivatives=False)
-        for ours, theirs in zip((larger, smaller), hessian_matrix_eigvals(own), strict=True):
+        hessian = hessian_matrix(blurred, 1e-3, mode="nearest", use_gaussian_derivatives=False)
+        for ours, theirs in zip((larger, smaller), hessian_matrix_eigvals(hessian), strict=True):
             scale = sigma**2 * np.abs(theirs).max()
             difference = np.abs(ours[number] - sigma**2 * theirs)[4:-4, 4:-4]
             assert difference.max() < 0.06 * scale
@@ -85,15 +85,15 @@ def test_structures_are_those_of_scikit_image() -> None:
 def test_a_filament_is_a_ridge() -> None:
     frames = torch.full((1, 3, 96, 96), 0.2)
     frames[..., 48:52] = 0.9  # two cells wide, from top to bottom
-    _, larger, smaller, _ = parts(frames)
+    _, larger, smaller, _ = split_structures(frames)
     on, off = slice(24, 26), slice(0, 12)
     assert smaller[0, 0, :, on].max() < -0.1
     assert smaller[0, :3, :, on].amax() < 0.5 * smaller[0, :3].amin(dim=(-2, -1)).max()
-    # Along it nothing changes; the other eigenvalue is that direction's.
+    # The larger eigenvalue belongs to the direction along the filament, in which nothing changes.
     torch.testing.assert_close(larger[0, 0, :, on], torch.zeros(48, 2), rtol=0, atol=1e-5)
     assert smaller[0, 0, :, off].abs().max() < 1e-5
-    # A dark one has a strongly positive larger eigenvalue instead, whichever way it runs.
-    _, larger, smaller, _ = parts(1 - frames.transpose(2, 3))
+    # A dark filament has a large positive eigenvalue instead, in any direction.
+    _, larger, smaller, _ = split_structures(1 - frames.transpose(2, 3))
     assert larger[0, 0, on].min() > 0.1
     torch.testing.assert_close(smaller[0, 0, on], torch.zeros(2, 48), rtol=0, atol=1e-5)
 
@@ -103,17 +103,17 @@ def test_an_edge_has_the_largest_gradient_on_it(vertical: bool) -> None:
     frames = torch.full((1, 3, 80, 80), 0.1)
     frames[..., 40:] = 0.9
     frames = frames if vertical else frames.transpose(2, 3)
-    gradient, *_ = parts(frames)
+    gradient, *_ = split_structures(frames)
     profile = gradient[0].mean(dim=1 if vertical else 2)
     for scale in profile:
         assert int(scale.argmax()) in (19, 20)
     assert profile[0, :15].max() < 1e-6 < 0.1 < profile[0].max()
-    # In scale-normalised units an edge is about as strong at every scale.
+    # In scale-normalised units an edge is equally strong at every scale.
     assert profile[1:].amax(dim=1).max() < 1.3 * profile[1:].amax(dim=1).min()
 
 
-def test_an_even_frame_has_no_structure() -> None:
-    gradient, larger, smaller, smooth = parts(torch.full((1, 3, 32, 64), 0.6))
+def test_a_constant_frame_has_no_structure() -> None:
+    gradient, larger, smaller, smooth = split_structures(torch.full((1, 3, 32, 64), 0.6))
     for features in (gradient, larger, smaller):
         assert features.shape[1] == SCALES
         assert features.abs().max() < 1e-4

@@ -1,4 +1,4 @@
-"""The probe against scikit-learn, and against what it must not do."""
+"""Linear probe and perceptron, compared with scikit-learn and with direct evaluation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
 from napari_vrp_sam.models.probe.probe import (
     SPREAD_FLOOR,
     LinearProbe,
+    cell_features,
     fit_linear,
     fit_perceptron,
-    gather,
     stratify,
 )
 
 
 def pixels(classes: int = 2, count: int = 400, channels: int = 6) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of very different scales, soft targets that depend on them, uneven weights."""
+    """Features of very different scales, soft targets that depend on them, random weights."""
     generator = torch.Generator().manual_seed(0)
     scales = torch.logspace(-1, 1, channels)
     features = torch.randn(classes, count, channels, generator=generator) * scales + 3 * scales
@@ -32,14 +32,14 @@ def pixels(classes: int = 2, count: int = 400, channels: int = 6) -> tuple[Tenso
 
 
 def exclusive_or(side: int = 48) -> tuple[list[Tensor], Tensor]:
-    """A frame of two channels, on two levels, whose class is where their signs differ."""
+    """Maps of two channels, and the class: cells in which their signs differ."""
     generator = torch.Generator().manual_seed(0)
     maps = torch.rand(1, 2, side, side, generator=generator) * 2 - 1
     return [maps[:, :1], maps[:, 1:]], (maps[:, 0] * maps[:, 1] < 0).float()
 
 
-def accuracy(logits: Tensor, truth: Tensor) -> float:
-    return float(((logits[:, 0] > 0) == (truth > 0.5)).float().mean())
+def accuracy(logits: Tensor, ground_truth: Tensor) -> float:
+    return float(((logits[:, 0] > 0) == (ground_truth > 0.5)).float().mean())
 
 
 @pytest.mark.parametrize("strength", [0.01, 1.0])
@@ -51,7 +51,7 @@ def test_linear_probe_equals_scikit_learn(strength: float) -> None:
         w = w / w.sum()
         mean = w @ x
         spread = np.sqrt(w @ (x - mean) ** 2) + SPREAD_FLOOR
-        # A share of the class is a pixel of it and one of the background, weighted by the share.
+        # A fractional target is a pixel of the class and one of the background, weighted.
         theirs = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=1000).fit(
             np.tile((x - mean) / spread, (2, 1)),
             np.repeat([1, 0], len(x)),
@@ -72,7 +72,7 @@ def test_separable_classes_stay_finite() -> None:
     torch.testing.assert_close((logits > 0).float(), target[0])
 
 
-def test_weights_count_by_proportion_and_zero_leaves_out() -> None:
+def test_weights_are_relative_and_zero_excludes_a_cell() -> None:
     features, target, weight = pixels()
     wrong = torch.cat([features, -100 * features], dim=1)
     opposite = torch.cat([target, 1 - target], dim=1)
@@ -88,18 +88,17 @@ def test_weights_count_by_proportion_and_zero_leaves_out() -> None:
     torch.testing.assert_close(perceptron.output, same.output, rtol=1e-3, atol=1e-4)
 
 
-def test_projecting_before_resizing_changes_nothing() -> None:
+def test_projecting_before_resizing_does_not_change_the_logits() -> None:
     torch.manual_seed(0)
     maps = [torch.randn(1, 3, 12, 20), torch.randn(1, 5, 6, 10)]
     probe = LinearProbe(torch.randn(2, 8), torch.randn(2))
-    expected = torch.einsum("bnd,kd->kn", gather(maps, (24, 40)), probe.weight)
+    expected = torch.einsum("bnd,kd->kn", cell_features(maps, (24, 40)), probe.weight)
     expected = expected + probe.bias[:, None]
     torch.testing.assert_close(probe.logits(maps, (24, 40)), expected.reshape(2, 1, 24, 40))
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_perceptron_logits_are_those_of_the_plain_formula(frames: int) -> None:
-    """Gather, standardise, hidden layer, output: whatever is folded and projected early."""
+def test_perceptron_logits_equal_the_direct_formula(frames: int) -> None:
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -115,7 +114,7 @@ def test_perceptron_logits_are_those_of_the_plain_formula(frames: int) -> None:
         output=draw(2, 8, 1),
         output_bias=draw(2, 1, 1),
     )
-    x = (gather(maps, (12, 20)) - probe.mean) / probe.spread
+    x = (cell_features(maps, (12, 20)) - probe.mean) / probe.spread
     logits = F.gelu(x @ probe.hidden + probe.hidden_bias) @ probe.output + probe.output_bias
     on_grid = logits.transpose(1, 2).reshape(2, 1, 12, 20)
     torch.testing.assert_close(probe.logits(maps, (12, 20)), on_grid, rtol=1e-4, atol=1e-3)
@@ -123,20 +122,20 @@ def test_perceptron_logits_are_those_of_the_plain_formula(frames: int) -> None:
     torch.testing.assert_close(probe.logits(maps, (48, 80)), full, rtol=1e-4, atol=1e-3)
 
 
-def test_perceptron_separates_what_no_line_can() -> None:
-    maps, truth = exclusive_or()
-    size = (truth.shape[1], truth.shape[2])
-    data = gather(maps, size), truth.flatten(1), torch.ones(1, truth.numel())
+def test_perceptron_separates_classes_that_are_not_linearly_separable() -> None:
+    maps, ground_truth = exclusive_or()
+    size = (ground_truth.shape[1], ground_truth.shape[2])
+    data = cell_features(maps, size), ground_truth.flatten(1), torch.ones(1, ground_truth.numel())
     line = fit_linear(*data, strength=0.01)
     perceptron = fit_perceptron(*data)
-    assert accuracy(line.logits(maps, size), truth) < 0.6
-    assert accuracy(perceptron.logits(maps, size), truth) > 0.95
+    assert accuracy(line.logits(maps, size), ground_truth) < 0.6
+    assert accuracy(perceptron.logits(maps, size), ground_truth) > 0.95
 
 
-def test_perceptron_repeats_and_leaves_the_random_state_alone() -> None:
+def test_perceptron_is_reproducible_and_keeps_the_random_state() -> None:
     data = pixels(count=100)
     before = torch.get_rng_state()
-    with torch.no_grad():  # as models call it
+    with torch.no_grad():
         first, again, other = (
             fit_perceptron(*data, steps=5, batch=32, seed=seed) for seed in (0, 0, 1)
         )
@@ -147,9 +146,9 @@ def test_perceptron_repeats_and_leaves_the_random_state_alone() -> None:
 
 
 def test_a_frame_is_shared_by_all_classes() -> None:
-    maps, truth = exclusive_or(side=16)
-    x = gather(maps, (16, 16)).expand(2, -1, -1)
-    y = torch.cat([truth, 1 - truth]).flatten(1)
+    maps, ground_truth = exclusive_or(side=16)
+    x = cell_features(maps, (16, 16)).expand(2, -1, -1)
+    y = torch.cat([ground_truth, 1 - ground_truth]).flatten(1)
     probe = fit_perceptron(x, y, torch.ones_like(y), steps=20)
     logits = probe.logits(maps, (32, 32))
     assert logits.shape == (2, 1, 32, 32)
@@ -157,7 +156,7 @@ def test_a_frame_is_shared_by_all_classes() -> None:
     torch.testing.assert_close(logits, probe.logits(pairs, (32, 32)))
 
 
-def test_stratified_draws_see_the_rare_class_and_stay_unbiased() -> None:
+def test_stratified_sampling_includes_the_rare_class_and_is_unbiased() -> None:
     generator = torch.Generator().manual_seed(0)
     target = torch.zeros(2, 1000)
     target[0, :5], target[1, :600] = 1, 0.3
@@ -170,11 +169,11 @@ def test_stratified_draws_see_the_rare_class_and_stay_unbiased() -> None:
     assert chance[0, :5].sum() >= 0.25
     assert chance[:, 990:].max() == 0
     torch.testing.assert_close(chance.sum(1), torch.ones(2))
-    # The mean of weighted draws, computed as an expectation instead of drawn.
+    # Expectation of the weighted mean of a sample.
     torch.testing.assert_close((chance * importance * values).sum(1), (share * values).sum(1))
 
 
-def test_stratify_bears_a_class_that_is_everywhere() -> None:
+def test_stratify_accepts_a_class_that_is_everywhere() -> None:
     chance, importance = stratify(torch.ones(1, 10), torch.ones(1, 10))
     assert torch.isfinite(importance).all()
     assert len(importance.unique()) == 1
@@ -184,7 +183,7 @@ def test_stratify_bears_a_class_that_is_everywhere() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_classes_fitted_together_equal_classes_fitted_alone(threads: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    # As many channels as `lite` has: batched LU factors of this size are wrong on two threads.
+    # With as many channels as `lite` has, batched LU factors can be wrong on two threads.
     features = torch.randn(4, 2048, 207, generator=generator)
     noise = torch.randn(4, 2048, generator=generator)
     target = (features[..., :5].sum(-1) + noise > 0).float()

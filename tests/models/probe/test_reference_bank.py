@@ -1,4 +1,4 @@
-"""Similarity to the class and to the background, on maps made by hand."""
+"""Similarity to the class and to the background, on synthetic maps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.probe import reference_bank as module
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
-from napari_vrp_sam.models.probe.probe import reference_bank as module
 from napari_vrp_sam.models.probe.reference_bank import TOKENS, build_bank
 
 LEVELS = (2, 3)
 SIDE = 64
 
 
-def world(inside: Tensor, seed: int) -> FrameFeatures:
-    """Maps whose cells point one way inside the class and another outside, with some noise."""
+def synthetic_features(inside: Tensor, seed: int) -> FrameFeatures:
+    """Maps with one direction inside the class and another outside, plus noise."""
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     maps = []
@@ -40,17 +40,17 @@ def annotated(features: FrameFeatures, masks: Tensor) -> Shot:
 
 
 def shot(mask: Tensor, seed: int = 1) -> Shot:
-    return annotated(world(mask, seed), mask)
+    return annotated(synthetic_features(mask, seed), mask)
 
 
 def maps_of(features: FrameFeatures) -> list[Tensor]:
     return [features.semantic[level] for level in LEVELS]
 
 
-def test_the_class_resembles_itself_and_not_its_surroundings() -> None:
+def test_the_class_is_more_similar_to_itself_than_to_the_background() -> None:
     reference, target = square(0, 0), square(16, 32)
     bank = build_bank([shot(reference)], LEVELS)
-    similarity = bank.similarity(maps_of(world(target, seed=2)), (8, 8))
+    similarity = bank.similarity(maps_of(synthetic_features(target, seed=2)), (8, 8))
     assert similarity.shape == (1, 4, 8, 8)
     assert similarity.abs().max() <= 1 + 1e-5
     inside = F.avg_pool2d(target, 8)[0] > 0.99
@@ -61,7 +61,7 @@ def test_the_class_resembles_itself_and_not_its_surroundings() -> None:
         assert (to_class - to_background)[outside].mean() < -0.3
 
 
-def test_banks_repeat_unless_another_generator_is_given() -> None:
+def test_banks_are_reproducible_and_depend_on_the_generator() -> None:
     references = [shot(square(8, 8))]
     first, again = build_bank(references, LEVELS), build_bank(references, LEVELS)
     other = build_bank(references, LEVELS, generator=torch.Generator().manual_seed(1))
@@ -70,7 +70,7 @@ def test_banks_repeat_unless_another_generator_is_given() -> None:
 
 
 def test_a_class_smaller_than_the_bank_fills_it() -> None:
-    """One cell of class: all tokens are that cell's."""
+    """All tokens are those of the only cell of the class."""
     reference = shot(square(16, 24, side=8))
     tokens = build_bank([reference], (2,)).foreground[0][0]
     cells = reference.features.semantic[2][0]
@@ -90,7 +90,7 @@ def test_a_cell_half_covered_is_drawn_half_as_often() -> None:
 
 
 def test_several_references_fill_one_bank() -> None:
-    """Two looks of one class, each on a frame of its own: both are recognised."""
+    """Two appearances of a class on two frames are both recognised."""
     mask = square(0, 0)
     one, two = shot(mask, seed=1), shot(mask, seed=1)
     two.features.semantic[2].neg_()
@@ -110,18 +110,20 @@ def test_several_references_fill_one_bank() -> None:
 
 def test_one_target_is_shared_by_all_classes() -> None:
     masks = torch.cat([square(0, 0), 1 - square(0, 0)])
-    frames = world(square(0, 0).expand(2, -1, -1), seed=1)
+    frames = synthetic_features(square(0, 0).expand(2, -1, -1), seed=1)
     bank = build_bank([annotated(frames, masks)], LEVELS)
-    target = world(square(16, 16), seed=2)
+    target = synthetic_features(square(16, 16), seed=2)
     shared = bank.similarity(maps_of(target), (8, 8))
     twice = bank.similarity([m.expand(2, -1, -1, -1) for m in maps_of(target)], (8, 8))
     torch.testing.assert_close(shared, twice)
     assert not torch.allclose(shared[0], shared[1])
 
 
-def test_a_target_may_be_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_comparing_a_target_in_chunks_does_not_change_the_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bank = build_bank([shot(square(0, 0))], LEVELS)
-    target = maps_of(world(square(16, 32), seed=2))
+    target = maps_of(synthetic_features(square(16, 32), seed=2))
     at_once = bank.similarity(target, (8, 8))
     monkeypatch.setattr(module, "CELLS", 7)
     torch.testing.assert_close(bank.similarity(target, (8, 8)), at_once)

@@ -1,4 +1,4 @@
-"""The GPU kernel for trees, in Triton's interpreter, gives what scikit-learn gives."""
+"""GPU kernel for trees in Triton's interpreter, compared with scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from napari_vrp_sam.models.probe.tree_tables import TreeTables
 rng = np.random.default_rng(0)
 x = rng.normal(size=(600, 5)).astype(np.float32)
 forest = ExtraTreesClassifier(4, max_depth=9, random_state=0).fit(x, x[:, 0] * x[:, 1] > 0)
-# Not a whole number of blocks.
+# Not a multiple of the block size.
 cells = rng.normal(size=(300, 5)).astype(np.float32)
-found = descend(TreeTables.of(forest), torch.from_numpy(cells.T))
+found = descend(TreeTables.from_forest(forest), torch.from_numpy(cells.T))
 np.testing.assert_allclose(found.numpy(), forest.predict_proba(cells)[:, 1], atol=3e-7)
 assert len(np.unique(found.numpy())) > 10
 assert kernel_runs(torch.device("cpu"))
-print("close")
+print("equal")
 """
 
 
-def test_cells_end_where_they_should(in_interpreter: Callable[[str], str]) -> None:
-    assert in_interpreter(COMPARISON) == "close\n"
+def test_probabilities_equal_those_of_scikit_learn(in_interpreter: Callable[[str], str]) -> None:
+    assert in_interpreter(COMPARISON) == "equal\n"

@@ -1,4 +1,4 @@
-"""Tables against the forests that they were made of."""
+"""Tables, compared with the forests that they were converted from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def forest_of(seed: int = 0, classes: tuple[int, ...] = (0, 1), count: int = 150
 
 
 def leaves(tables: TreeTables, features: torch.Tensor) -> torch.Tensor:
-    """Cells' leaves, (N, T), told by giving every node its number for a probability."""
+    """Return the leaf indices (N, T) of cells, with node indices in place of probabilities."""
     ends = []
     for root in tables.roots.tolist():
         numbers = torch.arange(len(tables.probability), dtype=torch.float64)
@@ -41,11 +41,11 @@ def leaves(tables: TreeTables, features: torch.Tensor) -> torch.Tensor:
     return torch.stack(ends, dim=1)
 
 
-def test_every_cell_ends_in_scikit_learn_s_leaf() -> None:
+def test_leaves_equal_those_of_scikit_learn() -> None:
     forest = forest_of()
-    tables = TreeTables.of(forest)
+    tables = TreeTables.from_forest(forest)
     cells = np.random.default_rng(1).normal(size=(4000, 5)).astype(np.float32)
-    # Values on both sides of a threshold that single precision cannot hold, and right on it.
+    # Values at thresholds rounded to single precision, and next to them.
     thresholds = np.concatenate([t.tree_.threshold[t.tree_.feature == 0] for t in forest])
     near = thresholds.astype(np.float32)[:1000]
     cells[: len(near), 0] = near
@@ -55,27 +55,28 @@ def test_every_cell_ends_in_scikit_learn_s_leaf() -> None:
     np.testing.assert_array_equal(ends.numpy(), forest.apply(cells))
 
 
-def test_probabilities_are_scikit_learn_s() -> None:
+def test_probabilities_equal_those_of_scikit_learn() -> None:
     forest = forest_of()
     cells = np.random.default_rng(1).normal(size=(3000, 5)).astype(np.float32)
-    found = TreeTables.of(forest)(torch.from_numpy(cells.T.copy()))
+    found = TreeTables.from_forest(forest)(torch.from_numpy(cells.T.copy()))
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), forest.predict_proba(cells)[:, 1], atol=3e-7)
 
 
 @pytest.mark.parametrize("only", [0, 1])
-def test_a_forest_that_knows_one_side(only: int) -> None:
-    found = TreeTables.of(forest_of(classes=(only,), count=50))(torch.zeros(5, 7))
+def test_a_forest_of_a_single_class(only: int) -> None:
+    found = TreeTables.from_forest(forest_of(classes=(only,), count=50))(torch.zeros(5, 7))
     np.testing.assert_array_equal(found.numpy(), np.full(7, only, dtype=np.float32))
 
 
 @pytest.mark.parametrize("frames", [1, 2])
-def test_classes_have_tables_of_their_own_and_may_share_a_frame(frames: int) -> None:
+def test_each_class_has_its_own_tables_and_a_frame_may_be_shared(frames: int) -> None:
     probe = TreesProbe((forest_of(0), forest_of(1)))
     cells = torch.randn(frames, 200, 5, generator=torch.Generator().manual_seed(0))
-    found = probe._in_tables(cells)
-    torch.testing.assert_close(found, probe._in_threads(cells), rtol=0, atol=3e-7)
+    found = probe.evaluate_tables(cells)
+    torch.testing.assert_close(found, probe.evaluate_forests(cells), rtol=0, atol=3e-7)
     assert not torch.equal(found[0], found[1])
-    tables = probe._tables[cells.device]
-    probe._in_tables(cells)
-    assert probe._tables[cells.device] is tables
+    # The tables are converted once.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(TreeTables, "from_forest")
+        assert torch.equal(probe.evaluate_tables(cells), found)

@@ -1,6 +1,9 @@
-"""Views show the same scene: labels go where the image goes."""
+"""Augmented views: labels are transformed with the image, and the class is in view."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,7 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.probe.views import MIN_SIDE, SCALES, VIEW_SIDE, View, sample_view
+from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
+from napari_vrp_sam.models.probe.views import (
+    MIN_SIDE,
+    SCALES,
+    VIEW_COUNT,
+    VIEW_SIDE,
+    augmented_views,
+    sample_view,
+)
+
+
+class View(NamedTuple):
+    image: Tensor
+    layers: Tensor
 
 
 def field(height: int, width: int, seed: int = 0) -> Tensor:
@@ -19,29 +36,31 @@ def field(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def painted(foreground: Tensor, background: Tensor) -> Tensor:
-    """A frame that shows in its colours what is known of each pixel."""
+    """Return a frame whose colours are the labels of its pixels."""
     return torch.stack([foreground, background, torch.full_like(foreground, 0.5)])
 
 
 def views(foreground: Tensor, background: Tensor, count: int, seed: int = 0) -> list[View]:
     rng = np.random.default_rng(seed)
     image = painted(foreground, background)
-    return [sample_view(image, torch.stack([foreground, background]), rng) for _ in range(count)]
+    return [
+        View(*sample_view(image, torch.stack([foreground, background]), rng)) for _ in range(count)
+    ]
 
 
 def assert_shows(channel: Tensor, labels: Tensor) -> None:
-    """Another light keeps the order of brightness, and nothing else can."""
+    """Assert that a channel is a monotonic function of the labels, as after gamma and gain."""
     order = labels.flatten().argsort()
     assert channel.flatten()[order].diff().min() > -1e-4
 
 
-def turns(layer: Tensor) -> list[Tensor]:
+def orientations(layer: Tensor) -> list[Tensor]:
     turned = [torch.rot90(layer, quarter) for quarter in range(4)]
     return [*turned, *(t.flip(1) for t in turned)]
 
 
 @pytest.mark.parametrize("shape", [(48, 80), (16, 16), (700, 300)])
-def test_labels_move_with_the_image(shape: tuple[int, int]) -> None:
+def test_labels_are_transformed_with_the_image(shape: tuple[int, int]) -> None:
     foreground = field(*shape)
     background = (1 - foreground) * (field(*shape, seed=1) > 0.4)
     for view in views(foreground, background, 16):
@@ -52,14 +71,14 @@ def test_labels_move_with_the_image(shape: tuple[int, int]) -> None:
         assert view.layers[0].max() - view.layers[0].min() > 0.2
 
 
-def test_a_view_is_the_frame_turned_and_scaled() -> None:
+def test_views_are_rotated_flipped_and_scaled() -> None:
     foreground = field(60, 90)
     seen, sides = set(), set()
     for view in views(foreground, 1 - foreground, 60):
         long, short = max(view.layers[0].shape), min(view.layers[0].shape)
         assert SCALES[0] - 0.02 < long / 90 < SCALES[1] + 0.02
         assert long / 90 == pytest.approx(short / 60, abs=0.02)
-        upright = turns(view.layers[0])
+        upright = orientations(view.layers[0])
         errors = [
             float(
                 (F.interpolate(t[None, None], (60, 90), mode="bilinear") - foreground).abs().max()
@@ -76,7 +95,7 @@ def test_a_view_is_the_frame_turned_and_scaled() -> None:
     assert max(sides) > 108
 
 
-def test_the_light_changes_and_values_stay_in_range() -> None:
+def test_the_brightness_changes_within_the_range() -> None:
     foreground = (field(40, 40) > 0.5).float()
     background = 1 - foreground
     gray = set()
@@ -84,7 +103,7 @@ def test_the_light_changes_and_values_stay_in_range() -> None:
         for layer in (view.image, view.layers[0], view.layers[1]):
             assert layer.min() >= 0
             assert layer.max() <= 1 + 1e-6
-        assert view.image[2].max() - view.image[2].min() < 1e-5  # the same light everywhere
+        assert view.image[2].max() - view.image[2].min() < 1e-5  # uniformly over the frame
         gray.add(round(float(view.image[2].mean()), 3))
     assert len(gray) > 30
     assert min(gray) < 0.45
@@ -92,7 +111,7 @@ def test_the_light_changes_and_values_stay_in_range() -> None:
     assert max(gray) - min(gray) < 0.6
 
 
-def test_of_a_large_frame_a_part_with_some_of_the_class() -> None:
+def test_a_large_frame_is_cropped_around_some_of_the_class() -> None:
     foreground = torch.zeros(1500, 1100)
     foreground[1200:1212, 70:82] = 1
     centres = []
@@ -104,7 +123,7 @@ def test_of_a_large_frame_a_part_with_some_of_the_class() -> None:
     assert torch.stack(centres).std(dim=0).min() > 0.05  # not always in the same place
 
 
-def test_a_long_frame_is_cut_along_its_length_only() -> None:
+def test_a_long_frame_is_cropped_along_its_length_only() -> None:
     foreground = torch.zeros(2000, 100)
     foreground[1900:1910, 40:60] = 1
     for view in views(foreground, 1 - foreground, 8):
@@ -113,7 +132,7 @@ def test_a_long_frame_is_cut_along_its_length_only() -> None:
         assert view.layers[0].max() > 0.9
 
 
-def test_unknown_pixels_stay_unknown() -> None:
+def test_unknown_pixels_remain_unknown() -> None:
     foreground, background = torch.zeros(64, 64), torch.zeros(64, 64)
     foreground[:24, :40], background[:24, 40:] = 1, 1
     for view in views(foreground, background, 12):
@@ -124,7 +143,7 @@ def test_unknown_pixels_stay_unknown() -> None:
         assert (total == 0).float().mean() > 0.5
 
 
-def test_faint_marks_and_what_little_is_known_are_in_view() -> None:
+def test_faint_marks_and_small_known_regions_are_in_view() -> None:
     foreground, background = torch.zeros(1400, 1400), torch.zeros(1400, 1400)
     background[1300:1340, 1300:1340] = 1
     for view in views(foreground, background, 4):
@@ -144,7 +163,7 @@ def test_frames_without_the_class(side: int) -> None:
         torch.testing.assert_close(view.layers[1], torch.ones_like(view.layers[1]))
 
 
-def test_a_view_is_repeatable_and_leaves_the_frame_alone() -> None:
+def test_views_are_reproducible_and_do_not_change_the_frame() -> None:
     foreground = field(40, 50)
     before, state = foreground.clone(), torch.get_rng_state()
     first, second = (views(foreground, 1 - foreground, 2, seed=3) for _ in range(2))
@@ -156,3 +175,51 @@ def test_a_view_is_repeatable_and_leaves_the_frame_alone() -> None:
     )
     assert torch.equal(foreground, before)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def encode(frames: Tensor) -> FrameFeatures:
+    """Encode frames by pooling, with padding to a multiple of 32."""
+    height, width = frames.shape[-2:]
+    padded = F.pad(frames, (0, -width % 32, 0, -height % 32), mode="replicate")
+    maps = (F.avg_pool2d(padded, 2), F.avg_pool2d(padded, 4))
+    return FrameFeatures((height, width), F.avg_pool2d(padded, 8), maps)
+
+
+def shot_with_image(seed: int = 0, **options: Any) -> Shot:
+    """A shot with the pixels of its frame, whose odd size needs padding."""
+    image = torch.rand(1, 3, 50, 70, generator=torch.Generator().manual_seed(seed))
+    mask = torch.zeros(1, 50, 70)
+    mask[:, 8:32, 8:40] = 1
+    features = encode(image)
+    shot = make_shot(features, features.semantic, mask, ["mask"], **options)
+    return replace(shot, image=image[0])
+
+
+def test_views_are_encoded_shots() -> None:
+    left = torch.zeros(1, 50, 70, dtype=torch.bool)
+    left[:, :, :30] = True
+    shot = shot_with_image(ignored=left)
+    encoded = augmented_views([shot], encode)
+    assert len(encoded) == VIEW_COUNT
+    assert len({view.features.size for view in encoded}) > 1
+    for view in encoded:
+        height, width = view.features.size
+        assert view.maps is view.features.semantic
+        assert view.mask.shape[-2:] == tuple(2 * side for side in view.maps[0].shape[-2:])
+        torch.testing.assert_close(view.foreground + view.background, view.known)
+        # The fractions of class and of unknown pixels are those of the frame.
+        area = height * width
+        share = float(view.foreground.sum()) / area
+        assert share == pytest.approx(float(shot.foreground.sum()) / 3500, abs=0.02)
+        assert float(view.known.sum()) / area == pytest.approx(4 / 7, abs=0.03)
+        assert view.foreground[:, height:].sum() == view.known[:, :, width:].sum() == 0
+    for one, other in zip(encoded, augmented_views([shot], encode), strict=True):
+        assert torch.equal(one.features.embedding, other.features.embedding)
+        assert torch.equal(one.foreground, other.foreground)
+
+
+def test_every_frame_with_pixels_has_views() -> None:
+    shots = [shot_with_image(seed) for seed in range(2)]
+    assert len(augmented_views(shots, encode)) == 2 * 3
+    assert len(augmented_views([shots[0], replace(shots[1], image=None)], encode)) == 3
+    assert augmented_views([replace(shot, image=None) for shot in shots], encode) == []

@@ -120,14 +120,9 @@ class _Block:
 
 
 class FoldedBackbone:
-    """Backbone of `timm` without gradients, folded again whenever its weights change.
+    """EfficientNet-Lite of `timm` without gradients, folded again whenever its weights change.
 
     It is not a module, so its tensors are not in any state dict.
-
-    Parameters
-    ----------
-    backbone : nn.Module
-        EfficientNet-Lite from `timm.create_model(..., features_only=True)`.
     """
 
     def __init__(self, backbone: Any) -> None:

@@ -74,14 +74,8 @@ def calibrate_head(
 def mix_with_head(base: Tensor, head: Tensor, calibrations: Sequence[ClassCalibration]) -> Tensor:
     """Mix the logits of a frame with those of the dense head.
 
-    Parameters
-    ----------
-    base : Tensor, shape (K, H, W)
-        Logits of the K classes without the head.
-    head : Tensor, shape (C, H, W)
-        Logits of the head for its own C classes.
-    calibrations : sequence of ClassCalibration
-        Calibrations of the K classes.
+    The logits without the head (K, H, W) and the calibrations are those of the K classes of the
+    result, the logits of the head (C, H, W) those of its own C classes.
     """
     head = head.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
     mixed = []

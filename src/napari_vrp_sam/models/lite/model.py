@@ -143,10 +143,12 @@ class LiteModel(nn.Module, Model):
                 class_id, conditioning, calibration, tuple(map(self._correlation_reference, shown))
             )
             if self.head is not None:
-                one = self._calibrate_head(one, self.head, of_class)
+                marked = [r for r in of_class if bool(r.mask.any())][:MAX_REFERENCES]
+                base = [self.decode(r.features, self.prompt(r.features, [one]))[0] for r in marked]
+                calibration = calibrate_head(calibration, self.head, marked, base)
             # Features of large references and their views take a gigabyte of memory.
             released = replace(conditioning, shots=(), views=())
-            prepared.append(replace(one, conditioning=released))
+            prepared.append(replace(one, conditioning=released, calibration=calibration))
         return prepared
 
     def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
@@ -180,7 +182,15 @@ class LiteModel(nn.Module, Model):
         decoded = pseudo_masks
         if any(c.decoder_share for c in prompts.calibrations):
             with self._precision(pseudo_masks):
-                decoded = self._decode(features, prompts, pseudo_masks).to(pseudo_masks)
+                if prompts.frame_context is None:
+                    decoded, _ = self.network.decode(
+                        features, prompts.sparse, prompts.dense, pseudo_masks
+                    )
+                else:
+                    decoded = tile_tokens.decode_tile(
+                        self.network, features, prompts.dense, pseudo_masks, *prompts.frame_context
+                    )
+            decoded = decoded.to(pseudo_masks)
         # Class by class with Python numbers: copying a tensor of them to the device would wait for
         # all kernels in its queue.
         mixed = []
@@ -222,21 +232,6 @@ class LiteModel(nn.Module, Model):
             # With bfloat16 eight times as many pixels change as with float16.
             precision = "float16" if source.is_cuda else "float32"
         return mixed_precision(source.device, precision)
-
-    def _decode(self, features: FrameFeatures, prompts: Prompts, pseudo_masks: Tensor) -> Tensor:
-        if prompts.frame_context is None:
-            return self.network.decode(features, prompts.sparse, prompts.dense, pseudo_masks)[0]
-        return tile_tokens.decode_tile(
-            self.network, features, prompts.dense, pseudo_masks, *prompts.frame_context
-        )
-
-    def _calibrate_head(
-        self, prepared: PreparedClass, head: DenseHead, references: Sequence[EncodedReference]
-    ) -> PreparedClass:
-        shown = [r for r in references if bool(r.mask.any())][:MAX_REFERENCES]
-        base = [self.decode(r.features, self.prompt(r.features, [prepared]))[0] for r in shown]
-        calibration = calibrate_head(prepared.calibration, head, shown, base)
-        return replace(prepared, calibration=calibration)
 
     def _correlation_reference(self, shot: Shot) -> tuple[Tensor, Tensor]:
         """Return deepest features of the masked reference, and its mask (paper, appendix)."""

@@ -147,14 +147,7 @@ class LiteNetwork(nn.Module):
         In training mode the probe is linear and a differentiable function of the features, so that
         the backbone can learn from it; an ensemble would take longer than the training step.
 
-        Parameters
-        ----------
-        shots : sequence of Shot
-            References of B classes.
-        views : sequence of Shot, optional
-            Augmented views of the references. Default: new ones.
-        effort : float, default 1
-            See `fit_ensemble`.
+        By default, new augmented views are sampled. For `effort` see `fit_ensemble`.
         """
         with torch.no_grad():
             completed = complete_shots(shots, PROBE_RECIPE)
@@ -223,14 +216,8 @@ class LiteNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Decode the masks of B prompts.
 
-        Parameters
-        ----------
-        features : FrameFeatures
-            Features of B frames, or of one frame that all prompts share.
-        sparse : Tensor, shape (B, N, D)
-        dense : Tensor, shape (B, D, h, w)
-        pseudo_mask : Tensor, shape (B, 1, 4 h, 4 w)
-            Logits, to which the decoder adds a correction.
+        Prompts are those of `prompt`. The decoder adds a correction to the logits of the
+        pseudo-mask. The features are those of B frames, or of one frame that all prompts share.
 
         Returns
         -------

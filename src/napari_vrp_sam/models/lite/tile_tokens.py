@@ -25,16 +25,9 @@ from napari_vrp_sam.models.vrp.prompt_generator import sine_axis_embedding
 class TileContext:
     """Keys and values of n cells of a tile, to which the tokens of the frame attend.
 
-    Attributes
-    ----------
-    image : Tensor, shape (K, n, D)
-        Image embedding plus dense prompt of each class.
-    position : Tensor, shape (1, n, D)
-        SAM's position embedding.
-    enhanced : tuple of tuple of Tensor, each of shape (1, n, D)
-        Enhanced features of the VRP encoder, for each class and reference.
-    enhanced_position : Tensor, shape (1, n, D)
-        Position embedding of the VRP encoder.
+    `image` (K, n, D) is the image embedding plus dense prompts, `enhanced` are the features
+    (1, n, D) of the VRP encoder for each class and reference. Both have their position embeddings
+    (1, n, D).
     """
 
     image: Tensor
@@ -45,16 +38,9 @@ class TileContext:
 
 @dataclass(frozen=True, eq=False)
 class FrameContext:
-    """Tokens of K classes that have attended to the whole frame.
+    """Tokens (K, T, D) of K classes that have attended to the whole frame.
 
-    Attributes
-    ----------
-    tokens : Tensor, shape (K, T, D)
-        Tokens before the transformer.
-    layers : tuple of Tensor, each of shape (K, T, D)
-        Tokens after each layer of the transformer, to which the image attends.
-    final : Tensor, shape (K, T, D)
-        Tokens after the transformer.
+    They are those before the mask decoder's transformer, after each of its layers, and at its end.
     """
 
     tokens: Tensor

@@ -45,16 +45,8 @@ class from a probability well below one half; the value was chosen on training d
 class ProbeRecipe:
     """Indices of the feature maps that each kind of probe reads, finest first.
 
-    Attributes
-    ----------
-    linear : tuple of int
-        Maps of the linear probe.
-    perceptron : tuple of int
-        Maps of the perceptron that is fitted to the annotated frames only.
-    view_perceptron : tuple of int, optional
-        Maps of the perceptron that is fitted to augmented views, too.
-    trees : tuple of int, optional
-        Maps of the trees, which are fitted to augmented views, too.
+    `perceptron` is fitted to the annotated frames only, `view_perceptron` and `trees` also to
+    augmented views of them.
     """
 
     linear: tuple[int, ...]
@@ -65,14 +57,9 @@ class ProbeRecipe:
 
 @dataclass(frozen=True, eq=False)
 class EnsembleProbe:
-    """Mean of the logits of several probes. Implements `Probe`.
+    """Mean of the logits of several probes, plus an offset. Implements `Probe`.
 
-    Attributes
-    ----------
-    members : tuple of (Probe, tuple of int)
-        Probes, each with the indices of the maps that it reads.
-    offset : float
-        Value added to the mean.
+    `members` are the probes, each with the indices of the maps that it reads.
     """
 
     members: tuple[tuple[Probe, tuple[int, ...]], ...]
@@ -134,21 +121,10 @@ def fit_ensemble(
 def sample_cells(
     shots: Sequence[Shot], levels: Sequence[int], count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample cells of the probe's grid.
+    """Sample up to `count` cells of the probe's grid, with equal shares for all shots.
 
-    Parameters
-    ----------
-    shots : sequence of Shot
-        References of B classes.
-    levels : sequence of int
-        Indices of the maps to read.
-    count : int
-        Largest number of cells of all shots together; the shots have equal shares of it.
-
-    Returns
-    -------
-    features, target, weight : Tensor, shapes (B, N, D), (B, N) and (B, N)
-        Arguments for `fit_linear`. The weights correct for the sampling.
+    Return features (B, N, D), target (B, N) and weight (B, N) for `fit_linear`. The features are
+    those of the maps with the indices `levels`; the weights correct for the sampling.
     """
     parts = [_sample_shot(shot, levels, count // len(shots)) for shot in shots]
     features, target, weight = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))

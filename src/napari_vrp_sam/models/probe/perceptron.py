@@ -24,12 +24,8 @@ STRIP_BYTES = 2_000_000
 class PerceptronProbe:
     """Perceptron with one hidden layer for each of B classes. Implements `probe.Probe`.
 
-    Attributes
-    ----------
-    mean, spread : Tensor, shape (B, 1, D)
-        Standardisation of the features.
-    hidden, hidden_bias : Tensor, shapes (B, D, H) and (B, 1, H)
-    output, output_bias : Tensor, shapes (B, H, 1) and (B, 1, 1)
+    Mean and spread (B, 1, D) standardise the features. The layers have the weights (B, D, H) and
+    (B, H, 1) and the biases (B, 1, H) and (B, 1, 1).
     """
 
     mean: Tensor
@@ -44,7 +40,7 @@ class PerceptronProbe:
         # Projected before resizing: dozens of channels to interpolate instead of hundreds.
         weight, bias = self.folded
         parts = torch.split(weight, [m.shape[1] for m in maps], dim=1)
-        evaluate = self._in_strips if maps[0].device.type == "cpu" else self._at_once
+        evaluate = self.in_strips if maps[0].device.type == "cpu" else self.at_once
         return F.interpolate(
             evaluate(maps, parts, bias), size, mode="bilinear", align_corners=False
         )
@@ -57,7 +53,7 @@ class PerceptronProbe:
             weight = self.hidden / self.spread.transpose(1, 2)
             return weight, self.hidden_bias - self.mean @ weight
 
-    def _at_once(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
+    def at_once(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
         """Return logits (B, 1, h, w) on the finest grid."""
         grid = maps[0].shape[-2:]
         hidden = bias.transpose(1, 2)[..., None]
@@ -69,7 +65,7 @@ class PerceptronProbe:
         logits = torch.einsum("bkl,bkhw->blhw", self.output, F.gelu(hidden))
         return logits + self.output_bias[..., None]
 
-    def _in_strips(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
+    def in_strips(self, maps: Sequence[Tensor], parts: Sequence[Tensor], bias: Tensor) -> Tensor:
         """Return the same logits, computed class by class and strip by strip."""
         height, width = maps[0].shape[-2:]
         logits = []

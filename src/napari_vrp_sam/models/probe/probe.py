@@ -46,14 +46,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
-    """Logistic regression for each of B classes. Implements `Probe`.
-
-    Attributes
-    ----------
-    weight : Tensor, shape (B, D)
-        Coefficients of the raw features.
-    bias : Tensor, shape (B,)
-    """
+    """Logistic regression for each of B classes: weight (B, D) and bias (B,) of raw features."""
 
     weight: Tensor
     bias: Tensor
@@ -160,10 +153,8 @@ def fit_perceptron(
         See `fit_linear`.
     hidden : int, default 64
         Width of the hidden layer.
-    steps : int
-        Training steps with AdamW and a one-cycle schedule.
-    batch : int
-        Cells per step.
+    steps, batch : int
+        Training steps with AdamW and a one-cycle schedule, and cells per step.
     seed : int, default 0
         Seed of initialisation and batches; the same references give the same probe.
     """

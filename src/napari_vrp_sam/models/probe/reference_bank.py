@@ -25,13 +25,9 @@ CELLS = 2048
 
 @dataclass(frozen=True, eq=False)
 class ReferenceBank:
-    """Normalised reference tokens of B classes on several feature levels.
+    """Normalised reference tokens (B, TOKENS, C_i) of B classes on several feature levels.
 
-    Attributes
-    ----------
-    foreground, background : tuple of Tensor, each of shape (B, TOKENS, C_i)
-    mean, scale : tuple of Tensor, each of shape (B, C_i, 1, 1)
-        Standardisation of the channels of the references, also applied to targets.
+    Mean and scale (B, C_i, 1, 1) of the references standardise the targets, too.
     """
 
     foreground: tuple[Tensor, ...]
@@ -42,17 +38,8 @@ class ReferenceBank:
     def similarity(self, maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         """Return the highest cosine similarity of target cells to the class and the background.
 
-        Parameters
-        ----------
-        maps : sequence of Tensor, each of shape (B, C_i, h_i, w_i) or (1, C_i, h_i, w_i)
-            Feature maps of the targets on the levels of the bank.
-        grid : tuple of int
-            Height and width of the result.
-
-        Returns
-        -------
-        Tensor, shape (B, 2 * levels, *grid)
-            For each level the similarity to the class, then to the background, in -1..1.
+        The maps (B or 1, C_i, h_i, w_i) are on the levels of the bank. The result has the shape
+        (B, 2 * levels, *grid): for each level the similarity to the class, then to the background.
         """
         channels = []
         for level, features in enumerate(maps):

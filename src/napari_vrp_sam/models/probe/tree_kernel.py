@@ -4,7 +4,7 @@ As PyTorch operations, each level of the trees reads and writes the nodes of all
 frame of 1024 x 1024 pixels on an H100, a quarter of the time of `lite`. In the kernel the node of a
 cell stays in registers from the root to the leaf.
 
-Import this module only where there is a CUDA device; it needs Triton.
+Import this module only where there is a CUDA device. It needs Triton.
 """
 
 from __future__ import annotations

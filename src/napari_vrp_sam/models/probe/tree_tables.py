@@ -20,7 +20,6 @@ class TreeTables:
     Attributes
     ----------
     roots : Tensor, shape (T,), int32
-        Index of the root node of each tree.
     channel : Tensor, shape (nodes,), int32
         Channel that a node compares with its threshold.
     threshold : Tensor, shape (nodes,), float32
@@ -29,7 +28,6 @@ class TreeTables:
     probability : Tensor, shape (nodes,), float32
         Probability of the class.
     depth : int
-        Number of levels of the deepest tree.
     """
 
     roots: Tensor
@@ -68,8 +66,8 @@ class TreeTables:
 
     def to(self, device: torch.device) -> TreeTables:
         """Return a copy on another device."""
-        tensors = {n: t.to(device) for n, t in vars(self).items() if isinstance(t, Tensor)}
-        return replace(self, **tensors)
+        tensors = {name: value for name, value in vars(self).items() if name != "depth"}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return the mean probability of the class, shape (N,), of cells (D, N), float32."""

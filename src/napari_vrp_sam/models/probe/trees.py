@@ -28,13 +28,7 @@ MIN_PROBABILITY = 0.003
 
 @dataclass(frozen=True, eq=False)
 class TreesProbe:
-    """Extremely randomised trees for each of B classes. Implements `Probe`.
-
-    Attributes
-    ----------
-    forests : tuple of sklearn.ensemble.ExtraTreesClassifier
-        Classifiers of background (0) and class (1).
-    """
+    """Fitted `ExtraTreesClassifier` of scikit-learn for each of B classes. Implements `Probe`."""
 
     forests: tuple[Any, ...]
     _tables: dict[torch.device, tuple[TreeTables, ...]] = field(
@@ -45,13 +39,13 @@ class TreesProbe:
         """Return logits of shape (B, 1, *size), resized from the grid of the finest map."""
         grid = (maps[0].shape[-2], maps[0].shape[-1])
         cells = cell_features(maps, grid)
-        evaluate = self._evaluate_tables if cells.is_cuda else self._evaluate_forests
+        evaluate = self.evaluate_tables if cells.is_cuda else self.evaluate_forests
         logits = evaluate(cells).clamp(MIN_PROBABILITY, 1 - MIN_PROBABILITY).logit()
         return F.interpolate(
             logits.reshape(-1, 1, *grid).to(maps[0]), size, mode="bilinear", align_corners=False
         )
 
-    def _evaluate_forests(self, cells: Tensor) -> Tensor:
+    def evaluate_forests(self, cells: Tensor) -> Tensor:
         """Return probabilities (B, N) of cells (B or 1, N, D), by scikit-learn."""
         # The threads of scikit-learn add the trees in any order, which changes the last bits.
         threads = torch.get_num_threads()
@@ -63,7 +57,7 @@ class TreesProbe:
             ]
         return torch.from_numpy(np.stack(rows))
 
-    def _evaluate_tables(self, cells: Tensor) -> Tensor:
+    def evaluate_tables(self, cells: Tensor) -> Tensor:
         """Return the same probabilities, computed on the device of the cells."""
         if cells.device not in self._tables:
             tables = (TreeTables.from_forest(forest).to(cells.device) for forest in self.forests)
