@@ -63,6 +63,11 @@ def start(tmp_path: Path):
         process.communicate()
 
 
+@pytest.fixture
+def recipe(recipe):
+    return replace(recipe, checkpoint_seconds=0.0)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240 + 60 * KILLS)
 def test_killed_run_ends_with_the_same_weights(start, job_of, recipe, tmp_path):
@@ -104,6 +109,7 @@ def test_killed_run_ends_with_the_same_weights(start, job_of, recipe, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_run_is_locked_against_other_processes(start, job_of, recipe):
     job = job_of(steps=1)
     events = fine_tune_events(job, Control(), recipe=recipe)

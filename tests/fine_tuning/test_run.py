@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 
 import numpy as np
@@ -49,7 +50,7 @@ def cancel_after(job, recipe, step):
             break
     control.cancel()
     with pytest.raises(StopRunError):
-        next(events)
+        list(events)
 
 
 def of_kind(events, kind):
@@ -96,7 +97,7 @@ def test_iou_is_constant_without_learning(run, job_of):
 
 @pytest.mark.parametrize("parts", ["decoder", "vrp-encoder"])
 def test_only_the_chosen_parts_are_trained(run, job_of, base, rising, parts):
-    job = job_of(parts=parts, steps=3)
+    job = job_of(parts=parts)
     run(job)
     before, after = read_checkpoint(base).tensors, read_checkpoint(job.output).tensors
     changed = {
@@ -210,6 +211,7 @@ def test_run_killed_after_writing_its_file_is_completed(run, job_of, monkeypatch
     assert not job.folder.exists()
 
 
+@pytest.mark.slow
 def test_saved_model_can_be_moved_and_loaded(run, job_of, stack, ground_truth, tmp_path):
     job = job_of(1, 2, steps=1)
     run(job)
@@ -279,7 +281,9 @@ def test_batch_is_halved_when_memory_runs_out(run, job_of, monkeypatch):
         run(job_of())
 
 
-def test_engine_runs_the_job(job_of):
+def test_engine_runs_the_job(job_of, recipe, monkeypatch):
+    quick = partial(fine_tune_events, recipe=recipe)
+    monkeypatch.setattr("napari_vrp_sam.fine_tuning.run.fine_tune_events", quick)
     events = list(ThreadEngine().submit(job_of(steps=1)).events())
     assert isinstance(events[0], Progress)
     assert isinstance(events[-2], FineTuningResult)

@@ -33,7 +33,7 @@ class TrainingPlan:
 
     @property
     def validation_due(self) -> bool:
-        """Whether the next validation should run now."""
+        """True if the next validation should run now."""
         return self.step * self.validations >= (self.validated + 1) * self.steps
 
 

@@ -51,7 +51,7 @@ class FineTuningRecipe:
     exam_effort: float = 0.5
     """Effort of fitting the probes for validation; see `fit_ensemble`."""
     exam_choices: bool = True
-    """Whether smoothing and threshold are calibrated for validation."""
+    """Calibrate smoothing and threshold for validation."""
     patience: int = 4
     """Validations without improvement after which training stops."""
     gain: float = 0.005

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,11 @@ from napari_vrp_sam.fine_tuning.job import JOB_FILE, interrupted_runs
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.models.zoo.digests import weights_digest
+
+
+@pytest.fixture
+def recipe(recipe):
+    return replace(recipe, checkpoint_seconds=0.0)
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_frames_are_encoded_once_with_a_frozen_image_encoder(job_of, fine_tune, 
     monkeypatch.setattr(
         FullSizeModel, "features", lambda self, f: encoded.append(len(f)) or features(self, f)
     )
-    fine_tune(job_of(1, 2, steps=30, model="vit_b"))
+    fine_tune(job_of(1, 2, steps=16, model="vit_b"))
     # Two frames, and for each of two folds a pool of 4 + 1 episodes of two frames.
     assert sum(encoded) <= 2 + 2 * 5 * 2
 
@@ -168,7 +168,13 @@ def test_adapters_of_another_image_encoder_are_rejected(tmp_path):
         build(path)
 
 
-@pytest.mark.parametrize(("parts", "pseudo_mask"), [("decoder", "correlation"), ("lora", "probe")])
+@pytest.mark.parametrize(
+    ("parts", "pseudo_mask"),
+    [
+        ("decoder", "correlation"),
+        pytest.param("lora", "probe", marks=pytest.mark.slow),
+    ],
+)
 def test_training_in_mixed_precision(job_of, fine_tune, monkeypatch, parts, pseudo_mask):
     """As on a GPU: weights, probes and losses stay in single precision."""
     monkeypatch.setattr(full_size, "_mixed_precision", lambda _: torch.autocast("cpu"))

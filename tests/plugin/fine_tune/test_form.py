@@ -30,7 +30,7 @@ def rejection(qtbot, tuner, lessons):
 
 def test_invalid_input_is_rejected(qtbot, viewer, tuner, lessons, stack):
     data, truth = stack
-    assert "There is no image yet" in rejection(qtbot, tuner, lessons)
+    assert "No image is open" in rejection(qtbot, tuner, lessons)
     viewer.add_image(data, name="stack")
     assert "There is no annotation yet" in rejection(qtbot, tuner, lessons)
     labels = viewer.add_labels(np.zeros_like(truth), name="drawn")

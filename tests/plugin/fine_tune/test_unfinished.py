@@ -80,7 +80,7 @@ def test_image_of_another_shape_is_rejected(qtbot, viewer, tuner, lessons, inter
     assert "on an image of 7 x 48 x 64, not 3 x 20 x 20" in tuner.status.text()
     viewer.layers.clear()
     press(qtbot, resume)
-    assert "There is no image yet" in tuner.status.text()
+    assert "No image is open" in tuner.status.text()
     assert lessons.jobs == []
     assert tuner.unfinished_box.isVisible()
 

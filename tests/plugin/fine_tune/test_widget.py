@@ -223,7 +223,7 @@ def test_closing_the_window_ends_the_run(qtbot, viewer, tuner, lessons, opened):
     ("error", "severity", "reported"),
     [
         (InputError("The disk is full: make room."), "warning", "The disk is full: make room."),
-        (RuntimeError("oops"), "error", "Something went wrong on our side (RuntimeError: oops)."),
+        (RuntimeError("oops"), "error", "Unexpected error (RuntimeError: oops); please report it."),
     ],
 )
 def test_errors_are_shown_and_the_next_run_works(

@@ -41,7 +41,7 @@ class ClassAnnotation:
 
     @property
     def informative(self) -> bool:
-        """Whether some pixels are known to be inside the class, and some outside."""
+        """True if some pixels are known to be inside the class, and some outside."""
         return bool((self.ground_truth == 1).any() and (self.ground_truth == 0).any())
 
 

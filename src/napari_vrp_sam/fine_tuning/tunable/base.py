@@ -45,7 +45,7 @@ class TunableModel(ABC):
     parameters : dict of str to Parameter
         The trained parameters, by name.
     trains_on_all_frames : bool
-        Whether the result is a separate set of weights that is trained on all frames, instead of
+        True if the result is a separate set of weights that is trained on all frames, instead of
         the mean of the weights of all folds. Randomly initialised weights cannot be averaged.
     """
 

@@ -239,7 +239,7 @@ def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def _single_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Switch mixed precision off, for what is fitted in closed form."""
+    """Switch mixed precision off, for fits in closed form."""
     return torch.autocast("cuda", enabled=False) if device.type == "cuda" else nullcontext()
 
 

@@ -107,7 +107,7 @@ class LiteEvaluation:
         return logits
 
     def _update(self, prepared: PreparedClass) -> PreparedClass:
-        """Recompute what depends on trained weights; smoothing and offset are the probe's."""
+        """Recompute what the trained weights determine; smoothing and offset are the probe's."""
         network, old = self.model.network, prepared.conditioning
         shots = tuple(replace(s, features=self._embed(s.features)) for s in old.shots)
         conditioning = replace(old, shots=shots, encodings=network.encode_references(shots))
