@@ -75,6 +75,7 @@ def test_no_control_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
     dock.tour.end()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the screen of Xvfb is as large as asked for")
 def test_no_control_is_cut_off_at_200_percent_scale(tmp_path):
     """Use another process, because Qt fixes the scale at its start."""

@@ -78,6 +78,7 @@ def collect():
     gc.collect()
 
 
+@pytest.mark.slow
 def test_deleted_layers_are_freed(qtbot, viewer, dock, engine, annotated):
     """Run several times and delete the result layers."""
     engine.let_through()

@@ -90,6 +90,7 @@ class Mouse:
         self._qtbot.wait(40)
 
 
+@pytest.mark.slow
 def test_annotate_segment_correct_and_accept_with_the_mouse(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.setGeometry(0, 0, 1200, 760)

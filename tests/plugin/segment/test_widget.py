@@ -18,7 +18,7 @@ from tests.plugin.window import press, results
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_scribbles
-from napari_vrp_sam.plugin.layers.annotations import stacks
+from napari_vrp_sam.plugin.layers import stacks
 
 
 def wait_for(qtbot, condition):
@@ -285,7 +285,7 @@ def too_many_axes(viewer):
         (annotation_on_no_frame, "lies outside the image 'stack'"),
         (annotation_outside, "outside"),
         (tiny_frames, "too small"),
-        (too_many_axes, "5 is the most"),
+        (too_many_axes, "at most 5 are supported"),
     ],
 )
 def test_user_error_is_reported(qtbot, viewer, dock, engine, notices, open_layers, sentence):
@@ -315,7 +315,7 @@ class NoMemory:
 def test_out_of_memory_is_reported_in_one_sentence(
     qtbot, viewer, dock, engine, annotated, notices, monkeypatch
 ):
-    sentence = "of 7 frames of 48 x 64 pixels take 0.0 GB, more than this computer has free"
+    sentence = "of 7 frames of 48 x 64 pixels need 0.0 GB, more than the free memory"
     layers = list(viewer.layers)
     with monkeypatch.context() as crowded:
         crowded.setattr(stacks, "np", NoMemory())
@@ -332,6 +332,7 @@ def test_out_of_memory_is_reported_in_one_sentence(
     assert len(results(viewer)) == 1
 
 
+@pytest.mark.slow
 def test_input_error_of_the_worker_is_reported(qtbot, viewer, stack, notices):
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
