@@ -1,4 +1,4 @@
-"""Annotate a class on one frame of a stack, get it on every frame.
+"""Segment a class on every frame of a stack after annotating it on one frame.
 
 The public API is listed in `__init__.pyi` and imported on first use (SPEC 1 of Scientific Python):
 `import napari_vrp_sam` alone loads neither torch nor napari.

@@ -175,7 +175,7 @@ class TestBadInput:
 
 
 def test_other_numbers_of_corners_are_refused():
-    with pytest.raises(InputError, match="2 or 4 corners"):
+    with pytest.raises(InputError, match="2 or 4 corners, not"):
         box_to_mask([(1, 1), (2, 2), (3, 3)], FRAME)
     with pytest.raises(InputError, match="4 corners"):
         ellipse_to_mask([(1, 1), (2, 2)], FRAME)

@@ -46,7 +46,7 @@ def test_classes_may_cover_the_whole_frame(image):
     ("labels", "message"),
     [
         (np.zeros((24, 32), dtype=np.uint8), "empty"),
-        (np.ones((24, 31), dtype=np.uint8), "must agree"),
+        (np.ones((24, 31), dtype=np.uint8), "use labels of the same size"),
         (np.full((24, 32), -1), "negative"),
         (np.ones((24, 32)), "integers"),
         (np.arange(24 * 32).reshape(24, 32), r"767 different labels.*the same label"),

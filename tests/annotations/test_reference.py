@@ -38,7 +38,7 @@ def test_an_empty_mask_means_that_the_class_is_absent():
     [
         ({"image": IMAGE[0]}, "needs the axes"),
         ({"image": IMAGE.astype(complex)}, "real numbers"),
-        ({"mask": half_mask()[1:]}, "must agree"),
+        ({"mask": half_mask()[1:]}, "use a mask of the same size"),
         ({"mask": np.zeros((20, 24)), "kind": "scribble"}, "empty"),
         ({"mask": np.full((20, 24), np.nan)}, "between 0 and 1"),
         ({"mask": half_mask() * 255}, "between 0 and 1"),

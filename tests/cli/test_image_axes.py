@@ -46,8 +46,8 @@ def test_missing_frame(files: Path, command: str) -> None:
     message = error_of(command, "planes.tif", "--reference-frame", "4")
     assert "is read as ZYX; if that is wrong, name the axes with --axes." in message
     message = error_of(command, "colours.tif", "--reference-frame", "4", "--axes", "ZYX")
-    assert "There is no frame 4: the stack has 4" in message
-    assert "is read as ZYX; choose one of these." in message
+    assert "There is no frame 4: the stack has 4 frames" in message
+    assert "is read as ZYX; choose another frame." in message
 
 
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])

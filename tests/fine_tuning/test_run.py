@@ -194,7 +194,7 @@ def test_folder_with_other_files_is_not_touched(run, job_of):
     job = job_of()
     job.folder.mkdir()
     (job.folder / "thesis.txt").write_text("...")
-    with pytest.raises(InputError, match="contains other files than a fine-tuning run"):
+    with pytest.raises(InputError, match="contains files that are not part of a run"):
         run(job)
     assert (job.folder / "thesis.txt").read_text() == "..."
 

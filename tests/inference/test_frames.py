@@ -147,7 +147,7 @@ def test_iteration_ends():
     [
         (np.zeros((32, 32), dtype=complex), None, "Complex"),
         (np.zeros((32, 32), dtype="datetime64[s]"), None, "datetime64"),
-        (np.array([["a"] * 20] * 20), None, "convert to real numbers"),
+        (np.array([["a"] * 20] * 20), None, "convert it to numbers"),
         ([[1, 2], [3]], None, "no array"),
         (np.zeros(32), None, "2 to 5 axes"),
         (np.zeros(32), "X", "lack Y or X"),
@@ -155,7 +155,7 @@ def test_iteration_ends():
         (np.zeros((0, 32, 32)), None, "empty"),
         (np.zeros((15, 32)), None, "too small"),
         (np.zeros((64, 64, 3)), None, "64, 3.*are ZYX"),
-        (np.zeros((32, 32)), "ZYX", "name 3 axes, the image has 2"),
+        (np.zeros((32, 32)), "ZYX", "names 3 axes, but the image has the shape"),
         (np.zeros((32, 32)), "YQ", "letters TZCYXS"),
         (np.zeros((32, 32)), "YY", "letters TZCYXS"),
         (np.zeros((4, 32, 32)), "TZY", "lack Y or X"),

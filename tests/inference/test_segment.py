@@ -181,7 +181,11 @@ def test_sparse_labels(stack, truth):
         (np.zeros((40, 48), dtype=int), {"reference_frame": 0}, "no annotation"),
         ([], {}, "no annotation"),
         (np.eye(40, 48, dtype=int), {}, "give the annotated frame"),
-        (np.eye(40, 48, dtype=int), {"reference_frame": 12}, "no frame 12: the stack has 12"),
+        (
+            np.eye(40, 48, dtype=int),
+            {"reference_frame": 12},
+            "no frame 12: the stack has 12 frames",
+        ),
         (np.eye(40, 48, dtype=int), {"reference_frame": -1}, "no frame -1"),
         (np.eye(40, 48, dtype=int), {"reference_frame": (0, 4)}, "no frame at"),
         (np.eye(40, 47, dtype=int), {"reference_frame": 0}, r"needs \(3, 4, 40, 48\), or"),

@@ -94,7 +94,7 @@ def box_to_mask(corners: ArrayLike, frame_shape: tuple[int, int]) -> Mask:
         (top, left), (bottom, right) = box
         box = np.array([(top, left), (top, right), (bottom, right), (bottom, left)])
     if len(box) != 4:
-        raise InputError(f"A box has 2 or 4 corners, this one has {len(box)}.")
+        raise InputError(f"A box needs 2 or 4 corners, not {len(box)}: draw it again.")
     return polygon_to_mask(box, frame_shape)
 
 
@@ -102,7 +102,9 @@ def ellipse_to_mask(corners: ArrayLike, frame_shape: tuple[int, int]) -> Mask:
     """Return the mask of the ellipse inscribed in a box of four corners in order, shape (4, 2)."""
     box = _vertices(corners)
     if len(box) != 4:
-        raise InputError(f"An ellipse is given by the 4 corners of its box, not by {len(box)}.")
+        raise InputError(
+            f"An ellipse needs the 4 corners of its box, not {len(box)}: draw it again."
+        )
     centre = box.mean(axis=0)
     (a, b), (c, d) = np.stack([box[1] - box[0], box[3] - box[0]], axis=1) / 2
     determinant = a * d - b * c
@@ -150,7 +152,7 @@ def _vertices(points: ArrayLike) -> NDArray[np.float64]:
     vertices = np.asarray(points, dtype=np.float64)
     if vertices.ndim != 2 or vertices.shape[1] != 2 or not len(vertices):
         raise InputError(
-            f"An annotation needs pairs (row, column), not an array of shape {vertices.shape}."
+            f"An annotation needs (row, column) pairs, not an array of shape {vertices.shape}."
         )
     if not np.isfinite(vertices).all():
         raise InputError("An annotation has a coordinate that is not a number: draw it again.")

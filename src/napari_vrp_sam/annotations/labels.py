@@ -72,8 +72,8 @@ def references_from_labels(
     labels = check_labels_dtype(np.asarray(labels_frame))
     if labels.shape != np.shape(image_frame)[:2]:
         raise InputError(
-            f"The labels have {labels.shape} pixels, the image {np.shape(image_frame)[:2]}: "
-            "they must agree."
+            f"The labels have the shape {labels.shape}, but their image has "
+            f"{np.shape(image_frame)[:2]}: use labels of the same size."
         )
     class_ids = sorted(labels_in(labels))
     if not class_ids:
@@ -109,8 +109,8 @@ def check_class_count(class_ids: Collection[int]) -> None:
     """
     if len(class_ids) > MAX_CLASSES:
         raise InputError(
-            f"The annotation has at least {len(class_ids)} different labels, and each label is a "
-            f"class, {MAX_CLASSES} at most: give all objects of a class the same label."
+            f"The annotation has at least {len(class_ids)} different labels, but each label is a "
+            f"class, at most {MAX_CLASSES}: give all objects of a class the same label."
         )
 
 

@@ -67,21 +67,22 @@ class Reference:
         mask = np.asarray(self.mask, dtype=np.float32)
         if image.ndim != 3:
             raise InputError(
-                f"A reference image needs the axes (Y, X, C), this one has {image.ndim} axes."
+                f"A reference image needs the axes (Y, X) or (Y, X, C), not {image.ndim} axes: "
+                "select one frame."
             )
         if image.dtype.kind not in "biuf":
             raise InputError(
-                f"Images of type {image.dtype} cannot be segmented: convert to real numbers."
+                f"Images of type {image.dtype} cannot be segmented: convert it to numbers."
             )
         if mask.shape != image.shape[:2]:
             raise InputError(
-                f"The annotation has {mask.shape} pixels, its image {image.shape[:2]}: "
-                "they must agree."
+                f"The annotation has the shape {mask.shape}, but its image has {image.shape[:2]}: "
+                "use a mask of the same size."
             )
         if self.ignored is not None and np.shape(self.ignored) != mask.shape:
             raise InputError(
-                f"The mask of ignored pixels has {np.shape(self.ignored)} pixels, the annotation "
-                f"{mask.shape}: they must agree."
+                f"The mask of ignored pixels has the shape {np.shape(self.ignored)}, but the "
+                f"annotation has {mask.shape}: use a mask of the same size."
             )
         if self.kind not in ANNOTATION_KINDS:
             raise InputError(
@@ -96,7 +97,9 @@ class Reference:
                 f"The annotation of class {self.class_id} is empty: mark at least one pixel."
             )
         if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
-            raise InputError("An annotation mask must lie between 0 and 1.")
+            raise InputError(
+                "The values of an annotation mask must lie between 0 and 1: rescale them."
+            )
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "mask", mask)
 

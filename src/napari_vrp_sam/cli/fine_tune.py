@@ -57,8 +57,8 @@ def fine_tune(
         Path,
         typer.Option(
             metavar="FILE",
-            help="Label image whose values are class ids: of all frames, with 0 on frames without "
-            "annotation, or of the frame given by --reference-frame. Or a folder of label images "
+            help="Label image whose values are classes: for all frames, with 0 on frames without "
+            "annotation, or for the frame given by --reference-frame. Or a folder of label images "
             "with the same file names as the images.",
             rich_help_panel=INPUT,
         ),
@@ -95,7 +95,7 @@ def fine_tune(
         float | None,
         typer.Option(
             metavar="N",
-            help="Training time. Default: 3 on a CPU, 1 on a GPU.",
+            help="Training time in minutes. Default: 3 on a CPU, 1 on a GPU.",
             rich_help_panel=MODEL,
         ),
     ] = None,

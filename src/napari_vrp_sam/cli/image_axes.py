@@ -55,6 +55,7 @@ def check_frame(
     example = "" if usual == frames.axes else f", for example {usual}"
     fix = f"if that is wrong, name the axes with --axes{example}"
     raise InputError(
-        f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, as its shape "
-        f"{frames.shape} is read as {frames.axes}; {'choose one of these' if axes_given else fix}."
+        f"There is no frame {frame}: the stack has {len(frames)} frames, counted from 0, because "
+        f"its shape {frames.shape} is read as {frames.axes}; "
+        f"{'choose another frame' if axes_given else fix}."
     )

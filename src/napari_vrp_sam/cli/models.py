@@ -128,7 +128,7 @@ def verify(
     if problems:
         raise InputError(problems[0])
     if damaged:
-        raise InputError(f"{', '.join(damaged)} differs from the published file: download again.")
+        raise InputError(f"Not the published weights, download them again: {', '.join(damaged)}.")
 
 
 @models_app.command("import")

@@ -139,11 +139,11 @@ def objects(
     link: Annotated[
         bool,
         typer.Option(
-            "--link", help="Give each object one id through Z and T. Default: one per frame."
+            "--link", help="Give each object one id through Z and T. Default: one id per frame."
         ),
     ] = False,
     divisions: Annotated[
-        bool, typer.Option("--divisions", help="Let linked objects divide through T.")
+        bool, typer.Option("--divisions", help="Let linked objects divide over time (T).")
     ] = False,
     min_size: Annotated[
         int, typer.Option(help="Discard objects with fewer pixels on a frame.")
@@ -172,7 +172,7 @@ def objects(
 ) -> None:
     """Number the objects in a label image, link them through the stack, and measure them.
 
-    Does the same as `objects_from_labels` in Python, on files.
+    Equivalent to `objects_from_labels` in Python.
     """
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.io.images.stacks import read_labels, read_stack

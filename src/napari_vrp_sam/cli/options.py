@@ -14,7 +14,7 @@ INPUT, OUTPUT, MODEL, ADVANCED, WORKERS = "Input", "Output", "Model", "Advanced"
 
 
 class AnnotationKindName(StrEnum):
-    """How a class was annotated."""
+    """Kinds of annotation."""
 
     POINT = "point"
     SCRIBBLE = "scribble"
@@ -23,7 +23,7 @@ class AnnotationKindName(StrEnum):
 
 
 class PseudoMaskName(StrEnum):
-    """How pseudo-masks are computed."""
+    """Methods that compute pseudo-masks."""
 
     PROBE = "probe"
     CORRELATION = "correlation"
@@ -80,8 +80,8 @@ AxesOption = Annotated[
     typer.Option(
         "--axes",
         metavar="LETTERS",
-        help="Axes of the image, one letter of T, Z, C, Y, X, S per axis: TZYX. Default: as stored "
-        "in the file.",
+        help="Axes of the image, one letter of T, Z, C, Y, X, S per axis, for example TZYX. "
+        "Default: as stored in the file.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -99,7 +99,7 @@ ContrastLimitsOption = Annotated[
     typer.Option(
         "--contrast-limits",
         metavar="LOW HIGH",
-        help="Contrast limits. Default: percentiles of the stack.",
+        help="Intensities that are mapped to 0 and 1. Default: percentiles of the stack.",
         rich_help_panel=ADVANCED,
     ),
 ]
@@ -136,8 +136,8 @@ PseudoMaskOption = Annotated[
     typer.Option(
         "--pseudo-mask",
         metavar="NAME",
-        help="How pseudo-masks are computed: probe or correlation. Default: the one that the model "
-        "was trained with, else probe.",
+        help="Method that computes pseudo-masks: probe or correlation. Default: the one that the "
+        "model was trained with, else probe.",
         rich_help_panel=ADVANCED,
     ),
 ]

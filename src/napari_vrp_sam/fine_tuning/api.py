@@ -49,16 +49,16 @@ def fine_tune(
     annotations : integer array or sequence of Reference
         As for `segment_stack`. References may have images of different sizes.
     output : path-like
-        The `.safetensors` file to write. Checkpoints are kept beside it until then, in a folder
+        The `.safetensors` file to write. Checkpoints are kept beside it during the run, in a folder
         of the same name with `.fine-tuning` appended.
     axes : str, optional
         One letter of T, Z, C, Y, X, S for each axis of `stack`, e.g. "TZYX"; default: guessed.
     channels : sequence of int, optional
-        Channels to use; default: the first three.
+        Channels to use; the model uses the first three of them. Default: all.
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes, from 0.
     annotation_kind : {"mask", "scribble", "box", "point"}
-        How the label image was drawn; around scribbles and points, the class is unknown.
+        How a label image was drawn; see `Segmenter.fit`.
     model : str or Path
         Name or file of the base model.
     parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
@@ -71,9 +71,9 @@ def fine_tune(
         Number of training steps, instead of `minutes`. On a CPU, the result is then
         reproducible to the bit.
     device : str
-        "cpu", "cuda", "mps", or "auto" for the fastest one available.
+        "cpu", "cuda", "mps", or "auto" for the fastest available device.
     contrast_limits : tuple of float, optional
-        Intensities mapped to black and white; default: percentiles of the stack.
+        Intensities that are mapped to 0 and 1; default: percentiles of a sample of the stack.
     name : str
         Name on the model card; default: the name of the file.
     seed : int

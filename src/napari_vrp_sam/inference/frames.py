@@ -105,7 +105,7 @@ class Frames:
 
     @property
     def rgb(self) -> bool:
-        """Whether the channels are colours, which share their contrast limits."""
+        """True if the channels are colours, which share their contrast limits."""
         return "S" in self.axes and len(self.channels) >= 3
 
     def index(self, lead_position: int | Sequence[int]) -> int:
@@ -122,8 +122,8 @@ class Frames:
         )
         if not inside:
             raise InputError(
-                f"There is no frame at {tuple(position)}: the stack has the leading shape "
-                f"{self.lead_shape}, counted from 0."
+                f"There is no frame at {tuple(position)}: the leading axes have the sizes "
+                f"{self.lead_shape}, and positions are counted from 0."
             )
         return int(np.ravel_multi_index(position, self.lead_shape)) if position else 0
 
@@ -163,8 +163,8 @@ def check_frame_size(frame_shape: tuple[int, ...], hint: str = "") -> None:
     """
     if min(frame_shape) < MIN_SIDE:
         raise InputError(
-            f"Frames of {frame_shape[0]} x {frame_shape[1]} pixels are too small, at least "
-            f"{MIN_SIDE} x {MIN_SIDE} are needed: {hint}enlarge the image."
+            f"Frames of {frame_shape[0]} x {frame_shape[1]} pixels are too small: {hint}enlarge "
+            f"the image to at least {MIN_SIDE} x {MIN_SIDE}."
         )
 
 
@@ -184,7 +184,7 @@ def guess_axes(shape: tuple[int, ...], dtype: Any) -> str:
         guess = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}.get(len(shape))
     if guess is None:
         raise InputError(
-            f"An image has 2 to 5 axes, this array has {len(shape)}: select a part of it, "
+            f"An image has 2 to 5 axes, but this array has {len(shape)}: select a part of it, "
             f"or name its axes with the letters {AXES}."
         )
     return guess
@@ -206,14 +206,15 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.kind == "c":
         raise InputError("Complex images cannot be segmented: take their magnitude or real part.")
     if dtype.kind not in "biuf":
-        raise InputError(f"Images of type {dtype} cannot be segmented: convert to real numbers.")
+        raise InputError(f"Images of type {dtype} cannot be segmented: convert it to numbers.")
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> str:
     axes = axes.upper()
     if len(axes) != len(shape):
         raise InputError(
-            f"The axes {axes} name {len(axes)} axes, the image has {len(shape)}, of shape {shape}."
+            f"'{axes}' names {len(axes)} axes, but the image has the shape {shape}: give one "
+            "letter for each axis."
         )
     if not set(axes) <= set(AXES) or len(set(axes)) < len(axes):
         raise InputError(

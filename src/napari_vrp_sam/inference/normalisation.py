@@ -113,7 +113,7 @@ class Normalisation:
 
     @property
     def flat(self) -> bool:
-        """Whether no channel has any contrast, so that every frame becomes black."""
+        """True if no channel has any contrast, so that every frame becomes black."""
         return self.low == self.high
 
     def apply(self, frame: NDArray[Any]) -> NDArray[np.float32]:
@@ -191,7 +191,7 @@ def fit_normalisation(
     normalisation = Normalisation.fit(frames)
     if normalisation.flat:
         logger.warning(
-            "The stack shows no contrast: all sampled pixels have one intensity or are not "
-            "numbers. Check the image and its channels, or give contrast limits."
+            "The stack shows no contrast: all sampled pixels have the same intensity or are "
+            "not numbers. Check the image and its channels, or give contrast limits."
         )
     return normalisation

@@ -59,13 +59,13 @@ def gather_references(
     one_frame = shape[-2:] == frames.frame_shape and np.prod(shape[:-2]) == 1
     if not one_frame and shape != frames.label_shape:
         raise InputError(
-            f"The labels have the shape {shape}, the image needs {frames.label_shape}, "
-            f"or {frames.frame_shape} for one frame."
+            f"The labels have the shape {shape}, but the image needs {frames.label_shape}, or "
+            f"{frames.frame_shape} for one frame: give the labels of this image."
         )
     chosen = _frame_index(frames, reference_frame)
     if one_frame and chosen is None and len(frames) > 1:
         raise InputError(
-            f"The labels show one frame, the stack has {len(frames)}: give the annotated frame "
+            f"The labels show one frame, but the stack has {len(frames)}: give the annotated frame "
             "(`reference_frame`)."
         )
     drawn: dict[int, NDArray[Any]] = {}
@@ -98,7 +98,8 @@ def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | Non
         return frames.index(frame)
     if not 0 <= frame < len(frames):
         raise InputError(
-            f"There is no frame {frame}: the stack has {len(frames)}, counted from 0, because its "
-            f"shape {frames.shape} is read as {frames.axes}."
+            f"There is no frame {frame}: the stack has {len(frames)} frames, counted from 0, "
+            f"because its shape {frames.shape} is read as {frames.axes}; choose another frame, or "
+            "other axes."
         )
     return int(frame)

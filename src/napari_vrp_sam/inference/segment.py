@@ -54,13 +54,13 @@ def segment_stack(
 ) -> Any:
     """Segment a class on every frame of a stack after annotating it on one.
 
-    Short for ``Segmenter(...).fit(stack, annotation, ...).predict(stack, ...).labels``; see there
-    for the parameters, for confidence and for probabilities.
+    Short for ``Segmenter(...).fit(stack, annotation, ...).predict(stack, ...).labels``. Use a
+    `Segmenter` to get the confidence and the probabilities too.
 
     Parameters
     ----------
     stack : array
-        NumPy, dask, zarr or xarray; frames are read one by one.
+        NumPy, dask, zarr or xarray array; frames are read one by one.
     annotation : integer array or sequence of Reference
         Label image of the stack (every frame with a label is a reference) or of one frame; the
         label value is the class.
@@ -74,8 +74,8 @@ def segment_stack(
     Returns
     -------
     array, shape of the leading axes + (Y, X)
-        Class of each pixel in the smallest unsigned dtype, 0 is background; read lazily from
-        `output`, if that is given.
+        Class of each pixel, 0 for background, in the smallest unsigned dtype; read lazily from
+        `output` if that is given.
 
     Raises
     ------

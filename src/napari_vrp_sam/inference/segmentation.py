@@ -21,17 +21,17 @@ from napari_vrp_sam.inference.runs.events import (
 )
 
 ProgressCallback = Callable[[int, int, str], object]
-"""Called with frames done, frames in all, and a message."""
+"""Called with the frames done, the frames in total, and a message."""
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Labels of a stack, and how far they can be trusted.
+    """Labels of a stack, and their confidence.
 
     Attributes
     ----------
     labels : array, shape of the leading axes + (Y, X)
-        Class of each pixel in the smallest unsigned dtype, 0 is background.
+        Class of each pixel, 0 for background, in the smallest unsigned dtype.
     class_ids : tuple of int
         The K classes, ascending.
     confidence : ndarray, shape of the leading axes + (K,), float32
@@ -62,7 +62,7 @@ def gather_segmentation(
     probabilities: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Segmentation:
-    """Put the events of a run together.
+    """Collect the events of a run in a `Segmentation`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def gather_segmentation(
         The segmented stack.
     class_ids : tuple of int
     output : Path, optional
-        File or folder that the run writes the labels to; default: they are gathered in memory.
+        File or folder that the run writes the labels to; default: they are collected in memory.
     probabilities : bool, default: False
         Whether the events carry probabilities.
     progress : callable, optional

@@ -1,4 +1,4 @@
-"""`Segmenter`: learn a class from one annotated frame, predict it on any stack of the kind."""
+"""`Segmenter`: learn classes from annotated frames, and segment stacks of the same kind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Segmenter:
-    """Segment stacks by one or more annotated frames.
+    """Segment stacks from one or more annotated frames.
 
     The constructor keeps the settings, `fit` learns from the annotation and returns the segmenter,
     and attributes that were learned end in an underscore, as in scikit-learn.
@@ -49,18 +49,18 @@ class Segmenter:
     device : str, default: "auto"
         "cpu", "cuda", "mps", or "auto" for the fastest available device.
     precision : {"auto", "float32", "bfloat16", "float16"}, default: "auto"
-        Number format of the encoders; "auto" is half precision where the device is fast in it.
+        Floating-point format of the encoders; "auto" is half precision on devices where it is fast.
     compile : bool, default: False
-        Run the encoders of a full-size model through `torch.compile`: one or two minutes of warm-up
-        for more speed on long stacks.
+        Compile the encoders of a full-size model with `torch.compile`, which takes one or two
+        minutes and is worthwhile for long stacks.
     contrast_limits : tuple of float, optional
         Intensities that are mapped to 0 and 1; default: percentiles of a sample of the stack.
     tile_size : int, optional
         Larger frames are segmented in overlapping tiles of this many pixels; default: 2048.
     pseudo_mask : {"probe", "correlation"}, optional
-        How the first guess of a frame is made, see `load_model`.
+        Method that computes pseudo-masks; see `load_model`.
     prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
-        How a full-size model is prompted; default: by its VRP encoder if it has a trained one.
+        Source of SAM's prompts in a full-size model; see `load_model`.
     cache : bool, optional
         Keep features of frames on disk for later runs; default: for full-size models on a CPU.
 
@@ -129,19 +129,19 @@ class Segmenter:
         Parameters
         ----------
         stack : array
-            NumPy, dask, zarr or xarray; only a sample of the frames is read.
+            NumPy, dask, zarr or xarray array; only a sample of the frames is read.
         annotation : integer array or sequence of Reference
             Label image of the stack (every frame with a label is a reference) or of one frame; the
             label value is the class.
         axes : str, optional
             One letter of T, Z, C, Y, X, S for each axis of `stack`; default: guessed.
         channels : sequence of int, optional
-            Channels to use, of which the first three count; default: all.
+            Channels to use; the model uses the first three of them. Default: all.
         reference_frame : int or sequence of int, optional
             The annotated frame: its index, or its position along the leading axes, from 0.
         annotation_kind : {"mask", "scribble", "box", "point"}, default: "mask"
-            How a label image was drawn. Unmarked pixels are background in masks and outside boxes,
-            and unlabelled around scribbles and points.
+            How a label image was drawn. Unmarked pixels are background for masks and boxes, and
+            unknown for scribbles and points.
 
         Returns
         -------
@@ -193,13 +193,13 @@ class Segmenter:
         Parameters
         ----------
         stack : array
-            NumPy, dask, zarr or xarray; frames are read one by one.
+            NumPy, dask, zarr or xarray array; frames are read one by one.
         axes : str, optional
             As for `fit`; default: the axes of the fitted stack, if the number of axes is the same.
         frames : tuple of int, optional
-            Segment only frames from the first number up to, not including, the second.
+            Range (start, stop) of frames to segment; `stop` is excluded. Default: all.
         accepted : collection of int
-            Frames to leave out, by index, because their labels are known.
+            Indices of frames to skip, because their labels are known.
         probabilities : bool, default: False
             Return the probabilities too.
         output : path, optional
@@ -210,11 +210,11 @@ class Segmenter:
         overwrite : bool, default: False
             Replace an earlier result at `output`.
         workers : int, optional
-            Number of worker processes to start; default: this process does the work.
+            Number of worker processes to start; default: segment in this process.
         scheduler : str, optional
             Address of a dask scheduler whose workers do the work, tcp://HOST:PORT.
         progress : callable, optional
-            Called with frames done, frames in all, and a message.
+            Called with the frames done, the frames in total, and a message.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            If the segmenter was not fitted, the stack does not fit to it, or the result cannot be
+            If the segmenter was not fitted, the stack does not fit, or the result cannot be
             written.
         """
         job = replace(
@@ -336,7 +336,7 @@ class Segmenter:
 
     def _job(self, stack: Any, axes: str | None = None) -> SegmentationJob:
         if not hasattr(self, "references_"):
-            raise InputError("The segmenter has learned nothing yet: call fit first.")
+            raise InputError("The segmenter is not fitted: call `fit` first.")
         if axes is None and self._axes is not None and stack is not None:
             same = len(Frames(stack).shape) == len(self._axes)
             axes = self._axes if same else None

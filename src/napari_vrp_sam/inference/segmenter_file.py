@@ -118,20 +118,20 @@ def read_segmenter(path: str | os.PathLike[str]) -> tuple[SegmentationJob, str |
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("kind") != KIND:
-                raise InputError(f"{path} is not a segmenter: choose a file that `save` wrote.")
+                raise InputError(f"{path} is not a segmenter: choose a file of `Segmenter.save`.")
             described = json.loads(metadata["segmenter"])
             if described["version"] > VERSION:
-                raise InputError(
-                    f"{path} was written by a newer version of napari-vrp-sam: update it."
-                )
+                raise InputError(f"{path} was written by a newer version: update napari-vrp-sam.")
             job = _job(described, file.get_tensor, set(file.keys()))
             axes = described["axes"]
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
+        raise InputError(f"{path} does not exist: check the path.") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is damaged and cannot be read: {error}.") from error
+        raise InputError(
+            f"{path} is damaged ({error}): fit and save the segmenter again."
+        ) from error
     _check_model(job, described["weights"], path)
     return job, axes
 

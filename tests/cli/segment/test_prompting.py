@@ -52,7 +52,7 @@ def test_prompting_is_reported_and_can_be_chosen(
     assert "has no VRP encoder" in refused.stderr
     refused = runner.invoke(app, [*command, "--prompting", "box"])
     assert refused.exit_code == 2
-    assert "'lite' chooses its prompting itself" in refused.stderr
+    assert "'lite' has a fixed prompting" in refused.stderr
 
 
 @pytest.mark.parametrize(

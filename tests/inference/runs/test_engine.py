@@ -179,7 +179,11 @@ def test_cancelled_after_the_end_changes_nothing(job):
 def test_a_mistake_of_the_user_is_one_sentence(stack, references, model):
     job = SegmentationJob(stack[0], references=references, axes="QQ", model=model)
     assert list(ThreadEngine().submit(job).events()) == [
-        Failed("The axes QQ name 2 axes, the image has 4, of shape (4, 40, 48, 3).", "")
+        Failed(
+            "'QQ' names 2 axes, but the image has the shape (4, 40, 48, 3): give one letter for "
+            "each axis.",
+            "",
+        )
     ]
 
 

@@ -83,12 +83,12 @@ def test_a_class_may_be_missing_from_some_frames_but_not_from_all():
     ("job", "sentence"),
     [
         (job_of((6,)), "no annotation"),
-        (job_of((6,), 6), "lies on frame 6, the stack has the frames 0 to 5"),
-        (job_of((6,), -1), "lies on frame -1"),
+        (job_of((6,), 6), "on frame 6, but the stack has the frames 0 to 5"),
+        (job_of((6,), -1), "on frame -1"),
         (job_of((6,), 0, frames=(2, 2)), "range 2:2"),
         (job_of((6,), 0, frames=(-2, None)), "range -2:6"),
-        (job_of((6,), 0, frames=(0, 7)), "choose within 0:6"),
-        (job_of((6,), 0, axes="YX"), "name 2 axes"),
+        (job_of((6,), 0, frames=(0, 7)), "choose a range within 0:6"),
+        (job_of((6,), 0, axes="YX"), "names 2 axes"),
     ],
 )
 def test_bad_input(job, sentence):

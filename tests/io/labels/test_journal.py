@@ -110,7 +110,7 @@ def test_a_run_with_other_settings_is_not_resumed(output: Path) -> None:
 def test_a_journal_with_fewer_settings_is_refused(output: Path) -> None:
     started(output)
     other = Journal(output, {"version": "2", **SETTINGS, "limits": [0, 1]})
-    with pytest.raises(InputError, match="started by another version of this program"):
+    with pytest.raises(InputError, match="started by another version of napari-vrp-sam"):
         other.resume(FRAMES.__getitem__)
 
 

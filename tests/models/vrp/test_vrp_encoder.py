@@ -224,7 +224,7 @@ def test_queries_initialised_with_prototypes(initialisation: str, kinds: str) ->
 
 
 def test_unknown_initialisation() -> None:
-    with pytest.raises(InputError, match="initialisation of queries 'zero': use random, "):
+    with pytest.raises(InputError, match="query initialisation 'zero': use random, "):
         VRPEncoder(24, 32, initialisation="zero")  # type: ignore[arg-type]
     tensors = VRPEncoder(24, 32, initialisation="half").state_dict()
     with pytest.raises(InputError, match="a file holds no VRP encoder"):

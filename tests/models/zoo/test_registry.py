@@ -176,7 +176,7 @@ def test_prompting_option_and_description(tiny: ModelSpec, vrp_file: Path) -> No
     assert describe_prompting("paper.pth") == describe_prompting(str(vrp_file))
     for without in ("lite", "vit_x", "gone.safetensors"):
         assert describe_prompting(without) == ""
-    with pytest.raises(InputError, match="'lite' chooses its prompting itself"):
+    with pytest.raises(InputError, match="'lite' has a fixed prompting"):
         load_model("lite", prompting="box")
     with pytest.raises(InputError, match="'tiny' has no VRP encoder"):
         load_model("tiny", prompting="vrp")

@@ -271,9 +271,9 @@ def test_2d_image(viewer, stack):
             lambda v: v.add_shapes([np.array([(0, 5, 5), (4, 9, 9)])], shape_type="path"),
             "spans several frames",
         ),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": ["cell"]}), "integers from 1"),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": [0]}), "integers from 1"),
-        (lambda v: v.add_points([[2, 5, 5]], features={"class": [1.5]}), "integers from 1"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": ["cell"]}), "positive integers"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [0]}), "positive integers"),
+        (lambda v: v.add_points([[2, 5, 5]], features={"class": [1.5]}), "positive integers"),
     ],
 )
 def test_invalid_annotations(viewer, stack, draw, message):

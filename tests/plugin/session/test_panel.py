@@ -84,7 +84,10 @@ def test_open_in_a_second_window(
     viewer.dims.set_current_step(0, 4)
     folder = tmp_path / "a.vrpsam"
     save(qtbot, dock, folder)
-    assert dock.status.text() == "Saved as a.vrpsam, with a copy of the image: it is not in a file."
+    assert (
+        dock.status.text()
+        == "Saved as a.vrpsam, with a copy of the image because it is not in a file."
+    )
 
     second_viewer, second_dock = second_window(make_napari_viewer_proxy, engine)
     second_dock.session_panel.open(folder)

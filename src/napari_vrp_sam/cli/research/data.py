@@ -11,7 +11,7 @@ from napari_vrp_sam.cli.app import app, console
 from napari_vrp_sam.cli.options import Benchmark
 from napari_vrp_sam.errors import InputError
 
-data_app = typer.Typer(help="Datasets of the paper.", no_args_is_help=True)
+data_app = typer.Typer(help="Check the datasets of the paper.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 

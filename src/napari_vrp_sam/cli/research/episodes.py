@@ -51,7 +51,7 @@ def episodes(
     json: JsonOption = None,
     offline: OfflineOption = False,
 ) -> None:
-    """Annotate random images, evaluate the mIoU on other images with the same class.
+    """Annotate random images and evaluate the mIoU on other images of the same class.
 
     Same protocol as for Pascal-5i and COCO-20i, for all classes of a dataset. All images of a
     dataset have the same contrast limits.

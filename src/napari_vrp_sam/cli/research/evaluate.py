@@ -73,11 +73,11 @@ def one_slice(
     ] = None,
     offline: OfflineOption = False,
 ) -> None:
-    """Annotate one slice, evaluate the IoU on the others.
+    """Annotate one slice and evaluate the IoU on the others.
 
-    The reference is the middle frame, or the nearest one of which the class covers 0.2-98 %, of
-    each sequence or, for unordered images, of each of three random groups of seven. The score is
-    averaged over the other frames, then over classes, then over sequences. Results are written
+    The middle frame of each sequence is annotated, or the nearest one of which the class covers
+    0.2-98 %. Unordered images form three random groups of seven, which count as sequences. The IoU
+    is averaged over the other frames, then over classes, then over sequences. Results are written
     after each dataset.
     """
     from rich.text import Text

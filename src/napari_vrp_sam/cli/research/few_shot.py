@@ -222,14 +222,14 @@ def evaluate(
     annotation: AnnotationOption = AnnotationKindName.MASK,
     references: ReferencesOption = 1,
     episodes: Annotated[
-        int, typer.Option(min=1, help="Number of episodes; 1000 are published.")
+        int, typer.Option(min=1, help="Number of episodes; the paper uses 1000.")
     ] = 1000,
     novel_to: Annotated[
         Benchmark | None,
         typer.Option(
             metavar="NAME",
             help="Evaluate on the classes that a model trained on the same fold of this benchmark, "
-            "pascal5i or coco20i, has not seen. pascal5i with coco20i is the paper's domain shift.",
+            "pascal5i or coco20i, has not seen. The paper's domain shift: pascal5i with coco20i.",
         ),
     ] = None,
     pseudo_mask: PseudoMaskOption = None,

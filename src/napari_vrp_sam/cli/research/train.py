@@ -88,9 +88,9 @@ def lite(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Number of devices of that type.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="Number of devices of the chosen type.")] = 1,
     workers: Annotated[
-        int, typer.Option(min=0, help="Number of processes per device that make episodes.")
+        int, typer.Option(min=0, help="Number of processes per device that generate episodes.")
     ] = 1,
 ) -> None:
     """Train the default model from ImageNet weights on synthetic worlds and datasets.

@@ -76,10 +76,10 @@ def train(
         ),
     ] = InitialisationName.random,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs. Default: published.")
+        int | None, typer.Option(min=1, help="Number of epochs. Default: as in the paper.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Initial learning rate. Default: published.")
+        float | None, typer.Option(min=0, help="Initial learning rate. Default: as in the paper.")
     ] = None,
     batch_size: BatchSizeOption = 8,
     precision: Annotated[

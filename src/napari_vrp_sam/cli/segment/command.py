@@ -58,9 +58,9 @@ def segment(
     reference: Annotated[
         Path | None,
         typer.Option(
-            help="Label image whose values are classes: of all frames (0 where nothing is "
-            "annotated), of the frame given by --reference-frame, or a folder of files named like "
-            "the images.",
+            help="Label image whose values are classes: for all frames, with 0 on frames without "
+            "annotation, or for the frame given by --reference-frame. Or a folder of label images "
+            "with the same file names as the images.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -116,7 +116,7 @@ def segment(
         int | None,
         typer.Option(
             metavar="PIXELS",
-            help="Tile size in pixels, for frames with a longer side. Default: 2048.",
+            help="Segment larger frames in overlapping tiles of this size. Default: 2048.",
             rich_help_panel=ADVANCED,
         ),
     ] = None,
@@ -164,7 +164,7 @@ def segment(
 ) -> None:
     """Segment a class on every frame of a stack after annotating it on one frame.
 
-    Saves finished frames when interrupted with Ctrl+C.
+    Finished frames are saved if the run is interrupted with Ctrl+C.
     """
     from napari_vrp_sam.cli.segment.reference_labels import read_reference
     from napari_vrp_sam.inference.frames import Frames

@@ -87,7 +87,7 @@ class Checkpoint:
                 )
         elif folder.exists() and any(folder.iterdir()):
             raise InputError(
-                f"{folder} contains other files than a fine-tuning run: choose another name."
+                f"{folder} contains files that are not part of a run: choose another name."
             )
 
     def save(self, plan: TrainingPlan, scores: Scores, candidates: Sequence[Candidate]) -> None:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Report = Callable[[int, int, str], object]
-"""Called with steps done, steps in all, and a message; may raise to stop the work."""
+"""Called with the steps done, the steps in total, and a message; may raise to stop the work."""
 
 
 @dataclass(frozen=True)
 class ObjectSettings:
-    """Options of objects.
+    """Settings for finding objects.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class ObjectSettings:
     split : bool
         Whether to split touching objects at their necks.
     min_size : int
-        Smaller objects (pixels on a frame) are removed.
+        Minimum size in pixels on a frame; smaller objects are removed.
     """
 
     linked: bool = False
@@ -55,12 +55,12 @@ class Objects:
         Id of each pixel's object, 1 to N through the whole stack, in the smallest unsigned dtype;
         0 is background.
     table : DataFrame
-        One row an object: `index` (its id, by the name that napari looks for), `class`; `first_t`,
-        `last_t`, `first_z`, `last_z` for the axes that there are; on how many `frames` it is, its
-        mean `area` on these in pixels, its `volume` in voxels (the mean over time points), both
-        again in physical units where these are known; `mean_intensity` of each channel; its centre
-        `z`, `y`, `x` in pixels; the mean `confidence` of its frames; and, where objects divided,
-        its `parent` (0 for none).
+        One row per object: `index` (its id, under the name that napari expects), `class`;
+        `first_t`, `last_t`, `first_z`, `last_z` for the existing axes; its number of `frames`, its
+        mean `area` on them in pixels, its `volume` in voxels (mean over time points), both also in
+        physical units if these are known; `mean_intensity` of each channel; its centre `z`, `y`,
+        `x` in pixels; the mean `confidence` of its frames; and, if any object divided, its
+        `parent` (0 for none).
     """
 
     labels: NDArray[np.unsignedinteger]
@@ -85,7 +85,7 @@ def find_objects(
 
     settings : ObjectSettings
     report : callable
-        Called with steps done, steps to do and a message; may raise to stop the work.
+        Called with the steps done, the steps in total, and a message; may raise to stop the work.
 
     Raises
     ------
@@ -162,22 +162,22 @@ def objects_from_labels(
     channels : sequence of int, optional
         Channels of the image to measure; default: all.
     linked : bool
-        Give objects that overlap from frame to frame one id: planes become bodies along Z, frames
-        or bodies become tracks along T, which may skip one frame.
+        Give objects that overlap from frame to frame one id: bodies along Z, and tracks along T,
+        which may skip one frame.
     divisions : bool
         Let linked objects divide through T: both daughters get new ids and a parent.
     split : bool
-        Split touching objects at their necks; otherwise connected pixels are one object.
+        Split touching objects at their necks; otherwise, each connected region is one object.
     min_size : int
-        Smaller objects (pixels on a frame) are removed.
+        Minimum size in pixels on a frame; smaller objects are removed.
     confidence : mapping of int to float, optional
         Confidence of frames, by index.
     spacing : mapping of str to float, optional
         Size of a pixel along the axes Y, X and Z, in `unit`.
     unit : str
-        For example "um".
+        Unit of `spacing`, for example "um".
     progress : callable, optional
-        Called with steps done, steps in all, and a message.
+        Called with the steps done, the steps in total, and a message.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Batches of frames: their size, and their way through a model."""
+"""Batches of frames: choice of their size, and their prediction by a model."""
 
 from __future__ import annotations
 

@@ -193,8 +193,8 @@ def _gigabytes() -> float:
         allowed = math.nan
     if not math.isfinite(allowed):
         raise InputError(
-            f"{LIMIT_VARIABLE}={given} is not a number: set it to gigabytes, or to 0 to disable "
-            "the cache."
+            f"{LIMIT_VARIABLE}={given} is not a number: set it to a size in gigabytes, or to "
+            "0 to disable the cache."
         )
     return allowed
 

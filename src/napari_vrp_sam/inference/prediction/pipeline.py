@@ -40,7 +40,7 @@ WAIT = 0.1
 
 @dataclass(frozen=True, eq=False)
 class PipelineSettings:
-    """How frames are predicted.
+    """Settings of the pipeline.
 
     Attributes
     ----------

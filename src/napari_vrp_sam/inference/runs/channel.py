@@ -43,7 +43,7 @@ class ReadRequest:
 
 
 class Channel:
-    """Objects through a pair of pipes. Both ends are our own processes, so pickle is safe."""
+    """Send objects through a pair of pipes. Both ends are our own processes, so pickle is safe."""
 
     def __init__(self, incoming: IO[bytes], outgoing: IO[bytes]) -> None:
         self._incoming = incoming

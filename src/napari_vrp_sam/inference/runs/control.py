@@ -21,12 +21,12 @@ class Control:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work must stop."""
+        """True if the work must stop."""
         return self._cancelled.is_set()
 
     @property
     def paused(self) -> bool:
-        """Whether the work must wait."""
+        """True if the work must wait."""
         return not self._running.is_set()
 
     def cancel(self) -> None:

@@ -1,6 +1,6 @@
 """Engines run jobs: a job goes in, events come out, and it can be paused and cancelled.
 
-This module stays light: torch is imported where the work is done, never by whoever submits.
+This module stays light: torch is imported by the backend that does the work, not by the caller.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RunFailedError(Exception):
 
 
 class RunBackend(Protocol):
-    """Where the work of a run is done: in this thread, in another process, or on workers."""
+    """Interface that does the work of a run: in this thread, in another process, or on workers."""
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
         """Do a job, and yield its events but for the final one.
@@ -133,8 +133,8 @@ class Run:
         frames = 0
         end: Event
         try:
-            # Closed before the end is reported: whoever reads ahead must not take what the next
-            # run asks for.
+            # Closed before the end is reported: reading ahead must not take what the next run
+            # requests.
             with closing(self._backend.events(self._job, self._control)) as events:
                 for event in events:
                     self._put(event)

@@ -14,7 +14,7 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a run: frames done, frames in all, and what it is doing."""
+    """Progress of a run: frames done, frames in total, and the current step."""
 
     done: int
     total: int

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOutput:
-    """Where the results of a run go.
+    """Destination of the results of a run.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class RunOutput:
 
     @property
     def in_folder(self) -> bool:
-        """Whether each frame is written to its own file in a folder."""
+        """True if each frame is written to its own file in a folder."""
         from napari_vrp_sam.io.images.ome_zarr import SUFFIX
         from napari_vrp_sam.io.labels.writers import is_incremental
 

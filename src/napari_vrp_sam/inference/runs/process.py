@@ -88,7 +88,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process can take a job."""
+        """True if the process can take a job."""
         return self.process.poll() is None
 
     def end(self) -> None:
@@ -106,7 +106,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class ProcessBackend:
-    """Has the job of one run done by the worker process, and reads the stack for it.
+    """Send the job of one run to the worker process, and read the stack for it.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class ProcessBackend:
         data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
         stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))
         self._busy = True
-        if control.cancelled:  # the worker was not told
+        if control.cancelled:  # the worker has received no control message
             raise StopRunError
         if control.paused:
             self._send_control(control)
@@ -188,7 +188,7 @@ class ProcessBackend:
                     yield message
 
     def _send_control(self, control: Control) -> None:
-        # Whoever sends last sends the latest state, because threads may overtake each other.
+        # The last message carries the latest state, because threads may overtake each other.
         with self._sending, contextlib.suppress(OSError, ValueError):
             self._worker.channel.send(SetControl(self._number, control.cancelled, control.paused))
 

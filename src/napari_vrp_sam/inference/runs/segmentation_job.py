@@ -173,7 +173,7 @@ def _range(limits: tuple[int | None, int | None] | None, length: int) -> list[in
     start, stop = 0 if start is None else start, length if stop is None else stop
     if not 0 <= start < stop <= length:
         raise InputError(
-            f"The frame range {start}:{stop} does not fit: the stack has {length} frames, "
-            f"so choose within 0:{length}."
+            f"The frame range {start}:{stop} is not valid: the stack has {length} frames, so "
+            f"choose a range within 0:{length}."
         )
     return list(range(start, stop))

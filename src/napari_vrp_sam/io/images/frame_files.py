@@ -60,7 +60,7 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     ]
     if not files:
-        raise InputError(f"{folder} holds no image: {', '.join(SUFFIXES)} can be read.")
+        raise InputError(f"{folder} holds no image: supported are {', '.join(SUFFIXES)}.")
     names = {path.stem.removesuffix(".ome") for path in files}
     files = sorted((path for path in files if not _is_result(path, names)), key=_natural_order)
     by_name: dict[str, Path] = {}
@@ -188,7 +188,7 @@ def _read_pixels(path: Path, *, palette: bool) -> NDArray[Any]:
 
 
 def _is_result(path: Path, names: Collection[str]) -> bool:
-    """Whether a file is a result for one of the images with these names."""
+    """Return whether a file is a result for one of the images with these names."""
     ends = (end for end in RESULT_NAME_ENDS if path.stem.endswith(end))
     return any(path.stem.removesuffix(end) in names for end in ends)
 

@@ -70,7 +70,7 @@ class LazyStack(LazyArray):
             # Files may have changed since the stack was opened.
             if not np.can_cast(frame.dtype, self.dtype):
                 raise InputError(
-                    f"A frame has the type {frame.dtype}, its stack the type {self.dtype}: "
+                    f"A frame has the type {frame.dtype}, but its stack has {self.dtype}: "
                     "save all frames with the same type."
                 )
         return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)

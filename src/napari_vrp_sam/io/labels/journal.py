@@ -95,7 +95,7 @@ class Journal:
         settings, facts, frames = _read(self._path)
         if not settings.keys() >= self._settings.keys():
             raise InputError(
-                f"{self._output} was started by another version of this program, which recorded "
+                f"{self._output} was started by another version of napari-vrp-sam, which recorded "
                 "fewer settings: choose another output, or overwrite it instead of resuming the "
                 "run."
             )
@@ -165,7 +165,7 @@ def read_journal(output: Path) -> tuple[dict[str, Any], list[FinishedFrame]]:
 
 
 def _has_content(output: Path) -> bool:
-    """Whether an output is a file or a folder that is not empty."""
+    """Return whether an output is a file or a folder that is not empty."""
     return any(output.iterdir()) if output.is_dir() else output.exists()
 
 

@@ -102,7 +102,7 @@ def open_image(folder: Path, image: SessionImage, path: Path | None = None) -> A
     path = path or image.source or folder / IMAGE_COPY
     if not path.exists():
         raise MissingImageError(
-            f"The image of {folder.name} is not at {path} any more: move it back, or give its new "
+            f"The image of {folder.name} is no longer at {path}: move it back, or give its new "
             "path."
         )
     data = _open_file(path, image.shape)

@@ -122,7 +122,7 @@ def read_head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Den
         expected_iou = json.loads(metadata.get("metrics", "{}")).get("held_out_iou_after")
         head = DenseHead(class_ids, float(metadata[SHARE_KEY]), expected_iou)
     except (KeyError, ValueError) as error:
-        raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
+        raise InputError(f"The weights file of 'lite' is damaged ({error}): replace it.") from error
     state = {name.removeprefix(DENSE_HEAD_PREFIX): tensor for name, tensor in tensors.items()}
     load_tensors(head, state, source="The weights file of 'lite'")
     return head.requires_grad_(requires_grad=False)

@@ -99,7 +99,9 @@ class LiteModel(nn.Module, Model):
         try:
             config = LiteConfig.from_metadata(checkpoint.metadata)
         except ValueError as error:
-            raise InputError(f"The weights file of 'lite' is damaged: {error}.") from error
+            raise InputError(
+                f"The weights file of 'lite' is damaged ({error}): replace it."
+            ) from error
         network = LiteNetwork(config)
         # Files are in half precision; CPUs compute in single precision.
         tensors = {

@@ -63,7 +63,7 @@ class Shot:
 
     @property
     def incomplete(self) -> bool:
-        """Whether any annotation leaves pixels of the frame unknown."""
+        """True if any annotation leaves pixels of the frame unknown."""
         return bool((self.sparse | self.box).any())
 
 

@@ -66,7 +66,10 @@ def load_tuned_weights(sam: Sam, checkpoint: Checkpoint, *, source: str) -> dict
             weight = sam.image_encoder.get_parameter(layer + ".weight")
             weight += updates[layer + LORA_B].float() @ updates[name].float()
         except (AttributeError, KeyError, RuntimeError) as error:
-            raise InputError(f"{source} holds LoRA updates of another image encoder.") from error
+            raise InputError(
+                f"{source} holds LoRA updates of another image encoder: load the model that it was "
+                "trained with."
+            ) from error
     return updates
 
 

@@ -116,8 +116,8 @@ class FullSizeModel(nn.Module, Model):
             sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
             if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
                 raise InputError(
-                    "The VRP encoder was trained with another semantic encoder or SAM: choose the "
-                    "semantic encoder that its weights were trained with."
+                    "The VRP encoder was trained with another SAM or semantic encoder: choose "
+                    "those that it was trained with."
                 )
         self.name = name
         self.sam = sam.requires_grad_(requires_grad=False)

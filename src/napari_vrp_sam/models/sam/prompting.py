@@ -17,7 +17,7 @@ PROMPTINGS: dict[Prompting, str] = {
     "box": "the bounding box of the pseudo-mask (GP-SAM)",
     "points+box": "points in the pseudo-mask and its bounding box (GP-SAM)",
     "persam": "similarity to the reference in SAM's own features (PerSAM)",
-    "probe": "nothing, and the probe's map is the result",
+    "probe": "nothing: the probe's pseudo-mask is the result",
 }
 """Short description of each prompting; all but the first need no training."""
 

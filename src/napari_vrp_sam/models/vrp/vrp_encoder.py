@@ -78,7 +78,7 @@ class VRPEncoder(nn.Module):
         super().__init__()
         if initialisation not in get_args(QueryInitialisation):
             raise InputError(
-                f"Unknown initialisation of queries {initialisation!r}: "
+                f"Unknown query initialisation {initialisation!r}: "
                 f"use {', '.join(get_args(QueryInitialisation))}."
             )
         self.augmenter = FeatureAugmenter(in_channels, dim, dropout=dropout)
@@ -124,7 +124,7 @@ class VRPEncoder(nn.Module):
             queries = len(tensors["generator.queries"]) if learned else int(metadata["queries"])
             heads = int(metadata.get("heads", 4))
         except (KeyError, ValueError) as error:
-            raise InputError(f"{source} holds no VRP encoder.") from error
+            raise InputError(f"{source} holds no VRP encoder: choose another file.") from error
         encoder = cls(
             in_channels,
             dim,

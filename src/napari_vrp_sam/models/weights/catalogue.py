@@ -94,7 +94,7 @@ class ModelSpec:
 
     @property
     def ready(self) -> bool:
-        """Whether the model loads without a download."""
+        """True if the model loads without a download."""
         return all(file.downloaded for file in self.downloads)
 
     def metadata(self) -> dict[str, str]:
@@ -185,4 +185,4 @@ def base_model_name(metadata: Mapping[str, str], path: Path) -> str:
         return metadata.get("sam", "vit_h")
     if kind == LITE_KIND:
         return "lite"
-    raise InputError(f"{path} holds a '{kind}', which is not a model that can be loaded here.")
+    raise InputError(f"{path} holds an unknown kind of model, '{kind}': update napari-vrp-sam.")

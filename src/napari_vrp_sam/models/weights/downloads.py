@@ -26,7 +26,7 @@ MAX_QUICK_DIGEST = 512 * 2**20
 """Number of bytes whose digest takes a second or two."""
 
 DownloadProgress = Callable[[int, int, str], object]
-"""Progress callback: bytes received, bytes in all (0 if unknown), and name of the file."""
+"""Progress callback: bytes received, bytes in total (0 if unknown), and name of the file."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class WeightsFile:
 
     @property
     def downloaded(self) -> bool:
-        """Whether the cache has a file of this name or size; `verify` checks the digest too."""
+        """True if the cache has a file of this name or size; `verify` checks the digest too."""
         if self.path.is_file():
             return True
         candidates = list(self._candidates())
@@ -205,7 +205,7 @@ def text_progress(report: Callable[[str], None]) -> DownloadProgress:
 
 
 def _with_readable_suffix(found: Path, weights: WeightsFile) -> Path:
-    """Give a file its published name too, unless its suffix tells how to read it."""
+    """Give a file its published name too, unless its suffix already shows the format."""
     path = weights.path
     if found.suffix == path.suffix:
         return found

@@ -66,7 +66,9 @@ def receive(
             if not attempts_left or _size(partial) <= before:
                 interrupted = isinstance(error, exceptions.ChunkedEncodingError)
                 silent = f"no connection, or no answer for {TIMEOUT:g} s"
-                raise OSError("the connection is interrupted" if interrupted else silent) from error
+                raise OSError(
+                    "the connection was interrupted" if interrupted else silent
+                ) from error
         else:
             return
         finally:

@@ -38,7 +38,9 @@ def load_lite(
     else:
         checkpoint = read_checkpoint(weights)
         if checkpoint.metadata.get("kind", LITE_KIND) != LITE_KIND:
-            raise InputError(f"{os.fspath(weights)} does not hold weights of '{spec.name}'.")
+            raise InputError(
+                f"{os.fspath(weights)} does not hold weights of '{spec.name}': choose another file."
+            )
     return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
 
 

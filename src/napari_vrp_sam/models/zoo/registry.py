@@ -166,7 +166,8 @@ def load_model(
         Source of SAM's prompts in a full-size model, see `prompting.PROMPTINGS`. Default: the VRP
         encoder, or without one points and a box from the pseudo-mask (GP-SAM).
     progress : callable, optional
-        Called during downloads with bytes done, bytes in all (0 if unknown), and the file name.
+        Called during downloads with the bytes done, the bytes in total (0 if unknown), and the
+        name of the file.
 
     Returns
     -------
@@ -175,8 +176,8 @@ def load_model(
     Raises
     ------
     InputError
-        If the name, file, device, pseudo-mask or prompting does not exist or fit, or a download
-        fails.
+        If the name, file, device, pseudo-mask or prompting is unknown or not supported, or a
+        download fails.
 
     Examples
     --------
@@ -199,7 +200,7 @@ def load_model(
             raise InputError(f"'{name}' has a fixed semantic encoder: do not choose another.")
         if prompting is not None:
             raise InputError(
-                f"'{name}' chooses its prompting itself: choose none, or use a full-size model."
+                f"'{name}' has a fixed prompting: do not choose one, or use a full-size model."
             )
         model = load_lite(spec, weights, pseudo_mask or "probe")
     else:

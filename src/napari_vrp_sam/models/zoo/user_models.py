@@ -231,9 +231,11 @@ def check_model(path: Path) -> Header:
     header = read_header(path)
     base = base_model_name(header.metadata, path)
     if all(spec.name != base for spec in catalogue.BUILT_IN):
-        raise InputError(f"{path} is based on '{base}', which this version does not have.")
+        raise InputError(f"{path} is based on '{base}', which is unknown: update napari-vrp-sam.")
     if not (_fits_lite(header) if base == LITE_KIND else _fits_full_size(header)):
-        raise InputError(f"{path} does not hold weights of a variant of '{base}'.")
+        raise InputError(
+            f"{path} does not hold weights of a variant of '{base}': choose another file."
+        )
     return header
 
 

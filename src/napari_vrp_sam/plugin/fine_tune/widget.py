@@ -173,7 +173,7 @@ class FineTuneWidget(PluginDock):
         user_model_signals.created.emit(name)
         self.user_models_panel.select(name)
         self.form.reset_name()
-        self.status.show_message(f"'{name}' is better ({ious}) and was added to the models.")
+        self.status.show_message(f"'{name}' is better ({ious}) and was added to the user models.")
 
     def _abandon(self) -> None:
         if self._run is not None:

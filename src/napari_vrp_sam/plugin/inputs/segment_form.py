@@ -139,7 +139,7 @@ class SegmentForm(StackForm):
             "Model",
             self.model_box,
             "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
-            "downloaded on first use. Your own models are listed below them; a model can also be "
+            "downloaded on first use. User models are listed below them; a model can also be "
             "loaded from a file.",
         )
         self._form.addRow(self.prompting_label)

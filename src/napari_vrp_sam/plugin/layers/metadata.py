@@ -47,6 +47,6 @@ def parse_class_id(value: Any, layer_name: str) -> int:
     if number < 1 or not number.is_integer():
         raise InputError(
             f"'{layer_name}' has the class {value!r}: values of its feature '{CLASS_FEATURE}' must "
-            "be integers from 1."
+            "be positive integers."
         )
     return int(number)

@@ -89,7 +89,7 @@ def placement(image: Image) -> dict[str, Any]:
 
 
 class ImageLayout:
-    """What new layers need of an image layer, which may be changed or deleted meanwhile."""
+    """Layout of an image layer, stored for new layers as the image may change or be deleted."""
 
     def __init__(self, image: Image, axes: str) -> None:
         self.name, self.image_id, self.axes = image.name, image.unique_id, axes

@@ -61,7 +61,7 @@ class ExpectedIoULabel(MessageLabel):
         details = [f"{escape(names[c])}: {calibration}." for c, calibration in calibrations.items()]
         set_help(
             self,
-            "Measured on a hold-out half of the mask annotation, segmented from the other half."
+            "Measured on a held-out half of the mask annotation, segmented from the other half."
             "<br>" + "<br>".join(details),
         )
 

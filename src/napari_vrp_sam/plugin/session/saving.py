@@ -131,8 +131,8 @@ class SessionWriter(QObject):
         except Exception as error:  # reported to the user by the GUI thread
             logger.exception("The session could not be written")
             self._events.put(
-                "Unexpected error while saving, nothing was saved "
-                f"({type(error).__name__}: {error}); please report it."
+                "The session was not saved because of an unexpected error "
+                f"({type(error).__name__}: {error}): please report it."
             )
 
     def _report(self, done: int, total: int) -> None:
@@ -164,7 +164,10 @@ class SessionWriter(QObject):
             return
         text = f"Saved as {self.folder.name}."
         if event.image.source is None:
-            text = f"Saved as {self.folder.name}, with a copy of the image: it is not in a file."
+            text = (
+                f"Saved as {self.folder.name}, with a copy of the image because it is not in a "
+                "file."
+            )
         self.ended.emit(event, f"{text} {event.obstacle}".strip())
 
 

@@ -229,7 +229,10 @@ def test_mistakes_arrive_in_one_sentence(engine, job, tmp_path):
     assert not end.detail
     axes = replace(job, axes="QQ")
     assert list(engine.submit(axes).events()) == [
-        Failed(f"The axes QQ name 2 axes, the image has 3, of shape ({LENGTH}, 64, 64).")
+        Failed(
+            f"'QQ' names 2 axes, but the image has the shape ({LENGTH}, 64, 64): give one "
+            "letter for each axis."
+        )
     ]
 
 

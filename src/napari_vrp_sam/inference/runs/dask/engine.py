@@ -306,8 +306,8 @@ class DaskBackend:
                 return future.result()
             except KilledWorker as error:
                 raise InputError(
-                    "One frame has ended several workers, perhaps because they ran out of memory: "
-                    "give each worker more, start fewer per machine, or use smaller tiles."
+                    "Several workers died on the same frame, perhaps because they ran out of "
+                    "memory: give each more memory, start fewer per machine, or use smaller tiles."
                 ) from error
             except CancelledError as error:
                 raise InputError(

@@ -56,8 +56,8 @@ class PausedWorkerWatch:
         if now - self._since >= TIMEOUT:
             raise InputError(
                 "All workers are paused, because they are near their memory limits: give each more "
-                "(`dask worker --memory-limit`), or start fewer per machine. Finished frames are "
-                "kept."
+                "memory (`dask worker --memory-limit`), or start fewer per machine. Finished "
+                "frames are kept."
             )
 
 
