@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.deprecation import renamed_arguments
 
 
-@renamed(colour="color", size="width")
+@renamed_arguments(colour="color", size="width")
 def draw(shape, *, color="black", width=1):
     return shape, color, width
 

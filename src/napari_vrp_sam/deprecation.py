@@ -11,7 +11,7 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
-def renamed(
+def renamed_arguments(
     **new_names: str,
 ) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
     """Decorate a function to accept old names of its keyword arguments, with a warning.
@@ -23,7 +23,7 @@ def renamed(
 
     Examples
     --------
-    >>> @renamed(kind="annotation_kind")
+    >>> @renamed_arguments(kind="annotation_kind")
     ... def annotate(annotation_kind="mask"):
     ...     return annotation_kind
     """

@@ -17,7 +17,7 @@ from segment_anything.modeling import (
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.cuda_graph import WARM_UPS, Graphed
+from napari_vrp_sam.inference.prediction.cuda_graph import WARM_UPS, CapturedFunction
 from napari_vrp_sam.inference.prediction.pipeline import normalise
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.io.samples import sample_stack
@@ -160,7 +160,7 @@ def test_a_function_that_waits_runs_without_a_graph() -> None:
     def waiting(given: torch.Tensor) -> torch.Tensor:
         return given * float(given.max())
 
-    graphed = Graphed(waiting)
+    graphed = CapturedFunction(waiting)
     for _ in range(3):
         given = torch.rand(3, device=CUDA)
         torch.testing.assert_close(graphed(given), waiting(given))
@@ -173,7 +173,7 @@ def test_a_graph_is_captured_once_and_passed_over_by_the_rest() -> None:
         calls.append(len(given))
         return 2 * given
 
-    graphed = Graphed(double)
+    graphed = CapturedFunction(double)
     for count in (5, 5, 5, 5, 3, 5):
         given = torch.rand(count, 4, device=CUDA)
         torch.testing.assert_close(graphed(given), 2 * given)

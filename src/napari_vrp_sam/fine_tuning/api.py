@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, TrainableParts
 from napari_vrp_sam.inference.frames import Frames
@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Progress
 
 
-@renamed(frame="reference_frame", kind="annotation_kind", limits="contrast_limits")
+@renamed_arguments(frame="reference_frame", kind="annotation_kind", limits="contrast_limits")
 def fine_tune(
     stack: Any,
     annotations: Any,

@@ -40,7 +40,7 @@ from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
-from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
@@ -206,7 +206,7 @@ def _load_model(
         progress = text_progress(lambda message: report(Progress(0, 1, message)))
         return load_model(job.model, device=device, progress=progress)
 
-    return (yield from reported(load, control))
+    return (yield from progress_events(load, control))
 
 
 def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> TunableModel:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.inference.segmentation import ProgressCallback
 from napari_vrp_sam.inference.segmenter import Segmenter
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
 
 
-@renamed(
+@renamed_arguments(
     annotations="annotation",
     frame="reference_frame",
     kind="annotation_kind",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-from napari_vrp_sam.deprecation import renamed
+from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
@@ -113,7 +113,7 @@ class Segmenter:
         self.class_ids_: tuple[int, ...]
         self.normalisation_: Normalisation
 
-    @renamed(frame="reference_frame", kind="annotation_kind")
+    @renamed_arguments(frame="reference_frame", kind="annotation_kind")
     def fit(
         self,
         stack: Any,

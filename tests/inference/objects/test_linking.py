@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_vrp_sam.inference.objects.instances import split_instances
-from napari_vrp_sam.inference.objects.linking import link, link_through
+from napari_vrp_sam.inference.objects.linking import link, link_stack
 
 
 def split(stack):
@@ -134,7 +134,7 @@ def balls(times, shape=(12, 40, 60)):
 def linked(stack, axes):
     found = [split_instances(f, split=False) for f in stack.reshape(-1, *stack.shape[-2:])]
     labels = np.stack([f.labels for f in found]).astype(np.uint32).reshape(stack.shape)
-    return labels, link_through(labels, [f.classes for f in found], axes)
+    return labels, link_stack(labels, [f.classes for f in found], axes)
 
 
 def test_a_ball_is_one_object_through_z():

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.objects.linking import Linked
-from napari_vrp_sam.inference.objects.table import object_table, sightings
+from napari_vrp_sam.inference.objects.linking import LinkedObjects
+from napari_vrp_sam.inference.objects.table import measure_objects, object_table
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def labels():
 
 @pytest.fixture
 def known():
-    return Linked(np.array([0, 5, 7]), np.array([0, 0, 0]))
+    return LinkedObjects(np.array([0, 5, 7]), np.array([0, 0, 0]))
 
 
 def row(table, index):
@@ -29,7 +29,7 @@ def row(table, index):
 def test_values_by_hand(labels, known):
     image = np.zeros((3, 16, 20), np.float32)
     image[0], image[1], image[2] = 10, 20, 50
-    seen = sightings(labels, "TYX", image=Frames(image, "TYX"), confidence={0: 0.9, 2: 0.5})
+    seen = measure_objects(labels, "TYX", image=Frames(image, "TYX"), confidence={0: 0.9, 2: 0.5})
     table = object_table(seen, known, spacing={"Y": 0.5, "X": 2}, unit="um")
     assert row(table, 1) == pytest.approx(
         {
@@ -65,7 +65,7 @@ def test_values_by_hand(labels, known):
 def test_a_volume_is_the_sum_over_planes_and_the_mean_over_time(labels, known):
     stack = np.stack([labels, np.zeros_like(labels), labels])
     table = object_table(
-        sightings(stack, "TZYX"), known, spacing={"Z": 3, "Y": 2, "X": 2}, unit="um"
+        measure_objects(stack, "TZYX"), known, spacing={"Z": 3, "Y": 2, "X": 2}, unit="um"
     )
     first = row(table, 1)
     assert (first["first_t"], first["last_t"], first["first_z"], first["last_z"]) == (0, 2, 0, 2)
@@ -77,26 +77,29 @@ def test_a_volume_is_the_sum_over_planes_and_the_mean_over_time(labels, known):
 def test_each_channel_has_its_column(labels, known):
     image = np.zeros((2, 3, 16, 20))
     image[0], image[1] = 1, 2
-    seen = sightings(labels, "ZYX", image=Frames(image, "CZYX"))
+    seen = measure_objects(labels, "ZYX", image=Frames(image, "CZYX"))
     table = object_table(seen, known)
     assert table["mean_intensity_0"].tolist() == [1, 1]
     assert table["mean_intensity_1"].tolist() == [2, 2]
 
 
 def test_parents_stand_where_objects_divided(labels):
-    seen = sightings(labels, "TYX")
-    assert "parent" not in object_table(seen, Linked(np.array([0, 1, 1]), np.array([0, 0, 0])))
-    table = object_table(seen, Linked(np.array([0, 1, 1]), np.array([0, 0, 1])))
+    seen = measure_objects(labels, "TYX")
+    assert "parent" not in object_table(
+        seen, LinkedObjects(np.array([0, 1, 1]), np.array([0, 0, 0]))
+    )
+    table = object_table(seen, LinkedObjects(np.array([0, 1, 1]), np.array([0, 0, 1])))
     assert table["parent"].tolist() == [0, 1]
 
 
 def test_nothing_to_measure_has_the_same_columns(labels, known):
     nothing = object_table(
-        sightings(np.zeros_like(labels), "TYX"), Linked(np.zeros(1, int), np.zeros(1, int))
+        measure_objects(np.zeros_like(labels), "TYX"),
+        LinkedObjects(np.zeros(1, int), np.zeros(1, int)),
     )
     assert isinstance(nothing, pd.DataFrame)
     assert len(nothing) == 0
-    assert list(nothing) == list(object_table(sightings(labels, "TYX"), known))
+    assert list(nothing) == list(object_table(measure_objects(labels, "TYX"), known))
 
 
 def test_pixels_without_a_value_do_not_count(labels, known):
@@ -104,7 +107,7 @@ def test_pixels_without_a_value_do_not_count(labels, known):
     image[2] = np.nan
     image[0, 2, 4] = np.nan
     image[1, 3, 5:11] = np.nan
-    table = object_table(sightings(labels, "TYX", image=Frames(image, "TYX")), known)
+    table = object_table(measure_objects(labels, "TYX", image=Frames(image, "TYX")), known)
     assert row(table, 1)["mean_intensity"] == pytest.approx(100)
     assert np.isnan(row(table, 2)["mean_intensity"])
 
@@ -113,7 +116,7 @@ def test_a_channel_may_have_gaps(labels, known):
     image = np.full((3, 2, 16, 20), 100, np.float32)
     image[:, 1] = 30
     image[0, 1, 2:4] = np.nan
-    seen = sightings(labels, "TYX", image=Frames(image, "TCYX"))
+    seen = measure_objects(labels, "TYX", image=Frames(image, "TCYX"))
     found = row(object_table(seen, known), 1)
     assert found["mean_intensity_0"] == pytest.approx(100)
     assert found["mean_intensity_1"] == pytest.approx(30)

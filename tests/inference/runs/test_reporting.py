@@ -10,7 +10,7 @@ import pytest
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.events import Event, Progress
-from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 
 
 def test_messages_come_in_order_before_the_result() -> None:
@@ -22,7 +22,7 @@ def test_messages_come_in_order_before_the_result() -> None:
     results: list[int] = []
 
     def run() -> Iterator[Event]:
-        results.append((yield from reported(count, Control())))
+        results.append((yield from progress_events(count, Control())))
 
     events = list(run())
     assert results == [7]
@@ -34,7 +34,7 @@ def test_mistakes_arrive() -> None:
         raise InputError("There is no such model.")
 
     with pytest.raises(InputError, match="no such model"):
-        list(reported(fail, Control()))
+        list(progress_events(fail, Control()))
 
 
 def test_a_cancelled_run_does_not_wait() -> None:
@@ -44,7 +44,7 @@ def test_a_cancelled_run_does_not_wait() -> None:
         report(Progress(0, 1, "waiting"))
         go_on.wait(timeout=60)
 
-    run = reported(wait, control)
+    run = progress_events(wait, control)
     assert next(run) == Progress(0, 1, "waiting")
     control.cancel()
     try:
@@ -66,7 +66,7 @@ def test_a_cancelled_run_stops_the_call_at_its_next_report() -> None:
             stopped.set()
             raise
 
-    run = reported(count, control)
+    run = progress_events(count, control)
     next(run)
     control.cancel()
     with pytest.raises(StopRunError):

@@ -13,8 +13,8 @@ from napari_vrp_sam.annotations.labels import check_labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.instances import split_instances
-from napari_vrp_sam.inference.objects.linking import Linked, link_through
-from napari_vrp_sam.inference.objects.table import object_table, sightings
+from napari_vrp_sam.inference.objects.linking import LinkedObjects, link_stack
+from napari_vrp_sam.inference.objects.table import measure_objects, object_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ def find_objects(
         ids[frames.position(index)] = np.where(found.labels > 0, found.labels + offset, 0)
         count += len(found.classes) - 1
     if settings.linked:
-        known = link_through(
+        known = link_stack(
             ids,
             classes,
             axes,
@@ -121,9 +121,9 @@ def find_objects(
         )
     else:
         every = np.concatenate([np.zeros(1, np.int64), *(of_frame[1:] for of_frame in classes)])
-        known = Linked(every, np.zeros_like(every))
+        known = LinkedObjects(every, np.zeros_like(every))
     ids = ids.astype(np.min_scalar_type(len(known.classes) - 1))
-    seen = sightings(
+    seen = measure_objects(
         ids,
         axes,
         image=view,

@@ -20,8 +20,8 @@ EVEN_DIVISION = 0.5
 """Smallest ratio of the areas of two daughters; a fragment is not a daughter."""
 
 
-class Linked(NamedTuple):
-    """Linked objects by id; the first entry stands for background."""
+class LinkedObjects(NamedTuple):
+    """Class and parent of each linked object, by id; the first entry is the background."""
 
     classes: NDArray[np.int64]
     parents: NDArray[np.int64]
@@ -44,7 +44,7 @@ def link(
     divisions: bool = False,
     bridge: bool = False,
     step: Callable[[], object] = lambda: None,
-) -> Linked:
+) -> LinkedObjects:
     """Link objects along the first axis, in place.
 
     Parameters
@@ -64,7 +64,7 @@ def link(
 
     Returns
     -------
-    Linked
+    LinkedObjects
     """
     class_of, parent_of = [0], [0]
     last = seen = np.zeros_like(stack[0])
@@ -88,17 +88,17 @@ def link(
         else:
             seen = frame
         last = frame
-    return Linked(np.array(class_of, np.int64), np.array(parent_of, np.int64))
+    return LinkedObjects(np.array(class_of, np.int64), np.array(parent_of, np.int64))
 
 
-def link_through(
+def link_stack(
     labels: NDArray[np.unsignedinteger],
     classes: Sequence[NDArray[np.integer]],
     axes: str,
     *,
     divisions: bool = False,
     step: Callable[[], object] = lambda: None,
-) -> Linked:
+) -> LinkedObjects:
     """Link the objects of a stack in place: planes to bodies, frames or bodies to tracks.
 
     Parameters
@@ -116,7 +116,7 @@ def link_through(
 
     Returns
     -------
-    Linked
+    LinkedObjects
     """
     if "T" not in axes:
         return link(labels, classes, step=step)

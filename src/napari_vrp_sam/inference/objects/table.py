@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.objects.linking import Linked
+from napari_vrp_sam.inference.objects.linking import LinkedObjects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 INTENSITY = "mean_intensity"
 
 
-def sightings(
+def measure_objects(
     labels: NDArray[np.integer],
     axes: str,
     *,
@@ -62,7 +62,7 @@ def sightings(
 
 def object_table(
     seen: pd.DataFrame,
-    known: Linked,
+    known: LinkedObjects,
     *,
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
@@ -72,8 +72,8 @@ def object_table(
     Parameters
     ----------
     seen : DataFrame
-        What `sightings` returns.
-    known : Linked
+        Return value of `measure_objects`.
+    known : LinkedObjects
         Class and parent of each id.
     spacing : mapping of str to float, optional
         Size of a pixel along the axes Y, X and Z, in `unit`.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.inference.prediction.cuda_graph import Graphed
+from napari_vrp_sam.inference.prediction.cuda_graph import CapturedFunction
 from napari_vrp_sam.models.base import Model
 
 MOST_FRAMES = 8
@@ -37,7 +37,7 @@ class FrameBatches:
     ) -> None:
         self._model, self._device, self._frames = model, device, frames
         self.compiled = compiled
-        self._graph: tuple[Any, Graphed] | None = None
+        self._graph: tuple[Any, CapturedFunction] | None = None
 
     @property
     def _graphed(self) -> bool:
@@ -67,5 +67,5 @@ class FrameBatches:
             return segment
         # Captured again when other references were learned.
         if self._graph is None or self._graph[0] is not prepared:
-            self._graph = prepared, Graphed(segment)
+            self._graph = prepared, CapturedFunction(segment)
         return self._graph[1]

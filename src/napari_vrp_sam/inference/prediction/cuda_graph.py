@@ -11,7 +11,7 @@ WARM_UPS = 3
 """Number of runs before the capture, in which kernels are compiled and selected."""
 
 
-class Graphed:
+class CapturedFunction:
     """Capture a function at the second input of a shape, and replay it from then on.
 
     A function that waits for the GPU cannot be captured and is run as it is. So are batches that

@@ -78,7 +78,7 @@ def run_pipeline(
     work : PipelineSettings
     """
     reader = _Reader(frames, work)
-    awaited: deque[_Awaited] = deque()
+    awaited: deque[_PendingResults] = deque()
     try:
         for batch in reader:
             awaited += _compute(batch, work)
@@ -108,7 +108,7 @@ def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
     return torch.stack(planes, dim=1).expand(-1, 3, -1, -1)
 
 
-def _compute(batch: Tensor, work: PipelineSettings) -> list[_Awaited]:
+def _compute(batch: Tensor, work: PipelineSettings) -> list[_PendingResults]:
     """Start a batch; split it in halves if it does not fit into memory."""
     try:
         return [_start(batch, work)]
@@ -121,7 +121,7 @@ def _compute(batch: Tensor, work: PipelineSettings) -> list[_Awaited]:
 
 
 @torch.no_grad()
-def _start(batch: Tensor, work: PipelineSettings) -> _Awaited:
+def _start(batch: Tensor, work: PipelineSettings) -> _PendingResults:
     count = len(batch)
     if work.fixed and count < work.batch:
         batch = torch.cat([batch, batch[-1:].expand(work.batch - count, -1, -1, -1)])
@@ -135,7 +135,7 @@ def _start(batch: Tensor, work: PipelineSettings) -> _Awaited:
     event = None
     if work.device.type == "cuda":
         event = torch.cuda.current_stream(work.device).record_event()
-    return _Awaited(labels, confidence, wanted, event, work.class_ids)
+    return _PendingResults(labels, confidence, wanted, event, work.class_ids)
 
 
 def _to_host(tensor: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ def _to_host(tensor: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class _Awaited:
+class _PendingResults:
     """Results of a batch that are being copied from the GPU."""
 
     labels: Tensor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.objects.find import Objects, ObjectSettings, find_objects
 from napari_vrp_sam.inference.runs.events import Event, ObjectsFound, Progress
-from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.control import Control
@@ -73,5 +73,5 @@ def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> 
             report=lambda done, total, message: report(Progress(done, total, message)),
         )
 
-    objects = yield from reported(find, control)
+    objects = yield from progress_events(find, control)
     yield ObjectsFound(objects)

@@ -1,4 +1,4 @@
-"""Reports of a blocking call as events of the run that waits for it."""
+"""Progress of a blocking call as events of the run that waits for it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ReportProgress = Callable[[Progress], None]
 """Takes the progress of a call; raises `StopRunError` in a cancelled run."""
 
 
-def reported(
+def progress_events(
     call: Callable[[ReportProgress], Result], control: Control
 ) -> Generator[Event, None, Result]:
-    """Make a call in another thread and yield its reports, such as those of a download.
+    """Make a call in another thread and yield its progress, such as that of a download.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, FrameResult, Learned, Progress
-from napari_vrp_sam.inference.runs.reporting import ReportProgress, reported
+from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def segmentation_events(
         # torch takes seconds to import: not before the job is known to make sense.
         return cache.predictor(job, in_words) if cache else load_predictor(job, in_words)
 
-    predictor = yield from reported(load, control)
+    predictor = yield from progress_events(load, control)
     control.check()
     yield Progress(0, total, "Sampling intensities")
     normalisation = normalisation_of(job, frames)

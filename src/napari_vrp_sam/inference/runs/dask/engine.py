@@ -27,10 +27,10 @@ from napari_vrp_sam.inference.runs.dask.tasks import (
     WorkerState,
     frame_context,
     frame_event,
-    learn,
+    load_and_learn,
     segment_frames,
     segment_tile,
-    share,
+    share_job,
     tile_context,
 )
 from napari_vrp_sam.inference.runs.engine import Run
@@ -180,16 +180,18 @@ class DaskBackend:
         self._control.check()
         yield Progress(0, total, "Waiting for a worker")
         # A task and not scattered data, because a task is repeated if all workers with it are lost.
-        order = self._submit(share, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
+        pickled = self._submit(share_job, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
         # All workers learn at the same time instead of waiting for the first.
-        learning = [self._submit(learn, order, on=w) for w in self._client.nthreads() or [None]]
+        learning = [
+            self._submit(load_and_learn, pickled, on=w) for w in self._client.nthreads() or [None]
+        ]
         learned: WorkerState = self._next(learning)
         yield Learned(learned.calibrations)
         if self._writer is not None:
             self._writer.open()
         self._control.check()
         yield Progress(0, total, "Segmenting")
-        events = self._frames(job, order, frames, indices, learned, sent=stack is not None)
+        events = self._frames(job, pickled, frames, indices, learned, sent=stack is not None)
         for done, event in enumerate(events, start=1):
             yield event
             yield Progress(done, total, f"Frame {done} of {total}")
@@ -199,7 +201,7 @@ class DaskBackend:
     def _frames(
         self,
         job: SegmentationJob,
-        order: Future[Any],
+        pickled: Future[Any],
         frames: Frames,
         indices: list[int],
         learned: WorkerState,
@@ -213,12 +215,12 @@ class DaskBackend:
 
         if max(frames.frame_shape) > check_tile(job.tile_size):
             for index in indices:
-                logits = self._large_frame(job, order, index, pixels(index), frames, learned)
+                logits = self._large_frame(job, pickled, index, pixels(index), frames, learned)
                 yield self._finished(job, index, logits)
             return
         chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
         tasks = (
-            (segment_frames, order, chunk, None if sent else [frames[index] for index in chunk])
+            (segment_frames, pickled, chunk, None if sent else [frames[index] for index in chunk])
             for chunk in chunks
         )
         for results in self._results(tasks):
@@ -227,7 +229,7 @@ class DaskBackend:
     def _large_frame(
         self,
         job: SegmentationJob,
-        order: Future[Any],
+        pickled: Future[Any],
         index: int,
         pixels: NDArray[Any] | None,
         frames: Frames,
@@ -240,12 +242,12 @@ class DaskBackend:
         context = None
         if tiles.context:
             parts = [
-                self._submit(tile_context, order, index, tile, _cut(pixels, tile.pixels))
+                self._submit(tile_context, pickled, index, tile, _cut(pixels, tile.pixels))
                 for tile in tiles.context
             ]
-            context = self._submit(frame_context, order, parts)
+            context = self._submit(frame_context, pickled, parts)
         results = self._results(
-            (segment_tile, order, index, number, tile, context, _cut(pixels, tile.pixels))
+            (segment_tile, pickled, index, number, tile, context, _cut(pixels, tile.pixels))
             for number, tile in enumerate(tiles.tiles)
         )
         return tiles.merge(_in_order(results))

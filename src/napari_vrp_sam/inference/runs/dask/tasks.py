@@ -65,7 +65,7 @@ class WorkerState:
 
     Attributes
     ----------
-    choices : dict of int to Choice
+    calibrations : dict of int to ClassCalibration
         Calibration of each class.
     uses_frame_context : bool
         Whether tiles of large frames need context; see `Model.uses_frame_context`.
@@ -89,42 +89,42 @@ class _Prepared:
 _lock = threading.Lock()
 """Held during a task, because one model fills memory and CPU however many threads a worker has."""
 
-_memory = PredictorCache(0)
+_predictors = PredictorCache(0)
 _prepared: _Prepared | None = None
 _last_frame: tuple[tuple[str, int], NDArray[Any]] | None = None
 
 
-def share(order: PickledJob) -> PickledJob:
+def share_job(pickled: PickledJob) -> PickledJob:
     """Return the job as the result of a task, which workers pass on and can repeat."""
-    return order
+    return pickled
 
 
-def learn(order: PickledJob) -> WorkerState:
+def load_and_learn(pickled: PickledJob) -> WorkerState:
     """Load the model and learn the annotations."""
     with _lock:
-        predictor = _prepare(order).predictor
+        predictor = _prepare(pickled).predictor
         return WorkerState(
             predictor.calibrations, predictor.model.uses_frame_context, predictor.batch_size
         )
 
 
 def segment_frames(
-    order: PickledJob, indices: list[int], frames: list[NDArray[Any]] | None = None
+    pickled: PickledJob, indices: list[int], frames: list[NDArray[Any]] | None = None
 ) -> list[FrameResult | FrameWritten]:
     """Segment frames in one stream, and write them if the job has a writer.
 
     Parameters
     ----------
-    order : PickledJob
+    pickled : PickledJob
     indices : list of int
         Indices of the frames, counted along the flattened leading axes.
     frames : list of ndarray, each of shape (Y, X, C), optional
         Their pixels, if the worker cannot read them.
     """
     with _lock:
-        prepared = _prepare(order)
+        prepared = _prepare(pickled)
         job, predictor = prepared.job, prepared.predictor
-        pixels = (_frame(order, index) for index in indices) if frames is None else frames
+        pixels = (_frame(pickled, index) for index in indices) if frames is None else frames
         predictions = predictor.predict_stream(pixels, probabilities=job.probabilities)
         return [
             frame_event(index, prediction, job, prepared.writer)
@@ -145,24 +145,24 @@ def frame_event(
 
 
 def tile_context(
-    order: PickledJob, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
+    pickled: PickledJob, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
 ) -> Any:
     """Compute what a tile contributes to the context of its frame; see `Model.tile_context`."""
     with _lock:
-        predictor = _prepare(order).predictor
-        features = _encode(order, index, tile.pixels, pixels)
+        predictor = _prepare(pickled).predictor
+        features = _encode(pickled, index, tile.pixels, pixels)
         return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
 
 
-def frame_context(order: PickledJob, parts: list[Any]) -> Any:
+def frame_context(pickled: PickledJob, parts: list[Any]) -> Any:
     """Combine the contributions of tiles; see `Model.frame_context`."""
     with _lock:
-        predictor = _prepare(order).predictor
+        predictor = _prepare(pickled).predictor
         return predictor.model.frame_context(parts, predictor.prepared)
 
 
 def segment_tile(
-    order: PickledJob,
+    pickled: PickledJob,
     index: int,
     number: int,
     tile: Tile,
@@ -173,7 +173,7 @@ def segment_tile(
 
     Parameters
     ----------
-    order : PickledJob
+    pickled : PickledJob
     index : int
         Index of the frame.
     number : int
@@ -192,42 +192,42 @@ def segment_tile(
     import torch
 
     with _lock, torch.no_grad():
-        predictor = _prepare(order).predictor
-        features = _encode(order, index, tile.pixels, pixels)
+        predictor = _prepare(pickled).predictor
+        features = _encode(pickled, index, tile.pixels, pixels)
         return number, tile_logits(
             predictor.model, predictor.prepared, features, context, tile.place
         )
 
 
 def _encode(
-    order: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
+    pickled: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
 ) -> FrameFeatures:
     if pixels is None:
-        pixels = _frame(order, index)[part]
-    return _prepare(order).predictor.encode(pixels)
+        pixels = _frame(pickled, index)[part]
+    return _prepare(pickled).predictor.encode(pixels)
 
 
-def _frame(order: PickledJob, index: int) -> NDArray[Any]:
+def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
     """Read a frame; the last one is cached for its other tiles."""
     import dask
 
     global _last_frame  # noqa: PLW0603
-    if _last_frame is None or _last_frame[0] != (order.token, index):
-        job = _prepare(order).job
+    if _last_frame is None or _last_frame[0] != (pickled.token, index):
+        job = _prepare(pickled).job
         # A lazy array would be read through the worker's client, which starts the next task
         # meanwhile: that task would wait for our lock, and we for that task.
         with dask.config.set(scheduler="synchronous"):
-            _last_frame = (order.token, index), Frames(job.data, job.axes, job.channels)[index]
+            _last_frame = (pickled.token, index), Frames(job.data, job.axes, job.channels)[index]
     return _last_frame[1]
 
 
-def _prepare(order: PickledJob) -> _Prepared:
+def _prepare(pickled: PickledJob) -> _Prepared:
     global _prepared  # noqa: PLW0603 # one model per process
-    if _prepared is None or _prepared.token != order.token:
+    if _prepared is None or _prepared.token != pickled.token:
         _prepared = None
-        job, writer = pickle.loads(order.content)  # noqa: S301 # pickled by our own client
-        predictor = _memory.predictor(job)
+        job, writer = pickle.loads(pickled.content)  # noqa: S301 # pickled by our own client
+        predictor = _predictors.predictor(job)
         assert job.normalisation is not None
         predictor.set_references(job.references, job.normalisation)
-        _prepared = _Prepared(order.token, job, writer, predictor)
+        _prepared = _Prepared(pickled.token, job, writer, predictor)
     return _prepared
