@@ -156,7 +156,7 @@ def test_an_interrupted_run_is_resumed(files: Path, monkeypatch: pytest.MonkeyPa
 
     result = segment(files, output, "--resume", "--contrast-limits", "0", "90")
     assert result.exit_code == 2
-    assert "started with another limits" in " ".join(result.stderr.split())
+    assert "started with another contrast limits" in " ".join(result.stderr.split())
     result = segment(files, output)
     assert "already exists" in result.stderr
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
