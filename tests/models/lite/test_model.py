@@ -334,5 +334,5 @@ def test_weights_of_other_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not hold weights of 'lite'"):
         load_model("lite", weights=path)
     write_checkpoint(path, network.state_dict(), {"kind": "diffusion"})
-    with pytest.raises(InputError, match="holds a 'diffusion'"):
+    with pytest.raises(InputError, match="unknown kind of model, 'diffusion'"):
         load_model(path)

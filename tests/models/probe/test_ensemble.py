@@ -202,19 +202,19 @@ def test_the_linear_probe_reads_only_its_maps() -> None:
 
 
 def test_an_ensemble_has_the_members_of_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROBE_CELLS", 400)
+    monkeypatch.setattr(module, "PROBE_CELLS", 1600)  # 400 at the effort of the test
     masks = squares(2, 48, 48, side=20)
     shot = shot_with_maps(masks)
     finest = shot.maps[0] + 3 * F.avg_pool2d(shot.mask, 2)[:, None]
     shot = shot_with_maps(masks, (finest, *shot.maps[1:]))
     recipe = ProbeRecipe(linear=(0,), perceptron=(0, 1))
-    probe = fit_ensemble([shot], recipe)
+    probe = fit_ensemble([shot], recipe, effort=0.25)
     assert [(type(p), levels) for p, levels in probe.members] == [(PerceptronProbe, (0, 1))]
     assert probe.offset == OFFSET
     found = probe.logits(shot.maps, (48, 48))[:, 0] > OFFSET
     assert (found == (masks > 0.5)).float().mean() > 0.9
 
-    probe = fit_ensemble([shot], replace(recipe, view_perceptron=(0, 2), trees=(0, 1)))
+    probe = fit_ensemble([shot], replace(recipe, view_perceptron=(0, 2), trees=(0, 1)), effort=0.25)
     assert [(type(p), levels) for p, levels in probe.members] == [
         (PerceptronProbe, (0, 1)),
         (PerceptronProbe, (0, 2)),
@@ -226,12 +226,12 @@ def test_an_ensemble_has_the_members_of_its_recipe(monkeypatch: pytest.MonkeyPat
 
 
 def test_one_perceptron_ignores_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PROBE_CELLS", 400)
+    monkeypatch.setattr(module, "PROBE_CELLS", 1600)  # 400 at the effort of the test
     mask = squares(1, 48, 48, side=20)
     shot = shot_with_maps(mask)
     bright = shot_with_maps(mask, tuple(level + 5 for level in shot.maps))
     recipe = ProbeRecipe(linear=(0,), perceptron=(0, 1), view_perceptron=(0, 1), trees=(0, 1))
-    alone, viewed = (fit_ensemble([shot], recipe, views) for views in ((), (bright,)))
+    alone, viewed = (fit_ensemble([shot], recipe, views, effort=0.25) for views in ((), (bright,)))
     same = [
         torch.equal(a.logits(shot.maps[:2], (24, 24)), b.logits(shot.maps[:2], (24, 24)))
         for (a, _), (b, _) in zip(alone.members, viewed.members, strict=True)

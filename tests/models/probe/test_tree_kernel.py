@@ -28,5 +28,6 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_probabilities_equal_those_of_scikit_learn(in_interpreter: Callable[[str], str]) -> None:
     assert in_interpreter(COMPARISON) == "equal\n"
