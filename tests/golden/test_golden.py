@@ -42,7 +42,7 @@ def nuclei() -> tuple[Image, Image]:
 
 
 def coins() -> tuple[Image, Image]:
-    """A photograph in scikit-image's wheel; a threshold is its ground truth, and misses some coins."""
+    """A photograph in scikit-image, with a threshold as ground truth that misses some coins."""
     image = data.coins()[:, :384]
     smooth = filters.gaussian(image, 1, preserve_range=True)
     background = morphology.white_tophat(smooth, morphology.disk(30))

@@ -1,4 +1,4 @@
-"""`vrp-sam demo`: segment generated stacks with ground truth, and a micrograph."""
+"""`vrp-sam demo`: segment generated stacks and a micrograph."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def demo(
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Random seed of the generated stacks.")] = 0,
 ) -> None:
-    """Segment generated stacks with ground truth, and a micrograph, from one annotated frame each.
+    """Segment generated stacks and a micrograph, each from one annotated frame.
 
     Prints the IoU of every frame next to that of a random forest trained on the same annotation,
     and saves the stacks, the labels and figures.

@@ -49,8 +49,9 @@ def fine_tune(
     image: Annotated[
         Path,
         typer.Argument(
+            metavar="IMAGE",
             help="TIFF, OME-Zarr, PNG or JPEG file, or folder of images; with a folder of label "
-            "images, they may have different sizes."
+            "images, the images may have different sizes.",
         ),
     ],
     reference: Annotated[

@@ -71,7 +71,7 @@ AnnotationKindOption = Annotated[
         "--annotation-kind",
         metavar="KIND",
         help="How the reference was annotated: mask, box, scribble or point. With scribble and "
-        "point, unmarked pixels are treated as unlabelled.",
+        "point, unmarked pixels are unknown.",
         rich_help_panel=INPUT,
     ),
 ]

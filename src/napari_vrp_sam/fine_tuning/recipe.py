@@ -67,7 +67,7 @@ class FineTuningRecipe:
     head_zoom: tuple[float, float] = (0.6, 1.6)
     """Range of the random scale of crops for a dense head."""
     head_folds: int = 1
-    """Maximum number of folds for a dense head; the final head trains on all frames besides."""
+    """Maximum number of folds for a dense head; the final head also trains on all frames."""
     head_turns: int = 2
     """Steps of the final head for each step of a fold's head."""
     head_shares: tuple[float, ...] = (0.25, 0.5, 0.8)

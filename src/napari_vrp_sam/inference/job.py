@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Job:
     """A job on a stack: plain data that can be sent to another process.
 
-    A subclass is a frozen dataclass and names the function that does it. The function is imported
-    when the job runs, so that submitting a job imports neither torch nor the code of the work.
+    A subclass is a frozen dataclass and names the function that does the job. The function is imported
+    when the job runs, so that submitting a job does not import torch.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Job:
         StopRunError
             If the job was cancelled.
         InputError
-            If the job cannot be done as it stands.
+            If the job has invalid settings or data.
         """
         module, _, function = self.handler.partition(":")
         events: Iterator[Event] = getattr(import_module(module), function)(self, control, cache)

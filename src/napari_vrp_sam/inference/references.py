@@ -47,7 +47,7 @@ def gather_references(
     Raises
     ------
     InputError
-        If nothing is annotated, the labels do not fit to the stack, or they number objects.
+        If nothing is annotated, the labels do not match the stack, or they number objects.
     """
     if isinstance(annotations, Reference):
         return [annotations]

@@ -80,7 +80,7 @@ def segment_stack(
     Raises
     ------
     InputError
-        If stack and annotation do not fit together; the message says how to fix it.
+        If stack and annotation do not match; the message says how to fix it.
 
     Examples
     --------

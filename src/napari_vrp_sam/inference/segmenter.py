@@ -151,7 +151,7 @@ class Segmenter:
         Raises
         ------
         InputError
-            If stack and annotation do not fit together, or nothing is annotated.
+            If stack and annotation do not match, or nothing is annotated.
         """
         view = Frames(stack, axes, channels)
         self._axes, self._channels = view.axes, channels

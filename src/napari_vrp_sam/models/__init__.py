@@ -1,1 +1,1 @@
-"""Torch modules and their weights: encoders, prompts and mask decoders, behind `load_model`."""
+"""Torch modules and their weights: encoders, prompts and mask decoders; loaded by `load_model`."""

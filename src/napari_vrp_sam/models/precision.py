@@ -1,4 +1,4 @@
-"""Number formats of a model's computations."""
+"""Floating-point formats of a model's computations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from napari_vrp_sam.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""Number format; "auto" is half precision on devices with fast half-precision arithmetic."""
+"""Floating-point format; "auto" is half precision on devices with fast half-precision arithmetic."""
 
 
 def half_precision_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
@@ -10,6 +11,7 @@ from napari_vrp_sam.cli import app
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_results_are_written_as_json(tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     command = "benchmark --models lite --device cpu --size 64 --repeats 1 --json"

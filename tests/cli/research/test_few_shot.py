@@ -18,6 +18,7 @@ def _cache(tmp_path, monkeypatch):
     monkeypatch.setenv("VRP_SAM_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_pascal_with_the_default_model(tmp_path):
     root = write_pascal(tmp_path / "data")
     out = tmp_path / "scores.json"
@@ -36,6 +37,7 @@ def test_pascal_with_the_default_model(tmp_path):
     assert (tmp_path / "cache/few-shot/pascal5i-test.json").is_file()
 
 
+@pytest.mark.slow
 def test_coco_with_several_references(tmp_path):
     root = write_coco(tmp_path / "data")
     command = ["evaluate", "coco20i", "--data", str(root), "--fold", "0", "--episodes", "1"]
@@ -70,6 +72,7 @@ def test_a_model_with_a_fixed_prompting(tmp_path):
     assert "The prompting of 'lite' is fixed" in result.stderr
 
 
+@pytest.mark.slow
 def test_episodes_of_user_datasets(data_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("VRP_SAM_DATA", str(data_folder))
     out = tmp_path / "scores.json"

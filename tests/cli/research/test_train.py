@@ -49,8 +49,8 @@ def test_datasets_reserved_for_evaluation_are_refused(tmp_path: Path) -> None:
 def test_missing_lightning_is_reported_with_install_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [n for n in sys.modules if n.startswith("napari_vrp_sam.training")]:
-        monkeypatch.delitem(sys.modules, name)
+    for name in ("lite.train", "lite.module", "trainer"):
+        monkeypatch.delitem(sys.modules, f"napari_vrp_sam.research.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "lightning", None)
     out = tmp_path / "own.safetensors"
     result = runner.invoke(app, ["train", "lite", "--output", str(out), *QUICK])

@@ -98,7 +98,7 @@ def test_novel_classes_are_evaluated_without_a_warning(tmp_path: Path) -> None:
     result = runner.invoke(app, [*measure, *options, "--semantic-encoder", "resnet50"])
     assert result.exit_code == 2
     message = " ".join(result.stderr.split())
-    assert "with the semantic encoder 'efficientnet_lite0': leave out 'resnet50'" in message
+    assert "with the semantic encoder 'efficientnet_lite0': do not choose 'resnet50'" in message
 
 
 def test_coco_with_several_references(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def loss_of(module: LiteModule, batch: dict[str, Any], task: str) -> torch.Tenso
     return objective.promptable_loss(module.network, batch, np.random.default_rng(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["promptable", "episodic"])
 def test_the_loss_of_a_repeated_batch_decreases(
     module: LiteModule, batch: dict[str, Any], task: str

@@ -225,6 +225,7 @@ def test_missing_imagenet_weights_are_reported_with_install_advice(
         train(tmp_path / "own.safetensors", **SMALL)
 
 
+@pytest.mark.slow
 def test_a_saved_network_gives_the_same_predictions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LiteNetwork(TINY)

@@ -73,6 +73,7 @@ def test_contents_of_the_package(package: Path) -> None:
     assert (found & true).sum() / (found | true).sum() > 0.4
 
 
+@pytest.mark.slow
 def test_the_network_equals_segment_stack() -> None:
     stack, labels = sample_stack(size=96, frames=3)
     expected = segment_stack(
@@ -91,7 +92,7 @@ def test_the_network_equals_segment_stack() -> None:
 
 
 def test_models_that_cannot_be_packaged(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="only 'lite' and models made from it"):
+    with pytest.raises(InputError, match="only 'lite' and models based on it"):
         export_package("vit_b", tmp_path / "x.zip")
     with pytest.raises(InputError, match=r"written as \.zip"):
         export_package("lite", tmp_path / "x.tar")

@@ -30,10 +30,10 @@ class NearestIntensity(nn.Module, Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoded = 0
+        self.encoded: list[Tensor] = []  # shared with copies of the model
 
     def encode(self, frames: Tensor) -> FrameFeatures:
-        self.encoded += 1
+        self.encoded.append(frames)
         return FrameFeatures((frames.shape[2], frames.shape[3]), frames, (frames,))
 
     def prepare(self, references: Any) -> Any:
@@ -60,11 +60,11 @@ def test_each_frame_is_encoded_once_for_all_classes() -> None:
         Reference(frame, frame[..., 0] == 10, 2, frame=0),
         Reference(frame, frame[..., 0] == 10, 2, frame=1),
     ]
-    model = NearestIntensity()
+    model = NearestIntensity().eval()
     segment = ModelMethod(model, "cpu")([frame, frame], references)
-    before = model.encoded
+    before = len(model.encoded)
     masks, confidences = segment(frame[::-1])
-    assert model.encoded == before + 1
+    assert len(model.encoded) == before + 1
     assert confidences is not None
     assert confidences.shape == (2,)
     np.testing.assert_array_equal(masks[0], frame[::-1, :, 0] > 200)

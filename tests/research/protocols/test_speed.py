@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from functools import partial
 
+import pytest
+
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.protocols.speed import measure_speed
@@ -15,6 +17,7 @@ def test_the_unoptimised_pipeline_of_a_full_size_model_is_timed(
     assert results["models"]["tiny"]["plain_seconds_per_frame"] > 0
 
 
+@pytest.mark.slow
 def test_models_are_measured_in_turn() -> None:
     messages: list[str] = []
     results = measure_speed(

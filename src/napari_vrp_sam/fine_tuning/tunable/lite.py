@@ -90,7 +90,7 @@ class TunableLite(TunableModel):
 
 @dataclass(eq=False)
 class LiteEvaluation:
-    """Fixed probes and backbone features, decoded anew each time. Implements `Evaluation`."""
+    """Fixed probes and backbone features, decoded again each time. Implements `Evaluation`."""
 
     model: LiteModel
     prepared: Sequence[PreparedClass]

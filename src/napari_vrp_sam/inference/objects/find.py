@@ -251,7 +251,7 @@ def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[
 
 
 def check_settings(settings: ObjectSettings, axes: str) -> None:
-    """Check that options fit to labels with these axes.
+    """Check that the settings fit labels with these axes.
 
     Raises
     ------

@@ -13,7 +13,7 @@ thinner one. A compromise: round nuclei are best split at shallower necks, crawl
 have waists, at deeper ones."""
 
 PIXEL_STEPS = 2.0
-"""Pixels added to each width, so that the pixel steps of outlines are not taken for necks."""
+"""Pixels added to each width, so that the pixel steps of outlines are not mistaken for necks."""
 
 
 class Instances(NamedTuple):

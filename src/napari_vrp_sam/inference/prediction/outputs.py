@@ -89,7 +89,7 @@ def frame_prediction(
     class_ids: Sequence[int],
     probabilities: NDArray[np.float32] | None,
 ) -> FramePrediction:
-    """Put together the prediction of a frame.
+    """Assemble the prediction of a frame.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A pipeline that keeps a GPU busy: frames are read ahead and results copied back behind.
+"""A pipeline that keeps a GPU busy by reading frames ahead and copying results back late.
 
 A thread reads frames and copies them into page-locked memory while the GPU works. A batch is
 encoded, prompted and decoded on the GPU; its results are copied back while the next batches run,

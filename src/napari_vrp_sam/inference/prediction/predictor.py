@@ -54,8 +54,8 @@ class Predictor:
         Larger frames are predicted in tiles of this many pixels, and larger references are
         learned from crops; default: 2048.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Number format of the model; "auto" is half precision where the device is fast in it, and
-        for `lite` on CUDA devices only.
+        Floating-point format of the model; "auto" is half precision on devices where it is fast,
+        and for `lite` on CUDA devices only.
     compile : bool
         Whether the encoders of a full-size model run through `torch.compile`, and on a GPU whole
         batches as CUDA graphs: one or two minutes of warm-up, for long stacks of one frame size.
@@ -186,7 +186,7 @@ class Predictor:
         Raises
         ------
         InputError
-            If no references are set, or the frame does not fit to them.
+            If no references are set, or the frame does not match them.
         """
         height, width = frame.shape[:2]
         if max(height, width) <= self.tile_size:

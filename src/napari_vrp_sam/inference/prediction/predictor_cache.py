@@ -70,7 +70,7 @@ class PredictorCache:
 
 
 def load_predictor(job: SegmentationJob, report: Report | None = None) -> Predictor:
-    """Create the predictor of a job, with features on disk only, if at all.
+    """Create the predictor of a job, which caches features on disk or not at all.
 
     Parameters
     ----------

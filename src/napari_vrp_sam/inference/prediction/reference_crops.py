@@ -91,7 +91,7 @@ def image_key(reference: Reference) -> Hashable:
 
 
 def _crop(reference: Reference, rows: slice, columns: slice, number: int) -> Reference | None:
-    """Crop a reference; return None if the crop carries no annotation."""
+    """Crop a reference; return None if the crop contains no annotation."""
     mask = reference.mask[rows, columns]
     if reference.kind != "mask" and not mask.any():
         return None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class RunFailedError(Exception):
-    """Carries the failure of a job that another process reported.
+    """Failure of a job, as reported by another process.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ class RunBackend(Protocol):
     """Interface that does the work of a run: in this thread, in another process, or on workers."""
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
-        """Do a job, and yield its events but for the final one.
+        """Do a job, and yield all of its events except the final one.
 
         Raises
         ------
         StopRunError
             If the run was cancelled.
         InputError
-            If the job cannot be done as it stands.
+            If the job has invalid settings or data.
         RunFailedError
             If it failed elsewhere.
         """

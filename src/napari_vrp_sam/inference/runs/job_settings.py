@@ -61,7 +61,7 @@ def _device(name: str) -> str:
 
 
 def _precision(job: SegmentationJob, *, full_size: bool) -> str:
-    """Return the number format of a job; "auto" differs between devices."""
+    """Return the floating-point format of a job; "auto" differs between devices."""
     from napari_vrp_sam.models.devices import resolve_device
     from napari_vrp_sam.models.precision import half_precision_dtype
 

@@ -59,9 +59,9 @@ class SegmentationJob(Job):
         Whether the references show frames of this stack. Frames near them are then segmented
         first; otherwise frames are segmented in order.
     pseudo_mask : {"probe", "correlation"}, optional
-        How the first guess of a frame is made, see `load_model`; ignored for a loaded model.
+        Method that computes pseudo-masks, see `load_model`; ignored for a loaded model.
     prompting : Prompting, optional
-        How a full-size model is prompted; ignored for a loaded model.
+        Source of SAM's prompts, see `load_model`; ignored for a loaded model.
     tile_size : int, optional
         Larger frames are segmented in tiles of this many pixels; default: 2048.
     precision, compile

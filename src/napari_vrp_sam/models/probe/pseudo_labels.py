@@ -1,7 +1,7 @@
 """Pseudo-labels for the pixels that incomplete annotations leave unknown.
 
 This is learning from positive and unlabelled pixels. In each of several rounds a linear probe is
-fitted to the current labels, and its logits label the unknown pixels anew.
+fitted to the current labels, and its logits label the unknown pixels again.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def is_weights_path(model: str) -> bool:
 
 
 def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
-    """Describe how SAM is prompted in a model, and how to train it, in one or two sentences.
+    """Describe how SAM is prompted in a model, in one or two sentences.
 
     Parameters
     ----------
