@@ -26,7 +26,7 @@ _STEP_LENGTH = (5.0, 40.0)
 _MAX_TURN = np.pi / 3
 
 
-def simulate(
+def simulate_annotation(
     mask: NDArray[Any],
     kind: AnnotationKind,
     rng: np.random.Generator,

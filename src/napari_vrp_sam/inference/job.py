@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Job:
     """A job on a stack: plain data that can be sent to another process.
 
-    A subclass is a frozen dataclass and names the function that does the job. The function is imported
+    A subclass is a frozen dataclass and names the function that does the job, which is imported
     when the job runs, so that submitting a job does not import torch.
 
     Attributes

@@ -10,7 +10,7 @@ import torch
 from napari_vrp_sam.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""Floating-point format; "auto" is half precision on devices with fast half-precision arithmetic."""
+"""Floating-point format; "auto" is half precision where a device computes fast in it."""
 
 
 def half_precision_dtype(device: torch.device, precision: Precision) -> torch.dtype | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.training.synthetic.draws import FloatArray
 
 KIND_PROBABILITIES: dict[AnnotationKind, float] = {
@@ -102,7 +102,7 @@ def make_episode(
 def annotate(mask: NDArray[np.bool_], kind: AnnotationKind, rng: np.random.Generator) -> FloatArray:
     """Simulate an annotation; a box is drawn around each object or around all, by chance."""
     each = kind == "box" and rng.random() < 0.5
-    return simulate(mask, kind, rng, count=None, each=each)
+    return simulate_annotation(mask, kind, rng, count=None, each=each)
 
 
 def collate(episodes: Sequence[Episode]) -> dict[str, Any]:

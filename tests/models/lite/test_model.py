@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
@@ -82,7 +82,9 @@ def test_an_annotated_frame_segments_the_next(
     model: LiteModel, sample: tuple[Tensor, Tensor], kind: str
 ) -> None:
     frames, ground_truth = sample
-    drawn = torch.from_numpy(simulate(ground_truth[1].numpy(), kind, np.random.default_rng(0)))
+    drawn = torch.from_numpy(
+        simulate_annotation(ground_truth[1].numpy(), kind, np.random.default_rng(0))
+    )
     marked = replace(reference(model, frames[1], drawn, kind=kind), image=frames[1])
     actual = segment(model, frames[0], [marked])[0] > 0.5
     chance = float(ground_truth[0].float().mean())

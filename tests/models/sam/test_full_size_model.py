@@ -14,7 +14,7 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 from torch import Tensor
 
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
@@ -245,7 +245,9 @@ def test_probe_finds_the_class_on_a_frame_of_another_shape(
     stack, labels = sample_stack(frames=2)
     images = torch.from_numpy(stack.astype(np.float32) / 255)[:, None].repeat(1, 3, 1, 1)
     ground_truth = torch.from_numpy(labels > 0)
-    drawn = torch.from_numpy(simulate(ground_truth[1].numpy(), kind, np.random.default_rng(0)))
+    drawn = torch.from_numpy(
+        simulate_annotation(ground_truth[1].numpy(), kind, np.random.default_rng(0))
+    )
     # A wide reference and a tall target, with padding on different sides.
     wide = EncodedReference(trained.encode(images[1:, :, :200]), drawn[:200], 1, kind)
     target = trained.encode(images[:1, :, :, 56:])

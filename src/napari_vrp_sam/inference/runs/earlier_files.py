@@ -22,7 +22,7 @@ def earlier_files(folder: Path) -> dict[Path, int]:
     return {folder / Path(names[frame.index]).name: frame.checksum for frame in inside}
 
 
-def remove_earlier(files: Mapping[Path, int]) -> None:
+def remove_earlier_files(files: Mapping[Path, int]) -> None:
     """Remove files of an earlier run that have not been changed since.
 
     Raises

@@ -12,7 +12,7 @@ from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.earlier_files import FACT as FILES
-from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier
+from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier_files
 from napari_vrp_sam.inference.runs.engine import RunFailedError
 from napari_vrp_sam.inference.runs.events import Event, Failed, FrameResult, FrameWritten
 
@@ -155,7 +155,7 @@ class OutputWriter:
             return
         if self._journal is not None:
             # The old journal lists these files until they are removed.
-            remove_earlier(self._earlier)
+            remove_earlier_files(self._earlier)
             self._earlier = {}
             self._journal.begin()
         self._writer.write(result.index, result.labels)

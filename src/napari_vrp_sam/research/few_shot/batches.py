@@ -12,7 +12,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from napari_vrp_sam.annotations.labels import IGNORED
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.models.sam.square_canvas import (
     frame_cells,
     pad_to_square,
@@ -105,7 +105,9 @@ class FewShotStream(StepStream):
         mask = self.data.mask("train", image_id, episode.class_id) == 1
         rng = np.random.default_rng([self.recipe.seed, episode.number, shot])
         # A random number of 1 to 20 points or strokes (paper, appendix).
-        annotation = torch.from_numpy(simulate(mask, self.recipe.annotation, rng, count=None))
+        annotation = torch.from_numpy(
+            simulate_annotation(mask, self.recipe.annotation, rng, count=None)
+        )
         on_grid = mask_on_grid(pad_to_square(annotation[None, None]), self.canvas.grid)
         return self._frame(image_id), on_grid[0, 0]
 

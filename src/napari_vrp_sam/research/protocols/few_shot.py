@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.few_shot_sets import FewShotDataset, FewShotEpisode
 
@@ -190,7 +190,7 @@ def _reference(
     data: FewShotDataset, image_id: str, class_id: int, kind: AnnotationKind, seed: Sequence[int]
 ) -> Reference:
     labels = data.mask("test", image_id, class_id)
-    annotation = simulate(labels == 1, kind, np.random.default_rng(seed))
+    annotation = simulate_annotation(labels == 1, kind, np.random.default_rng(seed))
     # The unlabelled outlines in VOC are neither foreground nor background.
     ignored = labels == IGNORED if kind == "mask" else None
     return Reference(data.image("test", image_id), annotation, 1, kind, ignored=ignored)

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import IGNORED, class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.training.metrics import calibration_error, iou
@@ -206,7 +206,7 @@ def choose_references(
             position = (2 * number + 1) * len(frames) // (2 * count)
             index = min(suitable, key=lambda i: (abs(i - position), i))
             suitable.remove(index)
-            annotation = simulate(
+            annotation = simulate_annotation(
                 labels[index] == class_id, kind, np.random.default_rng(seed), each=True
             )
             ignored = labels[index] == IGNORED
