@@ -23,7 +23,7 @@ from torch import Tensor
 
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
-from napari_vrp_sam.annotations.simulate import simulate
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.models.lite.network import STRIDE, LiteNetwork
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.research.datasets.dataset import Dataset
@@ -230,7 +230,9 @@ def _annotated(
     annotations = {}
     for kind in ANNOTATION_KINDS:
         random = kind in {"point", "scribble"}
-        masks = [simulate(mask, kind, rng, count=count) for _ in range(draws if random else 1)]
+        masks = [
+            simulate_annotation(mask, kind, rng, count=count) for _ in range(draws if random else 1)
+        ]
         on_grid = mask_on_grid(torch.from_numpy(np.stack(masks))[:, None], grid)[:, 0] > 0.5
         annotations[kind] = on_grid.expand(draws, -1, -1).numpy().copy()
     return annotations

@@ -193,5 +193,5 @@ def test_labels_of_mixed_depth_are_promoted(images: Path, name: str) -> None:
 def test_a_frame_that_changed_its_type_is_refused(images: Path) -> None:
     array, _ = read_stack(images)
     Image.fromarray(GRAY_16_BIT).save(images / "b.png")
-    with pytest.raises(InputError, match="has the type uint16, its stack the type uint8"):
+    with pytest.raises(InputError, match="has the type uint16, but its stack has uint8"):
         array[1]

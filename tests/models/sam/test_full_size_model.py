@@ -351,7 +351,7 @@ def test_unsupported_promptings(geometric: FullSizeModel, with_vrp_encoder: Full
 
 
 def test_vrp_encoder_of_another_backbone_is_refused(tiny_sam: Sam) -> None:
-    with pytest.raises(InputError, match="another semantic encoder"):
+    with pytest.raises(InputError, match="another SAM or semantic encoder"):
         FullSizeModel("tiny", tiny_sam, EfficientNetLite0(), VRPEncoder(1536, WIDTH))
 
 
