@@ -38,8 +38,8 @@ class ChannelBox(QPushButton):
         self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
         set_help(
             self,
-            f"Channels of each frame that the model uses, {MAX_CHANNELS} at most. Open the list "
-            "and tick with a click or the space bar; close the list with Esc.",
+            f"Channels that the model uses, at most {MAX_CHANNELS}. Open the list and "
+            "tick with a click or the space bar; close the list with Esc.",
         )
 
     @property

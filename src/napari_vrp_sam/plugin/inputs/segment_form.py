@@ -131,8 +131,8 @@ class SegmentForm(StackForm):
         self._add_row(
             "Point radius",
             self.radius_box,
-            "Radius of the disc around each point that certainly belongs to the class, in pixels "
-            "of the image.",
+            "Radius around a point within which all pixels belong to the class, in pixels of the "
+            "image.",
         )
         self._form.addRow("Frames", self.frame_range)
         self._add_row(
