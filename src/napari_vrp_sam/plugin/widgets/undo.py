@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QUndoCommand
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
+
+try:
+    from qtpy.QtGui import QUndoStack
+except ImportError:  # Qt 5; QtPy moves the command only
+    from qtpy.QtWidgets import QUndoStack
 
 if TYPE_CHECKING:
     import napari
@@ -29,10 +34,20 @@ Change = Callable[[], str | None]
 _histories: weakref.WeakSet[UndoHistory] = weakref.WeakSet()
 
 
-class _Action(NamedTuple):
-    text: str
-    undo: Change
-    redo: Change
+class _Action(QUndoCommand):
+    def __init__(self, text: str, undo: Callable[[], None], redo: Callable[[], None]) -> None:
+        super().__init__(text)
+        self._undo, self._redo = undo, redo
+        self._pushed = False
+
+    def undo(self) -> None:
+        self._undo()
+
+    def redo(self) -> None:
+        # A stack redoes what is pushed on it, but here the action was already done.
+        if self._pushed:
+            self._redo()
+        self._pushed = True
 
 
 class UndoHistory(QObject):
@@ -48,19 +63,20 @@ class UndoHistory(QObject):
         self._viewer = viewer
         self._busy = False
         self.locked = False
-        self._done: deque[_Action] = deque(maxlen=LIMIT)
-        self._undone: deque[_Action] = deque()
+        self._message = ""
+        self._stack = QUndoStack(self)
+        self._stack.setUndoLimit(LIMIT)
         _histories.add(self)
 
     @property
     def undo_text(self) -> str:
         """Name of the next action to undo; empty if there is none."""
-        return self._done[-1].text if self._done else ""
+        return self._stack.undoText()
 
     @property
     def redo_text(self) -> str:
         """Name of the next action to redo; empty if there is none."""
-        return self._undone[-1].text if self._undone else ""
+        return self._stack.redoText()
 
     def push(self, text: str, undo: Change, redo: Change) -> None:
         """Add an action that was just done; ignored while another one is undone or redone.
@@ -73,17 +89,16 @@ class UndoHistory(QObject):
             Must cope with layers and classes that the user has deleted or changed meanwhile.
         """
         if not self._busy:
-            self._done.append(_Action(text, undo, redo))
-            self._undone.clear()
+            self._stack.push(_Action(text, self._reporting(undo), self._reporting(redo)))
             self.changed.emit()
 
     def undo(self) -> None:
         """Undo the last action, unless the history is locked."""
-        self._step("Undone", self._done, self._undone, lambda action: action.undo())
+        self._step("Undone", self.undo_text, self._stack.undo)
 
     def redo(self) -> None:
         """Redo the action that was undone last, unless the history is locked."""
-        self._step("Redone", self._undone, self._done, lambda action: action.redo())
+        self._step("Redone", self.redo_text, self._stack.redo)
 
     def lock(self, *, locked: bool) -> None:
         """Lock the history during a run, which relies on the state at its start."""
@@ -104,28 +119,25 @@ class UndoHistory(QObject):
         """Disconnect from the viewer, which is closing, and drop all layers."""
         _histories.discard(self)
         self.enable_keys(enabled=False)
-        self._done.clear()
-        self._undone.clear()
+        self._stack.clear()
 
-    def _step(
-        self,
-        verb: str,
-        source: deque[_Action],
-        target: deque[_Action],
-        run: Callable[[_Action], str | None],
-    ) -> None:
+    def _step(self, verb: str, text: str, step: Callable[[], None]) -> None:
         if self.locked:
             self.reported.emit(LOCKED)
-        elif source and not self._busy:
-            action = source.pop()
-            target.append(action)
-            self._busy = True
+        elif text and not self._busy:
+            self._message, self._busy = "", True
             try:
-                message = run(action)
+                step()
             finally:
                 self._busy = False
             self.changed.emit()
-            self.reported.emit(message or f"{verb}: {action.text}.")
+            self.reported.emit(self._message or f"{verb}: {text}.")
+
+    def _reporting(self, change: Change) -> Callable[[], None]:
+        def run() -> None:
+            self._message = change() or ""
+
+        return run
 
 
 class UndoButtons(QWidget):
