@@ -240,7 +240,7 @@ def test_logits_are_smoothed_and_shifted_as_calibrated(
     model: LiteModel, sample: tuple[Tensor, Tensor], prepared: list[PreparedClass]
 ) -> None:
     features = model.encode(sample[0][:1])
-    plain, shifted, smooth = (
+    unchanged, shifted, smooth = (
         model.decode(
             features, model.prompt(features, [replace(p, calibration=c) for p in prepared])
         )
@@ -250,9 +250,9 @@ def test_logits_are_smoothed_and_shifted_as_calibrated(
             ClassCalibration(0.4, smoothing=3.0),
         )
     )
-    torch.testing.assert_close(shifted, plain + 0.7)
-    assert smooth.diff(dim=2).abs().mean() < 0.6 * plain.diff(dim=2).abs().mean()
-    torch.testing.assert_close(smooth.mean(), plain.mean(), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(shifted, unchanged + 0.7)
+    assert smooth.diff(dim=2).abs().mean() < 0.6 * unchanged.diff(dim=2).abs().mean()
+    torch.testing.assert_close(smooth.mean(), unchanged.mean(), rtol=0.05, atol=0.05)
 
 
 def test_the_correlation_does_not_use_the_calibration_of_the_probe(
@@ -272,10 +272,10 @@ def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Ten
     frames, _ = sample
     everywhere = reference(model, frames[0], torch.ones(192, 192))
     features = everywhere.features
-    own = model.prompt(features, model.prepare([everywhere])).pseudo_mask
-    torch.testing.assert_close(own, torch.full_like(own, 0.5 * LOGIT_LIMIT))
+    same_frame = model.prompt(features, model.prepare([everywhere])).pseudo_mask
+    torch.testing.assert_close(same_frame, torch.full_like(same_frame, 0.5 * LOGIT_LIMIT))
     other = model.prompt(model.encode(frames[2:]), model.prepare([everywhere])).pseudo_mask
-    assert other.max() < own.min()
+    assert other.max() < same_frame.min()
     with pytest.raises(InputError, match="Unknown pseudo-mask 'guess'"):
         LiteModel(pseudo_mask="guess")
 
@@ -285,18 +285,18 @@ def test_shots_contain_marks_of_other_classes_and_ignored_pixels(
 ) -> None:
     image, shape = sample[0][0, :, :50, :90], (50, 90)
     ignored = square(shape, 30, 40) > 0
-    own = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
-    own = replace(own, image=image)
-    other = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
-    shot = shot_from_reference(own, [own, other])
+    first = reference(model, image, square(shape, 0, 6), 1, kind="point", frame=3, ignored=ignored)
+    first = replace(first, image=image)
+    second = reference(model, image, square(shape, 4, 10), 2, kind="point", frame=3)
+    shot = shot_from_reference(first, [first, second])
     expected = square(shape, 4, 10) * (1 - square(shape, 0, 6))
     torch.testing.assert_close(shot.excluded[0, :50, :90], expected)
     torch.testing.assert_close(shot.known[0, :50, :90], 1 - ignored.float())
-    assert shot_from_reference(own, [own]).excluded.sum() == 0
+    assert shot_from_reference(first, [first]).excluded.sum() == 0
     assert shot.maps[0].shape[-2:] == (32, 48)
-    assert shot.maps is own.features.semantic
+    assert shot.maps is first.features.semantic
     assert shot.image is image
-    assert shot_from_reference(other, [own, other]).image is None
+    assert shot_from_reference(second, [first, second]).image is None
 
 
 def weights(network: LiteNetwork, **metadata: str) -> Checkpoint:
