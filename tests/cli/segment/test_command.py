@@ -30,6 +30,7 @@ def test_tiff_with_the_default_model(files: Path) -> None:
     result = run(files / "stack.tif", "--reference", files / "slice.tif", "--reference-frame", 2)
     assert result.exit_code == 0, result.stderr
     assert "5 of 5 frames are in" in result.stderr
+    assert "WARNING" not in result.stderr
     assert re.search(r"Class 3: expected IoU 0\.\d\d \(mask decoder \d+%", result.stderr)
     assert re.search(
         r"Confidence \(expected IoU\): 0\.\d\d on average, lowest on frame [0-4] ", result.stderr
@@ -95,8 +96,6 @@ def test_a_stack_without_contrast_prints_a_warning(files: Path, value: float) ->
     result = run(files / "flat.tif", *given)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("WARNING: The stack shows no contrast") == 1
-    result = run(files / "stack.tif", *given)
-    assert "no contrast" not in result.stderr
 
 
 def test_results_are_not_overwritten(files: Path) -> None:
