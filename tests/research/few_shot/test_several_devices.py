@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 import torch
 from tests.tiny_sam import build_tiny_sam
-from napari_vrp_sam.research.datasets.open import open_few_shot
+from napari_vrp_sam.research.datasets.open import open_benchmark
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.research.few_shot.recipe import Recipe
@@ -37,7 +37,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     model = FullSizeModel("vit_b", build_tiny_sam(), EfficientNetLite0(), semantic_side=64)
     train_few_shot(
-        output, open_few_shot("pascal5i", folder), 1, model, "efficientnet_lite0",
+        output, open_benchmark("pascal5i", folder), 1, model, "efficientnet_lite0",
         Recipe.published("pascal5i", epochs=1, batch_size=2, queries=4),
         cache_folder=Path(output + ".embeddings"),
         device="cpu", nodes=2, workers=0,
