@@ -200,7 +200,7 @@ def test_a_failure_before_the_first_frame_leaves_no_files(files: Path) -> None:
         (["stack.tif", "--reference", "slice.tif", "--reference-frame", "x"], "is not a frame"),
         (["stack.tif", "--reference", "truth.tif", "--frames", "3-4"], "is not a range"),
         (["stack.tif", "--reference", "truth.tif", "--frames", "4:9"], "4:9 is not valid"),
-        (["stack.tif", "--reference", "truth.tif", "--axes", "YX"], "name 2 axes"),
+        (["stack.tif", "--reference", "truth.tif", "--axes", "YX"], "names 2 axes"),
         (["stack.tif", "--reference", "truth.tif", "--channel", "1"], "no channel 1"),
         (
             ["stack.tif", "--reference", "truth.tif", "--tile-size", "64"],

@@ -173,7 +173,7 @@ def test_an_image_with_a_file_is_not_copied(
     np.testing.assert_array_equal(open_image(tmp_path / "away/a.vrpsam", session.image), stack)
     (tmp_path / "away/stack.tif").rename(tmp_path / "elsewhere.tif")
     session = read_session(tmp_path / "away/a.vrpsam")
-    with pytest.raises(MissingImageError, match=r"a\.vrpsam is not at .*move it back"):
+    with pytest.raises(MissingImageError, match=r"a\.vrpsam is no longer at .*move it back"):
         open_image(folder, session.image)
     data = open_image(folder, session.image, tmp_path / "elsewhere.tif")
     np.testing.assert_array_equal(data, stack)

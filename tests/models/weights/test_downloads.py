@@ -353,10 +353,10 @@ def test_text_progress_reports_each_per_cent() -> None:
     reports: list[str] = []
     progress = text_progress(reports.append)
     for done in range(1001):
-        progress("sam.pth", done * 2_000_000, 2_000_000_000)
+        progress(done * 2_000_000, 2_000_000_000, "sam.pth")
     assert len(reports) == 101
     assert reports[35] == "Downloading sam.pth: 35 % of 2,000 MB"
-    progress("small.pth", 3_400_000, None)
+    progress(3_400_000, 0, "small.pth")
     assert reports[-1] == "Downloading small.pth: 3 MB"
 
 

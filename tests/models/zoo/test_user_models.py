@@ -169,7 +169,7 @@ def test_damaged_and_foreign_files_are_listed_with_their_problem(
         "noise": "damaged",
         "other": "does not hold weights of a variant of 'vit_h'",
         "wrong": "does not hold weights of a variant of 'lite'",
-        "new": "holds a 'vit_z'",
+        "new": "unknown kind of model, 'vit_z'",
     }
     assert problems.keys() == expected.keys()
     for name, words in expected.items():
