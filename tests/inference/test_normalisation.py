@@ -134,7 +134,7 @@ def test_neighbouring_values_of_large_integers_stay_apart():
 
 @pytest.mark.parametrize("limits", [(1, 1), (2, 1), (0, np.nan), (0, np.inf)])
 def test_limits_that_are_no_range(limits):
-    with pytest.raises(InputError, match="no range"):
+    with pytest.raises(InputError, match="not a range"):
         Normalisation.from_limits(limits, 1)
 
 

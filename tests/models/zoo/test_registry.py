@@ -273,7 +273,7 @@ def test_files_that_are_not_models(tmp_path: Path, vrp_file: Path, tiny: ModelSp
     with pytest.raises(InputError, match=r"notes\.txt"):
         load_model(tmp_path / "notes.txt")
     write_checkpoint(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, {"kind": "probe"})
-    with pytest.raises(InputError, match="holds a 'probe'"):
+    with pytest.raises(InputError, match="unknown kind of model, 'probe'"):
         load_model(tmp_path / "x.safetensors")
     with pytest.raises(InputError, match="does not hold weights of 'lite'"):
         load_model("lite", weights=vrp_file)
