@@ -72,7 +72,7 @@ class Reference:
             )
         if image.dtype.kind not in "biuf":
             raise InputError(
-                f"Images of type {image.dtype} cannot be segmented: convert it to numbers."
+                f"Images of type {image.dtype} cannot be segmented: convert them to real numbers."
             )
         if mask.shape != image.shape[:2]:
             raise InputError(
