@@ -147,7 +147,7 @@ def test_iteration_ends():
     [
         (np.zeros((32, 32), dtype=complex), None, "Complex"),
         (np.zeros((32, 32), dtype="datetime64[s]"), None, "datetime64"),
-        (np.array([["a"] * 20] * 20), None, "convert it to numbers"),
+        (np.array([["a"] * 20] * 20), None, "convert them to real numbers"),
         ([[1, 2], [3]], None, "is not an array"),
         (np.zeros(32), None, "2 to 5 axes"),
         (np.zeros(32), "X", "lack Y or X"),
