@@ -68,7 +68,7 @@ def test_verify_reports_intact_missing_and_damaged_weights() -> None:
     result = runner.invoke(app, ["models", "verify"])
     assert result.exit_code == 2
     assert "vit_b: damaged" in result.stdout
-    assert "download again" in result.stderr
+    assert "download them again" in result.stderr
 
 
 def test_nothing_to_download() -> None:

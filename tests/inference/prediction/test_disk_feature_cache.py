@@ -94,7 +94,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
 def test_many_processes_do_not_add_up_to_much_more_than_the_limit(tmp_path, monkeypatch):
     """Of a large limit the slack of each would be gigabytes."""
     one = 2_000  # bytes of a file; more than that here
-    monkeypatch.setattr("napari_vrp_sam.inference.prediction.disk_feature_cache.MOST_UNSEEN", one)
+    monkeypatch.setattr("napari_vrp_sam.inference.prediction.disk_feature_cache.MAX_UNCHECKED", one)
     DiskFeatureCache(tmp_path, "model", ROOM).put(b"a", features())
     limit = 100 * files(tmp_path)[0].stat().st_size
     caches = [DiskFeatureCache(tmp_path, "model", limit) for _ in range(30)]
@@ -149,7 +149,7 @@ def test_the_user_says_how_much(tmp_path, monkeypatch, given, limit):
     assert (cache and cache._limit) == limit
     for wrong in ("much", "inf", "-inf", "nan"):
         monkeypatch.setenv("VRP_SAM_FEATURES", wrong)
-        with pytest.raises(InputError, match=f"VRP_SAM_FEATURES={wrong} is no number"):
+        with pytest.raises(InputError, match=f"VRP_SAM_FEATURES={wrong} is not a number"):
             disk_cache("model")
     monkeypatch.delenv("VRP_SAM_FEATURES")
     assert 0 < disk_cache("model")._limit <= 20e9

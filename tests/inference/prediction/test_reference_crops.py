@@ -124,5 +124,5 @@ def test_one_frame_does_not_look_like_two(image):
         Reference(with_gaps, mask, frame=4),
         Reference(with_gaps.copy(), mask, frame=4),
     ])  # fmt: skip
-    with pytest.raises(InputError, match="frame 3, and show different images"):
+    with pytest.raises(InputError, match="frame 3 but different images"):
         check_images([Reference(image, mask, frame=3), Reference(255 - image, mask, frame=3)])

@@ -388,7 +388,7 @@ def test_moved_image(qtbot, viewer, dock, engine, tmp_path, small_stack, monkeyp
     viewer.layers.clear()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
     dock.session_panel.open(tmp_path / "a.vrpsam")
-    assert "is not at" in dock.status.text()
+    assert "is no longer at" in dock.status.text()
     assert not viewer.layers
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(moved), ""))
     dock.session_panel.open(tmp_path / "a.vrpsam")
