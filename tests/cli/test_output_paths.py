@@ -176,6 +176,7 @@ def test_an_annotated_frame_is_not_overwritten(files: Path, more: tuple[str, ...
     assert contents(files) == before
 
 
+@pytest.mark.slow
 def test_results_may_be_written_beside_their_inputs(files: Path) -> None:
     given: list[Callable[[], Any]] = [
         lambda: run("fr", "--reference", "labels", "--frames", "0:1", "--output", "fr/labels"),

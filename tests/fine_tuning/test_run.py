@@ -130,6 +130,7 @@ def test_run_is_reproducible_to_the_bit(run, job_of, tmp_path):
         assert torch.equal(tensor, second[name]), name
 
 
+@pytest.mark.slow
 def test_resumed_run_ends_with_the_same_weights(run, job_of, recipe, tmp_path):
     whole, interrupted = (
         job_of(1, 2, steps=4, output=tmp_path / f"{n}.safetensors") for n in range(2)

@@ -86,7 +86,7 @@ def test_old_names_still_work_with_a_warning(model, stack, truth):
 
 class TestErrors:
     def test_predict_before_fit(self, model, stack):
-        with pytest.raises(InputError, match="call fit first"):
+        with pytest.raises(InputError, match="call `fit` first"):
             Segmenter(model).predict(stack)
 
     def test_a_loaded_model_cannot_be_saved(self, segmenter, tmp_path):

@@ -206,7 +206,9 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
     if dtype.kind == "c":
         raise InputError("Complex images cannot be segmented: take their magnitude or real part.")
     if dtype.kind not in "biuf":
-        raise InputError(f"Images of type {dtype} cannot be segmented: convert them to real numbers.")
+        raise InputError(
+            f"Images of type {dtype} cannot be segmented: convert them to real numbers."
+        )
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> str:

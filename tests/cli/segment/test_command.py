@@ -88,6 +88,7 @@ def test_single_picture(files: Path) -> None:
     assert "the stack has 5 frames" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [7, np.nan])
 def test_a_stack_without_contrast_prints_a_warning(files: Path, value: float) -> None:
     given = ("--reference", files / "slice.tif", "--reference-frame", 2, "--frames", "2:3")

@@ -58,6 +58,7 @@ def test_no_file_is_removed_before_the_first_frame(output: Path) -> None:
     assert journal_path(output).exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_no_files_of_the_earlier_one(
     output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,7 @@ def test_an_interrupted_run_is_resumed(files: Path, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(np.asarray(read_stack(output)[0]), np.asarray(labels))
 
 
+@pytest.mark.slow
 def test_other_settings_are_not_resumed(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VRP_SAM_CACHE", str(files / "cache"))
     monkeypatch.setenv("VRP_SAM_FEATURES", "1")

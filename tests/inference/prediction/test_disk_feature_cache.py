@@ -173,6 +173,7 @@ for turn in range(40):
 """
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(tmp_path):
     command = [sys.executable, "-c", WRITER, str(tmp_path), "9000"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]

@@ -85,6 +85,7 @@ def test_a_frame_without_the_class_teaches_what_it_is_not():
     assert mean_iou(together[[1, 3]], truth[[1, 3]]) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", [None, 256])
 def test_half_precision_changes_little(tile):
     stack, truth = sample_stack(size=320, frames=5)

@@ -117,6 +117,7 @@ def test_a_forgotten_engine_leaves_no_process():
     assert process.returncode is not None
 
 
+@pytest.mark.slow
 def test_jobs_wait_for_each_other(engine, job, local_stack):
     local_stack.gate.clear()
     first, second = engine.submit(job), engine.submit(job)

@@ -6,11 +6,11 @@ import sys
 SORTED = """
 import os, threading
 from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, Task
-from napari_vrp_sam.inference.runs.worker import Post
+from napari_vrp_sam.inference.runs.worker import MessageRouter
 
 (there, out), (back, answer) = os.pipe(), os.pipe()
 window = Channel(os.fdopen(back, "rb"), os.fdopen(out, "wb"))
-post = Post(Channel(os.fdopen(there, "rb"), os.fdopen(answer, "wb")))
+post = MessageRouter(Channel(os.fdopen(there, "rb"), os.fdopen(answer, "wb")))
 answers = []
 reader = threading.Thread(target=lambda: answers.append(post.ask(ReadRequest((0,)))), daemon=True)
 reader.start()

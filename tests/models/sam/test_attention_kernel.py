@@ -27,6 +27,7 @@ for batch, height, width, heads, dim, side in cases:
 """
 
 
+@pytest.mark.slow
 def test_kernel_equals_cpu_implementation(
     in_interpreter: Callable[[str], str],
 ) -> None:
