@@ -37,7 +37,7 @@ def test_one_annotated_frame_segments_them_all(stack, truth, model):
             assert iou(labels[position] == class_id, truth[position] == class_id) > 0.8
 
 
-def test_ways_to_say_the_same(stack, truth, model):
+def test_equivalent_arguments(stack, truth, model):
     expected = segment_stack(stack, truth[1, 1], reference_frame=5, model=model, device="cpu")
     frames = Frames(stack)
     same = [

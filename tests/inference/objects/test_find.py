@@ -102,6 +102,6 @@ def test_progress_counts_to_the_end(truth, axes, linked):
         ),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(mistake, sentence):
+def test_input_errors_are_one_sentence(mistake, sentence):
     with pytest.raises(InputError, match=sentence):
         objects_from_labels(**mistake)

@@ -37,7 +37,7 @@ def test_an_object_without_a_neck_stays_whole(radius):
         assert split_instances(shape).labels.max() == 1
 
 
-def test_classes_are_told_apart_and_kept():
+def test_classes_are_separated_and_kept():
     frame = np.zeros((20, 30), np.uint8)
     frame[2:8, 2:8] = 7
     frame[2:8, 8:14] = 3  # touches class 7

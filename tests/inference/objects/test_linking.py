@@ -34,7 +34,7 @@ def test_drifting_objects_keep_their_ids():
         assert labels[t, 29 - 4 * t, 41] == labels[0, 29, 41]
 
 
-def test_each_object_goes_to_the_best_of_its_partners():
+def test_each_object_is_linked_to_its_best_partner():
     stack = empty(2)
     square(stack, 0, 4, 10)
     square(stack, 0, 4, 24)
@@ -47,7 +47,7 @@ def test_each_object_goes_to_the_best_of_its_partners():
     assert labels[1, 5, 28] == 2
 
 
-def test_what_shares_too_little_is_another_object():
+def test_objects_with_little_overlap_are_not_linked():
     stack = empty(2)
     square(stack, 0, 4, 10)
     square(stack, 1, 4, 17)  # an eighth
@@ -90,7 +90,7 @@ def test_a_division_has_a_parent_and_two_new_ids(dividing):
     assert labels[3, 30, 7] == other
 
 
-def test_without_divisions_one_goes_on_and_the_other_is_new(dividing):
+def test_without_divisions_one_daughter_keeps_the_id(dividing):
     labels, classes = split(dividing)
     known = link(labels, classes)
     assert not known.parents.any()
@@ -98,7 +98,7 @@ def test_without_divisions_one_goes_on_and_the_other_is_new(dividing):
     assert sorted([labels[2, 12, 18] == parent, labels[2, 12, 37] == parent]) == [False, True]
 
 
-def test_a_splinter_is_no_daughter():
+def test_a_fragment_is_not_a_daughter():
     stack = empty(2)
     stack[0, 10:18, 20:40] = 1
     stack[1, 10:18, 20:34] = 1

@@ -83,7 +83,7 @@ def test_each_channel_has_its_column(labels, known):
     assert table["mean_intensity_1"].tolist() == [2, 2]
 
 
-def test_parents_stand_where_objects_divided(labels):
+def test_parents_are_listed_where_objects_divided(labels):
     seen = measure_objects(labels, "TYX")
     assert "parent" not in object_table(
         seen, LinkedObjects(np.array([0, 1, 1]), np.array([0, 0, 0]))

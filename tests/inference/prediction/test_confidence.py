@@ -32,12 +32,12 @@ def test_is_the_iou_where_probabilities_are_right() -> None:
     assert float(confidence) == pytest.approx(IOU_PER_AGREEMENT * iou, rel=0.01)
 
 
-def test_a_frame_is_as_sure_as_the_classes_found_on_it() -> None:
+def test_confidence_of_a_frame_is_the_mean_of_its_classes() -> None:
     assert frame_confidence([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
     assert frame_confidence([float("nan")]) is None
     assert frame_confidence([]) is None
 
 
-def test_the_least_sure_frame() -> None:
+def test_the_least_confident_frame() -> None:
     assert least_confident({3: 0.5, 1: 0.25, 7: 0.9}) == (1, 0.25)
     assert least_confident({}) is None

@@ -51,7 +51,7 @@ def cache(tmp_path: Path) -> DiskFeatureCache:
     return DiskFeatureCache(tmp_path, "model", ROOM)
 
 
-def test_what_was_put_is_got_by_anybody(cache, tmp_path):
+def test_stored_features_are_returned_to_any_process(cache, tmp_path):
     given = features()
     kept = cache.put(b"one", given)
     again = DiskFeatureCache(tmp_path, "model", ROOM).get(b"one")
@@ -64,7 +64,7 @@ def test_what_was_put_is_got_by_anybody(cache, tmp_path):
     assert file.stat().st_size < 2 * size + 4000
 
 
-def test_a_damaged_file_is_encoded_anew(cache, tmp_path):
+def test_a_damaged_file_is_encoded_again(cache, tmp_path):
     cache.put(b"one", features())
     (file,) = files(tmp_path)
     content = file.read_bytes()
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_encoded_anew(cache, tmp_path):
     assert cache.get(b"one") is not None
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path):
+def test_the_least_recently_used_features_are_evicted(tmp_path):
     cache = DiskFeatureCache(tmp_path, "model", ROOM)
     cache.put(b"a", features())
     one = files(tmp_path)[0].stat().st_size
@@ -105,7 +105,7 @@ def test_many_processes_do_not_add_up_to_much_more_than_the_limit(tmp_path, monk
 
 
 @pytest.mark.parametrize("ahead", [0, 3600, -3600])
-def test_what_the_present_run_has_used_stays(tmp_path, monkeypatch, ahead):
+def test_features_of_the_current_run_are_kept(tmp_path, monkeypatch, ahead):
     clock = time.time_ns  # and that of the folder's machine, which may be another
     monkeypatch.setattr(time, "time_ns", lambda: clock() + ahead * 10**9)
     DiskFeatureCache(tmp_path, "model", ROOM).put(b"a", features())
@@ -123,14 +123,14 @@ def test_what_the_present_run_has_used_stays(tmp_path, monkeypatch, ahead):
     assert found[1][:3] == [True] * 3
 
 
-def test_no_room_is_no_fault(tmp_path):
+def test_a_full_cache_is_not_an_error(tmp_path):
     (tmp_path / "file").touch()
     cache = DiskFeatureCache(tmp_path / "file", "model", ROOM)
     assert cache.put(b"one", features()).size == (60, 64)
     assert cache.get(b"one") is None
 
 
-def test_memory_is_asked_first_and_told_what_the_disk_has(cache, tmp_path):
+def test_memory_is_read_first_and_filled_from_disk(cache, tmp_path):
     memory = FeatureCache(ROOM, cache)
     kept = memory.put(b"one", features())
     files(tmp_path)[0].unlink()
@@ -142,7 +142,7 @@ def test_memory_is_asked_first_and_told_what_the_disk_has(cache, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "limit"), [("2.5", int(2.5e9)), ("0", None)])
-def test_the_user_says_how_much(tmp_path, monkeypatch, given, limit):
+def test_the_limit_can_be_set(tmp_path, monkeypatch, given, limit):
     monkeypatch.setenv("VRP_SAM_CACHE", str(tmp_path))
     monkeypatch.setenv("VRP_SAM_FEATURES", given)
     cache = disk_cache("model")

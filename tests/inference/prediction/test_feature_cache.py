@@ -16,7 +16,7 @@ def features(value=0.0):
     return FrameFeatures((10, 10), torch.full((1, 1, 10, 10), value), (torch.zeros(1, 1, 10, 10),))
 
 
-def test_what_was_put_is_got():
+def test_stored_features_are_returned():
     cache = FeatureCache(10 * SIZE)
     one = features(1.0)
     cache.put(b"one", one)
@@ -83,7 +83,7 @@ LIMITS = Normalisation((0.0,), (255.0,))
         (FRAME, Normalisation((0.0,), (200.0,))),
     ],
 )
-def test_what_differs_for_the_model_differs_in_its_key(frame, limits):
+def test_keys_differ_for_frames_that_differ_for_the_model(frame, limits):
     assert frame_key(frame, limits) != frame_key(FRAME, LIMITS)
     assert frame_key(FRAME.copy(), Normalisation((0.0,), (255.0,))) == frame_key(FRAME, LIMITS)
 

@@ -62,7 +62,7 @@ def test_frames_of_any_size(sample, shape):
     assert set(np.unique(labels)) <= {0, 1, 255}
 
 
-def test_a_frame_without_the_class_teaches_what_it_is_not():
+def test_a_frame_without_the_class_is_a_negative_example():
     """Squares are wanted, discs are not; one frame with discs alone is told to be empty."""
     rng = np.random.default_rng(0)
     rows, columns = np.indices((96, 128))

@@ -53,7 +53,7 @@ def assert_consistent(prediction: FramePrediction, predictor: Predictor) -> None
 
 
 @pytest.mark.parametrize("batch", [2, 5, 50])
-def test_batches_give_what_frames_give_one_by_one(make_predictor, frames, batch):
+def test_batches_equal_single_frames(make_predictor, frames, batch):
     predictor = make_predictor(batch)
     found = list(predictor.predict_stream(frames))
     assert len(found) == len(frames)
@@ -115,7 +115,7 @@ def test_a_loop_that_is_left_ends_the_reading(make_predictor, frames):
     assert len(read) == count
 
 
-def test_what_goes_wrong_while_reading_is_raised_after_the_frames_before(make_predictor, frames):
+def test_read_errors_are_raised_after_earlier_frames(make_predictor, frames):
     def breaking():
         yield from (frames[0], frames[1])
         raise InputError("The disk is gone.")
@@ -126,14 +126,14 @@ def test_what_goes_wrong_while_reading_is_raised_after_the_frames_before(make_pr
     assert not readers()
 
 
-def test_frames_that_do_not_fit_are_told(make_predictor, frames):
+def test_frames_that_do_not_fit_are_reported(make_predictor, frames):
     predictor = make_predictor(2)
     for wrong, sentence in ((frames[0][:10], "too small"), (frames[0][..., :1], "channels")):
         with pytest.raises(InputError, match=sentence):
             list(predictor.predict_stream([frames[0], wrong]))
 
 
-def test_a_batch_too_large_for_the_memory_goes_in_halves():
+def test_a_batch_that_exceeds_the_memory_is_halved():
     sizes = []
 
     def logits(images):

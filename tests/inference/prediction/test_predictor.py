@@ -154,7 +154,7 @@ def large(labels, size=(520, 700), seed=0):
     return picture, truth
 
 
-def test_tiles_of_a_local_model_give_what_the_whole_frame_gives(model):
+def test_tiles_of_a_local_model_equal_the_whole_frame(model):
     image, truth = large([(100, 100), (256, 250), (400, 600)])
     other, wanted = large([(256, 384), (130, 500)], seed=1)
     reference = Reference(image, truth, RED, frame=0)
@@ -188,7 +188,7 @@ def test_models_that_resize_learn_from_parts_as_large_as_tiles(model):
     assert seen[0].mask.sum() == truth.sum()
 
 
-def test_another_tile_size_is_another_lesson(model, frames, truth, normalisation):
+def test_another_tile_size_is_learned_again(model, frames, truth, normalisation):
     predictor = Predictor(model, device="cpu")
     references = references_from_labels(truth[1, 1], frames[5], frame=5)
     predictor.set_references(references, normalisation)

@@ -106,7 +106,7 @@ def test_one_model_at_a_time(job, stack, model):
     )
 
 
-def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
+def test_a_rewritten_model_file_is_another_model(tmp_path, job, stack):
     from importlib.resources import files
 
     weights = (files("napari_vrp_sam.models") / "weights" / "lite.safetensors").read_bytes()
@@ -121,7 +121,7 @@ def test_a_model_file_written_anew_is_another_model(tmp_path, job, stack):
     assert memory.predictor(of_file) is not first
 
 
-def test_another_model_under_the_same_name_is_loaded_anew(job, user_models):
+def test_another_model_with_the_same_name_is_loaded_again(job, user_models):
     packaged = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
     with resources.as_file(packaged) as path:
         model = store.add(path, "mito")

@@ -33,7 +33,7 @@ def test_references_that_fit_stay_as_they_are(image):
     assert mixed[-1] is small
 
 
-def test_a_part_shows_what_was_marked_and_its_surroundings(image):
+def test_a_crop_shows_the_marks_and_their_surroundings(image):
     mask = marked((slice(500, 540), slice(700, 760)))
     (part,) = crop_references([Reference(image, mask, class_id=4, frame=3)], 400)
     assert part.image.shape == (400, 400, 1)
@@ -92,7 +92,7 @@ def test_classes_on_a_frame_share_its_parts(image):
     assert all(len(images) == 2 for images in by_part.values())
 
 
-def test_marks_that_are_incomplete_say_nothing_where_there_are_none(image):
+def test_unmarked_pixels_of_incomplete_marks_are_unknown(image):
     strokes = marked((slice(100, 110), slice(100, 150)))
     other = marked((slice(700, 710), slice(900, 950)))
     references = [

@@ -54,7 +54,7 @@ def iou(a, b):
 
 
 @pytest.mark.slow
-def test_tiles_give_what_the_whole_frame_gives(predictor, strip, monkeypatch):
+def test_tiles_equal_the_whole_frame(predictor, strip, monkeypatch):
     assert predictor.calibrations[1].decoder_share > 0.2
     whole = predictor.predict(strip)[0] > 0.5
     monkeypatch.setattr(predictor, "tile_size", 1024)

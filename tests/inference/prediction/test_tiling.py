@@ -29,7 +29,7 @@ def test_spans_cover_an_axis_with_weights_that_sum_to_one(length, tile):
 
 
 @given(length=st.integers(600, 6000), tile=st.integers(512, 1200))
-def test_what_lies_near_a_border_inside_the_frame_does_not_count(length, tile):
+def test_borders_inside_the_frame_have_no_weight(length, tile):
     for span in spans(length, tile):
         if span.start > 0:
             assert not span.weight[: OVERLAP // 4].any()
@@ -48,7 +48,7 @@ def tiles_of(height, width, tile):
 
 
 @given(st.integers(16, 700), st.integers(16, 700), st.integers(256, 400))
-def test_what_every_tile_agrees_on_is_the_result(height, width, tile):
+def test_tiles_that_agree_are_not_changed(height, width, tile):
     frame = np.random.default_rng(0).normal(size=(2, height, width)).astype(np.float32)
     tiles = tiles_of(height, width, tile)
     parts = (frame[:, rows.pixels, columns.pixels] for rows, columns in tiles)

@@ -5,7 +5,7 @@ import pytest
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 
 
-def test_whoever_is_not_held_goes_on():
+def test_a_run_that_is_not_paused_continues():
     Control().check()
 
 

@@ -56,7 +56,7 @@ def first(run):
     return next(iter(run.events()))
 
 
-def test_it_tells_its_own_events_and_the_engine_adds_the_end(engine, counting, stack):
+def test_it_yields_its_own_events_and_the_engine_adds_the_end(engine, counting, stack):
     *counted, end = engine.submit(counting.Count(stack, last=6)).events()
 
     assert [event.number for event in counted] == list(range(6))
@@ -66,12 +66,12 @@ def test_it_tells_its_own_events_and_the_engine_adds_the_end(engine, counting, s
     assert end == Done(0)
 
 
-def test_a_mistake_is_one_sentence(engine, counting, stack):
+def test_an_input_error_is_one_sentence(engine, counting, stack):
     job = counting.Count(stack, last=6, mistake="Count further.")
     assert list(engine.submit(job).events()) == [Failed("Count further.")]
 
 
-def test_it_waits_while_paused_and_goes_on_where_it_was(engine, counting, stack):
+def test_it_waits_while_paused_and_continues(engine, counting, stack):
     run = engine.submit(counting.Count(stack, last=100))
     seen = [first(run)]
     run.pause()

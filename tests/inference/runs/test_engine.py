@@ -85,7 +85,7 @@ def test_probabilities_come_on_request(job):
         np.testing.assert_array_equal(result.labels, expected.labels)
 
 
-def test_submitting_does_not_wait_and_polling_takes_what_is_there(gated_job, gate):
+def test_submit_and_poll_do_not_wait(gated_job, gate):
     run = ThreadEngine().submit(gated_job)
     assert gate.asked.acquire(timeout=30)
     before = run.poll()
@@ -123,7 +123,7 @@ def test_cancelling_keeps_the_frame_in_work_and_starts_no_other(gated_job, gate)
     assert not gate.asked.acquire(timeout=0.05)
 
 
-def test_nobody_reads_on_when_the_end_is_told(stack, references, model, monkeypatch):
+def test_reading_stops_before_the_end_is_reported(stack, references, model, monkeypatch):
     long, reads = np.concatenate([stack[0]] * 10), []
 
     class Slow:
@@ -176,7 +176,7 @@ def test_cancelled_after_the_end_changes_nothing(job):
     assert run.poll() == []
 
 
-def test_a_mistake_of_the_user_is_one_sentence(stack, references, model):
+def test_an_error_that_the_user_can_fix_is_one_sentence(stack, references, model):
     job = SegmentationJob(stack[0], references=references, axes="QQ", model=model)
     assert list(ThreadEngine().submit(job).events()) == [
         Failed(
@@ -187,7 +187,7 @@ def test_a_mistake_of_the_user_is_one_sentence(stack, references, model):
     ]
 
 
-def test_a_fault_of_ours_keeps_its_traceback_and_what_was_done(stack, references, model):
+def test_an_internal_error_has_a_traceback_and_keeps_finished_frames(stack, references, model):
     class Torn:
         shape, dtype = stack[0].shape, stack.dtype
 
@@ -206,7 +206,7 @@ def test_a_fault_of_ours_keeps_its_traceback_and_what_was_done(stack, references
     assert "Traceback" in events[-1].detail
 
 
-def test_runs_stand_side_by_side(job):
+def test_runs_work_side_by_side(job):
     engine = ThreadEngine()
     runs = [engine.submit(job) for _ in range(3)]
     assert [list(run.events())[-1] for run in runs] == [Done(4)] * 3
@@ -241,7 +241,7 @@ def test_objects_come_with_progress_and_an_end(stack, truth):
     assert end == Done(0)
 
 
-def test_a_mistake_in_an_objects_job_fails(stack, truth):
+def test_an_invalid_objects_job_fails(stack, truth):
     job = ObjectsJob(stack[0], labels=truth[0, :2], axes="ZYXS")
     (end,) = ThreadEngine().submit(job).events()
     assert isinstance(end, Failed)

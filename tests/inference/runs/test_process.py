@@ -108,7 +108,7 @@ def test_a_process_ends_with_its_parent(engine):
     assert process.wait(timeout=120) == 0
 
 
-def test_a_forgotten_engine_leaves_no_process():
+def test_a_garbage_collected_engine_leaves_no_process():
     engine = ProcessEngine()
     process = engine.warm_up().process
     del engine
@@ -171,7 +171,7 @@ def test_a_late_cancellation_does_not_touch_the_next_job(engine, job):
     assert list(engine.submit(job).events())[-1] == Done(4)
 
 
-def test_a_mistake_arrives_as_its_sentence(engine, job, stack):
+def test_an_input_error_arrives_as_its_message(engine, job, stack):
     wrong = SegmentationJob(
         stack[0], references=job.references, model="lost.safetensors", device="cpu"
     )
@@ -183,13 +183,13 @@ def test_a_mistake_arrives_as_its_sentence(engine, job, stack):
     assert list(engine.submit(job).events())[-1] == Done(4)
 
 
-def test_what_is_no_stack_is_refused_here(engine, job):
+def test_invalid_stacks_are_refused_at_once(engine, job):
     wrong = SegmentationJob(np.zeros(5), references=job.references)
 
     assert isinstance(list(engine.submit(wrong).events())[-1], Failed)
 
 
-def test_a_stack_that_cannot_be_read_is_told(engine, job, local_stack):
+def test_a_stack_that_cannot_be_read_is_reported(engine, job, local_stack):
     del local_stack._stack
     event = list(engine.submit(job).events())[-1]
 
@@ -197,7 +197,7 @@ def test_a_stack_that_cannot_be_read_is_told(engine, job, local_stack):
     assert "could not be read" in event.message
 
 
-def test_a_process_that_dies_is_told_and_replaced(engine, job, local_stack):
+def test_a_dead_process_is_reported_and_replaced(engine, job, local_stack):
     run = engine.submit(job)
     assert local_stack.asked.wait(timeout=120)
     engine.warm_up().process.kill()  # as the system does when memory runs out

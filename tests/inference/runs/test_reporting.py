@@ -29,7 +29,7 @@ def test_messages_come_in_order_before_the_result() -> None:
     assert events == [Progress(number, 3, f"{number}") for number in range(3)]
 
 
-def test_mistakes_arrive() -> None:
+def test_errors_arrive() -> None:
     def fail(_: ReportProgress) -> None:
         raise InputError("There is no such model.")
 

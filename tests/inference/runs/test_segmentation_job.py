@@ -42,7 +42,7 @@ def test_nearest_frames_first(job, order):
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.data())
-def test_every_frame_once_whatever_the_order(t, z, data):
+def test_every_frame_is_planned_once(t, z, data):
     annotated = data.draw(st.lists(st.integers(0, t * z - 1), min_size=1, max_size=4))
     job = job_of((t, z), *annotated)
     frames, nearest = plan(job)
@@ -96,7 +96,7 @@ def test_bad_input(job, sentence):
         plan(job)
 
 
-def test_labels_that_are_objects_are_told_from_classes():
+def test_labels_of_objects_are_distinguished_from_classes():
     references = [Reference(np.zeros((SIDE, SIDE)), np.eye(SIDE), n, frame=0) for n in range(1, 41)]
     with pytest.raises(InputError, match=r"40 different labels.*the same label"):
         plan(SegmentationJob(np.zeros((2, SIDE, SIDE)), references=references))

@@ -87,7 +87,7 @@ def test_frames_in_memory_are_sent_one_by_one(engine, job, expected):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_a_lost_worker_is_no_loss(engine, job, expected, tmp_path):
+def test_frames_of_a_lost_worker_are_repeated(engine, job, expected, tmp_path):
     """The workers read a file, and write one image together."""
     tifffile.imwrite(tmp_path / "stack.tif", job.data, imagej=True, metadata={"axes": "ZYX"})
     data, axes = read_stack(tmp_path / "stack.tif")
@@ -222,7 +222,7 @@ def test_tiles_of_a_large_frame_are_shared(engine, job, tmp_path, in_memory):
     assert found.confidence == pytest.approx(expected.confidence)
 
 
-def test_mistakes_arrive_in_one_sentence(engine, job, tmp_path):
+def test_input_errors_arrive_in_one_sentence(engine, job, tmp_path):
     missing = replace(job, model=tmp_path / "missing.safetensors")
     (end,) = [e for e in engine.submit(missing).events() if isinstance(e, Failed)]
     assert "There is no weights file" in end.message
@@ -301,7 +301,7 @@ def test_workers_near_their_memory_limits_go_on(engine):
 
 
 @pytest.mark.timeout(120)
-def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
+def test_a_cluster_of_paused_workers_is_reported(job, monkeypatch):
     monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.LOOK", 0.1)
     monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.STANDSTILL", 1)
     with (
@@ -323,7 +323,7 @@ def test_a_cluster_whose_workers_are_all_paused_is_told(job, monkeypatch):
     assert not end.detail
 
 
-def test_what_cannot_be_started_is_told(monkeypatch):
+def test_errors_at_the_start_are_reported(monkeypatch):
     with pytest.raises(InputError, match="either how many workers"):
         DaskEngine()
     with pytest.raises(InputError, match="cannot be 0 workers"):
