@@ -8,9 +8,7 @@ from napari_vrp_sam.inference.prediction.batches import BYTES_PER_FRAME, FrameBa
     ("free", "reserved", "allocated", "frames"),
     [(3, 0, 0, 3), (1, 5, 1, 5), (0, 4, 4, 1), (0, 70, 0, 8)],
 )
-def test_reserved_memory_counts_as_free(
-    monkeypatch, model, free, reserved, allocated, frames
-):
+def test_reserved_memory_counts_as_free(monkeypatch, model, free, reserved, allocated, frames):
     """Sizes in frames, without a GPU."""
     told = {
         "mem_get_info": (free * BYTES_PER_FRAME, 80 * BYTES_PER_FRAME),
