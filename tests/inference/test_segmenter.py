@@ -52,6 +52,15 @@ def test_a_single_frame_of_another_day(segmenter, stack):
     np.testing.assert_allclose(probabilities, whole[2, 3], atol=1e-6)
 
 
+def test_axes_in_an_unusual_order_are_remembered(model, stack, truth):
+    usual = stack[..., 0].reshape(12, 40, 48)[:5]
+    unusual = np.moveaxis(usual, 0, -1)  # as ZYX, its frames would be 48 x 5 pixels
+    expected = Segmenter(model, device="cpu").fit(usual, truth[0, 1], reference_frame=1)
+    fitted = Segmenter(model, device="cpu")
+    fitted.fit(unusual, truth[0, 1], axes="YXZ", reference_frame=1)
+    np.testing.assert_array_equal(fitted.predict(unusual).labels, expected.predict(usual).labels)
+
+
 def test_accepted_frames_are_left_out(segmenter, stack):
     result = segmenter.predict(stack, accepted=[0, 5])
     assert not result.labels[0, 0].any()

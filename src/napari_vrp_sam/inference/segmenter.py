@@ -338,7 +338,9 @@ class Segmenter:
         if not hasattr(self, "references_"):
             raise InputError("The segmenter is not fitted: call `fit` first.")
         if axes is None and self._axes is not None and stack is not None:
-            same = len(Frames(stack).shape) == len(self._axes)
+            # Not through `Frames`, which would guess axes and refuse unusual ones.
+            shape = stack.shape if hasattr(stack, "shape") else np.shape(stack)
+            same = len(shape) == len(self._axes)
             axes = self._axes if same else None
         return SegmentationJob(
             stack,
