@@ -29,6 +29,8 @@ RENAMED_OPTIONS = {
 }
 """Current name of each option that was renamed."""
 
+logger = logging.getLogger(__name__)
+
 
 class _ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
@@ -106,12 +108,8 @@ def is_given(context: typer.Context, name: str) -> bool:
 
 
 def _warn_deprecated(option: str, replacement: str) -> None:
-    # Printed and not logged, so that it appears whatever the level of logging is.
-    stderr_console.print(
-        f"WARNING: {option} is deprecated and will be removed in the next release; use "
-        f"{replacement}.",
-        soft_wrap=True,
-        markup=False,
+    logger.warning(
+        "%s is deprecated and will be removed in the next release; use %s.", option, replacement
     )
 
 
