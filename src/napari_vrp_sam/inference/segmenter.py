@@ -19,8 +19,9 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.runs.dispatch import job_events, segment_to
 from napari_vrp_sam.inference.runs.events import FrameResult
-from napari_vrp_sam.inference.runs.output import RunOutput, job_events, segment_to
+from napari_vrp_sam.inference.runs.output import RunOutput
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, check_references
 from napari_vrp_sam.inference.segmentation import (
     ProgressCallback,

@@ -215,11 +215,12 @@ def segment(
         objects.check(stack.label_axes)
     elif min_size:
         raise InputError("--min-size needs --instances, --link or --table.")
+    frame_files = output_frame_files(results, job, stack)
     check_outputs(
         results.labels,
         [*([probabilities] if probabilities else []), *(objects.files if objects else [])],
         given.files,
-        frame_files=list(output_frame_files(results, job, stack).values()),
+        frame_files=list(frame_files.values()),
         overwrite=overwrite,
         resume=resume,
     )
@@ -229,7 +230,7 @@ def segment(
         stderr_console.print(note, soft_wrap=True)
     confidence = run(job, stack, results, workers=workers, scheduler=scheduler)
     if objects is not None:
-        labels = read_output(results, job, stack)
+        labels = read_output(results, job, stack, frame_files)
         objects.write(labels, job.data, stack, confidence=confidence)
 
 

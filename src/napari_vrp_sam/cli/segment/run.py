@@ -30,7 +30,9 @@ def output_frame_files(output: RunOutput, job: SegmentationJob, frames: Frames) 
     return {index: files[index] for index in sorted({*plan(job)[1], *output.accepted})}
 
 
-def read_output(output: RunOutput, job: SegmentationJob, frames: Frames) -> Any:
+def read_output(
+    output: RunOutput, job: SegmentationJob, frames: Frames, frame_files: dict[int, Path]
+) -> Any:
     """Read the labels that a run has written; 0 for the frames of a folder that it has not."""
     import numpy as np
 
@@ -40,7 +42,7 @@ def read_output(output: RunOutput, job: SegmentationJob, frames: Frames) -> Any:
     if not output.in_folder:
         return read_labels(output.labels)
     labels = np.zeros(frames.label_shape, labels_dtype(class_ids_of(job.references)))
-    for index, file in output_frame_files(output, job, frames).items():
+    for index, file in frame_files.items():
         labels[frames.position(index)] = read_labels(file)
     return labels
 
@@ -67,29 +69,27 @@ def run(
     """
     from rich.markup import escape
 
+    from napari_vrp_sam.inference.runs.dispatch import segment_to
     from napari_vrp_sam.inference.runs.events import Learned, Progress
-    from napari_vrp_sam.inference.runs.output import segment_to
-    from napari_vrp_sam.inference.runs.segmentation_job import plan
 
-    indices = set(plan(job)[1])
     confidence: dict[int, float] = {}
 
     def report(writer: OutputWriter) -> None:
         confidence.update(writer.confidence)
-        if done := len(writer.finished.keys() & indices):
+        if done := len(writer.finished.keys() & set(writer.indices)):
             stderr_console.print(
-                f"{done} of {len(indices)} frames are in {output.labels}.", soft_wrap=True
+                f"{done} of {len(writer.indices)} frames are in {output.labels}.", soft_wrap=True
             )
             _print_confidence(frames, writer.confidence)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
     with closing(events), progress_bar() as bar:
-        task = bar.add_task("Starting", total=len(indices))
+        task = bar.add_task("Starting", total=None)
         for event in events:
             if isinstance(event, Progress):
                 logger.info(event.message)
-                finished = len(indices) - event.total + event.done
-                bar.update(task, description=escape(event.message), completed=finished)
+                text = escape(event.message)
+                bar.update(task, description=text, total=event.total, completed=event.done)
             elif isinstance(event, Learned):
                 for class_id, calibration in event.calibrations.items():
                     stderr_console.print(f"Class {class_id}: {calibration}.", soft_wrap=True)

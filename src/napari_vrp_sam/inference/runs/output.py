@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.earlier_files import FACT as FILES
 from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier_files
-from napari_vrp_sam.inference.runs.engine import RunFailedError
-from napari_vrp_sam.inference.runs.events import Event, Failed, FrameResult, FrameWritten
+from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
-    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-    from napari_vrp_sam.inference.runs.dask.tasks import FrameWriter
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
 
@@ -69,12 +65,14 @@ class OutputWriter:
     Parameters
     ----------
     job : SegmentationJob
-    view : Frames
+    frames : Frames
         Its stack.
     output : RunOutput
 
     Attributes
     ----------
+    indices : list of int
+        Frames of the job, including those that an interrupted run has finished.
     finished : dict of int to float or None
         Confidence of the frames that are written, by index.
 
@@ -84,8 +82,9 @@ class OutputWriter:
         If the output cannot be used, or the interrupted run to resume is another one.
     """
 
-    def __init__(self, job: SegmentationJob, view: Frames, output: RunOutput) -> None:
+    def __init__(self, job: SegmentationJob, frames: Frames, output: RunOutput) -> None:
         from napari_vrp_sam.inference.runs.job_settings import settings_of
+        from napari_vrp_sam.inference.runs.segmentation_job import plan
         from napari_vrp_sam.io.labels.folder import folder_files
         from napari_vrp_sam.io.labels.journal import Journal
         from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
@@ -95,21 +94,21 @@ class OutputWriter:
             raise InputError(
                 f"{output.labels} already exists: choose another output, or overwrite it."
             )
+        self.indices = plan(job)[1]
         self.finished: dict[int, float | None] = {}
-        self._view = view
-        self._settled = output.accepted
+        self._accepted = output.accepted
         self._dtype = labels_dtype(class_ids_of(job.references))
-        given = (output.labels, view.label_shape, self._dtype, view.label_axes, output.names)
+        given = (output.labels, frames.label_shape, self._dtype, frames.label_axes, output.names)
         self._writer = label_writer(*given, resume=output.resume)
         self._files: list[Path] = []
         self._earlier: dict[Path, int] = {}
         if output.in_folder:
-            self._files = folder_files(output.labels, view.label_shape, self._dtype, output.names)
+            self._files = folder_files(output.labels, frames.label_shape, self._dtype, output.names)
             self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
         # A loaded model has no digest by which an interrupted run could be recognised.
         if is_incremental(output.labels) and isinstance(job.model, str | Path):
-            self._journal = Journal(output.labels, settings_of(job, view))
+            self._journal = Journal(output.labels, settings_of(job, frames))
         if output.resume:
             _check_resumable(output, self._journal)
             assert self._journal is not None
@@ -120,8 +119,8 @@ class OutputWriter:
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
         if output.probabilities is not None:
-            shape = (*view.lead_shape, len(class_ids_of(job.references)), *view.frame_shape)
-            axes = view.label_axes[:-2] + "CYX"
+            shape = (*frames.lead_shape, len(class_ids_of(job.references)), *frames.frame_shape)
+            axes = frames.label_axes[:-2] + "CYX"
             self._probabilities = ProbabilityWriter(output.probabilities, shape, axes)
 
     @property
@@ -205,7 +204,7 @@ class OutputWriter:
             self._writer.discard()
             return
         try:
-            for index, labels in self._settled.items():
+            for index, labels in self._accepted.items():
                 self._writer.write(index, labels)
         finally:
             self._writer.close()
@@ -222,98 +221,3 @@ def _check_resumable(output: RunOutput, journal: object) -> None:
             "The probabilities of an interrupted run are lost: resume without probabilities, or "
             "start the run again and overwrite its results."
         )
-
-
-def segment_to(
-    job: SegmentationJob,
-    view: Frames,
-    output: RunOutput,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    cache: PredictorCache | None = None,
-    close: Callable[[OutputWriter], None] | None = None,
-) -> Generator[Event]:
-    """Segment a stack and write the results as they come; finished frames are always kept.
-
-    Parameters
-    ----------
-    job : SegmentationJob
-    view : Frames
-        Its stack.
-    output : RunOutput
-    workers : int, optional
-        Number of worker processes to start; default: this process does the work.
-    scheduler : str, optional
-        Address of a dask scheduler whose workers do the work.
-    cache : PredictorCache, optional
-        Model, references and features of earlier jobs, for work in this process.
-    close : callable, optional
-        Called with the writer when its results are complete on disk, also after an error.
-
-    Yields
-    ------
-    Event
-
-    Raises
-    ------
-    InputError
-        If job and output do not fit, or the interrupted run to resume is another one.
-    RunFailedError
-        If the run failed for another reason.
-    """
-    from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of, plan
-
-    indices = plan(job)[1]
-    writer = OutputWriter(job, view, output)
-    try:
-        if not writer.finished.keys() >= set(indices):
-            normalisation = writer.normalisation or normalisation_of(job, view)
-            writer.begin(normalisation)
-            job = replace(
-                job,
-                accepted={*job.accepted, *writer.finished},
-                normalisation=normalisation,
-                probabilities=job.probabilities or output.probabilities is not None,
-            )
-            distributed = workers is not None or scheduler is not None
-            shared = writer.shared_writer() if distributed else None
-            for event in job_events(
-                job, workers=workers, scheduler=scheduler, writer=shared, cache=cache
-            ):
-                if isinstance(event, FrameResult | FrameWritten):
-                    writer.add(event)
-                yield event
-    finally:
-        writer.close()
-        if close is not None:
-            close(writer)
-
-
-def job_events(
-    job: SegmentationJob,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    writer: FrameWriter | None = None,
-    cache: PredictorCache | None = None,
-) -> Generator[Event]:
-    """Yield the events of a job that is done in this process or on workers.
-
-    Raises
-    ------
-    InputError
-        If the job cannot be done as it stands.
-    RunFailedError
-        If it failed for another reason on the workers.
-    """
-    if workers is None and scheduler is None:
-        yield from job.events(Control(), cache)
-        return
-    from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
-
-    with DaskEngine(workers=workers, scheduler=scheduler, writer=writer) as engine:
-        for event in engine.submit(job).events():
-            if isinstance(event, Failed):
-                raise RunFailedError(event) if event.detail else InputError(event.message)
-            yield event
