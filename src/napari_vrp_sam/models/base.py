@@ -41,6 +41,18 @@ class FrameFeatures:
         pick = slice(index, index + 1)
         return FrameFeatures(self.size, self.embedding[pick], tuple(m[pick] for m in self.semantic))
 
+    @classmethod
+    def concatenate(cls, features: Sequence[FrameFeatures]) -> FrameFeatures:
+        """Return one batch of several batches of frames of one size."""
+        if len(features) == 1:
+            return features[0]
+        maps = zip(*(one.semantic for one in features), strict=True)
+        return cls(
+            features[0].size,
+            torch.cat([one.embedding for one in features]),
+            tuple(map(torch.cat, maps)),
+        )
+
     def to(self, device: torch.device | str) -> FrameFeatures:
         """Return the features on another device."""
         return FrameFeatures(

@@ -1,4 +1,4 @@
-"""Frames read ahead, in batches, results behind: here on the processor, the same code."""
+"""Batches of frames on a CPU; a GPU runs the same code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
     predict_from_probabilities,
@@ -64,13 +66,42 @@ def test_batches_equal_single_frames(make_predictor, frames, batch):
 
 
 def test_one_by_one_it_is_predict_itself(make_predictor, frames, model):
-    predictor = make_predictor(None)  # on a processor no batches
+    predictor = make_predictor(None)  # no batches on a CPU
     stream = predictor.predict_stream(frames)
     before = model.encoded
     prediction = next(stream)
     assert model.encoded == before + 1
     np.testing.assert_array_equal(prediction.probabilities, predictor.predict(frames[0]))
     assert_consistent(prediction, predictor)
+
+
+def test_cached_features_and_new_frames_are_computed_in_batches(make_predictor, frames, model):
+    whole = make_predictor(1)
+    expected = [whole.predict(frame) for frame in frames]
+    predictor = make_predictor(4)
+    predictor.cache = FeatureCache(2**30)
+    predictor.encode(frames[2])
+    for encoded in ([3, 4, 4], []):  # of twelve frames, one is in the cache
+        del model.passes[:]
+        found = list(predictor.predict_stream(frames))
+        assert model.passes == encoded
+        for prediction, probabilities in zip(found, expected, strict=True):
+            np.testing.assert_allclose(prediction.probabilities, probabilities, atol=1e-5)
+            assert_consistent(prediction, predictor)
+
+
+def test_tiles_are_encoded_in_batches_of_one_size(model):
+    image = np.random.default_rng(0).integers(0, 255, (450, 450, 3), dtype=np.uint8)
+    reference = Reference(image, image[..., 0] > 200, RED, frame=0)
+    found = {}
+    for batch in (1, 4):
+        predictor = Predictor(model, device="cpu", tile_size=256, batch=batch)
+        predictor.set_references([reference], Normalisation((0,) * 3, (255,) * 3))
+        del model.passes[:]
+        found[batch] = predictor.predict(image)
+    assert sum(model.passes) == 9
+    assert len(model.passes) < 9
+    np.testing.assert_allclose(found[4], found[1], atol=1e-5)
 
 
 def test_labels_alone(make_predictor, frames):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.inference.prediction.cuda_graph import CapturedFunction
@@ -69,3 +71,10 @@ class FrameBatches:
         if self._graph is None or self._graph[0] is not prepared:
             self._graph = prepared, CapturedFunction(segment)
         return self._graph[1]
+
+
+def batches_of_one_shape(frames: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
+    """Yield consecutive frames in batches of at most `size` frames of one shape."""
+    for _, same in itertools.groupby(frames, key=lambda frame: frame.shape):
+        while batch := list(itertools.islice(same, size)):
+            yield batch

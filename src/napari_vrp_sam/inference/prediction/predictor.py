@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.batches import FrameBatches
+from napari_vrp_sam.inference.prediction.batches import FrameBatches, batches_of_one_shape
 from napari_vrp_sam.inference.prediction.feature_cache import (
     FeatureCache,
     annotations_digest,
@@ -192,12 +192,13 @@ class Predictor:
         if max(height, width) <= self.tile_size:
             return self.decode(self.encode(frame))
 
-        def of_tile(rows: slice, columns: slice) -> FrameFeatures:
-            return self.encode(frame[rows, columns])
+        def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
+            for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
+                yield from self._encode_batch(batch)
 
         with torch.no_grad():
             logits = tiled_logits(
-                self.model, self._prepared, of_tile, (height, width), self.tile_size
+                self.model, self._prepared, encode_tiles, (height, width), self.tile_size
             )
         return _sigmoid(logits)
 
@@ -239,20 +240,37 @@ class Predictor:
                 )
                 yield from run_pipeline(map(_checked, ahead), work)
                 return
-        for frame in ahead:
-            found = predict_from_probabilities(self.predict(frame), self.class_ids)
-            yield found if probabilities else replace(found, probabilities=None)
+        for batch in batches_of_one_shape(ahead, size):
+            for found in self._predict_batch(batch):
+                prediction = predict_from_probabilities(found, self.class_ids)
+                yield prediction if probabilities else replace(prediction, probabilities=None)
 
-    @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
-        if self.cache is None or self._normalisation is None:
-            return self.model.encode(self._planes(frame)[None])
-        key = frame_key(frame, self._normalisation)
-        features = self.cache.get(key)
-        if features is None:
-            features = self.cache.put(key, self.model.encode(self._planes(frame)[None]))
-        return features.to(self.device)
+        return self._encode_batch([frame])[0]
+
+    @torch.no_grad()
+    def _predict_batch(self, frames: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Return the probabilities (K, Y, X) of each frame; all have one shape."""
+        if max(frames[0].shape[:2]) > self.tile_size:  # the tiles of one frame are batches already
+            return [self.predict(frame) for frame in frames]
+        features = FrameFeatures.concatenate(self._encode_batch(frames))
+        return list(_sigmoid(self.model.segment(features, self._prepared).float().cpu().numpy()))
+
+    @torch.no_grad()
+    def _encode_batch(self, frames: Sequence[NDArray[Any]]) -> list[FrameFeatures]:
+        """Return the features of frames of one shape; those in the cache are not computed again."""
+        normalisation = self._known_normalisation()
+        cache = self.cache
+        keys = [None if cache is None else frame_key(frame, normalisation) for frame in frames]
+        found = [None if key is None or cache is None else cache.get(key) for key in keys]
+        missing = [at for at, features in enumerate(found) if features is None]
+        if missing:
+            encoded = self.model.encode(torch.stack([self._planes(frames[at]) for at in missing]))
+            for row, at in enumerate(missing):
+                key, features = keys[at], encoded[row]
+                found[at] = features if key is None or cache is None else cache.put(key, features)
+        return [features.to(self.device) for features in found if features is not None]
 
     def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
         """Return a normalised frame of shape (3, Y, X) on the device."""

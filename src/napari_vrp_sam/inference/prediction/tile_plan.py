@@ -119,7 +119,7 @@ def plan_tiles(size: tuple[int, int], tile_size: int, *, context: bool) -> TileP
 def tiled_logits(
     model: Model,
     prepared: Any,
-    encode: Callable[[slice, slice], FrameFeatures],
+    encode: Callable[[Iterable[tuple[slice, slice]]], Iterable[FrameFeatures]],
     size: tuple[int, int],
     tile_size: int,
 ) -> NDArray[np.float32]:
@@ -131,7 +131,7 @@ def tiled_logits(
     prepared : object
         Return value of `Model.prepare`.
     encode : callable
-        From rows and columns of the frame to their features.
+        Maps rows and columns of tiles to the features of these tiles, in their order.
     size : tuple of int
         Height and width of the frame in pixels.
     tile_size : int
@@ -143,14 +143,16 @@ def tiled_logits(
     plan = plan_tiles(size, tile_size, context=model.uses_frame_context)
     context = None
     if plan.context:
+        encoded = encode(tile.pixels for tile in plan.context)
         parts = [
-            model.tile_context(encode(*tile.pixels), prepared, tile.place, tile.cells)
-            for tile in plan.context
+            model.tile_context(features, prepared, tile.place, tile.cells)
+            for tile, features in zip(plan.context, encoded, strict=True)
         ]
         context = model.frame_context(parts, prepared)
+    encoded = encode(tile.pixels for tile in plan.tiles)
     return plan.merge(
-        tile_logits(model, prepared, encode(*tile.pixels), context, tile.place)
-        for tile in plan.tiles
+        tile_logits(model, prepared, features, context, tile.place)
+        for tile, features in zip(plan.tiles, encoded, strict=True)
     )
 
 
