@@ -35,3 +35,10 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("PyTorch finds no Apple GPU ('mps'): choose 'auto' or 'cpu'.")
     return chosen
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device for users, such as "CPU" or "NVIDIA H200"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, str(device))

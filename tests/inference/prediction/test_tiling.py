@@ -10,7 +10,7 @@ from napari_vrp_sam.inference.prediction.tiling import (
     ALIGNMENT,
     DEFAULT_TILE,
     OVERLAP,
-    blend,
+    add_tile,
     check_tile,
     spans,
 )
@@ -45,6 +45,13 @@ def test_no_more_tiles_than_it_takes():
 
 def tiles_of(height, width, tile):
     return list(itertools.product(spans(height, tile), spans(width, tile)))
+
+
+def blend(size, tiles, parts):
+    whole = None
+    for (rows, columns), part in zip(tiles, parts, strict=True):
+        whole = add_tile(whole, size, rows, columns, part)
+    return whole
 
 
 @given(st.integers(16, 700), st.integers(16, 700), st.integers(256, 400))

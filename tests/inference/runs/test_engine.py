@@ -10,15 +10,17 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import find_objects
 from napari_vrp_sam.inference.prediction.batches import FrameBatches
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.inference.runs.engine import Run, ThreadBackend, ThreadEngine
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
     Failed,
     FrameResult,
     Learned,
+    Loaded,
     ObjectsFound,
     Progress,
+    frame_progress,
 )
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -68,10 +70,62 @@ def test_a_run_from_start_to_end(job):
     for result, expected in zip(results, frame_results(job), strict=True):
         np.testing.assert_array_equal(result.labels, expected.labels)
     assert all(result.probabilities is None for result in results)
-    assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
+    assert events[-2:] == [frame_progress(4, 4), Done(4)]
     done = [event.done for event in events if isinstance(event, Progress)]
     assert done == [0, 0, 0, 0, 1, 2, 3, 4]
     assert all(event.total == 4 for event in events if isinstance(event, Progress))
+
+
+def test_stages_are_reported_in_their_order(job):
+    events = list(ThreadEngine().submit(job).events())
+    stages = [event.stage for event in events if isinstance(event, Progress)]
+    assert list(dict.fromkeys(stages)) == ["loading", "sampling", "learning", "segmenting"]
+    assert [event for event in events if isinstance(event, Loaded)] == [Loaded("cpu", "CPU")]
+
+
+@pytest.fixture
+def tiled_job(references, model):
+    stack = np.zeros((2, 600, 600, 3), np.uint8)
+    stack[:, :40, :40] = (0, 255, 0)
+    return SegmentationJob(
+        stack,
+        references=references,
+        references_on_stack=False,
+        axes="ZYXS",
+        model=model,
+        device="cpu",
+        contrast_limits=(0, 255),
+        tile_size=320,
+    )
+
+
+def test_tiles_of_large_frames_are_reported(tiled_job):
+    events = list(ThreadEngine().submit(tiled_job).events())
+    tiles = [event for event in events if isinstance(event, Progress) and event.tiles]
+    assert [(event.done, event.tile, event.tiles) for event in tiles] == [
+        (done, tile, 9) for done in (0, 1) for tile in range(1, 10)
+    ]
+    assert tiles[-1].message == "Frame 2 of 2, tile 9 of 9"
+    assert events[-1] == Done(2)
+
+
+def test_cancelling_stops_between_two_tiles(tiled_job, model, monkeypatch):
+    encoded = []
+    encode = type(model).encode
+    run = None
+
+    def counted(self, frames):
+        encoded.append(frames.shape)
+        if len(encoded) == 1 + len(tiled_job.references) + 2:
+            run.cancel()
+        return encode(self, frames)
+
+    monkeypatch.setattr(type(model), "encode", counted)
+    run = Run(tiled_job, ThreadBackend())
+    run.start()
+    events = list(run.events())
+    assert events[-1] == Cancelled(0)
+    assert max(e.tile for e in events if isinstance(e, Progress)) < 5
 
 
 def test_probabilities_come_on_request(job):
@@ -89,7 +143,7 @@ def test_submit_and_poll_do_not_wait(gated_job, gate):
     run = ThreadEngine().submit(gated_job)
     assert gate.asked.acquire(timeout=30)
     before = run.poll()
-    assert all(isinstance(event, Progress | Learned) for event in before)
+    assert all(isinstance(event, Progress | Loaded | Learned) for event in before)
     assert run.poll() == []
     for _ in range(4):
         gate.allowed.release()

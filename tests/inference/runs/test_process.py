@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.runs.events import (
     Failed,
     FrameResult,
     ObjectsFound,
-    Progress,
+    frame_progress,
 )
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.inference.runs.process import ProcessEngine
@@ -73,7 +73,7 @@ def test_the_other_process_gives_the_same_labels(engine, job, local_stack, stack
     assert [result.index for result in results] == [1, 0, 2, 3]
     for result, expected in zip(results, frame_results(job), strict=True):
         np.testing.assert_array_equal(result.labels, expected.labels)
-    assert events[-2:] == [Progress(4, 4, "Frame 4 of 4"), Done(4)]
+    assert events[-2:] == [frame_progress(4, 4), Done(4)]
     assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once
 
 

@@ -199,14 +199,14 @@ def test_predictor_cache_reports_downloads_and_separates_promptings(tiny: ModelS
     mask = np.zeros((32, 32), bool)
     mask[8:20, 8:20] = True
     frame = np.zeros((32, 32, 1), np.uint8)
-    reported: list[str] = []
+    reported: list[tuple[int, int, str]] = []
     job = SegmentationJob(
         frame[None, ..., 0], references=[Reference(frame, mask)], model="tiny", device="cpu"
     )
     predictors = PredictorCache()
-    first: Any = predictors.predictor(job, reported.append)
+    first: Any = predictors.predictor(job, lambda *report: reported.append(report))
     for name in ("semantic.pth", "sam.pth"):
-        assert any(text.startswith(f"Downloading {name}: 100 % of ") for text in reported)
+        assert any(done == total and file == name for done, total, file in reported)
     assert predictors.predictor(job) is first
     other: Any = predictors.predictor(replace(job, prompting="persam"))
     assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")

@@ -67,10 +67,11 @@ def run(
     InputError
         If the job or the output is invalid, or the interrupted run had other settings.
     """
+    from rich import progress as rich_progress
     from rich.markup import escape
 
     from napari_vrp_sam.inference.runs.dispatch import segment_to
-    from napari_vrp_sam.inference.runs.events import Learned, Progress
+    from napari_vrp_sam.inference.runs.events import Learned, Loaded, Progress
 
     confidence: dict[int, float] = {}
 
@@ -83,13 +84,16 @@ def run(
             _print_confidence(frames, writer.confidence)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
-    with closing(events), progress_bar() as bar:
+    columns = *rich_progress.Progress.get_default_columns(), rich_progress.TimeElapsedColumn()
+    with closing(events), progress_bar(*columns) as bar:
         task = bar.add_task("Starting", total=None)
         for event in events:
             if isinstance(event, Progress):
                 logger.info(event.message)
                 text = escape(event.message)
-                bar.update(task, description=text, total=event.total, completed=event.done)
+                bar.update(task, description=text, total=event.total, completed=event.completed)
+            elif isinstance(event, Loaded):
+                logger.info("The model runs on %s (%s).", event.device, event.device_name)
             elif isinstance(event, Learned):
                 for class_id, calibration in event.calibrations.items():
                     stderr_console.print(f"Class {class_id}: {calibration}.", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
@@ -31,11 +31,13 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     image_key,
 )
 from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
-from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, check_tile
+from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, TileProgress, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.precision import Precision, half_precision_dtype
+
+Result = TypeVar("Result")
 
 
 class Predictor:
@@ -188,23 +190,27 @@ class Predictor:
         InputError
             If no references are set, or the frame does not match them.
         """
-        height, width = frame.shape[:2]
-        if max(height, width) <= self.tile_size:
+        if max(frame.shape[:2]) <= self.tile_size:
             return self.decode(self.encode(frame))
+        return _finished(self._predict_tiles(frame))
 
-        def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
-            for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
-                yield from self._encode_batch(batch)
+    @overload
+    def predict_stream(
+        self,
+        frames: Iterable[NDArray[Any]],
+        *,
+        probabilities: bool = True,
+        tiles: Literal[False] = False,
+    ) -> Generator[FramePrediction]: ...
 
-        with torch.no_grad():
-            logits = tiled_logits(
-                self.model, self._prepared, encode_tiles, (height, width), self.tile_size
-            )
-        return _sigmoid(logits)
+    @overload
+    def predict_stream(
+        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True, tiles: Literal[True]
+    ) -> Generator[FramePrediction | TileProgress]: ...
 
     def predict_stream(
-        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True
-    ) -> Generator[FramePrediction]:
+        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True, tiles: bool = False
+    ) -> Generator[FramePrediction | TileProgress]:
         """Predict many frames; on a GPU faster than one by one.
 
         Parameters
@@ -213,11 +219,15 @@ class Predictor:
             On a GPU they are read ahead in another thread, which stops with the loop.
         probabilities : bool
             Whether to return them too.
+        tiles : bool
+            Whether to yield the progress in frames of several tiles too.
 
         Yields
         ------
         FramePrediction
             In the order of the frames.
+        TileProgress
+            Before each tile, if requested.
 
         Raises
         ------
@@ -241,21 +251,41 @@ class Predictor:
                 yield from run_pipeline(map(_checked, ahead), work)
                 return
         for batch in batches_of_one_shape(ahead, size):
-            for found in self._predict_batch(batch):
+            for steps in self._predict_batch(batch):
+                found = (yield from steps) if tiles else _finished(steps)
                 prediction = predict_from_probabilities(found, self.class_ids)
                 yield prediction if probabilities else replace(prediction, probabilities=None)
 
+    @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
         return self._encode_batch([frame])[0]
 
     @torch.no_grad()
-    def _predict_batch(self, frames: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """Return the probabilities (K, Y, X) of each frame; all have one shape."""
+    def _predict_batch(
+        self, frames: Sequence[NDArray[Any]]
+    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
+        """Yield the steps that return the probabilities (K, Y, X) of each frame of one shape."""
         if max(frames[0].shape[:2]) > self.tile_size:  # the tiles of one frame are batches already
-            return [self.predict(frame) for frame in frames]
+            yield from map(self._predict_tiles, frames)
+            return
         features = FrameFeatures.concatenate(self._encode_batch(frames))
-        return list(_sigmoid(self.model.segment(features, self._prepared).float().cpu().numpy()))
+        logits = self.model.segment(features, self._prepared).float().cpu().numpy()
+        yield from map(_done, _sigmoid(logits))
+
+    @torch.no_grad()
+    def _predict_tiles(
+        self, frame: NDArray[Any]
+    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+        """Return the probabilities of a frame of several tiles; yield the progress."""
+
+        def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
+            for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
+                yield from self._encode_batch(batch)
+
+        size = frame.shape[0], frame.shape[1]
+        steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
+        return _sigmoid((yield from steps))
 
     @torch.no_grad()
     def _encode_batch(self, frames: Sequence[NDArray[Any]]) -> list[FrameFeatures]:
@@ -298,6 +328,22 @@ class Predictor:
         # A class must have the same size on a reference as in a tile. This matters for models that
         # resize frames only; others learn from as much as memory allows.
         return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
+
+
+def _done(result: Result) -> Generator[TileProgress, None, Result]:
+    """Return a result as steps that have no progress."""
+    yield from ()
+    return result
+
+
+def _finished(steps: Generator[Any, None, Result]) -> Result:
+    """Return the result of steps without their progress."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def _checked(frame: NDArray[Any]) -> NDArray[Any]:

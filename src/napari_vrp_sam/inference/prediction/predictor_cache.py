@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-
-Report = Callable[[str], None]
-"""Called with messages about downloads."""
+    from napari_vrp_sam.models.weights.downloads import DownloadProgress
 
 
 class PredictorCache:
@@ -31,14 +28,16 @@ class PredictorCache:
         self._key: object = None
         self._predictor: Predictor | None = None
 
-    def predictor(self, job: SegmentationJob, report: Report | None = None) -> Predictor:
+    def predictor(
+        self, job: SegmentationJob, progress: DownloadProgress | None = None
+    ) -> Predictor:
         """Return the predictor of a job; the last one, if it has the same model.
 
         Parameters
         ----------
         job : SegmentationJob
-        report : callable, optional
-            Called with messages about downloads.
+        progress : callable, optional
+            Called during downloads; see `DownloadProgress`.
 
         Raises
         ------
@@ -50,7 +49,7 @@ class PredictorCache:
         key = _key(job)
         if self._predictor is None or key != self._key:
             self.clear()  # free the memory before the next model needs it
-            predictor = _loaded(job, report)
+            predictor = _loaded(job, progress)
             # A GPU encodes `lite` faster than its features are copied from main memory.
             quick = predictor.model.uses_cuda_graphs and predictor.device.type == "cuda"
             disk = _disk_cache(job, predictor)
@@ -69,14 +68,14 @@ class PredictorCache:
         self._key = self._predictor = None
 
 
-def load_predictor(job: SegmentationJob, report: Report | None = None) -> Predictor:
+def load_predictor(job: SegmentationJob, progress: DownloadProgress | None = None) -> Predictor:
     """Create the predictor of a job, which caches features on disk or not at all.
 
     Parameters
     ----------
     job : SegmentationJob
-    report : callable, optional
-        Called with messages about downloads.
+    progress : callable, optional
+        Called during downloads; see `DownloadProgress`.
 
     Raises
     ------
@@ -85,19 +84,18 @@ def load_predictor(job: SegmentationJob, report: Report | None = None) -> Predic
     """
     from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
 
-    predictor = _loaded(job, report)
+    predictor = _loaded(job, progress)
     disk = _disk_cache(job, predictor)
     if disk is not None:
         predictor.cache = FeatureCache(0, disk)
     return predictor
 
 
-def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
+def _loaded(job: SegmentationJob, progress: DownloadProgress | None) -> Predictor:
     from napari_vrp_sam.inference.prediction.predictor import Predictor
 
     model = job.model
     if isinstance(model, str | Path):
-        from napari_vrp_sam.models.weights.downloads import text_progress
         from napari_vrp_sam.models.zoo.registry import load_model
 
         model = load_model(
@@ -105,7 +103,7 @@ def _loaded(job: SegmentationJob, report: Report | None) -> Predictor:
             device=job.device,
             pseudo_mask=job.pseudo_mask,
             prompting=job.prompting,
-            progress=text_progress(report) if report else None,
+            progress=progress,
         )
     return Predictor(
         model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from napari_vrp_sam.inference.prediction.tiling import (
     OVERLAP,
     WIDE_OVERLAP,
     Span,
-    blend,
+    TileProgress,
+    add_tile,
     spans,
 )
 from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Model
@@ -90,9 +91,21 @@ class TilePlan:
     context: tuple[ContextTile, ...]
     tiles: tuple[Tile, ...]
 
-    def merge(self, logits: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Blend the logits of the tiles, in their order, into those of the frame, (K, Y, X)."""
-        return blend(self.size, [(tile.rows, tile.columns) for tile in self.tiles], logits)
+    def merge(
+        self, logits: Iterable[NDArray[np.float32]]
+    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+        """Blend the logits of the tiles, in their order, into those of the frame, (K, Y, X).
+
+        The progress is yielded before each tile is taken.
+        """
+        parts = iter(logits)
+        whole: NDArray[np.float32] | None = None
+        total = len(self.context) + len(self.tiles)
+        for number, tile in enumerate(self.tiles, start=1 + len(self.context)):
+            yield TileProgress(number, total)
+            whole = add_tile(whole, self.size, tile.rows, tile.columns, next(parts))
+        assert whole is not None  # a frame has at least one tile
+        return whole
 
 
 def plan_tiles(size: tuple[int, int], tile_size: int, *, context: bool) -> TilePlan:
@@ -122,7 +135,7 @@ def tiled_logits(
     encode: Callable[[Iterable[tuple[slice, slice]]], Iterable[FrameFeatures]],
     size: tuple[int, int],
     tile_size: int,
-) -> NDArray[np.float32]:
+) -> Generator[TileProgress, None, NDArray[np.float32]]:
     """Compute the logits of a large frame tile by tile.
 
     Parameters
@@ -136,6 +149,11 @@ def tiled_logits(
         Height and width of the frame in pixels.
     tile_size : int
 
+    Yields
+    ------
+    TileProgress
+        Before each tile.
+
     Returns
     -------
     ndarray, shape (K, Y, X), float32
@@ -143,16 +161,19 @@ def tiled_logits(
     plan = plan_tiles(size, tile_size, context=model.uses_frame_context)
     context = None
     if plan.context:
-        encoded = encode(tile.pixels for tile in plan.context)
-        parts = [
-            model.tile_context(features, prepared, tile.place, tile.cells)
-            for tile, features in zip(plan.context, encoded, strict=True)
-        ]
+        parts = []
+        total = len(plan.context) + len(plan.tiles)
+        encoded = iter(encode(tile.pixels for tile in plan.context))
+        for number, tile in enumerate(plan.context, start=1):
+            yield TileProgress(number, total)
+            parts.append(model.tile_context(next(encoded), prepared, tile.place, tile.cells))
         context = model.frame_context(parts, prepared)
-    encoded = encode(tile.pixels for tile in plan.tiles)
-    return plan.merge(
-        tile_logits(model, prepared, features, context, tile.place)
-        for tile, features in zip(plan.tiles, encoded, strict=True)
+    features = encode(tile.pixels for tile in plan.tiles)
+    return (
+        yield from plan.merge(
+            tile_logits(model, prepared, encoded_tile, context, tile.place)
+            for tile, encoded_tile in zip(plan.tiles, features, strict=True)
+        )
     )
 
 

@@ -8,7 +8,6 @@ is enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +54,17 @@ class Span:
     def pixels(self) -> slice:
         """Pixels of the frame that the tile covers."""
         return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class TileProgress:
+    """A tile that is about to be encoded: its number, from 1, and that of all tiles of its frame.
+
+    Tiles that are encoded once more for the context of their frame count again.
+    """
+
+    number: int
+    total: int
 
 
 def check_tile(tile: int | None) -> int:
@@ -109,32 +119,20 @@ def spans(length: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
     return [Span(*span) for span in zip(starts, stops, weights, strict=True)]
 
 
-def blend(
+def add_tile(
+    whole: NDArray[np.float32] | None,
     size: tuple[int, int],
-    tiles: Sequence[tuple[Span, Span]],
-    parts: Iterable[NDArray[np.float32]],
+    rows: Span,
+    columns: Span,
+    part: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Blend the logits of tiles into those of a frame.
+    """Add the weighted logits of a tile, (K, rows, columns), to those of its frame in place.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width of the frame.
-    tiles : sequence of (Span, Span)
-        Rows and columns of each tile.
-    parts : iterable of ndarray, each of shape (K, rows, columns)
-        Logits of the tiles, in the same order.
-
-    Returns
-    -------
-    ndarray, shape (K, Y, X), float32
+    The first tile, with None for the frame, creates the array of the frame.
     """
-    whole: NDArray[np.float32] | None = None
-    for (rows, columns), part in zip(tiles, parts, strict=True):
-        if whole is None:
-            whole = np.zeros((len(part), *size), np.float32)
-        whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
-    assert whole is not None  # a frame has at least one tile
+    if whole is None:
+        whole = np.zeros((len(part), *size), np.float32)
+    whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
     return whole
 
 

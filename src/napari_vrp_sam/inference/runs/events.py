@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,79 @@ from numpy.typing import NDArray
 from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.models.calibration import ClassCalibration
 
+Stage = Literal[
+    "starting",
+    "downloading",
+    "loading",
+    "sampling",
+    "learning",
+    "segmenting",
+    "evaluating",
+    "training",
+    "finding objects",
+]
+"""Stage of a run: the worker starts, weights are downloaded, the model is loaded, intensities are
+sampled, the annotations are learned, and so on."""
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a run: frames done, frames in total, and the current step."""
+    """Progress of a run.
+
+    Attributes
+    ----------
+    done, total : int
+        Frames done, and frames in total.
+    message : str
+        The current step in words.
+    stage : Stage
+        The same for programs.
+    tile, tiles : int
+        Number of the tile in progress, from 1, and of all tiles of the frame in progress; 0 if
+        frames are not tiled.
+    """
 
     done: int
     total: int
     message: str
+    stage: Stage = "starting"
+    tile: int = 0
+    tiles: int = 0
+
+    @property
+    def completed(self) -> float:
+        """Number of frames done, with the finished tiles of the frame in progress as a fraction."""
+        return self.done + (self.tile - 1) / self.tiles if self.tiles else self.done
+
+
+def frame_progress(done: int, total: int, tile: int = 0, tiles: int = 0) -> Progress:
+    """Return the progress of a run that segments frames; see `Progress`.
+
+    Examples
+    --------
+    >>> frame_progress(4, 20, 2, 9).message
+    'Frame 5 of 20, tile 2 of 9'
+    """
+    message = f"Frame {min(done + 1, total)} of {total}"
+    if tiles:
+        message += f", tile {tile} of {tiles}"
+    return Progress(done, total, message, "segmenting", tile, tiles)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is loaded.
+
+    Attributes
+    ----------
+    device : str
+        Device that the model runs on, such as "cpu" or "cuda:0".
+    device_name : str
+        Its name for users, such as "CPU" or "NVIDIA H200".
+    """
+
+    device: str
+    device_name: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +165,7 @@ class Cancelled:
 
 Event = (
     Progress
+    | Loaded
     | Learned
     | FrameResult
     | FrameWritten

@@ -70,7 +70,9 @@ def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> 
             confidence=job.confidence,
             spacing=job.spacing,
             unit=job.unit,
-            report=lambda done, total, message: report(Progress(done, total, message)),
+            report=lambda done, total, message: report(
+                Progress(done, total, message, "finding objects")
+            ),
         )
 
     objects = yield from progress_events(find, control)

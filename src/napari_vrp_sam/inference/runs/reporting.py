@@ -6,11 +6,15 @@ import queue
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
 
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.weights.downloads import DownloadProgress
+
+LOADING = "Loading the model"
 WAIT = 0.2
 """Seconds after which a cancelled run stops waiting."""
 
@@ -18,6 +22,27 @@ Result = TypeVar("Result")
 
 ReportProgress = Callable[[Progress], None]
 """Takes the progress of a call; raises `StopRunError` in a cancelled run."""
+
+
+def download_progress(report: ReportProgress, total: int) -> DownloadProgress:
+    """Return a callback for downloads that reports each per cent, and the loading after a download.
+
+    Parameters
+    ----------
+    report : callable
+    total : int
+        Number of frames of the run.
+    """
+    from napari_vrp_sam.models.weights.downloads import text_progress
+
+    in_words = text_progress(lambda text: report(Progress(0, total, text, "downloading")))
+
+    def on_bytes(received: int, size: int, name: str) -> None:
+        in_words(received, size, name)
+        if size and received >= size:
+            report(Progress(0, total, LOADING, "loading"))
+
+    return on_bytes
 
 
 def progress_events(

@@ -7,9 +7,22 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
+from napari_vrp_sam.inference.prediction.tiling import TileProgress
 from napari_vrp_sam.inference.runs.control import Control
-from napari_vrp_sam.inference.runs.events import Event, FrameResult, Learned, Progress
-from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
+from napari_vrp_sam.inference.runs.events import (
+    Event,
+    FrameResult,
+    Learned,
+    Loaded,
+    Progress,
+    frame_progress,
+)
+from napari_vrp_sam.inference.runs.reporting import (
+    LOADING,
+    ReportProgress,
+    download_progress,
+    progress_events,
+)
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
@@ -25,7 +38,8 @@ def segmentation_events(
     Yields
     ------
     Progress
-        In words, before the first frame and after each one.
+        Before the first frame and after each one, and before each tile of a large frame.
+    Loaded
     Learned
         Before the first frame.
     FrameResult
@@ -33,31 +47,41 @@ def segmentation_events(
     """
     frames, indices = plan(job)
     total = len(indices)
-    yield Progress(0, total, "Loading the model")
+    yield Progress(0, total, LOADING, "loading")
 
     def load(report: ReportProgress) -> Predictor:
-        def in_words(message: str) -> None:
-            report(Progress(0, total, message))
-
         # torch takes seconds to import: not before the job is known to make sense.
-        return cache.predictor(job, in_words) if cache else load_predictor(job, in_words)
+        download = download_progress(report, total)
+        return cache.predictor(job, download) if cache else load_predictor(job, download)
 
     predictor = yield from progress_events(load, control)
+    from napari_vrp_sam.models.devices import device_name
+
+    yield Loaded(str(predictor.device), device_name(predictor.device))
     control.check()
-    yield Progress(0, total, "Sampling intensities")
+    yield Progress(0, total, "Sampling intensities", "sampling")
     normalisation = normalisation_of(job, frames)
     control.check()
-    yield Progress(0, total, "Learning from the annotations")
+    yield Progress(0, total, "Learning from the annotations", "learning")
     predictor.set_references(job.references, normalisation)
     yield Learned(predictor.calibrations)
     control.check()
-    yield Progress(0, total, "Segmenting")
+    yield frame_progress(0, total)
     wanted = (frames[index] for index in indices)
-    with closing(predictor.predict_stream(wanted, probabilities=job.probabilities)) as predictions:
-        for done, (index, prediction) in enumerate(zip(indices, predictions, strict=True), start=1):
+    done = 0
+    with closing(
+        predictor.predict_stream(wanted, probabilities=job.probabilities, tiles=True)
+    ) as predictions:
+        for prediction in predictions:
+            if isinstance(prediction, TileProgress):
+                control.check()
+                yield frame_progress(done, total, prediction.number, prediction.total)
+                continue
             yield FrameResult(
-                index, prediction.labels, prediction.confidence, prediction.probabilities
+                indices[done], prediction.labels, prediction.confidence, prediction.probabilities
             )
-            yield Progress(done, total, f"Frame {done} of {total}")
+            done += 1
+            yield frame_progress(done, total)
             if done < total:  # a run that is cancelled after its last frame is done all the same
                 control.check()
+    assert done == total

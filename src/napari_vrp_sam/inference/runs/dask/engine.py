@@ -16,7 +16,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
-from napari_vrp_sam.inference.prediction.tiling import check_tile
+from napari_vrp_sam.inference.prediction.tiling import TileProgress, check_tile
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
 from napari_vrp_sam.inference.runs.dask.paused_workers import PausedWorkerWatch
@@ -40,6 +40,7 @@ from napari_vrp_sam.inference.runs.events import (
     FrameWritten,
     Learned,
     Progress,
+    frame_progress,
 )
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
@@ -167,7 +168,7 @@ class DaskBackend:
     def _segment(self, job: SegmentationJob) -> Generator[Event]:
         frames, indices = plan(job)
         total = len(indices)
-        yield Progress(0, total, "Sampling intensities")
+        yield Progress(0, total, "Sampling intensities", "sampling")
         normalisation = normalisation_of(job, frames)
         stack = sendable_stack(job.data)
         sent = replace(
@@ -178,7 +179,7 @@ class DaskBackend:
             normalisation=normalisation,
         )
         self._control.check()
-        yield Progress(0, total, "Waiting for a worker")
+        yield Progress(0, total, "Waiting for a worker", "starting")
         # A task and not scattered data, because a task is repeated if all workers with it are lost.
         pickled = self._submit(share_job, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
         # All workers learn at the same time instead of waiting for the first.
@@ -190,11 +191,16 @@ class DaskBackend:
         if self._writer is not None:
             self._writer.open()
         self._control.check()
-        yield Progress(0, total, "Segmenting")
+        yield frame_progress(0, total)
         events = self._frames(job, pickled, frames, indices, learned, sent=stack is not None)
-        for done, event in enumerate(events, start=1):
+        done = 0
+        for event in events:
+            if isinstance(event, TileProgress):
+                yield frame_progress(done, total, event.number, event.total)
+                continue
             yield event
-            yield Progress(done, total, f"Frame {done} of {total}")
+            done += 1
+            yield frame_progress(done, total)
             if done < total:  # a run that is cancelled after its last frame is done all the same
                 self._control.check()
 
@@ -207,7 +213,7 @@ class DaskBackend:
         learned: WorkerState,
         *,
         sent: bool,
-    ) -> Iterator[FrameResult | FrameWritten]:
+    ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
         """Yield the results of frames as they come; the tiles of large frames are merged here."""
 
         def pixels(index: int) -> Any:
@@ -215,7 +221,9 @@ class DaskBackend:
 
         if max(frames.frame_shape) > check_tile(job.tile_size):
             for index in indices:
-                logits = self._large_frame(job, pickled, index, pixels(index), frames, learned)
+                logits = yield from self._large_frame(
+                    job, pickled, index, pixels(index), frames, learned
+                )
                 yield self._finished(job, index, logits)
             return
         chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
@@ -234,8 +242,8 @@ class DaskBackend:
         pixels: NDArray[Any] | None,
         frames: Frames,
         learned: WorkerState,
-    ) -> NDArray[np.float32]:
-        """Compute the logits of a frame whose tiles are tasks."""
+    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+        """Compute the logits of a frame whose tiles are tasks; yield the progress."""
         tiles = plan_tiles(
             frames.frame_shape, check_tile(job.tile_size), context=learned.uses_frame_context
         )
@@ -250,7 +258,7 @@ class DaskBackend:
             (segment_tile, pickled, index, number, tile, context, _cut(pixels, tile.pixels))
             for number, tile in enumerate(tiles.tiles)
         )
-        return tiles.merge(_in_order(results))
+        return (yield from tiles.merge(_in_order(results)))
 
     def _finished(
         self, job: SegmentationJob, index: int, logits: NDArray[np.float32]
