@@ -55,3 +55,44 @@ def test_classes_may_cover_the_whole_frame(image):
 def test_invalid_labels_are_refused(image, labels, message):
     with pytest.raises(InputError, match=message):
         references_from_labels(labels, image)
+
+
+def test_label_values_may_mean_background_and_ignored_pixels(image, labels):
+    labels[0, :5], labels[22, :7] = 9, 255
+    (reference, other) = references_from_labels(
+        labels, image, kind="partial", background=9, ignore=255
+    )
+    assert (reference.class_id, other.class_id, other.kind) == (2, 7, "partial")
+    for one in (reference, other):
+        np.testing.assert_array_equal(one.negative, labels == 9)
+        np.testing.assert_array_equal(one.ignored, labels == 255)
+        np.testing.assert_array_equal(one.mask > 0, labels == one.class_id)
+
+
+def test_background_applies_to_classes_of_other_frames(image, labels):
+    labels[0, :5] = 9
+    references = references_from_labels(labels, image, background=9, class_ids={2, 3})
+    assert [r.class_id for r in references] == [2, 3, 7]
+    absent = references[1]
+    assert absent.empty
+    # Nothing else is known about class 3 on this frame.
+    np.testing.assert_array_equal(absent.ignored, labels != 9)
+
+
+def test_classes_of_other_frames_are_not_mentioned_without_background(image, labels):
+    references = references_from_labels(labels, image, background=9, class_ids={3})
+    assert [r.class_id for r in references] == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"background": 0}, "background cannot be 0"),
+        ({"ignore": 0}, "ignored pixels cannot be 0"),
+        ({"background": 3, "ignore": 3}, "both background and ignored"),
+        ({"background": 2, "ignore": 7}, "empty"),
+    ],
+)
+def test_invalid_label_values_are_refused(image, labels, values, message):
+    with pytest.raises(InputError, match=message):
+        references_from_labels(labels, image, **values)

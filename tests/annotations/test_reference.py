@@ -22,9 +22,10 @@ def test_a_channel_axis_is_added_and_the_mask_converted():
 
 
 @pytest.mark.parametrize(
-    ("kind", "sparse"), [("point", True), ("scribble", True), ("box", False), ("mask", False)]
+    ("kind", "sparse"),
+    [("point", True), ("scribble", True), ("partial", True), ("box", False), ("mask", False)],
 )
-def test_points_and_scribbles_are_sparse(kind, sparse):
+def test_kinds_that_leave_unmarked_pixels_unknown_are_sparse(kind, sparse):
     assert Reference(IMAGE, half_mask(), kind=kind).sparse is sparse
 
 
@@ -43,9 +44,39 @@ def test_an_empty_mask_means_that_the_class_is_absent():
         ({"mask": np.full((20, 24), np.nan)}, "between 0 and 1"),
         ({"mask": half_mask() * 255}, "between 0 and 1"),
         ({"class_id": 0}, "classes start at 1"),
-        ({"kind": "lasso"}, "point, scribble, box, mask"),
+        ({"kind": "lasso"}, "point, scribble, partial, box, mask"),
     ],
 )
 def test_invalid_references_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         Reference(**{"image": IMAGE, "mask": half_mask(), **arguments})
+
+
+def stroke():
+    negative = np.zeros((20, 24), dtype=bool)
+    negative[8:12, 3] = True
+    return negative
+
+
+@pytest.mark.parametrize("kind", ["point", "scribble", "partial", "box", "mask"])
+def test_negative_pixels_are_not_the_class(kind):
+    reference = Reference(IMAGE, half_mask(), kind=kind, negative=stroke())
+    assert reference.kind == kind
+    np.testing.assert_array_equal(reference.negative, stroke())
+    np.testing.assert_array_equal(reference.mask > 0, half_mask() & ~stroke())
+
+
+@pytest.mark.parametrize("kind", ["point", "scribble", "partial", "box"])
+def test_of_a_frame_with_negative_pixels_only_nothing_else_is_known(kind):
+    reference = Reference(IMAGE, np.zeros((20, 24)), kind=kind, negative=stroke())
+    assert (reference.kind, reference.empty) == ("mask", True)
+    np.testing.assert_array_equal(reference.ignored, ~stroke())
+
+
+def test_an_empty_mask_with_negative_pixels_still_means_that_the_class_is_absent():
+    assert Reference(IMAGE, np.zeros((20, 24)), negative=stroke()).ignored is None
+
+
+def test_negative_pixels_must_have_the_size_of_the_mask():
+    with pytest.raises(InputError, match="negative pixels has the shape"):
+        Reference(IMAGE, half_mask(), negative=stroke()[1:])

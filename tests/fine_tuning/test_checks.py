@@ -32,7 +32,7 @@ NOTHING = mask(slice(0), slice(0))
         ([], "There is no annotation"),
         ([Reference(IMAGE, NOTHING, frame=0), Reference(IMAGE, NOTHING, frame=1)], "background"),
         ([Reference(IMAGE, EVERYTHING, frame=0)], "Class 1 covers everything"),
-        ([Reference(IMAGE, SQUARE, 1, "scribble", 0)], "Class 1 is annotated by points or scrib"),
+        ([Reference(IMAGE, SQUARE, 1, "scribble", 0)], "Class 1 is annotated by points, scrib"),
         ([Reference(IMAGE, SQUARE, frame=9)], "frame 9"),
         (
             [Reference(IMAGE, SQUARE, 1, frame=2), Reference(IMAGE, SQUARE, 2, frame=2)],

@@ -174,6 +174,17 @@ def test_sparse_labels(stack, truth):
     assert reference.sparse
 
 
+def test_background_on_a_frame_without_a_class(stack, truth):
+    labels = only(truth, (0, 0))
+    labels[1, 2, :3, :4], labels[2, 2, :3, :4] = 20, 21
+    found = gather_references(Frames(stack), labels, background=20, ignore=21)
+    assert [(r.frame, r.class_id, r.empty) for r in found] == [
+        (0, RED, False), (0, GREEN, False), (6, RED, True), (6, GREEN, True),
+    ]  # fmt: skip
+    assert found[-1].negative.sum() == 12
+    assert (~found[-1].ignored).sum() == 12
+
+
 @pytest.mark.parametrize(
     ("annotations", "arguments", "sentence"),
     [

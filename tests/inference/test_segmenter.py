@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from tests.inference.conftest import GREEN, RED
 
 from napari_vrp_sam import InputError, Segmenter, segment_stack
+from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
 from napari_vrp_sam.io.samples import sample_stack
 
 
@@ -123,6 +124,22 @@ def test_a_saved_segmenter_predicts_the_same(lite, tmp_path: Path):
     assert loaded.expected_iou_ == fitted.expected_iou_
     expected, found = (one.predict(stack, probabilities=True) for one in (fitted, loaded))
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_a_file_keeps_negative_and_ignored_pixels(tmp_path: Path):
+    stack, truth = sample_stack(seed=2, size=64, frames=2)
+    labels = truth[1].copy()
+    labels[:2], labels[-2:] = 8, 9
+    fitted = Segmenter("lite", device="cpu").fit(
+        stack, labels, reference_frame=1, annotation_kind="partial", background=8, ignore=9
+    )
+    job = fitted._job(None)
+    write_segmenter(tmp_path / "a.vrpsam", job, axes="ZYX", expected_iou={})
+    (before,), (after,) = job.references, read_segmenter(tmp_path / "a.vrpsam")[0].references
+    assert after.kind == before.kind == "partial"
+    for name in ("mask", "negative", "ignored"):
+        assert getattr(before, name).any()
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
 
 
 @pytest.mark.parametrize(

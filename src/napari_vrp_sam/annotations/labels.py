@@ -44,19 +44,29 @@ def references_from_labels(
     *,
     kind: AnnotationKind = "mask",
     frame: int | None = None,
+    background: int | None = None,
+    ignore: int | None = None,
+    class_ids: Collection[int] = (),
 ) -> list[Reference]:
     """Return a reference for each class of an annotated frame.
 
     Parameters
     ----------
     labels_frame : ndarray, shape (Y, X), integer or bool
-        Class of each pixel; 0 is background or, for sparse annotations, unknown.
+        Class of each pixel; 0 is background or, for sparse annotations, unlabelled.
     image_frame : ndarray, shape (Y, X, C) or (Y, X)
         Annotated frame.
-    kind : {"point", "scribble", "box", "mask"}
-        Kind of annotation; unmarked pixels of points and scribbles are unknown.
+    kind : {"point", "scribble", "partial", "box", "mask"}
+        Kind of annotation; unlabelled pixels of points, scribbles and partial masks are unknown.
     frame : int, optional
         Index of the frame in its stack.
+    background : int, optional
+        Label value of pixels that belong to no class.
+    ignore : int, optional
+        Label value of pixels that are excluded from learning.
+    class_ids : collection of int
+        Classes that other frames show: those without a label on this frame get a reference, too,
+        if the frame has pixels of the label `background`.
 
     Returns
     -------
@@ -67,26 +77,65 @@ def references_from_labels(
     ------
     InputError
         If the labels are not integers, are negative, are all 0, differ in shape from the image, or
-        have more than `MAX_CLASSES` values.
+        have more than `MAX_CLASSES` values, or if `background` and `ignore` are equal or 0.
+
+    Examples
+    --------
+    Scribbles on a class, with the label 1, and on its background, with the label 2:
+
+    >>> image, labels = np.zeros((32, 32)), np.zeros((32, 32), dtype=int)
+    >>> labels[4:9, 4:9], labels[20, 4:20] = 1, 2
+    >>> (reference,) = references_from_labels(labels, image, kind="scribble", background=2)
+    >>> int(reference.mask.sum()), int(reference.negative.sum())
+    (25, 16)
     """
+    check_special_values(background, ignore)
     labels = check_labels_dtype(np.asarray(labels_frame))
     if labels.shape != np.shape(image_frame)[:2]:
         raise InputError(
             f"The labels have the shape {labels.shape}, but their image has "
             f"{np.shape(image_frame)[:2]}: use labels of the same size."
         )
-    class_ids = sorted(labels_in(labels))
-    if not class_ids:
+    drawn = sorted(labels_in(labels) - {background, ignore})
+    negative = None if background is None else labels == background
+    absent = set(class_ids) - set(drawn) if negative is not None and negative.any() else set()
+    if not drawn and not absent:
         raise InputError("The annotation is empty: mark at least one pixel of a class.")
-    if class_ids[0] < 0:
+    if drawn and drawn[0] < 0:
         raise InputError(
-            f"The labels hold the negative value {class_ids[0]}: classes start at 1, "
-            "0 is background."
+            f"The labels hold the negative value {drawn[0]}: classes start at 1, 0 is background."
         )
-    check_class_count(class_ids)  # before masks of many objects fill the memory
+    check_class_count(drawn)  # before masks of many objects fill the memory
+    ignored = None if ignore is None else labels == ignore
+    ignored = ignored if ignored is not None and ignored.any() else None
+    # A stroke on the background says nothing about the rest of a frame without the class.
     return [
-        Reference(image_frame, labels == class_id, class_id, kind, frame) for class_id in class_ids
+        Reference(
+            image_frame,
+            labels == class_id,
+            class_id,
+            "partial" if class_id in absent else kind,
+            frame,
+            ignored,
+            negative,
+        )
+        for class_id in sorted({*drawn, *absent})
     ]
+
+
+def check_special_values(background: int | None, ignore: int | None) -> None:
+    """Raise `InputError` if the label values of background and ignored pixels cannot be used."""
+    for name, value in (("background", background), ("ignored pixels", ignore)):
+        if value == 0:
+            raise InputError(
+                f"The label value of {name} cannot be 0, the value of unlabelled pixels: choose "
+                "another value."
+            )
+    if background is not None and background == ignore:
+        raise InputError(
+            f"The label value {background} cannot mean both background and ignored pixels: choose "
+            "another value for one of them."
+        )
 
 
 def labels_in(labels: NDArray[Any]) -> set[int]:

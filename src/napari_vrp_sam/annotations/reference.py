@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 
-AnnotationKind = Literal["point", "scribble", "box", "mask"]
-"""Kind of annotation (paper, section 3.2). Points and scribbles are sparse: unmarked pixels are
-unknown. Boxes and masks are dense: unmarked pixels are background."""
+AnnotationKind = Literal["point", "scribble", "partial", "box", "mask"]
+"""Kind of annotation (paper, section 3.2). Points, scribbles and partial masks, in which only some
+objects are filled, are sparse: unmarked pixels are unknown. Boxes and masks are dense: unmarked
+pixels are background."""
 
 ANNOTATION_KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
-SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble"})
+SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble", "partial"})
+"""Kinds whose unmarked pixels are unknown."""
+
+MERGE_ORDER: tuple[AnnotationKind, ...] = ("box", "mask", "partial", "scribble", "point")
+"""Dense kinds before sparse ones, and less exact kinds first. Merged annotations have the first of
+their kinds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,18 +38,23 @@ class Reference:
         not show the class.
     class_id : int
         Label value of the class, 1 or more.
-    kind : {"point", "scribble", "box", "mask"}
-        Kind of annotation.
+    kind : {"point", "scribble", "partial", "box", "mask"}
+        Kind of annotation. A partial annotation is a mask of some objects of the class; the rest
+        of the frame is unknown, as for points and scribbles.
     frame : int, optional
         Index of the frame in the segmented stack; None for another image.
     ignored : ndarray of bool, shape (Y, X), optional
         Pixels of unknown class that are excluded from learning, for example blurred borders.
+    negative : ndarray of bool, shape (Y, X), optional
+        Pixels that certainly do not belong to the class. They are removed from the mask. If the
+        mask is empty and its kind is not "mask", they are all that is known of the frame: the
+        kind becomes "mask", and all other pixels are ignored.
 
     Raises
     ------
     InputError
-        If shapes differ, the mask exceeds 0..1 or is empty although its kind is not "mask", the
-        class is below 1, or the kind or dtype is not supported.
+        If shapes differ, the mask exceeds 0..1, neither it nor `negative` marks a pixel although
+        its kind is not "mask", the class is below 1, or the kind or dtype is not supported.
 
     Examples
     --------
@@ -52,6 +63,14 @@ class Reference:
     >>> reference = Reference(image, mask, kind="scribble")
     >>> reference.image.shape, reference.sparse
     ((32, 32, 1), True)
+
+    Some objects are filled, and a stroke marks something else:
+
+    >>> stroke = np.zeros((32, 32), dtype=bool)
+    >>> stroke[20, 4:20] = True
+    >>> reference = Reference(image, mask, kind="partial", negative=stroke)
+    >>> reference.sparse, int(reference.negative.sum())
+    (True, 16)
     """
 
     image: NDArray[Any]
@@ -60,6 +79,7 @@ class Reference:
     kind: AnnotationKind = "mask"
     frame: int | None = None
     ignored: NDArray[np.bool_] | None = None
+    negative: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         image = np.asarray(self.image)
@@ -79,11 +99,8 @@ class Reference:
                 f"The annotation has the shape {mask.shape}, but its image has {image.shape[:2]}: "
                 "use a mask of the same size."
             )
-        if self.ignored is not None and np.shape(self.ignored) != mask.shape:
-            raise InputError(
-                f"The mask of ignored pixels has the shape {np.shape(self.ignored)}, but the "
-                f"annotation has {mask.shape}: use a mask of the same size."
-            )
+        ignored = _pixels("ignored", self.ignored, mask.shape)
+        negative = _pixels("negative", self.negative, mask.shape)
         if self.kind not in ANNOTATION_KINDS:
             raise InputError(
                 f"Unknown annotation kind {self.kind!r}: use one of {', '.join(ANNOTATION_KINDS)}."
@@ -92,16 +109,23 @@ class Reference:
             raise InputError(
                 f"Class {self.class_id} is not valid: classes start at 1, 0 is background."
             )
-        if self.kind != "mask" and not mask.any():
-            raise InputError(
-                f"The annotation of class {self.class_id} is empty: mark at least one pixel."
-            )
         if not np.isfinite(mask).all() or mask.min() < 0 or mask.max() > 1:
             raise InputError(
                 "The values of an annotation mask must lie between 0 and 1: rescale them."
             )
+        if negative is not None:
+            mask = np.where(negative, np.float32(0), mask)
+        if self.kind != "mask" and not mask.any():
+            if negative is None:
+                raise InputError(
+                    f"The annotation of class {self.class_id} is empty: mark at least one pixel."
+                )
+            ignored = ~negative if ignored is None else ~negative | ignored
+            object.__setattr__(self, "kind", "mask")
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "ignored", ignored)
+        object.__setattr__(self, "negative", negative)
 
     @property
     def sparse(self) -> bool:
@@ -112,3 +136,16 @@ class Reference:
     def empty(self) -> bool:
         """True if the frame does not show the class."""
         return not self.mask.any()
+
+
+def _pixels(name: str, pixels: Any, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Return a boolean mask of a frame; None if it is empty."""
+    if pixels is None:
+        return None
+    if np.shape(pixels) != shape:
+        raise InputError(
+            f"The mask of {name} pixels has the shape {np.shape(pixels)}, but the annotation has "
+            f"{shape}: use a mask of the same size."
+        )
+    marked = np.asarray(pixels, dtype=np.bool_)
+    return marked if marked.any() else None

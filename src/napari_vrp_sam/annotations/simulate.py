@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_vrp_sam.annotations.geometry import path_to_mask, points_to_mask
-from napari_vrp_sam.annotations.reference import AnnotationKind
+from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS, AnnotationKind
 from napari_vrp_sam.errors import InputError
 
 MAX_MARKS = 20
@@ -41,14 +41,15 @@ def simulate_annotation(
     ----------
     mask : ndarray, shape (Y, X)
         Ground truth; above 0.5 (or True) is foreground.
-    kind : {"point", "scribble", "box", "mask"}
-        Random foreground pixels, random free-form strokes, the filled bounding box, or the mask
-        itself.
+    kind : {"point", "scribble", "partial", "box", "mask"}
+        Random foreground pixels, random free-form strokes, some of the connected components, the
+        filled bounding box, or the mask itself.
     rng : numpy.random.Generator
         Generator; the same state gives the same annotation.
     count : int or None
         Number of points or strokes; None draws it from 1 to 20. The paper tests with 20 and trains
-        with a random number.
+        with a random number. A partial mask has at most as many components, and at most half of
+        them.
     radius : float, optional
         Brush radius of points in pixels (default: 1 % of the shorter side).
     each : bool
@@ -71,10 +72,14 @@ def simulate_annotation(
         return foreground.astype(np.float32)
     if kind == "box":
         return _boxes(foreground, each=each)
-    if kind not in ("point", "scribble"):
-        raise InputError(f"Unknown annotation kind {kind!r}: use point, scribble, box or mask.")
+    if kind not in ANNOTATION_KINDS:
+        raise InputError(
+            f"Unknown annotation kind {kind!r}: use one of {', '.join(ANNOTATION_KINDS)}."
+        )
     pixels = np.argwhere(foreground)
     marks = int(rng.integers(1, MAX_MARKS + 1)) if count is None else count
+    if kind == "partial":
+        return _some_components(foreground, marks, rng)
     starts = pixels[rng.choice(len(pixels), size=min(marks, len(pixels)), replace=False)]
     if kind == "point":
         drawn = points_to_mask(starts, foreground.shape, radius=radius)
@@ -93,6 +98,14 @@ def _boxes(foreground: NDArray[np.bool_], *, each: bool) -> NDArray[np.float32]:
         if size >= MIN_BOX_SHARE * max(sizes):
             boxes[box] = 1
     return boxes
+
+
+def _some_components(
+    foreground: NDArray[np.bool_], most: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    components, count = ndimage.label(foreground)
+    drawn = 1 + rng.permutation(count)[: min(most, -(-count // 2))]
+    return np.isin(components, drawn).astype(np.float32)
 
 
 def _stroke(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,9 +19,11 @@ from napari_vrp_sam.cli.options import (
     AnnotationKindName,
     AnnotationKindOption,
     AxesOption,
+    BackgroundOption,
     ChannelOption,
     ContrastLimitsOption,
     DeviceOption,
+    IgnoreOption,
     ModelOption,
     ReferenceFrameOption,
     parse_frame,
@@ -70,6 +72,8 @@ def fine_tune(
     ],
     reference_frame: ReferenceFrameOption = None,
     annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
+    background: BackgroundOption = None,
+    ignore: IgnoreOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     name: Annotated[
@@ -135,11 +139,11 @@ def fine_tune(
 
     forbid_downloads(offline)
     frame = parse_frame(reference_frame)
-    kind: AnnotationKind = annotation_kind.value
+    how = LabelMeaning(annotation_kind.value, background, ignore)
     data: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)
     if folders and _sizes_differ(folder_images(image)):
-        references = _read_pairs(image, reference, kind, channel or range(3))
+        references = _read_pairs(image, reference, how, channel or range(3))
         data, axes = references[0].image, axes or "YXS"
         channel = None  # the references have the chosen channels only
     else:
@@ -147,7 +151,14 @@ def fine_tune(
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
         check_frame(frame, stack, axes_given=bool(axes))
         labels = read_labels(reference, image)
-        references = gather_references(stack, labels, reference_frame=frame, annotation_kind=kind)
+        references = gather_references(
+            stack,
+            labels,
+            reference_frame=frame,
+            annotation_kind=how.kind,
+            background=background,
+            ignore=ignore,
+        )
         axes = stack.axes
     job = FineTuneJob(
         data,
@@ -212,11 +223,19 @@ def _sizes_differ(files: list[Path]) -> bool:
     return len({frame_shape(path, palette=False)[:2] for path in files}) > 1
 
 
+class LabelMeaning(NamedTuple):
+    """Kind of annotation, and label values with a special meaning."""
+
+    kind: AnnotationKind
+    background: int | None
+    ignore: int | None
+
+
 def _read_pairs(
-    images: Path, labels: Path, kind: AnnotationKind, channels: Sequence[int]
+    images: Path, labels: Path, how: LabelMeaning, channels: Sequence[int]
 ) -> list[Reference]:
     """Read references from images of different sizes and their label images."""
-    from napari_vrp_sam.annotations.labels import references_from_labels
+    from napari_vrp_sam.annotations.labels import labels_in, references_from_labels
     from napari_vrp_sam.errors import InputError
     from napari_vrp_sam.io.images.frame_files import folder_images, read_frame
     from napari_vrp_sam.io.images.stacks import label_files
@@ -229,9 +248,11 @@ def _read_pairs(
                 f"{path} has no image of the same name in {images}: rename the label image."
             )
         frame_labels = read_frame(path, palette=True)
-        if frame_labels.any():
+        if labels_in(frame_labels) - {how.background, how.ignore}:
             frame = read_frame(image_files[path.stem], colours=True)[..., channels]
-            references += references_from_labels(frame_labels, frame, kind=kind)
+            references += references_from_labels(
+                frame_labels, frame, kind=how.kind, background=how.background, ignore=how.ignore
+            )
     if not references:
         raise InputError(
             "There is no annotation: mark a class with a label of 1 or more on at least one image."

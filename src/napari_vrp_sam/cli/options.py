@@ -20,6 +20,7 @@ class AnnotationKindName(StrEnum):
     SCRIBBLE = "scribble"
     BOX = "box"
     MASK = "mask"
+    PARTIAL = "partial"
 
 
 class PseudoMaskName(StrEnum):
@@ -70,8 +71,26 @@ AnnotationKindOption = Annotated[
     typer.Option(
         "--annotation-kind",
         metavar="KIND",
-        help="How the reference was annotated: mask, box, scribble or point. With scribble and "
-        "point, unmarked pixels are unknown.",
+        help="How the reference was annotated: mask, box, scribble, point, or partial for a mask "
+        "of some of the objects. With scribble, point and partial, unlabelled pixels are unknown.",
+        rich_help_panel=INPUT,
+    ),
+]
+BackgroundOption = Annotated[
+    int | None,
+    typer.Option(
+        "--background",
+        metavar="VALUE",
+        help="Label value of pixels that belong to no class, such as strokes on look-alikes.",
+        rich_help_panel=INPUT,
+    ),
+]
+IgnoreOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore",
+        metavar="VALUE",
+        help="Label value of pixels that are excluded from learning.",
         rich_help_panel=INPUT,
     ),
 ]

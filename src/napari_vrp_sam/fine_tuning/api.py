@@ -27,6 +27,8 @@ def fine_tune(
     channels: Sequence[int] | None = None,
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind = "mask",
+    background: int | None = None,
+    ignore: int | None = None,
     model: str | Path = "lite",
     parts: TrainableParts | None = None,
     minutes: float | None = None,
@@ -57,8 +59,11 @@ def fine_tune(
         Channels to use; the model uses the first three of them. Default: all.
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes, from 0.
-    annotation_kind : {"mask", "scribble", "box", "point"}
+    annotation_kind : {"mask", "partial", "scribble", "box", "point"}
         How a label image was drawn; see `Segmenter.fit`.
+    background, ignore : int, optional
+        Label values of pixels that belong to no class, and of pixels that are excluded from
+        training.
     model : str or Path
         Name or file of the base model.
     parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
@@ -100,7 +105,12 @@ def fine_tune(
     """
     frames = Frames(stack, axes, channels)
     references = gather_references(
-        frames, annotations, reference_frame=reference_frame, annotation_kind=annotation_kind
+        frames,
+        annotations,
+        reference_frame=reference_frame,
+        annotation_kind=annotation_kind,
+        background=background,
+        ignore=ignore,
     )
     job = FineTuneJob(
         stack,

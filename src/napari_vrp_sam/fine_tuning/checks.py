@@ -52,10 +52,13 @@ def _check_background(references: Sequence[Reference]) -> None:
     for class_id in class_ids_of(references):
         same_class = [r for r in references if r.class_id == class_id]
         others = {r.frame for r in references if r.class_id != class_id and r.kind != "box"}
-        if all(r.sparse and (r.frame is None or r.frame not in others) for r in same_class):
+        if all(
+            r.sparse and r.negative is None and (r.frame is None or r.frame not in others)
+            for r in same_class
+        ):
             raise InputError(
-                f"Class {class_id} is annotated by points or scribbles only, which do not show "
-                "the background: mark the background as another class, or paint a mask."
+                f"Class {class_id} is annotated by points, scribbles or partial masks only, which "
+                "do not show the background: mark some of the background, or paint a complete mask."
             )
 
 

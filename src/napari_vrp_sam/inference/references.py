@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import (
     check_class_count,
     check_labels_dtype,
+    check_special_values,
     labels_in,
     references_from_labels,
 )
@@ -25,6 +26,8 @@ def gather_references(
     *,
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind = "mask",
+    background: int | None = None,
+    ignore: int | None = None,
 ) -> list[Reference]:
     """Return the references that an annotation of a stack contains.
 
@@ -37,12 +40,17 @@ def gather_references(
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes. Of a label stack,
         the only frame to use.
-    annotation_kind : {"mask", "scribble", "box", "point"}, default: "mask"
+    annotation_kind : {"mask", "partial", "scribble", "box", "point"}, default: "mask"
+    background : int, optional
+        Label value of pixels that belong to no class, such as strokes on look-alikes.
+    ignore : int, optional
+        Label value of pixels that are excluded from learning.
 
     Returns
     -------
     list of Reference
-        One for each annotated frame and class.
+        One for each annotated frame and class. A frame with pixels of the label `background` gives
+        one for every class.
 
     Raises
     ------
@@ -53,6 +61,7 @@ def gather_references(
         return [annotations]
     if isinstance(annotations, Sequence) and all(isinstance(r, Reference) for r in annotations):
         return list(annotations)
+    check_special_values(background, ignore)
     labels = annotations if hasattr(annotations, "dtype") else np.asarray(annotations)
     check_labels_dtype(labels)
     shape = tuple(labels.shape)
@@ -75,9 +84,9 @@ def gather_references(
         if plane.any():
             drawn[index] = plane
             # Checked before masks are made, because masks of many objects would fill the memory.
-            class_ids |= labels_in(plane)
+            class_ids |= labels_in(plane) - {background, ignore}
             check_class_count(class_ids)
-    if not drawn:
+    if not class_ids:
         raise InputError(
             "There is no annotation: annotate a class with a label of 1 or more on at least one "
             "frame."
@@ -85,8 +94,15 @@ def gather_references(
     return [
         reference
         for index, plane in drawn.items()
+        if labels_in(plane) - {ignore}
         for reference in references_from_labels(
-            plane, frames[index], kind=annotation_kind, frame=index
+            plane,
+            frames[index],
+            kind=annotation_kind,
+            frame=index,
+            background=background,
+            ignore=ignore,
+            class_ids=class_ids,
         )
     ]
 

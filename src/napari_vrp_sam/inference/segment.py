@@ -34,6 +34,8 @@ def segment_stack(
     channels: Sequence[int] | None = None,
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind = "mask",
+    background: int | None = None,
+    ignore: int | None = None,
     model: str | Path | Model = "lite",
     device: str = "auto",
     precision: Precision = "auto",
@@ -64,7 +66,7 @@ def segment_stack(
     annotation : integer array or sequence of Reference
         Label image of the stack (every frame with a label is a reference) or of one frame; the
         label value is the class.
-    axes, channels, reference_frame, annotation_kind
+    axes, channels, reference_frame, annotation_kind, background, ignore
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
         See `Segmenter`.
@@ -108,6 +110,8 @@ def segment_stack(
         channels=channels,
         reference_frame=reference_frame,
         annotation_kind=annotation_kind,
+        background=background,
+        ignore=ignore,
     )
     return segmenter.predict(
         stack,

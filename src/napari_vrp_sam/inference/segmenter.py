@@ -124,6 +124,8 @@ class Segmenter:
         channels: Sequence[int] | None = None,
         reference_frame: int | Sequence[int] | None = None,
         annotation_kind: AnnotationKind = "mask",
+        background: int | None = None,
+        ignore: int | None = None,
     ) -> Self:
         """Learn classes from annotated frames.
 
@@ -140,9 +142,13 @@ class Segmenter:
             Channels to use; the model uses the first three of them. Default: all.
         reference_frame : int or sequence of int, optional
             The annotated frame: its index, or its position along the leading axes, from 0.
-        annotation_kind : {"mask", "scribble", "box", "point"}, default: "mask"
-            How a label image was drawn. Unmarked pixels are background for masks and boxes, and
-            unknown for scribbles and points.
+        annotation_kind : {"mask", "partial", "scribble", "box", "point"}, default: "mask"
+            How a label image was drawn. Unlabelled pixels are background for masks and boxes, and
+            unknown for scribbles, points and partial masks, in which only some objects are filled.
+        background : int, optional
+            Label value of pixels that belong to no class, such as strokes on look-alikes.
+        ignore : int, optional
+            Label value of pixels that are excluded from learning.
 
         Returns
         -------
@@ -157,7 +163,12 @@ class Segmenter:
         view = Frames(stack, axes, channels)
         self._axes, self._channels = view.axes, channels
         self.references_ = gather_references(
-            view, annotation, reference_frame=reference_frame, annotation_kind=annotation_kind
+            view,
+            annotation,
+            reference_frame=reference_frame,
+            annotation_kind=annotation_kind,
+            background=background,
+            ignore=ignore,
         )
         self.class_ids_ = class_ids_of(self.references_)
         check_references(self.references_, len(view))

@@ -37,6 +37,8 @@ SETTINGS = (
     "channels",
 )
 """Fields of a job that are stored as they are."""
+PIXELS = "ignored", "negative"
+"""Optional masks of a reference."""
 
 
 def write_segmenter(
@@ -90,8 +92,9 @@ def write_segmenter(
     for number, reference in enumerate(job.references):
         arrays[f"{number}.image"] = _native(reference.image)
         arrays[f"{number}.mask"] = _native(reference.mask)
-        if reference.ignored is not None:
-            arrays[f"{number}.ignored"] = np.ascontiguousarray(reference.ignored)
+        for name in PIXELS:
+            if (pixels := getattr(reference, name)) is not None:
+                arrays[f"{number}.{name}"] = np.ascontiguousarray(pixels)
     with atomic(path) as temporary:
         save_file(arrays, temporary, {"kind": KIND, "segmenter": json.dumps(described)})
 
@@ -150,7 +153,7 @@ def _job(
             int(one["class_id"]),
             one["kind"],
             one["frame"],
-            tensor(f"{number}.ignored") if f"{number}.ignored" in names else None,
+            **{name: tensor(f"{number}.{name}") for name in PIXELS if f"{number}.{name}" in names},
         )
         for number, one in enumerate(described["references"])
     ]

@@ -14,6 +14,9 @@ from torch import Tensor
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.precision import Precision
 
+SPARSE_KINDS = frozenset({"point", "scribble", "partial"})
+"""Kinds of annotation whose unmarked pixels are unknown, as in `annotations.reference`."""
+
 
 @dataclass(frozen=True, eq=False)
 class FrameFeatures:
@@ -88,7 +91,7 @@ class EncodedReference:
         Annotation in 0..1, at the size of the frame.
     class_id : int
     kind : str
-        "point", "scribble", "box" or "mask".
+        "point", "scribble", "partial", "box" or "mask".
     frame : int, optional
         Index of the frame. On a frame that several references share, the annotation of one class
         is background for the others.
@@ -96,6 +99,8 @@ class EncodedReference:
         Pixels that are neither class nor background.
     image : Tensor, shape (3, H, W), optional
         Pixels of the encoded frame in 0..1, for models that use more than its features.
+    negative : Tensor, shape (H, W), bool, optional
+        Pixels that certainly do not belong to the class; the mask is 0 there.
     """
 
     features: FrameFeatures
@@ -105,6 +110,7 @@ class EncodedReference:
     frame: int | None = None
     ignored: Tensor | None = None
     image: Tensor | None = None
+    negative: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

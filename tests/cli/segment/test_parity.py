@@ -16,6 +16,7 @@ from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.inference.segmenter import Segmenter
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.labels.journal import read_journal
 
@@ -50,3 +51,25 @@ def test_outputs_equal_the_events_of_a_job(files: Path, options: tuple[str, ...]
         np.testing.assert_array_equal(written[index], frame.probabilities[0])
         assert confidence[index] == frame_confidence(frame.confidence.values())
     assert (labels == 3).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("option", ["--annotation-kind", "--kind"])
+def test_a_partial_mask_with_background_strokes(files: Path, option: str) -> None:
+    stack, annotation = (tifffile.imread(files / name) for name in ("stack.tif", "slice.tif"))
+    annotation[:2, :8] = 7
+    tifffile.imwrite(files / "some.tif", annotation)
+    output = files / "labels.tif"
+    result = CliRunner().invoke(
+        app,
+        ["segment", str(files / "stack.tif"), "--reference", str(files / "some.tif"),
+         "--reference-frame", "2", option, "partial", "--background", "7", "--frames", "2:3",
+         "--output", str(output), "--device", "cpu"],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    segmenter = Segmenter(device="cpu").fit(
+        stack, annotation, axes="ZYX", reference_frame=2, annotation_kind="partial", background=7
+    )
+    (reference,) = segmenter.references_
+    assert (reference.kind, int(reference.negative.sum())) == ("partial", 16)
+    expected = segmenter.predict(stack, frames=(2, 3)).labels
+    np.testing.assert_array_equal(tifffile.imread(output)[2], expected[2])

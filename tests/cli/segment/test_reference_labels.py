@@ -120,3 +120,11 @@ def test_negative_labels_stay_negative() -> None:
     given = np.array([[-1, 0], [5, 7]], np.int16)
     labels = ClassLabels(given, Path("a.tif"), one_class=True)
     assert labels[()].tolist() == [[-1, 0], [1, 1]]
+
+
+def test_label_values_with_a_meaning_are_not_classes() -> None:
+    numbered = np.arange(MAX_CLASSES + 2)
+    labels = ClassLabels(numbered, Path("labels.tif"), one_class=False, keep=[MAX_CLASSES + 1])
+    assert len(labels[:]) == MAX_CLASSES + 2
+    merged = ClassLabels(numbered, Path("labels.tif"), one_class=True, keep=[2])
+    assert set(merged[:].tolist()) == {0, 1, 2}

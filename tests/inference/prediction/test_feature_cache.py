@@ -4,8 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, digest, frame_key
+from napari_vrp_sam.inference.prediction.feature_cache import (
+    FeatureCache,
+    annotations_digest,
+    digest,
+    frame_key,
+)
 from napari_vrp_sam.models.base import FrameFeatures
 
 SIZE = 2 * 100 * 4
@@ -92,3 +98,14 @@ def test_parts_do_not_run_together():
     assert digest("ab", "c") != digest("a", "bc")
     assert digest(None, "a") != digest("a", None)
     assert digest(FRAME[::2]) == digest(FRAME[::2].copy())
+
+
+def test_references_that_differ_in_negative_pixels_only_have_different_digests():
+    image, mask = np.zeros((16, 16, 1)), np.eye(16)
+    stroke = np.zeros((16, 16), bool)
+    stroke[0, 5] = True
+    plain = Reference(image, mask, kind="scribble")
+    negative = Reference(image, mask, kind="scribble", negative=stroke)
+    ignored = Reference(image, mask, kind="scribble", ignored=stroke)
+    digests = {annotations_digest([reference]) for reference in (plain, negative, ignored)}
+    assert len(digests) == 3

@@ -126,3 +126,12 @@ def test_one_frame_does_not_look_like_two(image):
     ])  # fmt: skip
     with pytest.raises(InputError, match="frame 3 but different images"):
         check_images([Reference(image, mask, frame=3), Reference(255 - image, mask, frame=3)])
+
+
+def test_negative_strokes_are_cropped_like_masks(image):
+    mask = marked((slice(20), slice(20)))
+    negative = marked((slice(880, 900), slice(1080, 1100))) > 0
+    parts = crop_references([Reference(image, mask, kind="partial", negative=negative)], 300)
+    assert [int(part.mask.sum()) for part in parts] == [400, 0]
+    assert parts[1].negative.sum() == 400
+    np.testing.assert_array_equal(parts[1].ignored, ~parts[1].negative)

@@ -44,6 +44,7 @@ REFERENCES = st.builds(
     kind=st.sampled_from(ANNOTATION_KINDS),
     frame=st.integers(0, SHAPE[0] - 1),
     ignored=st.none() | hnp.arrays(np.bool_, SHAPE[1:]),
+    negative=st.none() | hnp.arrays(np.bool_, SHAPE[1:]),
 )
 COORDINATES = st.floats(-1e6, 1e6)
 LABELS = hnp.arrays(
@@ -111,10 +112,12 @@ def test_references_and_layers_are_read_as_they_were_written(
         assert reference.mask.dtype == np.float32
         assert (reference.class_id, reference.kind) == (before.class_id, before.kind)
         assert reference.frame == before.frame
-        if before.ignored is None:
-            assert reference.ignored is None
-        else:
-            np.testing.assert_array_equal(reference.ignored, before.ignored)
+        for name in ("ignored", "negative"):
+            written = getattr(before, name)
+            if written is None:
+                assert getattr(reference, name) is None
+            else:
+                np.testing.assert_array_equal(getattr(reference, name), written)
     for layer, drawn in zip(back.layers, layers, strict=True):
         assert (layer.kind, layer.attributes) == (drawn.kind, drawn.attributes)
         assert len(dense(layer.data)) == len(dense(drawn.data))

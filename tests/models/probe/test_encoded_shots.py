@@ -13,8 +13,8 @@ from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.probe.encoded_shots import (
     Shot,
     assign_folds,
+    excluded_pixels,
     make_shot,
-    mask_of_other_classes,
     restrict_to_fold,
 )
 
@@ -78,10 +78,15 @@ def test_other_classes_on_the_frame_are_background() -> None:
     ]
     # Class 2 on this frame only, without boxes and without the pixels shared with this class.
     expected = square(4, 10) * (1 - square(0, 6))
-    excluded = mask_of_other_classes(reference, [reference, *others])
+    excluded = excluded_pixels(reference, [reference, *others])
     assert excluded is not None
     torch.testing.assert_close(excluded, expected)
-    assert mask_of_other_classes(reference, [reference]) is None
+    assert excluded_pixels(reference, [reference]) is None
+    negative = square(28, 32) > 0
+    alone = marked(0, 1, kind="point", frame=3, negative=negative)
+    excluded = excluded_pixels(alone, [alone, *others])
+    assert excluded is not None
+    torch.testing.assert_close(excluded, torch.maximum(expected, negative.float()))
 
 
 HEIGHT, WIDTH = 24, 40

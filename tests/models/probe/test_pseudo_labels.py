@@ -94,6 +94,16 @@ def predict(kind: str, mask: Tensor, target: Tensor, fit: Fit, **marks: Tensor) 
 
 
 @pytest.mark.parametrize("fit", [fit_linear_probe, quick_ensemble])
+def test_a_mask_of_some_of_many_equal_blobs_finds_the_others(fit: Fit) -> None:
+    some, nine = blobs([0, 4])[None].float(), frame({})
+    everywhere = predict("partial", some, nine, fit)
+    assert min(everywhere[disc(*centre, 5) > 0].float().mean() for centre in CENTRES) > 0.95
+    assert everywhere[~blobs(list(range(9)))].float().mean() < 0.01
+    # A complete mask means that the other blobs are background.
+    assert predict("mask", some, nine, fit)[blobs([1, 8])].sum() == 0
+
+
+@pytest.mark.parametrize("fit", [fit_linear_probe, quick_ensemble])
 @pytest.mark.parametrize("strength", [1.0, 0.4])
 def test_points_on_one_of_many_equal_blobs_find_the_others(fit: Fit, strength: float) -> None:
     nine = frame({})

@@ -20,10 +20,12 @@ from napari_vrp_sam.cli.options import (
     AnnotationKindName,
     AnnotationKindOption,
     AxesOption,
+    BackgroundOption,
     ChannelOption,
     CompileOption,
     ContrastLimitsOption,
     DeviceOption,
+    IgnoreOption,
     ModelOption,
     PrecisionName,
     PrecisionOption,
@@ -66,6 +68,8 @@ def segment(
     ] = None,
     reference_frame: ReferenceFrameOption = None,
     annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
+    background: BackgroundOption = None,
+    ignore: IgnoreOption = None,
     one_class: Annotated[
         bool,
         typer.Option(
@@ -182,11 +186,17 @@ def segment(
         data, stored_axes = read_stack(image)
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
         frame = check_frame(parse_frame(reference_frame), stack, axes_given=bool(axes))
-        labels = read_reference(reference, image, one_class=one_class)
+        special = [value for value in (background, ignore) if value is not None]
+        labels = read_reference(reference, image, one_class=one_class, keep=special)
         job = SegmentationJob(
             data,
             references=gather_references(
-                stack, labels, reference_frame=frame, annotation_kind=annotation_kind.value
+                stack,
+                labels,
+                reference_frame=frame,
+                annotation_kind=annotation_kind.value,
+                background=background,
+                ignore=ignore,
             ),
             axes=stack.axes,
             channels=channel or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
 
 
-def read_reference(path: Path, image: Path, *, one_class: bool) -> ClassLabels:
-    """Open the reference labels of an image.
+def read_reference(
+    path: Path, image: Path, *, one_class: bool, keep: Collection[int] = ()
+) -> ClassLabels:
+    """Open the reference labels of an image; see `ClassLabels`.
 
     Raises
     ------
@@ -26,7 +29,7 @@ def read_reference(path: Path, image: Path, *, one_class: bool) -> ClassLabels:
 
     if same_file(path, image):
         raise InputError(f"{path} is the image itself: give its label image with --reference.")
-    return ClassLabels(read_labels(path, image), path, one_class=one_class)
+    return ClassLabels(read_labels(path, image), path, one_class=one_class, keep=keep)
 
 
 class ClassLabels(LazyArray):
@@ -40,14 +43,19 @@ class ClassLabels(LazyArray):
         File of the labels, for error messages.
     one_class : bool
         Treat all labels as class 1.
+    keep : collection of int
+        Values that are not classes, such as that of the background; they stay as they are.
     """
 
-    def __init__(self, labels: Any, path: Path, *, one_class: bool) -> None:
+    def __init__(
+        self, labels: Any, path: Path, *, one_class: bool, keep: Collection[int] = ()
+    ) -> None:
         self.shape = tuple(labels.shape)
         self.dtype = np.dtype(labels.dtype)
         self._labels = labels
         self._path = path
         self._one_class = one_class
+        self._keep = sorted(keep)
         self._found: set[int] = set()
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
@@ -60,8 +68,9 @@ class ClassLabels(LazyArray):
         """
         labels: NDArray[Any] = np.asarray(self._labels[selection])
         if self._one_class:
-            return np.asarray(np.minimum(labels, 1))  # negative labels remain, and are refused
-        self._found |= set(np.unique(labels).tolist()) - {0}
+            # Negative labels remain, and are refused.
+            return np.where(np.isin(labels, self._keep), labels, np.minimum(labels, 1))
+        self._found |= set(np.unique(labels).tolist()) - {0, *self._keep}
         if len(self._found) > MAX_CLASSES:
             raise InputError(
                 f"{self._path} has {len(self._found)} different labels, more than {MAX_CLASSES}, "

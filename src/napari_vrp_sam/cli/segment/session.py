@@ -33,8 +33,8 @@ SessionOption = Annotated[
     ),
 ]
 STORED_IN_SESSION = (
-    "reference", "reference_frame", "annotation_kind", "one_class", "axes", "channel", "frames",
-    "contrast_limits", "tile_size", "pseudo_mask",
+    "reference", "reference_frame", "annotation_kind", "background", "ignore", "one_class",
+    "axes", "channel", "frames", "contrast_limits", "tile_size", "pseudo_mask",
 )  # fmt: skip
 """Options that cannot be combined with a session."""
 

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from skimage.measure import label, regionprops
 
 from napari_vrp_sam.annotations.labels import IGNORED, class_ids_of
-from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.annotations.reference import (
+    MERGE_ORDER,
+    SPARSE_KINDS,
+    AnnotationKind,
+    Reference,
+)
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
 
@@ -32,7 +37,7 @@ class ClassAnnotation:
         The annotation as drawn, 0..1.
     ground_truth : ndarray, shape (Y, X), uint8
         1 inside the class, 0 outside, 255 where unknown.
-    kind : {"point", "scribble", "box", "mask"}
+    kind : {"point", "scribble", "partial", "box", "mask"}
     """
 
     mask: NDArray[np.float32]
@@ -124,15 +129,17 @@ def annotated_frames(
 def _merge(class_id: int, group: Sequence[Reference]) -> ClassAnnotation:
     """Merge the references of a frame into the annotation of one class."""
     same_class = [r for r in group if r.class_id == class_id]
-    # Dense kinds first, the less exact ones before: the same order as for annotation layers.
-    kind = min((r.kind for r in same_class), key=("box", "mask", "scribble", "point").index)
+    kind = min((r.kind for r in same_class), key=MERGE_ORDER.index)
     mask = np.maximum.reduce([r.mask for r in same_class])
     marked = mask > THRESHOLD * max(float(mask.max()), 1e-6)
     other_class = np.zeros(mask.shape, dtype=bool)
     for r in group:
-        if r.class_id != class_id and r.kind != "box":
+        if r.class_id == class_id:
+            if r.negative is not None:
+                other_class |= r.negative
+        elif r.kind != "box":
             other_class |= r.mask > THRESHOLD
-    sparse = kind in ("point", "scribble")
+    sparse = kind in SPARSE_KINDS
     ground_truth = np.full(mask.shape, IGNORED if sparse else 0, dtype=np.uint8)
     ground_truth[other_class] = 0
     ground_truth[marked] = 1

@@ -132,7 +132,13 @@ def annotations_digest(references: Sequence[Reference]) -> bytes:
         *(
             part
             for r in references
-            for part in (r.image, r.mask, r.ignored, repr((r.class_id, r.kind, r.frame)))
+            for part in (
+                r.image,
+                r.mask,
+                r.ignored,
+                r.negative,
+                repr((r.class_id, r.kind, r.frame)),
+            )
         )
     )
 

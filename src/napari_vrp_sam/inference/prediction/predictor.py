@@ -151,12 +151,11 @@ class Predictor:
                 planes = self._planes(reference.image)
                 images[key] = planes, self.encode(reference.image)
             image, features = images[key]
-            mask = torch.from_numpy(reference.mask).to(self.device)
-            ignored = (
-                None
-                if reference.ignored is None
-                else torch.from_numpy(reference.ignored).to(self.device)
+            mask, ignored, negative = (
+                None if pixels is None else torch.from_numpy(pixels).to(self.device)
+                for pixels in (reference.mask, reference.ignored, reference.negative)
             )
+            assert mask is not None
             encoded.append(
                 EncodedReference(
                     features,
@@ -166,6 +165,7 @@ class Predictor:
                     reference.frame,
                     ignored,
                     image,
+                    negative,
                 )
             )
         self._class_ids = class_ids_of(references)

@@ -58,7 +58,9 @@ def crop_references(
         if max(on_image[0].mask.shape) <= side:
             crops += on_image
             continue
-        for rows, columns in _windows([r.mask for r in on_image], crop or side):
+        marks = [r.mask for r in on_image]
+        marks += [r.negative.astype(np.float32) for r in on_image if r.negative is not None]
+        for rows, columns in _windows(marks, crop or side):
             number -= 1
             found = (_crop(reference, rows, columns, number) for reference in on_image)
             crops += [one for one in found if one is not None]
@@ -92,12 +94,18 @@ def image_key(reference: Reference) -> Hashable:
 
 def _crop(reference: Reference, rows: slice, columns: slice, number: int) -> Reference | None:
     """Crop a reference; return None if the crop contains no annotation."""
-    mask = reference.mask[rows, columns]
-    if reference.kind != "mask" and not mask.any():
-        return None
-    ignored = None if reference.ignored is None else reference.ignored[rows, columns]
     image: NDArray[Any] = reference.image[rows, columns]
-    return replace(reference, image=image, mask=mask, ignored=ignored, frame=number)
+    mask = reference.mask[rows, columns]
+    ignored, negative = (
+        None if pixels is None else pixels[rows, columns]
+        for pixels in (reference.ignored, reference.negative)
+    )
+    marked = mask.any() or (negative is not None and negative.any())
+    if reference.kind != "mask" and not marked:
+        return None
+    return replace(
+        reference, image=image, mask=mask, frame=number, ignored=ignored, negative=negative
+    )
 
 
 def _windows(marks: Sequence[NDArray[np.float32]], side: int) -> Iterator[tuple[slice, slice]]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 
+PIXELS = "ignored", "negative"
+"""Optional masks of a reference, in the order of its fields."""
+
 
 @dataclass(frozen=True, eq=False)
 class StoredReference:
@@ -22,11 +25,13 @@ class StoredReference:
     mask : ndarray, shape (Y, X), float32
         Annotation, 0..1.
     class_id : int
-    kind : {"point", "scribble", "box", "mask"}
+    kind : {"point", "scribble", "partial", "box", "mask"}
     frame : int
         Index of the annotated frame.
     ignored : ndarray of bool, shape (Y, X), optional
         Pixels of unknown class.
+    negative : ndarray of bool, shape (Y, X), optional
+        Pixels that certainly do not belong to the class.
     """
 
     mask: NDArray[np.float32]
@@ -34,18 +39,32 @@ class StoredReference:
     kind: AnnotationKind
     frame: int
     ignored: NDArray[np.bool_] | None = None
+    negative: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, reference: Reference) -> StoredReference:
         """Return a reference to a frame of the stack without its image."""
         assert reference.frame is not None
         return cls(
-            reference.mask, reference.class_id, reference.kind, reference.frame, reference.ignored
+            reference.mask,
+            reference.class_id,
+            reference.kind,
+            reference.frame,
+            reference.ignored,
+            reference.negative,
         )
 
     def on(self, image: NDArray[Any]) -> Reference:
         """Return the reference with the image of its frame, shape (Y, X, C)."""
-        return Reference(image, self.mask, self.class_id, self.kind, self.frame, self.ignored)
+        return Reference(
+            image,
+            self.mask,
+            self.class_id,
+            self.kind,
+            self.frame,
+            self.ignored,
+            self.negative,
+        )
 
 
 def write_references(folder: Path, references: Sequence[StoredReference]) -> list[dict[str, Any]]:
@@ -56,8 +75,9 @@ def write_references(folder: Path, references: Sequence[StoredReference]) -> lis
         name = f"{number:04}.npz"
         binary = np.isin(reference.mask, (0, 1)).all()
         arrays: dict[str, Any] = {"mask": reference.mask.astype(bool) if binary else reference.mask}
-        if reference.ignored is not None:
-            arrays["ignored"] = np.asarray(reference.ignored, dtype=bool)
+        for pixels in PIXELS:
+            if getattr(reference, pixels) is not None:
+                arrays[pixels] = np.asarray(getattr(reference, pixels), dtype=bool)
         np.savez_compressed(folder / name, **arrays)
         properties = {"class": reference.class_id, "kind": reference.kind}
         entries.append({"file": name, "frame": reference.frame, **properties})
@@ -71,7 +91,14 @@ def read_references(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[
         arrays = _read_arrays(folder / Path(entry["file"]).name)
         mask, class_id, frame = arrays["mask"].astype(np.float32), entry["class"], entry["frame"]
         references.append(
-            StoredReference(mask, int(class_id), entry["kind"], int(frame), arrays.get("ignored"))
+            StoredReference(
+                mask,
+                int(class_id),
+                entry["kind"],
+                int(frame),
+                arrays.get("ignored"),
+                arrays.get("negative"),
+            )
         )
     return references
 

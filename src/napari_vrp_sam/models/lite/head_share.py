@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from napari_vrp_sam.models.base import EncodedReference
+from napari_vrp_sam.models.base import SPARSE_KINDS, EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import OTHER_FRAMES_RATIO
 from napari_vrp_sam.models.lite.dense_head import DenseHead
@@ -103,8 +103,9 @@ def _ramp(value: float, bounds: tuple[float, float]) -> float:
 
 def _known_pixels(reference: EncodedReference) -> Tensor:
     """Return the pixels of known label; with sparse annotations these are the marks only."""
-    if reference.kind in ("point", "scribble"):
-        return reference.mask > 0.5
+    if reference.kind in SPARSE_KINDS:
+        marked = reference.mask > 0.5
+        return marked if reference.negative is None else marked | reference.negative
     if reference.ignored is None:
         return torch.ones_like(reference.mask, dtype=torch.bool)
     return ~reference.ignored

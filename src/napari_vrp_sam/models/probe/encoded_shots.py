@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
+from napari_vrp_sam.models.base import SPARSE_KINDS, EncodedReference, FrameFeatures
 
 PROBE_STRIDE = 2
 """Pixels of the masks per cell of the probe's grid."""
@@ -33,11 +33,11 @@ class Shot:
         Probabilities in 0..1 that a pixel belongs to the class and to the background. Both are 0
         where the label is unknown.
     excluded : Tensor, shape (B, H, W)
-        Pixels annotated as another class, which are background.
+        Pixels annotated as another class or as not the class, which are background.
     known : Tensor, shape (B, H, W)
         Weight of each pixel in 0..1: 1 on the frame, 0 on padding and on ignored pixels.
     sparse : Tensor, shape (B,), bool
-        Classes annotated by points or scribbles: unmarked pixels are unknown.
+        Classes annotated by points, scribbles or partial masks: unmarked pixels are unknown.
     box : Tensor, shape (B,), bool
         Classes annotated by boxes: marked pixels are unknown.
     completed : bool
@@ -87,9 +87,9 @@ def make_shot(
     masks : Tensor, shape (B, H, W)
         Annotations in 0..1, with `PROBE_STRIDE` pixels per cell of the finest map.
     kinds : sequence of str
-        Kind of each annotation: "point", "scribble", "box" or "mask".
+        Kind of each annotation: "point", "scribble", "partial", "box" or "mask".
     excluded : Tensor, shape (B, H, W), optional
-        Pixels annotated as another class.
+        Pixels annotated as another class or as not the class.
     ignored : Tensor, shape (B, H, W), optional
         Pixels that are neither class nor background: bool, or a fraction in 0..1.
     """
@@ -109,7 +109,7 @@ def make_shot(
         background=(1 - mask) * known,
         excluded=torch.zeros_like(mask) if excluded is None else pad(excluded),
         known=known,
-        sparse=torch.tensor([kind in ("point", "scribble") for kind in kinds], device=mask.device),
+        sparse=torch.tensor([kind in SPARSE_KINDS for kind in kinds], device=mask.device),
         box=torch.tensor([kind == "box" for kind in kinds], device=mask.device),
     )
 
@@ -118,7 +118,7 @@ def shot_from_reference(
     reference: EncodedReference, references: Sequence[EncodedReference]
 ) -> Shot:
     """Build the shot of one reference, given the references of all classes."""
-    excluded = mask_of_other_classes(reference, references)
+    excluded = excluded_pixels(reference, references)
     shot = make_shot(
         reference.features,
         reference.features.semantic,
@@ -130,12 +130,13 @@ def shot_from_reference(
     return replace(shot, image=reference.image)
 
 
-def mask_of_other_classes(
+def excluded_pixels(
     reference: EncodedReference, references: Sequence[EncodedReference]
 ) -> Tensor | None:
-    """Return the mask (H, W) in 0..1 of the other classes on the frame of a reference, if any.
+    """Return the mask (H, W) in 0..1 of the pixels that are known not to be the class, if any.
 
-    Boxes do not count, because their corners may show any class.
+    These are its negative pixels, and the other classes on its frame. Boxes of other classes do not
+    count, because their corners may show any class.
     """
     others = [
         r.mask
@@ -145,7 +146,11 @@ def mask_of_other_classes(
         and r.class_id != reference.class_id
         and r.kind != "box"
     ]
-    return torch.stack(others).amax(0) * (1 - reference.mask) if others else None
+    excluded = torch.stack(others).amax(0) * (1 - reference.mask) if others else None
+    if reference.negative is None:
+        return excluded
+    negative = reference.negative.to(reference.mask)
+    return negative if excluded is None else torch.maximum(excluded, negative)
 
 
 def shots_with_class(shots: Sequence[Shot]) -> list[Shot]:

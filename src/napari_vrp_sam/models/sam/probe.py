@@ -12,8 +12,8 @@ from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.probe.encoded_shots import (
     PROBE_STRIDE,
     Shot,
+    excluded_pixels,
     make_shot,
-    mask_of_other_classes,
 )
 from napari_vrp_sam.models.probe.ensemble import ProbeRecipe, fit_ensemble
 from napari_vrp_sam.models.probe.probe import Probe
@@ -65,7 +65,7 @@ def canvas_shot(reference: EncodedReference, references: Sequence[EncodedReferen
     maps = probe_maps(reference.features)
     height, width = (PROBE_STRIDE * cells for cells in maps[0].shape[-2:])
     frame = torch.ones_like(reference.mask)
-    excluded = mask_of_other_classes(reference, references)
+    excluded = excluded_pixels(reference, references)
     layers = torch.stack(
         [
             frame,
