@@ -1,4 +1,4 @@
-"""How long napari's window keeps its user waiting during a run, and how much memory it takes.
+"""Measure how long napari's window blocks its user during a run, and its memory.
 
     python benchmarks/window_responsiveness.py segment
     python benchmarks/window_responsiveness.py fine-tune

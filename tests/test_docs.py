@@ -21,7 +21,10 @@ from napari_vrp_sam.io import samples
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/getting-started/python.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", pytest.param("docs/getting-started/python.md", marks=pytest.mark.slow)],
+)
 def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The blocks of a page build on each other, so they share their names."""
     monkeypatch.chdir(tmp_path)
@@ -35,6 +38,7 @@ def test_python_examples_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert np.any(names["labels"]), "the class was not found"
 
 
+@pytest.mark.slow
 def test_the_fine_tuning_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     quick = FineTuningRecipe(size=64, gain=-1.0, exam_effort=0.02, exam_choices=False)
     whole = run.fine_tune_events

@@ -72,6 +72,7 @@ def fine_tune(*arguments: Any) -> Any:
     return runner.invoke(app, ["fine-tune", *map(str, arguments), "--device", "cpu"])
 
 
+@pytest.mark.slow
 def test_saved_model_segments_a_stack(files: Path) -> None:
     out = files / "own.safetensors"
     result = fine_tune(

@@ -1,5 +1,6 @@
 """Viewer, docks and engines that wait at each frame or step until the test lets it through."""
 
+import gc
 import shutil
 import threading
 from dataclasses import dataclass, replace
@@ -153,6 +154,22 @@ class ScriptedEngine:
 
     def let_through(self, steps=6):
         self.gate.release(steps)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen_imports():
+    """Exclude the objects of imported modules from garbage collection.
+
+    napari's fixture collects garbage three times per test, which takes longer than most tests.
+    """
+    import napari._qt.qt_main_window  # noqa: F401
+
+    import napari_vrp_sam.plugin.segment.widget  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,7 @@ def test_renamed_options(
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_link_table_and_min_size_equal_the_objects_command(files: Path) -> None:
     options = ("--link", "--min-size", "50", "--table", str(files / "old.csv"))
     result = run(files, "--reference-frame", 2, "--output", files / "labels.zarr", *options)

@@ -90,8 +90,8 @@ def test_references_that_are_not_class_labels(
     ("image", "reference", "output"),
     [
         ("stack.tif", ("ids.tif", "--reference-frame", 1), "stack_labels.tif"),
-        ("stack.tif", ("all.tif",), "stack_labels.tif"),
-        ("frames", ("drawn",), "frames_labels"),
+        pytest.param("stack.tif", ("all.tif",), "stack_labels.tif", marks=pytest.mark.slow),
+        pytest.param("frames", ("drawn",), "frames_labels", marks=pytest.mark.slow),
     ],
 )
 def test_one_class_merges_numbered_objects(
