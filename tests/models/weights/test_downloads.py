@@ -144,6 +144,22 @@ def test_slow_server_does_not_time_out_while_it_sends(
     assert fetch(weights).read_bytes() == CONTENT
 
 
+def test_a_missing_connection_is_one_sentence_before_the_details(weights: WeightsFile) -> None:
+    named = replace(weights, url="http://127.0.0.1:9/sam.pth", size=375_042_383, title="SAM ViT-B")
+    with pytest.raises(InputError) as error:
+        fetch(named)
+    first, details = str(error.value).split("\n")
+    assert first == "SAM ViT-B is a 375 MB download and there is no connection."
+    assert "put the file at" in details
+
+
+def test_a_failed_download_is_not_called_a_missing_connection(
+    server: Any, weights: WeightsFile
+) -> None:
+    with pytest.raises(InputError, match=r"MB download, but it failed\.\n"):
+        fetch(replace(weights, url=f"{server.url}/absent.pth"))
+
+
 def test_silent_server_times_out(
     server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

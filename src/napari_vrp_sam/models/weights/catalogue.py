@@ -30,24 +30,28 @@ SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {
         "gluon_resnet50_v1s-1762acc0.pth",
         sha256="1762acc0",
         licence="Apache-2.0",
+        title="ResNet-50",
     ),
     "vgg16": WeightsFile(
         "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
         sha256="6c64b313",
         licence="BSD-3-Clause",
         size=553_507_836,
+        title="VGG-16",
     ),
     "dinov2_b14": WeightsFile(
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
         sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
         licence="Apache-2.0",
         size=346_378_731,
+        title="DINOv2 ViT-B/14",
     ),
     "efficientnet_lite0": WeightsFile(
         f"{TIMM}/pytorch-image-models/releases/download/v0.1-weights/"
         "tf_efficientnet_lite0-0aa007d2.pth",
         sha256="0aa007d2",
         licence="Apache-2.0",
+        title="EfficientNet-Lite0",
     ),
 }
 """ImageNet or self-supervised weights of the semantic encoders."""
@@ -120,7 +124,9 @@ class ModelSpec:
 
 def _full_size(name: str, description: str, fragment: str, sha256: str, size: int) -> ModelSpec:
     base = "https://dl.fbaipublicfiles.com/segment_anything"
-    weights = WeightsFile(f"{base}/sam_{name}_{fragment}.pth", sha256, "Apache-2.0", size)
+    title = f"SAM ViT-{name[-1].upper()}"
+    file = f"{base}/sam_{name}_{fragment}.pth"
+    weights = WeightsFile(file, sha256, "Apache-2.0", size, title)
     return ModelSpec(name, description, name, "resnet50", weights.licence, sam_weights=weights)
 
 

@@ -15,7 +15,7 @@ import platformdirs
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic, link_or_copy, lock, rename
-from napari_vrp_sam.models.weights.transfer import WRONG_FILE, receive
+from napari_vrp_sam.models.weights.transfer import WRONG_FILE, NoConnectionError, receive
 
 CACHE_VARIABLE = "VRP_SAM_CACHE"
 MIRROR_VARIABLE = "VRP_SAM_MIRROR"
@@ -43,17 +43,26 @@ class WeightsFile:
         SPDX identifier.
     size : int, optional
         Size in bytes.
+    title : str
+        Name for users, such as "SAM ViT-B"; default: the name of the file.
     """
 
     url: str
     sha256: str
     licence: str
     size: int | None = None
+    title: str = ""
 
     @property
     def name(self) -> str:
         """Name of the file."""
         return self.url.rsplit("/", 1)[-1]
+
+    @property
+    def download_text(self) -> str:
+        """What has to be downloaded, as the beginning of a sentence."""
+        amount = "a download" if self.size is None else f"a {self.size / 1e6:,.0f} MB download"
+        return f"{self.title or self.name} is {amount}"
 
     @property
     def path(self) -> Path:
@@ -161,6 +170,7 @@ def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> 
         found = weights.find()
         if found is None and offline():
             raise InputError(
+                f"{weights.download_text}, and offline mode is on.\n"
                 f"{weights.name} is not in {path.parent}, and offline mode ({OFFLINE_VARIABLE}) "
                 f"forbids downloads: leave offline mode, or put the file from {weights.url} into "
                 "that folder, under any name."
@@ -227,7 +237,8 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
         if progress:
             progress(done, weights.size or total or 0, weights.name)
 
-    problems = []
+    problems: list[str] = []
+    connected = False
     for url in _sources(weights):
         # A partial file may belong to a different file: if so, try once more without it.
         for _ in range(2 if partial.exists() else 1):
@@ -235,14 +246,18 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
                 receive(url, partial, report, size=weights.size)
             except OSError as error:
                 problems.append(f"{url}: {error}")
+                connected = connected or not isinstance(error, NoConnectionError)
                 break
+            connected = True
             if partial.exists() and file_sha256(partial).startswith(weights.sha256):
                 rename(partial, path)
                 return path
             partial.unlink(missing_ok=True)
         else:
             problems.append(f"{url}: {WRONG_FILE}, its sha256 differs")
+    reason = ", but it failed" if connected else " and there is no connection"
     raise InputError(
+        f"{weights.download_text}{reason}.\n"
         f"Cannot download {weights.name} ({'; '.join(problems)}): check the connection and the "
         "free disk space and try again, which resumes the download; or put the file at "
         f"{path} yourself, under this or any other name."

@@ -24,6 +24,10 @@ ATTEMPTS = 5
 WRONG_FILE = "the server does not send the published file"
 
 
+class NoConnectionError(OSError):
+    """The server cannot be reached, or does not answer."""
+
+
 def receive(
     url: str, partial: Path, report: Report | None = None, *, size: int | None = None
 ) -> None:
@@ -65,10 +69,9 @@ def receive(
         ) as error:
             if not attempts_left or _size(partial) <= before:
                 interrupted = isinstance(error, exceptions.ChunkedEncodingError)
-                silent = f"no connection, or no answer for {TIMEOUT:g} s"
-                raise OSError(
-                    "the connection was interrupted" if interrupted else silent
-                ) from error
+                if interrupted:
+                    raise OSError("the connection was interrupted") from error
+                raise NoConnectionError(f"no connection, or no answer for {TIMEOUT:g} s") from error
         else:
             return
         finally:

@@ -13,7 +13,8 @@ from napari_vrp_sam.fine_tuning.events import (
     Validation,
 )
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, format_duration
+from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.wording import format_duration
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget

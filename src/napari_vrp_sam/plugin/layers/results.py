@@ -81,6 +81,12 @@ class ResultLayer:
         """Name of the layer."""
         return self.layer.name if self.layer is not None else f"{self._layout.name} segmented"
 
+    def describe(self, **values: Any) -> None:
+        """Add values to the metadata of the layer."""
+        self._metadata |= values
+        if self.layer is not None:
+            set_metadata(self.layer, **values)
+
     def write(
         self,
         results: Iterable[tuple[int, NDArray[Any]]],

@@ -10,10 +10,12 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, FrameResult
+from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, FrameResult, Progress
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.segment.preview_state import PreviewState
+from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
+from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
     import napari
@@ -41,10 +43,16 @@ class PreviewBox(QCheckBox):
     make_job : callable
         Returns the image, its frames, the index of the frame in view and the job that segments that
         frame; raises `InputError` if there is nothing to preview.
+
+    Attributes
+    ----------
+    state : PreviewState
+    state_label : QLabel
+        Shows the state; the caller places it beside the check box.
     """
 
-    warned = Signal(str)
-    """Emits a message if a preview cannot be shown."""
+    drawn = Signal()
+    """Emitted after a change of the annotations."""
 
     def __init__(
         self,
@@ -56,6 +64,9 @@ class PreviewBox(QCheckBox):
         self._viewer = viewer
         self._engine = engine
         self._make_job = make_job
+        self.state = PreviewState()
+        self.state_label = ElidedLabel()
+        self.state_label.setAccessibleName("State of the live preview")
         self._run: Run | None = None
         self._outdated = False
         self._locked = False
@@ -79,17 +90,18 @@ class PreviewBox(QCheckBox):
         """Follow the changes of these layers instead of the previous ones."""
         for layer in self._layers:
             for emitter in _drawing_events(layer):
-                emitter.disconnect(self.request_update)
+                emitter.disconnect(self._on_drawn)
         self._layers = list(layers)
         for layer in self._layers:
             for emitter in _drawing_events(layer):
-                emitter.connect(self.request_update)
+                emitter.connect(self._on_drawn)
         self.request_update()
 
     def request_update(self, _event: Any = None) -> None:
         """Update the preview when the user pauses."""
         self._changed = True
         if self.isChecked() and not self._locked:
+            self._show_state(self.state.changed())
             self._pause.start()
 
     def lock(self, *, locked: bool) -> None:
@@ -120,20 +132,34 @@ class PreviewBox(QCheckBox):
         else:
             self._clear()
 
+    def _on_drawn(self, _event: Any = None) -> None:
+        self.drawn.emit()
+        self.request_update()
+
     def _scrolled(self, _event: Any = None) -> None:
         if self._changed:
             self.request_update()
+
+    def on_image(self) -> None:
+        """Follow the choice of another image: the preview of the one before disappears."""
+        self._clear()
+        self.request_update()
 
     def _removed(self, event: Any) -> None:
         if self._target is not None and event.value is self._target[0]:
             self._clear()
 
-    def _clear(self) -> None:
+    def _clear(self, state: PreviewState | None = None) -> None:
         """Remove the outlines and ignore the result of a job in progress."""
         self._pause.stop()
         self._outdated = False
         self._target = None
         self._outline.remove()
+        self._show_state(state or self.state.cleared())
+
+    def _show_state(self, state: PreviewState) -> None:
+        self.state = state
+        self.state_label.set_full_text(state.text)
 
     def _start(self) -> None:
         if self._run is not None:  # start again when this job has ended
@@ -141,9 +167,14 @@ class PreviewBox(QCheckBox):
             return
         try:
             image, frames, index, job = self._make_job()
-        except InputError:  # the annotation is incomplete
+        except InputError as error:
+            if self._layers:
+                self._fail(str(error))
+            else:
+                self._clear(self.state.cleared(waiting=True))
             return
         self._target = image, frames, index
+        self._show_state(self.state.started())
         self._run = self._engine.submit(job)
         self._poll.start()
 
@@ -154,10 +185,10 @@ class PreviewBox(QCheckBox):
             ended = self._handle_events(self._run.poll())
         except InputError as error:
             self._run.cancel()
-            self.warned.emit(str(error))
+            self._fail(str(error))
         except Exception:
             self._run.cancel()
-            self.warned.emit(FAILURE_MESSAGE)
+            self._fail(FAILURE_MESSAGE)
             raise
         finally:
             # Also after an error, so that the next stroke gets a preview.
@@ -168,11 +199,24 @@ class PreviewBox(QCheckBox):
         ended = False
         for event in events:
             ended = ended or isinstance(event, Done | Failed | Cancelled)
-            if isinstance(event, FrameResult) and self._target is not None:
-                self._show(*self._target, event)
-            elif isinstance(event, Failed):
-                logger.info("No preview: %s %s", event.message, event.detail)
+            if self._target is None:  # cleared meanwhile
+                continue
+            match event:
+                case Progress(done=0, stage=stage) if not self._outdated:
+                    self._show_state(self.state.progressed(stage))
+                case FrameResult():
+                    self._show(*self._target, event)
+                case Failed():
+                    logger.info("No preview: %s %s", event.message, event.detail)
+                    self._fail(event.message)
         return ended
+
+    def _fail(self, reason: str) -> None:
+        """Show why there is no preview; the next stroke gets one all the same."""
+        outdated = self._outdated
+        # An outline must not outlive the annotation that it was learned from.
+        self._clear(self.state.failed(split_message(reason)[0]))
+        self._outdated = outdated
 
     def _continue(self, *, ended: bool) -> None:
         if not ended:
@@ -191,6 +235,8 @@ class PreviewBox(QCheckBox):
             self.setChecked(False)  # a user who deletes the preview does not want it
             return
         self._outline.show(image, frames, index, result.labels)
+        shown = self.state.shown()
+        self._show_state(shown.changed() if self._outdated or self._pause.isActive() else shown)
 
 
 def _drawing_events(layer: Layer) -> list[Any]:

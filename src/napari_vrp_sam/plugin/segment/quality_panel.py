@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.prediction.confidence import least_confident
@@ -18,15 +18,26 @@ from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+from napari_vrp_sam.plugin.segment.state import Quality
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Labels
 
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
+
+EXPECTED_IOU, CALIBRATIONS = "expected IoU", "calibrations"
+"""Metadata keys of the `Quality` of a result, as values that sessions can store."""
+
+
+def quality_metadata(quality: Quality) -> dict[str, Any]:
+    """Return the metadata with which a result keeps its expected IoU."""
+    return {
+        EXPECTED_IOU: [list(value) for value in quality.expected],
+        CALIBRATIONS: list(quality.details),
+    }
 
 
 def frame_number(position: Sequence[int]) -> str:
@@ -34,52 +45,11 @@ def frame_number(position: Sequence[int]) -> str:
     return ", ".join(map(str, position)) or "0"
 
 
-class ExpectedIoULabel(MessageLabel):
-    """Message with the expected IoU of each class and the frame of the lowest confidence."""
-
-    _expected = ""
-
-    def reset(self) -> None:
-        """Clear the message at the start of a run."""
-        self._expected = ""
-        self.show_message("")
-
-    def show_calibrations(
-        self, calibrations: Mapping[int, ClassCalibration], names: Mapping[int, str]
-    ) -> None:
-        """Show the expected IoU of each class, and its calibration in the tooltip."""
-        expected = {
-            class_id: calibration.expected_iou for class_id, calibration in calibrations.items()
-        }
-        if any(iou is not None for iou in expected.values()):
-            texts = [
-                f"{names[class_id]} {'unknown' if iou is None else f'{iou:.2f}'}"
-                for class_id, iou in expected.items()
-            ]
-            self._expected = f"Expected IoU: {', '.join(texts)}"
-            self.show_message(self._expected)
-        details = [f"{escape(names[c])}: {calibration}." for c, calibration in calibrations.items()]
-        set_help(
-            self,
-            "Measured on a held-out half of the mask annotation, segmented from the other half."
-            "<br>" + "<br>".join(details),
-        )
-
-    def show_least_confident(self, least: tuple[str, float] | None) -> None:
-        """Add the number and confidence of a frame to the message; None if none is left."""
-        if least is None:
-            self.show_message(self._expected)
-            return
-        frame, confidence = least
-        expected = f"{self._expected}. " if self._expected else ""
-        self.show_message(
-            f"{expected}Lowest confidence: frame {frame} ({confidence:.2f}). If it is wrong, "
-            "annotate it too."
-        )
-
-
 class QualityPanel(QWidget):
     """Confidence plot of the image's current result and a button to the next frame to annotate."""
+
+    refreshed = Signal()
+    """Emitted when the current result, or its quality, may have changed."""
 
     def __init__(self, viewer: napari.viewer.Viewer, image_box: ImageBox) -> None:
         super().__init__()
@@ -92,6 +62,9 @@ class QualityPanel(QWidget):
             "Go to the frame of the lowest confidence that is neither annotated nor accepted, "
             "where an annotation or a correction helps most.",
         )
+        policy = self.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the buttons below must not move
+        self.setSizePolicy(policy)
         pack(QVBoxLayout(self), self.plot, self.next_button, spacing=4)
         self.plot.chosen.connect(self._show)
         self.next_button.clicked.connect(self._show_next)
@@ -107,20 +80,26 @@ class QualityPanel(QWidget):
         current = self._current()
         self.setVisible(current is not None and len(current[1]) > 1)
         if current is None:
+            self.refreshed.emit()
             return
         layer, frames = current
         self.plot.show_stack(len(frames), _confidence(layer), accepted_frames(layer))
         self.next_button.setEnabled(_next_frame(layer) is not None)
         self._mark()
+        self.refreshed.emit()
 
-    def least_confident(self) -> tuple[str, float] | None:
-        """Return the number and the confidence of the next frame to annotate."""
+    def quality(self) -> Quality:
+        """Return the expected quality of the current result."""
         current = self._current()
-        frame = _next_frame(current[0]) if current else None
-        if current is None or frame is None:
-            return None
+        if current is None:
+            return Quality()
         layer, frames = current
-        return frame_number(frames.position(frame)), _confidence(layer)[frame]
+        frame = _next_frame(layer)
+        lowest = None
+        if frame is not None and len(frames) > 1:
+            lowest = frame_number(frames.position(frame)), _confidence(layer)[frame]
+        expected = tuple((name, iou) for name, iou in get_metadata(layer, EXPECTED_IOU) or ())
+        return Quality(expected, tuple(get_metadata(layer, CALIBRATIONS) or ()), lowest)
 
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""

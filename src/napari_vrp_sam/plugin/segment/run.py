@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 
-from napari_vrp_sam.inference.prediction.confidence import frame_confidence, least_confident
+from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
     Failed,
     FrameResult,
     Learned,
+    Loaded,
     Progress,
 )
-from napari_vrp_sam.plugin.segment.quality_panel import frame_number
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun, format_duration
+from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from qtpy.QtWidgets import QWidget
 
     from napari_vrp_sam.inference.runs.engine import Run
@@ -33,12 +33,16 @@ class SegmentationRun(WatchedRun):
 
     Attributes
     ----------
+    frame_count : int
+        Number of frames of the result, with the accepted ones.
     confidence : dict of int to float
         Mean expected IoU of the classes found on a frame, by frame index.
     """
 
-    progressed = Signal(int, int, str)
-    """Emits the number of finished frames, the number of all frames and a message."""
+    progressed = Signal(object)
+    """Emits `Progress` events."""
+    loaded = Signal(object)
+    """Emits the `Loaded` event."""
     written = Signal()
     """Emitted after frames were added to the result layer."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
@@ -56,27 +60,30 @@ class SegmentationRun(WatchedRun):
         super().__init__(run, frame_count, "Segment stack", parent)
         self._result = result
         self._probabilities = probabilities
-        self._clock: tuple[int, float] | None = None
-        """Number of finished frames and time when the first frame was finished."""
-        self._frame_count = frame_count
+        self.frame_count = frame_count
         self.confidence: dict[int, float] = {}
 
-    def least_confident(self) -> tuple[str, float] | None:
-        """Return the number and the confidence of the least confident of several frames."""
-        lowest = least_confident(self.confidence) if len(self.confidence) > 1 else None
-        if lowest is None:
-            return None
-        return frame_number(self._result.position(lowest.frame)), lowest.confidence
+    @property
+    def layer(self) -> Labels | None:
+        """The result layer; None before the first frame."""
+        return self._result.layer
+
+    @property
+    def frames_done(self) -> int:
+        """Number of frames with a result."""
+        return self._result.frames_done
 
     def _handle_events(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Learned):
                 self.learned.emit(event.calibrations)
+            elif isinstance(event, Loaded):
+                self.loaded.emit(event)
         self._write([event for event in events if isinstance(event, FrameResult)])
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
             last = progress[-1]
-            self.progressed.emit(last.done, last.total, last.message + self._time_left(last))
+            self.progressed.emit(last)
             self._advance(last)
         if events and not self._ended:
             self._handle_end(events[-1])
@@ -94,27 +101,12 @@ class SegmentationRun(WatchedRun):
             self._probabilities.write(probabilities)
         self.written.emit()
 
-    def _time_left(self, progress: Progress) -> str:
-        """Estimate the time left from the frames alone, without loading and learning."""
-        if not progress.done:
-            return ""
-        now = time.monotonic()
-        if self._clock is None:
-            self._clock = progress.done, now
-        done, start = self._clock
-        left = progress.total - progress.done
-        if progress.done == done or not left:
-            return ""
-        return f", about {format_duration((now - start) / (progress.done - done) * left)} left"
-
     def _handle_end(self, event: Event) -> None:
-        done, total = self._result.frames_done, self._frame_count
-        frames = f"{done} of {total} frames" if done < total else f"all {total} frames"
         match event:
             case Done():
-                self._end("done", f"Segmented {frames} into '{self._result.name}'.")
+                self._end("done", "")
             case Cancelled():
-                self._end("cancelled", f"Cancelled: {frames} are kept.")
+                self._end("cancelled", "")
             case Failed():
                 self._fail(event)
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.plugin.segment.panel_view import PanelView
+    from napari_vrp_sam.plugin.segment.preview import PreviewBox
 
 RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
@@ -15,11 +21,10 @@ class RunControls(QWidget):
 
     Parameters
     ----------
-    preview_box : QCheckBox
-        Check box of the live preview.
+    preview_box : PreviewBox
     """
 
-    def __init__(self, preview_box: QCheckBox) -> None:
+    def __init__(self, preview_box: PreviewBox) -> None:
         super().__init__()
         self.probability_box = QCheckBox("Probabilities")
         self.segment_button = QPushButton("Segment stack")
@@ -28,23 +33,30 @@ class RunControls(QWidget):
         self.segment_button.setMinimumHeight(38)
         self.segment_button.setStyleSheet(PRIMARY_STYLE)
         self.segment_button.setShortcut(RUN_KEYS)
-        self.progress.setFormat("%v of %m frames")
         self._set_help()
-        options, self._progress_row = QWidget(), QWidget()
-        pack(QHBoxLayout(options), preview_box, self.probability_box)
+        preview, self._progress_row = QWidget(), QWidget()
+        pack(QHBoxLayout(preview), preview_box, preview_box.state_label)
         pack(QHBoxLayout(self._progress_row), self.progress, self.cancel_button)
-        pack(QVBoxLayout(self), options, self.segment_button, self._progress_row, spacing=8)
+        policy = self._progress_row.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the buttons below must not move
+        self._progress_row.setSizePolicy(policy)
+        pack(
+            QVBoxLayout(self),
+            self.probability_box,
+            preview,
+            self.segment_button,
+            self._progress_row,
+            spacing=8,
+        )
 
-    def show_running(self, *, running: bool) -> None:
-        """Enable the button to cancel during a run, and the button to start otherwise."""
-        self.segment_button.setEnabled(not running)
-        self.cancel_button.setEnabled(running)
-        self._progress_row.setVisible(running)
-
-    def show_progress(self, done: int, total: int) -> None:
-        """Show the number of segmented frames."""
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+    def show_view(self, view: PanelView) -> None:
+        """Enable the buttons and move the progress bar as the state of the panel requires."""
+        self.segment_button.setEnabled(view.can_segment)
+        self.cancel_button.setEnabled(view.can_cancel)
+        self._progress_row.setVisible(view.running)
+        self.progress.setRange(0, view.maximum)
+        self.progress.setValue(view.value)
+        self.progress.setFormat(view.progress)
 
     def _set_help(self) -> None:
         set_help(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtGui import QShowEvent
 
 from napari_vrp_sam.errors import InputError
@@ -22,20 +23,24 @@ from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
 from napari_vrp_sam.plugin.segment.jobs import JobFactory
+from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
-from napari_vrp_sam.plugin.segment.quality_panel import ExpectedIoULabel, QualityPanel
+from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel, quality_metadata
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
+from napari_vrp_sam.plugin.segment.status_card import StatusCard
 from napari_vrp_sam.plugin.segment.tour import Tour, tour_steps
 from napari_vrp_sam.plugin.session.panel import SessionPanel
 from napari_vrp_sam.plugin.widgets.dock import PluginDock
 from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
+from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
     from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.plugin.segment.state import Outcome, Topic
 
 
 class SegmentStackWidget(PluginDock):
@@ -60,7 +65,8 @@ class SegmentStackWidget(PluginDock):
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = controls.probability_box, controls.progress
-        self.expected_iou_label = ExpectedIoULabel()
+        self.card = StatusCard()
+        self.status, self.expected_iou_label = self.card.message, self.card.quality
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
@@ -84,13 +90,15 @@ class SegmentStackWidget(PluginDock):
             self._controls,
             self.accept_button,
             self.undo_buttons,
-            self.status,
-            self.expected_iou_label,
+            self.card,
             self.quality_panel,
             self.objects_panel,
             self.session_panel,
         )
-        self._show_running(running=False)
+        self._panel = PanelStatus(
+            viewer, self.form, self.quality_panel, self.card, controls, self._engine, self
+        )
+        self._lock(locked=False)
         self._connect()
 
     @property
@@ -118,8 +126,7 @@ class SegmentStackWidget(PluginDock):
     def cancel(self) -> None:
         """Cancel the run; finished frames are kept."""
         if self._run is not None:
-            self.cancel_button.setEnabled(False)
-            self.status.show_message("Cancelling…")
+            self._panel.cancel()
             self._run.cancel()
 
     def _connect(self) -> None:
@@ -127,19 +134,22 @@ class SegmentStackWidget(PluginDock):
         self.form.warned.connect(self._warn)
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._watch_annotations)
+        self.form.image_box.chosen.connect(self.preview_box.on_image)
         self.form.model_box.currentIndexChanged.connect(self.preview_box.request_update)
         self.form.channel_box.changed.connect(self.preview_box.request_update)
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.hide_guide)
-        self.preview_box.warned.connect(lambda text: self.status.show_message(text, "warning"))
+        self.preview_box.drawn.connect(self._panel.on_inputs)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._on_accepted)
-        self.objects_panel.reported.connect(self.status.show_message)
-        self.objects_panel.warned.connect(self._warn)
+        self.objects_panel.reported.connect(lambda text: self._panel.notify(text, topic="objects"))
+        self.objects_panel.warned.connect(lambda text: self._warn(text, "objects"))
         self.objects_panel.added.connect(self._record_added)
-        self.session_panel.reported.connect(self.status.show_message)
+        self.session_panel.reported.connect(
+            lambda text, severity: self._panel.notify(text, severity, "session")
+        )
         self.session_panel.opened.connect(self.quality_panel.refresh)
         self.session_panel.opened.connect(self.accept_button.refresh)
         self.session_panel.added.connect(self._record_added)
@@ -180,52 +190,43 @@ class SegmentStackWidget(PluginDock):
             self._engine.submit(job), result, frame_count, self, probabilities
         )
         self._record = RunRecord(self._viewer, result, probabilities)
-        run.progressed.connect(self._show_progress)
         run.written.connect(self.quality_panel.refresh)
-        run.learned.connect(lambda c: self.expected_iou_label.show_calibrations(c, names))
         run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
         run.ended.connect(self._end)
-        self.expected_iou_label.reset()
-        self._show_progress(0, frame_count, "Starting: loading the model.")
-        self._show_running(running=True)
+        self._panel.start(run, lambda quality: result.describe(**quality_metadata(quality)))
+        self._lock(locked=True)
 
     def _watch_annotations(self) -> None:
         annotations = self.form.annotation_list.annotations
         self.preview_box.watch([annotation.layer for annotation in annotations])
 
-    def _show_progress(self, done: int, total: int, message: str) -> None:
-        self._controls.show_progress(done, total)
-        if self.cancel_button.isEnabled():  # otherwise "Cancelling" stays
-            self.status.show_message(message)
-
-    def _end(self, outcome: str, message: str) -> None:
-        if self._run is not None and outcome in {"done", "cancelled"}:
-            least = self._run.least_confident()
-            if least:
-                self.expected_iou_label.show_least_confident(least)
+    def _end(self, outcome: Outcome, message: str) -> None:
         if self._record is not None:
             self._record.push(self.history)
+        self._panel.end(outcome, message)
         self._run = self._record = None
-        self._show_running(running=False)
+        self._lock(locked=False)
         self._warm_up()
-        self._show_outcome(outcome, message)
-        if outcome == "done":
+        if outcome == "refused":
+            show_warning(split_message(message)[0])
+        elif outcome == "failed":
+            show_error(split_message(message)[0])
+        elif outcome == "done":
             self.objects_panel.find_after_run()
 
+    def _warn(self, message: str, topic: Topic = "inputs") -> None:
+        self._panel.notify(message, "warning", topic)
+        show_warning(split_message(message)[0])
+
     def _on_accepted(self, message: str) -> None:
-        self.status.show_message(message)
-        self._refresh_quality()
+        self.quality_panel.refresh()
+        self._panel.notify(message)
         self._warm_up()
 
     def _on_undo(self, message: str) -> None:
-        self.status.show_message(message)
         self.accept_button.refresh()
-        self._refresh_quality()
-
-    def _refresh_quality(self) -> None:
         self.quality_panel.refresh()
-        if not self.running:
-            self.expected_iou_label.show_least_confident(self.quality_panel.least_confident())
+        self._panel.notify(message)
 
     def _record_added(self, action: str, layers: list[Layer]) -> None:
         added = AddedLayers(self._viewer, layers)
@@ -254,7 +255,7 @@ class SegmentStackWidget(PluginDock):
         self.tour.end()
         if self._run is not None:
             self._run.abandon()
-            self._end("cancelled", "Cancelled: the dock was closed. Finished frames are kept.")
+            self._end("cancelled", "because the dock was closed")
         self.objects_panel.abandon()
         self.session_panel.detach()
         self.preview_box.abandon()
@@ -264,6 +265,7 @@ class SegmentStackWidget(PluginDock):
     def _release(self) -> None:
         super()._release()
         for component in (
+            self._panel,
             self.preview_box,
             self.accept_button,
             self.quality_panel,
@@ -275,7 +277,7 @@ class SegmentStackWidget(PluginDock):
         ):
             component.release()
 
-    def _show_running(self, *, running: bool) -> None:
-        self._controls.show_running(running=running)
+    def _lock(self, *, locked: bool) -> None:
+        """Lock what a run relies on."""
         for widget in (self.preview_box, self.accept_button, self.objects_panel, self.history):
-            widget.lock(locked=running)
+            widget.lock(locked=locked)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Literal
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QPaintEvent
+from qtpy.QtGui import QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QBoxLayout,
     QComboBox,
@@ -86,3 +87,28 @@ class MessageLabel(QLabel):
         bar = f"border-left: 3px solid {SEVERITY_COLOURS[severity]}"
         self.setStyleSheet(f"QLabel {{ {bar}; padding: 2px 0 2px 7px; }}")
         self.setVisible(bool(text))
+
+
+class ElidedLabel(QLabel):
+    """Label of one line that is elided where it does not fit, with the whole text as tooltip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full_text = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def set_full_text(self, text: str) -> None:
+        """Show a text."""
+        self.full_text = text
+        set_help(self, escape(text))
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Elide the text for another width."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        metrics = self.fontMetrics()
+        self.setText(metrics.elidedText(self.full_text, Qt.TextElideMode.ElideRight, self.width()))

@@ -104,14 +104,3 @@ class WatchedRun(QObject):
         self._ended = True
         self._timer.stop()
         self._bar.close()
-
-
-def format_duration(seconds: float) -> str:
-    """Format an estimated duration, rounded to a sensible precision."""
-    if seconds < 10:
-        return "a few seconds"
-    if seconds < 90:
-        return f"{round(seconds, -1):.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

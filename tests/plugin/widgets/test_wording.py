@@ -1,6 +1,6 @@
 import pytest
 
-from napari_vrp_sam.plugin.widgets.watched_run import format_duration
+from napari_vrp_sam.plugin.widgets.wording import format_duration
 
 
 @pytest.mark.parametrize(

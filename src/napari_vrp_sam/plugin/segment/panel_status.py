@@ -1,0 +1,181 @@
+"""Connection of the panel's state with the viewer, the worker and the widgets that show it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_vrp_sam.plugin.segment.panel_view import view
+from napari_vrp_sam.plugin.segment.state import Notice, Outcome, PanelState, Quality, RunEnd
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.models.calibration import ClassCalibration
+    from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel
+    from napari_vrp_sam.plugin.segment.run import SegmentationRun
+    from napari_vrp_sam.plugin.segment.run_controls import RunControls
+    from napari_vrp_sam.plugin.segment.state import Topic
+    from napari_vrp_sam.plugin.segment.status_card import StatusCard
+    from napari_vrp_sam.plugin.widgets.controls import Severity
+
+TICK_MILLISECONDS = 1000
+
+
+class PanelStatus(QObject):
+    """Hold the state of the panel, change it with events, and show what follows from it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    form : SegmentForm
+    quality_panel : QualityPanel
+    card : StatusCard
+    controls : RunControls
+    engine : Engine
+    parent : QObject
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        form: SegmentForm,
+        quality_panel: QualityPanel,
+        card: StatusCard,
+        controls: RunControls,
+        engine: Engine,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.state = PanelState()
+        self._viewer = viewer
+        self._form = form
+        self._quality_panel = quality_panel
+        self._card, self._controls = card, controls
+        self._engine = engine
+        self._run: SegmentationRun | None = None
+        form.image_box.chosen.connect(self._on_image)
+        for changed in (
+            form.annotation_list.changed,
+            form.model_box.currentIndexChanged,
+            form.axes_box.currentTextChanged,
+            form.channel_box.changed,
+        ):
+            changed.connect(self.on_inputs)
+        quality_panel.refreshed.connect(self._on_result)
+        events = viewer.layers.events
+        names = ("inserted", "removed", "renamed")
+        self._emitters = [events.emitters[name] for name in names if name in events.emitters]
+        for emitter in self._emitters:
+            emitter.connect(self._on_layers)
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MILLISECONDS)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+        self._on_layers()
+        self.on_inputs()
+        self._on_result()
+
+    def notify(self, text: str, severity: Severity = "info", topic: Topic = "action") -> None:
+        """Show a message until what it is about changes."""
+        notice = Notice(text, severity=severity, topic=topic, time=time.monotonic())
+        self._set(self.state.noticed(notice))
+
+    def start(self, run: SegmentationRun, describe: Callable[[Quality], None]) -> None:
+        """Follow a run.
+
+        Parameters
+        ----------
+        run : SegmentationRun
+        describe : callable
+            Stores the expected quality, once it is known, with the result.
+        """
+        self._run = run
+        run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
+        run.loaded.connect(lambda event: self._set(self.state.loaded(event.device_name)))
+        run.learned.connect(lambda found: self._on_learned(found, describe))
+        self._set(self.state.started(run.frame_count, _now()))
+
+    def cancel(self) -> None:
+        """Show that the run is being cancelled."""
+        self._set(self.state.cancelling(_now()))
+
+    def end(self, outcome: Outcome, message: str) -> None:
+        """Show how the run has ended."""
+        run, started = self._run, self.state.run
+        self._run = None
+        if run is None or started is None:
+            return
+        layer = run.layer
+        end = RunEnd(
+            outcome,
+            done=run.frames_done,
+            total=run.frame_count,
+            seconds=_now() - started.started,
+            layer=None if layer is None else layer.unique_id,
+            message=message,
+        )
+        self._on_layers()
+        self._set(self.state.ended(end))
+
+    def on_inputs(self, _event: Any = None) -> None:
+        """Update the state after a change of the annotations or settings."""
+        form = self._form
+        annotated = bool(form.annotation_list.annotations)
+        self._set(
+            self.state.inputs_changed(image=form.image_box.layer is not None, annotated=annotated)
+        )
+
+    def release(self) -> None:
+        """Disconnect from the viewer, which is closing."""
+        self._timer.stop()
+        for emitter in self._emitters:
+            emitter.disconnect(self._on_layers)
+
+    def _on_image(self) -> None:
+        self._set(self.state.image_chosen(image=self._form.image_box.layer is not None))
+        self.on_inputs()
+        self._on_result()
+
+    def _on_result(self) -> None:
+        self._set(self.state.result_changed(self._quality_panel.quality()))
+
+    def _on_layers(self, _event: Any = None) -> None:
+        names = {layer.unique_id: layer.name for layer in self._viewer.layers}
+        self._set(self.state.layers_changed(names))
+
+    def _on_learned(
+        self, calibrations: dict[int, ClassCalibration], describe: Callable[[Quality], None]
+    ) -> None:
+        names = self._form.class_list.classes.name
+        quality = Quality(
+            tuple((names(c), calibration.expected_iou) for c, calibration in calibrations.items()),
+            tuple(f"{names(c)}: {calibration}." for c, calibration in calibrations.items()),
+        )
+        describe(quality)
+        self._set(self.state.learned(quality))
+
+    def _tick(self) -> None:
+        """Follow the clock and the worker process."""
+        self._set(self.state.worker_changed(getattr(self._engine, "state", None)))
+        if self.state.run is not None:
+            self._show()
+
+    def _set(self, state: PanelState) -> None:
+        if state != self.state:
+            self.state = state
+            self._show()
+
+    def _show(self) -> None:
+        shown = view(self.state, _now())
+        self._card.show_view(shown)
+        self._controls.show_view(shown)
+
+
+def _now() -> float:
+    return time.monotonic()

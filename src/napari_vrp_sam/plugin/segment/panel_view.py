@@ -1,0 +1,177 @@
+"""Texts, buttons and progress bar of the panel *Segment stack*, as they follow from its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from napari_vrp_sam.plugin.segment.state import PanelState, Quality, RunEnd, RunState
+from napari_vrp_sam.plugin.widgets.wording import (
+    count,
+    finished_frames,
+    format_duration,
+    format_elapsed,
+    split_message,
+)
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.plugin.widgets.controls import Severity
+
+NOTICE_SECONDS = 8
+"""Time during which a notice is shown beside the progress of a run."""
+
+QUALITY_HELP = (
+    "Measured on a held-out half of the mask annotation, segmented from the other half, and the "
+    "frame of the lowest confidence that is neither annotated nor accepted."
+)
+
+WORKER_TEXTS = {
+    "stopped": "worker stopped, starts with the next run",
+    "starting": "worker starting",
+    "ready": "worker ready",
+    "busy": "worker busy",
+}
+
+
+@dataclass(frozen=True)
+class PanelView:
+    """What the panel shows.
+
+    Attributes
+    ----------
+    message, severity, details : str
+        The message, and details that are folded away.
+    quality, quality_help : str
+        Expected IoU and lowest confidence, and the tooltip.
+    engine : str
+        Device and worker.
+    value, maximum, progress : float or str
+        Value, maximum and text of the progress bar.
+    running, can_segment, can_cancel : bool
+    """
+
+    message: str
+    severity: Severity
+    details: str
+    quality: str
+    quality_help: str
+    engine: str
+    value: int
+    maximum: int
+    progress: str
+    running: bool
+    can_segment: bool
+    can_cancel: bool
+
+
+def view(state: PanelState, now: float) -> PanelView:
+    """Return what the panel shows.
+
+    Parameters
+    ----------
+    state : PanelState
+    now : float
+        Seconds on the clock of the panel.
+    """
+    message, severity, details = _message(state, now)
+    run = state.run
+    # An earlier result, whose frames are still in view, does not speak for the run.
+    quality = state.quality
+    if run is not None:
+        lowest = quality.lowest if run.progress.done else None
+        quality = Quality(run.quality.expected, run.quality.details, lowest)
+    value, maximum, progress = _progress(state)
+    return PanelView(
+        message=message,
+        severity=severity,
+        details=details,
+        quality=_quality(quality),
+        quality_help="<br>".join([QUALITY_HELP, *map(escape, quality.details)]),
+        engine=_engine(state),
+        value=value,
+        maximum=maximum,
+        progress=progress,
+        running=run is not None,
+        can_segment=run is None,
+        can_cancel=run is not None and not run.cancelling,
+    )
+
+
+def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
+    notice = state.notice
+    if state.run is not None:
+        text = _run_text(state.run, now)
+        if notice is None or now > notice.time + NOTICE_SECONDS:
+            return text, "info", ""
+        first, details = split_message(notice.text)
+        return f"{text}. {first}", notice.severity, details
+    if notice is not None:
+        first, details = split_message(notice.text)
+        return first, notice.severity, details
+    if state.end is not None:
+        return _end_text(state, state.end)
+    if not state.image:
+        return "No image is open: drop an image stack onto the window.", "info", ""
+    if not state.annotated:
+        return "No annotation yet: draw on a frame that shows your class.", "info", ""
+    return "Ready: press Segment stack when the class is drawn.", "info", ""
+
+
+def _run_text(run: RunState, now: float) -> str:
+    elapsed = format_elapsed(max(now - run.stage_started, 0))
+    if run.cancelling:
+        return f"Cancelling… ({elapsed})"
+    if run.left is None:
+        return f"{run.progress.message} ({elapsed})"
+    seconds, estimated = run.left
+    left = format_duration(max(seconds - (now - estimated), 0))
+    return f"{run.progress.message} ({elapsed}, about {left} left)"
+
+
+def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
+    frames = finished_frames(end.done, end.total)
+    match end.outcome:
+        case "done":
+            name = f" into '{state.layers[end.layer]}'" if end.layer in state.layers else ""
+            return f"Segmented {frames}{name} in {format_elapsed(end.seconds)}.", "info", ""
+        case "cancelled":
+            kept = f"{frames} {'is' if end.done == 1 else 'are'} kept"
+            kept = kept if end.done else "no frame was finished"
+            reason = f" {end.message}" if end.message else ""
+            return f"Cancelled{reason}: {kept}.", "info", ""
+        case outcome:
+            first, details = split_message(end.message)
+            return first, "warning" if outcome == "refused" else "error", details
+
+
+def _quality(quality: Quality) -> str:
+    sentences = []
+    if any(iou is not None for _, iou in quality.expected):
+        values = (
+            f"{name} {'unknown' if i is None else f'{i:.2f}'}" for name, i in quality.expected
+        )
+        sentences.append(f"Expected IoU: {', '.join(values)}")
+    if quality.lowest is not None:
+        frame, confidence = quality.lowest
+        sentences.append(
+            f"Lowest confidence: frame {frame} ({confidence:.2f}). If it is wrong, annotate it too."
+        )
+    return ". ".join(sentences)
+
+
+def _engine(state: PanelState) -> str:
+    worker = WORKER_TEXTS[state.worker] if state.worker is not None else ""
+    text = " · ".join(part for part in (state.device, worker) if part)
+    return text[:1].upper() + text[1:]
+
+
+def _progress(state: PanelState) -> tuple[int, int, str]:
+    if state.run is None:
+        done, total = (state.end.done, state.end.total) if state.end is not None else (0, 0)
+        return done, max(total, 1), ""
+    last = state.run.progress
+    text = f"{last.done} of {count(last.total, 'frame')}"
+    if not last.tiles:
+        return last.done, last.total, text
+    return last.done * last.tiles + last.tile - 1, last.total * last.tiles, text

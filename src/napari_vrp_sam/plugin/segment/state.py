@@ -1,0 +1,246 @@
+"""State of the panel *Segment stack*, without Qt: all changes go through its methods.
+
+`PanelState` is immutable; each method returns the state after an event. What the panel shows
+follows from the state alone: see `panel_view.view`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from napari_vrp_sam.inference.runs.events import Progress, Stage
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.plugin.widgets.controls import Severity
+
+Topic = Literal["inputs", "run", "result", "objects", "session", "action"]
+"""What a notice is about: it disappears when that changes."""
+
+Outcome = Literal["done", "cancelled", "refused", "failed"]
+"""End of a run; "refused" is an error that the user can fix, "failed" a bug."""
+
+Phase = Literal["empty", "needs annotation", "ready", "cancelling", "done", "cancelled", "failed"]
+
+WorkerState = Literal["stopped", "starting", "ready", "busy"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Message on something that has happened.
+
+    Attributes
+    ----------
+    text : str
+    severity : {"info", "warning", "error"}
+    topic : Topic
+    time : float
+        Seconds on the clock of the panel.
+    """
+
+    text: str
+    _: KW_ONLY
+    severity: Severity = "info"
+    topic: Topic = "action"
+    time: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """End of the last run, as long as its image is chosen and its result exists.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    done, total : int
+        Frames with a result, and frames of the run.
+    seconds : float
+        Duration.
+    layer : hashable, optional
+        Identifies the result layer.
+    message : str
+        Why the run failed, or "because ..." if somebody else has cancelled it.
+    """
+
+    outcome: Outcome
+    _: KW_ONLY
+    done: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    layer: Hashable = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Expected quality of a result.
+
+    Attributes
+    ----------
+    expected : tuple of (str, float or None)
+        Name and expected IoU of each class; None if the annotation is too small for an estimate.
+    details : tuple of str
+        Calibration of each class in words.
+    lowest : (str, float), optional
+        Number and confidence of the next frame to annotate.
+    """
+
+    expected: tuple[tuple[str, float | None], ...] = ()
+    details: tuple[str, ...] = ()
+    lowest: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run in progress.
+
+    Attributes
+    ----------
+    progress : Progress
+        The last one.
+    started, stage_started : float
+        Seconds on the clock of the panel.
+    first : (float, float), optional
+        Frames completed, and time, when the first of them was completed.
+    left : (float, float), optional
+        Estimated seconds left, and time of the estimate.
+    quality : Quality
+        Expected IoU of the classes, once they are learned.
+    cancelling : bool
+    """
+
+    progress: Progress
+    started: float
+    stage_started: float
+    first: tuple[float, float] | None = None
+    left: tuple[float, float] | None = None
+    quality: Quality = Quality()
+    cancelling: bool = False
+
+    def progressed(self, progress: Progress, now: float) -> RunState:
+        """Return the state after an event; the time left is estimated from the frames alone."""
+        same = self.cancelling or progress.stage == self.progress.stage
+        since = self.stage_started if same else now
+        first, left = self.first, None
+        completed = progress.completed
+        if progress.stage == "segmenting" and completed:
+            first = first or (completed, now)
+            if completed > first[0]:
+                rate = (now - first[1]) / (completed - first[0])
+                left = rate * (progress.total - completed), now
+            elif self.left is not None:
+                left = self.left
+        return replace(self, progress=progress, stage_started=since, first=first, left=left)
+
+
+@dataclass(frozen=True)
+class PanelState:
+    """State of the panel.
+
+    Attributes
+    ----------
+    image, annotated : bool
+        True if an image is chosen, and if annotations of it are ticked.
+    run : RunState, optional
+        The run in progress.
+    end : RunEnd, optional
+        End of the last run.
+    notice : Notice, optional
+        The last message, as long as it is true.
+    quality : Quality
+        Quality of the current result of the chosen image.
+    layers : mapping of hashable to str
+        Names of the layers of the viewer.
+    device : str
+        Name of the device that the last model was loaded on.
+    worker : {"stopped", "starting", "ready", "busy"}, optional
+        State of the worker process, if there is one.
+    """
+
+    image: bool = False
+    annotated: bool = False
+    run: RunState | None = None
+    end: RunEnd | None = None
+    notice: Notice | None = None
+    quality: Quality = Quality()
+    layers: Mapping[Hashable, str] = field(default_factory=dict)
+    device: str = ""
+    worker: WorkerState | None = None
+
+    @property
+    def phase(self) -> Phase | Stage:
+        """The one phase that the panel is in; during a run, its stage."""
+        if self.run is not None:
+            return "cancelling" if self.run.cancelling else self.run.progress.stage
+        if self.end is not None:
+            outcomes: dict[Outcome, Phase] = {"done": "done", "cancelled": "cancelled"}
+            return outcomes.get(self.end.outcome, "failed")
+        if not self.image:
+            return "empty"
+        return "ready" if self.annotated else "needs annotation"
+
+    def image_chosen(self, *, image: bool) -> PanelState:
+        """Another image, or none, was chosen: what was said about the one before is gone."""
+        state = self._without("inputs", "run", "result", "objects", "action")
+        return replace(state, image=image, end=None, quality=Quality())
+
+    def inputs_changed(self, *, image: bool, annotated: bool) -> PanelState:
+        """Annotations or settings have changed, so an error in them may be gone."""
+        state = self._without("inputs")
+        refused = state.end is not None and state.end.outcome == "refused"
+        return replace(state, image=image, annotated=annotated, end=None if refused else state.end)
+
+    def result_changed(self, quality: Quality) -> PanelState:
+        """The current result of the image, or its quality, has changed."""
+        return replace(self, quality=quality)
+
+    def layers_changed(self, layers: Mapping[Hashable, str]) -> PanelState:
+        """Layers were added, removed or renamed."""
+        removed = bool(self.layers.keys() - layers.keys())
+        state = self._without("result", "objects", "action") if removed else self
+        end = self.end
+        if end is not None and end.layer is not None and end.layer not in layers:
+            end = None
+        return replace(state, layers=dict(layers), end=end)
+
+    def noticed(self, notice: Notice) -> PanelState:
+        """Something has happened that the user should read; it replaces the end of a run."""
+        return replace(self, notice=notice, end=None)
+
+    def started(self, total: int, now: float) -> PanelState:
+        """Start a run of some frames: nothing of what was said before stays."""
+        run = RunState(Progress(0, total, "Starting", "starting"), now, now)
+        return replace(self, run=run, end=None, notice=None)
+
+    def progressed(self, progress: Progress, now: float) -> PanelState:
+        """The run has made progress; also while it is being cancelled."""
+        if self.run is None:
+            return self
+        return replace(self, run=self.run.progressed(progress, now))
+
+    def learned(self, quality: Quality) -> PanelState:
+        """The run has learned the annotations."""
+        return self if self.run is None else replace(self, run=replace(self.run, quality=quality))
+
+    def loaded(self, device: str) -> PanelState:
+        """The model was loaded on a device."""
+        return replace(self, device=device)
+
+    def cancelling(self, now: float) -> PanelState:
+        """The user has cancelled the run, which ends after the step in progress."""
+        if self.run is None or self.run.cancelling:
+            return self
+        return replace(self, run=replace(self.run, cancelling=True, stage_started=now))
+
+    def ended(self, end: RunEnd) -> PanelState:
+        """The run has ended."""
+        return replace(self, run=None, end=end, notice=None)
+
+    def worker_changed(self, worker: WorkerState | None) -> PanelState:
+        """The worker process has another state."""
+        return replace(self, worker=worker)
+
+    def _without(self, *topics: Topic) -> PanelState:
+        gone = self.notice is not None and self.notice.topic in topics
+        return replace(self, notice=None) if gone else self

@@ -1,0 +1,101 @@
+"""The status card: message, expected IoU and the state of the worker at one fixed place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.plugin.segment.panel_view import PanelView
+
+MESSAGE_LINES, QUALITY_LINES = 3, 3
+"""Lines whose height is reserved, so that texts that come and go move no button."""
+
+
+class StatusCard(QWidget):
+    """Message of the panel, its details, the expected IoU, and the device and worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message = ReservedLabel(MESSAGE_LINES)
+        self.message.setAccessibleName("Status")
+        self.quality = ReservedLabel(QUALITY_LINES)
+        self.quality.setAccessibleName("Expected IoU")
+        self.engine = QLabel()
+        self.engine.setWordWrap(True)
+        set_help(self.engine, "Device that the model runs on, and state of the worker process.")
+        self.details_button = QToolButton()
+        self.details_button.setText("Details")
+        self.details_button.setCheckable(True)
+        self.details_button.setAutoRaise(True)
+        _keep_place(self.details_button)
+        set_help(self.details_button, "Show or hide the details of the message.")
+        self.details = QLabel()
+        self.details.setWordWrap(True)
+        self.details.setTextFormat(Qt.TextFormat.PlainText)
+        self.details.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.details_button.toggled.connect(self._show_details)
+        foot = QWidget()
+        pack(QHBoxLayout(foot), self.engine, self.details_button)
+        foot.layout().setStretch(0, 1)
+        pack(QVBoxLayout(self), self.message, self.details, foot, self.quality, spacing=4)
+        self._show_details()
+
+    def show_view(self, view: PanelView) -> None:
+        """Show the texts of a view."""
+        if (self.message.text(), self.message.severity) != (view.message, view.severity):
+            self.message.show_message(view.message, view.severity)
+        if self.quality.text() != view.quality:
+            self.quality.show_message(view.quality)
+        set_help(self.quality, view.quality_help)
+        self.engine.setText(view.engine)
+        if self.details.text() != view.details:
+            self.details.setText(view.details)
+            self.details_button.setChecked(False)
+        self.details_button.setVisible(bool(view.details))
+        self._show_details()
+
+    def _show_details(self, _on: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's signal
+        self.details.setVisible(self.details_button.isChecked() and bool(self.details.text()))
+
+
+class ReservedLabel(MessageLabel):
+    """Message that takes the height of a number of lines, even while it is empty."""
+
+    def __init__(self, lines: int) -> None:
+        self._lines = lines
+        super().__init__()
+        self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        _keep_place(self)
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802
+        """Return the height of the text, or of the reserved lines."""
+        return max(super().heightForWidth(width), self._reserved)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return a size with the reserved height."""
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), max(hint.height(), self._reserved))
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return a size with the reserved height."""
+        hint = super().sizeHint()
+        return QSize(hint.width(), max(hint.height(), self._reserved))
+
+    @property
+    def _reserved(self) -> int:
+        return self._lines * self.fontMetrics().lineSpacing() + 6
+
+
+def _keep_place(widget: QWidget) -> None:
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
