@@ -40,7 +40,7 @@ def test_the_panel_ticks_during_a_long_stage(qtbot, viewer, dock, engine, annota
 
 
 def test_tiles_of_a_large_frame_are_shown_and_can_be_cancelled(qtbot, viewer, dock, engine):
-    data = np.zeros((400, 400), np.uint8)
+    data = np.zeros((384, 384), np.uint8)
     data[:50, :50] = 200
     viewer.add_image(data, name="large")
     viewer.add_labels((data > 0).astype(np.uint8), name="drawn")

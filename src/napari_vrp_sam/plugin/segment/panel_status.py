@@ -80,6 +80,7 @@ class PanelStatus(QObject):
         self._on_layers()
         self.on_inputs()
         self._on_result()
+        self._show()
 
     def notify(self, text: str, severity: Severity = "info", topic: Topic = "action") -> None:
         """Show a message until what it is about changes."""

@@ -22,8 +22,8 @@ NOTICE_SECONDS = 8
 """Time during which a notice is shown beside the progress of a run."""
 
 QUALITY_HELP = (
-    "Measured on a held-out half of the mask annotation, segmented from the other half, and the "
-    "frame of the lowest confidence that is neither annotated nor accepted."
+    "The expected IoU of a class is measured on a held-out half of the mask annotation, segmented "
+    "from the other half. If the frame of the lowest confidence is wrong, annotate it too."
 )
 
 WORKER_TEXTS = {
@@ -119,14 +119,13 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
 
 
 def _run_text(run: RunState, now: float) -> str:
-    elapsed = format_elapsed(max(now - run.stage_started, 0))
-    if run.cancelling:
-        return f"Cancelling… ({elapsed})"
-    if run.left is None:
-        return f"{run.progress.message} ({elapsed})"
-    seconds, estimated = run.left
-    left = format_duration(max(seconds - (now - estimated), 0))
-    return f"{run.progress.message} ({elapsed}, about {left} left)"
+    seconds = now - run.stage_started
+    times = [format_elapsed(seconds)] if seconds >= 1 else []
+    if run.left is not None and not run.cancelling:
+        left, estimated = run.left
+        times.append(f"about {format_duration(max(left - (now - estimated), 0))} left")
+    text = "Cancelling…" if run.cancelling else run.progress.message
+    return f"{text} ({', '.join(times)})" if times else text
 
 
 def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
@@ -154,9 +153,7 @@ def _quality(quality: Quality) -> str:
         sentences.append(f"Expected IoU: {', '.join(values)}")
     if quality.lowest is not None:
         frame, confidence = quality.lowest
-        sentences.append(
-            f"Lowest confidence: frame {frame} ({confidence:.2f}). If it is wrong, annotate it too."
-        )
+        sentences.append(f"Lowest confidence: frame {frame} ({confidence:.2f})")
     return ". ".join(sentences)
 
 

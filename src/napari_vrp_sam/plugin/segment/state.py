@@ -231,7 +231,7 @@ class PanelState:
         """The user has cancelled the run, which ends after the step in progress."""
         if self.run is None or self.run.cancelling:
             return self
-        return replace(self, run=replace(self.run, cancelling=True, stage_started=now))
+        return replace(self, run=replace(self.run, cancelling=True, stage_started=now), notice=None)
 
     def ended(self, end: RunEnd) -> PanelState:
         """The run has ended."""

@@ -42,7 +42,7 @@ class StatusCard(QWidget):
         foot = QWidget()
         pack(QHBoxLayout(foot), self.engine, self.details_button)
         foot.layout().setStretch(0, 1)
-        pack(QVBoxLayout(self), self.message, self.details, foot, self.quality, spacing=4)
+        pack(QVBoxLayout(self), self.message, self.details, self.quality, foot, spacing=4)
         self._show_details()
 
     def show_view(self, view: PanelView) -> None:

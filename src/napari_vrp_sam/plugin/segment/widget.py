@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtGui import QShowEvent
@@ -58,6 +58,7 @@ class SegmentStackWidget(PluginDock):
         self._run: SegmentationRun | None = None
         self._record: RunRecord | None = None
         self._closed = False
+        self._annotations: list[dict[str, Any]] = []
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
         self._jobs = JobFactory(viewer, self.form)
@@ -197,8 +198,10 @@ class SegmentStackWidget(PluginDock):
         self._lock(locked=True)
 
     def _watch_annotations(self) -> None:
-        annotations = self.form.annotation_list.annotations
-        self.preview_box.watch([annotation.layer for annotation in annotations])
+        annotations = [vars(annotation) for annotation in self.form.annotation_list.annotations]
+        if annotations != self._annotations:  # the list also reports other layers, as the preview
+            self._annotations = annotations
+            self.preview_box.watch([annotation["layer"] for annotation in annotations])
 
     def _end(self, outcome: Outcome, message: str) -> None:
         if self._record is not None:
@@ -276,6 +279,7 @@ class SegmentStackWidget(PluginDock):
             self.history,
         ):
             component.release()
+        self._annotations = []
 
     def _lock(self, *, locked: bool) -> None:
         """Lock what a run relies on."""
