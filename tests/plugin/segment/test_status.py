@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint
 from tests.plugin.window import press, results, run
 
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.devices import device_name, resolve_device
 from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
 
 
@@ -94,29 +94,30 @@ def test_deleted_result_takes_the_message_with_it(qtbot, viewer, dock, engine, a
 
 def test_device_of_the_model_is_shown(qtbot, viewer, dock, engine, annotated):
     run(qtbot, dock, engine)
-    assert dock.card.engine.text() in {"CPU", "Apple GPU"} or engine.runs
+    assert dock.card.engine.text() == device_name(resolve_device("auto"))
 
 
-def places(dock, *widgets):
-    dock.window().repaint()
-    return [widget.mapTo(dock.scroll.content, QPoint(0, 0)).y() for widget in widgets]
-
-
-def test_buttons_keep_their_places(qtbot, viewer, dock, engine, annotated):
+def test_the_card_keeps_its_height(qtbot, viewer, dock, engine, annotated):
     engine.calibrations = {1: ClassCalibration(0.5, expected_iou=0.744), 2: ClassCalibration(0.5)}
-    dock.form.tour_button.hide()
-    watched = dock.segment_button, dock.undo_buttons.undo_button, dock.session_panel.save_button
-    qtbot.wait(300)  # until the layout is final
-    idle = places(dock, *watched)
+
+    def height():
+        qtbot.wait(100)  # for the layout
+        return dock.card.height()
+
+    heights = [height()]
     press(qtbot, dock.segment_button)
-    engine.let_through(2)
-    qtbot.waitUntil(lambda: dock.progress.value() == 2, timeout=60_000)
-    qtbot.wait(300)
-    assert places(dock, *watched) == idle
+    for frames in (1, 2):
+        engine.let_through(1)
+        qtbot.waitUntil(lambda n=frames: dock.progress.value() == n, timeout=60_000)
+        heights.append(height())
+    press(qtbot, dock.cancel_button)
+    heights.append(height())
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    qtbot.wait(300)
-    assert places(dock, *watched) == idle
+    heights.append(height())
+    dock._warn("The first sentence. " * 5 + "\nDetails.")
+    heights.append(height())
+    assert heights == [heights[0]] * 6
 
 
 def test_details_of_a_long_error_are_folded(qtbot, viewer, dock):

@@ -74,6 +74,7 @@ class PreviewBox(QCheckBox):
         self._target: tuple[Image, Frames, int] | None = None
         self._outline = FrameOutline(viewer, "preview")
         self._layers: list[Layer] = []
+        self._undone: list[int] = []
         set_help(
             self,
             "Segment the frame in view and show the outlines, half a second after each change of "
@@ -89,10 +90,13 @@ class PreviewBox(QCheckBox):
     def watch(self, layers: list[Layer]) -> None:
         """Follow the changes of these layers instead of the previous ones."""
         for layer in self._layers:
+            layer.events.set_data.disconnect(self._on_refreshed)
             for emitter in _drawing_events(layer):
                 emitter.disconnect(self._on_drawn)
         self._layers = list(layers)
+        self._undone = [_undone_strokes(layer) for layer in layers]
         for layer in self._layers:
+            layer.events.set_data.connect(self._on_refreshed)
             for emitter in _drawing_events(layer):
                 emitter.connect(self._on_drawn)
         self.request_update()
@@ -135,6 +139,12 @@ class PreviewBox(QCheckBox):
     def _on_drawn(self, _event: Any = None) -> None:
         self.drawn.emit()
         self.request_update()
+
+    def _on_refreshed(self, _event: Any = None) -> None:
+        undone = [_undone_strokes(layer) for layer in self._layers]
+        if undone != self._undone:
+            self._undone = undone
+            self._on_drawn()
 
     def _scrolled(self, _event: Any = None) -> None:
         if self._changed:
@@ -243,3 +253,8 @@ def _drawing_events(layer: Layer) -> list[Any]:
     """Return the events of drawing, erasing and changing classes."""
     names = ("paint", "labels_update", "data", "features")
     return [layer.events[name] for name in names if name in layer.events.emitters]
+
+
+def _undone_strokes(layer: Layer) -> int:
+    """Return the number of strokes that can be redone; napari undoes strokes without an event."""
+    return len(getattr(layer, "_redo_history", ()))

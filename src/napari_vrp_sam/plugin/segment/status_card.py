@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MESSAGE_LINES, QUALITY_LINES = 3, 3
 """Lines whose height is reserved, so that texts that come and go move no button."""
 
+PADDING = 16
+"""Pixels that a message takes in addition to its lines."""
+
 
 class StatusCard(QWidget):
     """Message of the panel, its details, the expected IoU, and the device and worker."""
@@ -81,18 +84,16 @@ class ReservedLabel(MessageLabel):
         return max(super().heightForWidth(width), self._reserved)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size with the reserved height."""
-        hint = super().minimumSizeHint()
-        return QSize(hint.width(), max(hint.height(), self._reserved))
+        """Return a size with the reserved height; see also `heightForWidth`."""
+        return QSize(super().minimumSizeHint().width(), self._reserved)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a size with the reserved height."""
-        hint = super().sizeHint()
-        return QSize(hint.width(), max(hint.height(), self._reserved))
+        """Return a size with the reserved height; see also `heightForWidth`."""
+        return QSize(super().sizeHint().width(), self._reserved)
 
     @property
     def _reserved(self) -> int:
-        return self._lines * self.fontMetrics().lineSpacing() + 6
+        return self._lines * self.fontMetrics().lineSpacing() + PADDING
 
 
 def _keep_place(widget: QWidget) -> None:
