@@ -11,10 +11,21 @@ from tests.plugin.window import press, run
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.plugin.classes.annotation_layers import (
+    drawing_class,
+    new_annotation_layer,
+    set_drawing_class,
+)
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.colours import default_colour
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.metadata import (
+    BACKGROUND_LABEL,
+    NOT_THIS,
+    background_label,
+    get_metadata,
+    set_metadata,
+)
 from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
 
 LEFT = Qt.MouseButton.LeftButton
@@ -386,13 +397,13 @@ def test_closed_dock_restores_key_bindings(qtbot, viewer, dock, annotated):
     _, labels = annotated
     viewer.layers.selection.active = labels
     frame = dock.parentWidget()
-    qtbot.waitUntil(lambda: len(labels.keymap) == 9 and len(viewer.keymap) == 2)
+    qtbot.waitUntil(lambda: len(labels.keymap) == 10 and len(viewer.keymap) == 2)
 
     frame.close()
     assert not labels.keymap
     assert not viewer.keymap
     frame.show()
-    assert len(labels.keymap) == 9
+    assert len(labels.keymap) == 10
     assert len(viewer.keymap) == 2
 
 
@@ -417,10 +428,60 @@ def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_v
         viewer.layers.selection.events.active,
     )
     assert [len(ours(emitter)) for emitter in emitters] == [1, 1, 1]
-    qtbot.waitUntil(lambda: len(layer.keymap) == 9 and len(viewer.keymap) == before + 2)
+    qtbot.waitUntil(lambda: len(layer.keymap) == 10 and len(viewer.keymap) == before + 2)
 
     viewer.close()
 
     assert not layer.keymap
     assert len(viewer.keymap) == before
     assert [ours(emitter) for emitter in emitters] == [[], [], []]
+
+
+@pytest.mark.parametrize("kind", ["scribble", "mask", "point", "box"])
+def test_not_this_is_drawn_with_every_tool(viewer, dock, class_list, stack, kind):
+    viewer.add_image(stack[0])
+    layer = new_annotation_layer(viewer, viewer.layers[0], kind)
+    class_list.not_this_button.click()
+    assert class_list.classes.current == NOT_THIS
+    assert class_list.not_this_button.isChecked()
+    assert not class_list.row(1).number_button.isChecked()
+    if kind in ("scribble", "mask"):
+        layer.paint((1, 3, 5), layer.selected_label)
+        assert layer.data[1, 3, 5] == BACKGROUND_LABEL
+    elif kind == "point":
+        layer.add((1, 3, 5))
+    else:
+        layer.add_rectangles(np.array([(1, 3, 5), (1, 3, 20), (1, 9, 20), (1, 9, 5)], float))
+    if kind in ("point", "box"):
+        assert list(layer.features["class"]) == [BACKGROUND_LABEL]
+    assert shown_colour(layer, BACKGROUND_LABEL) == default_colour(NOT_THIS)
+    assert numbers(class_list) == [1]  # it is no class
+    class_list.classes.choose(1)
+    assert not class_list.not_this_button.isChecked()
+    assert drawing_class(layer) == 1
+
+
+def test_not_this_erases_in_a_result(viewer, dock, class_list, stack):
+    viewer.add_image(stack[0])
+    layer = viewer.add_labels(np.ones(stack[0].shape, np.uint8))
+    set_metadata(layer, **{RESULT_OF: viewer.layers[0].unique_id})
+    set_drawing_class(layer, NOT_THIS)
+    assert layer.selected_label == 0
+    assert background_label(layer) is None
+
+
+def test_not_this_is_refused_in_a_layer_with_a_class_of_its_value(viewer, dock, class_list, stack):
+    data = np.zeros(stack[0].shape, np.uint8)
+    data[0, :5] = BACKGROUND_LABEL
+    layer = viewer.add_labels(data)
+    with pytest.raises(InputError, match="draw it in another layer"):
+        set_drawing_class(layer, NOT_THIS)
+    assert background_label(layer) is None
+
+
+def test_key_0_chooses_not_this(qtbot, viewer, dock, class_list, annotated, press_key):
+    viewer.layers.selection.active = annotated[1]
+    press_key("0")
+    qtbot.waitUntil(lambda: class_list.classes.current == NOT_THIS)
+    press_key("1")
+    qtbot.waitUntil(lambda: class_list.classes.current == 1)

@@ -135,9 +135,9 @@ def test_docks_share_image_and_annotations(qtbot, viewer, dock, tuner, annotated
     form.annotation_list.tick(drawn, on=False)
     assert other.annotation_list.annotations == []
     other.annotation_list.tick(drawn)
-    other.annotation_list.set_sparse(drawn, sparse=True)
+    other.annotation_list.set_kind(drawn, "scribble")
     (annotation,) = form.annotation_list.annotations
-    assert annotation.sparse
+    assert annotation.kind == "scribble"
     viewer.add_image(stack[0], name="other")
     for mover, follower in ((form, other), (other, form)):
         for name in ("other", "stack"):

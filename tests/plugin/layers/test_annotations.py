@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
+from napari_vrp_sam.plugin.layers.metadata import BACKGROUND_LABEL, mark_background
 
 SQUARE = np.array([(0, 0), (0, 8), (8, 8), (8, 0)], dtype=float)
 
@@ -25,8 +26,8 @@ def square_on(frame, row=10, column=20):
     return np.column_stack([np.full(4, frame), np.add(SQUARE, (row, column))])
 
 
-def references(viewer, image, *layers, sparse=False, **options):
-    annotations = [Annotation(layer, sparse=sparse) for layer in layers]
+def references(viewer, image, *layers, kind="mask", **options):
+    annotations = [Annotation(layer, kind) for layer in layers]
     return references_from_layers(image, annotations, viewer.dims, **options)
 
 
@@ -53,7 +54,7 @@ def test_sparse_labels_give_scribbles(viewer, stack):
     data = np.zeros(stack.shape, dtype=int)
     data[2, 5, 5:20] = 1
 
-    assert summary(references(viewer, image, viewer.add_labels(data), sparse=True)) == [
+    assert summary(references(viewer, image, viewer.add_labels(data), kind="scribble")) == [
         (2, 1, "scribble")
     ]
 
@@ -134,7 +135,7 @@ def test_annotations_of_one_class_on_one_frame_are_merged(viewer, stack):
     scribbles = viewer.add_labels(data, name="scribbles")
     points = viewer.add_points([[3, 30, 30]])
 
-    found = references(viewer, image, boxes, scribbles, points, sparse=True)
+    found = references(viewer, image, boxes, scribbles, points, kind="scribble")
 
     assert summary(found) == [(2, 1, "box"), (3, 1, "scribble")]
     # The box makes the rest of the frame background, except where the scribble is.
@@ -190,7 +191,7 @@ def test_resampling_keeps_thin_scribbles_connected(viewer, stack):
     data[1, 21, 20:180] = 1
     labels = viewer.add_labels(data)
 
-    (found,) = references(viewer, image, labels, sparse=True)
+    (found,) = references(viewer, image, labels, kind="scribble")
 
     assert found.mask[5].sum() == 41
 
@@ -300,3 +301,61 @@ def test_object_labels_are_rejected_before_masks_are_made(viewer, stack, monkeyp
 def test_without_annotation_layers(viewer, stack):
     with pytest.raises(InputError, match="no annotation yet"):
         references(viewer, viewer.add_image(stack))
+
+
+def test_only_some_objects_are_marked(viewer, stack):
+    image = viewer.add_image(stack)
+    data = np.zeros(stack.shape, dtype=int)
+    data[1, 3:9, 4:8] = 1
+    shapes = viewer.add_shapes(
+        [square_on(2), square_on(3), square_on(4)], shape_type=["polygon", "ellipse", "rectangle"]
+    )
+    found = references(viewer, image, viewer.add_labels(data), shapes, kind="partial")
+    assert summary(found) == [
+        (1, 1, "partial"),
+        (2, 1, "partial"),
+        (3, 1, "partial"),
+        (4, 1, "box"),
+    ]
+
+
+def test_not_this_is_negative_for_all_classes_and_on_other_frames(viewer, stack):
+    image = viewer.add_image(stack)
+    data = np.zeros(stack.shape, dtype=np.uint8)
+    data[1, 3:9, 4:8], data[1, 20:30, 4:8] = 1, 3
+    data[1, 35, 4:8], data[4, 12, 10:30] = BACKGROUND_LABEL, BACKGROUND_LABEL
+    labels = viewer.add_labels(data)
+    points = viewer.add_points([(1, 3, 4)], features={"class": [BACKGROUND_LABEL]})
+    mark_background(labels)
+    mark_background(points)
+
+    found = references(viewer, image, labels, points, kind="scribble", point_radius=1)
+
+    assert [(r.frame, r.class_id, r.empty) for r in found] == [
+        (1, 1, False), (1, 3, False), (4, 1, True), (4, 3, True),
+    ]  # fmt: skip
+    on_frame_1 = data[1] == BACKGROUND_LABEL
+    assert (found[1].negative & on_frame_1).sum() == 4
+    # A point of "Not this" on a painted pixel removes it from the mask.
+    assert found[0].negative[3, 4]
+    assert not found[0].mask[3, 4]
+    np.testing.assert_array_equal(found[3].negative, data[4] == BACKGROUND_LABEL)
+    np.testing.assert_array_equal(found[3].ignored, ~found[3].negative)
+
+
+def test_not_this_alone_is_no_annotation(viewer, stack):
+    image = viewer.add_image(stack)
+    shapes = viewer.add_shapes(
+        [square_on(2)], shape_type="polygon", features={"class": [BACKGROUND_LABEL]}
+    )
+    mark_background(shapes)
+    with pytest.raises(InputError, match="no annotation yet"):
+        references(viewer, image, shapes)
+
+
+def test_masks_with_the_values_0_and_255_are_a_class(viewer, stack):
+    image = viewer.add_image(stack)
+    data = np.zeros(stack.shape, dtype=np.uint8)
+    data[1, 3:9, 4:8] = 255
+    (found,) = references(viewer, image, viewer.add_labels(data))
+    assert (found.class_id, found.negative) == (255, None)

@@ -173,7 +173,7 @@ def test_closed_dock_shows_no_preview_until_it_is_opened_again(qtbot, viewer, do
     assert not previews(viewer)
     count = len(engine.jobs)
     live[1].paint((3, 20, 50), 1)
-    dock.form.annotation_list.set_sparse(live[1], sparse=True)
+    dock.form.annotation_list.set_kind(live[1], "scribble")
     qtbot.wait(1000)
     assert len(engine.jobs) == count
 

@@ -180,7 +180,7 @@ def test_inputs_are_passed_to_the_engine(qtbot, viewer, dock, engine, annotated)
     form.device_box.setCurrentText("cpu")
     form.radius_box.setValue(2)
     form.axes_box.setCurrentText("TYX")
-    form.annotation_list.set_sparse(viewer.layers["drawn"], sparse=True)
+    form.annotation_list.set_kind(viewer.layers["drawn"], "scribble")
     press(qtbot, dock.segment_button)
     engine.let_through()
     wait_for(qtbot, lambda: not dock.running)
@@ -386,8 +386,8 @@ def test_guide_shows_the_next_step(qtbot, viewer, dock, stack):
     assert "press <b>Segment stack" in form.guide.text()
     drawn = viewer.layers.selection.active
     assert (drawn.name, str(drawn.mode)) == ("scribbles", "paint")
-    assert [(a.layer.name, a.sparse) for a in form.annotation_list.annotations] == [
-        ("scribbles", True)
+    assert [(a.layer.name, a.kind) for a in form.annotation_list.annotations] == [
+        ("scribbles", "scribble")
     ]
 
     viewer.layers.clear()

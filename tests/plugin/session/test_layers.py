@@ -43,7 +43,7 @@ COORDINATES = st.floats(-100, 100)
 
 def save_and_restore(layer, folder):
     """Return a copy of a layer that was written to and read from files."""
-    name = write_layer(folder, 0, stored_layer(layer, ticked=True, sparse=False))
+    name = write_layer(folder, 0, stored_layer(layer, ticked=True, kind="mask"))
     copy = Layer.create(*layer_tuple(read_layer(folder, name)))
     restore_drawing_settings(copy)
     return copy
@@ -170,7 +170,7 @@ def test_only_serializable_metadata_is_stored(tmp_path):
     set_metadata(layer, drawing="scribble", confidence={3: 0.5}, thread=object())
     copy = save_and_restore(layer, tmp_path)
     assert copy.metadata[METADATA_KEY].items() >= {
-        "drawing": "scribble", "confidence": {3: 0.5}, "ticked": True, "sparse": False,
+        "drawing": "scribble", "confidence": {3: 0.5}, "ticked": True, "annotation kind": "mask",
     }.items()  # fmt: skip
     assert not get_metadata(copy, "thread")
 
@@ -224,7 +224,7 @@ def test_image(tmp_path):
 
 def test_stored_layers_are_copies():
     layer = Points(np.zeros((2, 3)))
-    stored = stored_layer(layer, ticked=True, sparse=False)
+    stored = stored_layer(layer, ticked=True, kind="mask")
     layer.data = np.ones((2, 3))
     assert isinstance(stored, StoredLayer)
     assert not np.any(stored.data)

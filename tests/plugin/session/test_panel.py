@@ -73,7 +73,7 @@ def test_open_in_a_second_window(
     points = new_annotation_layer(viewer, image, "point", 2)
     points.add([2, 8, 45])
     dock.form.annotation_list.tick(points, on=False)
-    dock.form.annotation_list.set_sparse(viewer.layers["drawn"], sparse=True)
+    dock.form.annotation_list.set_kind(viewer.layers["drawn"], "scribble")
     dock.form.frame_range.choose((1, 6))
     dock.form.device_box.setCurrentText("cpu")
     dock.form.radius_box.setValue(3.5)
@@ -104,11 +104,9 @@ def test_open_in_a_second_window(
     np.testing.assert_allclose(restored_image.scale, image.scale)
     np.testing.assert_array_equal(np.asarray(restored_image.data), image.data)
     np.testing.assert_array_equal(second_viewer.layers["drawn"].data, viewer.layers["drawn"].data)
-    rows = {
-        row.layer.name: (row.ticked, row.sparse) for row in second_dock.form.annotation_list.rows
-    }
+    rows = {row.layer.name: (row.ticked, row.kind) for row in second_dock.form.annotation_list.rows}
     assert rows == {
-        "drawn": (True, True), "points": (False, False), "stack segmented": (False, False),
+        "drawn": (True, "scribble"), "points": (False, "mask"), "stack segmented": (False, "mask"),
     }  # fmt: skip
     assert list(second_dock.form.class_list.classes) == list(dock.form.class_list.classes)
     for name in ("drawn", "stack segmented"):

@@ -142,7 +142,7 @@ def test_annotate_run_accept_with_the_keyboard(
     assert [a.layer for a in form.annotation_list.annotations] == [drawn]
     tab_to(qtbot, form.annotation_list.kind_box(1))
     qtbot.keyClick(focused(), Qt.Key.Key_Down)
-    assert form.annotation_list.annotations[0].sparse
+    assert form.annotation_list.annotations[0].kind == "partial"
     qtbot.keyClick(focused(), Qt.Key.Key_Up)
 
     engine.let_through()

@@ -9,8 +9,21 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.colours import default_colour, set_drawing_colour
-from napari_vrp_sam.plugin.layers.metadata import CLASS_FEATURE, parse_class_id, set_metadata
+from napari_vrp_sam.plugin.layers.colours import (
+    default_colour,
+    has_class,
+    set_drawing_colour,
+)
+from napari_vrp_sam.plugin.layers.metadata import (
+    BACKGROUND_LABEL,
+    CLASS_FEATURE,
+    NOT_THIS,
+    background_label,
+    mark_background,
+    parse_class_id,
+    set_metadata,
+)
+from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, placement
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.undo import push_for_layer
@@ -60,7 +73,24 @@ def new_annotation_layer(
 def set_drawing_class(
     layer: Labels | Points | Shapes, class_id: int, colour: str | None = None
 ) -> None:
-    """Set the class of new drawings; default colour: that of the label in a Labels layer."""
+    """Set the class of new drawings; default colour: that of the label in a Labels layer.
+
+    In a result, where label 0 is background, "Not this" erases.
+
+    Raises
+    ------
+    InputError
+        If the layer contains a class of the label value that stands for "Not this", or "Not this"
+        and the class has this value.
+    """
+    if class_id == NOT_THIS:
+        colour = default_colour(NOT_THIS)
+        class_id = _background_of(layer)
+    elif class_id == background_label(layer):
+        raise InputError(
+            f"Class {class_id} cannot be drawn in '{layer.name}', where {class_id} stands for 'Not "
+            "this': draw it in another layer."
+        )
     if isinstance(layer, Labels):
         layer.selected_label = class_id
         return
@@ -73,12 +103,28 @@ def set_drawing_class(
 
 
 def drawing_class(layer: Labels | Points | Shapes) -> int:
-    """Return the class of new drawings."""
+    """Return the class of new drawings, or `NOT_THIS`."""
     if isinstance(layer, Labels):
-        return int(layer.selected_label)
-    if CLASS_FEATURE not in layer.feature_defaults:
-        return 1
-    return parse_class_id(layer.feature_defaults[CLASS_FEATURE].iloc[0], layer.name)
+        class_id = int(layer.selected_label)
+    elif CLASS_FEATURE not in layer.feature_defaults:
+        class_id = 1
+    else:
+        class_id = parse_class_id(layer.feature_defaults[CLASS_FEATURE].iloc[0], layer.name)
+    return NOT_THIS if class_id == background_label(layer) else class_id
+
+
+def _background_of(layer: Labels | Points | Shapes) -> int:
+    """Return the label value of "Not this" in a layer, which is marked to contain it."""
+    if is_result_layer(layer):
+        return 0
+    if background_label(layer) is None:
+        if has_class(layer, BACKGROUND_LABEL):
+            raise InputError(
+                f"'Not this' cannot be drawn in '{layer.name}', which contains a class "
+                f"{BACKGROUND_LABEL}: draw it in another layer."
+            )
+        mark_background(layer)
+    return BACKGROUND_LABEL
 
 
 def image_to_annotate(viewer: napari.viewer.Viewer) -> Image | None:

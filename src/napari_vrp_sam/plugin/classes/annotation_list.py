@@ -16,12 +16,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, Annotation
+from napari_vrp_sam.annotations.reference import AnnotationKind
+from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, KIND_KEY, Annotation
 from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ ROW_HEIGHT = 30
 VISIBLE_ROWS = 4
 TICK, NAME, KIND = range(3)
 """Columns of a row. The checkbox is a widget because napari does not style those of items."""
+KINDS: dict[type, tuple[AnnotationKind, ...]] = {
+    Labels: ("mask", "partial", "scribble"),
+    Shapes: ("mask", "partial"),
+}
+"""Kinds of annotation that a layer may contain."""
+KIND_TEXTS: dict[AnnotationKind, str] = {
+    "mask": "mask",
+    "partial": "some masks",
+    "scribble": "scribble",
+}
 
 
 class Row(NamedTuple):
@@ -38,7 +50,7 @@ class Row(NamedTuple):
 
     layer: Labels | Points | Shapes
     ticked: bool
-    sparse: bool
+    kind: AnnotationKind
 
 
 class AnnotationList(QTreeWidget):
@@ -72,13 +84,13 @@ class AnnotationList(QTreeWidget):
     @property
     def annotations(self) -> list[Annotation]:
         """Ticked layers, topmost first."""
-        return [Annotation(row.layer, sparse=row.sparse) for row in self.rows if row.ticked]
+        return [Annotation(row.layer, row.kind) for row in self.rows if row.ticked]
 
     @property
     def rows(self) -> list[Row]:
         """All annotation layers, topmost first."""
         return [
-            Row(layer, self.tick_box(row).isChecked(), self._is_sparse(row))
+            Row(layer, self.tick_box(row).isChecked(), self._kind(row))
             for row, layer in enumerate(self._layers)
         ]
 
@@ -93,7 +105,7 @@ class AnnotationList(QTreeWidget):
         ]
         for layer in self._layers:
             self._add_row(
-                before.get(layer) or Row(layer, _default_tick(layer), _default_sparse(layer))
+                before.get(layer) or Row(layer, _default_tick(layer), _default_kind(layer))
             )
         self.setFixedHeight(max(1, min(len(self._layers), VISIBLE_ROWS)) * ROW_HEIGHT + 6)
         self.changed.emit()
@@ -102,11 +114,11 @@ class AnnotationList(QTreeWidget):
         """Tick or untick a layer."""
         self.tick_box(self._layers.index(layer)).setChecked(on)
 
-    def set_sparse(self, layer: Labels, *, sparse: bool) -> None:
-        """Read a Labels layer as scribbles (sparse) or as masks."""
+    def set_kind(self, layer: Labels | Shapes, kind: AnnotationKind) -> None:
+        """Read a Labels or Shapes layer as complete masks, as some of the masks or as scribbles."""
         box = self.kind_box(self._layers.index(layer))
         assert box is not None
-        box.setCurrentIndex(int(sparse))
+        box.setCurrentIndex(box.findData(kind))
 
     def _add_row(self, row: Row) -> None:
         layer = row.layer
@@ -122,19 +134,25 @@ class AnnotationList(QTreeWidget):
         tick.toggled.connect(self.changed)
         tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
-        if not isinstance(layer, Labels):
-            item.setText(KIND, "points" if isinstance(layer, Points) else "shapes")
+        if isinstance(layer, Points):
+            item.setText(KIND, "points")
             return
         box = QComboBox()
-        box.addItems(["mask", "scribble"])
-        box.setCurrentIndex(int(row.sparse))
+        for kind in KINDS[type(unwrap(layer))]:
+            box.addItem(KIND_TEXTS[kind], kind)
+        box.setCurrentIndex(box.findData(row.kind))
         box.currentIndexChanged.connect(self.changed)
         box.setStyleSheet("QComboBox { margin: 2px 0; }")  # a gap between rows
         set_help(
             box,
-            "<b>mask</b>: every object of the class on an annotated frame is filled; unlabelled "
-            "pixels are background. <b>scribble</b>: strokes on parts of the objects; unlabelled "
-            "pixels are unknown.",
+            "<b>mask</b>: every object of the class on an annotated frame is filled; unmarked "
+            "pixels are background. <b>some masks</b>: only some are marked; unmarked pixels are "
+            "unknown."
+            + (
+                " <b>scribble</b>: strokes on parts of the objects; unmarked pixels are unknown."
+                if isinstance(layer, Labels)
+                else " Boxes, lines and paths keep their meaning."
+            ),
         )
         box.setAccessibleName(f"Kind of annotation in {layer.name}")
         box.installEventFilter(self)
@@ -157,13 +175,14 @@ class AnnotationList(QTreeWidget):
         return box
 
     def kind_box(self, row: int) -> QComboBox | None:
-        """Return the choice between mask and scribble of a row; None for points and shapes."""
+        """Return the choice of the kind of a row; None for points."""
         box = self.itemWidget(self.topLevelItem(row), KIND)
         return box if isinstance(box, QComboBox) else None
 
-    def _is_sparse(self, row: int) -> bool:
+    def _kind(self, row: int) -> AnnotationKind:
         box = self.kind_box(row)
-        return box is not None and box.currentIndex() == 1
+        kind: AnnotationKind = "mask" if box is None else box.currentData()
+        return kind
 
 
 def _default_tick(layer: Labels | Points | Shapes) -> bool:
@@ -176,8 +195,11 @@ def _default_tick(layer: Labels | Points | Shapes) -> bool:
     return annotates and not contains_objects(layer)
 
 
-def _default_sparse(layer: Labels | Points | Shapes) -> bool:
-    saved = get_metadata(layer, "sparse")
-    if saved is not None:
-        return bool(saved)
-    return get_metadata(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()
+def _default_kind(layer: Labels | Points | Shapes) -> AnnotationKind:
+    saved: AnnotationKind | None = get_metadata(layer, KIND_KEY)
+    if saved in KINDS.get(type(unwrap(layer)), ()):
+        return saved
+    sparse = get_metadata(layer, "sparse")  # sessions of earlier versions
+    if sparse is None:
+        sparse = get_metadata(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()
+    return "scribble" if sparse and isinstance(layer, Labels) else "mask"

@@ -1,4 +1,4 @@
-"""Key bindings 1 to 9, which choose a class while a layer that shows classes is active."""
+"""Key bindings 0 to 9, which choose a class while a layer that shows classes is active."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-KEYS = tuple(str(number) for number in range(1, 10))
+KEYS = tuple(str(number) for number in range(10))
 
 
 class ClassKeys:

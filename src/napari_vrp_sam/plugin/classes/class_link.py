@@ -22,7 +22,12 @@ from napari_vrp_sam.plugin.layers.colours import (
     has_class,
     set_drawing_colour,
 )
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.metadata import (
+    NOT_THIS,
+    background_label,
+    get_metadata,
+    set_metadata,
+)
 from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.undo import unwrap
@@ -125,7 +130,7 @@ class ClassLink(QObject):
         """Make the class that the active layer draws the current one."""
         number = _drawing_class(self._active)
         # Label 0 erases and does not change the current class.
-        if 1 <= number <= MAX_CLASS:
+        if 1 <= number <= MAX_CLASS or number == NOT_THIS:
             self._classes.choose(number)
 
     def _show_drawn(self, _event: Any = None) -> None:
@@ -134,7 +139,7 @@ class ClassLink(QObject):
         if not isinstance(layer, Labels):
             numbers = drawn_classes(layer)
         elif str(layer.mode) != "erase" and layer.selected_label > 0:
-            numbers = {int(layer.selected_label)}
+            numbers = {int(layer.selected_label)} - {background_label(layer)}
         else:
             return
         self._classes.include(map(ClassEntry.default, numbers))
@@ -148,16 +153,21 @@ class ClassLink(QObject):
             return
         try:
             set_drawing_class(layer, number, self._colours.get(number))
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
         except ValueError:  # napari's message is about dtypes
             self.warned.emit(
                 f"'{layer.name}' cannot hold class {number}: convert it to another data type."
             )
             return
-        if not isinstance(layer, Labels):
+        if number == NOT_THIS or not isinstance(layer, Labels):
             apply_class_colours(layer, self._colours)
 
     def _choose_by_key(self, number: int) -> None:
-        if number in self._classes:
+        if number == 0:
+            self._classes.choose(NOT_THIS)
+        elif number in self._classes:
             self._classes.choose(number)
         else:
             self.warned.emit(f"Class {number} does not exist: press + to add a class.")

@@ -12,7 +12,9 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QColorDialog,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QRadioButton,
@@ -24,6 +26,8 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.class_link import ClassLink, layer_with_class
 from napari_vrp_sam.plugin.classes.classes import ClassEntry, Classes
+from napari_vrp_sam.plugin.layers.colours import NOT_THIS_COLOUR
+from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:
@@ -58,6 +62,7 @@ class ClassList(QWidget):
         self._group = QButtonGroup(self)
         self._area = QScrollArea()
         self.add_button, self.remove_button = QPushButton("+"), QPushButton("-")
+        self.not_this_button = QRadioButton("Not this")
         self._lay_out()
         self._set_help()
         self._link.warned.connect(self.warned)
@@ -65,6 +70,7 @@ class ClassList(QWidget):
         self.classes.chosen.connect(self._mark)
         self.add_button.clicked.connect(self._add)
         self.remove_button.clicked.connect(self._remove)
+        self.not_this_button.clicked.connect(partial(self.classes.choose, NOT_THIS))
         self._follow()
 
     def row(self, number: int) -> ClassRow:
@@ -84,18 +90,35 @@ class ClassList(QWidget):
         self._area.setFrameShape(QFrame.Shape.NoFrame)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        layout = QHBoxLayout(self)
-        pack(layout, spacing=3)
-        layout.addWidget(self._area, 1)
-        for button in (self.add_button, self.remove_button):
+        swatch = QLabel()
+        swatch.setFixedSize(22, 18)
+        swatch.setStyleSheet(
+            f"background: {NOT_THIS_COLOUR}; border: 1px solid gray; border-radius: 3px;"
+        )
+        not_this = QHBoxLayout()
+        pack(not_this, self.not_this_button, swatch, spacing=4)
+        not_this.addStretch(1)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.setColumnStretch(0, 1)
+        layout.addWidget(self._area, 0, 0)
+        for column, button in enumerate((self.add_button, self.remove_button), start=1):
             button.setFixedSize(ROW_HEIGHT - 2, ROW_HEIGHT - 2)
-            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+            layout.addWidget(button, 0, column, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(not_this, 1, 0, 1, 3)
+        self._group.addButton(self.not_this_button)
 
     def _set_help(self) -> None:
         set_help(self.add_button, "Add a class and draw it next.")
         set_help(
             self.remove_button,
             "Remove the current class from the list, unless it is drawn in an annotation layer.",
+        )
+        set_help(
+            self.not_this_button,
+            "Mark pixels that belong to none of the classes, such as objects segmented by mistake. "
+            "Works with every drawing tool, on any frame. Key: 0, while an annotation is selected.",
         )
         self.add_button.setAccessibleName("Add a class")
         self.remove_button.setAccessibleName("Remove the current class")
@@ -152,7 +175,9 @@ class ClassList(QWidget):
         row = self._rows.get(self.classes.current)
         self.remove_button.setEnabled(row is not None)
         # The current class has no row if it was chosen in a layer and has not been drawn yet.
-        self._group.setExclusive(row is not None)
+        not_this = self.classes.current == NOT_THIS
+        self._group.setExclusive(row is not None or not_this)
+        self.not_this_button.setChecked(not_this)
         for number, other in self._rows.items():
             other.number_button.setChecked(number == self.classes.current)
         if row is not None:

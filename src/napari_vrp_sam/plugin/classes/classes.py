@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.colours import default_colour
+from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
@@ -43,7 +44,7 @@ class Classes(QObject):
     Attributes
     ----------
     current : int
-        Class of new drawings.
+        Class of new drawings, or `NOT_THIS`.
     """
 
     changed = Signal()
@@ -71,6 +72,8 @@ class Classes(QObject):
 
     def name(self, number: int) -> str:
         """Return the name of a class, which need not be in the list."""
+        if number == NOT_THIS:
+            return "Not this"
         return self._entries[number].name if number in self else f"class {number}"
 
     def colours(self) -> dict[int, str]:

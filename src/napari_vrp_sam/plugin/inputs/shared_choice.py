@@ -62,8 +62,8 @@ class SharedSelection(QObject):
                 continue
             if own.ticked != row.ticked:
                 self._annotation_list.tick(row.layer, on=row.ticked)
-            if own.sparse != row.sparse:
-                self._annotation_list.set_sparse(row.layer, sparse=row.sparse)
+            if own.kind != row.kind:
+                self._annotation_list.set_kind(row.layer, row.kind)
         self._copying = False
 
     def _others(self) -> list[SharedSelection]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from napari_vrp_sam.annotations.labels import (
     labels_in,
     references_from_labels,
 )
-from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.annotations.reference import MERGE_ORDER, AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.plugin.layers.metadata import feature_class_ids
+from napari_vrp_sam.plugin.layers.metadata import background_label, feature_class_ids
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.layers.transforms import (
     Coordinates,
@@ -32,20 +32,24 @@ from napari_vrp_sam.plugin.layers.transforms import (
 )
 
 ANNOTATION_LAYERS = (Labels, Points, Shapes)
-KIND_PRECEDENCE: tuple[AnnotationKind, ...] = ("box", "mask", "scribble", "point")
-"""Dense kinds before sparse ones, and less exact kinds first."""
+KIND_KEY = "annotation kind"
+"""Metadata key of the kind of annotation of a layer from a session."""
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
     """An annotation layer.
 
-    A sparse Labels layer contains scribbles, whose unlabelled pixels are unknown; otherwise, it
-    contains masks, whose unlabelled pixels are background.
+    Attributes
+    ----------
+    layer : Labels, Points or Shapes
+    kind : {"mask", "partial", "scribble"}
+        Kind of the labels of a Labels layer, and of the polygons and ellipses of a Shapes layer,
+        which are not scribbles.
     """
 
     layer: Labels | Points | Shapes
-    sparse: bool = False
+    kind: AnnotationKind = "mask"
 
 
 def references_from_layers(
@@ -61,7 +65,8 @@ def references_from_layers(
     """Return one reference for each annotated frame and class.
 
     All annotations of a class on a frame are merged, so that the background of one does not
-    override another. The kind of the merged reference is the first of `KIND_PRECEDENCE`.
+    override another. The kind of the merged reference is the first of `MERGE_ORDER`. Pixels that
+    are marked as "Not this" are negative for all classes, also on frames without other marks.
 
     Parameters
     ----------
@@ -93,11 +98,18 @@ def references_from_layers(
     frames = frames_of(image, axes, channels)
     read_frame = functools.cache(frames.__getitem__)
     found: dict[tuple[int, int], Reference] = {}
+    negative: dict[int, NDArray[np.bool_]] = {}
     for annotation in annotations:
         target = _ImageTarget(image, frames, annotation.layer, dims)
+        background = background_label(annotation.layer)
         for reference in _references(annotation, target, read_frame, point_radius):
-            key = (int(reference.frame or 0), reference.class_id)
-            found[key] = _merge(found[key], reference) if key in found else reference
+            frame = int(reference.frame or 0)
+            key = frame, reference.class_id
+            if reference.class_id == background:
+                negative[frame] = negative.get(frame, False) | (reference.mask > 0)
+            else:
+                found[key] = _merge(found[key], reference) if key in found else reference
+    _add_negative(found, negative, read_frame)
     if not found and required:
         raise InputError(
             f"There is no annotation yet: mark the class on a frame of '{image.name}' in a Labels, "
@@ -159,8 +171,8 @@ def _references(
 ) -> Iterator[Reference]:
     layer = annotation.layer
     if isinstance(layer, Labels):
-        kind: AnnotationKind = "scribble" if annotation.sparse else "mask"
-        for frame, labels in _label_frames(layer, target, sparse=annotation.sparse):
+        kind = annotation.kind
+        for frame, labels in _label_frames(layer, target, sparse=kind == "scribble"):
             yield from references_from_labels(labels, read_frame(frame), kind=kind, frame=frame)
         return
     shape = target.frames.frame_shape
@@ -178,6 +190,7 @@ def _references(
             frame = target.frame(positions)
             width = edge_width * target.map.magnification
             mask, kind = shape_to_mask(shape_type, positions[:, -2:], shape, width=width)
+            kind = annotation.kind if kind == "mask" else kind
             yield Reference(read_frame(frame), mask, class_id, kind, frame)
 
 
@@ -250,5 +263,23 @@ def _resample(
 
 def _merge(first: Reference, second: Reference) -> Reference:
     mask = np.maximum(first.mask, second.mask)
-    kind = min(first.kind, second.kind, key=KIND_PRECEDENCE.index)
+    kind = min(first.kind, second.kind, key=MERGE_ORDER.index)
     return Reference(first.image, mask, first.class_id, kind, first.frame)
+
+
+def _add_negative(
+    found: dict[tuple[int, int], Reference],
+    negative: Mapping[int, NDArray[np.bool_]],
+    read_frame: Callable[[int], NDArray[Any]],
+) -> None:
+    """Add the negative pixels of each frame to the references of all classes on it."""
+    for class_id in {class_id for _, class_id in found}:
+        for frame, pixels in negative.items():
+            before = found.get((frame, class_id))
+            if before is not None:
+                found[frame, class_id] = replace(before, negative=pixels)
+            else:
+                unmarked = np.zeros(pixels.shape, np.float32)
+                found[frame, class_id] = Reference(
+                    read_frame(frame), unmarked, class_id, "partial", frame, negative=pixels
+                )

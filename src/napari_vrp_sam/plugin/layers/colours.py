@@ -12,7 +12,12 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.metadata import feature_class_ids, get_metadata
+from napari_vrp_sam.plugin.layers.metadata import (
+    NOT_THIS,
+    background_label,
+    feature_class_ids,
+    get_metadata,
+)
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 
@@ -20,6 +25,8 @@ NAPARI_LABEL_COLOURS = (49, 0.5)
 """Number and seed of the colours in a new Labels layer."""
 HIGHEST_LABEL = 255
 OTHER_LABELS_COLOUR = "gray"
+NOT_THIS_COLOUR = "#e8e8e8"
+"""Colour of "Not this", which is unlike the saturated colours of the classes."""
 MAX_CLASSES = 32
 """Labels layers with more labels are taken to contain objects, not classes."""
 MAX_SEARCHED_PIXELS = 2**26
@@ -27,22 +34,24 @@ MAX_SEARCHED_PIXELS = 2**26
 
 
 def default_colour(number: int) -> str:
-    """Return the colour, "#rrggbb", of a label in a new Labels layer."""
+    """Return the colour, "#rrggbb", of a label in a new Labels layer, or of "Not this"."""
+    if number == NOT_THIS:
+        return NOT_THIS_COLOUR
     colour = label_colormap(*NAPARI_LABEL_COLOURS).map(number)
     red, green, blue = (round(255 * float(channel)) for channel in np.ravel(colour)[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
-    """Return the class ids in a layer.
+    """Return the class ids in a layer, without "Not this".
 
     Empty for a Labels layer that is lazy, very large, or contains objects instead of classes.
     """
     if isinstance(layer, Labels):
         found = _find_labels(layer, stop_after=MAX_CLASSES) or set()
-        return found if len(found) <= MAX_CLASSES else set()
+        return found - {background_label(layer)} if len(found) <= MAX_CLASSES else set()
     try:
-        return set(feature_class_ids(layer))
+        return set(feature_class_ids(layer)) - {background_label(layer)}
     except InputError:  # reported when a run starts
         return set()
 
@@ -50,7 +59,7 @@ def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
 def has_class(layer: Labels | Points | Shapes, class_id: int) -> bool:
     """Return True if a layer contains a class; False if it is lazy or very large."""
     if isinstance(layer, Labels):
-        return class_id in (_find_labels(layer) or ())
+        return class_id in (_find_labels(layer) or set()) - {background_label(layer)}
     return class_id in drawn_classes(layer)
 
 
@@ -64,6 +73,9 @@ def contains_objects(layer: Labels | Points | Shapes) -> bool | None:
 
 def apply_class_colours(layer: Labels | Points | Shapes, colours: Mapping[int, str]) -> None:
     """Colour the labels, points or shapes of a layer by class."""
+    background = background_label(layer)
+    if background is not None:
+        colours = {**colours, background: NOT_THIS_COLOUR}
     if isinstance(layer, Labels):
         layer.colormap = _class_colormap(colours)
         return

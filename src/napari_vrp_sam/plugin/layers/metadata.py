@@ -12,6 +12,28 @@ METADATA_KEY = "napari-vrp-sam"
 CLASS_FEATURE = "class"
 """Feature of a Points or Shapes layer with the class id of each point or shape."""
 
+NOT_THIS = 256
+"""Number of "Not this" among the classes: it is above all label values of classes."""
+BACKGROUND_LABEL = 255
+"""Value of "Not this" in the layers that contain it, which are marked in their metadata: in other
+layers, such as masks with the values 0 and 255, it is a class."""
+_BACKGROUND = "background"
+
+
+def background_label(layer: Layer) -> int | None:
+    """Return the label value, or class of points and shapes, that means "Not this"; None if none.
+
+    See Also
+    --------
+    mark_background
+    """
+    return get_metadata(layer, _BACKGROUND)
+
+
+def mark_background(layer: Layer) -> None:
+    """Let `BACKGROUND_LABEL` mean "Not this" in a layer that does not contain it as a class."""
+    set_metadata(layer, **{_BACKGROUND: BACKGROUND_LABEL})
+
 
 def set_metadata(layer: Layer, **values: Any) -> None:
     """Add values to the plugin's metadata of a layer, which napari copies along with it."""

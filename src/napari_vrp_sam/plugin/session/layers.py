@@ -20,6 +20,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.accepted import result_labels
+from napari_vrp_sam.plugin.layers.annotations import KIND_KEY
 from napari_vrp_sam.plugin.layers.colours import NAPARI_LABEL_COLOURS
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
@@ -67,10 +68,10 @@ def image_attributes(image: Image) -> dict[str, Any]:
     return _attributes(image) | {"colormap": json_copy(colours)}
 
 
-def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, sparse: bool) -> StoredLayer:
+def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, kind: str) -> StoredLayer:
     """Return a copy of an annotation layer and its options in the annotation list."""
     attributes = _attributes(layer)
-    attributes[NOTES] |= {"ticked": ticked, "sparse": sparse}
+    attributes[NOTES] |= {"ticked": ticked, KIND_KEY: kind}
     if isinstance(layer, Labels):
         return StoredLayer("labels", DrawnPlanes.of(stack_data(layer)), attributes)
     attributes |= {name: _features_to_dict(getattr(layer, name)) for name in FEATURES}

@@ -80,7 +80,7 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
             for entry in form.class_list.classes
         ],
         layers=[
-            stored_layer(row.layer, ticked=row.ticked, sparse=row.sparse)
+            stored_layer(row.layer, ticked=row.ticked, kind=row.kind)
             for row in reversed(form.annotation_list.rows)
             if (row.ticked or get_metadata(row.layer, "drawing"))
             and (result is None or row.layer is not result[0])
