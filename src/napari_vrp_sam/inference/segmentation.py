@@ -19,6 +19,7 @@ from napari_vrp_sam.inference.runs.events import (
     Learned,
     Progress,
 )
+from napari_vrp_sam.models.calibration import LookAlikes
 
 ProgressCallback = Callable[[int, int, str], object]
 """Called with the frames done, the frames in total, and a message."""
@@ -43,6 +44,9 @@ class Segmentation:
     probabilities : ndarray, shape of the leading axes + (K, Y, X), float32, optional
         Probability of each class in each pixel, if requested; the classes do not exclude each
         other.
+    warnings : tuple of LookAlikes
+        Masks that seem to be incomplete: unmarked objects look like the marked ones. Mark them,
+        or fit with ``annotation_kind="partial"``.
     """
 
     labels: Any
@@ -51,6 +55,7 @@ class Segmentation:
     confidence: NDArray[np.float32]
     expected_iou: dict[int, float | None]
     probabilities: NDArray[np.float32] | None = None
+    warnings: tuple[LookAlikes, ...] = ()
 
 
 def gather_segmentation(
@@ -83,6 +88,7 @@ def gather_segmentation(
     shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
     found = np.zeros(shape, np.float32) if probabilities else None
     expected: dict[int, float | None] = dict.fromkeys(class_ids)
+    warnings: tuple[LookAlikes, ...] = ()
     for event in events:
         match event:
             case Progress(done, total, message):
@@ -90,6 +96,8 @@ def gather_segmentation(
                     progress(done, total, message)
             case Learned(calibrations):
                 expected |= {c: calibrations[c].expected_iou for c in calibrations}
+                found_alike = [calibrations[c].look_alikes for c in sorted(calibrations)]
+                warnings = tuple(one for one in found_alike if one is not None)
             case FrameResult() | FrameWritten():
                 at = view.position(event.index)
                 if labels is not None and isinstance(event, FrameResult):
@@ -107,4 +115,5 @@ def gather_segmentation(
         confidence=confidence,
         expected_iou=expected,
         probabilities=found,
+        warnings=warnings,
     )

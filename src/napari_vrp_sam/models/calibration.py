@@ -25,6 +25,8 @@ class ClassCalibration:
         Channel of the dense head that belongs to the class.
     head_agreement : float
         IoU of the dense head's mask with the mask of the other outputs on the annotated frames.
+    look_alikes : LookAlikes, optional
+        Warning that a mask seems to be incomplete.
     """
 
     decoder_share: float
@@ -34,6 +36,7 @@ class ClassCalibration:
     head_share: float = 0.0
     head_channel: int = 0
     head_agreement: float = 1.0
+    look_alikes: LookAlikes | None = None
 
     def __str__(self) -> str:
         expected = "unknown" if self.expected_iou is None else f"{self.expected_iou:.2f}"
@@ -41,4 +44,32 @@ class ClassCalibration:
         return (
             f"expected IoU {expected} ({tuned}mask decoder {self.decoder_share:.0%}, "
             f"smoothing {self.smoothing:g}, offset {self.offset:+.1f})"
+        )
+
+
+@dataclass(frozen=True)
+class LookAlikes:
+    """Unmarked objects that look like the marked ones in a mask, which should be complete.
+
+    Attributes
+    ----------
+    class_id : int
+    marked : int
+        Number of marked objects.
+    unmarked : int
+        Number of unmarked objects that look like them, approximately.
+    frame : int, optional
+        Index of the annotated frame.
+    """
+
+    class_id: int
+    marked: int
+    unmarked: int
+    frame: int | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"About {self.unmarked} more objects look like the {self.marked} that are marked"
+            f"{'' if self.frame is None else f' on frame {self.frame}'}. In a mask, unmarked "
+            "objects are background."
         )

@@ -73,3 +73,30 @@ def test_a_partial_mask_with_background_strokes(files: Path, option: str) -> Non
     assert (reference.kind, int(reference.negative.sum())) == ("partial", 16)
     expected = segmenter.predict(stack, frames=(2, 3)).labels
     np.testing.assert_array_equal(tifffile.imread(output)[2], expected[2])
+
+
+def test_an_incomplete_mask_prints_a_warning(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[:192, :192]
+    centres = [(24 + 36 * i, 24 + 36 * j) for i in range(5) for j in range(5)]
+    discs = [(rows - r) ** 2 + (columns - c) ** 2 < 100 for r, c in centres]
+    stack = np.where(np.any(discs, axis=0), 180, 60) + rng.normal(0, 8, (2, 192, 192))
+    stack = stack.clip(0, 255).astype(np.uint8)
+    drawn = np.any(discs[::3], axis=0).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(tmp_path / "drawn.tif", drawn)
+    command = [
+        "segment", str(tmp_path / "stack.tif"), "--reference", str(tmp_path / "drawn.tif"),
+        "--reference-frame", "0", "--device", "cpu", "--overwrite",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    fitted = Segmenter(device="cpu").fit(stack, drawn, axes="ZYX", reference_frame=0)
+    (warning,) = fitted.predict(stack, frames=(0, 1)).warnings
+    assert (warning.class_id, warning.marked, warning.frame) == (1, 9, 0)
+    assert 12 <= warning.unmarked <= 20
+    assert f"WARNING: {warning} If only some" in result.stderr
+    assert "--annotation-kind partial" in result.stderr
+    result = CliRunner().invoke(app, [*command, "--annotation-kind", "partial"])
+    assert result.exit_code == 0, result.stderr
+    assert "WARNING" not in result.stderr

@@ -97,6 +97,12 @@ def run(
             elif isinstance(event, Learned):
                 for class_id, calibration in event.calibrations.items():
                     stderr_console.print(f"Class {class_id}: {calibration}.", soft_wrap=True)
+                    if calibration.look_alikes is not None:
+                        stderr_console.print(
+                            f"WARNING: {calibration.look_alikes} If only some objects of class "
+                            f"{class_id} are marked, use --annotation-kind partial.",
+                            soft_wrap=True,
+                        )
     return confidence
 
 
