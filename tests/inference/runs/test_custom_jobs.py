@@ -1,9 +1,7 @@
 """Jobs that bring their own work: done, paused and cancelled by either engine."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,21 +10,7 @@ from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed
 from napari_vrp_sam.inference.runs.process import ProcessEngine
 
-HERE = Path(__file__).parent
 FOREVER = 10**6
-
-
-@pytest.fixture(scope="module")
-def counting():
-    """The module of such a job, where the other process finds it too."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(HERE)
-        path = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(path))
-        import counting
-
-        yield counting
-        del sys.modules["counting"]
 
 
 @pytest.fixture(scope="module", params=[ThreadEngine, ProcessEngine])

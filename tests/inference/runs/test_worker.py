@@ -1,7 +1,10 @@
 """What comes in at the working process goes to whom it is for."""
 
+import pickle
 import subprocess
 import sys
+
+import pytest
 
 SORTED = """
 import os, threading
@@ -11,6 +14,7 @@ from napari_vrp_sam.inference.runs.worker import MessageRouter
 (there, out), (back, answer) = os.pipe(), os.pipe()
 window = Channel(os.fdopen(back, "rb"), os.fdopen(out, "wb"))
 post = MessageRouter(Channel(os.fdopen(there, "rb"), os.fdopen(answer, "wb")))
+threading.Thread(target=post.route, daemon=True).start()
 answers = []
 reader = threading.Thread(target=lambda: answers.append(post.ask(ReadRequest((0,)))), daemon=True)
 reader.start()
@@ -28,3 +32,17 @@ def test_a_reader_does_not_take_a_task_for_its_answer():
         [sys.executable, "-c", SORTED], capture_output=True, text=True, check=False, timeout=60
     )
     assert run.stdout == "job pixels\n", run.stderr
+
+
+def test_a_message_that_cannot_be_read_ends_the_process():
+    worker = subprocess.run(
+        [sys.executable, "-m", "napari_vrp_sam.inference.runs.worker"],
+        input=b"clost\nclass\n.",  # a pickled class of a module that does not exist
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    with pytest.raises(ModuleNotFoundError):
+        pickle.loads(b"clost\nclass\n.")
+    assert worker.returncode == 1
+    assert b"ModuleNotFoundError" in worker.stderr

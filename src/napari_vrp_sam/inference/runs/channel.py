@@ -36,6 +36,11 @@ class SetControl:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """The worker has started and waits for tasks."""
+
+
+@dataclass(frozen=True)
 class ReadRequest:
     """A request of the worker for a part of the stack, given as an index expression."""
 

@@ -7,13 +7,8 @@ loads) and the one inside Mesa's OpenGL crash in the same process.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
-import subprocess
-import sys
 import threading
-import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -22,87 +17,71 @@ import numpy as np
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.runs.channel import (
-    Channel,
-    ReadRequest,
-    RemoteArray,
-    SetControl,
-    Task,
-)
+from napari_vrp_sam.inference.runs.channel import ReadRequest, RemoteArray, SetControl, Task
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import Run, RunFailedError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed
+from napari_vrp_sam.inference.runs.worker_process import Listeners, WorkerProcess, WorkerState
 
 PATIENCE = 0.6
 """Seconds that a cancelled job gets to end by itself. A worker that is killed in the middle of a
 frame loses its caches."""
 
+IDLE_TIMEOUT = 15 * 60.0
+"""Seconds without a job after which the process ends and frees its memory, above all of a GPU."""
+
 
 class ProcessEngine:
-    """Run jobs one after the other in a worker process that is reused; for the window."""
+    """Run jobs one after the other in a worker process that is reused; for the window.
 
-    def __init__(self) -> None:
-        self._worker: Worker | None = None
+    A worker process that ended, because it was idle or because memory ran out, is replaced for the
+    next job.
+
+    Parameters
+    ----------
+    idle_timeout : float, optional
+        Seconds without a job after which the process ends.
+    """
+
+    def __init__(self, idle_timeout: float = IDLE_TIMEOUT) -> None:
+        self._idle_timeout = idle_timeout
+        self._worker: WorkerProcess | None = None
+        self._listeners = Listeners()
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> WorkerState:
+        """State of the worker process: "stopped", "starting", "ready" or "busy"."""
+        worker = self._worker
+        return "stopped" if worker is None else worker.state
+
+    def listen(self, listener: Callable[[WorkerState], None]) -> None:
+        """Call a function with the new state whenever it changes, from any thread."""
+        self._listeners.add(listener)
 
     def submit(self, job: Job) -> Run:
         """Start a job and return at once; errors in the job arrive as `Failed`.
 
         The job's model must be a name or a file. A job that is in progress is finished first.
         """
-        return Run(job, ProcessBackend(self.warm_up())).start()
+        self.warm_up()
+        return Run(job, ProcessBackend(self)).start()
 
-    def warm_up(self) -> Worker:
-        """Start the worker process if it is not running; its imports take seconds."""
-        if self._worker is None or not self._worker.alive:
-            self.close()
-            self._worker = Worker()
-        return self._worker
+    def warm_up(self) -> WorkerProcess:
+        """Start the worker process if it is not running; `PrepareJob` does the rest."""
+        with self._lock:
+            if self._worker is None or not self._worker.alive:
+                if self._worker is not None:
+                    self._worker.end()
+                self._worker = WorkerProcess(self._idle_timeout, self._listeners)
+            return self._worker
 
     def close(self) -> None:
         """End the worker process and free its memory."""
-        if self._worker is not None:
-            self._worker.end()
-            self._worker = None
-
-
-class Worker:
-    """The worker process and the channel to it."""
-
-    def __init__(self) -> None:
-        # Not `multiprocessing`, which would run the user's script again, including its window.
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "napari_vrp_sam.inference.runs.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # The window needs CPU time too, so threads must not spin while they wait.
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        self._ending = weakref.finalize(self, _end, self.process)
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.channel = Channel(self.process.stdout, self.process.stdin)
-        self.turn = threading.Lock()
-        """Held by the run that uses the process."""
-        self.numbers = itertools.count()
-
-    @property
-    def alive(self) -> bool:
-        """True if the process can take a job."""
-        return self.process.poll() is None
-
-    def end(self) -> None:
-        """End the process and close its pipes; also done when the worker is garbage collected."""
-        self._ending()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):  # unsent data
-            if pipe is not None:
-                pipe.close()
+        with self._lock:
+            if self._worker is not None:
+                self._worker.end()
+                self._worker = None
 
 
 class ProcessBackend:
@@ -110,72 +89,100 @@ class ProcessBackend:
 
     Parameters
     ----------
-    worker : Worker
+    engine : ProcessEngine
+        Has the worker process.
     """
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._number = next(worker.numbers)
-        self._busy = False
+    def __init__(self, engine: ProcessEngine) -> None:
+        self._engine = engine
+        self._worker: WorkerProcess | None = None
+        """Process that does this job now."""
+        self._number = -1
         self._sending = threading.Lock()
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
         """See `RunBackend`; waits until the worker has finished the jobs before this one."""
-        while not self._worker.turn.acquire(timeout=0.05):
-            if control.cancelled:
-                raise StopRunError
         try:
-            yield from self._events(job, control)
-        finally:
-            self._busy = False
-            self._worker.turn.release()
+            yield from self._attempt(job, control)
+        except _NotStartedError:
+            # The process ended just before, for example because it was idle.
+            try:
+                yield from self._attempt(job, control)
+            except _NotStartedError as error:
+                raise RunFailedError(error.failure) from error
 
     def control_changed(self, control: Control) -> None:
         """See `RunBackend`; the frame in progress is lost unless it is nearly done."""
-        if not self._busy:
+        worker = self._worker
+        if worker is None:
             return
         # Neither may hold up the window, because a pipe can be full.
-        threads = [threading.Thread(target=self._send_control, args=(control,))]
+        threads = [threading.Thread(target=self._send_control, args=(worker, control))]
         if control.cancelled:
-            threads.append(threading.Timer(PATIENCE, self._end_if_busy))
+            threads.append(threading.Timer(PATIENCE, self._end_if_busy, args=(worker,)))
         for thread in threads:
             thread.daemon = True
             thread.start()
 
-    def _events(self, job: Job, control: Control) -> Generator[Event]:
+    def _attempt(self, job: Job, control: Control) -> Generator[Event]:
+        with self._turn(control) as worker:
+            yield from self._events(worker, job, control)
+
+    @contextlib.contextmanager
+    def _turn(self, control: Control) -> Generator[WorkerProcess]:
+        """Wait for a worker process that is at rest."""
+        while True:
+            if control.cancelled:
+                raise StopRunError
+            worker = self._engine.warm_up()
+            if worker.begin_job(timeout=0.05):
+                break
+        self._number = next(worker.numbers)
+        self._worker = worker
+        try:
+            yield worker
+        finally:
+            self._worker = None
+            worker.end_job()
+
+    def _events(self, worker: WorkerProcess, job: Job, control: Control) -> Generator[Event]:
         frames = Frames(job.data, job.axes, job.channels)
         data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
         stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))
-        self._busy = True
         if control.cancelled:  # the worker has received no control message
             raise StopRunError
         if control.paused:
-            self._send_control(control)
+            self._send_control(worker, control)
         task = Task(self._number, replace(job, data=stand_in, axes=frames.axes))  # type: ignore[type-var]
+        started = False
         try:
-            self._worker.channel.send(task)
-            yield from self._received(data)
+            worker.channel.send(task)
+            for message in self._received(worker, data):
+                started = True
+                if message is not None:
+                    yield message
         except InputError:
             raise
         except (EOFError, OSError, ValueError) as error:  # ValueError: the pipe was closed here
-            self._worker.end()
+            worker.end()
             if control.cancelled:
                 raise StopRunError from error
-            raise RunFailedError(self._died()) from error
+            kind = RunFailedError if started else _NotStartedError
+            raise kind(_died(worker)) from error
         except (StopRunError, RunFailedError, GeneratorExit):
             raise
         except Exception:
-            self._worker.end()  # its state is unknown
+            worker.end()  # its state is unknown
             raise
 
-    def _received(self, data: Any) -> Generator[Event]:
-        """Yield what the worker sends until the final event, and answer its requests."""
-        channel = self._worker.channel
+    def _received(self, worker: WorkerProcess, data: Any) -> Generator[Event | None]:
+        """Yield what the worker sends until the final event, and None after answering a request."""
         while True:
-            message = channel.receive()
+            message = worker.receive()
             match message:
                 case ReadRequest():
-                    channel.send(_read(data, message))
+                    worker.channel.send(_read(data, message))
+                    yield None
                 case Done():
                     return
                 case Cancelled():
@@ -187,23 +194,28 @@ class ProcessBackend:
                 case _:
                     yield message
 
-    def _send_control(self, control: Control) -> None:
+    def _send_control(self, worker: WorkerProcess, control: Control) -> None:
         # The last message carries the latest state, because threads may overtake each other.
         with self._sending, contextlib.suppress(OSError, ValueError):
-            self._worker.channel.send(SetControl(self._number, control.cancelled, control.paused))
+            worker.channel.send(SetControl(self._number, control.cancelled, control.paused))
 
-    def _end_if_busy(self) -> None:
-        if self._busy:
-            self._worker.process.kill()
+    def _end_if_busy(self, worker: WorkerProcess) -> None:
+        if self._worker is worker:
+            worker.process.kill()
 
-    def _died(self) -> Failed:
-        code = self._worker.process.wait()
-        return Failed(
-            "The worker process ended early, perhaps because memory ran out: close other programs, "
-            "or choose a smaller model. Finished frames are kept, and the next run starts a new "
-            "process.",
-            detail=f"exit code {code}",
-        )
+
+class _NotStartedError(RunFailedError):
+    """The worker process ended before it sent anything for a job."""
+
+
+def _died(worker: WorkerProcess) -> Failed:
+    code = worker.process.wait()
+    return Failed(
+        "The worker process ended early, perhaps because memory ran out: close other programs, "
+        "or choose a smaller model. Finished frames are kept, and the next run starts a new "
+        "process.",
+        detail=f"exit code {code}",
+    )
 
 
 def _read(data: Any, request: ReadRequest) -> Any:

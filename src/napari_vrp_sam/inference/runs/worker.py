@@ -1,30 +1,30 @@
 """The worker process of `ProcessEngine`, which does one job after the other.
 
-Jobs come in on stdin, events go out on stdout; see `channel`.
+Jobs come in on stdin, events go out on stdout; see `channel`. The main thread reads, another one
+works. The process ends when the pipe is closed: by an engine that does not need it any more, or
+because the process of the engine has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, SetControl, Task
+from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, Ready, SetControl, Task
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Run
 
-IDLE_TIMEOUT = 15 * 60
-"""Seconds without a job after which the process ends and frees its memory, above all of a GPU."""
-
 
 class MessageRouter:
-    """Route incoming messages: tasks and answers are queued, control messages act at once.
-
-    The worker ends with the process at the other end, even in the middle of a frame.
-    """
+    """Route incoming messages: tasks and answers are queued, control messages act at once."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -35,14 +35,29 @@ class MessageRouter:
         self._number = -1
         self._run: Run | None = None
         self._control = SetControl(-1, cancelled=False, paused=False)
-        threading.Thread(target=self._route, name="vrp-sam-post", daemon=True).start()
 
-    def next_task(self) -> Task | None:
-        """Wait for a task; return None if none comes for a long time."""
-        try:
-            return self._tasks.get(timeout=IDLE_TIMEOUT)
-        except queue.Empty:
-            return None
+    def route(self) -> None:
+        """Route messages until the other process ends or closes the channel."""
+        while True:
+            try:
+                message = self._channel.receive()
+            except EOFError:
+                return
+            if isinstance(message, SetControl):
+                with self._lock:
+                    self._control = message
+                    self._apply_control()
+                continue
+            waiting = self._tasks if isinstance(message, Task) else self._answers
+            waiting.put(message)
+
+    def next_task(self) -> Task:
+        """Wait for a task."""
+        return self._tasks.get()
+
+    def send(self, message: Any) -> None:
+        """Send a message; can be called from any thread."""
+        self._channel.send(message)
 
     def ask(self, request: ReadRequest) -> Any:
         """Send a request and wait for its answer; can be called from any thread."""
@@ -60,20 +75,6 @@ class MessageRouter:
         with self._lock:
             self._run = None
 
-    def _route(self) -> None:
-        while True:
-            try:
-                message = self._channel.receive()
-            except EOFError:
-                os._exit(0)
-            if isinstance(message, SetControl):
-                with self._lock:
-                    self._control = message
-                    self._apply_control()
-                continue
-            waiting = self._tasks if isinstance(message, Task) else self._answers
-            waiting.put(message)
-
     def _apply_control(self) -> None:
         """Apply the latest control message to the run that it is for."""
         if self._run is None or self._control.number != self._number:
@@ -86,25 +87,50 @@ class MessageRouter:
             self._run.resume()
 
 
-def main() -> None:
-    """Do the jobs that come in on stdin."""
-    channel = Channel(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
-    # Anything that a library prints would corrupt the messages.
+def main() -> NoReturn:
+    """Do the jobs that come in on stdin until it is closed."""
+    # Ctrl+C in a terminal is meant for the process that controls this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    # Anything that a library reads or prints would corrupt the messages.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    post = MessageRouter(channel)
-    _lower_priority()
-    # Heavy libraries are imported while the user is still preparing a job.
-    import sklearn.ensemble  # noqa: F401
+    router = MessageRouter(channel)
+    threading.Thread(target=_exit_after, args=(_work, router), name="vrp-sam-work").start()
+    _exit_after(lambda _: router.route(), router)
 
-    import napari_vrp_sam.inference.prediction.predictor
-    import napari_vrp_sam.models.lite.model  # noqa: F401
+
+def _exit_after(call: Callable[[MessageRouter], None], router: MessageRouter) -> NoReturn:
+    """Make a call, and end the process at once, even in the middle of a frame.
+
+    The interpreter would wait for other threads, or abort while one of them holds a pipe.
+    """
+    code = 0
+    try:
+        call(router)
+    except BrokenPipeError:  # the other process has ended
+        pass
+    except BaseException:  # reported, and the process ends
+        traceback.print_exc()
+        code = 1
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _work(router: MessageRouter) -> None:
+    """Do jobs for ever. Each job imports what it needs; see `PrepareJob`."""
+    _lower_priority()
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.runs.engine import ThreadEngine
 
+    router.send(Ready())
     engine = ThreadEngine(PredictorCache())
-    while task := post.next_task():
-        task.job.data.requester = post
-        post.forward(task, engine.submit(task.job))
+    while True:
+        task = router.next_task()
+        task.job.data.requester = router
+        router.forward(task, engine.submit(task.job))
         _free_gpu()
 
 
@@ -118,9 +144,8 @@ def _lower_priority() -> None:
 
 def _free_gpu() -> None:
     """Return unused GPU memory to the system."""
-    import torch
-
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
