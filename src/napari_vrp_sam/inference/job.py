@@ -20,6 +20,9 @@ class Job:
 
     Attributes
     ----------
+    patience : float
+        Seconds that a cancelled job gets to end by itself. A worker process that is killed in the
+        middle of a frame loses its caches.
     handler : str
         The function, as "package.module:function". It is called with the job, a `Control` and a
         predictor cache (or None), and yields events.
@@ -31,6 +34,7 @@ class Job:
         Channels to use; default: all.
     """
 
+    patience: ClassVar[float] = 0.6
     handler: ClassVar[str]
     data: Any
     axes: str | None

@@ -47,6 +47,7 @@ def segment_stack(
     pseudo_mask: PseudoMaskKind | None = None,
     prompting: Prompting | None = None,
     cache: bool | None = None,
+    effort: float = 1.0,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -69,6 +70,8 @@ def segment_stack(
     axes, channels, reference_frame, annotation_kind, background, ignore
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
+        See `Segmenter`.
+    effort
         See `Segmenter`.
     frames, accepted, output, resume, overwrite, workers, scheduler, progress
         See `Segmenter.predict`.
@@ -102,6 +105,7 @@ def segment_stack(
         pseudo_mask=pseudo_mask,
         prompting=prompting,
         cache=cache,
+        effort=effort,
     )
     segmenter.fit(
         stack,

@@ -64,6 +64,10 @@ class Segmenter:
         Source of SAM's prompts in a full-size model; see `load_model`.
     cache : bool, optional
         Keep features of frames on disk for later runs; default: for full-size models on a CPU.
+    effort : float, default: 1.0
+        Effort of learning, above 0 up to 1: less is faster and less accurate. `lite` with 0.2
+        learns several times faster, but does not estimate the expected IoU; the other models
+        ignore it.
 
     Attributes
     ----------
@@ -97,6 +101,7 @@ class Segmenter:
         pseudo_mask: PseudoMaskKind | None = None,
         prompting: Prompting | None = None,
         cache: bool | None = None,
+        effort: float = 1.0,
     ) -> None:
         self.model = model
         self.device = device
@@ -107,6 +112,7 @@ class Segmenter:
         self.pseudo_mask = pseudo_mask
         self.prompting = prompting
         self.cache = cache
+        self.effort = effort
         self._axes: str | None = None
         self._channels: Sequence[int] | None = None
         self._predictors = PredictorCache()
@@ -179,7 +185,7 @@ class Segmenter:
     def expected_iou_(self) -> dict[int, float | None]:
         """See the class; the model is loaded and learns when this is first needed."""
         predictor = self._predictors.predictor(self._job(None))
-        predictor.set_references(self.references_, self.normalisation_)
+        predictor.set_references(self.references_, self.normalisation_, effort=self.effort)
         return {
             class_id: calibration.expected_iou
             for class_id, calibration in predictor.calibrations.items()
@@ -338,6 +344,7 @@ class Segmenter:
             pseudo_mask=job.pseudo_mask,
             prompting=job.prompting,
             cache=job.cache,
+            effort=job.effort,
         )
         assert job.normalisation is not None  # checked when the file is read
         segmenter._axes, segmenter._channels = axes, job.channels
@@ -368,6 +375,7 @@ class Segmenter:
             pseudo_mask=self.pseudo_mask,
             prompting=self.prompting,
             cache=self.cache,
+            effort=self.effort,
             normalisation=self.normalisation_,
             references_on_stack=False,
         )

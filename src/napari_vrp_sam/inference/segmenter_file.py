@@ -34,6 +34,7 @@ SETTINGS = (
     "pseudo_mask",
     "prompting",
     "cache",
+    "effort",
     "channels",
 )
 """Fields of a job that are stored as they are."""
@@ -143,7 +144,7 @@ def _job(
     described: Mapping[str, Any], tensor: Callable[[str], NDArray[Any]], names: set[str]
 ) -> SegmentationJob:
     low, high = described["normalisation"]
-    settings = {name: described[name] for name in SETTINGS}
+    settings = {name: described[name] for name in SETTINGS if name in described}
     if settings["contrast_limits"] is not None:
         settings["contrast_limits"] = tuple(settings["contrast_limits"])
     references = [

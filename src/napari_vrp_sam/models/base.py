@@ -158,6 +158,10 @@ class Model(ABC):
     input_side : int, optional
         Longest side in pixels that the model resizes every frame to, as SAM does; None for a model
         that encodes frames at their original size.
+    effort : float
+        Effort of learning from the references, above 0 up to 1: less is faster and less accurate.
+    uses_effort : bool
+        Whether `effort` changes anything.
     uses_cuda_graphs : bool
         Whether batches run as CUDA graphs even if they are not compiled, because the model has
         many small kernels and their launches take longer than their execution.
@@ -168,6 +172,8 @@ class Model(ABC):
     name: str
     precision: Precision = "auto"
     compiled: bool = False
+    effort: float = 1.0
+    uses_effort: bool = False
     uses_cuda_graphs: bool = False
     uses_frame_context: bool = False
 

@@ -124,6 +124,14 @@ def segment(
             rich_help_panel=ADVANCED,
         ),
     ] = None,
+    effort: Annotated[
+        float,
+        typer.Option(
+            help="Effort of learning, above 0 up to 1: less is faster and less accurate. Only for "
+            "'lite'.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = 1.0,
     pseudo_mask: PseudoMaskOption = None,
     precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
@@ -210,7 +218,7 @@ def segment(
         )
         given = SegmentationInput(job, stack, {}, (image, reference), default_labels_path(image))
     stack = given.frames
-    job = replace(given.job, cache=cache, precision=precision.value, compile=compile)
+    job = replace(given.job, cache=cache, precision=precision.value, compile=compile, effort=effort)
     results = RunOutput(
         output or given.default_output,
         probabilities,

@@ -118,7 +118,13 @@ class Predictor:
         return self.model.calibrations(self._prepared)
 
     @torch.no_grad()
-    def set_references(self, references: Sequence[Reference], normalisation: Normalisation) -> None:
+    def set_references(
+        self,
+        references: Sequence[Reference],
+        normalisation: Normalisation,
+        *,
+        effort: float = 1.0,
+    ) -> None:
         """Learn the classes from annotated frames; setting the same references again costs nothing.
 
         Parameters
@@ -127,17 +133,20 @@ class Predictor:
             References of any number of classes and frames.
         normalisation : Normalisation
             Normalisation of the stack to predict, applied to the references too.
+        effort : float, default 1
+            Effort of learning, above 0 up to 1; see `Model.effort`.
 
         Raises
         ------
         InputError
-            If there is no reference, a reference has another number of channels than the stack, or
-            two references with the same frame have different images.
+            If the effort is out of range, there is no reference, a reference has another number of
+            channels than the stack, or two references with the same frame have different images.
         """
         if not references:
             raise InputError("There is no annotation: annotate a class on at least one frame.")
         check_images(references)
-        known = annotations_digest(references), normalisation, self._reference_side
+        check_effort(effort)
+        known = self._key(references, normalisation, effort)
         if known == self._learned:
             return
         self._learned = None
@@ -169,8 +178,21 @@ class Predictor:
                 )
             )
         self._class_ids = class_ids_of(references)
+        self.model.effort = effort  # the model is this predictor's copy
         self._prepared = self.model.prepare(encoded)
         self._learned = known
+
+    def has_learned(
+        self, references: Sequence[Reference], normalisation: Normalisation, *, effort: float = 1.0
+    ) -> bool:
+        """Return True if `set_references` with the same arguments has nothing to do."""
+        return self._key(references, normalisation, effort) == self._learned
+
+    def _key(
+        self, references: Sequence[Reference], normalisation: Normalisation, effort: float
+    ) -> object:
+        effort = effort if self.model.uses_effort else 1.0
+        return annotations_digest(references), normalisation, self._reference_side, effort
 
     def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probability of each class in each pixel of a frame; large frames are tiled.
@@ -256,6 +278,23 @@ class Predictor:
                 prediction = predict_from_probabilities(found, self.class_ids)
                 yield prediction if probabilities else replace(prediction, probabilities=None)
 
+    def encode_ahead(self, frame: NDArray[Any], normalisation: Normalisation) -> None:
+        """Encode a frame for `set_references` and `predict`, if features are cached.
+
+        Does nothing for a frame that is predicted in tiles.
+
+        Parameters
+        ----------
+        frame : ndarray, shape (Y, X, C)
+        normalisation : Normalisation
+            Normalisation of the stack.
+        """
+        if self.cache is not None and max(frame.shape[:2]) <= self.tile_size:
+            if self._normalisation != normalisation:
+                self._learned = None
+                self._normalisation = normalisation
+            self.encode(frame)
+
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
@@ -334,6 +373,19 @@ def _done(result: Result) -> Generator[TileProgress, None, Result]:
     """Return a result as steps that have no progress."""
     yield from ()
     return result
+
+
+def check_effort(effort: float) -> float:
+    """Return an effort of learning.
+
+    Raises
+    ------
+    InputError
+        If it is not above 0 up to 1.
+    """
+    if not 0 < effort <= 1:
+        raise InputError(f"The effort {effort} is out of range: choose a number above 0, up to 1.")
+    return effort
 
 
 def _finished(steps: Generator[Any, None, Result]) -> Result:

@@ -23,10 +23,6 @@ from napari_vrp_sam.inference.runs.engine import Run, RunFailedError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed
 from napari_vrp_sam.inference.runs.worker_process import Listeners, WorkerProcess, WorkerState
 
-PATIENCE = 0.6
-"""Seconds that a cancelled job gets to end by itself. A worker that is killed in the middle of a
-frame loses its caches."""
-
 IDLE_TIMEOUT = 15 * 60.0
 """Seconds without a job after which the process ends and frees its memory, above all of a GPU."""
 
@@ -98,6 +94,7 @@ class ProcessBackend:
         self._worker: WorkerProcess | None = None
         """Process that does this job now."""
         self._number = -1
+        self._patience = Job.patience
         self._sending = threading.Lock()
 
     def events(self, job: Job, control: Control) -> Generator[Event]:
@@ -119,7 +116,7 @@ class ProcessBackend:
         # Neither may hold up the window, because a pipe can be full.
         threads = [threading.Thread(target=self._send_control, args=(worker, control))]
         if control.cancelled:
-            threads.append(threading.Timer(PATIENCE, self._end_if_busy, args=(worker,)))
+            threads.append(threading.Timer(self._patience, self._end_if_busy, args=(worker,)))
         for thread in threads:
             thread.daemon = True
             thread.start()
@@ -146,6 +143,7 @@ class ProcessBackend:
             worker.end_job()
 
     def _events(self, worker: WorkerProcess, job: Job, control: Control) -> Generator[Event]:
+        self._patience = job.patience
         frames = Frames(job.data, job.axes, job.channels)
         data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
         stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,64 @@ from napari_vrp_sam.inference.runs.reporting import (
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.normalisation import Normalisation
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
+
+
+def loading_events(
+    job: SegmentationJob,
+    frames: Frames,
+    total: int,
+    control: Control,
+    cache: PredictorCache | None = None,
+) -> Generator[Event, None, tuple[Predictor, Normalisation]]:
+    """Load the model of a job and fit the normalisation.
+
+    Parameters
+    ----------
+    job : SegmentationJob
+    frames : Frames
+        Frames of its stack.
+    total : int
+        Number of frames of the run.
+    control : Control
+    cache : PredictorCache, optional
+    """
+    yield Progress(0, total, LOADING, "loading")
+
+    def load(report: ReportProgress) -> Predictor:
+        # torch takes seconds to import: not before the job is known to make sense.
+        download = download_progress(report, total)
+        return cache.predictor(job, download) if cache else load_predictor(job, download)
+
+    predictor = yield from progress_events(load, control)
+    from napari_vrp_sam.models.devices import device_name
+
+    yield Loaded(str(predictor.device), device_name(predictor.device))
+    control.check()
+    yield Progress(0, total, "Sampling intensities", "sampling")
+    normalisation = normalisation_of(job, frames)
+    control.check()
+    return predictor, normalisation
+
+
+def learning_events(
+    job: SegmentationJob,
+    predictor: Predictor,
+    normalisation: Normalisation,
+    total: int,
+    control: Control,
+) -> Generator[Event]:
+    """Learn the references of a job with its effort; can be cancelled at any time."""
+    from napari_vrp_sam.models.interruption import interruptible
+
+    yield Progress(0, total, "Learning from the annotations", "learning")
+    with interruptible(control.check):
+        predictor.set_references(job.references, normalisation, effort=job.effort)
+    yield Learned(predictor.calibrations)
+    control.check()
 
 
 def segmentation_events(
@@ -47,25 +103,29 @@ def segmentation_events(
     """
     frames, indices = plan(job)
     total = len(indices)
-    yield Progress(0, total, LOADING, "loading")
+    predictor, normalisation = yield from loading_events(job, frames, total, control, cache)
+    yield from learning_events(job, predictor, normalisation, total, control)
+    with closing(frame_events(job, predictor, frames, indices, control)) as events:
+        yield from events
 
-    def load(report: ReportProgress) -> Predictor:
-        # torch takes seconds to import: not before the job is known to make sense.
-        download = download_progress(report, total)
-        return cache.predictor(job, download) if cache else load_predictor(job, download)
 
-    predictor = yield from progress_events(load, control)
-    from napari_vrp_sam.models.devices import device_name
+def frame_events(
+    job: SegmentationJob,
+    predictor: Predictor,
+    frames: Frames,
+    indices: Sequence[int],
+    control: Control,
+) -> Generator[Event]:
+    """Predict frames after the references were learned.
 
-    yield Loaded(str(predictor.device), device_name(predictor.device))
-    control.check()
-    yield Progress(0, total, "Sampling intensities", "sampling")
-    normalisation = normalisation_of(job, frames)
-    control.check()
-    yield Progress(0, total, "Learning from the annotations", "learning")
-    predictor.set_references(job.references, normalisation)
-    yield Learned(predictor.calibrations)
-    control.check()
+    Yields
+    ------
+    Progress
+        Before the first frame and after each one, and before each tile of a large frame.
+    FrameResult
+        In the order of the indices.
+    """
+    total = len(indices)
     yield frame_progress(0, total)
     wanted = (frames[index] for index in indices)
     done = 0

@@ -66,6 +66,9 @@ class SegmentationJob(Job):
         Larger frames are segmented in tiles of this many pixels; default: 2048.
     precision, compile
         See `Predictor`.
+    effort : float
+        Effort of learning, above 0 up to 1: less is faster and less accurate. `lite` with 0.25
+        learns from fewer pixels in fewer steps and does not estimate the expected IoU.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.segmentation:segmentation_events"
@@ -89,6 +92,7 @@ class SegmentationJob(Job):
     references_on_stack: bool = True
     precision: Precision = "auto"
     compile: bool = False
+    effort: float = 1.0
 
 
 def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:

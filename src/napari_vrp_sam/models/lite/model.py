@@ -15,7 +15,12 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
 from napari_vrp_sam.models.lite import tile_tokens
-from napari_vrp_sam.models.lite.calibration import MAX_REFERENCES, calibrate_class, smooth
+from napari_vrp_sam.models.lite.calibration import (
+    MAX_REFERENCES,
+    calibrate_class,
+    decoder_share,
+    smooth,
+)
 from napari_vrp_sam.models.lite.dense_head import DenseHead, read_head
 from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
@@ -69,6 +74,7 @@ class LiteModel(nn.Module, Model):
 
     name = "lite"
     uses_frame_context = True
+    uses_effort = True
     uses_cuda_graphs = True
 
     def __init__(
@@ -131,15 +137,19 @@ class LiteModel(nn.Module, Model):
 
     @torch.no_grad()
     def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
-        """Fit the probe, encode the references and calibrate, class by class."""
+        """Fit the probe, encode the references and calibrate, class by class.
+
+        With an `effort` below 1, the probe is fitted faster (see `LiteNetwork.condition`), and
+        smoothing, offset and expected IoU are not estimated.
+        """
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             of_class = [r for r in references if r.class_id == class_id]
             shots = [shot_from_reference(r, references) for r in of_class]
-            conditioning = self.network.condition(shots)
+            conditioning = self.network.condition(shots, effort=self.effort)
             shown = shots_with_class(shots) if self.pseudo_mask == "correlation" else ()
             if self.decoder_share is None:
-                calibration = calibrate_class(self.network, conditioning)
+                calibration = self._calibrate(conditioning)
             else:
                 calibration = ClassCalibration(self.decoder_share)
             calibration = replace(calibration, look_alikes=most_look_alikes(of_class, shots))
@@ -154,6 +164,11 @@ class LiteModel(nn.Module, Model):
             released = replace(conditioning, shots=(), views=())
             prepared.append(replace(one, conditioning=released, calibration=calibration))
         return prepared
+
+    def _calibrate(self, conditioning: Conditioning) -> ClassCalibration:
+        if self.effort < 1:  # the cross-validation takes as long as everything else
+            return ClassCalibration(decoder_share(self.network, conditioning))
+        return calibrate_class(self.network, conditioning)
 
     def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
         """Return the calibration of each prepared class, by class."""

@@ -30,7 +30,7 @@ from napari_vrp_sam.models.probe.ensemble import fit_ensemble, fit_linear_probe
 from napari_vrp_sam.models.probe.probe import Probe
 from napari_vrp_sam.models.probe.pseudo_labels import complete_shots
 from napari_vrp_sam.models.probe.reference_bank import ReferenceBank, build_bank
-from napari_vrp_sam.models.probe.views import augmented_views
+from napari_vrp_sam.models.probe.views import VIEW_COUNT, augmented_views
 from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding, VRPEncoder
 
 STRIDE = 8
@@ -147,7 +147,8 @@ class LiteNetwork(nn.Module):
         In training mode the probe is linear and a differentiable function of the features, so that
         the backbone can learn from it; an ensemble would take longer than the training step.
 
-        By default, new augmented views are sampled. For `effort` see `fit_ensemble`.
+        By default, new augmented views are sampled, fewer with less effort. For `effort` see
+        `fit_ensemble`.
         """
         with torch.no_grad():
             completed = complete_shots(shots, PROBE_RECIPE)
@@ -159,7 +160,8 @@ class LiteNetwork(nn.Module):
             with torch.no_grad():
                 if views is None:
                     completed = assign_folds(completed)
-                    views = augmented_views(completed, self.encode)
+                    count = max(1, round(effort * VIEW_COUNT))
+                    views = augmented_views(completed, self.encode, count)
                 probe = fit_ensemble(completed, PROBE_RECIPE, views, effort=effort)
         encodings = self.encode_references(shots)
         return Conditioning(tuple(completed), tuple(views or ()), probe, bank, encodings)

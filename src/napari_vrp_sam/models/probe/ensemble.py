@@ -103,7 +103,7 @@ def fit_ensemble(
         Factor for the numbers of cells, training steps and trees. Less than 1 for a probe that
         serves only to estimate the quality of the final one.
     """
-    count, steps = round(effort * PROBE_CELLS), round(effort * PERCEPTRON_STEPS)
+    count, steps = round(effort * PROBE_CELLS), max(10, round(effort * PERCEPTRON_STEPS))
     members: list[tuple[Probe, tuple[int, ...]]] = []
     for levels, sources in (
         (recipe.perceptron, shots),
@@ -114,7 +114,7 @@ def fit_ensemble(
             members.append((fit_perceptron(*cells, steps=steps), levels))
     if recipe.trees is not None:
         cells = sample_cells([*shots, *views], recipe.trees, count)
-        members.append((fit_trees(*cells, trees=round(effort * TREES)), recipe.trees))
+        members.append((fit_trees(*cells, trees=max(1, round(effort * TREES))), recipe.trees))
     return EnsembleProbe(tuple(members), OFFSET)
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.interruption import check_interrupted
 from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
 
 HIDDEN_DROPOUT = 0.3
@@ -180,6 +181,7 @@ def fit_perceptron(
         chance, importance = stratify(target, weight)
         rows = torch.arange(classes, device=device)[:, None]
         for _ in range(steps):
+            check_interrupted()
             drawn = torch.multinomial(chance, batch, replacement=True, generator=generator)
             drawn_weight = importance.gather(1, drawn).to(device)
             drawn = drawn.to(device)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
+from napari_vrp_sam.models.interruption import check_interrupted
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot, shots_with_class
 
 VIEW_COUNT = 5
@@ -29,10 +30,13 @@ SCALES = (0.7, 1.4)
 MIN_SIDE = 16
 
 
-def augmented_views(shots: Sequence[Shot], encode: Callable[[Tensor], FrameFeatures]) -> list[Shot]:
+def augmented_views(
+    shots: Sequence[Shot], encode: Callable[[Tensor], FrameFeatures], count: int = VIEW_COUNT
+) -> list[Shot]:
     """Return encoded views of the references of one class, as far as their `image` is available.
 
-    `encode` takes frames of shape (1, 3, H, W) in 0..1; the probe reads its semantic maps.
+    `encode` takes frames of shape (1, 3, H, W) in 0..1; the probe reads its semantic maps. There
+    are `count` views of all references together, but at least one of each.
     """
     rng = np.random.default_rng(0)
     views = []
@@ -43,7 +47,8 @@ def augmented_views(shots: Sequence[Shot], encode: Callable[[Tensor], FrameFeatu
         height, width = shot.image.shape[-2:]
         fold = torch.zeros_like(shot.mask) if shot.fold is None else shot.fold
         layers = torch.cat([shot.foreground, shot.background, fold])[:, :height, :width]
-        for _ in range(-(-VIEW_COUNT // len(shots))):
+        for _ in range(-(-count // len(shots))):
+            check_interrupted()
             image, (foreground, background, fold) = sample_view(shot.image, layers, rng)
             total = foreground + background
             features = encode(image[None])

@@ -228,6 +228,6 @@ def _prepare(pickled: PickledJob) -> _Prepared:
         job, writer = pickle.loads(pickled.content)  # noqa: S301 # pickled by our own client
         predictor = _predictors.predictor(job)
         assert job.normalisation is not None
-        predictor.set_references(job.references, job.normalisation)
+        predictor.set_references(job.references, job.normalisation, effort=job.effort)
         _prepared = _Prepared(pickled.token, job, writer, predictor)
     return _prepared
