@@ -10,7 +10,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
-from napari_vrp_sam.inference.runs.segmentation import loading_events
+from napari_vrp_sam.inference.runs.segmentation import loading_events, model_events
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PrepareJob(SegmentationJob):
-    """Load the model, fit the normalisation, and encode `first_frame`, if it is given.
+    """Load the model; with a `first_frame`, fit the normalisation and encode that frame.
 
     A segmentation job with the same settings then starts with learning. Without references.
     """
@@ -39,9 +39,11 @@ def prepare_events(
     Progress
     Loaded
     """
-    frames = Frames(job.data, job.axes, job.channels)
-    predictor, normalisation = yield from loading_events(job, frames, 1, control, cache)
-    if job.first_frame is not None:
+    if job.first_frame is None:
+        yield from model_events(job, 1, control, cache)
+    else:
+        frames = Frames(job.data, job.axes, job.channels)
+        predictor, normalisation = yield from loading_events(job, frames, 1, control, cache)
         yield Progress(0, 1, "Encoding the frame in view", "loading")
         predictor.encode_ahead(frames[job.first_frame], normalisation)
         control.check()

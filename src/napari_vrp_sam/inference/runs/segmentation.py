@@ -32,6 +32,25 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 
 
+def model_events(
+    job: SegmentationJob, total: int, control: Control, cache: PredictorCache | None = None
+) -> Generator[Event, None, Predictor]:
+    """Load the model of a job for a run with a number of frames."""
+    yield Progress(0, total, LOADING, "loading")
+
+    def load(report: ReportProgress) -> Predictor:
+        # torch takes seconds to import: not before the job is known to make sense.
+        download = download_progress(report, total)
+        return cache.predictor(job, download) if cache else load_predictor(job, download)
+
+    predictor = yield from progress_events(load, control)
+    from napari_vrp_sam.models.devices import device_name
+
+    yield Loaded(str(predictor.device), device_name(predictor.device))
+    control.check()
+    return predictor
+
+
 def loading_events(
     job: SegmentationJob,
     frames: Frames,
@@ -51,18 +70,7 @@ def loading_events(
     control : Control
     cache : PredictorCache, optional
     """
-    yield Progress(0, total, LOADING, "loading")
-
-    def load(report: ReportProgress) -> Predictor:
-        # torch takes seconds to import: not before the job is known to make sense.
-        download = download_progress(report, total)
-        return cache.predictor(job, download) if cache else load_predictor(job, download)
-
-    predictor = yield from progress_events(load, control)
-    from napari_vrp_sam.models.devices import device_name
-
-    yield Loaded(str(predictor.device), device_name(predictor.device))
-    control.check()
+    predictor = yield from model_events(job, total, control, cache)
     yield Progress(0, total, "Sampling intensities", "sampling")
     normalisation = normalisation_of(job, frames)
     control.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -94,16 +95,35 @@ class StackForm(QWidget):
         InputError
             If the annotations cannot be used; see `references_from_layers`.
         """
-        drawn = references_from_layers(
-            self.image,
-            self.annotation_list.annotations,
-            self._viewer.dims,
-            axes=self.axes or None,
-            channels=self.channels,
-            point_radius=self.point_radius,
-            required=not accepted,
-        )
-        return references_with_accepted(drawn, accepted, self.image, self.axes, self.channels)
+        return self.reference_reader()(accepted)
+
+    def reference_reader(self) -> Callable[[dict[int, NDArray[Any]]], list[Reference]]:
+        """Return `references` for the current inputs, to be called from any thread.
+
+        Reading the annotations of large frames takes seconds.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        image, axes, channels = self.image, self.axes, self.channels
+        annotations, dims = self.annotation_list.annotations, self._viewer.dims
+        point_radius = self.point_radius
+
+        def read(accepted: dict[int, NDArray[Any]]) -> list[Reference]:
+            drawn = references_from_layers(
+                image,
+                annotations,
+                dims,
+                axes=axes or None,
+                channels=channels,
+                point_radius=point_radius,
+                required=not accepted,
+            )
+            return references_with_accepted(drawn, accepted, image, axes, channels)
+
+        return read
 
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
+from napari_vrp_sam.inference.runs.preview_job import PreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
@@ -20,6 +24,12 @@ if TYPE_CHECKING:
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
+
+
+PreviewInputs = tuple["Image", "Frames", int, SegmentationJob]
+"""Image, its frames, index of the frame in view and the job that segments this frame."""
+
+JobKind = TypeVar("JobKind", bound=SegmentationJob)
 
 
 class JobFactory:
@@ -41,14 +51,16 @@ class JobFactory:
     ) -> SegmentationJob:
         """Return the job that segments the chosen frames, beginning with the frame in view."""
         return replace(
-            self._job(references, accepted),
+            self._job(SegmentationJob, references, accepted),
             frames=self._form.frame_range.value(),
             first_frame=self._frame_in_view(),
             probabilities=probabilities,
         )
 
-    def preview(self) -> tuple[Image, Frames, int, SegmentationJob]:
-        """Return image, frames, index of the frame in view and the job that segments this frame.
+    def preview(self) -> Callable[[], PreviewInputs]:
+        """Return a function that makes the job for the frame in view, in any thread.
+
+        The function raises `InputError` if the annotations cannot be used.
 
         Raises
         ------
@@ -64,13 +76,36 @@ class JobFactory:
         if index is None:
             raise InputError("No frame is in view: move the sliders to a frame.")
         accepted = self._form.accepted()
-        job = self._job(self._form.references(accepted), accepted)
+        read, frames = self._form.reference_reader(), frames_of(image, self._form.axes)
+        job = self._job(PreviewJob, [], accepted)
         job = replace(job, frames=(index, index + 1))
-        plan(job)
-        return image, frames_of(image, self._form.axes), index, job
 
-    def _job(self, references: list[Reference], accepted: Collection[int]) -> SegmentationJob:
-        return SegmentationJob(
+        def make() -> PreviewInputs:
+            made = replace(job, references=read(accepted))
+            plan(made)
+            return image, frames, index, made
+
+        return make
+
+    def prepare(self) -> PrepareJob | None:
+        """Return the job that prepares the worker; None if the model may need a download."""
+        model = self._form.model_box.model
+        if not self._is_available(model):
+            return None
+        device = self._form.device_box.currentText()
+        try:
+            if isinstance(stack_data(self._form.image), np.ndarray):
+                job = self._job(PrepareJob, [], ())
+                return replace(job, first_frame=self._frame_in_view())
+        except InputError:  # no image, or an unusual one
+            pass
+        # Nothing of a lazy image is read before the user wants it.
+        return PrepareJob(np.zeros((1, 1), np.uint8), model=model, device=device)
+
+    def _job(
+        self, kind: type[JobKind], references: list[Reference], accepted: Collection[int]
+    ) -> JobKind:
+        return kind(
             data=stack_data(self._form.image),
             axes=self._form.axes,
             channels=self._form.channels,

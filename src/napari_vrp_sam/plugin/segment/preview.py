@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.engine import Engine, Run
     from napari_vrp_sam.inference.runs.events import Event
-    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+    from napari_vrp_sam.plugin.segment.jobs import PreviewInputs
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ class PreviewBox(QCheckBox):
     viewer : napari.viewer.Viewer
     engine : Engine
     make_job : callable
-        Returns the image, its frames, the index of the frame in view and the job that segments that
-        frame; raises `InputError` if there is nothing to preview.
+        Returns a function that makes the job in another thread; see `JobFactory.preview`. Both
+        raise `InputError` if there is nothing to preview.
 
     Attributes
     ----------
@@ -58,7 +59,7 @@ class PreviewBox(QCheckBox):
         self,
         viewer: napari.viewer.Viewer,
         engine: Engine,
-        make_job: Callable[[], tuple[Image, Frames, int, SegmentationJob]],
+        make_job: Callable[[], Callable[[], PreviewInputs]],
     ) -> None:
         super().__init__("Live preview")
         self._viewer = viewer
@@ -68,6 +69,10 @@ class PreviewBox(QCheckBox):
         self.state_label = ElidedLabel()
         self.state_label.setAccessibleName("State of the live preview")
         self._run: Run | None = None
+        self._making: Future[PreviewInputs] | None = None
+        # Reading annotations of large frames takes seconds.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vrp-sam-preview")
+        self._shown = False  # the quick result of the run
         self._outdated = False
         self._locked = False
         self._changed = False  # since the last run
@@ -127,6 +132,7 @@ class PreviewBox(QCheckBox):
         self._poll.stop()
         self.watch([])
         self._pause.stop()
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._viewer.dims.events.current_step.disconnect(self._scrolled)
         self._viewer.layers.events.removed.disconnect(self._removed)
 
@@ -163,7 +169,7 @@ class PreviewBox(QCheckBox):
         """Remove the outlines and ignore the result of a job in progress."""
         self._pause.stop()
         self._outdated = False
-        self._target = None
+        self._making = self._target = None
         self._outline.remove()
         self._show_state(state or self.state.cleared())
 
@@ -172,24 +178,47 @@ class PreviewBox(QCheckBox):
         self.state_label.set_full_text(state.text)
 
     def _start(self) -> None:
-        if self._run is not None:  # start again when this job has ended
+        if self._run is not None or self._making is not None:  # start again when this has ended
             self._outdated = True
+            if self._run is not None and self._shown:
+                self._run.cancel()  # which refines a result that is out of date
             return
         try:
-            image, frames, index, job = self._make_job()
+            make = self._make_job()
         except InputError as error:
-            if self._layers:
-                self._fail(str(error))
-            else:
-                self._clear(self.state.cleared(waiting=True))
+            self._refuse(error)
             return
+        self._making = self._thread.submit(make)
+        self._poll.start()
+
+    def _submit(self, making: Future[PreviewInputs]) -> None:
+        """Start the job that was made."""
+        self._making = None
+        try:
+            image, frames, index, job = making.result()
+        except InputError as error:
+            self._refuse(error)
+            self._continue(ended=True)
+            return
+        except Exception:
+            self._fail(FAILURE_MESSAGE)
+            self._continue(ended=True)
+            raise
         self._target = image, frames, index
+        self._shown = False
         self._show_state(self.state.started())
         self._run = self._engine.submit(job)
         self._poll.start()
 
     def _poll_run(self) -> None:
-        assert self._run is not None
+        if self._making is not None:
+            if self._making.done():
+                self._submit(self._making)
+            else:
+                self._poll.start()
+            return
+        if self._run is None:
+            return
         ended = True
         try:
             ended = self._handle_events(self._run.poll())
@@ -212,14 +241,23 @@ class PreviewBox(QCheckBox):
             if self._target is None:  # cleared meanwhile
                 continue
             match event:
-                case Progress(done=0, stage=stage) if not self._outdated:
+                case Progress(done=0, stage=stage) if not (self._outdated or self._shown):
                     self._show_state(self.state.progressed(stage))
                 case FrameResult():
+                    self._shown = True
                     self._show(*self._target, event)
                 case Failed():
                     logger.info("No preview: %s %s", event.message, event.detail)
                     self._fail(event.message)
         return ended
+
+    def _refuse(self, error: InputError) -> None:
+        outdated = self._outdated
+        if self._layers:
+            self._fail(str(error))
+        else:
+            self._clear(self.state.cleared(waiting=True))
+        self._outdated = outdated
 
     def _fail(self, reason: str) -> None:
         """Show why there is no preview; the next stroke gets one all the same."""

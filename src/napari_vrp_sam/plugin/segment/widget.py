@@ -59,6 +59,7 @@ class SegmentStackWidget(PluginDock):
         self._record: RunRecord | None = None
         self._closed = False
         self._annotations: list[dict[str, Any]] = []
+        self._prepared: object = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
         self._jobs = JobFactory(viewer, self.form)
@@ -114,6 +115,7 @@ class SegmentStackWidget(PluginDock):
         if self._closed:
             self._closed = False
             self.preview_box.lock(locked=False)
+        self._warm_up()
 
     def segment(self) -> None:
         """Start a run, or show why it cannot start."""
@@ -136,6 +138,9 @@ class SegmentStackWidget(PluginDock):
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._watch_annotations)
         self.form.image_box.chosen.connect(self.preview_box.on_image)
+        self.form.image_box.chosen.connect(self._warm_up)
+        self.form.model_box.currentIndexChanged.connect(self._warm_up)
+        self.form.device_box.currentIndexChanged.connect(self._warm_up)
         self.form.model_box.currentIndexChanged.connect(self.preview_box.request_update)
         self.form.channel_box.changed.connect(self.preview_box.request_update)
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
@@ -236,10 +241,18 @@ class SegmentStackWidget(PluginDock):
         self.history.push(action, added.remove, added.restore)
 
     def _warm_up(self) -> None:
-        """Start the worker process while the user is still annotating."""
-        annotated = bool(self.form.annotation_list.annotations) and not self._closed
-        if isinstance(self._engine, ProcessEngine) and annotated:
-            self._engine.warm_up()
+        """Let the worker load the model and encode the frame in view while the user annotates."""
+        if self._closed or self.running or not isinstance(self._engine, ProcessEngine):
+            return
+        process = self._engine.warm_up().process
+        job = self._jobs.prepare()
+        if job is None:
+            return
+        # Frames are not encoded again for every frame that the user looks at.
+        prepared = process.pid, id(self.form.image_box.layer), job.model, job.device
+        if prepared != self._prepared:
+            self._prepared = prepared
+            self._engine.submit(job)
 
     def _restart_worker(self) -> None:
         """End the worker, which keeps the settings of its start, after the current run if any."""
