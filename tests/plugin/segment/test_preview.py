@@ -1,8 +1,15 @@
+import threading
+from unittest.mock import Mock
+
 import dask.array as da
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.engine import Run
+from napari_vrp_sam.inference.runs.events import Cancelled
+from napari_vrp_sam.plugin.inputs import stack_form
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.preview import FAILURE_MESSAGE
@@ -69,9 +76,40 @@ def test_series_of_strokes_starts_one_preview(qtbot, viewer, dock, engine, live)
     count = len(engine.jobs)
     for column in range(40, 54, 2):
         live[1].paint((3, 14, column), 2)
-        qtbot.wait(30)
-    qtbot.wait(1200)
+        QApplication.processEvents()
+    qtbot.waitUntil(lambda: len(engine.jobs) > count, timeout=30_000)
+    qtbot.wait(1000)
     assert len(engine.jobs) == count + 1
+
+
+def test_annotations_are_read_in_another_thread(qtbot, viewer, dock, engine, live, monkeypatch):
+    threads = []
+    read = stack_form.references_from_layers
+
+    def recorded(*arguments, **settings):
+        threads.append(threading.current_thread())
+        return read(*arguments, **settings)
+
+    monkeypatch.setattr(stack_form, "references_from_layers", recorded)
+    count = len(engine.jobs)
+    live[1].paint((3, 14, 45), 2)
+    qtbot.waitUntil(lambda: len(engine.jobs) > count, timeout=30_000)
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+def test_a_stroke_cancels_the_refinement_of_the_preview_before(qtbot, viewer, dock, engine, live):
+    qtbot.waitUntil(lambda: dock.preview_box._run is None, timeout=30_000)
+    box, run = dock.preview_box, Run(None, None)
+    box._run, box._shown = run, True  # a run that has shown its quick result
+    run.cancel = Mock()
+    count = len(engine.jobs)
+    live[1].paint((3, 14, 45), 2)
+    qtbot.waitUntil(lambda: run.cancel.called, timeout=30_000)
+    assert len(engine.jobs) == count
+    run._queue.put(Cancelled(0))
+    box._poll.start()
+    qtbot.waitUntil(lambda: len(engine.jobs) == count + 1, timeout=30_000)
 
 
 def test_deleting_or_unticking_the_preview_stops_it(qtbot, viewer, dock, engine, live):
