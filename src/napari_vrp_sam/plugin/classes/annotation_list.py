@@ -114,11 +114,11 @@ class AnnotationList(QTreeWidget):
         """Tick or untick a layer."""
         self.tick_box(self._layers.index(layer)).setChecked(on)
 
-    def set_kind(self, layer: Labels | Shapes, kind: AnnotationKind) -> None:
+    def set_kind(self, layer: Labels | Points | Shapes, kind: AnnotationKind) -> None:
         """Read a Labels or Shapes layer as complete masks, as some of the masks or as scribbles."""
         box = self.kind_box(self._layers.index(layer))
-        assert box is not None
-        box.setCurrentIndex(box.findData(kind))
+        if box is not None:
+            box.setCurrentIndex(box.findData(kind))
 
     def _add_row(self, row: Row) -> None:
         layer = row.layer

@@ -11,7 +11,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, FrameResult, Progress
+from napari_vrp_sam.inference.runs.events import (
+    Cancelled,
+    Done,
+    Failed,
+    FrameResult,
+    Learned,
+    Progress,
+)
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline
 from napari_vrp_sam.plugin.segment.preview_state import PreviewState
 from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, set_help
@@ -54,6 +61,8 @@ class PreviewBox(QCheckBox):
 
     drawn = Signal()
     """Emitted after a change of the annotations."""
+    learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
+    """Emits a dict of `ClassCalibration` by class id."""
 
     def __init__(
         self,
@@ -243,6 +252,8 @@ class PreviewBox(QCheckBox):
             match event:
                 case Progress(done=0, stage=stage) if not (self._outdated or self._shown):
                     self._show_state(self.state.progressed(stage))
+                case Learned(calibrations) if not self._outdated:
+                    self.learned.emit(calibrations)
                 case FrameResult():
                     self._shown = True
                     self._show(*self._target, event)

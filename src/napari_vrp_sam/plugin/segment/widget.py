@@ -22,6 +22,7 @@ from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
+from napari_vrp_sam.plugin.segment.incomplete_mask import IncompleteMaskWarning
 from napari_vrp_sam.plugin.segment.jobs import JobFactory
 from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
@@ -69,6 +70,7 @@ class SegmentStackWidget(PluginDock):
         self.probability_box, self.progress = controls.probability_box, controls.progress
         self.card = StatusCard()
         self.status, self.expected_iou_label = self.card.message, self.card.quality
+        self.incomplete_mask = IncompleteMaskWarning(self.form.annotation_list)
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
@@ -93,6 +95,7 @@ class SegmentStackWidget(PluginDock):
             self.accept_button,
             self.undo_buttons,
             self.card,
+            self.incomplete_mask,
             self.quality_panel,
             self.objects_panel,
             self.session_panel,
@@ -147,6 +150,8 @@ class SegmentStackWidget(PluginDock):
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.hide_guide)
         self.preview_box.drawn.connect(self._panel.on_inputs)
+        self.preview_box.drawn.connect(self.incomplete_mask.hide)
+        self.preview_box.learned.connect(self.incomplete_mask.show_calibrations)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._on_accepted)
@@ -198,6 +203,7 @@ class SegmentStackWidget(PluginDock):
         self._record = RunRecord(self._viewer, result, probabilities)
         run.written.connect(self.quality_panel.refresh)
         run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
+        run.learned.connect(self.incomplete_mask.show_calibrations)
         run.ended.connect(self._end)
         self._panel.start(run, lambda quality: result.describe(**quality_metadata(quality)))
         self._lock(locked=True)

@@ -1,0 +1,44 @@
+"""Warning that a mask seems to be incomplete, with a button that reads it as some of the masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.models.calibration import ClassCalibration
+    from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
+
+
+class IncompleteMaskWarning(QWidget):
+    """Message and button; hidden without a warning, and after a change of the annotations."""
+
+    def __init__(self, annotation_list: AnnotationList) -> None:
+        super().__init__()
+        self._annotation_list = annotation_list
+        self.message = MessageLabel()
+        self.button = QPushButton("Only some are marked")
+        set_help(
+            self.button,
+            "Read the masks as <b>some masks</b>: unmarked pixels are unknown, not background.",
+        )
+        pack(QVBoxLayout(self), self.message, self.button)
+        self.button.clicked.connect(self._accept)
+        annotation_list.changed.connect(self.hide)
+        self.hide()
+
+    def show_calibrations(self, calibrations: Mapping[int, ClassCalibration]) -> None:
+        """Show the first warning of the classes, or hide."""
+        found = [c.look_alikes for _, c in sorted(calibrations.items()) if c.look_alikes]
+        self.message.show_message(str(found[0]) if found else "", "warning")
+        self.setVisible(bool(found))
+
+    def _accept(self) -> None:
+        for row in self._annotation_list.rows:
+            if row.ticked and row.kind == "mask":
+                self._annotation_list.set_kind(row.layer, "partial")
+        self.hide()

@@ -1,0 +1,23 @@
+from tests.plugin.window import press
+
+from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
+
+
+def test_the_button_reads_an_incomplete_mask_as_some_masks(qtbot, dock, annotated):
+    _, labels = annotated
+    annotation_list = dock.form.annotation_list
+    assert [a.kind for a in annotation_list.annotations] == ["mask"]
+    warning = dock.incomplete_mask
+    assert not warning.isVisible()
+
+    found = LookAlikes(1, marked=8, unmarked=23, frame=2)
+    dock.preview_box.learned.emit({1: ClassCalibration(0.5, look_alikes=found)})
+
+    assert warning.isVisible()
+    assert "About 23 more objects look like the 8 that are marked" in warning.message.text()
+    press(qtbot, warning.button)
+    assert [(a.layer, a.kind) for a in annotation_list.annotations] == [(labels, "partial")]
+    assert not warning.isVisible()
+    dock.preview_box.learned.emit({1: ClassCalibration(0.5, look_alikes=found)})
+    dock.preview_box.learned.emit({1: ClassCalibration(0.5)})
+    assert not warning.isVisible()
