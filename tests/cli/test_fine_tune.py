@@ -81,8 +81,10 @@ def test_saved_model_segments_a_stack(files: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip().replace("\n", "") == str(out)
-    assert "IoU on held-out frames: 0." in result.stderr
-    assert "Step 0: IoU 0." in result.stderr
+    assert "Base model: IoU 0." in result.stderr
+    messages = " ".join(result.stderr.split())
+    assert "better (IoU on held-out annotation: 0." in messages
+    assert "Only 2 steps were done" in messages
     assert read_checkpoint(out).metadata["name"] == "Squares"
     result = runner.invoke(
         app,
@@ -162,8 +164,9 @@ def test_model_that_is_not_better_is_not_saved(
         files / "stack.tif", "--reference", files / "drawn.tif", "--output", files / "x.safetensors"
     )
     assert outcome.exit_code == 0
-    assert "0.700 before, 0.690 at best. The new model is not better and was not saved" in " ".join(
-        outcome.stderr.split()
+    assert (
+        "The new model is not better (IoU on held-out annotation: 0.700 before, 0.690 after) "
+        "and was not saved." in " ".join(outcome.stderr.split())
     )
     assert outcome.stdout == ""
 

@@ -7,6 +7,7 @@ import pytest
 from napari_vrp_sam import fine_tune
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
+from napari_vrp_sam.fine_tuning.verdict import describe_result
 from napari_vrp_sam.inference.runs.events import Progress
 
 
@@ -19,7 +20,7 @@ def submitted(monkeypatch):
         jobs.append(job)
         yield Progress(0, 1, "Loading the model")
         yield Validation(0, 0.5, 0.5)
-        yield TrainingStep(1, 4, 0.25, 9.0)
+        yield TrainingStep(1, 4, 0.25, 9.0, 3.0, 12.0)
         yield FineTuningResult(job.output, 0.5, 0.7)
 
     monkeypatch.setattr(FineTuneJob, "events", events)
@@ -39,8 +40,9 @@ def test_progress_is_called_with_done_total_and_message(submitted, stack, ground
     assert result == FineTuningResult(output, 0.5, 0.7)
     assert calls == [
         (0, 1, "Loading the model"),
-        (0, 1, "Held-out IoU 0.500, best 0.500"),
-        (1, 4, "Training: loss 0.250, 9 s left"),
+        (0, 1, "IoU on held-out annotation: 0.500, best 0.500"),
+        (1, 4, "Training: 3 s of 12 s, 1 step done"),
+        (1, 4, describe_result(result)),
     ]
 
 

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import torch
 from napari_vrp_sam import load_model, segment_stack
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.fine_tuning import loop
 from napari_vrp_sam.fine_tuning.events import (
     Comparison,
     FineTuningResult,
@@ -23,7 +25,9 @@ from napari_vrp_sam.fine_tuning.events import (
     Validation,
 )
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
+from napari_vrp_sam.fine_tuning.loop import TrainingLoop
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
+from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation
 from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
@@ -75,7 +79,11 @@ def test_run_reports_its_progress_and_leaves_one_file(run, job_of, base, tmp_pat
         assert (comparison.frame, comparison.before.shape) == (3, stack.shape[1:])
         assert comparison.after.shape == comparison.before.shape
     result = events[-1]
-    assert result == FineTuningResult(job.output, validations[0].iou, validations[-1].best)
+    assert (result.path, result.iou_before) == (job.output, validations[0].iou)
+    assert (result.steps, result.ended_by) == (6, "steps")
+    # Nothing is measured before the first step is done.
+    order = [type(event) for event in events if not isinstance(event, Progress)]
+    assert order[:3] == [TrainingStep, TrainingStep, Validation]
     assert [path.name for path in tmp_path.iterdir()] == ["own.safetensors"]
 
     card = read_checkpoint(job.output).metadata
@@ -118,7 +126,35 @@ def test_training_stops_without_improvement(run, job_of):
     job = job_of(steps=60, parts="decoder")
     events = run(job, learning_rate=0.0, weight_decay=0.0, validations=30, patience=3)
     assert of_kind(events, TrainingStep)[-1].step == 6
-    assert isinstance(events[-1], FineTuningResult)
+    assert events[-1].ended_by == "converged"
+
+
+def test_run_ends_when_its_budget_is_used_up(run, job_of, monkeypatch):
+    """Each step takes 2 s by a clock of the test, and everything else a minute."""
+    now = [0.0]
+    step = TrainingLoop._step
+
+    def slow_step(self, *arguments):
+        now[0] += 2.0
+        return step(self, *arguments)
+
+    def slow_validation(self):
+        now[0] += 60
+        return 0.5
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(TrainingLoop, "_step", slow_step)
+    monkeypatch.setattr(FoldEvaluation, "iou", slow_validation)
+    events = run(job_of(steps=None, minutes=0.2))
+    steps = of_kind(events, TrainingStep)
+    assert [(event.seconds, event.budget) for event in steps] == [
+        (2.0 * (number + 1), 12.0) for number in range(6)
+    ]
+    assert {event.steps for event in steps} == {6}
+    assert all(event.seconds + event.seconds_left == event.budget for event in steps)
+    # Validations that slow are done only twice.
+    assert [event.step for event in of_kind(events, Validation)] == [0, 3, 6]
+    assert (events[-1].steps, events[-1].ended_by) == (6, "time")
 
 
 def test_run_is_reproducible_to_the_bit(run, job_of, tmp_path):

@@ -119,7 +119,7 @@ class ScriptedJob:
             while not self.gate.acquire(timeout=0.01):
                 control.check()
             control.check()
-            yield TrainingStep(step, 6, 1 / step, 10.0 * (6 - step))
+            yield TrainingStep(step, 6, 1 / step, 10.0 * (6 - step), 10.0 * step, 60.0)
             if self.error is not None:
                 raise self.error
             if step % 2 == 0:
@@ -133,7 +133,7 @@ class ScriptedJob:
             with resources.as_file(packaged) as source:
                 store.add(source, path.stem)
         shutil.rmtree(self.job.folder)
-        yield FineTuningResult(path, 0.5, 0.5 + max(self.gain, 0))
+        yield FineTuningResult(path, 0.5, 0.5 + max(self.gain, 0), 600, "time")
 
 
 class ScriptedEngine:

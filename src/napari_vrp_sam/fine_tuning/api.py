@@ -11,6 +11,7 @@ from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, TrainableParts
+from napari_vrp_sam.fine_tuning.verdict import describe_result, describe_step
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
@@ -71,7 +72,7 @@ def fine_tune(
         everything except the image encoder (default for other models); the VRP encoder only, as in
         the paper; or everything with low-rank adapters in the image encoder of a full-size model.
     minutes : float, optional
-        Training time; default: 3 on a CPU, 1 on a GPU.
+        Time for training steps; loading and measuring come on top. Default: 3 on a CPU, 1 on a GPU.
     steps : int, optional
         Number of training steps, instead of `minutes`. On a CPU, the result is then
         reproducible to the bit.
@@ -84,14 +85,14 @@ def fine_tune(
     seed : int
         Seed of crops, augmentation and dropout.
     progress : callable, optional
-        Called as ``progress(done, total, message)`` with the steps done, the steps in total and a
-        short sentence.
+        Called as ``progress(done, total, message)`` with the steps done, the steps in total, which
+        are estimated from `minutes`, and a short sentence. The last one is the verdict.
 
     Returns
     -------
     FineTuningResult
-        The path of the new model, or None if it is not better, and the IoU on the held-out frames
-        before and after.
+        The path of the new model, or None if it is not better; the IoU on the held-out frames
+        before and after; the number of steps, and the reason for the end of the training.
 
     Raises
     ------
@@ -131,14 +132,13 @@ def fine_tune(
     for event in job.events(Control()):
         match event:
             case FineTuningResult():
-                break
+                message = describe_result(event)
             case Progress():
                 message = event.message
             case TrainingStep():
-                done, total = event.step, event.steps
-                message = f"Training: loss {event.loss:.3f}, {event.seconds_left:.0f} s left"
+                done, total, message = event.step, event.steps, describe_step(event)
             case Validation():
-                message = f"Held-out IoU {event.iou:.3f}, best {event.best:.3f}"
+                message = f"IoU on held-out annotation: {event.iou:.3f}, best {event.best:.3f}"
         if progress:
             progress(done, total, message)
     assert isinstance(event, FineTuningResult)  # the last event of every run

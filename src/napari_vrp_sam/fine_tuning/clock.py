@@ -1,105 +1,104 @@
-"""Time budget of a training run."""
+"""Plan of a training run: a number of steps, or a budget of training time."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
-from napari_vrp_sam.inference.runs.control import Control
+WEIGHT = 0.05
+"""Weight of a new step in the moving average of their durations: the load of a machine changes."""
 
 
 @dataclass
 class TrainingPlan:
-    """Position in a training run and its planned length; part of the checkpoint.
+    """Position in a training run, and its length; part of the checkpoint.
+
+    The run ends after a number of steps or, if `steps` is None, when the budget is used up. Only
+    training steps count: not the loading of the model, the validations and pauses.
 
     Attributes
     ----------
-    step, steps : int
-        Steps done, and steps in total.
-    validations, validated : int
-        Validations in total, and validations done; that of the base model does not count.
-    seconds : float
-        Time spent so far by all starts of the run, without pauses.
+    steps : int or None
+        Steps in total.
+    budget : float or None
+        Seconds of training in total; None if the number of steps is given.
+    validations : int
+        Validations in total; that of the base model does not count.
     micro_batch : int
         Episodes that fit into memory at once.
+    step : int
+        Steps done.
+    validated : int
+        Validations done.
+    seconds : float
+        Duration of all steps so far, by all starts of the run.
+    step_seconds : float
+        Moving average of the duration of a step.
     """
 
-    step: int
-    steps: int
+    steps: int | None
+    budget: float | None
     validations: int
-    validated: int
-    seconds: float
     micro_batch: int
+    step: int = 0
+    validated: int = 0
+    seconds: float = 0.0
+    step_seconds: float = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """True after the last step; there is at least one."""
+        if self.steps is not None:
+            return self.step >= self.steps
+        assert self.budget is not None
+        # Half a step too early is as good as half a step too late.
+        return self.step > 0 and self.seconds + self.step_seconds / 2 >= self.budget
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0..1."""
+        if self.finished:
+            return 1.0
+        if self.steps is not None:
+            return self.step / self.steps
+        assert self.budget is not None
+        return self.seconds / self.budget
 
     @property
     def validation_due(self) -> bool:
         """True if the next validation should run now."""
-        return self.step * self.validations >= (self.validated + 1) * self.steps
+        return self.progress * self.validations >= self.validated + 1
 
-
-class Clock:
-    """Measure a training run, and fit its number of steps to a budget of seconds, if any.
-
-    The plan is updated in place. `start` is the `time.monotonic` at the start of this process's
-    share of the run.
-    """
-
-    def __init__(self, plan: TrainingPlan, budget: float | None, start: float) -> None:
-        self._plan = plan
-        self._budget = budget
-        self._seconds_before = plan.seconds
-        self._start = start
-        self._step_seconds = 0.0
-        self._steps_measured = 0
-        self._validation_seconds = 0.0
-
-    def wait(self, control: Control) -> None:
-        """Block while the run is paused, off the clock; raise if it is cancelled."""
-        before = time.monotonic()
-        control.check()
-        self._start += time.monotonic() - before
-
-    def tick(self) -> None:
-        """Update the elapsed time of the plan."""
-        self._plan.seconds = self._seconds_before + time.monotonic() - self._start
-
-    def record_step(self, seconds: float) -> None:
-        """Record the duration of a step."""
-        self._steps_measured += 1
-        # A moving average: the load of the machine changes.
-        weight = max(1 / self._steps_measured, 0.05)
-        self._step_seconds += weight * (seconds - self._step_seconds)
-        self.tick()
-        if self._steps_measured in (2, 4, 8, 16):
-            self._replan()
-
-    def record_validation(self, seconds: float) -> None:
-        """Record the duration of a validation."""
-        self._plan.validated += 1
-        self._validation_seconds = seconds
-        self.tick()
-        if self._plan.step < self._plan.steps:
-            self._replan()
-
-    def limit_validations(self, seconds: float, share: float) -> None:
-        """Reduce the number of validations to a share of the budget if one takes `seconds`."""
-        self._validation_seconds = seconds
-        if self._budget is not None:
-            affordable = int(share * self._budget / max(seconds, 1e-3))
-            self._plan.validations = max(2, min(self._plan.validations, affordable))
+    @property
+    def expected_steps(self) -> int:
+        """Steps in total, estimated from the budget as soon as a step was measured."""
+        if self.steps is not None:
+            return self.steps
+        if self.finished or not self.step_seconds:
+            return max(self.step, 1)
+        return self.step + max(1, round(self.seconds_left / self.step_seconds))
 
     @property
     def seconds_left(self) -> float:
-        """Estimated time to the end of the run."""
-        return (self._plan.steps - self._plan.step) * self._step_seconds + self._validation_time
+        """Estimated training time that is left; never more than is left of the budget."""
+        if self.steps is not None:
+            return (self.steps - self.step) * self.step_seconds
+        assert self.budget is not None
+        return 0.0 if self.finished else self.budget - self.seconds
 
-    @property
-    def _validation_time(self) -> float:
-        left = max(0, self._plan.validations - self._plan.validated)
-        return left * self._validation_seconds
+    def record_step(self, seconds: float) -> None:
+        """Record a step and its duration."""
+        self.step += 1
+        self.seconds += seconds
+        # First steps are slower, so the average starts as a plain mean.
+        self.step_seconds += max(1 / self.step, WEIGHT) * (seconds - self.step_seconds)
 
-    def _replan(self) -> None:
-        if self._budget is not None:
-            plan = self._plan
-            left = self._budget - plan.seconds - self._validation_time
-            plan.steps = plan.step + max(1, int(left / max(self._step_seconds, 1e-6)))
+    def record_validation(self) -> None:
+        """Record a validation."""
+        # A long step may reach beyond several due validations: one is enough for all of them.
+        self.validated = max(self.validated + 1, int(self.progress * self.validations))
+
+    def limit_validations(self, seconds: float, share: float) -> None:
+        """Reduce the number of validations of `seconds` each to a share of the budget, if any."""
+        if self.budget is not None:
+            affordable = int(share * self.budget / max(seconds, 1e-3))
+            self.validations = max(2, min(self.validations, affordable))

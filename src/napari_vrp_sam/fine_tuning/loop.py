@@ -4,90 +4,130 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
+from napari_vrp_sam.fine_tuning.clock import TrainingPlan
+from napari_vrp_sam.fine_tuning.data.ahead import BatchesAhead
+from napari_vrp_sam.fine_tuning.data.annotated_frames import Fold
 from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import BatchStream, FoldEvaluation, TunableModel
-from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
+from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate, set_weights
 from napari_vrp_sam.inference.runs.control import Control
-from napari_vrp_sam.inference.runs.events import JobEvent
+from napari_vrp_sam.inference.runs.events import Event, Progress
 
 
 @dataclass(eq=False)
 class TrainingLoop:
     """Train one candidate per fold in turn, so that a single curve shows the progress of all.
 
-    There is one stream per candidate and one evaluation per fold. A candidate beyond the number of
-    folds trains on all frames. `turns` lists the candidates to train, step by step, repeatedly.
+    There is one stream per candidate. A candidate beyond the number of folds trains on all frames.
+    `turns` lists the candidates to train, step by step, repeatedly. `scores` are None until the
+    base model, whose weights are `base`, was measured, which is done before the first validation.
     """
 
     tunable: TunableModel
+    base: Mapping[str, torch.Tensor]
     streams: Sequence[BatchStream]
-    evaluations: Sequence[FoldEvaluation]
+    folds: Sequence[Fold]
     candidates: Sequence[Candidate]
     turns: Sequence[int]
     plan: TrainingPlan
-    scores: Scores
-    clock: Clock
+    scores: Scores | None
     checkpoint: Checkpoint
     recipe: FineTuningRecipe
     seed: int
     device: torch.device
+    _evaluations: list[FoldEvaluation] = field(default_factory=list)
 
-    def events(self, control: Control) -> Iterator[JobEvent]:
+    def events(self, control: Control) -> Iterator[Event]:
         """Train to the end of the plan, or until the held-out IoU no longer improves."""
         plan = self.plan
         saved = time.monotonic()
-        while plan.step < plan.steps and not self._converged:
-            try:
-                self.clock.wait(control)
-            except BaseException:
-                self._save()
-                raise
-            start = time.monotonic()
-            loss = self._step(plan.step)
-            plan.step += 1
-            self.clock.record_step(time.monotonic() - start)
-            yield TrainingStep(plan.step, plan.steps, loss, self.clock.seconds_left)
-            if plan.validation_due:
+        with BatchesAhead(self._make_batch) as batches:
+            while not plan.finished and not self.converged:
+                try:
+                    control.check()
+                except BaseException:
+                    self._save()
+                    raise
                 start = time.monotonic()
-                yield self._validate()
-                self.clock.record_validation(time.monotonic() - start)
-            if time.monotonic() - saved > self.recipe.checkpoint_seconds:
-                self._save()
-                saved = time.monotonic()
+                loss = self._step(plan.step, batches.batch(plan.step))
+                plan.record_step(time.monotonic() - start)
+                yield TrainingStep(
+                    plan.step,
+                    plan.expected_steps,
+                    loss,
+                    plan.seconds_left,
+                    plan.seconds,
+                    plan.budget,
+                )
+                if plan.validation_due:
+                    yield from self._validate(control)
+                if time.monotonic() - saved > self.recipe.checkpoint_seconds:
+                    self._save()
+                    saved = time.monotonic()
         self._save()
+
+    def measure_base(self, control: Control) -> Iterator[Event]:
+        """Prepare the validation, unless it is prepared, and measure the base model."""
+        if self._evaluations:
+            return
+        yield Progress(0, 1, "Measuring the base model on held-out annotation")
+        evaluations = []
+        for fold in self.folds:
+            control.check()
+            # The probes and encoded references are those of the base model.
+            set_weights(self.tunable.parameters, self.base)
+            evaluations.append(FoldEvaluation(self.tunable, fold, self.recipe, self.device))
+        self._evaluations = evaluations
+        if self.scores is None:
+            start = time.monotonic()
+            before = self.mean_iou()
+            seconds = time.monotonic() - start
+            self.plan.limit_validations(seconds, self.recipe.validation_share)
+            self.scores = Scores(before, before)
+            yield Validation(0, before, before)
 
     def held_out_iou(self) -> float:
         """Return the mean IoU over the folds, each with the weights of its own candidate."""
         ious = []
         # A candidate that trains on all frames has no held-out frame.
-        for evaluation, candidate in zip(self.evaluations, self.candidates, strict=False):
+        for evaluation, candidate in zip(self._evaluations, self.candidates, strict=False):
             candidate.activate()
             ious.append(evaluation.iou())
         return float(np.mean(ious))
 
+    def mean_iou(self) -> float:
+        """Return the mean IoU over the folds with the present weights of the model."""
+        return float(np.mean([evaluation.iou() for evaluation in self._evaluations]))
+
     @property
-    def _converged(self) -> bool:
+    def converged(self) -> bool:
+        """True if the held-out IoU no longer improves."""
         # Randomly initialised weights are best at the end of the learning rate's decay.
-        if self.tunable.trains_on_all_frames:
+        if self.tunable.trains_on_all_frames or self.scores is None:
             return False
         return self.scores.since >= self.recipe.patience
 
+    def _make_batch(self, number: int) -> dict[str, Any]:
+        return self.streams[self.turns[number % len(self.turns)]].batch(number)
+
     def _save(self) -> None:
-        self.clock.tick()
         self.checkpoint.save(self.plan, self.scores, self.candidates)
 
-    def _validate(self) -> Validation:
+    def _validate(self, control: Control) -> Iterator[Event]:
+        yield from self.measure_base(control)
+        if not self.plan.validation_due:  # validations turned out to be slow
+            return
+        assert self.scores is not None
         iou, scores = self.held_out_iou(), self.scores
         if iou > scores.best:
             scores.best, scores.best_step, scores.since = iou, self.plan.step, 0
@@ -95,16 +135,16 @@ class TrainingLoop:
                 candidate.save_best()
         else:
             scores.since += 1
-        return Validation(self.plan.step, iou, scores.best)
+        self.plan.record_validation()
+        yield Validation(self.plan.step, iou, scores.best)
 
-    def _step(self, number: int) -> float:
+    def _step(self, number: int, batch: dict[str, Any]) -> float:
         """Train one candidate on a batch, and return its mean loss."""
         # Seeding each step makes dropout the same in a resumed run.
         torch.manual_seed(int(np.random.default_rng([self.seed, number]).integers(2**62)))
         turn = self.turns[number % len(self.turns)]
         candidate = self.candidates[turn]
         candidate.activate()
-        batch = self.streams[turn].batch(number)
         while True:
             try:
                 loss = self._accumulate(batch)
@@ -113,7 +153,7 @@ class TrainingLoop:
                 if not is_out_of_memory(error):
                     raise
                 self._halve_micro_batch()
-        candidate.update(learning_rate_factor(number, self.plan.steps, self.recipe.warm_up))
+        candidate.update(learning_rate_factor(number, self.plan.progress, self.recipe.warm_up))
         return loss
 
     def _accumulate(self, batch: dict[str, Any]) -> float:
@@ -142,10 +182,13 @@ class TrainingLoop:
             torch.cuda.empty_cache()
 
 
-def learning_rate_factor(step: int, steps: int, warm_up: int) -> float:
-    """Return the learning rate as a share of its peak: linear warm-up, then cosine decay to 0."""
+def learning_rate_factor(step: int, progress: float, warm_up: int) -> float:
+    """Return the learning rate as a share of its peak: linear warm-up, then cosine decay to 0.
+
+    `step` is the number of steps done, `progress` the share of the run that is done.
+    """
     rise = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
-    return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1))))
+    return rise * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

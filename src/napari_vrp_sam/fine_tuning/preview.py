@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.events import Comparison
-from napari_vrp_sam.fine_tuning.tunable.base import TunableModel, encode_annotated_frames
+from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
+from napari_vrp_sam.fine_tuning.tunable.base import (
+    TunableModel,
+    choose_references,
+    encode_annotated_frames,
+)
 from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
 
 
 class FramePreview:
-    """Segmentation of one frame by all annotations, with the initial and the current weights."""
+    """Segmentation of one frame by the base model, whose weights are set, and by later weights."""
 
     def __init__(
         self,
@@ -25,9 +30,12 @@ class FramePreview:
         annotated: Sequence[AnnotatedFrame],
         image: NDArray[np.float32],
         index: int,
+        recipe: FineTuningRecipe,
         device: torch.device,
     ) -> None:
-        references = encode_annotated_frames(tunable, annotated, device)
+        class_ids = sorted({c for frame in annotated for c in frame.informative_classes})
+        shown = choose_references(annotated, class_ids, recipe.validation_references)
+        references = encode_annotated_frames(tunable, shown, device)
         self._class_ids = class_ids_of(references)
         self._evaluation = tunable.evaluation(references, [torch.from_numpy(image).to(device)])
         self._index = index

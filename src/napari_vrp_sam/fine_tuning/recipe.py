@@ -42,12 +42,16 @@ class FineTuningRecipe:
     """Share of episodes with the strong change of appearance that the base model was trained on."""
     folds: int = 2
     """Maximum number of folds."""
+    minimum_steps: int = 100
+    """Number of steps below which the result says little about fine-tuning."""
     validations: int = 10
     """Number of validations per run."""
     validation_share: float = 0.25
-    """Maximum share of the time spent on validation."""
-    validation_side: int = 768
-    """Maximum height and width in pixels of a held-out frame; larger ones are cropped."""
+    """Maximum time of all validations, as a share of the training time."""
+    validation_side: int = 512
+    """Maximum height and width in pixels of frames for validation; larger ones are cropped."""
+    validation_references: int = 4
+    """Maximum number of annotated frames that are references in the validation of a fold."""
     exam_effort: float = 0.5
     """Effort of fitting the probes for validation; see `fit_ensemble`."""
     exam_choices: bool = True
@@ -72,7 +76,7 @@ class FineTuningRecipe:
     """Steps of the final head for each step of a fold's head."""
     head_shares: tuple[float, ...] = (0.25, 0.5, 0.8)
     """Shares of a dense head in the logits that are compared; the last is used in training."""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float = 30.0
     """Interval between checkpoints."""
     minutes_cpu: float = 3.0
     """Default time on a CPU."""

@@ -23,7 +23,8 @@ def model_card(
     """Return the entries of the model card about the fine-tuning.
 
     A resumed run recognises its own file by `run`, the digest of its settings. `measured` has the
-    keys `iou_before`, `iou_after`, `steps`, `best_step`, `seconds` and `device`.
+    keys `iou_before`, `iou_after`, `steps`, `best_step`, `seconds`, `device`, `ended_by` and
+    `improving`.
     """
     training = {**settings, **measured}
     for key in ("annotations", "base model", "iou_before", "iou_after"):
@@ -68,5 +69,12 @@ def read_result(path: Path, run: str) -> FineTuningResult | None:
     card = read_checkpoint(path).metadata
     if card.get("run") != run:
         return None
-    metrics = json.loads(card["metrics"])
-    return FineTuningResult(path, metrics["held_out_iou_before"], metrics["held_out_iou_after"])
+    metrics, training = json.loads(card["metrics"]), json.loads(card["fine_tuning"])
+    return FineTuningResult(
+        path,
+        metrics["held_out_iou_before"],
+        metrics["held_out_iou_after"],
+        training["steps"],
+        training["ended_by"],
+        training["improving"],
+    )

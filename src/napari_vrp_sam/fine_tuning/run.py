@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,13 @@ import torch
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.clock import Clock, TrainingPlan
+from napari_vrp_sam.fine_tuning.clock import TrainingPlan
 from napari_vrp_sam.fine_tuning.data.annotated_frames import (
     AnnotatedFrame,
     annotated_frames,
     make_folds,
 )
-from napari_vrp_sam.fine_tuning.events import FineTuningResult, Validation
+from napari_vrp_sam.fine_tuning.events import EndReason, FineTuningResult, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import (
     Checkpoint,
     Scores,
@@ -29,7 +28,7 @@ from napari_vrp_sam.fine_tuning.loop import TrainingLoop
 from napari_vrp_sam.fine_tuning.preview import FramePreview
 from napari_vrp_sam.fine_tuning.recipe import RECIPE, FineTuningRecipe
 from napari_vrp_sam.fine_tuning.result import model_card, read_result
-from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation, TunableModel
+from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate, mean_weights, set_weights
 from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
 from napari_vrp_sam.fine_tuning.tunable.full_size import TunableFullSizeModel
@@ -48,9 +47,6 @@ from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
 from napari_vrp_sam.models.weights.downloads import text_progress
 from napari_vrp_sam.models.zoo.digests import weights_digest
 from napari_vrp_sam.models.zoo.registry import load_model
-
-INITIAL_STEPS = 10_000
-"""Planned steps until the first ones have been timed."""
 
 
 def fine_tune_events(
@@ -94,7 +90,6 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         yield result
         return
 
-    start = time.monotonic()
     yield Progress(0, 1, "Loading the model")
     device = resolve_device(job.device)
     torch.manual_seed(job.seed)  # for randomly initialised additions to the model
@@ -102,7 +97,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     tunable = tunable_model(model, job, recipe)
     base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     control.check()
-    yield Progress(0, 1, "Sampling intensities")
+    yield Progress(0, 1, "Reading intensities")
     frames = Frames(job.data, job.axes, job.channels)
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
@@ -120,12 +115,10 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     stored = checkpoint.load(candidates)
     minutes = recipe.minutes_cpu if device.type == "cpu" else recipe.minutes_gpu
     budget = None if job.steps is not None else 60 * (job.minutes or minutes)
-    plan = TrainingPlan(
-        0, job.steps or INITIAL_STEPS, recipe.validations, 0, 0.0, recipe.batch_size
-    )
+    plan = TrainingPlan(job.steps, budget, recipe.validations, recipe.batch_size)
+    scores: Scores | None = None
     if stored:
-        plan = stored[0]
-    clock = Clock(plan, budget, start)
+        plan, scores = stored
     save_job(job, settings)
 
     def set_final(sets: Sequence[Mapping[str, torch.Tensor]]) -> None:
@@ -133,56 +126,54 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         final = sets[-1] if to_end else mean_weights(sets, base, recipe.keep_base)
         set_weights(tunable.parameters, final)
 
-    set_weights(tunable.parameters, base)
-    evaluations = []
-    for number, fold in enumerate(folds, start=1):
-        control.check()
-        yield Progress(0, 1, f"Evaluating the base model, fold {number} of {len(folds)}")
-        evaluations.append(FoldEvaluation(tunable, fold, recipe.validation_side, device))
-    preview = None
-    # Frames that are segmented in tiles would take too long.
-    if job.preview_frame is not None and max(frames.frame_shape) <= DEFAULT_TILE:
-        control.check()
-        yield Progress(0, 1, "Segmenting the preview frame")
-        image = normalisation.apply(frames[job.preview_frame])
-        preview = FramePreview(tunable, annotated, image, job.preview_frame, device)
-    if stored:
-        scores = stored[1]
-    else:
-        begun = time.monotonic()
-        before = _mean_iou(evaluations)
-        clock.limit_validations(time.monotonic() - begun, recipe.validation_share)
-        scores = Scores(before, before)
-    yield Validation(0, scores.before, scores.before)
-
+    if scores is not None:
+        yield Validation(0, scores.before, scores.before)
+    yield Progress(0, 1, "Preparing the first training step")
     training = TrainingLoop(
         tunable=tunable,
-        streams=[tunable.stream(frames, plan.steps, job.seed) for frames in training_sets],
-        evaluations=evaluations,
+        base=base,
+        streams=[tunable.stream(frames, job.seed) for frames in training_sets],
+        folds=folds,
         candidates=candidates,
         turns=turns,
         plan=plan,
         scores=scores,
-        clock=clock,
         checkpoint=checkpoint,
         recipe=recipe,
         seed=job.seed,
         device=device,
     )
+    # Frames that are segmented in tiles would take too long.
+    shows = job.preview_frame is not None and max(frames.frame_shape) <= DEFAULT_TILE
+    preview = None
     for event in training.events(control):
         yield event
-        if preview is not None and isinstance(event, Validation) and scores.since == 0:
-            set_final([candidate.weights for candidate in candidates])
-            yield preview.compare()
+        improved = isinstance(event, Validation) and event.step and event.iou == event.best
+        if not improved or not shows:
+            continue
+        if preview is None:
+            assert job.preview_frame is not None
+            yield Progress(0, 1, "Segmenting the frame in view by both models")
+            set_weights(tunable.parameters, base)
+            image = normalisation.apply(frames[job.preview_frame])
+            preview = FramePreview(tunable, annotated, image, job.preview_frame, recipe, device)
+        set_final([candidate.weights for candidate in candidates])
+        yield preview.compare()
 
+    yield Progress(0, 1, "Measuring the new model on held-out annotation")
+    yield from training.measure_base(control)
+    scores = training.scores
+    assert scores is not None  # the last step was validated
     after = tunable.calibrate(training.held_out_iou) if to_end else scores.best
     set_final([candidate.weights if to_end else candidate.best for candidate in candidates])
     # The final weights were trained on all frames, so their own IoU only shows that they are
     # sound. The expected IoU is that of the folds.
-    sound = _mean_iou(evaluations) >= scores.before + min(recipe.gain, 0)
+    sound = training.mean_iou() >= scores.before + min(recipe.gain, 0)
+    ended_by: EndReason = "steps" if plan.budget is None else "time"
+    if training.converged:
+        ended_by = "converged"
     better = sound and after >= scores.before + recipe.gain
     if better:
-        clock.tick()
         measured = {
             "iou_before": scores.before,
             "iou_after": after,
@@ -190,11 +181,20 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
             "best_step": scores.best_step,
             "seconds": round(plan.seconds, 1),
             "device": device.type,
+            "ended_by": ended_by,
+            "improving": scores.since == 0 and scores.best_step > 0,
         }
         card = {**tunable.card(), **model_card(job, settings, run, measured)}
         write_checkpoint(job.output, tunable.tensors(), card)
     checkpoint.remove()
-    yield FineTuningResult(job.output if better else None, scores.before, after)
+    yield FineTuningResult(
+        job.output if better else None,
+        scores.before,
+        after,
+        plan.step,
+        ended_by,
+        scores.since == 0 and scores.best_step > 0,
+    )
 
 
 def _load_model(
@@ -220,10 +220,6 @@ def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Tun
     if job.parts in (None, "head"):
         return TunableDenseHead(model, class_ids_of(job.references), recipe)
     return TunableLite(model, job.parts, recipe)
-
-
-def _mean_iou(evaluations: Sequence[FoldEvaluation]) -> float:
-    return sum(evaluation.iou() for evaluation in evaluations) / len(evaluations)
 
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:

@@ -48,7 +48,10 @@ def test_better_model_is_saved_and_selected(qtbot, viewer, dock, tuner, lessons,
     train(qtbot, tuner, lessons)
 
     assert [model.name for model in models.list_user_models()] == ["stack-lite"]
-    assert tuner.status.text().startswith("'stack-lite' is better (held-out IoU: 0.500 before, 0.7")
+    assert tuner.status.text() == (
+        "The new model is better (IoU on held-out annotation: 0.500 before, 0.700 after). "
+        "'stack-lite' was added to the user models."
+    )
     assert tuner.user_models_panel.selected == "stack-lite"
     assert dock.form.model_box.model == "stack-lite"
     assert tuner.form.model_box.findData("stack-lite") > 0
@@ -63,8 +66,9 @@ def test_progress_is_shown_during_training(qtbot, viewer, tuner, lessons, opened
     start(qtbot, tuner, lessons, 4)
     assert tuner.plot.base == 0.5
     assert [step for step, _ in tuner.plot.ious] == [0, 2, 4]
-    assert tuner.controls.progress.value() == 4
-    assert tuner.status.text() == "Training: step 4, about 20 s left"
+    assert tuner.controls.progress.value() == 40
+    assert tuner.controls.progress.text() == "40 s of 1:00 min"
+    assert tuner.status.text() == "Training: 40 s of 1:00 min, 4 steps done"
     (bar,) = progress._all_instances
     assert (bar.n, bar.total) == (4, 6)
     assert "Fine-tune stack-lite, about 20 s left" in bar.desc
@@ -76,8 +80,8 @@ def test_progress_is_shown_during_training(qtbot, viewer, tuner, lessons, opened
 def test_model_that_is_not_better_is_not_saved(qtbot, viewer, dock, tuner, lessons, opened):
     lessons.gain = -0.1
     train(qtbot, tuner, lessons)
-    assert tuner.status.text().startswith("Not better (held-out IoU: 0.500 before")
-    assert "the new model was not saved" in tuner.status.text()
+    assert tuner.status.text().startswith("The new model is not better (IoU on held-out annot")
+    assert "was not saved" in tuner.status.text()
     assert tuner.status.severity == "warning"
     assert models.list_user_models() == []
     assert dock.form.model_box.model == "lite"
@@ -97,7 +101,7 @@ def test_outlines_larger_than_memory_warn_once(qtbot, viewer, tuner, lessons, op
     train(qtbot, tuner, lessons)
     assert reported == ["Not enough memory."]
     assert tuner.comparison.button(OFF).isChecked()
-    assert tuner.status.text().startswith("'stack-lite' is better")
+    assert tuner.status.text().startswith("The new model is better")
 
 
 def test_frame_in_view_is_compared(qtbot, viewer, tuner, lessons, opened):
@@ -192,7 +196,7 @@ def test_run_continues_when_layers_change(qtbot, viewer, tuner, lessons, opened,
     disturb(viewer)
     lessons.let_through()
     qtbot.waitUntil(lambda: not tuner.running)
-    assert "'stack-lite' is better" in tuner.status.text()
+    assert "The new model is better" in tuner.status.text()
     for choice in (BEFORE, AFTER, OFF):
         tuner.comparison.button(choice).click()
 

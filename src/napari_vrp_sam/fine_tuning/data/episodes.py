@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -134,7 +135,6 @@ class AnnotatedEpisodes:
 
 def episode_stream(
     frames: Sequence[AnnotatedFrame],
-    steps: int,
     seed: int,
     recipe: FineTuningRecipe,
     *,
@@ -153,7 +153,7 @@ def episode_stream(
         synthetic = PooledEpisodes(synthetic, max(1, round(recipe.synthetic * pool)))
     return EpisodeStream(
         [(annotated, 1 - recipe.synthetic), (synthetic, recipe.synthetic)],
-        steps,
+        sys.maxsize,  # the training loop knows when to stop
         batch_size=recipe.batch_size,
         references=range(1, min(recipe.shots, len(frames)) + 1),
         targets=1,

@@ -90,7 +90,9 @@ class Checkpoint:
                 f"{folder} contains files that are not part of a run: choose another name."
             )
 
-    def save(self, plan: TrainingPlan, scores: Scores, candidates: Sequence[Candidate]) -> None:
+    def save(
+        self, plan: TrainingPlan, scores: Scores | None, candidates: Sequence[Candidate]
+    ) -> None:
         """Write the complete state of a run, atomically.
 
         Raises
@@ -104,10 +106,10 @@ class Checkpoint:
             for name, tensor in candidate.state().items()
         }
         # Without the state of random generators: each step seeds its own.
-        state = json.dumps({"plan": asdict(plan), "scores": asdict(scores)})
+        state = json.dumps({"plan": asdict(plan), "scores": scores and asdict(scores)})
         write_checkpoint(self._file, tensors, {"state": state})
 
-    def load(self, candidates: Sequence[Candidate]) -> tuple[TrainingPlan, Scores] | None:
+    def load(self, candidates: Sequence[Candidate]) -> tuple[TrainingPlan, Scores | None] | None:
         """Restore the candidates, and return plan and scores; None without a checkpoint.
 
         Raises
@@ -129,7 +131,8 @@ class Checkpoint:
                         if name.startswith(prefix)
                     }
                 )
-            return TrainingPlan(**state["plan"]), Scores(**state["scores"])
+            scores = state["scores"]
+            return TrainingPlan(**state["plan"]), scores and Scores(**scores)
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise self._unreadable() from error
 

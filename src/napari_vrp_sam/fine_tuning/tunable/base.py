@@ -17,6 +17,7 @@ from napari_vrp_sam.fine_tuning.data.annotated_frames import (
     common_classes,
     crop_to_annotation,
 )
+from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 
 
@@ -58,7 +59,7 @@ class TunableModel(ABC):
         """Return the peak learning rate of a parameter."""
 
     @abstractmethod
-    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> BatchStream:
+    def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> BatchStream:
         """Return the training batches of some frames."""
 
     @abstractmethod
@@ -105,6 +106,20 @@ def encode_annotated_frames(
     return encoded
 
 
+def choose_references(
+    frames: Sequence[AnnotatedFrame], class_ids: Sequence[int], count: int
+) -> list[AnnotatedFrame]:
+    """Choose about `count` frames so that each class can be learned from one of them."""
+    chosen: list[int] = []
+    for class_id in class_ids:
+        if not any(class_id in frames[i].informative_classes for i in chosen):
+            chosen.append(
+                next(i for i, frame in enumerate(frames) if class_id in frame.informative_classes)
+            )
+    others = [i for i in range(len(frames)) if i not in chosen]
+    return [frames[i] for i in sorted(chosen + others[: max(0, count - len(chosen))])]
+
+
 def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame) -> list[float]:
     """Return the IoU of each class for which the frame is informative, over its known pixels.
 
@@ -123,10 +138,14 @@ def held_out_iou(logits: Tensor, class_ids: Sequence[int], frame: AnnotatedFrame
 
 
 class FoldEvaluation:
-    """Validation on the held-out frame of a fold; frames are cropped to `side` pixels."""
+    """Validation on the held-out frame of a fold, with a few training frames as references."""
 
-    def __init__(self, tunable: TunableModel, fold: Fold, side: int, device: torch.device) -> None:
-        training = [crop_to_annotation(frame, side) for frame in fold.training]
+    def __init__(
+        self, tunable: TunableModel, fold: Fold, recipe: FineTuningRecipe, device: torch.device
+    ) -> None:
+        side = recipe.validation_side
+        shown = choose_references(fold.training, fold.class_ids, recipe.validation_references)
+        training = [crop_to_annotation(frame, side) for frame in shown]
         self._frame = crop_to_annotation(fold.held_out, side)
         self._class_ids = common_classes(training, self._frame)
         references = [

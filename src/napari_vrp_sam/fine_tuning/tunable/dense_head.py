@@ -56,7 +56,7 @@ class TunableDenseHead(TunableModel):
         recipe = self._recipe
         return recipe.head_backbone_rate if name.startswith("backbone.") else recipe.head_rate
 
-    def stream(self, frames: Sequence[AnnotatedFrame], _steps: int, seed: int) -> CropStream:
+    def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> CropStream:
         """Return batches of crops."""
         return CropStream(frames, self._class_ids, self._recipe, seed)
 

@@ -70,11 +70,11 @@ class TunableFullSizeModel(TunableModel):
         """Return the peak learning rate of a parameter."""
         return self._recipe.lora_rate if "lora_" in name else self._recipe.learning_rate
 
-    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> EpisodeStream:
+    def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> EpisodeStream:
         """Return batches of episodes of the frames and of synthetic scenes."""
         recipe = self._recipe
         pool = None if self._lora else recipe.pool
-        return episode_stream(frames, steps, seed, recipe, side=recipe.full_size_crop, pool=pool)
+        return episode_stream(frames, seed, recipe, side=recipe.full_size_crop, pool=pool)
 
     def encode(self, frame: Tensor) -> FrameFeatures:
         """Encode a frame of shape (3, Y, X), or return its cached features."""

@@ -50,9 +50,9 @@ class TunableLite(TunableModel):
         """Return the peak learning rate, the same for all parameters."""
         return self._recipe.learning_rate
 
-    def stream(self, frames: Sequence[AnnotatedFrame], steps: int, seed: int) -> EpisodeStream:
+    def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> EpisodeStream:
         """Return batches of episodes of the frames and of synthetic scenes."""
-        return episode_stream(frames, steps, seed, self._recipe, side=self._recipe.size)
+        return episode_stream(frames, seed, self._recipe, side=self._recipe.size)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """Return the paper's loss on the targets."""

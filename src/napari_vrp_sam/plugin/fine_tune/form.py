@@ -118,8 +118,8 @@ class FineTuneForm(StackForm):
         set_help(self.model_box, "Model to start from; it is not changed.")
         set_help(
             self.minutes_box,
-            "Training time; training ends earlier when the model no longer improves. Automatic: 3 "
-            "minutes on a CPU, 1 minute on a GPU.",
+            "Time for training steps. Loading the model and measuring the result come on top. "
+            "Automatic: 3 minutes on a CPU, 1 minute on a GPU.",
         )
         set_help(self.device_box, "Device to train on; <b>auto</b> selects a GPU if there is one.")
         set_help(self.name_box, "Name of the new model in the list of models.")

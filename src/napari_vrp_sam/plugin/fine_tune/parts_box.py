@@ -23,7 +23,10 @@ CHOICES: dict[TrainableParts, tuple[str, str]] = {
     ),
     "decoder": (
         "Decoder and VRP encoder",
-        "Trains all but the backbone or image encoder; the model can still segment other classes.",
+        (
+            "Trains everything except the backbone or image encoder; the model can still segment "
+            "other classes."
+        ),
     ),
     "vrp-encoder": (
         "VRP encoder only",

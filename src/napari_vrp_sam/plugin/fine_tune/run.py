@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -12,6 +13,7 @@ from napari_vrp_sam.fine_tuning.events import (
     TrainingStep,
     Validation,
 )
+from napari_vrp_sam.fine_tuning.verdict import describe_step, format_time
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 from napari_vrp_sam.plugin.widgets.wording import format_duration
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.events import Event
 
 
+SHORT_STAGE = 3
+"""Seconds after which the elapsed time of a stage is shown."""
+
+
 class FineTuningRun(WatchedRun):
     """Run of a `FineTuneJob`.
 
     Signals
     -------
     reported : (message,)
-    progressed : (step, steps)
+    progressed : (last_step,)
+        The last `TrainingStep`.
     trained : (steps, validations)
         New `TrainingStep` and `Validation` events, in order.
     compared : (comparison,)
@@ -38,7 +45,7 @@ class FineTuningRun(WatchedRun):
     """
 
     reported = Signal(str)
-    progressed = Signal(int, int)
+    progressed = Signal(object)
     trained = Signal(list, list)
     compared = Signal(object)
     finished = Signal(object)
@@ -46,6 +53,7 @@ class FineTuningRun(WatchedRun):
 
     def __init__(self, run: Run, name: str, parent: QWidget) -> None:
         self._title = f"Fine-tune {name}"
+        self._stage, self._stage_start, self._stage_seconds = "", 0.0, -1
         super().__init__(run, 0, self._title, parent)
         self.paused = False
         self._time_left = ""
@@ -72,17 +80,31 @@ class FineTuningRun(WatchedRun):
                 case FineTuningResult():
                     self.finished.emit(event)
                 case Progress(message=message):
-                    self.reported.emit(f"{message}…")
+                    self._stage, self._stage_seconds = message, -1
+                    self._stage_start = time.monotonic()
+                case TrainingStep() | Validation():
+                    self._stage = ""
         if steps:
             self._show_step(steps[-1])
+        self._show_stage()
         if events and not self._ended:
             self._handle_end(events[-1])
 
+    def _show_stage(self) -> None:
+        """Report what happens instead of training, with the elapsed time."""
+        if not self._stage or self.paused:
+            return
+        seconds = round(time.monotonic() - self._stage_start)
+        if seconds != self._stage_seconds:
+            self._stage_seconds = seconds
+            elapsed = f" ({format_time(seconds)})" if seconds >= SHORT_STAGE else ""
+            self.reported.emit(f"{self._stage}…{elapsed}")
+
     def _show_step(self, last: TrainingStep) -> None:
+        if not self.paused and not self._stage:
+            self.reported.emit(describe_step(last))
+        self.progressed.emit(last)
         time_left = f"about {format_duration(last.seconds_left)} left"
-        if not self.paused:
-            self.reported.emit(f"Training: step {last.step}, {time_left}")
-        self.progressed.emit(last.step, last.steps)
         if time_left != self._time_left:  # each new description costs a layout of the dock
             self._time_left = time_left
             self._bar.set_description(f"{self._title}, {time_left}")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_vrp_sam.fine_tuning.verdict import format_time
 from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.fine_tuning.events import TrainingStep
 
 
 class FineTuneControls(QWidget):
@@ -18,7 +24,6 @@ class FineTuneControls(QWidget):
         self.progress = QProgressBar()
         self.start_button.setMinimumHeight(38)
         self.start_button.setStyleSheet(PRIMARY_STYLE)
-        self.progress.setFormat("step %v of %m")
         set_help(
             self.start_button,
             "Train on the annotated frames in a separate process; napari remains usable. The "
@@ -29,7 +34,10 @@ class FineTuneControls(QWidget):
             self.cancel_button,
             "Cancel the training. It can be resumed or discarded later.",
         )
-        set_help(self.progress, "Training steps; their number is estimated from the time.")
+        set_help(
+            self.progress,
+            "Training time used of the time that you have set; loading and measuring do not count.",
+        )
         self._progress_row = QWidget()
         pack(QHBoxLayout(self._progress_row), self.progress, self.pause_button, self.cancel_button)
         pack(QVBoxLayout(self), self.start_button, self._progress_row, spacing=8)
@@ -43,12 +51,19 @@ class FineTuneControls(QWidget):
         self.show_paused(paused=False)
         self._progress_row.setVisible(running)
         if running:
-            self.progress.setRange(0, 0)  # busy indicator: the number of steps is not known yet
+            self.progress.setRange(0, 0)  # busy indicator until the first step
 
-    def show_progress(self, step: int, steps: int) -> None:
-        """Show the number of steps done."""
-        self.progress.setRange(0, steps)
-        self.progress.setValue(step)
+    def show_progress(self, last: TrainingStep) -> None:
+        """Show the time used of the budget, or the number of steps if it is given."""
+        if last.budget is None:
+            self.progress.setFormat("step %v of %m")
+            self.progress.setRange(0, last.steps)
+            self.progress.setValue(last.step)
+            return
+        used = min(last.seconds, last.budget)
+        self.progress.setFormat(f"{format_time(used)} of {format_time(last.budget)}")
+        self.progress.setRange(0, max(1, round(last.budget)))
+        self.progress.setValue(round(used))
 
     def show_paused(self, *, paused: bool) -> None:
         """Label the pause button according to its next action."""

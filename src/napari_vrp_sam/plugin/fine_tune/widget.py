@@ -9,6 +9,7 @@ from qtpy.QtGui import QShowEvent
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.interrupted.saved_job import load_job
+from napari_vrp_sam.fine_tuning.verdict import describe_result
 from napari_vrp_sam.plugin.fine_tune.comparison import ComparisonBox
 from napari_vrp_sam.plugin.fine_tune.form import FineTuneForm
 from napari_vrp_sam.plugin.fine_tune.learning_plot import LearningPlot
@@ -121,7 +122,7 @@ class FineTuneWidget(PluginDock):
         self.plot.reset()
         self.plot.show()
         self._show_running(running=True)
-        self.status.show_message("Starting: loading libraries and model.")
+        self.status.show_message("Starting the training process…")
 
     def _show_running(self, *, running: bool) -> None:
         self.controls.show_running(running=running)
@@ -158,22 +159,16 @@ class FineTuneWidget(PluginDock):
         self._show_outcome(outcome, message)
 
     def _show_result(self, result: FineTuningResult) -> None:
-        ious = f"held-out IoU: {result.iou_before:.3f} before, {result.iou_after:.3f} after"
+        verdict = describe_result(result)
         if result.path is None:
-            slightly = result.iou_after > result.iou_before
-            verdict = "Only slightly better" if slightly else "Not better"
-            self.status.show_message(
-                f"{verdict} ({ious}): the new model was not saved. Annotate another frame, or "
-                "train for longer.",
-                "warning",
-            )
+            self.status.show_message(verdict, "warning")
             return
         name = result.path.stem
         user_model_signals.changed.emit()
         user_model_signals.created.emit(name)
         self.user_models_panel.select(name)
         self.form.reset_name()
-        self.status.show_message(f"'{name}' is better ({ious}) and was added to the user models.")
+        self.status.show_message(f"{verdict} '{name}' was added to the user models.")
 
     def _abandon(self) -> None:
         if self._run is not None:
