@@ -28,7 +28,13 @@ from napari_vrp_sam.training.lite_file import save
 
 runner = CliRunner()
 RECIPE = FineTuningRecipe(
-    batch_size=1, size=64, validations=2, gain=-1.0, exam_effort=0.02, exam_choices=False
+    batch_size=1,
+    size=64,
+    head_crop=64,
+    validations=2,
+    gain=-1.0,
+    exam_effort=0.02,
+    exam_choices=False,
 )
 
 

@@ -24,6 +24,7 @@ from napari_vrp_sam.training.lite_file import save
 SMALL = FineTuningRecipe(
     batch_size=2,
     size=64,
+    head_crop=64,
     validations=3,
     warm_up=2,
     gain=-1.0,

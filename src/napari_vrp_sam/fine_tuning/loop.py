@@ -80,7 +80,7 @@ class TrainingLoop:
         """Prepare the validation, unless it is prepared, and measure the base model."""
         if self._evaluations:
             return
-        yield Progress(0, 1, "Measuring the base model on held-out annotation")
+        yield Progress(0, 1, "Measuring the base model on held-out annotation", "evaluating")
         evaluations = []
         for fold in self.folds:
             control.check()

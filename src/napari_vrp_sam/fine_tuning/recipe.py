@@ -25,11 +25,13 @@ class FineTuningRecipe:
     batch_size: int = 2
     """Episodes per step."""
     size: int = 192
-    """Height and width of crops in pixels."""
+    """Height and width of crops in pixels, for `lite`."""
     full_size_crop: int = 512
     """The same for full-size models."""
     pool: int = 16
     """Episodes per fold where encoding is slow: their features are computed once and reused."""
+    lite_pool: int = 32
+    """The same for `lite`: its frozen parts are computed once for each episode."""
     shots: int = 2
     """Maximum number of references per episode."""
     synthetic: float = 0.15
@@ -66,7 +68,9 @@ class FineTuningRecipe:
     """Peak learning rate of a dense head."""
     head_backbone_rate: float = 3e-4
     """Peak learning rate of the backbone below a dense head."""
-    head_batch: int = 3
+    head_crop: int = 160
+    """Height and width of the crops for a dense head, in pixels."""
+    head_batch: int = 2
     """Crops per step of a dense head."""
     head_zoom: tuple[float, float] = (0.6, 1.6)
     """Range of the random scale of crops for a dense head."""

@@ -90,14 +90,14 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
         yield result
         return
 
-    yield Progress(0, 1, "Loading the model")
+    yield Progress(0, 1, "Loading the model", "loading")
     device = resolve_device(job.device)
     torch.manual_seed(job.seed)  # for randomly initialised additions to the model
     model = yield from _load_model(job, device, control)
     tunable = tunable_model(model, job, recipe)
     base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     control.check()
-    yield Progress(0, 1, "Reading intensities")
+    yield Progress(0, 1, "Reading intensities", "sampling")
     frames = Frames(job.data, job.axes, job.channels)
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
@@ -128,7 +128,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
 
     if scores is not None:
         yield Validation(0, scores.before, scores.before)
-    yield Progress(0, 1, "Preparing the first training step")
+    yield Progress(0, 1, "Preparing the first training step", "training")
     training = TrainingLoop(
         tunable=tunable,
         base=base,
@@ -153,14 +153,14 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
             continue
         if preview is None:
             assert job.preview_frame is not None
-            yield Progress(0, 1, "Segmenting the frame in view by both models")
+            yield Progress(0, 1, "Segmenting the frame in view by both models", "segmenting")
             set_weights(tunable.parameters, base)
             image = normalisation.apply(frames[job.preview_frame])
             preview = FramePreview(tunable, annotated, image, job.preview_frame, recipe, device)
         set_final([candidate.weights for candidate in candidates])
         yield preview.compare()
 
-    yield Progress(0, 1, "Measuring the new model on held-out annotation")
+    yield Progress(0, 1, "Measuring the new model on held-out annotation", "evaluating")
     yield from training.measure_base(control)
     scores = training.scores
     assert scores is not None  # the last step was validated
@@ -203,7 +203,7 @@ def _load_model(
     """Load the base model; yield the progress of its download."""
 
     def load(report: ReportProgress) -> Any:
-        progress = text_progress(lambda message: report(Progress(0, 1, message)))
+        progress = text_progress(lambda message: report(Progress(0, 1, message, "downloading")))
         return load_model(job.model, device=device, progress=progress)
 
     return (yield from progress_events(load, control))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
-from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
 from napari_vrp_sam.training.losses import segmentation_loss
 from napari_vrp_sam.training.promptable import sample_geometric_prompts
@@ -72,6 +73,14 @@ def episodic_loss(
     loss, iou, probe_iou : Tensor
         Scalars: the loss, and the mean IoU of the network and of its probe alone.
     """
+    conditioning, targets = encode_episodes(network, batch)
+    return loss_on_targets(network, conditioning, targets, batch, train_probe=train_probe)
+
+
+def encode_episodes(
+    network: LiteNetwork, batch: dict[str, Any]
+) -> tuple[Conditioning, list[FrameFeatures]]:
+    """Prepare the references and encode the targets of a batch of episodes."""
     references, targets = batch["references"], batch["targets"]
     ignored = batch.get("reference_ignored")
     shots = references.shape[1]
@@ -97,9 +106,23 @@ def episodic_loss(
         )
 
     conditioning = network.condition([shot(k) for k in range(shots)])
+    return conditioning, [frame(shots + number) for number in range(targets.shape[1])]
+
+
+def loss_on_targets(
+    network: LiteNetwork,
+    conditioning: Conditioning,
+    targets: Sequence[FrameFeatures],
+    batch: dict[str, Any],
+    *,
+    train_probe: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the loss of `episodic_loss` for encoded targets and prepared references.
+
+    Each of the features is that of one target of all episodes.
+    """
     losses, ious, probe_ious = [], [], []
-    for number in range(targets.shape[1]):
-        target = frame(shots + number)
+    for number, target in enumerate(targets):
         height, width = target.embedding.shape[-2:]
         probe_logits = conditioning.probe.logits(target.semantic, (4 * height, 4 * width))
         prior = probe_logits.detach()

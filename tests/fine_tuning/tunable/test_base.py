@@ -1,4 +1,4 @@
-"""Held-out IoU."""
+"""Held-out IoU, and references of the validation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames
-from napari_vrp_sam.fine_tuning.tunable.base import held_out_iou
+from napari_vrp_sam.fine_tuning.tunable.base import choose_references, held_out_iou
 from napari_vrp_sam.inference.normalisation import Normalisation
 
 
@@ -27,3 +27,17 @@ def test_unknown_pixels_do_not_count():
     logits[1, 72:] = 1.0
     lower = np.count_nonzero(disc[48:])
     assert held_out_iou(logits, [1, 2], frame) == [pytest.approx(lower / (lower + 24 * 128))]
+
+
+def test_validation_has_few_references_but_all_classes():
+    rows, columns = np.indices((64, 64))
+    disc = np.hypot(rows - 32, columns - 32) < 12
+    references = [
+        Reference(np.zeros(disc.shape, np.uint8), disc, 2 if number == 5 else 1, "mask", number)
+        for number in range(8)
+    ]
+    frames = annotated_frames(references, Normalisation((0.0,), (255.0,)))
+    chosen = choose_references(frames, [1, 2], 3)
+    assert [frame.informative_classes for frame in chosen] == [{1}, {1}, {2}]
+    assert len(choose_references(frames, [1, 2], 100)) == 8
+    assert len(choose_references(frames, [1, 2], 1)) == 2

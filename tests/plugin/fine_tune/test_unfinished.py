@@ -148,7 +148,7 @@ def test_real_run_ends_with_a_model_or_a_reason(qtbot, viewer, real):
     tuner.form.minutes_box.setValue(0.1)
     press(qtbot, tuner.controls.start_button)
     qtbot.waitUntil(lambda: not tuner.running, timeout=300_000)
-    assert "held-out IoU: 0." in tuner.status.text()
+    assert "IoU on held-out annotation: 0." in tuner.status.text()
     saved = [model.name for model in models.list_user_models()]
     assert saved == (["small-lite"] if "is better" in tuner.status.text() else [])
     assert tuner.plot.base is not None

@@ -75,8 +75,8 @@ class CropStream:
             allowed = ground_truth[channel] != IGNORED
         pixel = random_pixel(rng, allowed)
         scale = log_uniform(rng, *recipe.head_zoom)
-        crop = random_crop(rng, allowed.shape, pixel, recipe.size / scale)
-        shape, orientation = (recipe.size, recipe.size), int(rng.integers(8))
+        crop = random_crop(rng, allowed.shape, pixel, recipe.head_crop / scale)
+        shape, orientation = (recipe.head_crop, recipe.head_crop), int(rng.integers(8))
         appearance = Appearance.sample(rng) if chance(rng, recipe.disguised) else UNCHANGED
         image = appearance.apply(crop.extract(self._images[number], shape), rng)
         image = reorient(change_lighting(image, rng.normal(0, recipe.relit, 2)), orientation)

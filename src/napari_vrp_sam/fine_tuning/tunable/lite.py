@@ -16,14 +16,24 @@ from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
 from napari_vrp_sam.fine_tuning.job import NO_LORA, TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
+from napari_vrp_sam.inference.prediction.feature_cache import digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference
 from napari_vrp_sam.training.episodes import EpisodeStream
 from napari_vrp_sam.training.lite_file import half_precision_weights, lite_header
-from napari_vrp_sam.training.objective import episodic_loss
+from napari_vrp_sam.training.objective import encode_episodes, loss_on_targets
+
+
+@dataclass(frozen=True, eq=False)
+class _EncodedEpisode:
+    """Prepared references and encoded targets of an episode, without trained parts."""
+
+    conditioning: Conditioning
+    targets: Sequence[FrameFeatures]
 
 
 class TunableLite(TunableModel):
@@ -37,6 +47,7 @@ class TunableLite(TunableModel):
         self.model = model
         self._network = model.network
         self._recipe = recipe
+        self._episodes: dict[bytes, _EncodedEpisode] = {}
         prefix = "vrp_encoder." if parts == "vrp-encoder" else ""
         self.parameters = {
             name: parameter
@@ -52,15 +63,39 @@ class TunableLite(TunableModel):
 
     def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> EpisodeStream:
         """Return batches of episodes of the frames and of synthetic scenes."""
-        return episode_stream(frames, seed, self._recipe, side=self._recipe.size)
+        recipe = self._recipe
+        return episode_stream(frames, seed, recipe, side=recipe.size, pool=recipe.lite_pool)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
-        """Return the paper's loss on the targets."""
+        """Return the paper's loss on the targets, averaged over the episodes."""
+        count = len(batch["kinds"])
         self._network.train()
         try:
-            return episodic_loss(self._network, batch)[0]
+            losses = [self._episode_loss(select_episode(batch, number)) for number in range(count)]
         finally:
             self._network.eval()
+        return torch.stack(losses).mean()
+
+    def _episode_loss(self, batch: dict[str, Any]) -> Tensor:
+        """Return the loss of one episode, of which only the trained parts are computed again."""
+        encoded = self._encode_episode(batch)
+        conditioning = replace(
+            encoded.conditioning,
+            encodings=self._network.encode_references(encoded.conditioning.shots),
+        )
+        targets = [embed(self._network, target) for target in encoded.targets]
+        return loss_on_targets(self._network, conditioning, targets, batch)[0]
+
+    @torch.no_grad()
+    def _encode_episode(self, batch: dict[str, Any]) -> _EncodedEpisode:
+        """Compute what does not depend on the trained parts, or return it from memory."""
+        key = digest(*(batch[name].cpu().numpy() for name in ("references", "targets")))
+        encoded = self._episodes.get(key)
+        if encoded is None:
+            conditioning, targets = encode_episodes(self._network, batch)
+            encoded = _EncodedEpisode(conditioning, targets)
+            self._episodes[key] = encoded
+        return encoded
 
     @torch.no_grad()
     def evaluation(
@@ -116,4 +151,18 @@ class LiteEvaluation:
         return replace(prepared, conditioning=conditioning, calibration=calibration)
 
     def _embed(self, features: FrameFeatures) -> FrameFeatures:
-        return replace(features, embedding=self.model.network.neck(features.semantic))
+        return embed(self.model.network, features)
+
+
+def embed(network: LiteNetwork, features: FrameFeatures) -> FrameFeatures:
+    """Compute the image embedding from the maps of the backbone, with the current neck."""
+    return replace(features, embedding=network.neck(features.semantic))
+
+
+def select_episode(batch: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a batch of one episode of a batch."""
+    chosen = slice(number, number + 1)
+    return {
+        name: value[chosen] if isinstance(value, (Tensor, list)) else value
+        for name, value in batch.items()
+    }
