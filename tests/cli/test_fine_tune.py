@@ -135,7 +135,7 @@ def test_folders_of_images_of_different_sizes(files: Path) -> None:
         (["--output", "x.safetensors", "--reference-frame", "q"], "--reference-frame q is not a"),
         (
             ["--output", "x.safetensors", "--annotation-kind", "scribble"],
-            "points or scribbles only",
+            "partial masks only",
         ),
     ],
 )

@@ -14,14 +14,14 @@ SAVED = Path("own.safetensors")
 
 def test_progress_is_time_used_of_the_budget():
     step = TrainingStep(1, 60, 0.5, 354.0, 6.0, 360.0)
-    assert describe_step(step) == "Training: 6 s of 6:00 min, 1 step done"
+    assert describe_step(step) == "Training: 6 s of 6 min, 1 step done"
     step = TrainingStep(41, 60, 0.5, 90.0, 364.0, 360.0)
-    assert describe_step(step) == "Training: 6:00 min of 6:00 min, 41 steps done"
+    assert describe_step(step) == "Training: 6 min of 6 min, 41 steps done"
 
 
 def test_progress_is_the_step_if_their_number_is_given():
     step = TrainingStep(3, 60, 0.5, 125.0, 6.0)
-    assert describe_step(step) == "Training: step 3 of 60, about 2:05 min left"
+    assert describe_step(step) == "Training: step 3 of 60, about 2 min 5 s left"
 
 
 @pytest.mark.parametrize(

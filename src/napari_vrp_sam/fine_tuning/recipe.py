@@ -68,9 +68,9 @@ class FineTuningRecipe:
     """Peak learning rate of a dense head."""
     head_backbone_rate: float = 3e-4
     """Peak learning rate of the backbone below a dense head."""
-    head_crop: int = 160
+    head_crop: int = 128
     """Height and width of the crops for a dense head, in pixels."""
-    head_batch: int = 2
+    head_batch: int = 3
     """Crops per step of a dense head."""
     head_zoom: tuple[float, float] = (0.6, 1.6)
     """Range of the random scale of crops for a dense head."""

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep
 from napari_vrp_sam.fine_tuning.recipe import RECIPE
+from napari_vrp_sam.inference.runs.reporting import format_elapsed
 
 
 def describe_step(step: TrainingStep) -> str:
     """Return the progress of a training: steps, and time used of the budget or time left."""
     if step.budget is None:
         done = f"step {step.step} of {step.steps}"
-        return f"Training: {done}, about {format_time(step.seconds_left)} left"
-    used = format_time(min(step.seconds, step.budget))
+        return f"Training: {done}, about {format_elapsed(step.seconds_left)} left"
+    used = format_elapsed(min(step.seconds, step.budget))
     steps = "1 step" if step.step == 1 else f"{step.step} steps"
-    return f"Training: {used} of {format_time(step.budget)}, {steps} done"
-
-
-def format_time(seconds: float) -> str:
-    """Format a duration as seconds or as minutes and seconds, e.g. "1:05 min"."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02} min"
+    return f"Training: {used} of {format_elapsed(step.budget)}, {steps} done"
 
 
 def describe_result(result: FineTuningResult, minimum: int = RECIPE.minimum_steps) -> str:

@@ -1,5 +1,7 @@
 """The "Fine-tune" dock, from the annotation to the new model."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.utils import progress
@@ -16,6 +18,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.inference.runs.events import Cancelled
 from napari_vrp_sam.models.zoo import user_models as models
+from napari_vrp_sam.plugin.fine_tune import run
 from napari_vrp_sam.plugin.fine_tune.comparison import AFTER, BEFORE, OFF
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline, is_preview_layer
 
@@ -67,14 +70,30 @@ def test_progress_is_shown_during_training(qtbot, viewer, tuner, lessons, opened
     assert tuner.plot.base == 0.5
     assert [step for step, _ in tuner.plot.ious] == [0, 2, 4]
     assert tuner.controls.progress.value() == 40
-    assert tuner.controls.progress.text() == "40 s of 1:00 min"
-    assert tuner.status.text() == "Training: 40 s of 1:00 min, 4 steps done"
+    assert tuner.controls.progress.text() == "40 s of 1 min"
+    assert tuner.status.text() == "Training: 40 s of 1 min, 4 steps done"
     (bar,) = progress._all_instances
     assert (bar.n, bar.total) == (4, 6)
     assert "Fine-tune stack-lite, about 20 s left" in bar.desc
     lessons.let_through()
     qtbot.waitUntil(lambda: not tuner.running)
     assert not progress._all_instances
+
+
+def test_stage_before_the_training_is_shown_with_its_elapsed_time(
+    qtbot, viewer, tuner, lessons, opened, monkeypatch
+):
+    now = [100.0]
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    press(qtbot, tuner.controls.start_button)
+    qtbot.waitUntil(lambda: tuner.status.text() == "Loading the model…")
+    now[0] += 65
+    qtbot.waitUntil(lambda: tuner.status.text() == "Loading the model… (1 min 5 s)")
+    lessons.let_through(1)
+    qtbot.waitUntil(lambda: tuner.status.text() == "Training: 10 s of 1 min, 1 step done")
+    now[0] += 65
+    lessons.let_through()
+    qtbot.waitUntil(lambda: not tuner.running)
 
 
 def test_model_that_is_not_better_is_not_saved(qtbot, viewer, dock, tuner, lessons, opened):

@@ -92,7 +92,10 @@ class TunableLite(TunableModel):
         key = digest(*(batch[name].cpu().numpy() for name in ("references", "targets")))
         encoded = self._episodes.get(key)
         if encoded is None:
-            conditioning, targets = encode_episodes(self._network, batch)
+            device = batch["references"].device
+            # Dropout must draw the same numbers whether or not the episode is in memory.
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                conditioning, targets = encode_episodes(self._network, batch)
             encoded = _EncodedEpisode(conditioning, targets)
             self._episodes[key] = encoded
         return encoded

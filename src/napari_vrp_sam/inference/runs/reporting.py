@@ -1,4 +1,4 @@
-"""Progress of a blocking call as events of the run that waits for it."""
+"""Progress of a blocking call as events of the run that waits for it, and durations in words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,23 @@ Result = TypeVar("Result")
 
 ReportProgress = Callable[[Progress], None]
 """Takes the progress of a call; raises `StopRunError` in a cancelled run."""
+
+
+def format_elapsed(seconds: float) -> str:
+    """Format a measured duration to the second.
+
+    Examples
+    --------
+    >>> format_elapsed(5.7), format_elapsed(65), format_elapsed(180), format_elapsed(3720)
+    ('5 s', '1 min 5 s', '3 min', '1 h 2 min')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
 def download_progress(report: ReportProgress, total: int) -> DownloadProgress:

@@ -13,8 +13,9 @@ from napari_vrp_sam.fine_tuning.events import (
     TrainingStep,
     Validation,
 )
-from napari_vrp_sam.fine_tuning.verdict import describe_step, format_time
+from napari_vrp_sam.fine_tuning.verdict import describe_step
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
+from napari_vrp_sam.inference.runs.reporting import format_elapsed
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 from napari_vrp_sam.plugin.widgets.wording import format_duration
 
@@ -97,7 +98,7 @@ class FineTuningRun(WatchedRun):
         seconds = round(time.monotonic() - self._stage_start)
         if seconds != self._stage_seconds:
             self._stage_seconds = seconds
-            elapsed = f" ({format_time(seconds)})" if seconds >= SHORT_STAGE else ""
+            elapsed = f" ({format_elapsed(seconds)})" if seconds >= SHORT_STAGE else ""
             self.reported.emit(f"{self._stage}…{elapsed}")
 
     def _show_step(self, last: TrainingStep) -> None:

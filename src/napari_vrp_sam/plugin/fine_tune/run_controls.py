@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.fine_tuning.verdict import format_time
+from napari_vrp_sam.inference.runs.reporting import format_elapsed
 from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FineTuneControls(QWidget):
             self.progress.setValue(last.step)
             return
         used = min(last.seconds, last.budget)
-        self.progress.setFormat(f"{format_time(used)} of {format_time(last.budget)}")
+        self.progress.setFormat(f"{format_elapsed(used)} of {format_elapsed(last.budget)}")
         self.progress.setRange(0, max(1, round(last.budget)))
         self.progress.setValue(round(used))
 

@@ -41,21 +41,6 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def format_elapsed(seconds: float) -> str:
-    """Format a measured duration to the second.
-
-    Examples
-    --------
-    >>> format_elapsed(5.7), format_elapsed(65), format_elapsed(3720)
-    ('5 s', '1 min 5 s', '1 h 2 min')
-    """
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 def split_message(text: str) -> tuple[str, str]:
     r"""Split a long message into its first sentence and the details.
 
