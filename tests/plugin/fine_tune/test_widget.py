@@ -84,16 +84,20 @@ def test_stage_before_the_training_is_shown_with_its_elapsed_time(
     qtbot, viewer, tuner, lessons, opened, monkeypatch
 ):
     now = [100.0]
+
+    def wait_for(text):
+        qtbot.waitUntil(lambda: tuner.status.text() == text, timeout=30_000)
+
     monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: now[0]))
     press(qtbot, tuner.controls.start_button)
-    qtbot.waitUntil(lambda: tuner.status.text() == "Loading the model…")
+    wait_for("Loading the model…")
     now[0] += 65
-    qtbot.waitUntil(lambda: tuner.status.text() == "Loading the model… (1 min 5 s)")
+    wait_for("Loading the model… (1 min 5 s)")
     lessons.let_through(1)
-    qtbot.waitUntil(lambda: tuner.status.text() == "Training: 10 s of 1 min, 1 step done")
+    wait_for("Training: 10 s of 1 min, 1 step done")
     now[0] += 65
     lessons.let_through()
-    qtbot.waitUntil(lambda: not tuner.running)
+    qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)
 
 
 def test_model_that_is_not_better_is_not_saved(qtbot, viewer, dock, tuner, lessons, opened):
