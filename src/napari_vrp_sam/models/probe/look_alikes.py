@@ -46,8 +46,8 @@ TYPICAL_SHARE = 0.5
 MAX_SEPARABILITY = 0.7
 """Area under the ROC curve of the probe that tells candidates from marked objects. With these
 values 4.7 % of 107 complete masks of 38 training datasets were called incomplete (none of those
-with 20 objects or more), and half of the masks from which 30 to 75 % of the objects were removed
-(benchmarks/results/incomplete-masks.json)."""
+with 20 objects or more), and about half of the masks from which 30 to 75 % of the objects were
+removed; see `benchmarks/incomplete_masks.py`."""
 
 STRENGTH = 10.0
 """Ridge penalty of both probes."""
