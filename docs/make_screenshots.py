@@ -45,8 +45,9 @@ def main(folder: Path) -> None:
 
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    dock, panel = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
     dock.parent().resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    widget = panel.segment
     viewer.open_sample("napari-vrp-sam", "stack")
     truth = viewer.layers["ground truth"].data
     viewer.layers.selection.active = viewer.layers["sample stack"]
@@ -76,13 +77,11 @@ def main(folder: Path) -> None:
     widget.accept_button.click()
     take("accept-frame.png")
 
-    viewer.window.remove_dock_widget(dock)
     viewer.layers.remove(result)
     for frame in MORE:
         masks.data[frame] = truth[frame]
     masks.refresh()
-    dock, tuner = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Fine-tune")
-    dock.parent().resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    tuner = panel.fine_tune
     viewer.dims.set_current_step(0, SHOWN)
     viewer.reset_view(margin=0.02)
     tuner.fine_tune()

@@ -69,12 +69,10 @@ def test_tab_moves_through_all_controls_from_top_to_bottom(qtbot, viewer, tuner,
         focused.append(QApplication.focusWidget())
     assert focused == [
         form.image_box,
-        form.axes_box,
         *visible_controls(form.annotation_list),
         form.model_box,
         form.parts_box,
         form.minutes_box,
-        form.device_box,
         form.name_box,
         tuner.controls.start_button,
     ]

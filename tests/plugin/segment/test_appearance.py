@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QRect, Qt
-from qtpy.QtWidgets import QAbstractButton, QComboBox, QLabel, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QLabel
+from tests.plugin.fitting import misfits
 
 from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
 
@@ -37,23 +38,7 @@ def set_width(viewer, dock):
 
 def cut_off(dock):
     """Return the controls whose text or frame does not fit."""
-    column = dock.scroll.viewport()
-    room = QRect(column.mapTo(dock, QPoint(0, 0)), column.size())
-    found = []
-    for control in dock.scroll.content.findChildren(QWidget):
-        if not control.isVisible() or control.isWindow():
-            continue
-        place = QRect(control.mapTo(dock, QPoint(0, 0)), control.size())
-        if place.left() < room.left() or place.right() > room.right():
-            found.append(control)
-        needs = control.minimumSizeHint()
-        if not control.height() or not isinstance(control, QAbstractButton | QComboBox | QLabel):
-            continue  # collapsed
-        text = control.currentText() if isinstance(control, QComboBox) else control.text()
-        tight = text and (control.width() < needs.width() or control.height() < needs.height())
-        if tight:
-            found.append(control)
-    return found
+    return misfits(dock, dock.scroll)
 
 
 def accessible_name(control):
@@ -65,13 +50,16 @@ def accessible_name(control):
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_no_control_is_cut_off_at_300_pixels(qtbot, viewer, dock, theme):
+    def check():
+        set_width(viewer, dock)
+        assert dock.width() <= WIDTH
+        assert cut_off(dock) == []
+
     viewer.theme = theme
     fill(viewer, dock)
-    set_width(viewer, dock)
-    qtbot.waitUntil(lambda: dock.width() <= WIDTH and cut_off(dock) == [], timeout=30_000)
+    qtbot.waitUntil(check, timeout=30_000)
     dock.tour.start()
-    set_width(viewer, dock)
-    qtbot.waitUntil(lambda: dock.width() <= WIDTH and cut_off(dock) == [], timeout=30_000)
+    qtbot.waitUntil(check, timeout=30_000)
     dock.tour.end()
 
 
@@ -84,6 +72,7 @@ def test_no_control_is_cut_off_at_200_percent_scale(tmp_path):
         env={
             **os.environ,
             "QT_SCALE_FACTOR": "2",
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
         },
         capture_output=True,

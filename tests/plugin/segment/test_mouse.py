@@ -94,7 +94,8 @@ class Mouse:
 def test_annotate_segment_correct_and_accept_with_the_mouse(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.setGeometry(0, 0, 1200, 760)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    dock = panel.segment
     mouse = Mouse(qtbot, viewer)
     qtbot.wait(500)
 
@@ -180,7 +181,8 @@ def test_annotate_segment_and_accept_on_a_lazy_stack_of_two_gigabytes(qtbot, mak
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.setGeometry(0, 0, 1200, 860)
     viewer.add_image(data, name="large", contrast_limits=(0, 255))
-    _, dock = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
+    dock = panel.segment
     mouse = Mouse(qtbot, viewer)
     at = 4096 + 12  # equal to frame 4 of the sample
     viewer.dims.set_current_step(0, at)

@@ -92,7 +92,6 @@ def test_tour_advances_with_the_actions_of_the_user(qtbot, window, engine):
     press(qtbot, tour.end_button)
     assert not tour.isVisible()
     assert not tour.running
-    assert form.guide.isVisible()
 
 
 def test_tour_can_be_skipped(qtbot, viewer, dock):
@@ -101,7 +100,6 @@ def test_tour_can_be_skipped(qtbot, viewer, dock):
     press(qtbot, dock.tour.end_button)
     assert not dock.tour.running
     assert not dock.tour.outline.isVisible()
-    assert dock.form.guide.isVisible()
     assert len(viewer.layers) == 2
     viewer.layers.clear()
     assert dock.form.tour_button.isVisible()  # to start it again

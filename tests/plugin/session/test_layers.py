@@ -44,7 +44,7 @@ COORDINATES = st.floats(-100, 100)
 def save_and_restore(layer, folder):
     """Return a copy of a layer that was written to and read from files."""
     name = write_layer(folder, 0, stored_layer(layer, ticked=True, kind="mask"))
-    copy = Layer.create(*layer_tuple(read_layer(folder, name)))
+    copy = Layer.create(*layer_tuple(read_layer(folder, name), "image"))
     restore_drawing_settings(copy)
     return copy
 

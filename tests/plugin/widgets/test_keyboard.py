@@ -60,7 +60,7 @@ def test_tab_visits_controls_in_visual_order(qtbot, viewer, dock, annotated, at_
     ]
     order = [
         form.image_box,
-        form.axes_box,
+        form.draw_help,
         *form.draw_buttons.values(),
         *rows,
         form.class_list.add_button,
@@ -68,13 +68,8 @@ def test_tab_visits_controls_in_visual_order(qtbot, viewer, dock, annotated, at_
         tick_points,
         tick_drawn,
         form.annotation_list.kind_box(1),
-        form.radius_box,
-        form.frame_range.first,
-        form.frame_range.last,
         form.model_box,
-        form.device_box,
         dock.preview_box,
-        dock.probability_box,
         dock.segment_button,
     ]
     seen = [focused()]

@@ -86,6 +86,7 @@ def test_undo_and_redo_of_every_action(qtbot, viewer, dock, engine, stack, press
     for before, text in zip(reversed(states[:-1]), reversed(actions), strict=True):
         name = text.removesuffix(" again")
         assert f"Undo: {name.replace(chr(39), '&#x27;')}" in dock.undo_buttons.undo_button.toolTip()
+        assert dock.undo_buttons.undo_button.full_text == f"Undo: {name}"
         press_key()
         assert state(viewer, dock) == before, text
         assert dock.status.text() == f"Undone: {name}."

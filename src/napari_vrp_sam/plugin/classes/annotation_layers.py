@@ -9,6 +9,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.belonging import assign_image, image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import (
     default_colour,
     has_class,
@@ -61,6 +62,7 @@ def new_annotation_layer(
         layer.brush_size = max(2, side // 50)
         mode = "paint"
     set_metadata(layer, drawing=kind)
+    assign_image(layer, image)
     set_drawing_class(layer, class_id)
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer
@@ -128,10 +130,9 @@ def _background_of(layer: Labels | Points | Shapes) -> int:
 
 
 def image_to_annotate(viewer: napari.viewer.Viewer) -> Image | None:
-    """Return the active image, or else the topmost one."""
-    images = [layer for layer in viewer.layers if isinstance(layer, Image)]
-    active = viewer.layers.selection.active
-    return active if active in images else images[-1] if images else None
+    """Return the image of the active layer, or else the topmost image."""
+    images = user_images(viewer)
+    return image_of(viewer, viewer.layers.selection.active) or (images[-1] if images else None)
 
 
 def annotate_with_scribbles(viewer: napari.viewer.Viewer) -> None:

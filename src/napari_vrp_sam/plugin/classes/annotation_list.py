@@ -1,11 +1,14 @@
-"""A list of the annotation layers in the viewer, with a checkbox and a kind for each."""
+"""A list of the annotation layers of an image, with a check box and a kind for each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari.layers import Labels, Points, Shapes
+from napari.layers import Labels, Layer, Points, Shapes
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -18,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, KIND_KEY, Annotation
+from napari_vrp_sam.plugin.layers.belonging import candidate_images, image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
@@ -28,9 +32,14 @@ from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
+
+    from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 ROW_HEIGHT = 30
-VISIBLE_ROWS = 4
+VISIBLE_ROWS = 3
+BOX_PADDING = 56
+"""Pixels of a combo box besides its text, in napari's style."""
 TICK, NAME, KIND = range(3)
 """Columns of a row. The checkbox is a widget because napari does not style those of items."""
 KINDS: dict[type, tuple[AnnotationKind, ...]] = {
@@ -45,6 +54,12 @@ KIND_TEXTS: dict[AnnotationKind, str] = {
 }
 
 
+_ticks: weakref.WeakKeyDictionary[Layer, dict[Any, bool]] = weakref.WeakKeyDictionary()
+"""Ticks of each layer by the unique id of the image, the same in all lists."""
+_first_images: weakref.WeakKeyDictionary[Layer, Any] = weakref.WeakKeyDictionary()
+"""Unique id of the chosen image when a layer was listed first; None without an image."""
+
+
 class Row(NamedTuple):
     """State of a layer in the list."""
 
@@ -54,13 +69,24 @@ class Row(NamedTuple):
 
 
 class AnnotationList(QTreeWidget):
-    """Rows for the viewer's Labels, Points and Shapes layers, topmost first."""
+    """Rows for the Labels, Points and Shapes layers that may annotate an image, topmost first.
+
+    Layers of other images, results, objects and previews are not listed. Each image has its own
+    ticks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    image_box : ImageBox
+        Its image is the one to annotate.
+    """
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, image_box: ImageBox) -> None:
         super().__init__()
         self._viewer = viewer
+        self._image_box = image_box
         self._layers: list[Labels | Points | Shapes] = []
         self.setColumnCount(3)
         self.setHeaderHidden(True)
@@ -71,14 +97,17 @@ class AnnotationList(QTreeWidget):
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # Always the same, so that a new layer does not move the buttons below.
+        self.setFixedHeight(VISIBLE_ROWS * ROW_HEIGHT + 6)
         header = self.header()
         header.setStretchLastSection(False)
         header.setMinimumSectionSize(0)
-        for column, width in ((TICK, 26), (KIND, 104)):
+        for column, width in ((TICK, 26), (KIND, 126)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.itemClicked.connect(self._toggle)
+        image_box.chosen.connect(self.refresh)
         self.refresh()
 
     @property
@@ -96,18 +125,18 @@ class AnnotationList(QTreeWidget):
 
     def refresh(self) -> None:
         """Update the rows from the viewer's layers; keep the state of layers that stay."""
-        before = {row.layer: row for row in self.rows}
+        kinds = {row.layer: row.kind for row in self.rows}
+        image = self._image_box.layer
         self.clear()
-        self._layers = [
-            layer
-            for layer in reversed(self._viewer.layers)
-            if isinstance(layer, ANNOTATION_LAYERS) and not is_preview_layer(layer)
-        ]
+        layers = [layer for layer in reversed(self._viewer.layers) if _can_annotate(layer)]
+        candidates = {layer: candidate_images(self._viewer, layer) for layer in layers}
+        self._layers = [layer for layer in layers if image is None or image in candidates[layer]]
+        for layer in layers:
+            _first_images.setdefault(unwrap(layer), _image_id(image))
         for layer in self._layers:
-            self._add_row(
-                before.get(layer) or Row(layer, _default_tick(layer), _default_kind(layer))
-            )
-        self.setFixedHeight(max(1, min(len(self._layers), VISIBLE_ROWS)) * ROW_HEIGHT + 6)
+            ticked = self._is_ticked(layer, unique=len(candidates[layer]) == 1)
+            self._remember(layer, ticked)
+            self._add_row(Row(layer, ticked, kinds.get(layer) or _default_kind(layer)))
         self.changed.emit()
 
     def tick(self, layer: Labels | Points | Shapes, *, on: bool = True) -> None:
@@ -131,6 +160,7 @@ class AnnotationList(QTreeWidget):
         tick.setChecked(row.ticked)
         tick.setAccessibleName(layer.name)
         set_help(tick, tip)
+        tick.toggled.connect(partial(self._remember, layer))
         tick.toggled.connect(self.changed)
         tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
@@ -158,11 +188,33 @@ class AnnotationList(QTreeWidget):
         box.installEventFilter(self)
         self.setItemWidget(item, KIND, box)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the column of the kinds as wide as its longest text."""
+        texts = map(self.fontMetrics().horizontalAdvance, KIND_TEXTS.values())
+        self.header().resizeSection(KIND, max(texts) + BOX_PADDING)
+        super().resizeEvent(event)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Scroll to the row that gets the focus."""
         if event.type() == QEvent.Type.FocusIn and isinstance(watched, QWidget):
             self.scrollTo(self.indexAt(watched.geometry().center()))
         return super().eventFilter(watched, event)
+
+    def _is_ticked(self, layer: Labels | Points | Shapes, *, unique: bool) -> bool:
+        """Return the tick for the image; `unique` if the layer fits no other image as well."""
+        image = self._image_box.layer
+        known = _ticks.get(unwrap(layer), {})
+        ticked = known.get(_image_id(image), known.get(None))
+        if ticked is not None:
+            return ticked
+        images = len(user_images(self._viewer))
+        owned = image_of(self._viewer, layer) is not None or (unique and images > 1)
+        if not owned and _first_images[unwrap(layer)] not in (None, _image_id(image)):
+            return False  # annotates another image, even if that was deleted
+        return _default_tick(layer)
+
+    def _remember(self, layer: Layer, ticked: bool) -> None:  # noqa: FBT001 # Qt's signal
+        _ticks.setdefault(unwrap(layer), {})[_image_id(self._image_box.layer)] = ticked
 
     def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
         """Let a click on the name toggle the checkbox."""
@@ -185,14 +237,22 @@ class AnnotationList(QTreeWidget):
         return kind
 
 
+def _can_annotate(layer: Any) -> bool:
+    """Return True for layers that the user draws in; an accepted frame makes a result teach."""
+    added_by_run = is_preview_layer(layer) or is_result_layer(layer) or is_objects_layer(layer)
+    return isinstance(layer, ANNOTATION_LAYERS) and not added_by_run
+
+
+def _image_id(image: Image | None) -> Any:
+    return image.unique_id if image is not None else None
+
+
 def _default_tick(layer: Labels | Points | Shapes) -> bool:
     saved = get_metadata(layer, "ticked")
     if saved is not None:
         return bool(saved)
-    # Hidden layers are often ground truth, results would annotate every frame, and object labels
-    # are not classes.
-    annotates = bool(layer.visible) and not is_result_layer(layer) and not is_objects_layer(layer)
-    return annotates and not contains_objects(layer)
+    # Hidden layers are often ground truth, and object labels are not classes.
+    return bool(layer.visible) and not contains_objects(layer)
 
 
 def _default_kind(layer: Labels | Points | Shapes) -> AnnotationKind:

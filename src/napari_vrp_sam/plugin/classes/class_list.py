@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
 ROW_HEIGHT = 28
-VISIBLE_ROWS = 4
+VISIBLE_ROWS = 3
 FRAME = 2
 """Pixels of the list's height that napari's style takes."""
 SWATCH = """
@@ -87,6 +87,8 @@ class ClassList(QWidget):
 
     def _lay_out(self) -> None:
         self._area.setWidgetResizable(True)
+        # Always the same, so that a new class does not move the buttons below.
+        self._area.setFixedHeight(VISIBLE_ROWS * ROW_HEIGHT + FRAME)
         self._area.setFrameShape(QFrame.Shape.NoFrame)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -154,7 +156,9 @@ class ClassList(QWidget):
             row.blockSignals(True)  # noqa: FBT003
         content = QWidget()
         self._rows = {number: ClassRow(number) for number in numbers}
-        pack(QVBoxLayout(content), *self._rows.values(), spacing=0)
+        column = QVBoxLayout(content)
+        pack(column, *self._rows.values(), spacing=0)
+        column.addStretch(1)
         for number, row in self._rows.items():
             self._group.addButton(row.number_button)
             row.chosen.connect(partial(self.classes.choose, number))
@@ -164,7 +168,6 @@ class ClassList(QWidget):
         if before is not None:
             before.deleteLater()  # later, as one of its rows may be the sender of this call
         self._area.setWidget(content)
-        self._area.setFixedHeight(min(len(numbers), VISIBLE_ROWS) * ROW_HEIGHT + FRAME)
 
     def _rename(self, number: int, name: str) -> None:
         self._try(partial(self.classes.rename, number, name.strip()))

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
@@ -41,9 +49,10 @@ class ComparisonBox(QWidget):
         self._comparison: Comparison | None = None
         self.label = QLabel()
         self._group = QButtonGroup(self)
-        layout = QHBoxLayout(self)
-        pack(layout, spacing=3)
-        layout.addWidget(self.label, 1)
+        layout, row = QHBoxLayout(), QVBoxLayout(self)
+        layout.setSpacing(3)
+        pack(row, self.label, spacing=2)
+        row.addLayout(layout)
         for choice, text, tip in (
             (BEFORE, "Before", "Outline the labels by the base model."),
             (AFTER, "After", "Outline the labels by the new model."),

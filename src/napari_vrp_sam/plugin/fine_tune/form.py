@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QDoubleSpinBox, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, interrupted_runs
 from napari_vrp_sam.models.zoo.user_models import (
@@ -19,7 +19,8 @@ from napari_vrp_sam.plugin.inputs.stack_form import DEVICES, StackForm
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.preferences import get_preference
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import add_wide_row, set_help
+from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox
 
 if TYPE_CHECKING:
     import napari
@@ -33,7 +34,7 @@ class FineTuneForm(StackForm):
         self._name_edited = False
         self._locked = False
         self.parts_box = PartsBox()
-        self.minutes_box = QDoubleSpinBox()
+        self.minutes_box = DoubleSpinBox()
         self.name_box = QLineEdit()
         self.minutes_box.setRange(0, 24 * 60)
         self.minutes_box.setDecimals(1)
@@ -98,7 +99,8 @@ class FineTuneForm(StackForm):
         )
 
     def lock(self, *, locked: bool) -> None:
-        """Keep the name unchanged during a run."""
+        """Keep the image and the name unchanged during a run."""
+        super().lock(locked=locked)
         self._locked = locked
         self.suggest_name()
 
@@ -126,16 +128,14 @@ class FineTuneForm(StackForm):
 
     def _lay_out(self) -> None:
         self.setLayout(self._form)
-        self._form.addRow(self.guide)
         self._form.addRow("Image", self.image_box)
-        self._form.addRow("Axes", self.axes_box)
         self._form.addRow("Channels", self.channel_box)
         self._form.addRow(self.annotation_list)
         self._form.addRow("Base model", self.model_box)
-        self._form.addRow("Trained parts", self.parts_box)
+        add_wide_row(self._form, "Trained parts", self.parts_box)
         self._form.addRow("Time", self.minutes_box)
-        self._form.addRow("Device", self.device_box)
         self._form.addRow("Name", self.name_box)
+        self._advanced_form.addRow("Device", self.device_box)
 
     def _refresh_layers(self, _event: Any = None) -> None:
         super()._refresh_layers()
@@ -150,7 +150,6 @@ class FineTuneForm(StackForm):
         self.suggest_name()
 
     def _refresh_guide(self) -> None:
-        self.annotation_list.setVisible(self.annotation_list.topLevelItemCount() > 0)
         text = ""
         if self.image_box.layer is None:
             text = "<b>First</b> open an image stack."

@@ -22,7 +22,7 @@ CHOICES: dict[TrainableParts, tuple[str, str]] = {
         ),
     ),
     "decoder": (
-        "Decoder and VRP encoder",
+        "Decoder, VRP encoder",
         (
             "Trains everything except the backbone or image encoder; the model can still segment "
             "other classes."
@@ -45,7 +45,7 @@ class PartsBox(NarrowComboBox):
     """Choice of the parts to train, limited to those that the base model has."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(elided=False)
         for parts, (text, _) in CHOICES.items():
             self.addItem(text, parts)
         choices = (f"<b>{text}</b>: {tip}" for text, tip in CHOICES.values())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
-from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, keep_place, pack, set_help
 
 if TYPE_CHECKING:
     from napari_vrp_sam.fine_tuning.events import TrainingStep
@@ -38,8 +38,10 @@ class FineTuneControls(QWidget):
             self.progress,
             "Training time used of the time that you have set; loading and measuring do not count.",
         )
-        self._progress_row = QWidget()
-        pack(QHBoxLayout(self._progress_row), self.progress, self.pause_button, self.cancel_button)
+        self._progress_row, buttons = QWidget(), QWidget()
+        keep_place(self._progress_row)
+        pack(QHBoxLayout(buttons), self.pause_button, self.cancel_button, spacing=3)
+        pack(QVBoxLayout(self._progress_row), self.progress, buttons, spacing=4)
         pack(QVBoxLayout(self), self.start_button, self._progress_row, spacing=8)
         self.show_running(running=False)
 

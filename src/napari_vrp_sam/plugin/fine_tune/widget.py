@@ -53,12 +53,14 @@ class FineTuneWidget(PluginDock):
         self.comparison = ComparisonBox(viewer)
         self.user_models_panel = UserModelsPanel()
         self._add_widgets(
-            self.unfinished_box,
             self.form,
             self.controls,
+            self.form.guide,
             self.status,
+            self.unfinished_box,
             self.plot,
             self.comparison,
+            self.form.advanced,
             self.user_models_panel,
         )
         self.plot.hide()
@@ -155,7 +157,7 @@ class FineTuneWidget(PluginDock):
             self._show_result(self._result)
             return
         if outcome == "cancelled" and self.unfinished_box.rows:
-            message += " A checkpoint was saved: resume or discard it above."
+            message += " A checkpoint was saved: resume or discard it below."
         self._show_outcome(outcome, message)
 
     def _show_result(self, result: FineTuningResult) -> None:

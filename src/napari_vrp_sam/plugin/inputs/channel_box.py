@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
-from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy
+from qtpy.QtGui import QKeyEvent, QMouseEvent
+from qtpy.QtWidgets import QMenu
 
 from napari_vrp_sam.plugin.layers.stacks import stack_data
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import ElidedButton, set_help
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -21,26 +22,25 @@ MAX_CHANNELS = 3
 ARROW_WIDTH = 30
 """Pixels of the button that are reserved for the menu arrow."""
 
+HELP = (
+    f"Channels that the model uses, at most {MAX_CHANNELS}. Open the list and tick with a click or "
+    "the space bar; close the list with Esc."
+)
+
 COLOURS = ("red", "green", "blue", "alpha")
 
 
-class ChannelBox(QPushButton):
+class ChannelBox(ElidedButton):
     """Button with a menu of channels to tick; the first three are ticked by default."""
 
     changed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(reserved=ARROW_WIDTH)
         self._names: tuple[str, ...] = ()
-        self._chosen = ""
         self.setMenu(_CheckableMenu(self))
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setStyleSheet("QPushButton { text-align: left; padding-left: 6px; }")
-        set_help(
-            self,
-            f"Channels that the model uses, at most {MAX_CHANNELS}. Open the list and "
-            "tick with a click or the space bar; close the list with Esc.",
-        )
+        set_help(self, HELP)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,21 +85,11 @@ class ChannelBox(QPushButton):
     def _update(self, _on: bool = False) -> None:  # noqa: FBT001, FBT002 # Qt's signal
         chosen = self.channels or ()
         everything = len(chosen) == len(self._names)
-        self._chosen = "all" if everything else ", ".join(self._names[i] for i in chosen) or "none"
-        self.setAccessibleName(f"Channels: {self._chosen}")
-        self._fit()
+        text = "all" if everything else ", ".join(self._names[i] for i in chosen) or "none"
+        self.show_text(text)
+        self.setAccessibleName(f"Channels: {text}")
+        set_help(self, f"Chosen: {escape(text)}. {HELP}")
         self.changed.emit()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Elide the text to the new width."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        width = self.width() - ARROW_WIDTH
-        text = self.fontMetrics().elidedText(self._chosen, Qt.TextElideMode.ElideRight, width)
-        # A single & would mark the next letter as a shortcut.
-        self.setText(text.replace("&", "&&"))
 
 
 class _CheckableMenu(QMenu):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.spin_boxes import SpinBox
 
 
 class FrameRange(QWidget):
@@ -13,16 +14,11 @@ class FrameRange(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._length = 0
-        self.first, self.last = QSpinBox(), QSpinBox()
+        self.first, self.last = SpinBox(), SpinBox()
         set_help(self.first, "First frame to segment; earlier frames stay empty.")
         set_help(self.last, "Last frame to segment; later frames stay empty.")
         self.first.setAccessibleName("First frame")
         self.last.setAccessibleName("Last frame")
-        for box in (self.first, self.last):
-            # napari's style would widen the dock; keys and wheel replace the buttons.
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-            box.setStyleSheet("QSpinBox { min-width: 40px; }")
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.first, 1)

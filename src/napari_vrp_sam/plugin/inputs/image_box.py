@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
 from qtpy.QtCore import Signal
 
-from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
+from napari_vrp_sam.plugin.layers.belonging import image_of, user_images
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
 
 class ImageBox(NarrowComboBox):
@@ -33,18 +33,19 @@ class ImageBox(NarrowComboBox):
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
     def refresh(self) -> None:
-        """Update the list from the viewer; keep the choice, or choose the topmost image."""
+        """Update the list from the viewer; keep the choice, or choose the selected image.
+
+        Without a selected image, the topmost one is chosen.
+        """
         before = self.layer
-        self._layers = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and not is_probability_layer(layer)
-        ]
+        self._layers = user_images(self._viewer)
+        selected = image_of(self._viewer, self._viewer.layers.selection.active)
+        choice = next((image for image in (before, selected) if image in self._layers), None)
         blocked = self.blockSignals(True)  # noqa: FBT003
         self.clear()
         self.addItems([layer.name for layer in self._layers])
         self.setCurrentIndex(
-            self._layers.index(before) if before in self._layers else len(self._layers) - 1
+            self._layers.index(choice) if choice is not None else len(self._layers) - 1
         )
         self.blockSignals(blocked)
         if self.layer is not before:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari.layers import Points
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
+    QCheckBox,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_vrp_sam.errors import InputError
@@ -25,7 +24,13 @@ from napari_vrp_sam.plugin.inputs.model_box import PromptingLabel
 from napari_vrp_sam.plugin.inputs.stack_form import StackForm
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import (
+    MessageLabel,
+    pack,
+    set_help,
+)
+from napari_vrp_sam.plugin.widgets.help_button import HelpButton
+from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
 
 if TYPE_CHECKING:
     import napari
@@ -54,9 +59,14 @@ class SegmentForm(StackForm):
         self.channel_problem = MessageLabel()
         self.draw_buttons = {kind: QPushButton(text) for kind, (text, _) in DRAW_BUTTONS.items()}
         self.class_list = ClassList(viewer, self.annotation_list, history)
-        self.radius_box = QDoubleSpinBox()
-        self.tile_box = QSpinBox()
+        self.radius_box = DoubleSpinBox()
+        self.tile_box = SpinBox()
         self.frame_range = FrameRange()
+        self.probability_box = QCheckBox("Probabilities")
+        self.notes = QWidget()
+        self.draw_help = HelpButton(
+            "getting-started/napari.md#how-drawings-are-interpreted", "kinds of annotation"
+        )
         self.prompting_label = PromptingLabel(self.model_box)
         self._set_ranges()
         self._set_help()
@@ -92,7 +102,7 @@ class SegmentForm(StackForm):
         self.radius_box.setRange(0, 1000)
         self.radius_box.setDecimals(1)
         self.radius_box.setSuffix(" px")
-        self.radius_box.setSpecialValueText("1 % of the frame")
+        self.radius_box.setSpecialValueText("1 % of frame")
         self.tile_box.setRange(0, 16 * DEFAULT_TILE)
         self.tile_box.setSingleStep(DEFAULT_TILE // 8)
         self.tile_box.setSuffix(" px")
@@ -108,33 +118,16 @@ class SegmentForm(StackForm):
         )
 
     def _lay_out(self) -> None:
-        draw_row = QHBoxLayout()
-        draw_row.setSpacing(3)
-        draw_row.addWidget(QLabel("Draw"))
-        for kind, button in self.draw_buttons.items():
-            # The size hint is too wide until napari's style is applied.
-            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            set_help(button, f"Add {DRAW_BUTTONS[kind][1]}, and start drawing.")
-            draw_row.addWidget(button, 4 if kind == "scribble" else 3)
         self._add_row("Image", self.image_box, "Image stack to segment, frame by frame.")
-        self._add_row(
-            "Axes",
+        set_help(
             self.axes_box,
             "Meaning of the image's axes: T time, Z depth, C channel, Y row, X column, S colour. "
             "Frames are counted along T and Z; the channels of a frame are used together.",
         )
         self._form.addRow("Channels", self.channel_box)
-        self._form.addRow(self.channel_problem)
-        self._form.addRow(draw_row)
+        self._form.addRow(self._draw_rows())
         self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
-        self._add_row(
-            "Point radius",
-            self.radius_box,
-            "Radius around a point within which all pixels belong to the class, in pixels of the "
-            "image.",
-        )
-        self._form.addRow("Frames", self.frame_range)
         self._add_row(
             "Model",
             self.model_box,
@@ -142,22 +135,56 @@ class SegmentForm(StackForm):
             "downloaded on first use. User models are listed below them; a model can also be "
             "loaded from a file.",
         )
-        self._form.addRow(self.prompting_label)
+        self._lay_out_advanced()
+        # Notes come and go: the dock places them below the controls of the run.
+        pack(QVBoxLayout(self.notes), self.channel_problem, self.prompting_label, spacing=4)
+        layout = QVBoxLayout(self)
+        pack(layout, self.guide, self.tour_button, self.sample_button)
+        layout.addLayout(self._form)
+
+    def _draw_rows(self) -> QVBoxLayout:
+        head, grid, rows = QHBoxLayout(), QGridLayout(), QVBoxLayout()
+        head.addWidget(QLabel("Draw"), 1)
+        head.addWidget(self.draw_help)
+        grid.setSpacing(3)
+        for place, (kind, button) in enumerate(self.draw_buttons.items()):
+            set_help(button, f"Add {DRAW_BUTTONS[kind][1]}, and start drawing.")
+            grid.addWidget(button, place // 2, place % 2)
+        rows.setSpacing(2)
+        rows.addLayout(head)
+        rows.addLayout(grid)
+        return rows
+
+    def _lay_out_advanced(self) -> None:
+        form = self._advanced_form
+        self._add_row(
+            "Device",
+            self.device_box,
+            "Device of the model: <b>auto</b> uses a GPU if there is one.",
+            form,
+        )
+        form.addRow("Frames", self.frame_range)
+        self._add_row(
+            "Point radius",
+            self.radius_box,
+            "Radius around a point within which all pixels belong to the class, in pixels of the "
+            "image.",
+            form,
+        )
         self._add_row(
             "Tile size",
             self.tile_box,
             "Larger frames are segmented in overlapping tiles of this side length. Larger tiles "
             "show the model more context and need more memory; smaller tiles show the SAM models "
             "finer detail.",
+            form,
         )
-        self._add_row(
-            "Device",
-            self.device_box,
-            "Device of the model: <b>auto</b> uses a GPU if there is one.",
+        set_help(
+            self.probability_box,
+            "Also add the probability of each class in percent: one Image layer per class, as "
+            "large as the stack and hidden at first.",
         )
-        layout = QVBoxLayout(self)
-        pack(layout, self.guide, self.tour_button, self.sample_button)
-        layout.addLayout(self._form)
+        form.addRow(self.probability_box)
 
     def _refresh_axes(self, _axes: str = "") -> None:
         super()._refresh_axes()
@@ -168,29 +195,15 @@ class SegmentForm(StackForm):
         length = lengths[0] if len(lengths) == 1 else 0
         self.frame_range.set_length(length)
         self._show_row(self.frame_range, visible=length > 1)
-        large = max(sizes.get("Y", 0), sizes.get("X", 0)) > DEFAULT_TILE // 2
-        self._show_row(self.tile_box, visible=large)
 
     def _refresh_channels(self) -> None:
         self.channel_problem.show_message(self.channel_box.problem, "warning")
 
     def _refresh_guide(self) -> None:
+        """Show how to start; the status card says what comes next."""
         image = self.image_box.layer
-        layers = [annotation.layer for annotation in self.annotation_list.annotations]
-        if image is None:
-            text = (
-                "<b>First</b> open an image stack: drop a file onto the window, or try the sample."
-            )
-        elif not layers:
-            text = "<b>Now</b> go to a frame that shows your class, and choose how to draw on it."
-        else:
-            text = (
-                "<b>Annotate</b> the class on one or more frames, then press <b>Segment stack</b> "
-                "to segment it on every frame."
-            )
-        self.guide.show_message("" if self._guide_hidden else text)
-        self.annotation_list.setVisible(self.annotation_list.topLevelItemCount() > 0)
-        self._show_row(self.radius_box, visible=any(isinstance(layer, Points) for layer in layers))
+        text = "<b>First</b> open an image stack: drop a file onto the window, or try the sample."
+        self.guide.show_message(text if image is None and not self._guide_hidden else "")
         self.sample_button.setVisible(image is None)
         self.tour_button.setVisible(image is None and not self._guide_hidden)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
@@ -20,8 +20,14 @@ from napari_vrp_sam.plugin.layers.accepted import (
     references_with_accepted,
 )
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
-from napari_vrp_sam.plugin.layers.stacks import possible_axes
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox, set_help
+from napari_vrp_sam.plugin.layers.stacks import axes_are_obvious, possible_axes
+from napari_vrp_sam.plugin.widgets.controls import (
+    MessageLabel,
+    NarrowComboBox,
+    form_layout,
+    set_help,
+)
+from napari_vrp_sam.plugin.widgets.section import Section
 
 if TYPE_CHECKING:
     import napari
@@ -36,8 +42,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 class StackForm(QWidget):
     """Inputs that follow the viewer's layers: image, axes, channels, annotations, model, device.
 
-    Subclasses add rows to `_form`, implement `_refresh_guide` and `point_radius`, and finally call
-    `_follow_viewer`.
+    Subclasses add rows to `_form` and `_advanced_form`, implement `_refresh_guide` and
+    `point_radius`, and finally call `_follow_viewer`.
+
+    Attributes
+    ----------
+    advanced : Section
+        Inputs that are rarely changed; the dock places it below the controls of the run.
     """
 
     warned = Signal(str)
@@ -48,17 +59,23 @@ class StackForm(QWidget):
         self._viewer = viewer
         self.guide = MessageLabel()
         self.image_box = ImageBox(viewer)
-        self.axes_box = NarrowComboBox()
+        self.axes_box = NarrowComboBox(elided=False)
         self.channel_box = ChannelBox()
-        self.annotation_list = AnnotationList(viewer)
+        self.annotation_list = AnnotationList(viewer, self.image_box)
         self.model_box = ModelBox()
-        self.device_box = NarrowComboBox()
+        self.device_box = NarrowComboBox(elided=False)
         self.device_box.addItems(DEVICES)
-        self._form = QFormLayout()
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setHorizontalSpacing(8)
-        self._form.setVerticalSpacing(5)
-        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form, self._advanced_form = form_layout(), form_layout()
+        self._axes_label = QLabel("Axes")
+        self._axes_label.setBuddy(self.axes_box)
+        self.advanced = Section(
+            "Advanced",
+            "Settings that are rarely changed.",
+            "getting-started/napari.md#advanced-settings",
+        )
+        rows = QWidget()
+        rows.setLayout(self._advanced_form)
+        self.advanced.addWidget(rows)
 
     @property
     def image(self) -> Image:
@@ -125,6 +142,10 @@ class StackForm(QWidget):
 
         return read
 
+    def lock(self, *, locked: bool) -> None:
+        """Keep the image during a run, whatever layer is selected."""
+        self._shared.locked = locked
+
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._shared.release()
@@ -156,9 +177,24 @@ class StackForm(QWidget):
                 self.axes_box.addItems(possible_axes(self.image_box.layer))
             except InputError as error:
                 self.warned.emit(str(error))
-        self._show_row(self.axes_box, visible=self.axes_box.count() > 1)
+        self._place_axes()
         self._refresh_axes()
         self._refresh_guide()
+
+    def _place_axes(self) -> None:
+        """Move the axes below the image if the user should check them."""
+        image = self.image_box.layer
+        ambiguous = self.axes_box.count() > 1 and image is not None and not axes_are_obvious(image)
+        form, other = self._form, self._advanced_form
+        if not ambiguous:
+            form, other = other, form
+        if form.indexOf(self.axes_box) < 0:
+            if other.indexOf(self.axes_box) >= 0:
+                other.takeRow(self.axes_box)
+            row = form.getWidgetPosition(self.image_box)[0] + 1 if ambiguous else 0
+            form.insertRow(row, self._axes_label, self.axes_box)
+        self._axes_label.setVisible(self.axes_box.count() > 1)
+        self.axes_box.setVisible(self.axes_box.count() > 1)
 
     def _refresh_axes(self, _axes: str = "") -> None:
         image = self.image_box.layer
@@ -169,11 +205,15 @@ class StackForm(QWidget):
         """Show what the user has to do next."""
         raise NotImplementedError
 
-    def _add_row(self, label: str, field: QWidget, help_text: str) -> None:
+    def _add_row(
+        self, label: str, field: QWidget, help_text: str, form: QFormLayout | None = None
+    ) -> None:
         set_help(field, help_text)
-        self._form.addRow(label, field)
+        (self._form if form is None else form).addRow(label, field)
 
     def _show_row(self, field: QWidget, *, visible: bool) -> None:
         # Qt 5 has no QFormLayout.setRowVisible.
         field.setVisible(visible)
-        self._form.labelForField(field).setVisible(visible)
+        for form in (self._form, self._advanced_form):
+            if form.indexOf(field) >= 0:
+                form.labelForField(field).setVisible(visible)

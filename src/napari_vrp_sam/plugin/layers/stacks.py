@@ -15,6 +15,9 @@ from numpy.typing import DTypeLike, NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 
+MAX_LIKELY_CHANNELS = 5
+"""A longer first axis without a name is a stack of frames."""
+
 
 def possible_axes(image: Image) -> list[str]:
     """Return the possible axes of an image layer, such as "ZYX", the most likely first.
@@ -35,6 +38,19 @@ def possible_axes(image: Image) -> list[str]:
     likely = named if len(set(named) & set(letters)) == lead else ("", "Z", "TZ", "TZC")[lead]
     candidates = ["".join(axes) for axes in itertools.permutations(letters, lead)]
     return [axes + tail for axes in sorted(candidates, key=lambda axes: axes != likely)]
+
+
+def axes_are_obvious(image: Image) -> bool:
+    """Return True if there is one choice of axes, or if the image names them.
+
+    An unnamed stack counts as obvious too if its length cannot be a number of channels: planes and
+    time points are segmented in the same way.
+    """
+    lead = image.ndim - 2
+    names = {label.strip().upper()[:1] for label in image.axis_labels[:lead]}
+    if len(names & set("TZC")) == lead:
+        return True
+    return lead == 1 and int(stack_data(image).shape[0]) > MAX_LIKELY_CHANNELS
 
 
 def frames_of(

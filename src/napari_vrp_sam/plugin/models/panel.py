@@ -29,6 +29,7 @@ from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
 
 TITLE = "User models"
+PAGE = "models/user-models.md"
 VISIBLE_ROWS = 4
 PACKAGES = "BioImage Model Zoo (*.zip)"
 
@@ -45,7 +46,8 @@ class UserModelsPanel(Section):
     warned = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(TITLE, "View, import, export, rename and delete user models.", parent)
+        tip = "View, import, export, rename and delete user models."
+        super().__init__(TITLE, tip, PAGE, parent)
         self._processes: set[CommandProcess] = set()
         self.list = QListWidget()
         self.card = QLabel()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_vrp_sam.inference.objects.find import ObjectSettings
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
+from napari_vrp_sam.plugin.widgets.controls import (
+    NarrowComboBox,
+    add_wide_row,
+    form_layout,
+    set_help,
+)
+from napari_vrp_sam.plugin.widgets.spin_boxes import SpinBox
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the output box; `LINKED` is not available for a single frame."""
@@ -20,16 +26,14 @@ class ObjectsForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._axes = ""
-        self.output_box = NarrowComboBox()
+        self.output_box = NarrowComboBox(elided=False)
         self.split_check = QCheckBox("Split touching objects")
         self.divisions_check = QCheckBox("Allow divisions")
-        self.size_box = QSpinBox()
+        self.size_box = SpinBox()
         self.output_box.addItems(["Classes", "Objects on each frame"])
         self.split_check.setChecked(True)
         self.size_box.setRange(0, 1_000_000)
         self.size_box.setSuffix(" px")
-        # napari's style would widen the dock.
-        self.size_box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         set_help(
             self.output_box,
             "<b>Classes</b>: no objects. <b>Objects on each frame</b>: an additional layer with "
@@ -47,12 +51,9 @@ class ObjectsForm(QWidget):
             "parent.",
         )
         set_help(self.size_box, "Remove objects with fewer pixels on a frame.")
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setHorizontalSpacing(8)
-        form.setVerticalSpacing(5)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Output", self.output_box)
+        form = form_layout()
+        self.setLayout(form)
+        add_wide_row(form, "Output", self.output_box)
         form.addRow(self.split_check)
         form.addRow(self.divisions_check)
         form.addRow("Minimum size", self.size_box)

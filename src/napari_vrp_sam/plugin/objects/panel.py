@@ -73,6 +73,7 @@ class ObjectsPanel(Section):
             "Objects",
             "Split the classes of the result into objects, link them through the stack, and list "
             "them in a table.",
+            "objects.md",
             parent,
         )
         self._viewer = viewer

@@ -13,7 +13,9 @@ from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN, Plot
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-HEIGHT = 54
+HEIGHT = 84
+TOP, GAP = 6, 4
+"""Pixels above the highest bar, and between the axes and their numbers."""
 MARGIN = 2
 """Number of empty frames shown on either side of the known frames of a long stack."""
 
@@ -30,9 +32,9 @@ class ConfidencePlot(Plot):
     def __init__(self) -> None:
         super().__init__(
             "Confidence of each frame",
-            "Confidence of each frame: the expected IoU of its segmentation. Check the frames with "
-            "low bars; green bars are accepted frames. Click a bar or use the arrow keys to go to "
-            "a frame.",
+            "Confidence of each frame: the expected IoU of its segmentation. Check the frames "
+            f"whose bar is yellow and below the line at {LOW:g}; green bars are accepted frames. "
+            "Click a bar or use the arrow keys to go to a frame.",
             HEIGHT,
         )
         self._length = 0
@@ -66,43 +68,70 @@ class ConfidencePlot(Plot):
         self.update()
 
     @property
+    def area(self) -> QRectF:
+        """Rectangle of the bars, to the right of and above the numbers of the axes."""
+        metrics = self.fontMetrics()
+        left = metrics.horizontalAdvance("0.5") + GAP
+        bottom = self.height() - metrics.height()
+        return QRectF(left, TOP, max(self.width() - left, 1), max(bottom - TOP - 2, 1))
+
+    @property
     def shown(self) -> range:
         """Frames on the axis; for a very long stack, only the range of the known frames."""
         known = self._accepted | self._confidence.keys()
-        if self._length <= self.width() or not known:
+        if self._length <= self.area.width() or not known:
             return range(self._length)
         return range(max(min(known) - MARGIN, 0), min(max(known) + 1 + MARGIN, self._length))
 
     def bar(self, frame: int) -> QRectF:
         """Return the rectangle of a frame's bar in widget coordinates."""
-        width = self.width() / max(len(self.shown), 1)
+        area = self.area
+        width = area.width() / max(len(self.shown), 1)
         value = 1.0 if frame in self._accepted else self._confidence.get(frame, 0.0)
-        height = max(value * (self.height() - 6), 1.0)
+        height = max(value * area.height(), 1.0)
         gap = 1.0 if width >= 4 else 0.0
-        left = (frame - self.shown.start) * width
-        return QRectF(left, self.height() - 3 - height, width - gap, height)
+        left = area.left() + (frame - self.shown.start) * width
+        return QRectF(left, area.bottom() - height, width - gap, height)
 
     def frame_at(self, point: QPointF) -> int | None:
         """Return the frame whose column contains a point, or the nearest; None if empty."""
         if not self._length:
             return None
-        shown = self.shown
-        column = int(point.x() * len(shown) / max(self.width(), 1))
+        shown, area = self.shown, self.area
+        column = int((point.x() - area.left()) * len(shown) / area.width())
         return shown[min(max(column, 0), len(shown) - 1)]
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
-        """Draw the bars and the frame in view."""
+        """Draw the bars, the axes and the frame in view."""
         painter = QPainter(self)
-        text, faint = self.text_colour(), self.text_colour(40)
-        painter.fillRect(QRectF(0, self.height() - 3, self.width(), 1), faint)
+        text, faint, area = self.text_colour(), self.text_colour(40), self.area
         for frame in self.shown:
             if frame == self._current:
                 bar = self.bar(frame)
-                column = QRectF(bar.left(), 0, max(bar.width(), 2.0), self.height())
+                column = QRectF(bar.left(), area.top(), max(bar.width(), 2.0), area.height())
                 painter.fillRect(column, faint)
-                painter.fillRect(QRectF(column.left(), self.height() - 2, column.width(), 2), text)
+                painter.fillRect(QRectF(column.left(), area.bottom(), column.width(), 2), text)
             if frame in self._accepted or frame in self._confidence:
                 painter.fillRect(self.bar(frame), self._colour(frame))
+        self._draw_axes(painter)
+
+    def _draw_axes(self, painter: QPainter) -> None:
+        """Draw the scale, the level of the warning, and the first and the last frame."""
+        area, height = self.area, self.fontMetrics().height()
+        right, left = Qt.AlignmentFlag.AlignRight, Qt.AlignmentFlag.AlignLeft
+        middle = Qt.AlignmentFlag.AlignVCenter
+        painter.setPen(self.text_colour(200))
+        for value, line in ((0.0, self.text_colour(90)), (LOW, AMBER), (1.0, None)):
+            y = area.bottom() - value * area.height()
+            label = QRectF(0, y - height / 2, area.left() - GAP, height)
+            painter.drawText(label, right | middle, f"{value:g}")
+            if line is not None:
+                painter.fillRect(QRectF(area.left(), y, area.width(), 1), line)
+        frames = QRectF(area.left(), self.height() - height, area.width(), height)
+        if self.shown:
+            painter.drawText(frames, left | middle, str(self.shown[0]))
+        if len(self.shown) > 1:
+            painter.drawText(frames, right | middle, str(self.shown[-1]))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Choose the frame under the pointer."""

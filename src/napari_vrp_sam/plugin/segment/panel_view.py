@@ -114,7 +114,11 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     if not state.image:
         return "No image is open: drop an image stack onto the window.", "info", ""
     if not state.annotated:
-        return "No annotation yet: draw on a frame that shows your class.", "info", ""
+        return (
+            "No annotation yet: go to a frame that shows your class, and choose how to draw on it.",
+            "info",
+            "",
+        )
     return "Ready: press Segment stack when the class is drawn.", "info", ""
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, keep_place, pack, set_help
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.panel_view import PanelView
@@ -17,7 +23,7 @@ RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 
 
 class RunControls(QWidget):
-    """*Segment stack* button, with options above and progress below.
+    """*Segment stack* button, with the live preview above and progress below.
 
     Parameters
     ----------
@@ -26,7 +32,6 @@ class RunControls(QWidget):
 
     def __init__(self, preview_box: PreviewBox) -> None:
         super().__init__()
-        self.probability_box = QCheckBox("Probabilities")
         self.segment_button = QPushButton("Segment stack")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
@@ -34,26 +39,21 @@ class RunControls(QWidget):
         self.segment_button.setStyleSheet(PRIMARY_STYLE)
         self.segment_button.setShortcut(RUN_KEYS)
         self._set_help()
-        preview, self._progress_row = QWidget(), QWidget()
+        preview, buttons = QWidget(), QWidget()
         pack(QHBoxLayout(preview), preview_box, preview_box.state_label)
-        pack(QHBoxLayout(self._progress_row), self.progress, self.cancel_button)
-        policy = self._progress_row.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # the buttons below must not move
-        self._progress_row.setSizePolicy(policy)
-        pack(
-            QVBoxLayout(self),
-            self.probability_box,
-            preview,
-            self.segment_button,
-            self._progress_row,
-            spacing=8,
-        )
+        row = QHBoxLayout(buttons)
+        pack(row, self.segment_button, self.cancel_button, spacing=3)
+        row.setStretch(0, 2)
+        row.setStretch(1, 1)
+        self.cancel_button.setMinimumHeight(38)
+        keep_place(self.progress)
+        pack(QVBoxLayout(self), preview, buttons, self.progress, spacing=8)
 
     def show_view(self, view: PanelView) -> None:
         """Enable the buttons and move the progress bar as the state of the panel requires."""
         self.segment_button.setEnabled(view.can_segment)
         self.cancel_button.setEnabled(view.can_cancel)
-        self._progress_row.setVisible(view.running)
+        self.progress.setVisible(view.running)
         self.progress.setRange(0, view.maximum)
         self.progress.setValue(view.value)
         self.progress.setFormat(view.progress)
@@ -64,11 +64,6 @@ class RunControls(QWidget):
             "Segment every frame, from the frame in view and the annotated frames outwards. The "
             "result is a new Labels layer; earlier results are kept but hidden. Keys: "
             + RUN_KEYS.toString(QKeySequence.SequenceFormat.NativeText),
-        )
-        set_help(
-            self.probability_box,
-            "Also add the probability of each class in percent: one Image layer per class, as "
-            "large as the stack and hidden at first.",
         )
         set_help(self.cancel_button, "Cancel the run; finished frames are kept.")
         set_help(self.progress, "Number of segmented frames.")

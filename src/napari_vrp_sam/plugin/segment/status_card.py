@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, keep_place, pack, set_help
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.panel_view import PanelView
 
-MESSAGE_LINES, QUALITY_LINES = 3, 3
+MESSAGE_LINES, QUALITY_LINES = 3, 4
 """Lines whose height is reserved, so that texts that come and go move no button."""
 
 PADDING = 16
@@ -35,7 +35,7 @@ class StatusCard(QWidget):
         self.details_button.setText("Details")
         self.details_button.setCheckable(True)
         self.details_button.setAutoRaise(True)
-        _keep_place(self.details_button)
+        keep_place(self.details_button)
         set_help(self.details_button, "Show or hide the details of the message.")
         self.details = QLabel()
         self.details.setWordWrap(True)
@@ -77,7 +77,7 @@ class ReservedLabel(MessageLabel):
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        _keep_place(self)
+        keep_place(self)
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
         """Return the height of the text, or of the reserved lines."""
@@ -94,9 +94,3 @@ class ReservedLabel(MessageLabel):
     @property
     def _reserved(self) -> int:
         return self._lines * self.fontMetrics().lineSpacing() + PADDING
-
-
-def _keep_place(widget: QWidget) -> None:
-    policy = widget.sizePolicy()
-    policy.setRetainSizeWhenHidden(True)
-    widget.setSizePolicy(policy)

@@ -32,6 +32,7 @@ from napari_vrp_sam.plugin.segment.run_controls import RunControls
 from napari_vrp_sam.plugin.segment.status_card import StatusCard
 from napari_vrp_sam.plugin.segment.tour import Tour, tour_steps
 from napari_vrp_sam.plugin.session.panel import SessionPanel
+from napari_vrp_sam.plugin.widgets.controls import keep_place
 from napari_vrp_sam.plugin.widgets.dock import PluginDock
 from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
 from napari_vrp_sam.plugin.widgets.wording import split_message
@@ -67,11 +68,12 @@ class SegmentStackWidget(PluginDock):
         self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
-        self.probability_box, self.progress = controls.probability_box, controls.progress
+        self.probability_box, self.progress = self.form.probability_box, controls.progress
         self.card = StatusCard()
         self.status, self.expected_iou_label = self.card.message, self.card.quality
         self.incomplete_mask = IncompleteMaskWarning(self.form.annotation_list)
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
+        keep_place(self.accept_button)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
@@ -92,11 +94,13 @@ class SegmentStackWidget(PluginDock):
         self._add_widgets(
             self.form,
             self._controls,
-            self.accept_button,
-            self.undo_buttons,
             self.card,
             self.incomplete_mask,
             self.quality_panel,
+            self.accept_button,
+            self.undo_buttons,
+            self.form.notes,
+            self.form.advanced,
             self.objects_panel,
             self.session_panel,
         )
@@ -302,5 +306,6 @@ class SegmentStackWidget(PluginDock):
 
     def _lock(self, *, locked: bool) -> None:
         """Lock what a run relies on."""
+        self.form.lock(locked=locked)
         for widget in (self.preview_box, self.accept_button, self.objects_panel, self.history):
             widget.lock(locked=locked)

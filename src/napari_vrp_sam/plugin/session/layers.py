@@ -21,6 +21,7 @@ from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredRe
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.accepted import result_labels
 from napari_vrp_sam.plugin.layers.annotations import KIND_KEY
+from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF
 from napari_vrp_sam.plugin.layers.colours import NAPARI_LABEL_COLOURS
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
@@ -94,9 +95,10 @@ def image_tuple(
     return data, options, "image"
 
 
-def layer_tuple(layer: StoredLayer) -> LayerTuple:
-    """Return an annotation layer of a session."""
+def layer_tuple(layer: StoredLayer, image_id: Any) -> LayerTuple:
+    """Return an annotation layer of a session, for an image of this id."""
     options = _options(layer.attributes)
+    options["metadata"][METADATA_KEY][ANNOTATION_OF] = image_id
     data = layer.data
     if isinstance(data, DrawnPlanes):
         return data.dense(), options, "labels"
@@ -141,7 +143,7 @@ def _attributes(layer: Layer) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     attributes[NOTES] = metadata
     for key, value in layer.metadata.get(METADATA_KEY, {}).items():
-        if key != RESULT_OF:  # layer ids are not valid in other windows
+        if key not in (RESULT_OF, ANNOTATION_OF):  # layer ids are not valid in other windows
             with contextlib.suppress(TypeError):
                 metadata[key] = json_copy(value)
     if kind in DRAWING_SETTINGS:

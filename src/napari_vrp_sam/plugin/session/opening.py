@@ -18,6 +18,7 @@ from napari_vrp_sam.io.sessions.session import SUFFIX, Session, Settings, read_s
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.models.zoo.registry import missing_model_message
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.layers.belonging import SESSION_ID
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
@@ -34,9 +35,8 @@ from napari_vrp_sam.plugin.session.saving import SOURCE
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
-SESSION, CHOICES, TOKEN = "session", "choices", "token"
-"""Metadata keys of a session's image: the session's folder; settings that are not applied yet; an
-id that the session's result refers to until the image has its id in the window."""
+SESSION, CHOICES = "session", "choices"
+"""Metadata keys of a session's image: the session's folder; settings that are not applied yet."""
 
 
 def session_reader(path: Any) -> Callable[[Any], list[Any]] | None:
@@ -60,11 +60,11 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
     metadata = {
         SESSION: str(folder.absolute()),
         SOURCE: str(image_path or image.source or folder.absolute() / IMAGE_COPY),
-        TOKEN: token,
+        SESSION_ID: token,
         CHOICES: _choices(session),
     }
     layers = [image_tuple(data, image.attributes, metadata)]
-    layers += [layer_tuple(layer) for layer in session.layers]
+    layers += [layer_tuple(layer, token) for layer in session.layers]
     if session.result is not None:
         layers.append(result_tuple(session.result, image.shape, image.axes, token))
     return layers
@@ -74,7 +74,7 @@ def apply_opened_sessions(viewer: napari.viewer.Viewer, form: SegmentForm) -> bo
     """Link results to images and apply settings of new sessions; return False if there are none."""
     changed = False
     for image in list(viewer.layers):
-        token = get_metadata(image, TOKEN) if isinstance(image, Image) else None
+        token = get_metadata(image, SESSION_ID) if isinstance(image, Image) else None
         if not token:
             continue
         for layer in viewer.layers:
@@ -101,7 +101,7 @@ def _apply_choices(
     axes, classes = choices.pop("axes"), choices.pop("classes")
     settings = Settings(**choices)
     form.image_box.choose(image)
-    # Ticked layers belong to other images; the layers of the session are added and ticked later.
+    # Layers that the user added; those of the session are added and ticked later.
     for row in form.annotation_list.rows:
         form.annotation_list.tick(row.layer, on=False)
     form.axes_box.setCurrentText(axes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QPushButton, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import MissingImageError
@@ -17,6 +17,7 @@ from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.session.opening import SESSION, apply_opened_sessions, session_layers
 from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriter, collect_session
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
+from napari_vrp_sam.plugin.widgets.help_button import HelpButton
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
@@ -46,8 +47,10 @@ class SessionPanel(QWidget):
         self._form = form
         self._writer: SessionWriter | None = None
         self._image: Image | None = None
-        self.save_button = QPushButton("Save session…")
-        self.open_button = QPushButton("Open session…")
+        self.save_button = QPushButton("Save…")
+        self.open_button = QPushButton("Open…")
+        self.save_button.setAccessibleName("Save session")
+        self.open_button.setAccessibleName("Open session")
         set_help(
             self.save_button,
             "Save annotations, classes, settings, accepted frames and result as one folder, to "
@@ -58,7 +61,12 @@ class SessionPanel(QWidget):
             "Add the layers of a session to the window. You can also drop its folder on the "
             "window.",
         )
-        pack(QHBoxLayout(self), self.save_button, self.open_button, spacing=3)
+        self.help_button = HelpButton("getting-started/sessions.md", "Sessions")
+        row = QHBoxLayout(self)
+        pack(row, QLabel("Session"), spacing=5)
+        row.addWidget(self.save_button, 1)
+        row.addWidget(self.open_button, 1)
+        row.addWidget(self.help_button)
         self.save_button.clicked.connect(self._open_save_dialog)
         self.open_button.clicked.connect(self._open_open_dialog)
         form.image_box.chosen.connect(self._update_buttons)

@@ -10,7 +10,9 @@ from qtpy.QtGui import QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QBoxLayout,
     QComboBox,
+    QFormLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -24,6 +26,9 @@ SEVERITY_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
 
 TEXT_MARGIN = 8
 """Pixels of padding around the text of a combo box in napari's style."""
+
+BUTTON_PADDING = 16
+"""Pixels of padding around the text of a button in napari's style."""
 
 PRIMARY_STYLE = """
 QPushButton { background-color: #3d6fd1; color: white; font-weight: bold; }
@@ -39,6 +44,32 @@ def set_help(widget: QWidget, text: str) -> None:
     widget.setAccessibleDescription(text)
 
 
+def form_layout() -> QFormLayout:
+    """Return a layout of labelled rows."""
+    form = QFormLayout()
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setHorizontalSpacing(8)
+    form.setVerticalSpacing(5)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def add_wide_row(form: QFormLayout, text: str, field: QWidget) -> None:
+    """Add a field below its label, because it is too wide for a row of a narrow dock."""
+    # Qt's own wrapping of rows does not reserve the height.
+    label = QLabel(text)
+    label.setBuddy(field)
+    form.addRow(label)
+    form.addRow(field)
+
+
+def keep_place(widget: QWidget) -> None:
+    """Reserve the place of a widget while it is hidden, so that the others do not move."""
+    policy = widget.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    widget.setSizePolicy(policy)
+
+
 def pack(layout: QBoxLayout, *widgets: QWidget, spacing: int = -1) -> None:
     """Add widgets to a layout without margins; a spacing of -1 is the style's default."""
     layout.setContentsMargins(0, 0, 0, 0)
@@ -48,12 +79,21 @@ def pack(layout: QBoxLayout, *widgets: QWidget, spacing: int = -1) -> None:
 
 
 class NarrowComboBox(QComboBox):
-    """Combo box that elides a long entry instead of widening the dock."""
+    """Combo box that elides a long name instead of widening the dock.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    elided : bool
+        False: the box is always as wide as its longest entry.
+    """
+
+    def __init__(self, *, elided: bool = True) -> None:
         super().__init__()
-        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(6)
+        if elided:
+            self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            self.setMinimumContentsLength(3)
+        else:
+            self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToContents)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802
@@ -69,6 +109,38 @@ class NarrowComboBox(QComboBox):
         )
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class ElidedButton(QPushButton):
+    """Button that elides a long text, such as a layer name, instead of widening the dock."""
+
+    def __init__(self, reserved: int = BUTTON_PADDING) -> None:
+        super().__init__()
+        self._reserved = reserved
+        self._full = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    @property
+    def full_text(self) -> str:
+        """Text without elision."""
+        return self._full
+
+    def show_text(self, text: str) -> None:
+        """Show a text, elided in the middle if it is wider than the button."""
+        self._full = text
+        self.setAccessibleName(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Elide the text to the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        width = self.width() - self._reserved
+        text = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, width)
+        # A single & would mark the next letter as a shortcut.
+        self.setText(text.replace("&", "&&"))
 
 
 class MessageLabel(QLabel):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtWidgets import (
-    QDockWidget,
     QFrame,
     QMainWindow,
     QScrollArea,
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.inference.runs.engine import Engine
+
+
+MINIMUM_WIDTH = 224
+"""Pixels that the controls have at least, so that a dock is not narrower than 240 pixels."""
+
+PREFERRED_WIDTH = 288
+"""Pixels of the controls in a dock that the user has not resized."""
 
 
 class PluginDock(QWidget):
@@ -44,14 +50,13 @@ class PluginDock(QWidget):
         self._engine = engine if engine is not None else ProcessEngine()
         self.status = MessageLabel()
         self.scroll = ScrollColumn()
-        self.scroll.column.setContentsMargins(3, 0, 3, 0)
+        self.scroll.column.setContentsMargins(2, 0, 1, 0)
         self.scroll.column.setSpacing(8)
         self.keyboard = TabNavigation(self, self.scroll.content)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(5, 8, 3, 8)
+        layout.setContentsMargins(2, 6, 0, 6)
         layout.setSpacing(8)
         layout.addWidget(self.scroll)
-        self.setMinimumWidth(240)
         # napari lets docks with an expanding size policy use the whole height.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         closing = CloseWatcher(self)
@@ -111,11 +116,12 @@ class ScrollColumn(QScrollArea):
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return a size that is wide enough for all controls and the scroll bar."""
         width = self.content.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
-        return QSize(width, 120)
+        return QSize(max(width, MINIMUM_WIDTH), 120)
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the preferred size of the controls."""
-        return self.content.sizeHint().expandedTo(self.minimumSizeHint())
+        wanted = self.content.sizeHint().expandedTo(self.minimumSizeHint())
+        return wanted.expandedTo(QSize(PREFERRED_WIDTH, 0))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
         """Update the outer layout when the controls need another width."""
@@ -125,7 +131,7 @@ class ScrollColumn(QScrollArea):
 
 
 class CloseWatcher(QObject):
-    """Signal that the dock of a widget was closed or removed, or that its window was closed.
+    """Signal that the dock around a widget was closed or removed, or that its window was closed.
 
     Qt hides a dock both when it is closed and when another tab is selected, so only the close event
     is reliable. A window may stay open after its close event (napari asks for confirmation), so
@@ -155,13 +161,21 @@ class CloseWatcher(QObject):
             # Minimising is a spontaneous hide event.
             if kind == QEvent.Type.Hide and not event.spontaneous():
                 self.window_closed.emit()
-        elif kind == QEvent.Type.Close:
-            self.dock_closed.emit()
+        else:
+            removed = kind == QEvent.Type.ParentChange and watched.parent() is None
+            closed = kind == QEvent.Type.Close or removed
+            if closed and watched in self._parents():  # not moved to another dock before
+                self.dock_closed.emit()
         return False
 
     def _watch_parents(self) -> None:
+        for parent in self._parents():
+            parent.installEventFilter(self)
+
+    def _parents(self) -> list[QWidget]:
+        parents = []
         parent = self._widget.parentWidget()
         while parent is not None:
-            if isinstance(parent, QDockWidget | QMainWindow):
-                parent.installEventFilter(self)
+            parents.append(parent)
             parent = parent.parentWidget()
+        return parents

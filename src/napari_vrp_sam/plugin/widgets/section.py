@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QIcon, QPixmap
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.help_button import HelpButton
 
 HEADER = """
 QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0; }
@@ -16,10 +17,22 @@ QPushButton:hover, QPushButton:focus { text-decoration: underline; }
 """Flat style; napari would draw the button of an expanded section as pressed."""
 
 
-class Section(QCollapsible):
-    """Collapsible section with a title button, collapsed at first."""
+UNLIMITED = 16_777_215
+"""Qt's QWIDGETSIZE_MAX."""
 
-    def __init__(self, title: str, tip: str, parent: QWidget | None = None) -> None:
+
+class Section(QCollapsible):
+    """Collapsible section with a title button and a link to its help, collapsed at first.
+
+    Parameters
+    ----------
+    title, tip : str
+    page : str
+        Page of the documentation; see `HelpButton`.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, title: str, tip: str, page: str, parent: QWidget | None = None) -> None:
         # Arrows are characters of the title: icons would not follow a change of theme.
         super().__init__("", parent, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         self.toggleButton().setIconSize(QSize(0, 0))
@@ -29,12 +42,28 @@ class Section(QCollapsible):
         layout = self.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+        self.help_button = HelpButton(page, title)
+        head = QHBoxLayout()
+        head.setSpacing(3)
+        layout.removeWidget(self.toggleButton())
+        head.addWidget(self.toggleButton(), 1)
+        head.addWidget(self.help_button)
+        layout.insertLayout(0, head)
+        content = self.content().layout()
+        assert content is not None
+        content.setContentsMargins(3, 0, 0, 0)
         self.setDuration(0)  # an animation would move buttons under the pointer
-        self.toggled.connect(self._update_title)
-        self._update_title(opened=False)
+        self.toggled.connect(self._update)
+        self._update(opened=False)
 
-    def _update_title(self, opened: bool) -> None:  # noqa: FBT001
+    def eventFilter(self, _watched: QObject, _event: QEvent) -> bool:  # noqa: N802
+        """Do not limit the height of the content again when it changes."""
+        return False
+
+    def _update(self, opened: bool) -> None:  # noqa: FBT001
         self.setText(f"{'▾' if opened else '▸'} {self._title}")
+        if opened:
+            self.content().setMaximumHeight(UNLIMITED)  # its rows may wrap in a narrower dock
 
 
 def _no_icon() -> QIcon:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QUndoCommand
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.widgets.controls import pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import ElidedButton, pack, set_help
 
 try:
     from qtpy.QtGui import QUndoStack
@@ -141,27 +141,27 @@ class UndoHistory(QObject):
 
 
 class UndoButtons(QWidget):
-    """Buttons for undo and redo, whose tooltips name the action."""
+    """Buttons for undo and redo, which name the action."""
 
     def __init__(self, history: UndoHistory) -> None:
         super().__init__()
         self._history = history
-        self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
+        self.undo_button, self.redo_button = ElidedButton(), ElidedButton()
         self.undo_button.clicked.connect(history.undo)
         self.redo_button.clicked.connect(history.redo)
-        pack(QHBoxLayout(self), self.undo_button, self.redo_button, spacing=3)
+        pack(QVBoxLayout(self), self.undo_button, self.redo_button, spacing=3)
         history.changed.connect(self.refresh)
         self.refresh()
 
     def refresh(self, *_: Any) -> None:
         """Update the buttons from the history."""
         history = self._history
-        for button, key, text in (
-            (self.undo_button, UNDO_KEY, history.undo_text),
-            (self.redo_button, REDO_KEY, history.redo_text),
+        for button, verb, key, text in (
+            (self.undo_button, "Undo", UNDO_KEY, history.undo_text),
+            (self.redo_button, "Redo", REDO_KEY, history.redo_text),
         ):
             button.setEnabled(bool(text) and not history.locked)
-            verb = button.text()
+            button.show_text(f"{verb}: {text}" if text else verb)
             action = f"{verb}: {escape(text)}." if text else f"Nothing to {verb.lower()}."
             set_help(button, LOCKED if history.locked else f"{action} Key: {key}.")
 
