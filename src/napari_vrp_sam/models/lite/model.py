@@ -273,9 +273,10 @@ class LiteModel(nn.Module, Model):
 def most_look_alikes(
     references: Sequence[EncodedReference], shots: Sequence[Shot]
 ) -> LookAlikes | None:
-    """Return the look-alikes of the mask with the most of them; None if all seem to be complete."""
+    """Return the most look-alikes of the first masks; None if these seem to be complete."""
     most: LookAlikes | None = None
-    for reference, shot in zip(references, shots, strict=True):
+    shown = [pair for pair in zip(references, shots, strict=True) if bool(pair[1].mask.any())]
+    for reference, shot in shown[:MAX_REFERENCES]:  # all of many frames would take long
         found = find_look_alikes(shot, PROBE_RECIPE, reference.class_id)
         if found is not None and (most is None or found.unmarked > most.unmarked):
             # Crops of large frames have negative numbers.
