@@ -100,7 +100,7 @@ class PanelStatus(QObject):
         run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
         run.loaded.connect(lambda event: self._set(self.state.loaded(event.device_name)))
         run.learned.connect(lambda found: self._on_learned(found, describe))
-        self._set(self.state.started(run.frame_count, _now()))
+        self._set(self.state.started(run.frame_count - run.frames_done, _now()))
 
     def cancel(self) -> None:
         """Show that the run is being cancelled."""

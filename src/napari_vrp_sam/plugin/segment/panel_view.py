@@ -168,10 +168,10 @@ def _engine(state: PanelState) -> str:
 
 
 def _progress(state: PanelState) -> tuple[int, int, str]:
-    if state.run is None:
-        done, total = (state.end.done, state.end.total) if state.end is not None else (0, 0)
-        return done, max(total, 1), ""
-    last = state.run.progress
+    ended = state.end.progress if state.end is not None else None
+    last = state.run.progress if state.run is not None else ended
+    if last is None:
+        return 0, 1, ""
     text = f"{last.done} of {count(last.total, 'frame')}"
     if not last.tiles:
         return last.done, last.total, text

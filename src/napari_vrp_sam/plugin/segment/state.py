@@ -61,6 +61,8 @@ class RunEnd:
         Identifies the result layer.
     message : str
         Why the run failed, or "because ..." if somebody else has cancelled it.
+    progress : Progress, optional
+        The last one; it does not count the accepted frames.
     """
 
     outcome: Outcome
@@ -70,6 +72,7 @@ class RunEnd:
     seconds: float = 0.0
     layer: Hashable = None
     message: str = ""
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,8 @@ class PanelState:
 
     def ended(self, end: RunEnd) -> PanelState:
         """The run has ended."""
+        if self.run is not None:
+            end = replace(end, progress=self.run.progress)
         return replace(self, run=None, end=end, notice=None)
 
     def worker_changed(self, worker: WorkerState | None) -> PanelState:
