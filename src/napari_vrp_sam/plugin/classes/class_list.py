@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
 ROW_HEIGHT = 28
-VISIBLE_ROWS = 3
+VISIBLE_ROWS = 2
 FRAME = 2
 """Pixels of the list's height that napari's style takes."""
 SWATCH = """
