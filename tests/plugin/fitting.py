@@ -1,5 +1,7 @@
 """Texts that are wider or higher than the controls that show them."""
 
+import re
+
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import (
@@ -104,7 +106,7 @@ def label_misfit(label):
     if not label.wordWrap():
         width = text_width(label, document.toPlainText())
         return f"{label.text()!r} needs {width} px and has {room.width()}" * (width > room.width())
-    words = document.toPlainText().split()
+    words = re.split(r"[\s-]+", document.toPlainText())  # Qt also breaks lines at hyphens
     widest = max(words, key=lambda word: text_width(label, word))
     if text_width(label, widest) > room.width():
         return f"the word {widest!r} is wider than {room.width()} px"

@@ -43,8 +43,13 @@ def full(qtbot, viewer, tuner, lessons, stack):
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_nothing_is_cut_off_at_300_pixels(qtbot, viewer, full, theme):
     viewer.theme = theme
-    set_width(viewer, full)
-    qtbot.waitUntil(lambda: full.width() <= WIDTH and cut_off(full) == [], timeout=30_000)
+
+    def check():
+        set_width(viewer, full)
+        assert full.width() <= WIDTH
+        assert cut_off(full) == []
+
+    qtbot.waitUntil(check, timeout=30_000)
     assert full.minimumSizeHint().width() <= 284
 
 
