@@ -44,10 +44,11 @@ TYPICAL_SHARE = 0.5
 """Share of the candidates that are as typical as three of four marked objects."""
 
 MAX_SEPARABILITY = 0.7
-"""Area under the ROC curve of the probe that tells candidates from marked objects. With these
-values 4.7 % of 107 complete masks of 38 training datasets were called incomplete (none of those
-with 20 objects or more), and about half of the masks from which 30 to 75 % of the objects were
-removed; see `benchmarks/incomplete_masks.py`."""
+"""Area under the ROC curve of the probe that tells candidates from marked objects. The
+values were chosen on training datasets, most of them with many objects: 4.7 % of 107 complete masks
+were called incomplete, and about half of those from which 30 to 75 % of the objects were removed.
+With two images of every training dataset, it is 3 % of 67 and 23 to 29 %
+(benchmarks/results/incomplete-masks.json)."""
 
 STRENGTH = 10.0
 """Ridge penalty of both probes."""
