@@ -150,9 +150,9 @@ class LiteModel(nn.Module, Model):
             shown = shots_with_class(shots) if self.pseudo_mask == "correlation" else ()
             if self.decoder_share is None:
                 calibration = self._calibrate(conditioning)
+                calibration = replace(calibration, look_alikes=most_look_alikes(of_class, shots))
             else:
                 calibration = ClassCalibration(self.decoder_share)
-            calibration = replace(calibration, look_alikes=most_look_alikes(of_class, shots))
             one = PreparedClass(
                 class_id, conditioning, calibration, tuple(map(self._correlation_reference, shown))
             )
