@@ -68,7 +68,7 @@ def test_preferences_are_applied_to_the_form(viewer, engine, preferences, tmp_pa
 
 def test_changed_preferences_are_applied_at_once(dock, dialog, tmp_path):
     page = dialog._stack.currentWidget()
-    model, device = page.findChildren(QComboBox)
+    model, device, _style = page.findChildren(QComboBox)
     folder, mirror = [
         edit for edit in page.findChildren(QLineEdit) if edit.objectName() != "qt_spinbox_lineedit"
     ]

@@ -80,6 +80,13 @@ class Preferences(QObject):
         self.downloads_changed.emit()
 
 
+def set_preference(name: str, value: Any) -> None:
+    """Store a preference; does nothing in napari before 0.9."""
+    settings = _settings()
+    if settings is not None and getattr(settings, name) != value:
+        setattr(settings, name, value)
+
+
 def get_preference(name: str, default: Any) -> Any:
     """Return a preference, or the default in napari before 0.9."""
     settings = _settings()

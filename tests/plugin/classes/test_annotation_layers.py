@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Points, Shapes
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.plugin.classes.annotation_layers import (
     annotate_with_boxes,
@@ -13,6 +14,7 @@ from napari_vrp_sam.plugin.classes.annotation_layers import (
     set_drawing_class,
 )
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
+from napari_vrp_sam.plugin.layers.palette import default_colour
 
 
 @pytest.fixture
@@ -83,8 +85,8 @@ def test_drawings_have_the_current_class(viewer, drawing):
     assert drawing_class(layer) == 3
     assert layer.features["class"].tolist() == [1, 3, 3]
     colours = layer.face_color if drawing == "point" else layer.edge_color
-    labels = Labels(np.zeros((4, 4), dtype=int))
-    np.testing.assert_allclose(colours, [labels.get_color(c) for c in (1, 3, 3)], atol=0.01)
+    expected = transform_color([default_colour(c) for c in (1, 3, 3)])
+    np.testing.assert_allclose(colours, expected, atol=0.01)
     found = references_from_layers(image, [Annotation(layer)], viewer.dims)
     assert [reference.class_id for reference in found] == [1, 3]
 

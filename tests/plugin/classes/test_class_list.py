@@ -18,7 +18,6 @@ from napari_vrp_sam.plugin.classes.annotation_layers import (
 )
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.colours import default_colour
 from napari_vrp_sam.plugin.layers.metadata import (
     BACKGROUND_LABEL,
     NOT_THIS,
@@ -26,6 +25,7 @@ from napari_vrp_sam.plugin.layers.metadata import (
     get_metadata,
     set_metadata,
 )
+from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
 
 LEFT = Qt.MouseButton.LeftButton
@@ -397,14 +397,14 @@ def test_closed_dock_restores_key_bindings(qtbot, viewer, dock, annotated):
     _, labels = annotated
     viewer.layers.selection.active = labels
     frame = dock.parentWidget()
-    qtbot.waitUntil(lambda: len(labels.keymap) == 10 and len(viewer.keymap) == 2)
+    qtbot.waitUntil(lambda: len(labels.keymap) == 10 and len(viewer.keymap) == 3)
 
     frame.close()
     assert not labels.keymap
     assert not viewer.keymap
     frame.show()
     assert len(labels.keymap) == 10
-    assert len(viewer.keymap) == 2
+    assert len(viewer.keymap) == 3
 
 
 def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_viewer):
@@ -428,7 +428,7 @@ def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_v
         viewer.layers.selection.events.active,
     )
     assert [len(ours(emitter)) for emitter in emitters] == [1, 1, 1]
-    qtbot.waitUntil(lambda: len(layer.keymap) == 10 and len(viewer.keymap) == before + 2)
+    qtbot.waitUntil(lambda: len(layer.keymap) == 10 and len(viewer.keymap) == before + 3)
 
     viewer.close()
 

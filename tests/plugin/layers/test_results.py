@@ -45,6 +45,7 @@ def test_the_layer_has_the_transform_of_the_image(viewer):
     assert layer.axis_labels == image.axis_labels
     assert layer.data.any(axis=(1, 2)).tolist() == [False, False, True, False]
     assert layer.metadata["napari-vrp-sam"] == {
+        "style": "contour",
         "result of": image.unique_id,
         "model": "lite",
         "frames_done": [2],

@@ -10,11 +10,8 @@ from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.belonging import assign_image, image_of, user_images
-from napari_vrp_sam.plugin.layers.colours import (
-    default_colour,
-    has_class,
-    set_drawing_colour,
-)
+from napari_vrp_sam.plugin.layers.colours import has_class, set_drawing_colour
+from napari_vrp_sam.plugin.layers.contour_widths import camera_of
 from napari_vrp_sam.plugin.layers.metadata import (
     BACKGROUND_LABEL,
     CLASS_FEATURE,
@@ -24,8 +21,10 @@ from napari_vrp_sam.plugin.layers.metadata import (
     parse_class_id,
     set_metadata,
 )
+from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, placement
+from napari_vrp_sam.plugin.layers.styles import fit_contours, set_style
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.undo import push_for_layer
 
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.annotations.reference import AnnotationKind
+
+
+POINT_CASING = 0.15
+"""Width of the casing of a point, relative to its size."""
 
 
 def new_annotation_layer(
@@ -50,7 +53,14 @@ def new_annotation_layer(
     layer: Labels | Points | Shapes
     if kind == "point":
         size = max(3.0, side / 50)
-        layer = Points(None, ndim=image.ndim, name="points", size=size, **placement(image))
+        layer = Points(
+            None,
+            ndim=image.ndim,
+            name="points",
+            size=size,
+            border_width=POINT_CASING,
+            **placement(image),
+        )
         mode = "add"
     elif kind == "box":
         layer = Shapes(None, ndim=image.ndim, name="boxes", **placement(image))
@@ -58,7 +68,11 @@ def new_annotation_layer(
         layer.current_face_color = "transparent"
         mode = "add_rectangle"
     else:
-        layer = Labels(allocate_zeros(shape, np.uint8), name=f"{kind}s", **placement(image))
+        layer = Labels(
+            allocate_zeros(shape, np.uint8), name=f"{kind}s", opacity=1, **placement(image)
+        )
+        set_style(layer, "filled")
+        fit_contours(layer, camera_of(viewer).zoom)
         layer.brush_size = max(2, side // 50)
         mode = "paint"
     set_metadata(layer, drawing=kind)

@@ -17,7 +17,6 @@ from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.layers.colours import (
     apply_class_colours,
     contains_objects,
-    default_colour,
     drawn_classes,
     has_class,
     set_drawing_colour,
@@ -27,10 +26,12 @@ from napari_vrp_sam.plugin.layers.metadata import (
     background_label,
     get_metadata,
     set_metadata,
+    unwrap,
 )
 from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import is_result_layer
-from napari_vrp_sam.plugin.layers.undo import unwrap
+from napari_vrp_sam.plugin.layers.styles import style_of
 
 if TYPE_CHECKING:
     import napari
@@ -105,7 +106,7 @@ class ClassLink(QObject):
         self._classes.include(map(ClassEntry.default, numbers))
         # Keep colours that the user gave to a layer until a colour changes in the list.
         default = isinstance(layer, Labels) and isinstance(layer.colormap, CyclicLabelColormap)
-        if default or get_metadata(layer, "drawing"):
+        if default or style_of(layer) or get_metadata(layer, "drawing"):
             self._colour(layer)
 
     def _follow_active(self, _event: Any = None) -> None:

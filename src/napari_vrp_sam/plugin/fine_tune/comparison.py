@@ -43,8 +43,7 @@ class ComparisonBox(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        # Opaque, to be visible on an annotation of the same colour.
-        self._outline = FrameOutline(viewer, "before | after", opacity=1.0)
+        self._outline = FrameOutline(viewer, "before | after")
         self._target: tuple[Image, Frames] | None = None
         self._comparison: Comparison | None = None
         self.label = QLabel()

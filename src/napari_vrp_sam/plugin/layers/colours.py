@@ -1,45 +1,29 @@
-"""Colours of classes, the same in every layer; by default those of napari's labels."""
+"""Colours of classes, the same in every layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Points, Shapes
-from napari.utils.colormaps import DirectLabelColormap, label_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.metadata import (
-    NOT_THIS,
     background_label,
     feature_class_ids,
     get_metadata,
 )
+from napari_vrp_sam.plugin.layers.palette import NOT_THIS_COLOUR, casing_colour, default_colour
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
+from napari_vrp_sam.plugin.layers.styles import colour_classes
 
-NAPARI_LABEL_COLOURS = (49, 0.5)
-"""Number and seed of the colours in a new Labels layer."""
-HIGHEST_LABEL = 255
-OTHER_LABELS_COLOUR = "gray"
-NOT_THIS_COLOUR = "#e8e8e8"
-"""Colour of "Not this", which is unlike the saturated colours of the classes."""
 MAX_CLASSES = 32
 """Labels layers with more labels are taken to contain objects, not classes."""
 MAX_SEARCHED_PIXELS = 2**26
 """Larger Labels layers are not searched for classes, which would block the window."""
-
-
-def default_colour(number: int) -> str:
-    """Return the colour, "#rrggbb", of a label in a new Labels layer, or of "Not this"."""
-    if number == NOT_THIS:
-        return NOT_THIS_COLOUR
-    colour = label_colormap(*NAPARI_LABEL_COLOURS).map(number)
-    red, green, blue = (round(255 * float(channel)) for channel in np.ravel(colour)[:3])
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
@@ -77,16 +61,19 @@ def apply_class_colours(layer: Labels | Points | Shapes, colours: Mapping[int, s
     if background is not None:
         colours = {**colours, background: NOT_THIS_COLOUR}
     if isinstance(layer, Labels):
-        layer.colormap = _class_colormap(colours)
+        colour_classes(layer, colours)
         return
     try:
         class_ids = feature_class_ids(layer)
     except InputError:
         return
     if class_ids:
-        rgba = transform_color([colours.get(c) or default_colour(c) for c in class_ids])
+        class_colours = [colours.get(c) or default_colour(c) for c in class_ids]
+        rgba = transform_color(class_colours)
         if isinstance(layer, Points):
             layer.face_color = rgba
+            if get_metadata(layer, "drawing"):
+                layer.border_color = transform_color([casing_colour(c) for c in class_colours])
         else:
             layer.edge_color = rgba
 
@@ -97,18 +84,10 @@ def set_drawing_colour(layer: Points | Shapes, colour: str) -> None:
     with layer.block_update_properties():
         if isinstance(layer, Points):
             layer.current_face_color = colour
+            if get_metadata(layer, "drawing"):
+                layer.current_border_color = casing_colour(colour)
         else:
             layer.current_edge_color = colour
-
-
-def _class_colormap(colours: Mapping[int, str]) -> DirectLabelColormap:
-    # Labels that are not listed classes are visible, too.
-    labels = np.arange(1, HIGHEST_LABEL + 1)
-    rgba = label_colormap(*NAPARI_LABEL_COLOURS).map(labels)
-    color_dict: dict[int | None, Any] = {None: OTHER_LABELS_COLOUR, 0: "transparent"}
-    color_dict.update(zip(labels.tolist(), rgba, strict=True))
-    color_dict.update(colours.items())
-    return DirectLabelColormap(color_dict=color_dict)
 
 
 def _find_labels(layer: Labels, *, stop_after: int | None = None) -> set[int] | None:

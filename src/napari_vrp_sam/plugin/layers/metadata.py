@@ -45,6 +45,11 @@ def get_metadata(layer: Layer, key: str) -> Any:
     return layer.metadata.get(METADATA_KEY, {}).get(key)
 
 
+def unwrap(layer: Layer) -> Any:
+    """Return the layer itself instead of the proxy that napari passes to plugins."""
+    return getattr(layer, "__wrapped__", layer)
+
+
 def feature_class_ids(layer: Points | Shapes) -> list[int]:
     """Return the class id of each point or shape: its feature "class", or 1 without it."""
     if CLASS_FEATURE not in layer.features:

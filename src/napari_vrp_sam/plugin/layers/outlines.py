@@ -1,4 +1,4 @@
-"""The preview: a Labels layer that outlines the prediction for one frame."""
+"""The preview: a Labels layer with dashed outlines of the prediction for one frame."""
 
 from __future__ import annotations
 
@@ -17,19 +17,17 @@ from napari_vrp_sam.plugin.layers.stacks import (
     spread_over_channels,
     stack_data,
 )
+from napari_vrp_sam.plugin.layers.styles import set_style
 
 PREVIEW = "preview"
-CONTOUR_WIDTH = 2
-"""Pixels."""
 
 
 class FrameOutline:
     """A read-only layer on an image, named after the image with a suffix."""
 
-    def __init__(self, viewer: napari.viewer.Viewer, suffix: str, opacity: float = 0.7) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, suffix: str) -> None:
         self._viewer = viewer
         self._suffix = suffix
-        self._opacity = opacity
         self.layer: Labels | None = None
 
     @property
@@ -61,11 +59,12 @@ class FrameOutline:
 
     def _add(self, image: Image, data: Any) -> None:
         self.remove()  # the layer on another image
-        self.layer = Labels(data, name=f"{image.name} {self._suffix}", **placement(image))
-        self.layer.contour = CONTOUR_WIDTH
-        self.layer.opacity = self._opacity
+        self.layer = Labels(
+            data, name=f"{image.name} {self._suffix}", opacity=1, **placement(image)
+        )
         self.layer.editable = False
         set_metadata(self.layer, **{PREVIEW: True})
+        set_style(self.layer, "dashed")
         add_inactive(self._viewer, self.layer)
 
 

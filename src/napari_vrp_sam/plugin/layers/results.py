@@ -18,6 +18,7 @@ from napari_vrp_sam.plugin.layers.stacks import (
     allocate_zeros,
     frames_of,
 )
+from napari_vrp_sam.plugin.layers.styles import set_style
 
 RESULT_OF = "result of"
 """Metadata key of the image's unique id; its name may change."""
@@ -137,8 +138,9 @@ class ResultLayer:
             for layer in layers:
                 if is_result_layer(layer, self._layout.image_id):
                     layer.visible = False
-        self.layer = Labels(self._data, name=self.name, **self._layout.placement)
+        self.layer = Labels(self._data, name=self.name, opacity=1, **self._layout.placement)
         set_metadata(self.layer, **{RESULT_OF: self._layout.image_id, **self._metadata})
+        set_style(self.layer, "contour")
         if correcting:
             self._viewer.add_layer(self.layer)
         else:

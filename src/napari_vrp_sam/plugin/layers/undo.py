@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import napari
 from napari.layers import Layer
 
+from napari_vrp_sam.plugin.layers.metadata import unwrap
 from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
 from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
 
@@ -98,8 +99,3 @@ class RunRecord:
             return added.restore()
 
         history.push("segment stack", undo, redo)
-
-
-def unwrap(layer: Layer) -> Layer:
-    """Return the layer itself instead of the proxy that napari passes to plugins."""
-    return getattr(layer, "__wrapped__", layer)

@@ -23,7 +23,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
     result_events,
     result_labels,
 )
-from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import (
     add_objects_layer,
     current_objects,
@@ -34,7 +34,6 @@ from napari_vrp_sam.plugin.layers.objects import (
 )
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
-from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help

@@ -105,13 +105,13 @@ class PreviewBox(QCheckBox):
         """Follow the changes of these layers instead of the previous ones."""
         for layer in self._layers:
             layer.events.set_data.disconnect(self._on_refreshed)
-            for emitter in _drawing_events(layer):
+            for emitter in drawing_events(layer):
                 emitter.disconnect(self._on_drawn)
         self._layers = list(layers)
         self._undone = [_undone_strokes(layer) for layer in layers]
         for layer in self._layers:
             layer.events.set_data.connect(self._on_refreshed)
-            for emitter in _drawing_events(layer):
+            for emitter in drawing_events(layer):
                 emitter.connect(self._on_drawn)
         self.request_update()
 
@@ -298,7 +298,7 @@ class PreviewBox(QCheckBox):
         self._show_state(shown.changed() if self._outdated or self._pause.isActive() else shown)
 
 
-def _drawing_events(layer: Layer) -> list[Any]:
+def drawing_events(layer: Layer) -> list[Any]:
     """Return the events of drawing, erasing and changing classes."""
     names = ("paint", "labels_update", "data", "features")
     return [layer.events[name] for name in names if name in layer.events.emitters]

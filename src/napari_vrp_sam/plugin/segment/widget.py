@@ -27,6 +27,7 @@ from napari_vrp_sam.plugin.segment.jobs import JobFactory
 from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
 from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel, quality_metadata
+from napari_vrp_sam.plugin.segment.result_row import ResultRow
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
 from napari_vrp_sam.plugin.segment.status_card import StatusCard
@@ -72,6 +73,7 @@ class SegmentStackWidget(PluginDock):
         self.card = StatusCard()
         self.status, self.expected_iou_label = self.card.message, self.card.quality
         self.incomplete_mask = IncompleteMaskWarning(self.form.annotation_list)
+        self.result_row = ResultRow(viewer, self.form)
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         keep_place(self.accept_button)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
@@ -99,6 +101,7 @@ class SegmentStackWidget(PluginDock):
             self.quality_panel,
             self.accept_button,
             self.undo_buttons,
+            self.result_row,
             self.form.notes,
             self.form.advanced,
             self.objects_panel,
@@ -167,6 +170,7 @@ class SegmentStackWidget(PluginDock):
         )
         self.session_panel.opened.connect(self.quality_panel.refresh)
         self.session_panel.opened.connect(self.accept_button.refresh)
+        self.session_panel.opened.connect(self.result_row.refresh)
         self.session_panel.added.connect(self._record_added)
         self.history.reported.connect(self._on_undo)
         user_model_signals.created.connect(self.form.model_box.choose)
@@ -204,6 +208,7 @@ class SegmentStackWidget(PluginDock):
         self._run = run = SegmentationRun(
             self._engine.submit(job), result, frame_count, self, probabilities
         )
+        self.result_row.hidden_results.restore()
         self._record = RunRecord(self._viewer, result, probabilities)
         run.written.connect(self.quality_panel.refresh)
         run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
@@ -274,6 +279,7 @@ class SegmentStackWidget(PluginDock):
     def _enable_keys(self, *, enabled: bool) -> None:
         self.history.enable_keys(enabled=enabled)
         self.form.class_list.enable_keys(enabled=enabled)
+        self.result_row.enable_key(enabled=enabled)
 
     def _abandon(self) -> None:
         self._closed = True
@@ -293,6 +299,7 @@ class SegmentStackWidget(PluginDock):
         for component in (
             self._panel,
             self.preview_box,
+            self.result_row,
             self.accept_button,
             self.quality_panel,
             self.objects_panel,
@@ -307,5 +314,11 @@ class SegmentStackWidget(PluginDock):
     def _lock(self, *, locked: bool) -> None:
         """Lock what a run relies on."""
         self.form.lock(locked=locked)
-        for widget in (self.preview_box, self.accept_button, self.objects_panel, self.history):
+        for widget in (
+            self.preview_box,
+            self.result_row,
+            self.accept_button,
+            self.objects_panel,
+            self.history,
+        ):
             widget.lock(locked=locked)

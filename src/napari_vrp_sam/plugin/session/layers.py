@@ -22,7 +22,6 @@ from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.accepted import result_labels
 from napari_vrp_sam.plugin.layers.annotations import KIND_KEY
 from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF
-from napari_vrp_sam.plugin.layers.colours import NAPARI_LABEL_COLOURS
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import spread_over_channels, stack_data
@@ -50,11 +49,18 @@ NUMERIC_KINDS = "biuf"
 """Kinds of dtypes whose values JSON represents exactly."""
 NOTES = "notes"
 """Key of the plugin's metadata among the stored attributes."""
+NAPARI_LABEL_COLOURS = (49, 0.5)
+"""Number and seed of the colours in a new Labels layer."""
 PEN = "pen"
 """Metadata key of the drawing settings."""
 DRAWING_SETTINGS: dict[type[Layer], tuple[str, ...]] = {
     Labels: ("selected_label", "brush_size", "contour", "n_edit_dimensions", "preserve_labels"),
-    Points: ("current_size", "current_face_color", "current_border_color"),
+    Points: (
+        "current_size",
+        "current_face_color",
+        "current_border_color",
+        "current_border_width",
+    ),
     Shapes: ("current_edge_width", "current_edge_color", "current_face_color"),
 }
 """Attributes that are not among the keyword arguments of a new layer."""
