@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 from napari.utils.colormaps.standardize_color import transform_color
+from napari.utils.theme import get_theme
 from skimage.color import rgb2lab
 
 from napari_vrp_sam.plugin.layers.palette import (
@@ -12,6 +13,7 @@ from napari_vrp_sam.plugin.layers.palette import (
     default_colour,
     relative_luminance,
 )
+from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN
 
 GREYS = [f"#{value:02x}{value:02x}{value:02x}" for value in (0, 64, 128, 192, 255)]
 # Simulation of colour blindness in linear RGB: Machado, Oliveira and Fernandes (2009), severity 1.
@@ -63,6 +65,19 @@ def test_ten_classes_differ_for_colour_blind_people(vision):
     for first, second in itertools.combinations(map(default_colour, range(1, 11)), 2):
         distance = np.linalg.norm(seen(first, vision) - seen(second, vision))
         assert distance > 12, (first, second)  # a just noticeable difference is about 2
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_colours_of_plots_are_visible_in_both_themes(theme):
+    background = get_theme(theme).background.as_hex(format="long")[:7]
+    for colour in (BLUE, AMBER, GREEN):
+        assert contrast(colour.name(), background) >= 3
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_colours_of_plots_differ_for_colour_blind_people(vision):
+    for first, second in itertools.combinations((BLUE, AMBER, GREEN), 2):
+        assert np.linalg.norm(seen(first.name(), vision) - seen(second.name(), vision)) > 10
 
 
 def test_twenty_classes_have_different_colours():

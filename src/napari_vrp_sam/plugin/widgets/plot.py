@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
-BLUE, AMBER, GREEN = QColor("#3b8ed0"), QColor("#d99a00"), QColor("#3fa34d")
-"""Colours that also differ in brightness, for colour-blind users."""
+BLUE, AMBER, GREEN = QColor("#0077bb"), QColor("#b45f06"), QColor("#00816a")
+"""Colours that differ for colour-blind users, with a contrast of 3:1 in both themes."""
 
 
 class Plot(QWidget):
