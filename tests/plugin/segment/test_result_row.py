@@ -88,7 +88,8 @@ def test_result_is_hidden_while_the_user_draws(qtbot, viewer, dock, row, engine,
     scribbles = viewer.layers.selection.active
     draw(scribbles)
 
-    engine.let_through(0)
+    while engine.gate.acquire(blocking=False):
+        pass
     press(qtbot, dock.segment_button)
     assert result.visible  # until the new result has its first frame
     engine.let_through()
