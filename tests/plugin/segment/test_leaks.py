@@ -12,9 +12,9 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_vrp_sam.plugin.layers.metadata import unwrap
 from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
 from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
-from napari_vrp_sam.plugin.layers.undo import unwrap
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 
