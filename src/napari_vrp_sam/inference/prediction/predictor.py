@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.batches import FrameBatches, batches_of_one_shape
 from napari_vrp_sam.inference.prediction.feature_cache import (
     FeatureCache,
     annotations_digest,
-    frame_key,
 )
+from napari_vrp_sam.inference.prediction.frame_encoder import FrameEncoder, checked_frame
 from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
 from napari_vrp_sam.inference.prediction.reference_crops import (
@@ -65,11 +64,6 @@ class Predictor:
         Number of frames that `predict_stream` computes at a time; default: on a GPU as many as fit
         into its memory, up to 8, on a CPU one.
 
-    Attributes
-    ----------
-    cache : FeatureCache, optional
-        Cache of frame features, if one is set.
-
     Raises
     ------
     InputError
@@ -90,9 +84,8 @@ class Predictor:
         half_precision_dtype(self.device, precision)  # raises for unknown names
         self.model = model.configured(self.device, precision=precision, compiled=compile)
         self.tile_size = check_tile(tile_size)
-        self.cache: FeatureCache | None = None
         self._batches = FrameBatches(self.model, self.device, batch, compiled=compile)
-        self._normalisation: Normalisation | None = None
+        self._encoder = FrameEncoder(self.model, self.device)
         self._class_ids: tuple[int, ...] = ()
         self._prepared: Any = None
         self._learned: object = None
@@ -101,6 +94,15 @@ class Predictor:
     def batch_size(self) -> int:
         """Number of frames that `predict_stream` computes at a time, as memory allows now."""
         return self._batches.size
+
+    @property
+    def cache(self) -> FeatureCache | None:
+        """Cache of frame features, if one is set."""
+        return self._encoder.cache
+
+    @cache.setter
+    def cache(self, cache: FeatureCache | None) -> None:
+        self._encoder.cache = cache
 
     @property
     def class_ids(self) -> tuple[int, ...]:
@@ -150,14 +152,14 @@ class Predictor:
         if known == self._learned:
             return
         self._learned = None
-        self._normalisation = normalisation
+        self._encoder.normalisation = normalisation
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
         part = self._reference_side if self.model.input_side else LARGEST_CROP
         for reference in crop_references(references, self._reference_side, part):
             key = image_key(reference)
             if key not in images:
-                planes = self._planes(reference.image)
+                planes = self._encoder.planes(reference.image)
                 images[key] = planes, self.encode(reference.image)
             image, features = images[key]
             mask, ignored, negative = (
@@ -263,14 +265,14 @@ class Predictor:
             if max(first.shape[:2]) <= self.tile_size:
                 work = PipelineSettings(
                     self._batches.logits(self._prepared),
-                    self._known_normalisation(),
+                    self._encoder.known_normalisation(),
                     self.class_ids,
                     self.device,
                     size,
                     fixed=self._batches.compiled,
                     probabilities=probabilities,
                 )
-                yield from run_pipeline(map(_checked, ahead), work)
+                yield from run_pipeline(map(checked_frame, ahead), work)
                 return
         for batch in batches_of_one_shape(ahead, size):
             for steps in self._predict_batch(batch):
@@ -290,15 +292,15 @@ class Predictor:
             Normalisation of the stack.
         """
         if self.cache is not None and max(frame.shape[:2]) <= self.tile_size:
-            if self._normalisation != normalisation:
+            if self._encoder.normalisation != normalisation:
                 self._learned = None
-                self._normalisation = normalisation
+                self._encoder.normalisation = normalisation
             self.encode(frame)
 
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
-        return self._encode_batch([frame])[0]
+        return self._encoder.encode([frame])[0]
 
     @torch.no_grad()
     def _predict_batch(
@@ -308,7 +310,7 @@ class Predictor:
         if max(frames[0].shape[:2]) > self.tile_size:  # the tiles of one frame are batches already
             yield from map(self._predict_tiles, frames)
             return
-        features = FrameFeatures.concatenate(self._encode_batch(frames))
+        features = FrameFeatures.concatenate(self._encoder.encode(frames))
         logits = self.model.segment(features, self._prepared).float().cpu().numpy()
         yield from map(_done, _sigmoid(logits))
 
@@ -320,36 +322,11 @@ class Predictor:
 
         def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
             for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
-                yield from self._encode_batch(batch)
+                yield from self._encoder.encode(batch)
 
         size = frame.shape[0], frame.shape[1]
         steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
         return _sigmoid((yield from steps))
-
-    @torch.no_grad()
-    def _encode_batch(self, frames: Sequence[NDArray[Any]]) -> list[FrameFeatures]:
-        """Return the features of frames of one shape; those in the cache are not computed again."""
-        normalisation = self._known_normalisation()
-        cache = self.cache
-        keys = [None if cache is None else frame_key(frame, normalisation) for frame in frames]
-        found = [None if key is None or cache is None else cache.get(key) for key in keys]
-        missing = [at for at, features in enumerate(found) if features is None]
-        if missing:
-            encoded = self.model.encode(torch.stack([self._planes(frames[at]) for at in missing]))
-            for row, at in enumerate(missing):
-                key, features = keys[at], encoded[row]
-                found[at] = features if key is None or cache is None else cache.put(key, features)
-        return [features.to(self.device) for features in found if features is not None]
-
-    def _planes(self, frame: NDArray[Any]) -> torch.Tensor:
-        """Return a normalised frame of shape (3, Y, X) on the device."""
-        planes = self._known_normalisation().apply(_checked(frame))
-        return torch.from_numpy(planes).to(self.device)
-
-    def _known_normalisation(self) -> Normalisation:
-        if self._normalisation is None:
-            raise InputError("No references are set: call set_references before predict.")
-        return self._normalisation
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""
@@ -396,13 +373,6 @@ def _finished(steps: Generator[Any, None, Result]) -> Result:
         except StopIteration as end:
             result: Result = end.value
             return result
-
-
-def _checked(frame: NDArray[Any]) -> NDArray[Any]:
-    """Return a frame of shape (Y, X, C) that is large enough."""
-    frame = frame[..., None] if frame.ndim == 2 else frame
-    check_frame_size(frame.shape[:2])
-    return frame
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
