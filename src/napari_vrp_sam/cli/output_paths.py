@@ -32,6 +32,13 @@ def default_objects_path(labels: Path) -> Path:
     return labels.with_name(_stem(labels).removesuffix("_labels") + "_objects.tif")
 
 
+def default_relabelled_path(probabilities: Path) -> Path:
+    """Return where labels from probabilities are written by default: beside them."""
+    return probabilities.with_name(
+        _stem(probabilities).removesuffix("_probabilities") + "_relabelled.tif"
+    )
+
+
 def frame_names(image: Path) -> list[str]:
     """Return the names of the frames of a folder, without suffix; empty for other images."""
     from napari_vrp_sam.io.images.frame_files import folder_images

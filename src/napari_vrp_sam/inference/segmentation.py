@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_dtype
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD
+from napari_vrp_sam.inference.relabelling.levels import quantise
+from napari_vrp_sam.inference.relabelling.relabel import (
+    RelabelSettings,
+    Threshold,
+    relabel_frame,
+)
 from napari_vrp_sam.inference.runs.events import (
     Event,
     FrameResult,
@@ -56,6 +64,72 @@ class Segmentation:
     expected_iou: dict[int, float | None]
     probabilities: NDArray[np.float32] | None = None
     warnings: tuple[LookAlikes, ...] = ()
+
+    def relabel(
+        self,
+        threshold: Threshold = DEFAULT_THRESHOLD,
+        *,
+        min_size: int = 0,
+        fill_holes: bool = False,
+        smoothing: float = 0.0,
+    ) -> Segmentation:
+        """Return the segmentation with labels from the same probabilities by other settings.
+
+        Nothing is segmented again. The confidence remains that of the run. Changes that were made
+        to the labels are not kept.
+
+        Parameters
+        ----------
+        threshold : float or mapping of int to float, default: 0.5
+            Probability above which a pixel can belong to a class, for all classes or by class.
+            Of several possible classes, a pixel gets the most probable one. Rounded to 1/256.
+        min_size : int, default: 0
+            Minimum size in pixels of a connected region of a class on a frame; smaller ones are
+            removed.
+        fill_holes : bool, default: False
+            Fill holes of a class that contain no other class.
+        smoothing : float, default: 0.0
+            Standard deviation, in pixels, of the Gaussian filter that smooths the probabilities
+            and thus the outlines.
+
+        Returns
+        -------
+        Segmentation
+
+        Raises
+        ------
+        InputError
+            If there are no probabilities, no such class, or a value is out of range.
+
+        Examples
+        --------
+        >>> from napari_vrp_sam import Segmenter
+        >>> from napari_vrp_sam.io.samples import sample_stack
+        >>> stack, truth = sample_stack(seed=0, size=96, frames=3)
+        >>> segmenter = Segmenter("lite", device="cpu")
+        >>> segmenter.fit(stack, truth[1], axes="ZYX", reference_frame=1)  # doctest: +ELLIPSIS
+        <...Segmenter object at ...>
+        >>> result = segmenter.predict(stack, probabilities=True)
+        >>> larger = result.relabel(0.3, fill_holes=True)
+        >>> bool((larger.labels > 0).sum() > (result.labels > 0).sum())
+        True
+        """
+        if self.probabilities is None:
+            raise InputError("There are no probabilities: predict with `probabilities=True`.")
+        settings = RelabelSettings.of(
+            threshold,
+            self.class_ids,
+            min_size=min_size,
+            fill_holes=fill_holes,
+            smoothing=smoothing,
+        )
+        lead = self.probabilities.shape[:-3]
+        shape = *lead, *self.probabilities.shape[-2:]
+        labels = np.zeros(shape, labels_dtype(self.class_ids))
+        for at in np.ndindex(lead):
+            levels = quantise(self.probabilities[at])
+            labels[at] = relabel_frame(levels, self.class_ids, settings)
+        return replace(self, labels=labels)
 
 
 def gather_segmentation(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.inference.prediction.confidence import IOU_PER_AGREEMENT
+from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD, decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +52,8 @@ def labels_from_probabilities(probabilities: Tensor, class_ids: Sequence[int]) -
     """
     dtype = torch.uint8 if max(class_ids) < 256 else torch.int64
     labels = torch.zeros_like(probabilities[:, 0], dtype=dtype)
-    highest = torch.full_like(probabilities[:, 0], 0.5)
-    # Class by class, because `argmax` would need eight bytes for each pixel of a large frame.
-    for class_id, probability in zip(class_ids, probabilities.unbind(1), strict=True):
-        labels.masked_fill_(probability > highest, class_id)
-        torch.maximum(highest, probability, out=highest)
-    return labels
+    thresholds = [DEFAULT_THRESHOLD] * len(class_ids)
+    return decide(probabilities.unbind(1), class_ids, thresholds, labels, torch.where)
 
 
 def confidences(probabilities: Tensor) -> Tensor:
@@ -75,7 +72,7 @@ def confidences(probabilities: Tensor) -> Tensor:
     Tensor, shape (B, K), float32
         In 0..1; NaN for a class that was not found, which has no mask to judge.
     """
-    found = probabilities > 0.5
+    found = probabilities > DEFAULT_THRESHOLD
     area = found.sum(dim=(-2, -1))
     total = probabilities.sum(dim=(-2, -1))
     overlap = (probabilities * found).sum(dim=(-2, -1))

@@ -119,9 +119,10 @@ class OutputWriter:
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
         if output.probabilities is not None:
-            shape = (*frames.lead_shape, len(class_ids_of(job.references)), *frames.frame_shape)
+            class_ids = class_ids_of(job.references)
+            shape = (*frames.lead_shape, len(class_ids), *frames.frame_shape)
             axes = frames.label_axes[:-2] + "CYX"
-            self._probabilities = ProbabilityWriter(output.probabilities, shape, axes)
+            self._probabilities = ProbabilityWriter(output.probabilities, shape, axes, class_ids)
 
     @property
     def normalisation(self) -> Normalisation | None:

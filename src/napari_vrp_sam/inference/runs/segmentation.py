@@ -137,16 +137,17 @@ def frame_events(
     yield frame_progress(0, total)
     wanted = (frames[index] for index in indices)
     done = 0
+    with_probabilities = job.probabilities or job.levels
     with closing(
-        predictor.predict_stream(wanted, probabilities=job.probabilities, tiles=True)
+        predictor.predict_stream(wanted, probabilities=with_probabilities, tiles=True)
     ) as predictions:
         for prediction in predictions:
             if isinstance(prediction, TileProgress):
                 control.check()
                 yield frame_progress(done, total, prediction.number, prediction.total)
                 continue
-            yield FrameResult(
-                indices[done], prediction.labels, prediction.confidence, prediction.probabilities
+            yield FrameResult.of(
+                indices[done], prediction, probabilities=job.probabilities, levels=job.levels
             )
             done += 1
             yield frame_progress(done, total)

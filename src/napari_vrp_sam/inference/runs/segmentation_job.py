@@ -48,6 +48,9 @@ class SegmentationJob(Job):
         Frame to segment first, such as the one in view.
     probabilities : bool
         Whether to return the probabilities of the classes too.
+    levels : bool
+        Whether to return the probabilities as compressed levels too, which are a small fraction
+        as large.
     contrast_limits : tuple of float, optional
         Intensities that are mapped to 0 and 1; default: percentiles of the stack.
     cache : bool, optional
@@ -83,6 +86,7 @@ class SegmentationJob(Job):
     accepted: Collection[int] = ()
     first_frame: int | None = None
     probabilities: bool = False
+    levels: bool = False
     contrast_limits: tuple[float, float] | None = None
     pseudo_mask: PseudoMaskKind | None = None
     prompting: Prompting | None = None

@@ -26,7 +26,7 @@ SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
 PALETTE_MODES = ("P", "PA")
 COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
 """Pillow modes with other channels than red, green and blue."""
-RESULT_NAME_ENDS = ("_labels", "_objects")
+RESULT_NAME_ENDS = ("_labels", "_objects", "_relabelled")
 """Ends of the names of results that `vrp-sam segment` writes beside an image."""
 
 P = ParamSpec("P")
@@ -46,7 +46,8 @@ class FrameHeader(NamedTuple):
 def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the image files of a folder in the natural order of their names (2 before 10).
 
-    Hidden files are excluded, and so are results: X_labels and X_objects beside an image X.
+    Hidden files are excluded, and so are results beside an image X: X_labels, X_objects and
+    X_relabelled.
 
     Raises
     ------

@@ -1,9 +1,11 @@
-"""Probabilities, written frame by frame."""
+"""Probabilities, written and read frame by frame."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images.tiff_stack import imagej_keeps
+from napari_vrp_sam.io.images.tiff_stack import imagej_keeps, read_tiff
+
+CLASS_IDS = "class_ids"
+"""Key of the classes in the description of a TIFF file."""
 
 
 class ProbabilityWriter:
@@ -28,6 +33,8 @@ class ProbabilityWriter:
         Leading axes + (K, Y, X).
     axes : str
         One letter for each axis, C for the classes.
+    class_ids : sequence of int
+        The K classes, stored in the file.
 
     Raises
     ------
@@ -35,7 +42,9 @@ class ProbabilityWriter:
         If the disk is too small for the file, or it cannot be written.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], axes: str) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], axes: str, class_ids: Sequence[int] = ()
+    ) -> None:
         if path.suffix.lower() not in TIFF_SUFFIXES:
             raise InputError(f"Probabilities cannot be written to {path.name}: use .tif.")
         self._stack = contextlib.ExitStack()
@@ -48,7 +57,7 @@ class ProbabilityWriter:
                 dtype=np.float32,
                 imagej=imagej_keeps(axes),
                 photometric="minisblack",
-                metadata={"axes": axes},
+                metadata={"axes": axes, CLASS_IDS: ",".join(map(str, class_ids))},
             )
             self._stack = self._stack.pop_all()
 
@@ -67,6 +76,79 @@ class ProbabilityWriter:
         del self._pages
         with contextlib.suppress(_DiscardError), self._stack:
             raise _DiscardError
+
+
+@dataclass(frozen=True, eq=False)
+class StoredProbabilities:
+    """Probabilities in a file, read frame by frame.
+
+    Attributes
+    ----------
+    data : array, shape of the leading axes + (Y, X) and an axis of the classes anywhere
+    axes : str
+        One letter for each axis; C, if present, for the classes.
+    class_ids : tuple of int
+        The K classes.
+    """
+
+    data: Any
+    axes: str
+    class_ids: tuple[int, ...]
+
+    @property
+    def label_axes(self) -> str:
+        """One letter for each axis of the labels."""
+        return self.axes.replace("C", "")
+
+    @property
+    def label_shape(self) -> tuple[int, ...]:
+        """Shape of the labels."""
+        sizes = zip(self.axes, self.data.shape, strict=True)
+        return tuple(int(size) for axis, size in sizes if axis != "C")
+
+    def __len__(self) -> int:
+        return int(np.prod(self.label_shape[:-2], dtype=int))
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Read the probabilities of each frame, shape (K, Y, X)."""
+        at = self.axes.find("C")
+        for position in np.ndindex(self.label_shape[:-2]):
+            where: list[int | slice] = list(position)
+            if at >= 0:
+                where.insert(at, slice(None))
+            frame = np.asarray(self.data[tuple(where)], np.float32)
+            yield frame if at >= 0 else frame[None]
+
+
+def read_probabilities(path: Path) -> StoredProbabilities:
+    """Open the probabilities that a run has written; nothing is read yet.
+
+    Raises
+    ------
+    InputError
+        If the file is not a TIFF file of probabilities.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        raise InputError(f"{path} is not a file of probabilities: give a TIFF file.")
+    if not path.exists():
+        raise InputError(f"There is no file {path}: check the path.")
+    data, axes = read_tiff(path)
+    last = axes[-3:] if "C" in axes else axes[-2:]
+    if last not in ("CYX", "YX") or np.dtype(data.dtype).kind != "f":
+        raise InputError(
+            f"{path} holds {np.dtype(data.dtype)} values with the axes {axes}, which are not "
+            "probabilities: give a file that vrp-sam has written, float32 with the axes ...CYX."
+        )
+    count = int(data.shape[axes.index("C")]) if "C" in axes else 1
+    return StoredProbabilities(data, axes, _stored_class_ids(path) or tuple(range(1, count + 1)))
+
+
+def _stored_class_ids(path: Path) -> tuple[int, ...]:
+    with tifffile.TiffFile(path) as file:
+        shaped = file.shaped_metadata or ({},)
+        stored = (file.imagej_metadata or shaped[0]).get(CLASS_IDS, "")
+    # tifffile converts a single number.
+    return tuple(int(part) for part in str(stored).split(",") if part)
 
 
 class _DiscardError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -95,6 +95,30 @@ def label_writer(
             f"Labels cannot be written to {path.name}: choose a .tif file, .zarr, or a folder."
         )
     return FolderWriter(folder_files(path, shape, dtype, names), dtype)
+
+
+def write_label_frames(
+    path: Path,
+    frames: Iterable[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    axes: str,
+    names: Sequence[str] = (),
+) -> None:
+    """Write the labels of all frames, in their order; see `label_writer`.
+
+    What was written before an error in `frames` is removed.
+    """
+    writer = label_writer(path, shape, dtype, axes, names)
+    done = False
+    try:
+        for index, labels in enumerate(frames):
+            writer.write(index, labels)
+        done = True
+    finally:
+        if not done:
+            writer.discard()
+    writer.close()
 
 
 def is_incremental(path: Path) -> bool:

@@ -125,7 +125,9 @@ def segment_frames(
         prepared = _prepare(pickled)
         job, predictor = prepared.job, prepared.predictor
         pixels = (_frame(pickled, index) for index in indices) if frames is None else frames
-        predictions = predictor.predict_stream(pixels, probabilities=job.probabilities)
+        predictions = predictor.predict_stream(
+            pixels, probabilities=job.probabilities or job.levels
+        )
         return [
             frame_event(index, prediction, job, prepared.writer)
             for index, prediction in zip(indices, predictions, strict=True)
@@ -136,10 +138,10 @@ def frame_event(
     index: int, prediction: FramePrediction, job: SegmentationJob, writer: FrameWriter | None
 ) -> FrameResult | FrameWritten:
     """Write a frame if there is a writer, and return the event that reports it."""
+    if writer is None:
+        return FrameResult.of(index, prediction, probabilities=job.probabilities, levels=job.levels)
     labels, confidence = prediction.labels, prediction.confidence
     probabilities = prediction.probabilities if job.probabilities else None
-    if writer is None:
-        return FrameResult(index, labels, confidence, probabilities)
     writer.write(index, labels)
     return FrameWritten(index, labels_checksum(labels), confidence, probabilities)
 
