@@ -20,7 +20,7 @@ from napari_vrp_sam.fine_tuning.interrupted.checkpoint import Checkpoint, Scores
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import BatchStream, FoldEvaluation, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate, set_weights
-from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.events import Event, Progress
 
 
@@ -49,32 +49,33 @@ class TrainingLoop:
 
     def events(self, control: Control) -> Iterator[Event]:
         """Train to the end of the plan, or until the held-out IoU no longer improves."""
+        try:
+            with BatchesAhead(self._make_batch) as batches:
+                yield from self._train(control, batches)
+        except StopRunError:
+            self._save()
+            raise
+        self._save()
+
+    def _train(self, control: Control, batches: BatchesAhead) -> Iterator[Event]:
         plan = self.plan
         saved = time.monotonic()
-        with BatchesAhead(self._make_batch) as batches:
-            while not plan.finished and not self.converged:
-                try:
-                    control.check()
-                except BaseException:
-                    self._save()
-                    raise
-                start = time.monotonic()
-                loss = self._step(plan.step, batches.batch(plan.step))
-                plan.record_step(time.monotonic() - start)
-                yield TrainingStep(
-                    plan.step,
-                    plan.expected_steps,
-                    loss,
-                    plan.seconds_left,
-                    plan.seconds,
-                    plan.budget,
-                )
-                if plan.validation_due:
-                    yield from self._validate(control)
-                if time.monotonic() - saved > self.recipe.checkpoint_seconds:
-                    self._save()
-                    saved = time.monotonic()
-        self._save()
+        while True:
+            # Before the step: a run may have been cancelled when a validation was due.
+            if plan.validation_due:
+                yield from self._validate(control)
+            if plan.finished or self.converged:
+                return
+            control.check()
+            start = time.monotonic()
+            loss = self._step(plan.step, batches.batch(plan.step))
+            plan.record_step(time.monotonic() - start)
+            yield TrainingStep(
+                plan.step, plan.expected_steps, loss, plan.seconds_left, plan.seconds, plan.budget
+            )
+            if time.monotonic() - saved > self.recipe.checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
 
     def measure_base(self, control: Control) -> Iterator[Event]:
         """Prepare the validation, unless it is prepared, and measure the base model."""

@@ -80,10 +80,14 @@ class Candidate:
                 self._optimiser.state[weight] = {"step": tensors[f"step/{name}"], **moments}
 
 
+@torch.no_grad()
 def set_weights(model: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]) -> None:
-    """Let parameters share the storage of other weights."""
+    """Copy other weights to parameters.
+
+    With shared storage, `FoldedBackbone` would not notice that the weights were trained.
+    """
     for name, parameter in model.items():
-        parameter.data = weights[name].data
+        parameter.copy_(weights[name])
 
 
 def mean_weights(
