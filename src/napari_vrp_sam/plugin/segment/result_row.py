@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSlider, QWidget
 
 from napari_vrp_sam.plugin.layers.accepted import current_result, result_events
 from napari_vrp_sam.plugin.layers.contour_widths import ContourWidths
@@ -17,7 +17,7 @@ from napari_vrp_sam.plugin.layers.styles import Style, set_style, style_of
 from napari_vrp_sam.plugin.preferences import get_preference, set_preference
 from napari_vrp_sam.plugin.segment.hidden_results import HiddenResults
 from napari_vrp_sam.plugin.session.layers import PEN
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ResultRow(QWidget):
         self._last: weakref.ref[Labels] | None = None
         self._look = {"result_style": "contour", "result_opacity": 100}
         self.show_box = QCheckBox("Result")
-        self.style_box = NarrowComboBox()
+        self.style_box = QComboBox()
         self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
         self._lay_out()
         self._save = single_shot_timer(self, PAUSE_MILLISECONDS, self._save_opacity)
@@ -128,7 +128,7 @@ class ResultRow(QWidget):
         set_help(self.opacity_slider, "Opacity of the result.")
         layout = QHBoxLayout(self)
         pack(layout, self.show_box, spacing=4)
-        layout.addWidget(self.style_box, 1)
+        layout.addWidget(self.style_box)
         layout.addWidget(self.opacity_slider, 1)
 
     def _follow(self, layer: Labels | None) -> None:
