@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
@@ -81,8 +82,34 @@ def test_touching_objects_are_split_by_default(touching: Path) -> None:
     given = (touching, "--link", "--output", output)
     assert objects(*given).exit_code == 0
     assert set(np.unique(read(output))) == {0, 1, 2}
-    assert objects(*given, "--no-split", "--overwrite").exit_code == 0
+    assert objects(*given, "--split-strength", 0, "--overwrite").exit_code == 0
     assert set(np.unique(read(output))) == {0, 1}
+
+
+def test_no_split_is_deprecated(touching: Path) -> None:
+    output = touching.with_name("ids.tif")
+    result = objects(touching, "--no-split", "--output", output)
+    assert result.exit_code == 0
+    assert "--no-split is deprecated" in result.stderr
+    assert "use --split-strength 0" in result.stderr
+    assert len(np.unique(read(output))) == 3  # one object on each of two frames
+
+
+def test_options_equal_those_of_python(files: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = (ndimage.gaussian_filter(rng.standard_normal((2, 90, 90)), (0, 4, 4)) > 0).astype("u1")
+    tifffile.imwrite(files / "labels.tif", labels, photometric="minisblack")
+    for options, settings in (
+        ((), {}),
+        (
+            ("--split-strength", 0.8, "--min-size", 40, "--no-fill-holes", "--smoothing", 1.5),
+            {"split_strength": 0.8, "min_size": 40, "fill_holes": False, "smoothing": 1.5},
+        ),
+    ):
+        result = objects(files / "labels.tif", "--axes", "ZYX", "--overwrite", *options)
+        assert result.exit_code == 0, result.stderr
+        expected = objects_from_labels(labels, axes="ZYX", **settings)
+        np.testing.assert_array_equal(read(files / "labels_objects.tif"), expected.labels)
 
 
 @pytest.mark.parametrize("name", ["ids.tif", "ids.zarr", "ids"])
@@ -134,6 +161,9 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
         (("truth.tif", "--link", "--divisions", "--axes", "ZYX"), "axis T"),
         (("truth.tif", "--table", "objects.xlsx"), r"use \.csv"),
         (("truth.tif", "--min-size", -2), "-2 pixels"),
+        (("truth.tif", "--min-size", "small"), 'give a number of pixels or "auto"'),
+        (("truth.tif", "--split-strength", 2), "from 0 .never split. to 1"),
+        (("truth.tif", "--smoothing", -1), "from 0 .none. to 100"),
         (("truth.tif", "--channel", 0), "--channel needs --image"),
         (("truth.tif", "--image", "truth.tif"), "is the label image itself"),
         (("truth.tif", "--image", "frames/f0.png"), r"\(64, 64\)"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
+from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app
 from napari_vrp_sam.cli.image_axes import resolve_axes
+from napari_vrp_sam.cli.object_output import ObjectOutput, object_id_files
 from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption
 from napari_vrp_sam.cli.output_paths import (
     check_outputs,
@@ -19,108 +18,15 @@ from napari_vrp_sam.cli.output_paths import (
     same_file,
 )
 from napari_vrp_sam.errors import InputError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_vrp_sam.inference.frames import Frames
-
-
-@dataclass(frozen=True)
-class ObjectOutput:
-    """Settings and output files of a search for objects.
-
-    Attributes
-    ----------
-    labels : Path
-        Output of the object ids: TIFF, PNG, OME-Zarr, or a folder.
-    table : Path, optional
-        CSV file of the objects.
-    linked, divisions, split, min_size
-        See `objects_from_labels`.
-    """
-
-    labels: Path
-    table: Path | None = None
-    linked: bool = False
-    divisions: bool = False
-    split: bool = True
-    min_size: int = 0
-
-    @property
-    def files(self) -> list[Path]:
-        """The outputs."""
-        return [self.labels] if self.table is None else [self.labels, self.table]
-
-    def check(self, label_axes: str) -> None:
-        """Check the settings before the work starts.
-
-        Raises
-        ------
-        InputError
-            If labels with these axes cannot be linked this way, or the table is not a CSV file.
-        """
-        from napari_vrp_sam.inference.objects.find import ObjectSettings, check_settings
-        from napari_vrp_sam.io.exports.tables import check_table_path
-
-        if self.divisions and not self.linked:
-            raise InputError("--divisions needs --link: only linked objects divide.")
-        settings = ObjectSettings(self.linked, self.divisions, self.split, self.min_size)
-        check_settings(settings, label_axes)
-        if self.table is not None:
-            check_table_path(self.table)
-
-    def write(
-        self,
-        labels: Any,
-        image: Any,
-        frames: Frames,
-        *,
-        names: Sequence[str] = (),
-        confidence: Mapping[int, float] | None = None,
-    ) -> None:
-        """Find the objects of class labels and write them; see `objects_from_labels`.
-
-        Parameters
-        ----------
-        labels : array of integers, shape of the leading axes + (Y, X)
-        image : array or None
-        frames : Frames
-            Frames of the image, or of the labels without an image.
-        names : sequence of str
-            Names of the frames in an output folder, without suffix; default: numbers.
-        confidence : mapping of int to float, optional
-            Confidence of frames, by index.
-        """
-        from napari_vrp_sam.inference.objects.find import objects_from_labels
-        from napari_vrp_sam.io.exports.tables import write_table
-
-        with progress_bar() as bar:
-            task = bar.add_task("Finding objects", total=None)
-            objects = objects_from_labels(
-                labels,
-                image,
-                axes=frames.axes,
-                channels=frames.channels,
-                linked=self.linked,
-                divisions=self.divisions,
-                split=self.split,
-                min_size=self.min_size,
-                confidence=confidence,
-                progress=lambda done, total, message: bar.update(
-                    task, description=message, completed=done, total=total
-                ),
-            )
-        _write_ids(self.labels, objects.labels, frames.label_axes, names)
-        stderr_console.print(
-            f"Found {len(objects.table)} objects; their ids are in {self.labels}.", soft_wrap=True
-        )
-        if self.table is not None:
-            write_table(self.table, objects.table)
-            stderr_console.print(f"Their table is {self.table}.", soft_wrap=True)
+from napari_vrp_sam.inference.objects.settings import (
+    SMOOTHING,
+    SPLIT_STRENGTH,
+    MinSize,
+    ObjectSettings,
+)
 
 
-@app.command()
+@app.command(cls=DeprecatedOptionsCommand)
 def objects(
     labels: Annotated[
         Path,
@@ -145,11 +51,30 @@ def objects(
     divisions: Annotated[
         bool, typer.Option("--divisions", help="Let linked objects divide over time (T).")
     ] = False,
+    split_strength: Annotated[
+        float,
+        typer.Option(
+            help="How readily touching objects are split: 0 never, 1 at every neck.",
+        ),
+    ] = SPLIT_STRENGTH,
     min_size: Annotated[
-        int, typer.Option(help="Discard objects with fewer pixels on a frame.")
-    ] = 0,
+        str,
+        typer.Option(
+            metavar="PIXELS|auto",
+            help="Discard objects with fewer pixels on a frame. auto: fewer than a 20th of the "
+            "typical object.",
+        ),
+    ] = "auto",
+    fill_holes: Annotated[
+        bool,
+        typer.Option("--fill-holes/--no-fill-holes", help="Fill the small holes of objects."),
+    ] = True,
+    smoothing: Annotated[
+        float,
+        typer.Option(help="Smooth outlines with a Gaussian filter of this width in pixels."),
+    ] = SMOOTHING,
     no_split: Annotated[
-        bool, typer.Option("--no-split", help="Do not split touching objects at their necks.")
+        bool, typer.Option("--no-split", hidden=True, help="--split-strength 0")
     ] = False,
     output: Annotated[
         Path | None,
@@ -191,16 +116,22 @@ def objects(
         # A palette PNG is read as colours here: its axes end in S.
         stored_axes = (read_stack(labels)[1] or "").rstrip("S")
         frames = Frames(classes, resolve_axes(labels, axes, stored_axes or None))
-    found = ObjectOutput(
-        output or default_objects_path(labels), table, link, divisions, not no_split, min_size
+    settings = ObjectSettings(
+        link,
+        divisions,
+        split_strength=0.0 if no_split else split_strength,
+        min_size=_parse_min_size(min_size),
+        fill_holes=fill_holes,
+        smoothing=smoothing,
     )
+    found = ObjectOutput(output or default_objects_path(labels), table, settings)
     found.check(frames.label_axes)
     names = frame_names(image or labels)
     check_outputs(
         found.labels,
         found.files[1:],
         [labels] if image is None else [labels, image],
-        frame_files=_id_files(found.labels, frames, names),
+        frame_files=object_id_files(found.labels, frames, names),
         overwrite=overwrite,
     )
     # Runs that write a folder or OME-Zarr record the confidence of frames.
@@ -210,29 +141,19 @@ def objects(
     found.write(classes, data, frames, names=names, confidence=confidence)
 
 
-def _id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[Path]:
-    """Return the files that an output folder may get; their suffix depends on the largest id."""
-    import numpy as np
+def _parse_min_size(text: str) -> MinSize:
+    """Return a minimum size in pixels or "auto".
 
-    from napari_vrp_sam.inference.runs.output import RunOutput
-    from napari_vrp_sam.io.labels.folder import folder_files
-
-    if not RunOutput(output).in_folder:
-        return []
-    dtypes = np.dtype(np.uint8), np.dtype(np.uint32)
-    return [
-        file for dtype in dtypes for file in folder_files(output, frames.label_shape, dtype, names)
-    ]
-
-
-def _write_ids(path: Path, ids: NDArray[Any], axes: str, names: Sequence[str]) -> None:
-    from napari_vrp_sam.io.images.stacks import write_labels
-    from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
-
-    if not is_incremental(path):
-        write_labels(path, ids, axes)
-        return
-    writer = label_writer(path, ids.shape, ids.dtype, axes, names)
-    for index, frame in enumerate(ids.reshape(-1, *ids.shape[-2:])):
-        writer.write(index, frame)
-    writer.close()
+    Raises
+    ------
+    InputError
+        If the text is neither.
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(
+            f'The minimum size is "{text}": give a number of pixels or "auto".'
+        ) from error

@@ -1,9 +1,11 @@
 import dask.array as da
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects, objects_from_labels
+from napari_vrp_sam.inference.objects.find import find_objects, objects_from_labels
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 
 
 class Counting:
@@ -96,6 +98,9 @@ def test_progress_counts_to_the_end(truth, axes, linked):
         ({"labels": np.zeros((3, 20, 20), int), "linked": True, "divisions": True}, "axis T"),
         ({"labels": np.zeros((3, 20, 20), int), "axes": "CYX"}, "no channels"),
         ({"labels": np.zeros((3, 20, 20), int), "min_size": -1}, "-1 pixels"),
+        ({"labels": np.zeros((3, 20, 20), int), "min_size": "large"}, '"large"'),
+        ({"labels": np.zeros((3, 20, 20), int), "split_strength": 1.5}, "never split"),
+        ({"labels": np.zeros((3, 20, 20), int), "smoothing": -1}, "-1 pixels"),
         (
             {"labels": np.zeros((3, 20, 20), int), "image": np.zeros((4, 20, 20)), "axes": "ZYX"},
             "the image needs",
@@ -105,3 +110,47 @@ def test_progress_counts_to_the_end(truth, axes, linked):
 def test_input_errors_are_one_sentence(mistake, sentence):
     with pytest.raises(InputError, match=sentence):
         objects_from_labels(**mistake)
+
+
+def test_split_is_deprecated():
+    rows, columns = np.indices((40, 60))
+    discs = (np.hypot(rows - 20, columns - 20) < 12) | (np.hypot(rows - 20, columns - 39) < 12)
+    labels = discs.astype(np.uint8)
+    for split, count in ((True, 2), (False, 1)):
+        with pytest.warns(DeprecationWarning, match="'split_strength'"):
+            assert len(objects_from_labels(labels, split=split).table) == count
+    assert len(objects_from_labels(labels).table) == 2
+
+
+def crawling_cells(frames=12):
+    """A chain of four touching cells that crawls and bends, with ragged outlines and specks."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices((130, 190))
+    stack = np.zeros((frames, 130, 190), np.uint8)
+    for time, frame in enumerate(stack):
+        for cell in range(4):
+            row = 60 + 12 * np.sin(0.4 * time + 1.5 * cell)
+            depth = 20 - np.hypot(rows - row, columns - 30 - 36 * cell - time)
+            noise = ndimage.gaussian_filter(rng.standard_normal(depth.shape), 1)
+            frame[depth + 1.5 * noise / noise.std() > 0] = 1
+        frame[rng.uniform(size=frame.shape) < 0.003] ^= 1
+    return stack
+
+
+def test_touching_cells_keep_their_ids_through_time():
+    stack = crawling_cells()
+    whole = objects_from_labels(stack, axes="TYX", split_strength=0)
+    assert len(whole.table) == len(stack)  # the cells touch on every frame
+    objects = objects_from_labels(stack, axes="TYX", linked=True)
+    assert objects.table["frames"].tolist() == [len(stack)] * 4
+    fewest, most = objects.table["area"].min(), objects.table["area"].max()
+    assert fewest > 0.75 * most
+
+
+def test_the_minimum_size_is_that_of_the_stack():
+    """A speck alone on its frame is removed, too."""
+    stack = np.zeros((9, 50, 50), np.uint8)
+    stack[[0, 2, 4], 10:30, 10:30] = 1
+    stack[7, 40, 40] = 1
+    assert len(objects_from_labels(stack, axes="ZYX").table) == 3
+    assert len(objects_from_labels(stack, axes="ZYX", min_size=0).table) == 4

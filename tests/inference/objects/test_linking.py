@@ -5,11 +5,14 @@ from hypothesis import strategies as st
 
 from napari_vrp_sam.inference.objects.instances import split_instances
 from napari_vrp_sam.inference.objects.linking import link, link_stack
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
+
+WHOLE = ObjectSettings(split_strength=0, min_size=0)
 
 
 def split(stack):
     """Objects of each frame as `link` takes them: an array to work in, and their classes."""
-    found = [split_instances(frame, split=False) for frame in stack]
+    found = [split_instances(frame, WHOLE) for frame in stack]
     return np.stack([f.labels for f in found]).astype(np.uint32), [f.classes for f in found]
 
 
@@ -132,7 +135,7 @@ def balls(times, shape=(12, 40, 60)):
 
 
 def linked(stack, axes):
-    found = [split_instances(f, split=False) for f in stack.reshape(-1, *stack.shape[-2:])]
+    found = [split_instances(f, WHOLE) for f in stack.reshape(-1, *stack.shape[-2:])]
     labels = np.stack([f.labels for f in found]).astype(np.uint32).reshape(stack.shape)
     return labels, link_stack(labels, [f.classes for f in found], axes)
 

@@ -287,7 +287,7 @@ def test_objects_come_with_progress_and_an_end(stack, truth):
     job = ObjectsJob(stack[0], labels=truth[0], axes="ZYXS")
     *progress, found, end = ThreadEngine().submit(job).events()
     assert all(isinstance(event, Progress) for event in progress)
-    assert [event.done for event in progress] == list(range(8))
+    assert [event.done for event in progress] == list(range(12))  # sampled, split, measured
     assert isinstance(found, ObjectsFound)
     np.testing.assert_array_equal(
         found.objects.labels, find_objects(truth[0], stack[0], axes="ZYXS").labels

@@ -8,7 +8,8 @@ import pytest
 from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.objects.find import ObjectSettings, find_objects
+from napari_vrp_sam.inference.objects.find import find_objects
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.channel import SetControl
 from napari_vrp_sam.inference.runs.events import (

@@ -11,7 +11,7 @@ import typer
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
-from napari_vrp_sam.cli.objects import ObjectOutput
+from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
     ADVANCED,
     INPUT,
@@ -43,6 +43,7 @@ from napari_vrp_sam.cli.output_paths import (
 from napari_vrp_sam.cli.segment.run import output_frame_files, read_output, run
 from napari_vrp_sam.cli.segment.session import SegmentationInput, SessionOption, read_session_input
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.output import RunOutput
 
 
@@ -171,7 +172,9 @@ def segment(
     divisions: Annotated[
         bool, typer.Option("--divisions", hidden=True, help="vrp-sam objects --divisions")
     ] = False,
-    min_size: Annotated[int, typer.Option(hidden=True, help="vrp-sam objects --min-size")] = 0,
+    min_size: Annotated[
+        int | None, typer.Option(hidden=True, help="vrp-sam objects --min-size")
+    ] = None,
     table: Annotated[Path | None, typer.Option(hidden=True, help="vrp-sam objects --table")] = None,
 ) -> None:
     """Segment a class on every frame of a stack after annotating it on one frame.
@@ -229,9 +232,12 @@ def segment(
     objects = None
     if instances or link or divisions or table is not None:
         path = default_objects_path(results.labels)
-        objects = ObjectOutput(path, table, link, divisions, min_size=min_size)
+        settings = ObjectSettings(
+            link, divisions, min_size="auto" if min_size is None else min_size
+        )
+        objects = ObjectOutput(path, table, settings)
         objects.check(stack.label_axes)
-    elif min_size:
+    elif min_size is not None:
         raise InputError("--min-size needs --instances, --link or --table.")
     frame_files = output_frame_files(results, job, stack)
     check_outputs(

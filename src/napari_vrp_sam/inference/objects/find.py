@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,37 +13,24 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import check_labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.objects.instances import split_instances
+from napari_vrp_sam.inference.objects.instances import (
+    sampled_frames,
+    split_instances,
+    typical_sizes,
+)
 from napari_vrp_sam.inference.objects.linking import LinkedObjects, link_stack
+from napari_vrp_sam.inference.objects.settings import (
+    SMOOTHING,
+    SPLIT_STRENGTH,
+    MinSize,
+    ObjectSettings,
+    check_settings,
+)
+from napari_vrp_sam.inference.objects.steps import Report, Steps
 from napari_vrp_sam.inference.objects.table import measure_objects, object_table
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Report = Callable[[int, int, str], object]
-"""Called with the steps done, the steps in total, and a message; may raise to stop the work."""
-
-
-@dataclass(frozen=True)
-class ObjectSettings:
-    """Settings for finding objects.
-
-    Attributes
-    ----------
-    linked : bool
-        Whether objects keep their id through Z and T.
-    divisions : bool
-        Whether linked objects may divide through T into two with a known parent.
-    split : bool
-        Whether to split touching objects at their necks.
-    min_size : int
-        Minimum size in pixels on a frame; smaller objects are removed.
-    """
-
-    linked: bool = False
-    divisions: bool = False
-    split: bool = True
-    min_size: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +61,7 @@ def find_objects(
     *,
     axes: str | None = None,
     channels: Sequence[int] | None = None,
-    settings: ObjectSettings = ObjectSettings(),  # frozen
+    settings: ObjectSettings = ObjectSettings(),
     confidence: Mapping[int, float] | None = None,
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
@@ -95,7 +83,16 @@ def find_objects(
     view = None if image is None else Frames(image, axes, channels)
     frames, axes = _label_frames(labels, view, axes)
     check_settings(settings, axes)
-    steps = _Steps(report, dict(zip(axes, frames.label_shape, strict=True)), settings)
+    sample = sampled_frames(len(frames))
+    sizes = dict(zip(axes, frames.label_shape, strict=True))
+    steps = Steps(report, sizes, linked=settings.linked, sampled=len(sample))
+
+    def sampled() -> Iterator[NDArray[np.integer]]:
+        for index in sample:
+            steps("Estimating the size of objects")
+            yield frames[index][..., 0]
+
+    typical = typical_sizes(sampled(), settings)
 
     # 32 bits until all objects are counted.
     ids = np.zeros(frames.label_shape, np.uint32)
@@ -103,9 +100,7 @@ def find_objects(
     count = 0
     for index in range(len(frames)):
         steps(f"Objects on frame {index + 1} of {len(frames)}")
-        found = split_instances(
-            frames[index][..., 0], split=settings.split, min_size=settings.min_size
-        )
+        found = split_instances(frames[index][..., 0], settings, typical)
         classes.append(found.classes)
         # Numbered through the whole stack here, or later by the linking.
         offset = 0 if settings.linked else count
@@ -141,8 +136,11 @@ def objects_from_labels(
     channels: Sequence[int] | None = None,
     linked: bool = False,
     divisions: bool = False,
-    split: bool = True,
-    min_size: int = 0,
+    split_strength: float = SPLIT_STRENGTH,
+    min_size: MinSize = "auto",
+    fill_holes: bool = True,
+    smoothing: float = SMOOTHING,
+    split: bool | None = None,
     confidence: Mapping[int, float] | None = None,
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
@@ -166,10 +164,18 @@ def objects_from_labels(
         which may skip one frame.
     divisions : bool
         Let linked objects divide through T: both daughters get new ids and a parent.
-    split : bool
-        Split touching objects at their necks; otherwise, each connected region is one object.
-    min_size : int
-        Minimum size in pixels on a frame; smaller objects are removed.
+    split_strength : float
+        How readily touching objects are split: 0 never (each connected region is one object), 1 at
+        every neck.
+    min_size : int or "auto"
+        Minimum size in pixels on a frame; smaller objects are removed. "auto": a 20th of the
+        typical object of the class, which is the median over a sample of the frames.
+    fill_holes : bool
+        Fill holes of up to a quarter of the object around them.
+    smoothing : float
+        Standard deviation, in pixels, of the Gaussian filter that smooths outlines; 0 for none.
+    split : bool, optional
+        Deprecated: use `split_strength`.
     confidence : mapping of int to float, optional
         Confidence of frames, by index.
     spacing : mapping of str to float, optional
@@ -187,7 +193,7 @@ def objects_from_labels(
     Raises
     ------
     InputError
-        If labels and image do not fit, or there is nothing to link.
+        If labels and image do not fit, a setting is out of range, or there is nothing to link.
 
     Examples
     --------
@@ -199,34 +205,32 @@ def objects_from_labels(
     array([[ 1,  1,  2, 50],
            [ 2,  2,  1, 25]])
     """
+    if split is not None:
+        warnings.warn(
+            "The argument 'split' of objects_from_labels() will be removed in the next release; "
+            "use 'split_strength', from 0 (never split) to 1.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        split_strength = split_strength if split else 0.0
     return find_objects(
         labels if hasattr(labels, "dtype") else np.asarray(labels),
         image,
         axes=axes,
         channels=channels,
-        settings=ObjectSettings(linked, divisions, split, min_size),
+        settings=ObjectSettings(
+            linked,
+            divisions,
+            split_strength=split_strength,
+            min_size=min_size,
+            fill_holes=fill_holes,
+            smoothing=smoothing,
+        ),
         confidence=confidence,
         spacing=spacing,
         unit=unit,
         report=progress or (lambda _done, _total, _message: None),
     )
-
-
-class _Steps:
-    """Count the frames that are read, linked and measured."""
-
-    def __init__(self, report: Report, sizes: dict[str, int], settings: ObjectSettings) -> None:
-        self._report = report
-        self._done = 0
-        times, planes = sizes.get("T", 1), sizes.get("Z", 1)
-        self._total = 2 * times * planes
-        if settings.linked:
-            # First along Z, then along T.
-            self._total += times * planes + (times if len(sizes) == 4 else 0)
-
-    def __call__(self, message: str) -> None:
-        self._report(self._done, self._total, message)
-        self._done += 1
 
 
 def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[Frames, str]:
@@ -248,19 +252,3 @@ def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[
             f"Labels have no channels, but their axes are {frames.axes}: use letters of TZYX."
         )
     return frames, frames.label_axes
-
-
-def check_settings(settings: ObjectSettings, axes: str) -> None:
-    """Check that the settings fit labels with these axes.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to link, or no time axis to divide along.
-    """
-    if settings.linked and axes == "YX":
-        raise InputError("A single frame has nothing to link: turn linking off.")
-    if settings.divisions and not (settings.linked and "T" in axes):
-        raise InputError("Divisions need linked objects and the time axis T: link a time series.")
-    if settings.min_size < 0:
-        raise InputError(f"The minimum size is {settings.min_size} pixels: give 0 or more.")

@@ -7,7 +7,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.objects.find import Objects, ObjectSettings, find_objects
+from napari_vrp_sam.inference.objects.find import Objects, find_objects
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.events import Event, ObjectsFound, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
+from superqt import QLabeledDoubleSlider
 
-from napari_vrp_sam.inference.objects.find import ObjectSettings
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.plugin.widgets.controls import (
     NarrowComboBox,
     add_wide_row,
     form_layout,
     set_help,
 )
-from napari_vrp_sam.plugin.widgets.spin_boxes import SpinBox
+from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the output box; `LINKED` is not available for a single frame."""
+
+AUTO = -1
+"""Value of the box for the minimum size that stands for "auto"."""
 
 
 class ObjectsForm(QWidget):
     """Settings for finding objects, as far as they apply to the axes of the image."""
 
     changed = Signal()
+    """Emitted after a change of the output or the axes."""
+    edited = Signal()
+    """Emitted after a change of a setting that changes the objects of a frame."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._axes = ""
         self.output_box = NarrowComboBox(elided=False)
-        self.split_check = QCheckBox("Split touching objects")
         self.divisions_check = QCheckBox("Allow divisions")
+        self.split_slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.size_box = SpinBox()
+        self.holes_check = QCheckBox("Fill holes")
+        self.smoothing_box = DoubleSpinBox()
         self.output_box.addItems(["Classes", "Objects on each frame"])
-        self.split_check.setChecked(True)
-        self.size_box.setRange(0, 1_000_000)
-        self.size_box.setSuffix(" px")
+        self._set_ranges()
         set_help(
             self.output_box,
             "<b>Classes</b>: no objects. <b>Objects on each frame</b>: an additional layer with "
@@ -41,23 +48,39 @@ class ObjectsForm(QWidget):
             "from frame to frame have the same label. Objects are found at the end of each run.",
         )
         set_help(
-            self.split_check,
-            "Split touching objects of a class at their narrowest points; otherwise, each "
-            "connected region is one object.",
+            self.split_slider,
+            "How readily touching objects are split at their narrowest points. 0: never; each "
+            "connected region is one object. 1: at every neck.",
         )
         set_help(
             self.divisions_check,
             "An object may divide into two over time; both get new labels and refer to their "
             "parent.",
         )
-        set_help(self.size_box, "Remove objects with fewer pixels on a frame.")
+        set_help(
+            self.size_box,
+            "Remove objects with fewer pixels on a frame. Auto: fewer than a 20th of the typical "
+            "object of the class.",
+        )
+        set_help(self.holes_check, "Fill holes of up to a quarter of the object around them.")
+        set_help(
+            self.smoothing_box,
+            "Smooth the outlines of objects with a Gaussian filter of this width. No object is "
+            "lost or broken up.",
+        )
         form = form_layout()
         self.setLayout(form)
         add_wide_row(form, "Output", self.output_box)
-        form.addRow(self.split_check)
         form.addRow(self.divisions_check)
+        add_wide_row(form, "Split strength", self.split_slider)
         form.addRow("Minimum size", self.size_box)
+        form.addRow("Smoothing", self.smoothing_box)
+        form.addRow(self.holes_check)
         self.output_box.currentIndexChanged.connect(self._update)
+        self.split_slider.valueChanged.connect(self._edited)
+        self.size_box.valueChanged.connect(self._edited)
+        self.smoothing_box.valueChanged.connect(self._edited)
+        self.holes_check.toggled.connect(self._edited)
         self._update()
 
     @property
@@ -71,8 +94,10 @@ class ObjectsForm(QWidget):
         return ObjectSettings(
             linked=linked,
             divisions=linked and "T" in self._axes and self.divisions_check.isChecked(),
-            split=self.split_check.isChecked(),
-            min_size=self.size_box.value(),
+            split_strength=round(self.split_slider.value(), 2),
+            min_size="auto" if self.size_box.value() == AUTO else self.size_box.value(),
+            fill_holes=self.holes_check.isChecked(),
+            smoothing=self.smoothing_box.value(),
         )
 
     def set_axes(self, axes: str) -> None:
@@ -87,9 +112,29 @@ class ObjectsForm(QWidget):
             self.output_box.removeItem(LINKED)
         self._update()
 
+    def _set_ranges(self) -> None:
+        defaults = ObjectSettings()
+        self.split_slider.setRange(0, 1)
+        self.split_slider.setSingleStep(0.05)  # type: ignore[arg-type] # int in superqt's proxy
+        self.split_slider.setDecimals(2)
+        self.split_slider.setValue(defaults.split_strength)
+        self.size_box.setRange(AUTO, 1_000_000)
+        self.size_box.setSpecialValueText("auto")
+        self.size_box.setValue(AUTO)
+        self.smoothing_box.setRange(0, 20)
+        self.smoothing_box.setSingleStep(0.5)
+        self.smoothing_box.setDecimals(1)
+        self.smoothing_box.setValue(defaults.smoothing)
+        self.holes_check.setChecked(defaults.fill_holes)
+        for box in (self.size_box, self.smoothing_box):
+            box.setSuffix(" px")
+
+    def _edited(self, _value: object = None) -> None:
+        self.edited.emit()
+
     def _update(self, _index: int = 0) -> None:
         output = self.output_box.currentIndex()
         self.divisions_check.setVisible(output == LINKED and "T" in self._axes)
-        self.split_check.setEnabled(self.objects_requested)
-        self.size_box.setEnabled(self.objects_requested)
+        for widget in (self.split_slider, self.size_box, self.smoothing_box, self.holes_check):
+            widget.setEnabled(self.objects_requested)
         self.changed.emit()
