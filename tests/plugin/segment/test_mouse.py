@@ -1,9 +1,6 @@
 """The main workflow with real mouse and key events."""
 
-import itertools
 import os
-import shutil
-import subprocess
 import sys
 from math import cos, sin
 
@@ -11,10 +8,10 @@ import dask.array as da
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import QPoint
 from skimage.filters.rank import minimum
 from skimage.measure import label, regionprops
 from skimage.morphology import disk
+from tests.plugin.mouse import Mouse
 
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result
@@ -31,72 +28,13 @@ FRAME = 12
 LARGE = 150
 
 
-class Mouse:
-    """Mouse over a viewer; positions on the canvas are (row, column) of the image."""
-
-    def __init__(self, qtbot, viewer):
-        assert shutil.which("xdotool"), "install xdotool: README.md lists what tests need"
-        self._qtbot = qtbot
-        self._canvas = viewer.window._qt_viewer.canvas
-
-    def click(self, widget):
-        self._xdotool("mousemove", *self._global(widget, widget.rect().center()))
-        self._xdotool("click", 1)
-
-    def draw(self, *positions, steps=5):
-        """Drag from the first position through the others."""
-        path = [positions[0]]
-        for start, end in itertools.pairwise(positions):
-            path += [
-                np.add(start, np.subtract(end, start) * (k / steps)) for k in range(1, steps + 1)
-            ]
-        self._move(path[0])
-        self._xdotool("mousedown", 1)
-        for position in path[1:]:
-            self._move(position)
-        self._xdotool("mouseup", 1)
-
-    def click_at(self, position):
-        """Click on the canvas."""
-        self._move(position)
-        self._xdotool("click", 1)
-
-    def scroll(self, steps):
-        """Scroll through the frames: turn the wheel with Ctrl pressed."""
-        self._move((100, 100))
-        self._xdotool("keydown", "ctrl", "click", "--repeat", steps, "--delay", 60, 5)
-        self._xdotool("keyup", "ctrl")
-
-    def key(self, name):
-        """Press a key over the canvas."""
-        self._move((100, 100))
-        self._xdotool("key", name)
-
-    def _move(self, position):
-        row, column = position
-        x, y = self._canvas.view.scene.transform.map([column, row, 0, 1])[:2]
-        point = QPoint(round(float(x)), round(float(y)))
-        self._xdotool("mousemove", *self._global(self._canvas.native, point))
-
-    def _global(self, widget, point):
-        at = widget.mapToGlobal(point)
-        return at.x(), at.y()
-
-    def _xdotool(self, *arguments):
-        with subprocess.Popen(["xdotool", *map(str, arguments)]) as process:
-            # The window must process each event, or Qt would merge them.
-            self._qtbot.waitUntil(lambda: process.poll() is not None, timeout=10_000)
-        assert process.returncode == 0
-        self._qtbot.wait(40)
-
-
 @pytest.mark.slow
 def test_annotate_segment_correct_and_accept_with_the_mouse(qtbot, make_napari_viewer):
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.setGeometry(0, 0, 1200, 760)
     _, panel = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
     dock = panel.segment
-    mouse = Mouse(qtbot, viewer)
+    mouse = Mouse(viewer)
     qtbot.wait(500)
 
     mouse.click(dock.form.sample_button)
@@ -183,7 +121,7 @@ def test_annotate_segment_and_accept_on_a_lazy_stack_of_two_gigabytes(qtbot, mak
     viewer.add_image(data, name="large", contrast_limits=(0, 255))
     _, panel = viewer.window.add_plugin_dock_widget("napari-vrp-sam", "Segment stack")
     dock = panel.segment
-    mouse = Mouse(qtbot, viewer)
+    mouse = Mouse(viewer)
     at = 4096 + 12  # equal to frame 4 of the sample
     viewer.dims.set_current_step(0, at)
     qtbot.wait(500)
