@@ -57,7 +57,7 @@ def main(folder: Path, *, everything: bool) -> None:
             step(play)
         finally:
             take(f"{number}-{step.__name__.replace('_', '-')}")
-        print(f"{step.__doc__} {time.monotonic() - start:.0f} s", flush=True)
+        sys.stderr.write(f"{step.__doc__} {time.monotonic() - start:.0f} s\n")
     play.viewer.close()
 
 

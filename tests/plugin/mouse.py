@@ -27,6 +27,7 @@ class Mouse:
 
     def __init__(self, viewer):
         assert shutil.which("xdotool"), "install xdotool: README.md lists what tests need"
+        viewer = getattr(viewer, "__wrapped__", viewer)  # without the proxy for plugins
         self._canvas = viewer.window._qt_viewer.canvas
 
     def click(self, widget, point=None):

@@ -212,7 +212,7 @@ def test_colours_and_names_of_several_classes_in_one_run(
     (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data, truth)
     assert dock.expected_iou_label.text().startswith(
-        "Expected IoU: class 1 0.71, lysosome <2> 0.64"
+        "Expected IoU: 0.71 (class 1), 0.64 (lysosome <2>)"
     )
     assert "lysosome &lt;2&gt;:" in dock.expected_iou_label.toolTip()
     assert shown_colour(result, 1) == shown_colour(masks, 1) == class_list.classes.colours()[1]

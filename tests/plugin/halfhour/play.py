@@ -34,7 +34,6 @@ class Play:
         self.viewer = viewer
         self.window = viewer.window._qt_window
         self.scrolled_to = []
-        self.resize(*size)
         self.frame, self.panel = viewer.window.add_plugin_dock_widget(
             "napari-vrp-sam", "Segment stack"
         )
@@ -63,11 +62,8 @@ class Play:
         return self.viewer.dims.current_step[0]
 
     def resize(self, width, height):
-        """Set the size of the window, and the width of the dock."""
-        self.window.setGeometry(0, 0, width, height)
-        if hasattr(self, "frame"):
-            self.window.resizeDocks([self.frame], [DOCK_WIDTH], Qt.Orientation.Horizontal)
-        QTest.qWait(300)
+        """Set the size of the window."""
+        set_size(self.window, self.frame, (width, height))
         self.viewer.reset_view(margin=0.02)
 
     def press(self, button):
@@ -81,17 +77,11 @@ class Play:
         """Scroll the dock until a control is in view."""
         QTest.qWait(150)  # for the layout
         scroll = self.panel.current.scroll
-        if scroll.widget().isAncestorOf(widget) and not self.in_view(widget):
+        if scroll.widget().isAncestorOf(widget) and not in_view(widget, scroll):
             name = getattr(widget, "text", lambda: type(widget).__name__)()
             self.scrolled_to.append(name)
             scroll.ensureWidgetVisible(widget)
             QTest.qWait(150)
-
-    def in_view(self, widget):
-        """Return True if no part of a control is scrolled out of view."""
-        viewport = self.panel.current.scroll.viewport()
-        place = QRect(widget.mapTo(viewport.parent(), widget.rect().topLeft()), widget.size())
-        return viewport.geometry().contains(place)
 
     def clipped(self):
         """Return the controls whose text or frame does not fit."""
@@ -130,6 +120,20 @@ class Play:
         reach = (body.axis_major_length - body.axis_minor_length) / 2
         along = reach * np.array([cos(body.orientation), sin(body.orientation)])
         self.mouse.draw(body.centroid - along, body.centroid + along, steps=2)
+
+
+def in_view(widget, scroll):
+    """Return True if no part of a control is scrolled out of view."""
+    viewport = scroll.viewport()
+    place = QRect(widget.mapTo(viewport.parent(), widget.rect().topLeft()), widget.size())
+    return viewport.geometry().contains(place)
+
+
+def set_size(window, frame, size=SIZE):
+    """Set the size of a window, and the width of a dock in it."""
+    window.setGeometry(0, 0, *size)
+    window.resizeDocks([frame], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    QTest.qWait(300)
 
 
 def iou(found, wanted):

@@ -75,17 +75,17 @@ def test_time_left_is_estimated_from_the_frames_alone():
     first = running((100, frame_progress(0, 7)), (200, frame_progress(1, 7)))
     assert message(first, 205) == "Frame 2 of 7 (1 min 45 s)"
     second = first.progressed(frame_progress(2, 7), 220)
-    assert message(second, 220) == "Frame 3 of 7 (2 min 0 s, about 2 min left)"
+    assert message(second, 220) == "Frame 3 of 7 (2 min, about 2 min left)"
     # The estimate counts down while nothing is reported, and is never negative.
-    assert message(second, 260) == "Frame 3 of 7 (2 min 40 s, about 60 s left)"
-    assert "about a few seconds left" in message(second, 1000)
+    assert message(second, 260) == "Frame 3 of 7 (2 min 40 s, about 1 min left)"
+    assert ", a few seconds left)" in message(second, 1000)
 
 
 def test_tiles_move_text_bar_and_estimate():
     state = running((0, frame_progress(0, 2, 1, 4)), (10, frame_progress(0, 2, 2, 4)))
     state = state.progressed(frame_progress(0, 2, 3, 4), 20)
     shown = view(state, 20)
-    assert shown.message == "Frame 1 of 2, tile 3 of 4 (20 s, about 60 s left)"
+    assert shown.message == "Frame 1 of 2, tile 3 of 4 (20 s, about 1 min left)"
     assert (shown.value, shown.maximum, shown.progress) == (2, 8, "0 of 2 frames")
 
 
@@ -172,7 +172,7 @@ def test_a_run_shows_its_own_expected_iou():
     state = READY.result_changed(old).started(7, 0)
     assert not view(state, 0).quality
     state = state.learned(Quality((("class 1", 0.744), ("class 2", None)), ("class <1>: x.",)))
-    assert view(state, 0).quality == "Expected IoU: class 1 0.74, class 2 unknown"
+    assert view(state, 0).quality == "Expected IoU: 0.74 (class 1), unknown (class 2)"
     assert "class &lt;1&gt;: x." in view(state, 0).quality_help
 
 

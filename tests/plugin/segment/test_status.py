@@ -62,7 +62,7 @@ def test_message_and_quality_follow_the_result(qtbot, viewer, dock, engine, anno
     (result,) = results(viewer)
     result.name = "cells"
     assert "into 'cells'" in dock.status.text()
-    assert dock.expected_iou_label.text().startswith("Expected IoU: class 1 0.74")
+    assert dock.expected_iou_label.text().startswith("Expected IoU: 0.74 (class 1)")
 
     other = viewer.add_image(stack[0][:3], name="other")
     dock.form.image_box.choose(other)

@@ -80,12 +80,12 @@ def test_expected_iou_is_shown_before_the_first_frame(qtbot, viewer, dock, engin
     press(qtbot, dock.segment_button)
     wait_for(qtbot, dock.expected_iou_label.isVisible)
     assert dock.progress.value() == 0
-    assert dock.expected_iou_label.text() == "Expected IoU: class 1 0.74, class 2 unknown"
+    assert dock.expected_iou_label.text() == "Expected IoU: 0.74 (class 1), unknown (class 2)"
     assert "mask decoder 25%, smoothing 0.7, offset -0.4" in dock.expected_iou_label.toolTip()
     engine.let_through()
     wait_for(qtbot, lambda: not dock.running)
     assert dock.expected_iou_label.text().startswith(
-        "Expected IoU: class 1 0.74, class 2 unknown. Lowest confidence"
+        "Expected IoU: 0.74 (class 1), unknown (class 2). Lowest confidence"
     )
 
     engine.calibrations = {}

@@ -1,18 +1,18 @@
 import pytest
 
-from napari_vrp_sam.plugin.widgets.wording import format_duration
+from napari_vrp_sam.plugin.widgets.wording import time_left
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.3, "a few seconds"),
-        (14, "10 s"),
-        (57, "60 s"),
-        (100, "2 min"),
-        (3000, "50 min"),
-        (9000, "2.5 h"),
+        (0.3, "a few seconds left"),
+        (14, "about 10 s left"),
+        (57, "about 1 min left"),
+        (100, "about 2 min left"),
+        (3000, "about 50 min left"),
+        (9000, "about 2.5 h left"),
     ],
 )
-def test_format_duration(seconds, text):
-    assert format_duration(seconds) == text
+def test_time_left(seconds, text):
+    assert time_left(seconds) == text

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 ROW_HEIGHT = 30
-VISIBLE_ROWS = 3
+VISIBLE_ROWS = 2
 BOX_PADDING = 56
 """Pixels of a combo box besides its text, in napari's style."""
 TICK, NAME, KIND = range(3)

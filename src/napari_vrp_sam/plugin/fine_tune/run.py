@@ -17,7 +17,7 @@ from napari_vrp_sam.fine_tuning.verdict import describe_step
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
-from napari_vrp_sam.plugin.widgets.wording import format_duration
+from napari_vrp_sam.plugin.widgets.wording import time_left
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
@@ -105,10 +105,10 @@ class FineTuningRun(WatchedRun):
         if not self.paused and not self._stage:
             self.reported.emit(describe_step(last))
         self.progressed.emit(last)
-        time_left = f"about {format_duration(last.seconds_left)} left"
-        if time_left != self._time_left:  # each new description costs a layout of the dock
-            self._time_left = time_left
-            self._bar.set_description(f"{self._title}, {time_left}")
+        left = time_left(last.seconds_left)
+        if left != self._time_left:  # each new description costs a layout of the dock
+            self._time_left = left
+            self._bar.set_description(f"{self._title}, {left}")
         self._bar.total = last.steps  # an estimate that changes
         self._advance(Progress(last.step, last.steps, ""))
 

@@ -18,6 +18,8 @@ TOP, GAP = 6, 4
 """Pixels above the highest bar, and between the axes and their numbers."""
 MARGIN = 2
 """Number of empty frames shown on either side of the known frames of a long stack."""
+CAPTIONS = "Confidence of each frame", "Confidence"
+"""Caption below the axis, and a shorter one for a narrow dock."""
 
 LOW = 0.5
 """Frames with a lower expected IoU are drawn as uncertain."""
@@ -132,6 +134,12 @@ class ConfidencePlot(Plot):
             painter.drawText(frames, left | middle, str(self.shown[0]))
         if len(self.shown) > 1:
             painter.drawText(frames, right | middle, str(self.shown[-1]))
+        room = area.width() - 2 * self.fontMetrics().horizontalAdvance(f" {self._length}")
+        for caption in CAPTIONS:
+            if self.fontMetrics().horizontalAdvance(caption) <= room:
+                centre = Qt.AlignmentFlag.AlignHCenter
+                painter.drawText(frames, centre | middle, caption)
+                break
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
         """Choose the frame under the pointer."""

@@ -11,8 +11,8 @@ from napari_vrp_sam.plugin.segment.state import PanelState, Quality, RunEnd, Run
 from napari_vrp_sam.plugin.widgets.wording import (
     count,
     finished_frames,
-    format_duration,
     split_message,
+    time_left,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _run_text(run: RunState, now: float) -> str:
     times = [format_elapsed(seconds)] if seconds >= 1 else []
     if run.left is not None and not run.cancelling:
         left, estimated = run.left
-        times.append(f"about {format_duration(max(left - (now - estimated), 0))} left")
+        times.append(time_left(max(left - (now - estimated), 0)))
     text = "Cancelling…" if run.cancelling else run.progress.message
     return f"{text} ({', '.join(times)})" if times else text
 
@@ -152,7 +152,8 @@ def _quality(quality: Quality) -> str:
     sentences = []
     if any(iou is not None for _, iou in quality.expected):
         values = (
-            f"{name} {'unknown' if i is None else f'{i:.2f}'}" for name, i in quality.expected
+            f"{'unknown' if iou is None else f'{iou:.2f}'} ({name})"
+            for name, iou in quality.expected
         )
         sentences.append(f"Expected IoU: {', '.join(values)}")
     if quality.lowest is not None:

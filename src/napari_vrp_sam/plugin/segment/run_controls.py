@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.preview import PreviewBox
 
 RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
+BUTTON_HEIGHT, PROGRESS_HEIGHT = 34, 8
 
 
 class RunControls(QWidget):
@@ -35,7 +36,7 @@ class RunControls(QWidget):
         self.segment_button = QPushButton("Segment stack")
         self.cancel_button = QPushButton("Cancel")
         self.progress = QProgressBar()
-        self.segment_button.setMinimumHeight(38)
+        self.segment_button.setMinimumHeight(BUTTON_HEIGHT)
         self.segment_button.setStyleSheet(PRIMARY_STYLE)
         self.segment_button.setShortcut(RUN_KEYS)
         self._set_help()
@@ -45,9 +46,11 @@ class RunControls(QWidget):
         pack(row, self.segment_button, self.cancel_button, spacing=3)
         row.setStretch(0, 2)
         row.setStretch(1, 1)
-        self.cancel_button.setMinimumHeight(38)
+        self.cancel_button.setMinimumHeight(BUTTON_HEIGHT)
+        self.progress.setTextVisible(False)  # the status says the same
+        self.progress.setFixedHeight(PROGRESS_HEIGHT)
         keep_place(self.progress)
-        pack(QVBoxLayout(self), preview, buttons, self.progress, spacing=8)
+        pack(QVBoxLayout(self), preview, buttons, self.progress, spacing=6)
 
     def show_view(self, view: PanelView) -> None:
         """Enable the buttons and move the progress bar as the state of the panel requires."""

@@ -157,7 +157,7 @@ class MessageLabel(QLabel):
         self.severity = severity
         self.setText(text)
         bar = f"border-left: 3px solid {SEVERITY_COLOURS[severity]}"
-        self.setStyleSheet(f"QLabel {{ {bar}; padding: 2px 0 2px 7px; }}")
+        self.setStyleSheet(f"QLabel {{ {bar}; padding: 2px 4px 2px 7px; }}")
         self.setVisible(bool(text))
 
 

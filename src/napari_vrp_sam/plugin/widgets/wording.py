@@ -30,15 +30,21 @@ def finished_frames(done: int, total: int) -> str:
     return f"all {count(total, 'frame')}" if total > 1 else count(total, "frame")
 
 
-def format_duration(seconds: float) -> str:
-    """Format an estimated duration, rounded to a sensible precision."""
+def time_left(seconds: float) -> str:
+    """Return an estimate of the time left, rounded to a sensible precision.
+
+    Examples
+    --------
+    >>> time_left(3), time_left(44), time_left(130)
+    ('a few seconds left', 'about 40 s left', 'about 2 min left')
+    """
     if seconds < 10:
-        return "a few seconds"
-    if seconds < 90:
-        return f"{round(seconds, -1):.0f} s"
+        return "a few seconds left"
+    if seconds < 55:
+        return f"about {round(seconds, -1):.0f} s left"
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return f"about {max(seconds / 60, 1):.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
 
 
 def split_message(text: str) -> tuple[str, str]:
