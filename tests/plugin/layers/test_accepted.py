@@ -14,6 +14,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
     frame_labels,
     references_with_accepted,
     set_accepted_frames,
+    set_frame_labels,
 )
 from napari_vrp_sam.plugin.layers.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
@@ -30,7 +31,7 @@ def viewer():
 
 def result_on(viewer, image, axes="ZYX", **options):
     result = ResultLayer(
-        viewer, image, axes=axes, highest_class=2, metadata={"axes": axes}, **options
+        viewer, image, axes=axes, class_ids=(1, 2), metadata={"axes": axes}, **options
     )
     result.write([(2, FRAME)])
     result.finish()
@@ -114,3 +115,12 @@ def test_frame_labels(viewer, axes):
     frames = frames_of(image, axes)
     for index in range(len(frames)):
         np.testing.assert_array_equal(frame_labels(layer, frames, index), FRAME * (index == 2))
+
+
+def test_labels_of_a_frame_are_set_in_all_channels(viewer):
+    image = viewer.add_image(np.zeros((4, 2, 20, 20), np.uint8), name="channels")
+    layer = result_on(viewer, image, "ZCYX")
+    frames = frames_of(image, "ZCYX")
+    set_frame_labels(layer, frames, 3, np.full((20, 20), 2))
+    assert (layer.data[3] == 2).all()
+    assert not (layer.data[:2] == 2).any()

@@ -22,10 +22,8 @@ def viewer():
     return ViewerModel()
 
 
-def result_on(viewer, image, axes="ZYX", highest_class=2):
-    return ResultLayer(
-        viewer, image, axes=axes, highest_class=highest_class, metadata={"model": "lite"}
-    )
+def result_on(viewer, image, axes="ZYX", class_ids=(1, 2)):
+    return ResultLayer(viewer, image, axes=axes, class_ids=class_ids, metadata={"model": "lite"})
 
 
 def results(viewer):
@@ -63,7 +61,7 @@ def test_the_layer_is_added_with_the_first_frame(viewer):
 def test_dtype_is_the_smallest_possible(viewer, highest_class, dtype):
     image = viewer.add_image(np.zeros((4, 20, 30)))
 
-    assert result_on(viewer, image, highest_class=highest_class).labels.dtype == dtype
+    assert result_on(viewer, image, class_ids=[highest_class]).labels.dtype == dtype
 
 
 def test_image_and_result_deleted_during_the_run(viewer):

@@ -5,7 +5,7 @@ import tifffile
 from tests.plugin.window import press, results
 from typer.testing import CliRunner
 
-from napari_vrp_sam import segment_stack
+from napari_vrp_sam import Segmenter, segment_stack
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
@@ -33,16 +33,39 @@ def test_all_ways_give_the_same_labels(qtbot, viewer, tmp_path):
     (layer,) = results(viewer)
     np.testing.assert_array_equal(layer.data, expected)
 
+    segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
+    relabelled = segmenter.predict(stack, probabilities=True).relabel(
+        0.3, min_size=12, fill_holes=True, smoothing=0.5
+    )
+    tools = dock.result_tools
+    tools.threshold_slider.setValue(30)
+    tools.size_box.setValue(12)
+    tools.holes_check.setChecked(True)
+    tools.smoothing_box.setValue(0.5)
+    qtbot.waitUntil(lambda: not tools.relabelling.busy, timeout=60_000)
+    np.testing.assert_array_equal(layer.data, relabelled.labels)
+    assert not np.array_equal(relabelled.labels, expected)
+
     tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
     tifffile.imwrite(tmp_path / "slice.tif", truth[1])
     output = tmp_path / "labels.tif"
     command = [
         *("segment", tmp_path / "stack.tif", "--reference", tmp_path / "slice.tif"),
         *("--reference-frame", 1, "--output", output, "--device", "cpu"),
+        *("--probabilities", tmp_path / "p.tif"),
     ]
     result = CliRunner().invoke(app, list(map(str, command)))
     assert result.exit_code == 0, result.stderr
     np.testing.assert_array_equal(tifffile.imread(output), expected)
+
+    command = [
+        *("relabel", tmp_path / "p.tif", "--threshold", 0.3, "--min-size", 12, "--fill-holes"),
+        *("--smoothing", 0.5),
+    ]
+    result = CliRunner().invoke(app, list(map(str, command)))
+    assert result.exit_code == 0, result.stderr
+    written = tifffile.imread(tmp_path / "p_relabelled.tif")
+    np.testing.assert_array_equal(written, relabelled.labels)
 
     method = ModelMethod(load_model("lite", device="cpu"), device="cpu")
     frames = [frame[..., None] for frame in stack]

@@ -180,7 +180,7 @@ def test_result(axes):
     viewer = ViewerModel()
     shape = tuple({"T": 3, "Z": 3, "C": 2, "Y": 20, "X": 30, "S": 3}[axis] for axis in axes)
     image = viewer.add_image(np.zeros(shape, np.uint8), name="stack", rgb="S" in axes)
-    result = ResultLayer(viewer, image, axes=axes, highest_class=2, metadata={"axes": axes})
+    result = ResultLayer(viewer, image, axes=axes, class_ids=(1, 2), metadata={"axes": axes})
     result.write([(1, np.full((20, 30), 2))], {1: 0.75})
     result.finish()
     before = result.layer

@@ -69,6 +69,13 @@ def frame_labels(layer: Labels, frames: Frames, index: int) -> NDArray[Any]:
     return np.array(layer.data[selection])
 
 
+def set_frame_labels(layer: Labels, frames: Frames, index: int, labels: NDArray[Any]) -> None:
+    """Set the labels of one frame of a result, shape (Y, X), without showing them."""
+    position = iter(frames.position(index))
+    axes = [axis for axis in frames.axes if axis in "TZC"]
+    layer.data[tuple(slice(None) if axis == "C" else next(position) for axis in axes)] = labels
+
+
 def result_labels(layer: Labels, frames: Frames) -> NDArray[Any]:
     """Return a copy of the labels of a result, shape `Frames.label_shape`."""
     selection = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")

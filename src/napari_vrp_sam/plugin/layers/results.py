@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import napari
-import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.labels import labels_dtype
+from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, keep_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import (
     ImageLayout,
@@ -36,8 +38,8 @@ class ResultLayer:
     viewer : napari.viewer.Viewer
     image : Image
     axes : str
-    highest_class : int
-        Highest class id; the labels get the smallest dtype that holds it.
+    class_ids : sequence of int
+        Classes; the labels get the smallest dtype that holds them.
     metadata : dict
         Settings of the run, stored in the metadata of the layer.
     accepted : mapping of int to ndarray, optional
@@ -55,7 +57,7 @@ class ResultLayer:
         image: Image,
         *,
         axes: str,
-        highest_class: int,
+        class_ids: Sequence[int],
         metadata: dict[str, Any],
         accepted: Mapping[int, NDArray[Any]] | None = None,
     ) -> None:
@@ -65,11 +67,12 @@ class ResultLayer:
         self._metadata = metadata
         self._done: set[int] = set(accepted or ())
         self.position = frames.position
-        self.labels = allocate_zeros(frames.label_shape, np.min_scalar_type(highest_class))
+        self.labels = allocate_zeros(frames.label_shape, labels_dtype(class_ids))
         for index, labels in (accepted or {}).items():
             self.labels[self.position(index)] = labels
         self._data = self._layout.spread(self.labels)
         self.layer: Labels | None = None
+        self._probabilities = KeptProbabilities(sorted(class_ids))
         self._drawing_settings: tuple[Any, float, int] | None = None
 
     @property
@@ -112,6 +115,10 @@ class ResultLayer:
         elif self._in_view(layer, written):  # refreshing is slow
             layer.refresh(thumbnail=False, extent=False, highlight=False)
 
+    def keep(self, index: int, levels: CompressedLevels) -> None:
+        """Keep the probabilities of a frame, as long as the layer exists."""
+        self._probabilities.frames[index] = levels
+
     def finish(self) -> None:
         """Make the layer editable."""
         if self.layer is not None:
@@ -141,6 +148,7 @@ class ResultLayer:
         self.layer = Labels(self._data, name=self.name, opacity=1, **self._layout.placement)
         set_metadata(self.layer, **{RESULT_OF: self._layout.image_id, **self._metadata})
         set_style(self.layer, "contour")
+        keep_probabilities(self.layer, self._probabilities)
         if correcting:
             self._viewer.add_layer(self.layer)
         else:

@@ -55,6 +55,7 @@ class JobFactory:
             frames=self._form.frame_range.value(),
             first_frame=self._frame_in_view(),
             probabilities=probabilities,
+            levels=True,
         )
 
     def preview(self) -> Callable[[], PreviewInputs]:

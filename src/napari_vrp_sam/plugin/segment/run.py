@@ -96,6 +96,9 @@ class SegmentationRun(WatchedRun):
             if mean is not None:
                 self.confidence[result.index] = mean
         self._result.write([(r.index, r.labels) for r in results], self.confidence)
+        for result in results:
+            if result.levels is not None:
+                self._result.keep(result.index, result.levels)
         probabilities = [(r.index, r.probabilities) for r in results if r.probabilities is not None]
         if probabilities and self._probabilities is not None:
             self._probabilities.write(probabilities)

@@ -28,6 +28,7 @@ from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
 from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel, quality_metadata
 from napari_vrp_sam.plugin.segment.result_row import ResultRow
+from napari_vrp_sam.plugin.segment.result_tools import ResultTools
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
 from napari_vrp_sam.plugin.segment.status_card import StatusCard
@@ -80,6 +81,7 @@ class SegmentStackWidget(PluginDock):
         self.objects_panel = ObjectsPanel(
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
+        self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
@@ -102,6 +104,7 @@ class SegmentStackWidget(PluginDock):
             self.accept_button,
             self.undo_buttons,
             self.result_row,
+            self.result_tools,
             self.form.notes,
             self.form.advanced,
             self.objects_panel,
@@ -171,6 +174,7 @@ class SegmentStackWidget(PluginDock):
         self.session_panel.opened.connect(self.quality_panel.refresh)
         self.session_panel.opened.connect(self.accept_button.refresh)
         self.session_panel.opened.connect(self.result_row.refresh)
+        self.session_panel.opened.connect(self.result_tools.refresh)
         self.session_panel.added.connect(self._record_added)
         self.history.reported.connect(self._on_undo)
         user_model_signals.created.connect(self.form.model_box.choose)
@@ -188,7 +192,7 @@ class SegmentStackWidget(PluginDock):
             self._viewer,
             image,
             axes=axes,
-            highest_class=max(class_ids),
+            class_ids=sorted(class_ids),
             accepted=accepted,
             metadata={
                 ACCEPTED: sorted(accepted),
@@ -288,6 +292,7 @@ class SegmentStackWidget(PluginDock):
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "because the dock was closed")
+        self.result_tools.relabelling.stop()
         self.objects_panel.abandon()
         self.session_panel.detach()
         self.preview_box.abandon()
@@ -302,6 +307,7 @@ class SegmentStackWidget(PluginDock):
             self.result_row,
             self.accept_button,
             self.quality_panel,
+            self.result_tools,
             self.objects_panel,
             self.session_panel,
             self._preferences,
@@ -318,6 +324,7 @@ class SegmentStackWidget(PluginDock):
             self.preview_box,
             self.result_row,
             self.accept_button,
+            self.result_tools,
             self.objects_panel,
             self.history,
         ):

@@ -1,0 +1,161 @@
+"""Threshold and clean-up of a result in the window."""
+
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from tests.plugin.window import press, results, run
+
+from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
+from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.segment.relabelling import RELABELLING
+
+
+@pytest.fixture
+def graded(stack):
+    """The stack, in which the squares have borders of other brightness."""
+    data, truth = stack
+    data[truth == 1] = 100
+    for z in range(7):
+        data[z, 4 + 3 * z : 6 + 3 * z, 5:19] = 124  # its probability is between 0.3 and 0.5
+    return data, truth
+
+
+@pytest.fixture
+def tools(qtbot, viewer, dock, engine, graded, annotated):
+    """Result tools of the dock after a run."""
+    run(qtbot, dock, engine)
+    return dock.result_tools
+
+
+@pytest.fixture
+def applied(qtbot, tools):
+    """Return a function that waits until all frames have their labels."""
+    return lambda: qtbot.waitUntil(lambda: not tools.relabelling.busy, timeout=60_000)
+
+
+def by_settings(layer, settings):
+    kept = kept_probabilities(layer)
+    frames = [kept.frames[index].levels() for index in range(7)]
+    return np.stack([relabel_frame(levels, kept.class_ids, settings) for levels in frames])
+
+
+def test_probabilities_are_kept_without_asking(viewer, tools):
+    (layer,) = results(viewer)
+    kept = kept_probabilities(layer)
+    assert kept.class_ids == (1, 2)
+    assert sorted(kept.frames) == list(range(7))
+    np.testing.assert_array_equal(layer.data, by_settings(layer, RelabelSettings()))
+    assert kept.nbytes < 2 * layer.data.size / 2
+
+
+def test_the_slider_changes_all_frames(viewer, dock, tools, applied):
+    (layer,) = results(viewer)
+    tools.expand()
+    tools.threshold_slider.setValue(3)
+    applied()
+    expected = by_settings(layer, RelabelSettings({1: 0.03}))
+    assert (expected != by_settings(layer, RelabelSettings())).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(layer.data, expected)
+    assert "0.03" in tools.threshold_label.text()
+    assert get_metadata(layer, RELABELLING)["thresholds"] == {"1": 0.03}
+
+
+def test_each_class_has_its_threshold(viewer, tools, applied):
+    (layer,) = results(viewer)
+    assert [tools.class_box.itemData(at) for at in range(2)] == [1, 2]
+    tools.threshold_slider.setValue(3)
+    tools.class_box.setCurrentIndex(1)
+    assert tools.threshold_slider.value() == 50
+    tools.threshold_slider.setValue(99)
+    applied()
+    expected = by_settings(layer, RelabelSettings({1: 0.03, 2: 0.99}))
+    np.testing.assert_array_equal(layer.data, expected)
+
+
+def test_one_drag_is_one_step_to_undo(viewer, dock, tools, applied):
+    (layer,) = results(viewer)
+    before = layer.data.copy()
+    tools.threshold_slider.sliderPressed.emit()
+    for percent in (40, 30, 20, 3):
+        tools.threshold_slider.setValue(percent)
+    applied()
+    changed = layer.data.copy()
+    assert (changed != before).any()
+    assert dock.history.undo_text == "change the threshold"
+    press_undo, press_redo = dock.undo_buttons.undo_button, dock.undo_buttons.redo_button
+    assert "change the threshold" in press_undo.full_text
+    press_undo.click()
+    applied()
+    np.testing.assert_array_equal(layer.data, before)
+    assert tools.threshold_slider.value() == 50
+    assert dock.history.undo_text == "segment stack"
+    press_redo.click()
+    applied()
+    np.testing.assert_array_equal(layer.data, changed)
+    assert tools.threshold_slider.value() == 3
+
+
+def test_corrections_and_accepted_frames_stay(qtbot, viewer, dock, tools, applied):
+    (layer,) = results(viewer)
+    viewer.dims.set_current_step(0, 5)
+    press(qtbot, dock.accept_button)
+    accepted = layer.data[5].copy()
+    layer.data[2, 40:44, 50:60] = 2  # painted
+    layer.data[2, 12:14, 6:10] = 0  # erased
+    tools.threshold_slider.setValue(3)
+    applied()
+    np.testing.assert_array_equal(layer.data[5], accepted)
+    expected = by_settings(layer, RelabelSettings({1: 0.03}))
+    expected[5] = accepted
+    expected[2, 40:44, 50:60] = 2
+    expected[2, 12:14, 6:10] = 0
+    np.testing.assert_array_equal(layer.data, expected)
+
+
+def test_a_correction_that_agrees_with_a_threshold_stays_for_others(viewer, tools, applied):
+    (layer,) = results(viewer)
+    low = by_settings(layer, RelabelSettings({1: 0.03}))
+    gained = (low != layer.data) & (low == 1)
+    layer.data[3][gained[3]] = 1  # as the low threshold will find
+    tools.threshold_slider.setValue(3)
+    applied()
+    tools.threshold_slider.setValue(50)
+    applied()
+    assert (layer.data[3][gained[3]] == 1).all()
+    assert (layer.data[4][gained[4]] == 0).all()
+
+
+def test_the_frame_in_view_comes_first(qtbot, viewer, tools, monkeypatch):
+    order = []
+    gate = threading.Semaphore(0)
+    compute = KeptProbabilities.compute
+
+    def slow(kept, index, settings):
+        assert gate.acquire(timeout=60)
+        order.append(index)
+        return compute(kept, index, settings)
+
+    monkeypatch.setattr(KeptProbabilities, "compute", slow)
+    viewer.dims.set_current_step(0, 4)
+    tools.threshold_slider.setValue(30)
+    gate.release()
+    qtbot.waitUntil(lambda: len(order) == 1, timeout=60_000)
+    viewer.dims.set_current_step(0, 6)
+    gate.release(100)
+    qtbot.waitUntil(lambda: not tools.relabelling.busy, timeout=60_000)
+    assert order[0] == 4
+    assert 6 in order[1:3]
+    assert sorted(order) == list(range(7))
+
+
+def test_another_result_without_probabilities(viewer, dock, tools):
+    (layer,) = results(viewer)
+    copy = Labels(layer.data.copy(), name="copy", metadata=dict(layer.metadata))
+    viewer.add_layer(copy)
+    layer.visible = False
+    tools.refresh()
+    assert "not available" in tools.note.text()
+    assert not tools.size_box.isEnabled()
