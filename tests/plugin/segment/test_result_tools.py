@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from tests.plugin.window import press, results, run
+from typer.testing import CliRunner
 
+from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
+from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.segment.relabelling import RELABELLING
@@ -159,3 +162,42 @@ def test_another_result_without_probabilities(viewer, dock, tools):
     tools.refresh()
     assert "not available" in tools.note.text()
     assert not tools.size_box.isEnabled()
+
+
+def test_exported_files_are_those_of_the_command_line(
+    qtbot, viewer, dock, tools, applied, tmp_path
+):
+    (layer,) = results(viewer)
+    layer.data[2, 40:44, 50:60] = 2  # a correction
+    button = dock.export_button
+    button.refresh()
+    enabled = {name: action.isEnabled() for name, action in button.actions_by_content.items()}
+    assert enabled == {"labels": True, "probabilities": True, "table": False}
+    for content, name in (
+        ("labels", "labels.tif"), ("labels", "labels.zarr"), ("probabilities", "p.tif"),
+    ):  # fmt: skip
+        with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
+            button.export(content, tmp_path / name)
+    for name in ("labels.tif", "labels.zarr"):
+        data, axes = read_stack(tmp_path / name)
+        np.testing.assert_array_equal(data, layer.data)
+        assert (axes, data.dtype) == ("ZYX", np.uint8)
+    command = ["relabel", str(tmp_path / "p.tif"), "--threshold", "1=0.03"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    layer.data[2, 40:44, 50:60] = by_settings(layer, RelabelSettings())[2, 40:44, 50:60]
+    tools.threshold_slider.setValue(3)
+    applied()
+    np.testing.assert_array_equal(read_stack(tmp_path / "p_relabelled.tif")[0], layer.data)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("a.mrc", "cannot be written"), ("p.png", "use .tif")]
+)
+def test_export_to_other_formats(qtbot, dock, tools, tmp_path, name, problem):
+    content = "labels" if name.endswith("mrc") else "probabilities"
+    with qtbot.waitSignal(dock.export_button.warned) as warned:
+        dock.export_button.export(content, tmp_path / name)
+    assert problem in warned.args[0]
+    assert problem in dock.status.text()
+    assert not any(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,29 @@ class ProbabilityWriter:
         del self._pages
         with contextlib.suppress(_DiscardError), self._stack:
             raise _DiscardError
+
+
+def write_probabilities(
+    path: Path,
+    frames: Iterable[tuple[int, NDArray[np.float32]]],
+    shape: tuple[int, ...],
+    axes: str,
+    class_ids: Sequence[int],
+) -> None:
+    """Write the probabilities of frames, given as index and array (K, Y, X), others as 0.
+
+    For the other parameters, see `ProbabilityWriter`.
+    """
+    writer = ProbabilityWriter(path, shape, axes, class_ids)
+    done = False
+    try:
+        for index, probabilities in frames:
+            writer.write(index, probabilities)
+        done = True
+    finally:
+        if not done:
+            writer.discard()
+    writer.close()
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.normalisation import fit_normalisation
 from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
 from napari_vrp_sam.inference.runs.preview_job import PreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
 
 if TYPE_CHECKING:
     import napari
@@ -85,6 +86,48 @@ class JobFactory:
             made = replace(job, references=read(accepted))
             plan(made)
             return image, frames, index, made
+
+        return make
+
+    def apply(self, target: Image) -> Callable[[], SegmentationJob]:
+        """Return a function that makes the job for another image, in any thread.
+
+        The job is that of a `Segmenter` that is fitted to the chosen image and its annotations:
+        references show other frames than those of the stack, and the contrast limits are those
+        of the annotated image.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or the other one has other channels.
+        """
+        image, axes, channels = self._form.image, self._form.axes, self._form.channels
+        same = target.ndim == image.ndim and target.rgb == image.rgb
+        target_axes = axes if same else possible_axes(target)[0]
+        source = frames_of(image, axes, channels)
+        used = len(source.channels)
+        available = len(frames_of(target, target_axes).channels)
+        if max(channels or [used - 1]) >= available or (channels is None and available != used):
+            raise InputError(
+                f"'{target.name}' has {available} channel{'' if available == 1 else 's'}, but the "
+                f"annotations of '{image.name}' use {used}: choose an image with the same channels."
+            )
+        accepted = self._form.accepted()
+        read = self._form.reference_reader()
+        base = self._job(SegmentationJob, [], ())
+
+        def make() -> SegmentationJob:
+            job = replace(
+                base,
+                data=stack_data(target),
+                axes=target_axes,
+                references=read(accepted),
+                references_on_stack=False,
+                normalisation=fit_normalisation(source),
+                levels=True,
+            )
+            plan(job)
+            return job
 
         return make
 

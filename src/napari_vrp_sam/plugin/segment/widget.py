@@ -22,6 +22,8 @@ from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
 from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
+from napari_vrp_sam.plugin.segment.apply_button import ApplyButton
+from napari_vrp_sam.plugin.segment.export_button import ExportButton
 from napari_vrp_sam.plugin.segment.incomplete_mask import IncompleteMaskWarning
 from napari_vrp_sam.plugin.segment.jobs import JobFactory
 from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
@@ -41,9 +43,11 @@ from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Layer
+    from napari.layers import Image, Layer
+    from numpy.typing import NDArray
 
     from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.plugin.segment.state import Outcome, Topic
 
 
@@ -64,6 +68,7 @@ class SegmentStackWidget(PluginDock):
         self._closed = False
         self._annotations: list[dict[str, Any]] = []
         self._prepared: object = None
+        self._target: Image | None = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
         self._jobs = JobFactory(viewer, self.form)
@@ -82,6 +87,8 @@ class SegmentStackWidget(PluginDock):
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
         self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
+        self.export_button = ExportButton(viewer, self.form.image_box)
+        self.apply_button = ApplyButton(viewer, self.form.image_box, self._jobs.apply)
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
@@ -105,6 +112,8 @@ class SegmentStackWidget(PluginDock):
             self.undo_buttons,
             self.result_row,
             self.result_tools,
+            self.export_button,
+            self.apply_button,
             self.form.notes,
             self.form.advanced,
             self.objects_panel,
@@ -176,17 +185,46 @@ class SegmentStackWidget(PluginDock):
         self.session_panel.opened.connect(self.result_row.refresh)
         self.session_panel.opened.connect(self.result_tools.refresh)
         self.session_panel.added.connect(self._record_added)
+        self.apply_button.made.connect(self._apply)
+        self.apply_button.reported.connect(self._panel.notify)
+        self.apply_button.warned.connect(self._warn)
+        self.export_button.reported.connect(self._panel.notify)
+        self.export_button.warned.connect(lambda text: self._warn(text, "action"))
         self.history.reported.connect(self._on_undo)
         user_model_signals.created.connect(self.form.model_box.choose)
 
     def _start(self) -> None:
-        image, axes = self.form.image, self.form.axes
+        image = self.form.image
         accepted = self.form.accepted()
         references = self.form.references(accepted)
-        classes = self.form.class_list.classes
-        class_ids = {reference.class_id for reference in references}
-        classes.include(map(ClassEntry.default, class_ids))
         job = self._jobs.run(references, accepted, probabilities=self.probability_box.isChecked())
+        frames = sorted({reference.frame for reference in references})
+        self._submit(job, image, accepted, reference_frames=frames)
+
+    def _apply(self, target: Image, job: SegmentationJob) -> None:
+        """Start the run that segments another image by the annotations of the chosen one."""
+        if self.running:
+            return
+        try:
+            self._submit(job, target, {}, reference_frames=[])
+        except InputError as error:
+            self._warn(str(error))
+            return
+        self._target = target
+
+    def _submit(
+        self,
+        job: SegmentationJob,
+        image: Image,
+        accepted: dict[int, NDArray[Any]],
+        *,
+        reference_frames: list[int | None],
+    ) -> None:
+        """Start a run whose result is a layer on an image."""
+        axes = job.axes or ""
+        classes = self.form.class_list.classes
+        class_ids = {reference.class_id for reference in job.references}
+        classes.include(map(ClassEntry.default, class_ids))
         frame_count = len(plan(job)[1]) + len(accepted)
         result = ResultLayer(
             self._viewer,
@@ -200,7 +238,7 @@ class SegmentStackWidget(PluginDock):
                 CLASSES: classes.as_dicts(class_ids),
                 "axes": axes,
                 "channels": job.channels,
-                "reference_frames": sorted({reference.frame for reference in references}),
+                "reference_frames": reference_frames,
             },
         )
         names = {class_id: classes.name(class_id) for class_id in class_ids}
@@ -233,6 +271,7 @@ class SegmentStackWidget(PluginDock):
         self._panel.end(outcome, message)
         self._run = self._record = None
         self._lock(locked=False)
+        self._show_target(outcome)
         self._warm_up()
         if outcome == "refused":
             show_warning(split_message(message)[0])
@@ -240,6 +279,17 @@ class SegmentStackWidget(PluginDock):
             show_error(split_message(message)[0])
         elif outcome == "done":
             self.objects_panel.find_after_run()
+
+    def _show_target(self, outcome: Outcome) -> None:
+        """Choose the image that the annotations were applied to, if it has a result."""
+        target, self._target = self._target, None
+        if target is None or target not in self._viewer.layers:
+            return
+        if outcome in ("done", "cancelled"):
+            self._viewer.layers.selection.active = target
+            self.form.image_box.choose(target)
+            verb = "Applied" if outcome == "done" else "Cancelled; finished frames were applied"
+            self._panel.notify(f"{verb} to '{target.name}'.", topic="result")
 
     def _warn(self, message: str, topic: Topic = "inputs") -> None:
         self._panel.notify(message, "warning", topic)
@@ -308,6 +358,8 @@ class SegmentStackWidget(PluginDock):
             self.accept_button,
             self.quality_panel,
             self.result_tools,
+            self.export_button,
+            self.apply_button,
             self.objects_panel,
             self.session_panel,
             self._preferences,
@@ -325,6 +377,7 @@ class SegmentStackWidget(PluginDock):
             self.result_row,
             self.accept_button,
             self.result_tools,
+            self.apply_button,
             self.objects_panel,
             self.history,
         ):

@@ -60,7 +60,7 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
             shape=tuple(int(size) for size in data.shape),
             dtype=data.dtype.str,
             axes=frames.axes,
-            source=_image_source(image),
+            source=image_source(image),
             attributes=image_attributes(image),
         ),
         settings=Settings(
@@ -90,7 +90,8 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
     return session, data
 
 
-def _image_source(image: Image) -> Path | None:
+def image_source(image: Image) -> Path | None:
+    """Return the path of the file of an image; None if it is not in a file."""
     path = get_metadata(image, SOURCE) or image.source.path
     return Path(path).absolute() if path else None
 

@@ -1,0 +1,76 @@
+"""Annotations of one image applied to another one."""
+
+import numpy as np
+import pytest
+from tests.plugin.window import results
+
+from napari_vrp_sam import Segmenter
+from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.io.samples import sample_stack
+from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
+
+
+def test_the_other_image_gets_the_labels_of_a_segmenter(qtbot, viewer):
+    stack, truth = sample_stack(seed=4, size=96, frames=3)
+    other = (sample_stack(seed=5, size=96, frames=2)[0] * 0.8).astype(stack.dtype)
+    segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
+    expected = segmenter.predict(other).labels
+    assert expected.any(axis=(1, 2)).all()
+
+    viewer.add_image(stack, name="stack")
+    masks = np.zeros_like(truth)
+    masks[1] = truth[1]
+    viewer.add_labels(masks, name="masks")
+    target = viewer.add_image(other, name="other", scale=(1, 2, 2), translate=(0, 500, 0))
+    dock = SegmentStackWidget(viewer, ThreadEngine())
+    viewer.window.add_dock_widget(dock, name="Segment stack")
+    dock.form.device_box.setCurrentText("cpu")
+    dock.preview_box.setChecked(False)
+    viewer.layers.selection.active = viewer.layers["stack"]
+    assert [image.name for image in dock.apply_button.targets()] == ["other"]
+    dock.apply_button.apply(unwrap(target))
+    qtbot.waitUntil(lambda: dock.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
+
+    (layer,) = results(viewer)
+    np.testing.assert_array_equal(layer.data, expected)
+    np.testing.assert_array_equal(layer.scale, target.scale)
+    assert layer.name == "other segmented"
+    assert dock.form.image.name == "other"
+    assert dock.status.text() == "Applied to 'other'."
+    assert get_metadata(layer, "reference_frames") == []
+    assert sorted(kept_probabilities(layer).frames) == [0, 1]
+    assert dock.history.undo_text == "segment stack"
+
+
+def test_an_image_with_other_channels_is_refused_in_one_sentence(viewer, dock, annotated):
+    colour = viewer.add_image(np.zeros((7, 48, 64, 3), np.uint8), rgb=True, name="colours")
+    viewer.layers.selection.active = viewer.layers["stack"]
+    dock.apply_button.apply(unwrap(colour))
+    assert dock.status.text() == (
+        "'colours' has 3 channels, but the annotations of 'stack' use 1: choose an image with the "
+        "same channels."
+    )
+    assert not dock.running
+
+
+def test_without_annotations(qtbot, viewer, dock):
+    viewer.add_image(np.zeros((4, 48, 64), np.uint8), name="first")
+    other = viewer.add_image(np.zeros((4, 48, 64), np.uint8), name="second")
+    viewer.layers.selection.active = viewer.layers["first"]
+    with qtbot.waitSignal(dock.apply_button.warned) as warned:
+        dock.apply_button.apply(unwrap(other))
+    assert "annotat" in warned.args[0]
+    assert dock.apply_button.isEnabled()
+
+
+@pytest.mark.parametrize("images", [0, 1])
+def test_no_other_image(viewer, dock, images):
+    for number in range(images):
+        viewer.add_image(np.zeros((4, 48, 64), np.uint8), name=str(number))
+    assert dock.apply_button.targets() == []
+    dock.apply_button.menu().aboutToShow.emit()
+    (entry,) = dock.apply_button.menu().actions()
+    assert not entry.isEnabled()
