@@ -118,9 +118,9 @@ def test_frame_labels(viewer, axes):
 
 
 def test_labels_of_a_frame_are_set_in_all_channels(viewer):
-    image = viewer.add_image(np.zeros((4, 2, 20, 20), np.uint8), name="channels")
+    image = viewer.add_image(np.zeros((4, 2, 20, 30), np.uint8), name="channels")
     layer = result_on(viewer, image, "ZCYX")
     frames = frames_of(image, "ZCYX")
-    set_frame_labels(layer, frames, 3, np.full((20, 20), 2))
+    set_frame_labels(layer, frames, 3, np.full((20, 30), 2))
     assert (layer.data[3] == 2).all()
     assert not (layer.data[:2] == 2).any()

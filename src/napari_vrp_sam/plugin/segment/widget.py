@@ -198,7 +198,7 @@ class SegmentStackWidget(PluginDock):
         accepted = self.form.accepted()
         references = self.form.references(accepted)
         job = self._jobs.run(references, accepted, probabilities=self.probability_box.isChecked())
-        frames = sorted({reference.frame for reference in references})
+        frames = sorted({r.frame for r in references if r.frame is not None})
         self._submit(job, image, accepted, reference_frames=frames)
 
     def _apply(self, target: Image, job: SegmentationJob) -> None:
@@ -218,7 +218,7 @@ class SegmentStackWidget(PluginDock):
         image: Image,
         accepted: dict[int, NDArray[Any]],
         *,
-        reference_frames: list[int | None],
+        reference_frames: list[int],
     ) -> None:
         """Start a run whose result is a layer on an image."""
         axes = job.axes or ""

@@ -42,6 +42,7 @@ class _Fitter(QObject):
         super().__init__(box)
         self._box = box
         self._style = ""
+        self._fitting = False
         box.setButtonSymbols(box.ButtonSymbols.NoButtons)
         box.installEventFilter(self)
 
@@ -49,11 +50,14 @@ class _Fitter(QObject):
         """Fit the width when the box is shown, and when its font changes."""
         kinds = (QEvent.Type.Show, QEvent.Type.FontChange, QEvent.Type.StyleChange)
         box = self.__dict__.get("_box")
-        if box is not None and watched is box and event.type() in kinds:
+        # Setting a style sheet changes the font for a moment, which must not set another one.
+        if box is not None and watched is box and event.type() in kinds and not self._fitting:
+            self._fitting = True
             metrics = box.fontMetrics()
             width = metrics.horizontalAdvance(longest_text(box)) + MARGIN
             style = f"QAbstractSpinBox {{ min-width: {width}px; }}"
             if style != self._style:
                 self._style = style
                 box.setStyleSheet(style)
+            self._fitting = False
         return False
