@@ -5,37 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-
-def fill_holes(
-    region: NDArray[np.bool_], background: NDArray[np.bool_], largest: float
-) -> NDArray[np.bool_]:
-    """Fill the holes of a region.
-
-    Parameters
-    ----------
-    region : ndarray of bool, shape (Y, X)
-    background : ndarray of bool, shape (Y, X)
-        Pixels without a class; a hole that contains another class is kept.
-    largest : float
-        Area of the largest hole to fill in pixels.
-
-    Returns
-    -------
-    ndarray of bool, shape (Y, X)
-    """
-    from scipy import ndimage
-    from skimage.measure import label
-
-    holes = ndimage.binary_fill_holes(region) & ~region
-    if not holes.any():
-        return region
-    numbers = label(holes, connectivity=1)
-    areas = np.bincount(numbers.ravel())
-    filled = areas <= largest
-    filled[np.unique(numbers[~background])] = False
-    filled[0] = False
-    result: NDArray[np.bool_] = region | filled[numbers]
-    return result
+from napari_vrp_sam.inference.relabelling.cleaning import fill_holes
 
 
 def fill_objects(

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.inference.objects.cleaning import fill_holes, fill_objects, smooth_outlines
+from napari_vrp_sam.inference.objects.cleaning import fill_objects, smooth_outlines
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.objects.splitting import split_region
+from napari_vrp_sam.inference.relabelling.cleaning import fill_holes
 
 HOLE_SHARE = 0.25
 """Area of the largest hole that is filled, as a share of the object around it."""
