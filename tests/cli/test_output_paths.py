@@ -46,7 +46,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: Any) -> Any:
-    return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+    # Little effort: these tests are about files and messages.
+    command = ["segment", "--effort", "0.2", *map(str, arguments), "--device", "cpu"]
+    return runner.invoke(app, command)
 
 
 def error_of(result: Any) -> str:

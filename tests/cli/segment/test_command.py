@@ -19,7 +19,9 @@ runner = CliRunner()
 
 
 def run(*arguments: Any) -> Any:
-    return runner.invoke(app, ["segment", *map(str, arguments), "--device", "cpu"])
+    # Little effort: these tests are about files and messages.
+    command = ["segment", "--effort", "0.2", *map(str, arguments), "--device", "cpu"]
+    return runner.invoke(app, command)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -27,7 +29,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_tiff_with_the_default_model(files: Path) -> None:
-    result = run(files / "stack.tif", "--reference", files / "slice.tif", "--reference-frame", 2)
+    reference = ("--reference", files / "slice.tif", "--reference-frame", 2)
+    result = run(files / "stack.tif", *reference, "--effort", 1)
     assert result.exit_code == 0, result.stderr
     assert "5 of 5 frames are in" in result.stderr
     assert "WARNING" not in result.stderr

@@ -20,6 +20,7 @@ runner = CliRunner()
 
 def run(files: Path, *arguments: Any) -> Any:
     given = ("segment", files / "stack.tif", "--reference", files / "slice.tif", "--device", "cpu")
+    given = (*given, "--effort", "0.2")
     return runner.invoke(app, [*map(str, (*given, *arguments))])
 
 

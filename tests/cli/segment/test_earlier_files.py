@@ -38,7 +38,9 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(image: str, *more: str) -> Any:
     given = ["segment", image, "--reference", "drawn.tif", "--reference-frame", "1"]
-    return runner.invoke(app, [*given, "--output", "labels", "--device", "cpu", *more])
+    return runner.invoke(
+        app, [*given, "--output", "labels", "--device", "cpu", "--effort", "0.2", *more]
+    )
 
 
 def names(folder: Path) -> list[str]:

@@ -30,7 +30,7 @@ def test_outputs_equal_the_events_of_a_job(files: Path, options: tuple[str, ...]
         app,
         ["segment", str(files / "stack.tif"), "--reference", str(files / "slice.tif"),
          "--reference-frame", "2", "--output", str(output), "--probabilities", str(probabilities),
-         "--device", "cpu", *options],
+         "--device", "cpu", "--effort", "0.2", *options],
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     stack, annotation = (tifffile.imread(files / name) for name in ("stack.tif", "slice.tif"))
@@ -40,6 +40,7 @@ def test_outputs_equal_the_events_of_a_job(files: Path, options: tuple[str, ...]
         axes="ZYX",
         device="cpu",
         probabilities=True,
+        effort=0.2,
     )
     expected = {e.index: e for e in job.events(Control()) if isinstance(e, FrameResult)}
     labels, written = np.asarray(read_stack(output)[0]), tifffile.imread(probabilities)
@@ -63,10 +64,10 @@ def test_a_partial_mask_with_background_strokes(files: Path, option: str) -> Non
         app,
         ["segment", str(files / "stack.tif"), "--reference", str(files / "some.tif"),
          "--reference-frame", "2", option, "partial", "--background", "7", "--frames", "2:3",
-         "--output", str(output), "--device", "cpu"],
+         "--output", str(output), "--device", "cpu", "--effort", "0.2"],
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
-    segmenter = Segmenter(device="cpu").fit(
+    segmenter = Segmenter(device="cpu", effort=0.2).fit(
         stack, annotation, axes="ZYX", reference_frame=2, annotation_kind="partial", background=7
     )
     (reference,) = segmenter.references_
@@ -75,6 +76,7 @@ def test_a_partial_mask_with_background_strokes(files: Path, option: str) -> Non
     np.testing.assert_array_equal(tifffile.imread(output)[2], expected[2])
 
 
+@pytest.mark.slow
 def test_an_incomplete_mask_prints_a_warning(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows, columns = np.ogrid[:192, :192]
