@@ -2,8 +2,9 @@
 
     xvfb-run -s "-screen 0 1920x1080x24" python docs/make_screenshots.py [FOLDER] [--all]
 
-Plays the half hour of `tests/plugin/halfhour` with the mouse, and takes a picture after each step.
-With --all, the pictures are taken at 1280 x 800 and 1920 x 1080, in the dark and the light theme.
+Plays the half hour of `tests/plugin/halfhour` with the mouse, and takes a picture after each step
+that the documentation shows. With --all, it takes pictures after every step, at 1280 x 800 and
+1920 x 1080, in the dark and the light theme.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ import tempfile
 import time
 from pathlib import Path
 
+SHOWN = (
+    "draw_incompletely",
+    "preview",
+    "run",
+    "accept",
+    "run_again",
+    "objects",
+    "fine_tune",
+    "scribble",
+)
+"""Steps whose pictures the documentation shows."""
+COLOURS = 128
+"""Of the files: a palette makes them small."""
 SIZES = {"": (1280, 800), "-large": (1920, 1080)}
 THEMES = {"": "dark", "-light": "light"}
 
@@ -27,6 +41,7 @@ def main(folder: Path, *, everything: bool) -> None:
     os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import napari
+    from PIL import Image
     from qtpy.QtTest import QTest
     from tests.plugin.halfhour.play import Play
     from tests.plugin.halfhour.steps import STEPS
@@ -35,28 +50,30 @@ def main(folder: Path, *, everything: bool) -> None:
 
     def take(name: str) -> None:
         QTest.qWait(1000)  # until everything is drawn
-        play.viewer.window.screenshot(str(folder / f"{name}.png"), flash=False)
-        if not everything:
-            return
+        picture = play.viewer.window.screenshot(flash=False)
+        small = Image.fromarray(picture[..., :3]).quantize(COLOURS, dither=Image.Dither.NONE)
+        small.save(folder / f"{name}.png", optimize=True)
+
+    def take_all(name: str) -> None:
+        take(name)
         for (size_name, size), (theme_name, theme) in itertools.product(
             SIZES.items(), THEMES.items()
         ):
             if size_name or theme_name:
                 play.viewer.theme = theme
                 play.resize(*size)
-                QTest.qWait(1000)
-                file = f"{name}{size_name}{theme_name}.png"
-                play.viewer.window.screenshot(str(folder / file), flash=False)
+                take(f"{name}{size_name}{theme_name}")
         play.viewer.theme = THEMES[""]
         play.resize(*SIZES[""])
 
-    take("0-empty")
     for number, step in enumerate(STEPS, start=1):
         start = time.monotonic()
-        try:
-            step(play)
-        finally:
-            take(f"{number}-{step.__name__.replace('_', '-')}")
+        step(play)
+        name = step.__name__.replace("_", "-")
+        if everything:
+            take_all(f"{number}-{name}")
+        elif step.__name__ in SHOWN:
+            take(name)
         sys.stderr.write(f"{step.__doc__} {time.monotonic() - start:.0f} s\n")
     play.viewer.close()
 
