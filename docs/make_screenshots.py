@@ -28,7 +28,7 @@ SHOWN = (
     "scribble",
 )
 """Steps whose pictures the documentation shows."""
-COLOURS = 128
+COLOURS = 256
 """Of the files: a palette makes them small."""
 SIZES = {"": (1280, 800), "-large": (1920, 1080)}
 THEMES = {"": "dark", "-light": "light"}
@@ -51,7 +51,9 @@ def main(folder: Path, *, everything: bool) -> None:
     def take(name: str) -> None:
         QTest.qWait(1000)  # until everything is drawn
         picture = play.viewer.window.screenshot(flash=False)
-        small = Image.fromarray(picture[..., :3]).quantize(COLOURS, dither=Image.Dither.NONE)
+        small = Image.fromarray(picture[..., :3]).quantize(
+            COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )
         small.save(folder / f"{name}.png", optimize=True)
 
     def take_all(name: str) -> None:

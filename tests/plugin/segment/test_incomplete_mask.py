@@ -1,9 +1,10 @@
+import numpy as np
 from tests.plugin.window import press
 
 from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
 
 
-def test_the_button_reads_an_incomplete_mask_as_some_masks(qtbot, dock, annotated):
+def test_the_button_reads_an_incomplete_mask_as_some_masks(qtbot, viewer, dock, annotated):
     _, labels = annotated
     annotation_list = dock.form.annotation_list
     assert [a.kind for a in annotation_list.annotations] == ["mask"]
@@ -15,6 +16,8 @@ def test_the_button_reads_an_incomplete_mask_as_some_masks(qtbot, dock, annotate
 
     assert warning.isVisible()
     assert "About 23 more objects look like the 8 that are marked" in warning.message.text()
+    viewer.add_labels(np.zeros_like(labels.data), name="not ticked", visible=False)
+    assert warning.isVisible()  # as when the preview is added
     press(qtbot, warning.button)
     assert [(a.layer, a.kind) for a in annotation_list.annotations] == [(labels, "partial")]
     assert not warning.isVisible()

@@ -28,7 +28,8 @@ class IncompleteMaskWarning(QWidget):
         )
         pack(QVBoxLayout(self), self.message, self.button)
         self.button.clicked.connect(self._accept)
-        annotation_list.changed.connect(self.hide)
+        self._annotations = self._annotated()
+        annotation_list.changed.connect(self._on_annotations)
         self.hide()
 
     def show_calibrations(self, calibrations: Mapping[int, ClassCalibration]) -> None:
@@ -36,6 +37,16 @@ class IncompleteMaskWarning(QWidget):
         found = [c.look_alikes for _, c in sorted(calibrations.items()) if c.look_alikes]
         self.message.show_message(str(found[0]) if found else "", "warning")
         self.setVisible(bool(found))
+
+    def _annotated(self) -> list[tuple[int, str]]:
+        return [(id(one.layer), one.kind) for one in self._annotation_list.annotations]
+
+    def _on_annotations(self) -> None:
+        """Hide unless the list has changed for another reason, such as the layer of the preview."""
+        annotations = self._annotated()
+        if annotations != self._annotations:
+            self._annotations = annotations
+            self.hide()
 
     def _accept(self) -> None:
         for row in self._annotation_list.rows:
