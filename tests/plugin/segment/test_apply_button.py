@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from tests.plugin.window import results
+from tifffile import imwrite
+from typer.testing import CliRunner
 
 from napari_vrp_sam import Segmenter
+from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
+from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
@@ -72,5 +76,66 @@ def test_no_other_image(viewer, dock, images):
         viewer.add_image(np.zeros((4, 48, 64), np.uint8), name=str(number))
     assert dock.apply_button.targets() == []
     dock.apply_button.menu().aboutToShow.emit()
-    (entry,) = dock.apply_button.menu().actions()
-    assert not entry.isEnabled()
+    entries = [entry for entry in dock.apply_button.menu().actions() if not entry.isSeparator()]
+    assert [entry.isEnabled() for entry in entries] == [images == 1] * 2
+
+
+def test_files_are_segmented_one_after_the_other(
+    qtbot, viewer, dock, engine, annotated, stack, tmp_path
+):
+    for number in range(2):
+        frames = stack[0][number : number + 3]
+        imwrite(tmp_path / f"file{number}.tif", frames, photometric="minisblack")
+    engine.let_through()
+    dock.apply_button.apply_to_files([tmp_path / "file0.tif", tmp_path / "file1.tif"])
+    qtbot.waitUntil(lambda: len(results(viewer)) == 2 and not dock.running, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.status.text() == "Applied to 'file1'.", timeout=60_000)
+    by_name = {layer.name: layer.data for layer in results(viewer)}
+    for number in range(2):
+        expected = stack[1][number : number + 3]
+        np.testing.assert_array_equal(by_name[f"file{number} segmented"], expected)
+
+
+def test_files_that_are_no_images(qtbot, viewer, dock, annotated, tmp_path):
+    (tmp_path / "notes.xyz").write_text("no image")
+    dock.apply_button.apply_to_files([tmp_path / "notes.xyz"])
+    assert "cannot be opened" in dock.status.text()
+    assert dock.form.image.name == "stack"
+
+
+def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path):
+    stack, truth = sample_stack(seed=4, size=96, frames=3)
+    other = (sample_stack(seed=5, size=96, frames=2)[0] * 0.8).astype(stack.dtype)
+    segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
+    expected = segmenter.predict(other).labels
+    viewer.add_image(stack, name="stack")
+    masks = np.zeros_like(truth)
+    masks[1] = truth[1]
+    viewer.add_labels(masks, name="masks")
+    dock = SegmentStackWidget(viewer, ThreadEngine())
+    viewer.window.add_dock_widget(dock, name="Segment stack")
+    dock.preview_box.setChecked(False)
+    button = dock.apply_button
+    with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
+        button.save(tmp_path / "a.segmenter")
+
+    loaded = Segmenter.load(tmp_path / "a.segmenter", device="cpu")
+    np.testing.assert_array_equal(loaded.predict(other).labels, expected)
+    imwrite(tmp_path / "other.tif", other, imagej=True, metadata={"axes": "ZYX"})
+    command = ["segment", tmp_path / "other.tif", "--segmenter", tmp_path / "a.segmenter"]
+    done = CliRunner().invoke(app, [*map(str, command), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(read_labels(tmp_path / "other_labels.tif"), expected)
+
+    colours = np.zeros((2, 64, 64, 3), np.uint8)
+    imwrite(tmp_path / "rgb.tif", colours, photometric="rgb")
+    for arguments, problem in (
+        (["rgb.tif"], "has 3 channels, but the annotations of"),
+        (["other.tif", "--model", "vit_b"], "--model is stored in the segmenter"),
+        ([], "Give the IMAGE"),
+    ):
+        paths = [tmp_path / arguments[0], *arguments[1:]] if arguments else []
+        command = ["segment", *paths, "--segmenter", tmp_path / "a.segmenter"]
+        failed = CliRunner().invoke(app, list(map(str, command)))
+        assert failed.exit_code == 2
+        assert problem in " ".join(failed.output.split())

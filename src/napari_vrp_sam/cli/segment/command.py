@@ -41,6 +41,11 @@ from napari_vrp_sam.cli.output_paths import (
     frame_names,
 )
 from napari_vrp_sam.cli.segment.run import output_frame_files, read_output, run
+from napari_vrp_sam.cli.segment.segmenter import (
+    SegmenterOption,
+    overrides,
+    read_segmenter_input,
+)
 from napari_vrp_sam.cli.segment.session import SegmentationInput, SessionOption, read_session_input
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
@@ -80,6 +85,7 @@ def segment(
         ),
     ] = False,
     session: SessionOption = None,
+    segmenter: SegmenterOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     frames: Annotated[
@@ -189,10 +195,14 @@ def segment(
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
-    if session is not None:
+    if segmenter is not None:
+        given = read_segmenter_input(
+            context, segmenter, image, axes=axes, frames=_parse_range(frames)
+        )
+    elif session is not None:
         given = read_session_input(context, session, image)
     elif image is None or reference is None:
-        raise InputError("Give an IMAGE and its --reference, or a --session.")
+        raise InputError("Give an IMAGE and its --reference or a --segmenter, or a --session.")
     else:
         data, stored_axes = read_stack(image)
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
@@ -221,7 +231,10 @@ def segment(
         )
         given = SegmentationInput(job, stack, {}, (image, reference), default_labels_path(image))
     stack = given.frames
-    job = replace(given.job, cache=cache, precision=precision.value, compile=compile, effort=effort)
+    settings = overrides(
+        context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
+    )
+    job = replace(given.job, **settings)
     results = RunOutput(
         output or given.default_output,
         probabilities,

@@ -283,7 +283,9 @@ class SegmentStackWidget(PluginDock):
     def _show_target(self, outcome: Outcome) -> None:
         """Choose the image that the annotations were applied to, if it has a result."""
         target, self._target = self._target, None
-        if target is None or target not in self._viewer.layers:
+        if outcome != "done":
+            self.apply_button.forget_files()
+        if target is None or target not in self._viewer.layers or self.apply_button.apply_next():
             return
         if outcome in ("done", "cancelled"):
             self._viewer.layers.selection.active = target

@@ -1,0 +1,91 @@
+"""`vrp-sam segment --segmenter`: apply the annotations of another stack to an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_vrp_sam.cli.app import is_given
+from napari_vrp_sam.cli.image_axes import resolve_axes
+from napari_vrp_sam.cli.options import INPUT
+from napari_vrp_sam.cli.output_paths import default_labels_path
+from napari_vrp_sam.cli.segment.session import SegmentationInput
+from napari_vrp_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SegmenterOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--segmenter",
+        metavar="FILE",
+        help="Segmenter saved in Python or napari: annotations of another stack, with the "
+        "settings. --device, --precision and --effort override those of the file.",
+        rich_help_panel=INPUT,
+    ),
+]
+STORED_IN_SEGMENTER = (
+    "session", "reference", "reference_frame", "annotation_kind", "background", "ignore",
+    "one_class", "channel", "model", "contrast_limits", "tile_size", "pseudo_mask", "prompting",
+)  # fmt: skip
+"""Options that cannot be combined with a segmenter."""
+OVERRIDES = "cache", "precision", "compile", "effort"
+"""Settings of a segmenter that options of the command override."""
+
+
+def read_segmenter_input(
+    context: typer.Context,
+    path: Path,
+    image: Path | None,
+    *,
+    axes: str | None,
+    frames: tuple[int | None, int | None] | None,
+) -> SegmentationInput:
+    """Read the job that `Segmenter.load(path).predict(image)` does.
+
+    Raises
+    ------
+    InputError
+        If there is no image, the segmenter cannot be read, an option conflicts with it, or the
+        image has other channels.
+    """
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.segmenter_file import read_segmenter
+    from napari_vrp_sam.io.images.stacks import read_stack
+
+    for name in STORED_IN_SEGMENTER:
+        if is_given(context, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is stored in the segmenter: omit {option}, or --segmenter.")
+    if image is None:
+        raise InputError("Give the IMAGE to which the segmenter is applied.")
+    job, fitted_axes = read_segmenter(path)
+    data, stored_axes = read_stack(image)
+    if axes is None and stored_axes is None and len(fitted_axes or "") == len(data.shape):
+        axes = fitted_axes
+    stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels)
+    used = job.references[0].image.shape[-1]
+    if min(len(stack.channels), 3) != min(used, 3):
+        raise InputError(
+            f"{image} has {len(stack.channels)} channels, but the annotations of {path} use "
+            f"{used}: give an image with the same channels."
+        )
+    job = replace(
+        job,
+        data=data,
+        axes=stack.axes,
+        device=context.params["device"],
+        frames=frames,
+        references_on_stack=False,
+    )
+    return SegmentationInput(job, stack, {}, (image, path), default_labels_path(image))
+
+
+def overrides(context: typer.Context, segmenter: Path | None, **given: Any) -> dict[str, Any]:
+    """Return the settings of the command; with a segmenter, only those that the user gave."""
+    names: Sequence[str] = OVERRIDES
+    return {name: given[name] for name in names if segmenter is None or is_given(context, name)}
