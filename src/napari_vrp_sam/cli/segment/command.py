@@ -231,10 +231,10 @@ def segment(
         )
         given = SegmentationInput(job, stack, {}, (image, reference), default_labels_path(image))
     stack = given.frames
-    settings = overrides(
+    changed = overrides(
         context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
     )
-    job = replace(given.job, **settings)
+    job = replace(given.job, **changed)
     results = RunOutput(
         output or given.default_output,
         probabilities,
