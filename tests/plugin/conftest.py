@@ -22,7 +22,7 @@ from napari_vrp_sam.fine_tuning.interrupted.saved_job import save_job
 from napari_vrp_sam.fine_tuning.job import FineTuneJob
 from napari_vrp_sam.inference.runs.engine import Run, ThreadEngine
 from napari_vrp_sam.inference.runs.events import Progress
-from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob, ObjectsPreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.base import FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.zoo import user_models as store
@@ -84,6 +84,8 @@ class GatedEngine:
         self.calibrations = {}
 
     def submit(self, job):
+        if isinstance(job, ObjectsPreviewJob):  # does not wait
+            return ThreadEngine().submit(job)
         self.jobs.append(job)
         if isinstance(job, ObjectsJob):
             gated = replace(job, data=GatedStack(job.data, self.gate))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.objects.find import Objects, find_objects
+from napari_vrp_sam.inference.objects.instances import split_instances, typical_sizes
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
-from napari_vrp_sam.inference.runs.events import Event, ObjectsFound, Progress
+from napari_vrp_sam.inference.runs.events import Event, FrameResult, ObjectsFound, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
 
 if TYPE_CHECKING:
@@ -78,3 +79,49 @@ def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> 
 
     objects = yield from progress_events(find, control)
     yield ObjectsFound(objects)
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectsPreviewJob(Job):
+    """Find the objects of one frame of a segmented stack, as an `ObjectsJob` does.
+
+    Attributes
+    ----------
+    labels : ndarray of integers, shape (Y, X)
+        Class of each pixel on the frame.
+    sample : sequence of ndarrays of integers, each of shape (Y, X)
+        The same for the frames from which the typical object is estimated; see `sampled_frames`.
+    index : int
+        Index of the frame in the stack.
+    settings : ObjectSettings
+    """
+
+    handler: ClassVar[str] = "napari_vrp_sam.inference.runs.objects_job:preview_events"
+    labels: Any
+    _: KW_ONLY
+    sample: Sequence[Any]
+    index: int
+    settings: ObjectSettings = field(default_factory=ObjectSettings)
+    data: Any = None
+    axes: str | None = None
+    channels: Sequence[int] | None = None
+
+
+def preview_events(
+    job: ObjectsPreviewJob, control: Control, _cache: object = None
+) -> Generator[Event]:
+    """Find the objects of one frame; see `Job.events`.
+
+    Yields
+    ------
+    FrameResult
+        Its labels are the ids of objects on the frame.
+    """
+
+    def sample() -> Iterator[Any]:
+        for frame in job.sample:
+            control.check()
+            yield frame
+
+    typical = typical_sizes(sample(), job.settings)
+    yield FrameResult(job.index, split_instances(job.labels, job.settings, typical).labels)

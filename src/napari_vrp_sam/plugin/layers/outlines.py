@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.objects import CONTOUR_WIDTH
 from napari_vrp_sam.plugin.layers.stacks import (
     add_inactive,
     allocate_zeros,
@@ -23,11 +24,15 @@ PREVIEW = "preview"
 
 
 class FrameOutline:
-    """A read-only layer on an image, named after the image with a suffix."""
+    """A read-only layer on an image, named after the image with a suffix.
 
-    def __init__(self, viewer: napari.viewer.Viewer, suffix: str) -> None:
+    Its labels are classes, with dashed outlines, or objects, with outlines in napari's colours.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, suffix: str, *, classes: bool = True) -> None:
         self._viewer = viewer
         self._suffix = suffix
+        self._classes = classes
         self.layer: Labels | None = None
 
     @property
@@ -64,7 +69,10 @@ class FrameOutline:
         )
         self.layer.editable = False
         set_metadata(self.layer, **{PREVIEW: True})
-        set_style(self.layer, "dashed")
+        if self._classes:
+            set_style(self.layer, "dashed")
+        else:
+            self.layer.contour = CONTOUR_WIDTH
         add_inactive(self._viewer, self.layer)
 
 

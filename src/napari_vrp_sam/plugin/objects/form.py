@@ -77,6 +77,7 @@ class ObjectsForm(QWidget):
         form.addRow("Smoothing", self.smoothing_box)
         form.addRow(self.holes_check)
         self.output_box.currentIndexChanged.connect(self._update)
+        self.output_box.currentIndexChanged.connect(self._edited)
         self.split_slider.valueChanged.connect(self._edited)
         self.size_box.valueChanged.connect(self._edited)
         self.smoothing_box.valueChanged.connect(self._edited)

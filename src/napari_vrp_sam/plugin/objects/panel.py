@@ -35,6 +35,7 @@ from napari_vrp_sam.plugin.layers.objects import (
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
+from napari_vrp_sam.plugin.objects.preview import ObjectsPreview
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
@@ -87,7 +88,10 @@ class ObjectsPanel(Section):
         self.find_button = QPushButton("Find objects")
         self.save_button = QPushButton("Save table…")
         self._lay_out()
+        self.preview = ObjectsPreview(viewer, image_box, self.form, engine, self)
         self.form.changed.connect(self._update_buttons)
+        self.form.edited.connect(self._preview_objects)
+        self.toggled.connect(self._preview_objects)
         self.find_button.clicked.connect(self._find_or_cancel)
         self.save_button.clicked.connect(self._open_save_dialog)
         self._emitters = result_events(viewer)
@@ -135,14 +139,18 @@ class ObjectsPanel(Section):
             if is_objects_layer(layer) and unwrap(layer) not in self._watched:
                 layer.events.selected_label.connect(self._show_selected)
                 self._watched.add(unwrap(layer))
+        self.preview.follow()
 
     def lock(self, *, locked: bool) -> None:
         """Disable finding objects while a run changes the result."""
         self._locked = locked
+        if locked:
+            self.preview.stop()
         self.refresh()
 
     def abandon(self) -> None:
         """Stop the search and add no layer, because the dock is closing."""
+        self.preview.stop()
         if self._run is not None:
             self._run.abandon()
             self._end("cancelled", "")
@@ -150,6 +158,7 @@ class ObjectsPanel(Section):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self.abandon()
+        self.preview.release()
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
         for layer in self._watched:
@@ -166,6 +175,13 @@ class ObjectsPanel(Section):
         self.find_button.setText("Cancel" if self.running else "Find objects")
         self.find_button.setEnabled(self.running or ready)
         self.save_button.setEnabled(current_objects(self._viewer, image) is not None)
+
+    def _preview_objects(self, _value: Any = None) -> None:
+        """Preview the objects while the section is open, and nothing changes the result."""
+        if self.isExpanded() and not self._locked and not self.running:
+            self.preview.start()
+        else:
+            self.preview.stop()
 
     def _start(self) -> None:
         image = self._image_box.layer
@@ -189,6 +205,7 @@ class ObjectsPanel(Section):
         self._run.progressed.connect(self.reported)
         self._run.found.connect(lambda objects: self._add_layer(layout, objects))
         self._run.ended.connect(self._end)
+        self.preview.stop()  # the objects take its place
         self.reported.emit("Finding objects…")
         self.refresh()
 
