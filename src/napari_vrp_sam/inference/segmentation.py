@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
 )
 from napari_vrp_sam.models.calibration import LookAlikes
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.inference.objects.find import Objects
 
 ProgressCallback = Callable[[int, int, str], object]
 """Called with the frames done, the frames in total, and a message."""
@@ -130,6 +133,36 @@ class Segmentation:
             levels = quantise(self.probabilities[at])
             labels[at] = relabel_frame(levels, self.class_ids, settings)
         return replace(self, labels=labels)
+
+    def objects(self, image: Any = None, *, axes: str | None = None, **options: Any) -> Objects:
+        """Split the classes into objects, link them through the stack, and measure them.
+
+        Parameters
+        ----------
+        image : array, optional
+            The segmented stack, to measure intensities on.
+        axes : str, optional
+            Axes of the image or, without an image, of the labels; see `objects_from_labels`.
+        **options
+            The other options of `objects_from_labels`, such as `linked` and `split_strength`.
+
+        Returns
+        -------
+        Objects
+            Their table includes the confidence of the frames.
+
+        Raises
+        ------
+        InputError
+            If the labels and the image do not fit, or an option is out of range.
+        """
+        from napari_vrp_sam.inference.objects.find import objects_from_labels
+        from napari_vrp_sam.inference.prediction.confidence import frame_confidence
+
+        of_frames = map(frame_confidence, self.confidence.reshape(-1, len(self.class_ids)))
+        known = {index: value for index, value in enumerate(of_frames) if value is not None}
+        options = {"confidence": known} | options
+        return objects_from_labels(self.labels, image, axes=axes, **options)
 
 
 def gather_segmentation(

@@ -6,6 +6,9 @@ from scipy import ndimage
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import find_objects, objects_from_labels
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
+from napari_vrp_sam.inference.segmentation import Segmentation
+
+RED, GREEN = 3, 8
 
 
 class Counting:
@@ -154,3 +157,16 @@ def test_the_minimum_size_is_that_of_the_stack():
     stack[7, 40, 40] = 1
     assert len(objects_from_labels(stack, axes="ZYX").table) == 3
     assert len(objects_from_labels(stack, axes="ZYX", min_size=0).table) == 4
+
+
+def test_objects_of_a_segmentation(truth):
+    labels = truth[0]
+    confidence = np.full((4, 2), np.nan, np.float32)
+    confidence[:3] = [[0.9, 0.5]] * 3
+    result = Segmentation(
+        labels, class_ids=(RED, GREEN), confidence=confidence, expected_iou={RED: None, GREEN: 0.5}
+    )
+    objects = result.objects(axes="ZYX", linked=True, split_strength=0.3)
+    expected = objects_from_labels(labels, axes="ZYX", linked=True, split_strength=0.3)
+    np.testing.assert_array_equal(objects.labels, expected.labels)
+    assert objects.table["confidence"].tolist() == pytest.approx([0.7, 0.7])

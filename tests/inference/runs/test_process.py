@@ -20,7 +20,7 @@ from napari_vrp_sam.inference.runs.events import (
     ObjectsFound,
     frame_progress,
 )
-from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
+from napari_vrp_sam.inference.runs.objects_job import ObjectsJob, ObjectsPreviewJob
 from napari_vrp_sam.inference.runs.process import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
@@ -76,6 +76,15 @@ def test_the_other_process_gives_the_same_labels(engine, job, local_stack, stack
         np.testing.assert_array_equal(result.labels, expected.labels)
     assert events[-2:] == [frame_progress(4, 4), Done(4)]
     assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once
+
+
+def test_objects_of_one_frame_are_found_in_the_other_process(engine, truth):
+    job = ObjectsPreviewJob(truth[0], labels=truth[0, 2], index=2)
+    preview, end = engine.submit(job).events()
+    assert (preview.index, end) == (2, Done(1))
+    whole = find_objects(truth[0], axes="ZYX").labels[2]
+    np.testing.assert_array_equal(preview.labels > 0, whole > 0)
+    assert preview.labels.max() == len(np.unique(whole)) - 1
 
 
 def test_the_process_stays_for_the_next_job(engine, job):

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.objects.find import Objects, find_objects
 from napari_vrp_sam.inference.objects.instances import split_instances, typical_sizes
@@ -87,23 +88,23 @@ class ObjectsPreviewJob(Job):
 
     Attributes
     ----------
+    data : ndarray of integers, shape (N, Y, X)
+        Class of each pixel on the frames from which the typical object is estimated; see
+        `sampled_frames`.
     labels : ndarray of integers, shape (Y, X)
-        Class of each pixel on the frame.
-    sample : sequence of ndarrays of integers, each of shape (Y, X)
-        The same for the frames from which the typical object is estimated; see `sampled_frames`.
+        The same for the frame.
     index : int
         Index of the frame in the stack.
     settings : ObjectSettings
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.objects_job:preview_events"
-    labels: Any
+    data: Any
     _: KW_ONLY
-    sample: Sequence[Any]
+    labels: Any
     index: int
     settings: ObjectSettings = field(default_factory=ObjectSettings)
-    data: Any = None
-    axes: str | None = None
+    axes: str | None = "ZYX"
     channels: Sequence[int] | None = None
 
 
@@ -119,9 +120,10 @@ def preview_events(
     """
 
     def sample() -> Iterator[Any]:
-        for frame in job.sample:
+        frames = Frames(job.data, job.axes)
+        for index in range(len(frames)):
             control.check()
-            yield frame
+            yield frames[index][..., 0]
 
     typical = typical_sizes(sample(), job.settings)
     yield FrameResult(job.index, split_instances(job.labels, job.settings, typical).labels)

@@ -142,8 +142,8 @@ class ObjectsPreview(QObject):
             return None
         self._target = image, layer, frames
         return ObjectsPreviewJob(
-            frame_labels(layer, frames, index),
-            sample=[frame_labels(layer, frames, i) for i in sampled_frames(len(frames))],
+            np.stack([frame_labels(layer, frames, i) for i in sampled_frames(len(frames))]),
+            labels=frame_labels(layer, frames, index),
             index=index,
             settings=self._form.settings(),
         )
