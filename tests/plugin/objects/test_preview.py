@@ -102,6 +102,22 @@ def test_the_preview_is_removed_with_its_cause(qtbot, viewer, dock, touching):
         assert layer not in viewer.layers
 
 
+def test_the_preview_follows_corrections_of_the_result(qtbot, viewer, dock, touching):
+    panel = dock.objects_panel
+    viewer.dims.set_current_step(0, 0)
+    open_section(qtbot, panel)
+    result = viewer.layers["cells result"]
+    for change in (
+        lambda: result.paint((0, 20, 25), 0),
+        lambda: setattr(result, "data", touching * np.uint8(0)),
+    ):
+        before = shown(viewer, panel).copy()
+        change()
+        settle(qtbot, panel)
+        assert (shown(viewer, panel) != before).any()
+    assert not shown(viewer, panel).any()
+
+
 def test_a_deleted_preview_comes_back_with_the_next_change(qtbot, viewer, dock, touching):
     panel = dock.objects_panel
     open_section(qtbot, panel)

@@ -56,6 +56,7 @@ class ObjectsPreview(QObject):
         self._outdated = False
         self._run: Run | None = None
         self._target: tuple[Image, Labels, Frames] | None = None
+        self._emitters: list[Any] = []
         self._outline = FrameOutline(viewer, "object preview", classes=False)
         self._pause = single_shot_timer(self, PAUSE_MILLISECONDS, self._start)
         self._poll = single_shot_timer(self, POLL_MILLISECONDS, self._poll_run)
@@ -84,8 +85,7 @@ class ObjectsPreview(QObject):
         """Remove the preview."""
         self._on = self._outdated = False
         self._pause.stop()
-        self._target = None
-        self._outline.remove()
+        self._clear()
 
     def follow(self) -> None:
         """Follow the choice of another image or result, and its removal."""
@@ -97,8 +97,7 @@ class ObjectsPreview(QObject):
         image = self._image_box.layer
         result = current_result_with_frames(self._viewer, image)
         if self._target is not None and (result is None or self._target[:2] != (image, result[0])):
-            self._target = None
-            self._outline.remove()
+            self._clear()
             self._update()
 
     def release(self) -> None:
@@ -114,6 +113,16 @@ class ObjectsPreview(QObject):
         if self._on:
             self._pause.start()
 
+    def _clear(self) -> None:
+        self._target = None
+        self._disconnect()
+        self._outline.remove()
+
+    def _disconnect(self) -> None:
+        for emitter in self._emitters:
+            emitter.disconnect(self._update)
+        self._emitters = []
+
     def _start(self) -> None:
         if self._run is not None:  # start again when this job has ended
             self._outdated = True
@@ -124,8 +133,7 @@ class ObjectsPreview(QObject):
             logger.info("No preview of objects: %s", error)
             job = None
         if job is None:
-            self._target = None
-            self._outline.remove()
+            self._clear()
             return
         self._run = self._engine.submit(job)
         self._poll.start()
@@ -140,6 +148,13 @@ class ObjectsPreview(QObject):
         index = frame_in_view(layer, frames, self._viewer.dims)
         if index is None:
             return None
+        if self._target is None or self._target[1] is not layer:
+            self._disconnect()
+            # Corrections, and another threshold.
+            names = ("paint", "labels_update", "data")
+            self._emitters = [layer.events[n] for n in names if n in layer.events.emitters]
+            for emitter in self._emitters:
+                emitter.connect(self._update)
         self._target = image, layer, frames
         return ObjectsPreviewJob(
             np.stack([frame_labels(layer, frames, i) for i in sampled_frames(len(frames))]),
