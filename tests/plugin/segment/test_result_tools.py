@@ -5,15 +5,20 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 from tests.plugin.window import press, results, run
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.segment.relabelling import RELABELLING
+from napari_vrp_sam.plugin.session.layers import NOTES, stored_result
 
 
 @pytest.fixture
@@ -201,3 +206,49 @@ def test_export_to_other_formats(qtbot, dock, tools, tmp_path, name, problem):
     assert problem in warned.args[0]
     assert problem in dock.status.text()
     assert not any(tmp_path.iterdir())
+
+
+def test_an_export_waits_for_all_frames(qtbot, viewer, dock, tools, applied, tmp_path):
+    (layer,) = results(viewer)
+    tools.threshold_slider.setValue(3)
+    assert tools.relabelling.busy
+    assert not dock.objects_panel.find_button.isEnabled()
+    button = dock.export_button
+    with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
+        button.export("labels", tmp_path / "labels.tif")
+        applied()
+    expected = by_settings(layer, RelabelSettings({1: 0.03}))
+    np.testing.assert_array_equal(read_stack(tmp_path / "labels.tif")[0], expected)
+
+
+def test_scrolling_the_dock_does_not_change_settings(qtbot, dock, tools):
+    tools.expand(animate=False)
+
+    def turn(control):
+        at = QPointF(control.rect().center())
+        place = QPointF(control.mapToGlobal(control.rect().center()))
+        options = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        event = QWheelEvent(
+            at, place, QPoint(0, 0), QPoint(0, 120), *options, Qt.ScrollPhase.NoScrollPhase, False
+        )
+        QApplication.sendEvent(control, event)
+
+    dock.segment_button.setFocus()
+    for control in (tools.threshold_slider, tools.size_box, tools.smoothing_box):
+        before = control.value()
+        turn(control)
+        assert control.value() == before
+    dock.window().activateWindow()
+    tools.size_box.setFocus()
+    qtbot.waitUntil(tools.size_box.hasFocus)
+    turn(tools.size_box)
+    assert tools.size_box.value() > 0
+
+
+def test_sessions_store_the_settings(viewer, tools, applied):
+    (layer,) = results(viewer)
+    tools.size_box.setValue(12)
+    applied()
+    stored = stored_result(layer, Frames(layer.data, "ZYX"))
+    settings = stored.attributes[NOTES][RELABELLING]
+    assert settings == {"thresholds": {}, "min_size": 12, "fill_holes": False, "smoothing": 0.0}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
+    from napari_vrp_sam.plugin.segment.relabelling import Relabelling
 
 Content = Literal["labels", "probabilities", "table"]
 
@@ -58,10 +59,15 @@ class ExportButton(QPushButton):
     warned = Signal(str)
     _written = Signal(object, object)
 
-    def __init__(self, viewer: napari.viewer.Viewer, image_box: ImageBox) -> None:
+    def __init__(
+        self, viewer: napari.viewer.Viewer, image_box: ImageBox, relabelling: Relabelling
+    ) -> None:
         super().__init__("Export…")
         self._viewer = viewer
         self._image_box = image_box
+        self._relabelling = relabelling
+        self._waiting: list[tuple[Content, Path]] = []
+        relabelling.finished.connect(self._export_waiting)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vrp-sam-export")
         menu = QMenu(self)
         self.actions_by_content = {
@@ -94,6 +100,9 @@ class ExportButton(QPushButton):
             self.warned.emit(f"{path.name} is the image itself: choose another name.")
             return
         self.reported.emit(f"Writing {path.name}…")
+        if self._relabelling.busy:  # some frames have labels by the earlier threshold
+            self._waiting.append((content, path))
+            return
         write = self._writer(content, path)
         self._thread.submit(write).add_done_callback(partial(self._written.emit, path))
 
@@ -101,6 +110,11 @@ class ExportButton(QPushButton):
         """Finish the file that is being written, because the viewer is closing."""
         self._written.disconnect(self._report)
         self._thread.shutdown()
+
+    def _export_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for content, path in waiting:
+            self.export(content, path)
 
     def _is_available(self, content: Content) -> bool:
         image = self._image_box.layer

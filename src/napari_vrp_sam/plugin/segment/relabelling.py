@@ -44,8 +44,9 @@ class Relabelling(QObject):
     Accepted frames and pixels that the user has changed are not changed.
     """
 
+    started = Signal()
     finished = Signal()
-    """Emitted when all frames have their new labels."""
+    """Emitted when all frames have their new labels, or the rest is left as it is."""
     _computed = Signal(object, int, object)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
@@ -69,16 +70,19 @@ class Relabelling(QObject):
         set_metadata(layer, **{RELABELLING: _as_dict(settings)})
         todo = set(kept.frames) - set(accepted_frames(layer))
         self._task = _Task(layer, frames, kept, settings, todo)
+        self.started.emit()
         if not self._computing:
             self._next()
 
     def stop(self) -> None:
         """Leave the remaining frames as they are."""
-        self._task = None
+        if self._task is not None:
+            self._task = None
+            self.finished.emit()
 
     def release(self) -> None:
         """End the thread, because the viewer is closing."""
-        self.stop()
+        self._task = None
         self._computed.disconnect(self._apply)
         self._thread.shutdown(cancel_futures=True)
 

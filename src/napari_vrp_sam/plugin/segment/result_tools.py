@@ -25,6 +25,7 @@ from napari_vrp_sam.plugin.widgets.controls import (
 )
 from napari_vrp_sam.plugin.widgets.section import Section
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:
     import napari
@@ -222,6 +223,13 @@ class ResultTools(Section):
             "Standard deviation of the Gaussian filter that smooths the probabilities and thus "
             "the outlines.",
         )
+        for control in (
+            self.class_box,
+            self.threshold_slider,
+            self.size_box,
+            self.smoothing_box,
+        ):
+            WheelFilter(control)
         form = form_layout()
         form.addRow(self.class_box)
         form.addRow(self.threshold_label, self.threshold_slider)

@@ -87,7 +87,9 @@ class SegmentStackWidget(PluginDock):
             viewer, self.form.image_box, lambda: self.form.axes, self._engine
         )
         self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
-        self.export_button = ExportButton(viewer, self.form.image_box)
+        self.export_button = ExportButton(
+            viewer, self.form.image_box, self.result_tools.relabelling
+        )
         self.apply_button = ApplyButton(viewer, self.form.image_box, self._jobs.apply)
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
@@ -185,6 +187,9 @@ class SegmentStackWidget(PluginDock):
         self.session_panel.opened.connect(self.result_row.refresh)
         self.session_panel.opened.connect(self.result_tools.refresh)
         self.session_panel.added.connect(self._record_added)
+        relabelling = self.result_tools.relabelling
+        relabelling.started.connect(lambda: self.objects_panel.lock(locked=True))
+        relabelling.finished.connect(lambda: self.objects_panel.lock(locked=self.running))
         self.apply_button.made.connect(self._apply)
         self.apply_button.reported.connect(self._panel.notify)
         self.apply_button.warned.connect(self._warn)
