@@ -79,7 +79,7 @@ def test_the_other_process_gives_the_same_labels(engine, job, local_stack, stack
 
 
 def test_objects_of_one_frame_are_found_in_the_other_process(engine, truth):
-    job = ObjectsPreviewJob(truth[0], labels=truth[0, 2], index=2)
+    job = ObjectsPreviewJob(truth[0], axes="ZYX", index=2)
     preview, end = engine.submit(job).events()
     assert (preview.index, end) == (2, Done(1))
     whole = find_objects(truth[0], axes="ZYX").labels[2]

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.objects.find import Objects, find_objects
-from napari_vrp_sam.inference.objects.instances import split_instances, typical_sizes
+from napari_vrp_sam.inference.objects.instances import (
+    sampled_frames,
+    split_instances,
+    typical_sizes,
+)
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.events import Event, FrameResult, ObjectsFound, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
@@ -88,11 +92,10 @@ class ObjectsPreviewJob(Job):
 
     Attributes
     ----------
-    data : ndarray of integers, shape (N, Y, X)
-        Class of each pixel on the frames from which the typical object is estimated; see
-        `sampled_frames`.
-    labels : ndarray of integers, shape (Y, X)
-        The same for the frame.
+    data : array of integers, shape of the leading axes + (Y, X)
+        Class of each pixel; only the frame and a sample of the others are read.
+    axes : str
+        One letter of T, Z, Y, X for each axis.
     index : int
         Index of the frame in the stack.
     settings : ObjectSettings
@@ -101,10 +104,9 @@ class ObjectsPreviewJob(Job):
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.objects_job:preview_events"
     data: Any
     _: KW_ONLY
-    labels: Any
+    axes: str | None
     index: int
     settings: ObjectSettings = field(default_factory=ObjectSettings)
-    axes: str | None = "ZYX"
     channels: Sequence[int] | None = None
 
 
@@ -118,12 +120,13 @@ def preview_events(
     FrameResult
         Its labels are the ids of objects on the frame.
     """
+    frames = Frames(job.data, job.axes)
 
     def sample() -> Iterator[Any]:
-        frames = Frames(job.data, job.axes)
-        for index in range(len(frames)):
+        for index in sampled_frames(len(frames)):
             control.check()
             yield frames[index][..., 0]
 
     typical = typical_sizes(sample(), job.settings)
-    yield FrameResult(job.index, split_instances(job.labels, job.settings, typical).labels)
+    found = split_instances(frames[job.index][..., 0], job.settings, typical)
+    yield FrameResult(job.index, found.labels)

@@ -76,10 +76,10 @@ def set_frame_labels(layer: Labels, frames: Frames, index: int, labels: NDArray[
     layer.data[tuple(slice(None) if axis == "C" else next(position) for axis in axes)] = labels
 
 
-def result_labels(layer: Labels, frames: Frames) -> NDArray[Any]:
-    """Return a copy of the labels of a result, shape `Frames.label_shape`."""
+def result_labels(layer: Labels, frames: Frames, *, copy: bool = True) -> NDArray[Any]:
+    """Return a copy or a view of the labels of a result, shape `Frames.label_shape`."""
     selection = tuple(0 if axis == "C" else slice(None) for axis in frames.axes if axis != "S")
-    return np.array(layer.data[selection])
+    return np.array(layer.data[selection], copy=copy or None)
 
 
 def accepted_labels(layer: Labels, image: Image, axes: str) -> dict[int, NDArray[Any]]:

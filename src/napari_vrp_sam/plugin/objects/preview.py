@@ -10,10 +10,9 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.objects.instances import sampled_frames
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed, FrameResult
 from napari_vrp_sam.inference.runs.objects_job import ObjectsPreviewJob
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, frame_labels
+from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_labels
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.outlines import FrameOutline
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
@@ -139,7 +138,7 @@ class ObjectsPreview(QObject):
         self._poll.start()
 
     def _job(self) -> ObjectsPreviewJob | None:
-        """Return a job with copies of the labels that it needs."""
+        """Return a job for the frame in view."""
         image = self._image_box.layer
         result = current_result_with_frames(self._viewer, image)
         if image is None or result is None:
@@ -157,8 +156,9 @@ class ObjectsPreview(QObject):
                 emitter.connect(self._update)
         self._target = image, layer, frames
         return ObjectsPreviewJob(
-            np.stack([frame_labels(layer, frames, i) for i in sampled_frames(len(frames))]),
-            labels=frame_labels(layer, frames, index),
+            # Not a copy, which takes long for large frames: changes start another job anyway.
+            result_labels(layer, frames, copy=False),
+            axes=frames.label_axes,
             index=index,
             settings=self._form.settings(),
         )
