@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from napari.layers import Labels
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QAbstractSlider, QApplication
 
 from napari_vrp_sam.inference.objects.find import objects_from_labels
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
@@ -134,3 +137,18 @@ def test_the_preview_is_no_annotation(qtbot, viewer, dock, touching):
     open_section(qtbot, dock.objects_panel)
     layers = [annotation.layer for annotation in dock.form.annotation_list.annotations]
     assert dock.objects_panel.preview.layer not in layers
+
+
+def test_scrolling_the_dock_does_not_change_settings(dock):
+    form = dock.objects_panel.form
+    form.output_box.setCurrentIndex(ON_FRAMES)
+    before = form.settings()
+    sliders = form.split_slider.findChildren(QAbstractSlider)
+    assert sliders
+    for control in (*sliders, form.size_box, form.smoothing_box):
+        event = QWheelEvent(
+            QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(control, event)
+    assert form.settings() == before

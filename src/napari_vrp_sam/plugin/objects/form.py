@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QAbstractSlider, QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
@@ -14,6 +14,7 @@ from napari_vrp_sam.plugin.widgets.controls import (
     set_help,
 )
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the output box; `LINKED` is not available for a single frame."""
@@ -129,6 +130,9 @@ class ObjectsForm(QWidget):
         self.holes_check.setChecked(defaults.fill_holes)
         for box in (self.size_box, self.smoothing_box):
             box.setSuffix(" px")
+        parts = self.split_slider.findChildren(QAbstractSlider)
+        for control in (*parts, self.size_box, self.smoothing_box):
+            WheelFilter(control)
 
     def _edited(self, _value: object = None) -> None:
         self.edited.emit()
