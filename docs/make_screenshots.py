@@ -22,7 +22,7 @@ SHOWN = (
     "preview",
     "run",
     "accept",
-    "run_again",
+    "threshold",
     "objects",
     "fine_tune",
     "scribble",
@@ -46,7 +46,7 @@ def main(folder: Path, *, everything: bool) -> None:
     from tests.plugin.halfhour.play import Play
     from tests.plugin.halfhour.steps import STEPS
 
-    play = Play(napari.Viewer())
+    play = Play(napari.Viewer(), Path(tempfile.mkdtemp()))
 
     def take(name: str) -> None:
         QTest.qWait(1000)  # until everything is drawn

@@ -6,9 +6,9 @@ import subprocess
 import time
 
 import numpy as np
-from qtpy.QtCore import QPoint
+from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QStyle, QStyleOptionSlider
 
 PAUSE = 40
 """Milliseconds after each event, which the window must process before the next one."""
@@ -28,6 +28,7 @@ class Mouse:
     def __init__(self, viewer):
         assert shutil.which("xdotool"), "install xdotool: README.md lists what tests need"
         viewer = getattr(viewer, "__wrapped__", viewer)  # without the proxy for plugins
+        self._started = []
         self._canvas = viewer.window._qt_viewer.canvas
 
     def click(self, widget, point=None):
@@ -47,6 +48,61 @@ class Mouse:
         wait_until(box.view().isVisible, 10, "the list of a combo box")
         self._xdotool("key", "Home", *["Down"] * row, "Return")
         wait_until(lambda: box.currentIndex() == row, 10, f"row {row} of a combo box")
+
+    def slide(self, slider, value):
+        """Drag the handle of a horizontal slider to a value."""
+
+        def place(shown):
+            option = QStyleOptionSlider()
+            slider.initStyleOption(option)
+            option.sliderPosition = shown
+            control, part = QStyle.ComplexControl.CC_Slider, QStyle.SubControl.SC_SliderHandle
+            return slider.style().subControlRect(control, option, part, slider).center()
+
+        self._xdotool("mousemove", *self._global(slider, place(slider.value())))
+        self._xdotool("mousedown", 1)
+        for shown in np.linspace(slider.value(), value, 6)[1:]:
+            self._xdotool("mousemove", *self._global(slider, place(round(shown))))
+        self._xdotool("mouseup", 1)
+
+    def type_into(self, box, text):
+        """Replace the text of a spin box, and press Return."""
+        self.click(box)
+        self._xdotool("key", "ctrl+a")
+        self._xdotool("type", text)
+        self._xdotool("key", "Return")
+
+    def click_entry(self, button, text, path=None):
+        """Open the menu of a button, click an entry, and type a path into the file dialog.
+
+        Menu and dialog have event loops of their own, in which only a timer is called.
+        """
+
+        def click():
+            menu = QApplication.activePopupWidget()
+            entries = [entry for entry in menu.actions() if entry.text() == text] if menu else []
+            if entries:
+                at = self._global(menu, menu.actionGeometry(entries[0]).center())
+                self._start("mousemove", *at, "sleep", 0.2, "click", 1)
+            return bool(entries)
+
+        def answer():
+            dialog = QApplication.activeModalWidget()
+            if not isinstance(dialog, QFileDialog) or not dialog.isVisible():
+                return False
+            at = self._global(dialog, QPoint(dialog.width() // 2, 5))
+            self._start("mousemove", *at, "key", "ctrl+a", "type", path)
+            self._started[-1].wait()
+            self._start("key", "Return")
+            return True
+
+        steps = [click] if path is None else [click, answer]
+        timer = QTimer()
+        timer.timeout.connect(lambda: steps and steps[0]() and steps.pop(0))
+        timer.start(200)
+        self.click(button)
+        wait_until(lambda: not steps, 30, f"{text} in a menu")
+        timer.stop()
 
     def draw(self, *positions, steps=5):
         """Drag from the first position through the others."""
@@ -86,6 +142,10 @@ class Mouse:
     def _global(self, widget, point):
         at = widget.mapToGlobal(point)
         return at.x(), at.y()
+
+    def _start(self, *arguments):
+        """Start xdotool without waiting for it."""
+        self._started.append(subprocess.Popen(["xdotool", *map(str, arguments)]))
 
     def _xdotool(self, *arguments):
         with subprocess.Popen(["xdotool", *map(str, arguments)]) as process:

@@ -358,12 +358,12 @@ def test_class_beyond_the_dtype_of_a_layer_is_reported(viewer, dock, class_list)
     assert labels.selected_label == 1
 
 
-def test_list_scrolls_beyond_four_rows(qtbot, viewer, dock, class_list):
+def test_list_scrolls_beyond_two_rows(qtbot, viewer, dock, class_list):
     heights = []
     for _ in range(6):
         heights.append(class_list.sizeHint().height())
         press(qtbot, class_list.add_button)
-    assert heights[0] < heights[1] < heights[2] < heights[3] == heights[4] == heights[5]
+    assert len(set(heights)) == 1  # so that nothing below moves
     assert dock.minimumSizeHint().width() <= 284
     row = class_list.row(7)
     qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the current class is visible

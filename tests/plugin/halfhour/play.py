@@ -24,14 +24,17 @@ class Play:
     Attributes
     ----------
     viewer : napari.viewer.Viewer
+    folder : Path
+        For exported files.
     panel : Panel
     mouse : Mouse
     scrolled_to : list of str
         Controls that were out of view when they were needed.
     """
 
-    def __init__(self, viewer, size=SIZE):
+    def __init__(self, viewer, folder, size=SIZE):
         self.viewer = viewer
+        self.folder = folder
         self.window = viewer.window._qt_window
         self.scrolled_to = []
         self.frame, self.panel = viewer.window.add_plugin_dock_widget(
@@ -110,8 +113,7 @@ class Play:
 
     def bodies(self, frame):
         """Return the objects of the ground truth on a frame, as regions, large ones first."""
-        regions = regionprops(label(self.truth[frame]))
-        return sorted(regions, key=lambda body: -body.area)
+        return sorted(regions(self.truth[frame]), key=lambda body: -body.area)
 
     def paint(self, layer, body):
         """Paint an object with one stroke along its axis, with a brush as wide as the object."""
@@ -134,6 +136,11 @@ def set_size(window, frame, size=SIZE):
     window.setGeometry(0, 0, *size)
     window.resizeDocks([frame], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     QTest.qWait(300)
+
+
+def regions(mask):
+    """Return the connected regions of a mask."""
+    return regionprops(label(mask > 0))
 
 
 def iou(found, wanted):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from skimage.measure import label, regionprops
-from tests.plugin.halfhour.play import RUN_SECONDS, iou
+import tifffile
+from tests.plugin.halfhour.play import RUN_SECONDS, iou, regions
 from tests.plugin.mouse import wait_until
 
+from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result
 from napari_vrp_sam.plugin.layers.objects import current_objects
 
@@ -147,6 +148,41 @@ def objects(play):
     assert panel.save_button.isEnabled()
 
 
+def threshold(play):
+    """Lower the threshold and remove small regions, without a new run."""
+    tools = play.dock.result_tools
+    layer = current_result(play.viewer, play.dock.form.image)
+    (accepted,) = accepted_frames(layer)
+    kept, before = layer.data[accepted].copy(), np.count_nonzero(layer.data)
+    play.press(tools.toggleButton())
+    play.show_control(tools.smoothing_box)
+    play.mouse.slide(tools.threshold_slider, 30)
+    assert 20 < tools.threshold_slider.value() < 40
+    wait_until(lambda: not tools.relabelling.busy, RUN_SECONDS, "the threshold")
+    assert np.count_nonzero(layer.data) > before
+    play.mouse.slide(tools.threshold_slider, 50)
+    play.mouse.type_into(tools.size_box, "40")
+    wait_until(lambda: not tools.relabelling.busy, RUN_SECONDS, "the minimum size")
+    areas = [r.area for z, f in enumerate(layer.data) if z != accepted for r in regions(f)]
+    assert min(areas) >= 40
+    np.testing.assert_array_equal(layer.data[accepted], kept)
+    assert play.dock.undo_buttons.undo_button.full_text == "Undo: change the minimum size"
+
+
+def export(play):
+    """Export the labels and the table of the objects."""
+    layer = current_result(play.viewer, play.dock.form.image)
+    button = play.dock.export_button
+    for text, name in (("Labels…", "labels.tif"), ("Table of objects…", "objects.csv")):
+        play.show_control(button)
+        play.mouse.click_entry(button, text, play.folder / name)
+        wait_until(lambda n=name: play.status == f"Saved {n}.", 60, name)
+    np.testing.assert_array_equal(tifffile.imread(play.folder / "labels.tif"), layer.data)
+    rows = (play.folder / "objects.csv").read_text().splitlines()
+    found = current_objects(play.viewer, play.dock.form.image)
+    assert len(rows) == len(np.unique(found.data))  # a heading instead of the background
+
+
 def fine_tune(play):
     """Open the tab Fine-tune, start, and cancel after some steps."""
     play.mouse.click_tab(play.panel.tabs, "Fine-tune")
@@ -178,10 +214,26 @@ def undo(play):
     play.press(buttons.undo_button)
     assert layer not in play.viewer.layers
     assert play.status == "Undone: find objects."
-    count = len(play.results)
-    play.press(buttons.undo_button)
-    assert len(play.results) == count - 1
-    assert buttons.redo_button.isEnabled()
+    play.press(buttons.redo_button)
+    assert layer in play.viewer.layers
+    assert play.status == "Redone: find objects."
+
+
+def apply(play):
+    """Open another stack of the same kind, return to the first, and apply its annotations."""
+    stack, truth = sample_stack(seed=1, frames=8)
+    play.viewer.add_image(stack, name="second stack")
+    play.viewer.layers.selection.active = play.viewer.layers["sample stack"]
+    play.show_control(play.dock.apply_button)
+    play.mouse.click_entry(play.dock.apply_button, "second stack")
+    wait_until(lambda: play.dock.running, 60, "the run on the other stack")
+    play.wait_for_run()
+    wait_until(lambda: not play.dock.objects_panel.running, RUN_SECONDS, "the objects")
+    assert "objects to 'second stack objects'" in play.status, play.status
+    assert play.dock.form.image is play.viewer.layers["second stack"]
+    found = current_result(play.viewer, play.dock.form.image).data
+    assert iou(found, truth) > 0.3
+    play.viewer.dims.set_current_step(0, 4)
 
 
 def other_image(play):
@@ -205,7 +257,7 @@ def scribble(play):
     play.press(play.dock.form.draw_buttons["scribble"])
     scribbles = viewer.layers["scribbles"]
     truth = viewer.layers["ground truth [1]"].data[play.frame_shown] > 0
-    inside = [b for b in regionprops(label(truth)) if 40 < min(b.centroid) < max(b.centroid) < 215]
+    inside = [b for b in regions(truth) if 40 < min(b.centroid) < max(b.centroid) < 215]
     for body in inside[:6]:
         row, column = body.centroid
         play.mouse.draw((row, column - 5), (row, column + 5), steps=2)
@@ -237,10 +289,13 @@ STEPS = (
     correct,
     accept,
     run_again,
+    threshold,
     objects,
+    export,
     fine_tune,
     cancel_fine_tuning,
     undo,
+    apply,
     other_image,
     scribble,
     close_during_a_run,

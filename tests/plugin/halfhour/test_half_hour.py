@@ -28,7 +28,7 @@ SCREENSHOTS = os.environ.get("VRP_SAM_SCREENSHOTS")
 @pytest.mark.timeout(3600)
 def test_the_half_hour(qtbot, make_napari_viewer, tmp_path, monkeypatch):
     monkeypatch.setenv("VRP_SAM_MODELS", str(tmp_path / "models"))
-    play = Play(make_napari_viewer(show=True))
+    play = Play(make_napari_viewer(show=True), tmp_path)
     play.look()
     for number, step in enumerate(steps.STEPS, start=1):
         step(play)

@@ -94,12 +94,14 @@ def test_undo_and_redo_of_every_action(qtbot, viewer, dock, engine, stack, press
     assert "Nothing to undo" in dock.undo_buttons.undo_button.toolTip()
 
     for after, text in zip(states[1:], actions, strict=True):
+        viewer.layers.selection.active = viewer.layers["stack"]  # a selected result stays visible
         press_key(shift=True)
         assert state(viewer, dock) == after, text
     assert not dock.undo_buttons.redo_button.isEnabled()
     assert dock.accept_button.text() == "Accept frame 5"
     press(qtbot, dock.undo_buttons.undo_button)
     assert state(viewer, dock) == states[-2]
+    viewer.layers.selection.active = viewer.layers["stack"]
     press(qtbot, dock.undo_buttons.redo_button)
     assert state(viewer, dock) == states[-1]
 

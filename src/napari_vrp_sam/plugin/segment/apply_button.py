@@ -57,7 +57,7 @@ class ApplyButton(QPushButton):
         image_box: ImageBox,
         make_job: Callable[[Image], Callable[[], SegmentationJob]],
     ) -> None:
-        super().__init__("Apply to another image…")
+        super().__init__("Apply to another image")
         self._viewer = viewer
         self._image_box = image_box
         self._make_job = make_job

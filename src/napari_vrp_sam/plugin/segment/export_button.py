@@ -62,7 +62,7 @@ class ExportButton(QPushButton):
     def __init__(
         self, viewer: napari.viewer.Viewer, image_box: ImageBox, relabelling: Relabelling
     ) -> None:
-        super().__init__("Export…")
+        super().__init__("Export")
         self._viewer = viewer
         self._image_box = image_box
         self._relabelling = relabelling

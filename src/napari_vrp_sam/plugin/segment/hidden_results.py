@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class HiddenResults(QObject):
     """Hide the results of the chosen image when an annotation is added or drawn.
 
-    They come back before a run, or when one of them is selected. Results that the user has shown by
-    hand stay.
+    They come back before a run, when one of them is selected, or when an annotation layer is
+    removed. Results that the user has shown by hand stay.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QObject) -> None:
@@ -40,6 +40,7 @@ class HiddenResults(QObject):
         self._followed: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._drawn: list[Layer] = []
         viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
         form.annotation_list.changed.connect(self._watch)
         self._follow_results()
@@ -53,6 +54,7 @@ class HiddenResults(QObject):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._viewer.layers.events.inserted.disconnect(self._on_inserted)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer.layers.selection.events.active.disconnect(self._on_selected)
         for layer in self._followed:
             layer.events.visible.disconnect(self._on_visible)
@@ -90,6 +92,10 @@ class HiddenResults(QObject):
         # Layers of a session, which know whether they were ticked, are not being drawn.
         if get_metadata(event.value, "drawing") and get_metadata(event.value, "ticked") is None:
             self._hide()
+
+    def _on_removed(self, event: Any) -> None:
+        if get_metadata(event.value, "drawing"):
+            self.restore()
 
     def _on_selected(self, _event: Any = None) -> None:
         active = unwrap(self._viewer.layers.selection.active)
