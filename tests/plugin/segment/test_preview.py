@@ -130,8 +130,9 @@ def test_preview_survives_deletion_of_image_and_annotation(qtbot, viewer, dock, 
     assert not previews(viewer)
     qtbot.wait(900)
     assert not dock.running
-    image = viewer.add_image(np.asarray(image.data))
+    image = viewer.add_image(np.asarray(image.data), scale=image.scale, units=image.units)
     viewer.layers.append(labels)
+    dock.form.annotation_list.tick(labels)  # it was drawn for the image that is gone
     labels.paint((3, 14, 46), 2)
     qtbot.waitUntil(
         lambda: bool(previews(viewer)) and previews(viewer)[-1].name.startswith(image.name),

@@ -70,7 +70,9 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
     return layers
 
 
-def apply_opened_sessions(viewer: napari.viewer.Viewer, form: SegmentForm) -> bool:
+def apply_opened_sessions(
+    viewer: napari.viewer.Viewer, form: SegmentForm, warn: Callable[[str], None]
+) -> bool:
     """Link results to images and apply settings of new sessions; return False if there are none."""
     changed = False
     for image in list(viewer.layers):
@@ -85,7 +87,7 @@ def apply_opened_sessions(viewer: napari.viewer.Viewer, form: SegmentForm) -> bo
         choices = get_metadata(image, CHOICES)
         if choices is not None:
             set_metadata(image, **{CHOICES: None})
-            _apply_choices(viewer, form, image, choices)
+            _apply_choices(viewer, form, image, choices, warn)
             changed = True
     return changed
 
@@ -96,7 +98,11 @@ def _choices(session: Session) -> dict[str, Any]:
 
 
 def _apply_choices(
-    viewer: napari.viewer.Viewer, form: SegmentForm, image: Image, choices: dict[str, Any]
+    viewer: napari.viewer.Viewer,
+    form: SegmentForm,
+    image: Image,
+    choices: dict[str, Any],
+    warn: Callable[[str], None],
 ) -> None:
     axes, classes = choices.pop("axes"), choices.pop("classes")
     settings = Settings(**choices)
@@ -107,7 +113,7 @@ def _apply_choices(
     form.axes_box.setCurrentText(axes)
     missing = missing_model_message(settings.model)
     if missing:
-        form.warned.emit(missing)
+        warn(missing)
     else:
         form.model_box.choose(settings.model)
     form.device_box.setCurrentText(settings.device)

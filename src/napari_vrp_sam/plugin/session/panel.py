@@ -119,7 +119,11 @@ class SessionPanel(QWidget):
 
     def refresh(self, _event: Any = None) -> None:
         """Apply the settings of sessions that were opened here or by napari."""
-        if apply_opened_sessions(self._viewer, self._form):
+
+        def warn(message: str) -> None:
+            self.reported.emit(message, "warning")
+
+        if apply_opened_sessions(self._viewer, self._form, warn):
             self.opened.emit()
 
     def detach(self) -> None:
