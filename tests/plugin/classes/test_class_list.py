@@ -24,9 +24,12 @@ from napari_vrp_sam.plugin.layers.metadata import (
     background_label,
     get_metadata,
     set_metadata,
+    unwrap,
 )
+from napari_vrp_sam.plugin.layers.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
+from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -367,6 +370,14 @@ def test_list_scrolls_beyond_two_rows(qtbot, viewer, dock, class_list):
     assert dock.minimumSizeHint().width() <= 284
     row = class_list.row(7)
     qtbot.waitUntil(lambda: not row.visibleRegion().isEmpty())  # the current class is visible
+
+
+def test_objects_of_a_preview_are_no_classes(viewer, dock, class_list, stack):
+    image = unwrap(viewer.add_image(stack[0], name="stack"))
+    objects = np.arange(48 * 64).reshape(48, 64) % 9
+    outline = FrameOutline(viewer, "object preview", classes=False)
+    outline.show(image, frames_of(image, "ZYX"), 2, objects.astype(np.uint16))
+    assert list(class_list.classes) == [ClassEntry(1, "class 1", default_colour(1))]
 
 
 def test_replace_all_classes(viewer, dock, class_list):

@@ -146,6 +146,7 @@ def objects(play):
     assert count > 10
     assert f"Added {count} objects to '{layer.name}'" in play.status
     assert panel.save_button.isEnabled()
+    assert [entry.number for entry in play.dock.form.class_list.classes] == [1]
 
 
 def threshold(play):

@@ -187,8 +187,11 @@ class ClassLink(QObject):
                 self._colour(layer)
 
     def _coloured(self) -> list[Labels | Points | Shapes]:
-        """Return the layers that show classes, previews included."""
-        previews = [layer for layer in self._viewer.layers if is_preview_layer(layer)]
+        """Return the layers that show classes, previews of classes included."""
+        # Previews of objects have no style.
+        previews = [
+            layer for layer in self._viewer.layers if is_preview_layer(layer) and style_of(layer)
+        ]
         return [*class_layers(self._viewer, self._annotation_list), *previews]
 
     def _colour(self, layer: Labels | Points | Shapes) -> None:
