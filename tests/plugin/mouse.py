@@ -103,6 +103,9 @@ class Mouse:
         self.click(button)
         wait_until(lambda: not steps, 30, f"{text} in a menu")
         timer.stop()
+        for process in self._started:
+            process.wait()
+        self._started.clear()
 
     def draw(self, *positions, steps=5):
         """Drag from the first position through the others."""
