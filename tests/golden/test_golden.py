@@ -65,7 +65,7 @@ def fluorescence() -> tuple[Image, Image]:
     [
         (tissue, {1: 0.806}),
         (nuclei, {1: 0.907}),
-        (coins, {1: 0.862}),
+        pytest.param(coins, {1: 0.862}, marks=pytest.mark.slow),
         pytest.param(fluorescence, {1: 0.852}, marks=pytest.mark.slow),
     ],
     ids=["tissue", "nuclei", "coins", "fluorescence"],

@@ -111,7 +111,7 @@ class TestErrors:
 @pytest.fixture(scope="module")
 def lite():
     stack, truth = sample_stack(seed=2, size=96, frames=3)
-    fitted = Segmenter("lite", device="cpu", contrast_limits=(0, 240))
+    fitted = Segmenter("lite", device="cpu", contrast_limits=(0, 240), effort=0.2)
     return stack, fitted.fit(stack, truth[1], reference_frame=1)
 
 
@@ -130,7 +130,7 @@ def test_a_file_keeps_negative_and_ignored_pixels(tmp_path: Path):
     stack, truth = sample_stack(seed=2, size=64, frames=2)
     labels = truth[1].copy()
     labels[:2], labels[-2:] = 8, 9
-    fitted = Segmenter("lite", device="cpu").fit(
+    fitted = Segmenter("lite", device="cpu", effort=0.2).fit(
         stack, labels, reference_frame=1, annotation_kind="partial", background=8, ignore=9
     )
     job = fitted._job(None)
