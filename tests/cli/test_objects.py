@@ -151,7 +151,7 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
     result = objects(files / "truth.tif", "--output", folder / "o.tif", "--table", folder / "o.csv")
     assert result.exit_code == 0, result.stderr
     assert f"Found 5 objects; their ids are in {folder / 'o.tif'}." in result.stderr
-    assert f"Their table is {folder / 'o.csv'}." in result.stderr
+    assert f"Their table is in {folder / 'o.csv'}." in result.stderr
 
 
 @pytest.mark.parametrize(

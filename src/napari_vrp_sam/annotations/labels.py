@@ -103,7 +103,7 @@ def references_from_labels(
         raise InputError("The annotation is empty: mark at least one pixel of a class.")
     if drawn and drawn[0] < 0:
         raise InputError(
-            f"The labels hold the negative value {drawn[0]}: classes start at 1, 0 is background."
+            f"The labels contain the negative value {drawn[0]}: use 0 for no class, or 1 and above."
         )
     check_class_count(drawn)  # before masks of many objects fill the memory
     ignored = None if ignore is None else labels == ignore

@@ -100,7 +100,7 @@ def fine_tune(
         float | None,
         typer.Option(
             metavar="N",
-            help="Time for training steps in minutes; loading and measuring come on top. "
+            help="Minutes of training; loading and measuring take additional time. "
             "Default: 3 on a CPU, 1 on a GPU.",
             rich_help_panel=MODEL,
         ),

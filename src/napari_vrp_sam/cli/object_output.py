@@ -51,7 +51,9 @@ class ObjectOutput:
         from napari_vrp_sam.io.exports.tables import check_table_path
 
         if self.settings.divisions and not self.settings.linked:
-            raise InputError("--divisions needs --link: only linked objects divide.")
+            raise InputError(
+                "--divisions needs --link: add it, because only linked objects can divide."
+            )
         check_settings(self.settings, label_axes)
         if self.table is not None:
             check_table_path(self.table)
@@ -100,7 +102,7 @@ class ObjectOutput:
         )
         if self.table is not None:
             write_table(self.table, objects.table)
-            stderr_console.print(f"Their table is {self.table}.", soft_wrap=True)
+            stderr_console.print(f"Their table is in {self.table}.", soft_wrap=True)
 
 
 def object_id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[Path]:

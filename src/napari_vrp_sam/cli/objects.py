@@ -62,7 +62,7 @@ def objects(
         typer.Option(
             metavar="PIXELS|auto",
             help="Discard objects with fewer pixels on a frame. auto: fewer than a 20th of the "
-            "typical object.",
+            "pixels of the typical object.",
         ),
     ] = "auto",
     fill_holes: Annotated[
@@ -71,7 +71,10 @@ def objects(
     ] = True,
     smoothing: Annotated[
         float,
-        typer.Option(help="Smooth outlines with a Gaussian filter of this width in pixels."),
+        typer.Option(
+            metavar="PIXELS",
+            help="Standard deviation of the Gaussian filter that smooths outlines.",
+        ),
     ] = SMOOTHING,
     no_split: Annotated[
         bool, typer.Option("--no-split", hidden=True, help="--split-strength 0")

@@ -19,8 +19,8 @@ def relabel(
         Path,
         typer.Argument(
             metavar="PROBABILITIES",
-            help="TIFF file that vrp-sam segment --probabilities, or Export in napari, has "
-            "written.",
+            help="TIFF file of probabilities from vrp-sam segment --probabilities, or from Export "
+            "in napari.",
         ),
     ],
     threshold: Annotated[

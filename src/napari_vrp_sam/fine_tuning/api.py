@@ -72,7 +72,8 @@ def fine_tune(
         everything except the image encoder (default for other models); the VRP encoder only, as in
         the paper; or everything with low-rank adapters in the image encoder of a full-size model.
     minutes : float, optional
-        Time for training steps; loading and measuring come on top. Default: 3 on a CPU, 1 on a GPU.
+        Minutes of training; loading and measuring take additional time. Default: 3 on a CPU, 1
+        on a GPU.
     steps : int, optional
         Number of training steps, instead of `minutes`. On a CPU, the result is then
         reproducible to the bit.

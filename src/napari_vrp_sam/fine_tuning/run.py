@@ -97,7 +97,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     tunable = tunable_model(model, job, recipe)
     base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     control.check()
-    yield Progress(0, 1, "Reading intensities", "sampling")
+    yield Progress(0, 1, "Sampling intensities", "sampling")
     frames = Frames(job.data, job.axes, job.channels)
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
@@ -153,7 +153,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
             continue
         if preview is None:
             assert job.preview_frame is not None
-            yield Progress(0, 1, "Segmenting the frame in view by both models", "segmenting")
+            yield Progress(0, 1, "Segmenting the frame in view with both models", "segmenting")
             set_weights(tunable.parameters, base)
             image = normalisation.apply(frames[job.preview_frame])
             preview = FramePreview(tunable, annotated, image, job.preview_frame, recipe, device)

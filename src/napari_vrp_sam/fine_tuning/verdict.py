@@ -36,7 +36,7 @@ def describe_result(result: FineTuningResult, minimum: int = RECIPE.minimum_step
     if result.path is not None:
         verdict = f"The new model is better ({ious} after)."
         if few:
-            reason = "the model was still improving" if result.improving else "this is a short run"
+            reason = "the model was still improving" if result.improving else "the run was short"
             return f"{verdict} {_count(result)}: {reason}. {_advice(result)}"
         if result.improving and result.ended_by != "converged":
             return f"{verdict} It was still improving at the end. {_advice(result)}"

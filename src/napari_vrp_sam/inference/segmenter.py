@@ -65,7 +65,7 @@ class Segmenter:
     cache : bool, optional
         Keep features of frames on disk for later runs; default: for full-size models on a CPU.
     effort : float, default: 1.0
-        Effort of learning, above 0 up to 1: less is faster and less accurate. `lite` with 0.2
+        Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.2
         learns several times faster, but does not estimate the expected IoU; the other models
         ignore it.
 

@@ -159,7 +159,7 @@ class Model(ABC):
         Longest side in pixels that the model resizes every frame to, as SAM does; None for a model
         that encodes frames at their original size.
     effort : float
-        Effort of learning from the references, above 0 up to 1: less is faster and less accurate.
+        Effort of learning from the references, above 0, up to 1: less is faster but less accurate.
     uses_effort : bool
         Whether `effort` changes anything.
     uses_cuda_graphs : bool

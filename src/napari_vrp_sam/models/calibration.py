@@ -68,8 +68,9 @@ class LookAlikes:
     frame: int | None = None
 
     def __str__(self) -> str:
+        marked = "one that is" if self.marked == 1 else f"{self.marked} that are"
         return (
-            f"About {self.unmarked} more objects look like the {self.marked} that are marked"
+            f"About {self.unmarked} more objects look like the {marked} marked"
             f"{'' if self.frame is None else f' on frame {self.frame}'}. In a mask, unmarked "
             "objects are background."
         )

@@ -147,8 +147,8 @@ def test_a_session_of_another_version_prints_a_warning(
         (["--session", "nothing.vrpsam"], "is not a session: choose a folder that ends in .vrpsam"),
         (["--session", "empty.vrpsam"], "There is no annotation yet"),
         (["--session", "a.vrpsam", "--output", "a.vrpsam"], "is an input"),
-        (["stack.tif"], "Give an IMAGE and its --reference or a --segmenter, or a --session"),
-        ([], "Give an IMAGE and its --reference or a --segmenter, or a --session"),
+        (["stack.tif"], "give an IMAGE with --reference or --segmenter, or a --session"),
+        ([], "give an IMAGE with --reference or --segmenter, or a --session"),
     ],
 )
 def test_errors_are_one_sentence(

@@ -90,7 +90,7 @@ def result(play):
 
 
 def correct(play):
-    """Go to the frame of the lowest confidence, and paint what was missed."""
+    """Go to the frame with the lowest confidence, and paint what was missed."""
     (layer,) = play.results
     play.press(play.dock.quality_panel.next_button)
     frame = play.frame_shown
@@ -111,7 +111,7 @@ def accept(play):
     assert play.dock.accept_button.text() == f"Accept frame {frame}"
     play.press(play.dock.accept_button)
     assert accepted_frames(layer) == [frame]
-    assert play.dock.accept_button.text() == f"Withdraw frame {frame}"
+    assert play.dock.accept_button.text() == f"Unaccept frame {frame}"
     assert play.status.startswith(f"Frame {frame} is accepted")
     assert play.dock.undo_buttons.undo_button.full_text == f"Undo: accept frame {frame}"
 

@@ -79,7 +79,7 @@ def test_the_short_path(qtbot, viewer, dock, engine, stack):
 
     click(dock.accept_button)
     assert accepted_frames(result) == [3]
-    assert dock.accept_button.text() == "Withdraw frame 3"
+    assert dock.accept_button.text() == "Unaccept frame 3"
     click(dock.undo_buttons.undo_button)
     assert accepted_frames(result) == []
     assert dock.status.text() == "Undone: accept frame 3."

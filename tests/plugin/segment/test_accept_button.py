@@ -31,11 +31,11 @@ def test_accept_button_names_the_frame_in_view(viewer, dock, segmented):
     assert not dock.accept_button.isVisible()
 
 
-def test_second_press_withdraws_the_frame(qtbot, viewer, dock, segmented):
+def test_second_press_unaccepts_the_frame(qtbot, viewer, dock, segmented):
     viewer.dims.set_current_step(0, 5)
     press(qtbot, dock.accept_button)
     assert accepted_frames(segmented) == [5]
-    assert dock.accept_button.text() == "Withdraw frame 5"
+    assert dock.accept_button.text() == "Unaccept frame 5"
     assert dock.status.text().startswith("Frame 5 is accepted")
     press(qtbot, dock.accept_button)
     assert accepted_frames(segmented) == []

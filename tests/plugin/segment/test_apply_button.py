@@ -43,7 +43,7 @@ def test_the_other_image_gets_the_labels_of_a_segmenter(qtbot, viewer):
     np.testing.assert_array_equal(layer.scale, target.scale)
     assert layer.name == "other segmented"
     assert dock.form.image.name == "other"
-    assert dock.status.text() == "Applied to 'other'."
+    assert dock.status.text() == "Applied the annotations to 'other'."
     assert get_metadata(layer, "reference_frames") == []
     assert sorted(kept_probabilities(layer).frames) == [0, 1]
     assert dock.history.undo_text == "segment stack"
@@ -89,7 +89,8 @@ def test_files_are_segmented_one_after_the_other(
     engine.let_through()
     dock.apply_button.apply_to_files([tmp_path / "file0.tif", tmp_path / "file1.tif"])
     qtbot.waitUntil(lambda: len(results(viewer)) == 2 and not dock.running, timeout=60_000)
-    qtbot.waitUntil(lambda: dock.status.text() == "Applied to 'file1'.", timeout=60_000)
+    applied = "Applied the annotations to 'file1'."
+    qtbot.waitUntil(lambda: dock.status.text() == applied, timeout=60_000)
     by_name = {layer.name: layer.data for layer in results(viewer)}
     for number in range(2):
         expected = stack[1][number : number + 3]

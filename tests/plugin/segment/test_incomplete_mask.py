@@ -4,7 +4,7 @@ from tests.plugin.window import press
 from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
 
 
-def test_the_button_reads_an_incomplete_mask_as_some_masks(qtbot, viewer, dock, annotated):
+def test_the_button_makes_an_incomplete_mask_partial(qtbot, viewer, dock, annotated):
     _, labels = annotated
     annotation_list = dock.form.annotation_list
     assert [a.kind for a in annotation_list.annotations] == ["mask"]

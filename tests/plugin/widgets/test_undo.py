@@ -61,20 +61,20 @@ def test_undo_and_redo_of_every_action(qtbot, viewer, dock, engine, stack, press
 
     viewer.add_image(stack[0], name="stack")
     actions = {
-        "new layer 'masks'": draw,
+        "add layer 'masks'": draw,
         "add 'class 2'": lambda: press(qtbot, form.class_list.add_button),
         "rename 'class 2'": rename,
-        "colour of 'lysosome'": recolour,
+        "change the colour of 'lysosome'": recolour,
         "segment stack": lambda: run(qtbot, dock, engine),
         "accept frame 5": lambda: go_to(5),
         "accept frame 2": lambda: go_to(2),
-        "withdraw frame 5": lambda: go_to(5),
+        "unaccept frame 5": lambda: go_to(5),
         "segment stack again": lambda: run(qtbot, dock, engine),
         "remove 'lysosome'": lambda: (
             form.class_list.classes.choose(2),
             press(qtbot, form.class_list.remove_button),
         ),
-        "new layer 'points'": lambda: press(qtbot, form.draw_buttons["point"]),
+        "add layer 'points'": lambda: press(qtbot, form.draw_buttons["point"]),
     }
     states = [state(viewer, dock)]
     for text, act in actions.items():
@@ -139,7 +139,7 @@ def test_restored_layer_keeps_its_drawing(qtbot, viewer, dock, stack, press_key)
 def test_undo_of_a_layer_from_the_menu(viewer, dock, stack, press_key):
     viewer.add_image(stack[0])
     annotate_with_points(viewer)
-    assert dock.history.undo_text == "new layer 'points'"
+    assert dock.history.undo_text == "add layer 'points'"
 
     press_key()
 
@@ -239,7 +239,7 @@ def test_history_does_not_keep_deleted_layers(qapp):
     history = UndoHistory(viewer)
     image = viewer.add_image(np.zeros((3, 9, 9)))
     ref = weakref.ref(new_annotation_layer(viewer, image, "mask"))
-    assert history.undo_text == "new layer 'masks'"
+    assert history.undo_text == "add layer 'masks'"
     viewer.layers.remove("masks")
     viewer.layers.selection.active = image  # otherwise napari keeps a reference to the layer
     gc.collect()

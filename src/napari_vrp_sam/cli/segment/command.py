@@ -134,7 +134,7 @@ def segment(
     effort: Annotated[
         float,
         typer.Option(
-            help="Effort of learning, above 0 up to 1: less is faster and less accurate. Only for "
+            help="Learning effort, above 0 and up to 1: less is faster but less accurate. Only for "
             "'lite'.",
             rich_help_panel=ADVANCED,
         ),
@@ -202,7 +202,10 @@ def segment(
     elif session is not None:
         given = read_session_input(context, session, image)
     elif image is None or reference is None:
-        raise InputError("Give an IMAGE and its --reference or a --segmenter, or a --session.")
+        raise InputError(
+            "There is nothing to segment: give an IMAGE with --reference or --segmenter, or a "
+            "--session."
+        )
     else:
         data, stored_axes = read_stack(image)
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)

@@ -73,7 +73,7 @@ def check_settings(settings: ObjectSettings, axes: str) -> None:
     if settings.linked and axes == "YX":
         raise InputError("A single frame has nothing to link: turn linking off.")
     if settings.divisions and not (settings.linked and "T" in axes):
-        raise InputError("Divisions need linked objects and the time axis T: link a time series.")
+        raise InputError("Only objects linked through time can divide: link along the axis T.")
     size = settings.min_size
     if isinstance(size, str) and size != "auto":
         raise InputError(f'The minimum size is "{size}": give a number of pixels or "auto".')

@@ -361,7 +361,7 @@ def check_effort(effort: float) -> float:
         If it is not above 0 up to 1.
     """
     if not 0 < effort <= 1:
-        raise InputError(f"The effort {effort} is out of range: choose a number above 0, up to 1.")
+        raise InputError(f"The effort {effort} is out of range: choose one above 0 and up to 1.")
     return effort
 
 

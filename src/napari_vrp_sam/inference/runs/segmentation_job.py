@@ -70,7 +70,7 @@ class SegmentationJob(Job):
     precision, compile
         See `Predictor`.
     effort : float
-        Effort of learning, above 0 up to 1: less is faster and less accurate. `lite` with 0.25
+        Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.25
         learns from fewer pixels in fewer steps and does not estimate the expected IoU.
     """
 

@@ -152,7 +152,7 @@ def read_probabilities(path: Path) -> StoredProbabilities:
         If the file is not a TIFF file of probabilities.
     """
     if path.suffix.lower() not in TIFF_SUFFIXES:
-        raise InputError(f"{path} is not a file of probabilities: give a TIFF file.")
+        raise InputError(f"{path} is not a TIFF file: give a TIFF file of probabilities.")
     if not path.exists():
         raise InputError(f"There is no file {path}: check the path.")
     data, axes = read_tiff(path)
@@ -160,7 +160,7 @@ def read_probabilities(path: Path) -> StoredProbabilities:
     if last not in ("CYX", "YX") or np.dtype(data.dtype).kind != "f":
         raise InputError(
             f"{path} holds {np.dtype(data.dtype)} values with the axes {axes}, which are not "
-            "probabilities: give a file that vrp-sam has written, float32 with the axes ...CYX."
+            "probabilities: give a file written by vrp-sam (float32, axes ...CYX)."
         )
     count = int(data.shape[axes.index("C")]) if "C" in axes else 1
     return StoredProbabilities(data, axes, _stored_class_ids(path) or tuple(range(1, count + 1)))

@@ -82,7 +82,7 @@ def new_annotation_layer(
     viewer.layers.selection.active = layer
     layer.mode = mode
     added = AddedLayers(viewer, [layer])
-    push_for_layer(layer, f"new layer '{layer.name}'", added.remove, added.restore)
+    push_for_layer(layer, f"add layer '{layer.name}'", added.remove, added.restore)
     return layer
 
 

@@ -48,7 +48,7 @@ KINDS: dict[type, tuple[AnnotationKind, ...]] = {
 """Kinds of annotation that a layer may contain."""
 KIND_TEXTS: dict[AnnotationKind, str] = {
     "mask": "mask",
-    "partial": "some masks",
+    "partial": "partial",
     "scribble": "scribble",
 }
 
@@ -175,12 +175,12 @@ class AnnotationList(QTreeWidget):
         set_help(
             box,
             "<b>mask</b>: every object of the class on an annotated frame is filled; unmarked "
-            "pixels are background. <b>some masks</b>: only some are marked; unmarked pixels are "
-            "unknown."
+            "pixels are background. <b>partial</b>: only some of the objects are filled; "
+            "unmarked pixels are unknown."
             + (
                 " <b>scribble</b>: strokes on parts of the objects; unmarked pixels are unknown."
                 if isinstance(layer, Labels)
-                else " Boxes, lines and paths keep their meaning."
+                else " Boxes, lines and paths are not affected."
             ),
         )
         box.setAccessibleName(f"Kind of annotation in {layer.name}")

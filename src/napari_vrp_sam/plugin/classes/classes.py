@@ -144,7 +144,7 @@ class Classes(QObject):
     def recolour(self, number: int, colour: str) -> None:
         """Change the colour ("#rrggbb") of a class."""
         if number in self and colour != self._entries[number].colour:
-            self._change(f"colour of '{self.name(number)}'", number, colour=colour)
+            self._change(f"change the colour of '{self.name(number)}'", number, colour=colour)
 
     def include(self, entries: Iterable[ClassEntry]) -> None:
         """Add the classes whose numbers are not in the list, without an entry in the history."""

@@ -53,8 +53,8 @@ class ComparisonBox(QWidget):
         pack(row, self.label, spacing=2)
         row.addLayout(layout)
         for choice, text, tip in (
-            (BEFORE, "Before", "Outline the labels by the base model."),
-            (AFTER, "After", "Outline the labels by the new model."),
+            (BEFORE, "Before", "Outline the labels from the base model."),
+            (AFTER, "After", "Outline the labels from the new model."),
             (OFF, "Off", "Show no outlines."),
         ):
             button = QPushButton(text)

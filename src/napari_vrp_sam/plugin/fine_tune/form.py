@@ -120,7 +120,7 @@ class FineTuneForm(StackForm):
         set_help(self.model_box, "Model to start from; it is not changed.")
         set_help(
             self.minutes_box,
-            "Time for training steps. Loading the model and measuring the result come on top. "
+            "Training time. Loading the model and measuring the result take additional time. "
             "Automatic: 3 minutes on a CPU, 1 minute on a GPU.",
         )
         set_help(self.device_box, "Device to train on; <b>auto</b> selects a GPU if there is one.")

@@ -36,7 +36,7 @@ class FineTuneControls(QWidget):
         )
         set_help(
             self.progress,
-            "Training time used of the time that you have set; loading and measuring do not count.",
+            "Training time used, out of the time that you set; loading and measuring do not count.",
         )
         self._progress_row, buttons = QWidget(), QWidget()
         keep_place(self._progress_row)

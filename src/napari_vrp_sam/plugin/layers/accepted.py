@@ -114,7 +114,6 @@ def references_with_accepted(
         references += [Reference(image_frame, labels == c, c, frame=index) for c in class_ids]
     if not class_ids:
         raise InputError(
-            "The accepted frames contain no class: annotate another frame, or withdraw the "
-            "acceptance of one."
+            "The accepted frames contain no class: annotate another frame, or unaccept one of them."
         )
     return sorted(references, key=lambda r: (r.frame or 0, r.class_id))

@@ -35,7 +35,7 @@ class ObjectsForm(QWidget):
         super().__init__(parent)
         self._axes = ""
         self.output_box = NarrowComboBox(elided=False)
-        self.divisions_check = QCheckBox("Allow divisions")
+        self.divisions_check = QCheckBox("Objects may divide")
         self.split_slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.size_box = SpinBox()
         self.holes_check = QCheckBox("Fill holes")
@@ -55,19 +55,19 @@ class ObjectsForm(QWidget):
         )
         set_help(
             self.divisions_check,
-            "An object may divide into two over time; both get new labels and refer to their "
+            "An object may divide into two through time; both get new labels and refer to their "
             "parent.",
         )
         set_help(
             self.size_box,
-            "Remove objects with fewer pixels on a frame. Auto: fewer than a 20th of the typical "
-            "object of the class.",
+            "Remove objects with fewer pixels on a frame. auto: fewer than a 20th of the pixels "
+            "of the typical object of the class.",
         )
         set_help(self.holes_check, "Fill holes of up to a quarter of the object around them.")
         set_help(
             self.smoothing_box,
-            "Smooth the outlines of objects with a Gaussian filter of this width. No object is "
-            "lost or broken up.",
+            "Standard deviation of the Gaussian filter that smooths the outlines of objects. No "
+            "object is lost or split.",
         )
         form = form_layout()
         self.setLayout(form)

@@ -35,10 +35,10 @@ KEY = "A"
 
 
 class AcceptButton(QPushButton):
-    """Accept the frame in view of the current result, or withdraw its acceptance."""
+    """Accept the frame in view of the current result, or unaccept it."""
 
     changed = Signal(str)
-    """Emits a message after a frame was accepted or withdrawn."""
+    """Emits a message after a frame was accepted or unaccepted."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class AcceptButton(QPushButton):
             self,
             "Accept the result on the frame in view when it is correct or has been corrected: the "
             "next runs do not change the frame and use it as a mask annotation. Press again to "
-            f"withdraw it. Key: {KEY}, with the result selected.",
+            f"unaccept it. Key: {KEY}, with the result selected.",
         )
         self.clicked.connect(self.toggle)
         events = viewer.dims.events
@@ -71,7 +71,7 @@ class AcceptButton(QPushButton):
         self.refresh()
 
     def toggle(self, _checked: Any = None) -> None:
-        """Accept the frame in view, or withdraw it."""
+        """Accept the frame in view, or unaccept it."""
         current = self._in_view()
         if current is None or self._locked:
             return
@@ -81,7 +81,7 @@ class AcceptButton(QPushButton):
         ref = weakref.ref(unwrap(layer))
         self._set(ref, index, accepted=accept)
         self._history.push(
-            f"{'accept' if accept else 'withdraw'} frame {number}",
+            f"{'accept' if accept else 'unaccept'} frame {number}",
             partial(self._set, ref, index, accepted=not accept),
             partial(self._set, ref, index, accepted=accept),
         )
@@ -101,7 +101,7 @@ class AcceptButton(QPushButton):
             return
         layer, frames, index = current
         self._bind(layer)
-        verb = "Withdraw" if index in accepted_frames(layer) else "Accept"
+        verb = "Unaccept" if index in accepted_frames(layer) else "Accept"
         self.setText(f"{verb} frame {frame_number(frames.position(index))}")
 
     def lock(self, *, locked: bool) -> None:

@@ -69,10 +69,10 @@ class ApplyButton(QPushButton):
         self.setMenu(self._menu)
         set_help(
             self,
-            "Segment another open image, or image files, by the annotations of this one. They need "
-            "the same channels and a similar contrast: the contrast limits are those of this "
-            "image. <b>Save as segmenter</b> writes the annotations to a file for Python and the "
-            "command line.",
+            "Segment another open image, or image files, with the annotations of this one. They "
+            "need the same channels and a similar contrast, because the contrast limits of this "
+            "image are used. <b>Save as segmenter</b> writes the annotations to a file for Python "
+            "and the command line.",
         )
         self._finished.connect(self._hand_over)
         self._written.connect(self._report)
@@ -96,7 +96,9 @@ class ApplyButton(QPushButton):
         try:
             opened = self._viewer.open([str(path) for path in paths], stack=False)
         except Exception as error:  # of any reader
-            self.warned.emit(f"The files cannot be opened: {error}.")
+            self.warned.emit(
+                f"The files cannot be opened: choose files that napari can open.\n{error}"
+            )
             return
         # napari has selected what it has opened, and the choice has followed.
         self._viewer.layers.selection.active = annotated

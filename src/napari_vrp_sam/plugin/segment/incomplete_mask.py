@@ -1,4 +1,4 @@
-"""Warning that a mask seems to be incomplete, with a button that reads it as some of the masks."""
+"""Warning that a mask seems to be incomplete, with a button that makes it a partial mask."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class IncompleteMaskWarning(QWidget):
         self.button = QPushButton("Only some are marked")
         set_help(
             self.button,
-            "Read the masks as <b>some masks</b>: unmarked pixels are unknown, not background.",
+            "Treat the masks as <b>partial</b>: unmarked pixels are unknown, not background.",
         )
         pack(QVBoxLayout(self), self.message, self.button)
         self.button.clicked.connect(self._accept)

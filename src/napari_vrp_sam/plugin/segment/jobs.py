@@ -71,9 +71,9 @@ class JobFactory:
         """
         image = self._form.image
         if not self._is_available(self._form.model_box.model):
-            raise InputError("The model may need a download: press Segment stack once.")
+            raise InputError("The model may have to be downloaded: press Segment stack once.")
         if any(is_lazy(annotation.layer) for annotation in self._form.annotation_list.annotations):
-            raise InputError("Lazy labels would be read completely for each preview.")
+            raise InputError("A preview would read all lazy labels: press Segment stack instead.")
         index = self._frame_in_view()
         if index is None:
             raise InputError("No frame is in view: move the sliders to a frame.")

@@ -22,12 +22,13 @@ NOTICE_SECONDS = 8
 """Time during which a notice is shown beside the progress of a run."""
 
 QUALITY_HELP = (
-    "The expected IoU of a class is measured on a held-out half of the mask annotation, segmented "
-    "from the other half. If the frame of the lowest confidence is wrong, annotate it too."
+    "The expected IoU of a class is measured on one half of the mask annotation, which is "
+    "segmented with the other half as reference. If the frame with the lowest confidence is "
+    "wrong, annotate it too."
 )
 
 WORKER_TEXTS = {
-    "stopped": "worker stopped, starts with the next run",
+    "stopped": "worker stopped until the next run",
     "starting": "worker starting",
     "ready": "worker ready",
     "busy": "worker busy",

@@ -59,7 +59,7 @@ class QualityPanel(QWidget):
         self.next_button = QPushButton("Next frame to annotate")
         set_help(
             self.next_button,
-            "Go to the frame of the lowest confidence that is neither annotated nor accepted, "
+            "Go to the frame with the lowest confidence that is neither annotated nor accepted, "
             "where an annotation or a correction helps most.",
         )
         policy = self.sizePolicy()

@@ -80,7 +80,7 @@ class ResultTools(Section):
             lambda size: self._apply("change the minimum size", min_size=size)
         )
         self.holes_check.toggled.connect(
-            lambda fill: self._apply("change the filling of holes", fill_holes=fill)
+            lambda fill: self._apply("change the hole filling", fill_holes=fill)
         )
         self.smoothing_box.valueChanged.connect(
             lambda sigma: self._apply("change the smoothing", smoothing=sigma)
@@ -210,11 +210,11 @@ class ResultTools(Section):
         self.smoothing_box.setDecimals(1)
         self.smoothing_box.setSingleStep(0.5)
         self.smoothing_box.setSuffix(" px")
-        set_help(self.class_box, "Class whose threshold the slider shows.")
+        set_help(self.class_box, "Class whose threshold the slider sets.")
         set_help(
             self.threshold_slider,
-            "A pixel can belong to the class if its probability is above the threshold. Lower: "
-            "larger objects, and more of them.",
+            "A pixel can belong to the class if its probability is above the threshold. A lower "
+            "threshold gives larger objects, and more of them.",
         )
         set_help(self.size_box, "Remove connected regions of a class with fewer pixels on a frame.")
         set_help(self.holes_check, "Fill holes of a class that contain no other class.")

@@ -295,8 +295,10 @@ class SegmentStackWidget(PluginDock):
         if outcome in ("done", "cancelled"):
             self._viewer.layers.selection.active = target
             self.form.image_box.choose(target)
-            verb = "Applied" if outcome == "done" else "Cancelled; finished frames were applied"
-            self._panel.notify(f"{verb} to '{target.name}'.", topic="result")
+            text = f"Applied the annotations to '{target.name}'."
+            if outcome == "cancelled":
+                text = f"Cancelled: the finished frames of '{target.name}' are kept."
+            self._panel.notify(text, topic="result")
 
     def _warn(self, message: str, topic: Topic = "inputs") -> None:
         self._panel.notify(message, "warning", topic)
