@@ -19,7 +19,7 @@ Contradicting pixels are ignored in training."""
 
 
 def check_annotations(references: Sequence[Reference], frames: int) -> None:
-    """Reject annotations that are not suitable for training.
+    """Check that annotations are suitable for training.
 
     Parameters
     ----------

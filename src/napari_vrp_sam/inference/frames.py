@@ -109,7 +109,7 @@ class Frames:
         return "S" in self.axes and len(self.channels) >= 3
 
     def index(self, lead_position: int | Sequence[int]) -> int:
-        """Return the index of the frame at a position along the leading axes.
+        """Return the index of a frame, given its position on the leading axes.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Frames:
         return int(np.ravel_multi_index(position, self.lead_shape)) if position else 0
 
     def position(self, index: int) -> tuple[int, ...]:
-        """Return the position of a frame along the leading axes; -1 is the last frame.
+        """Return the position of a frame on the leading axes, given its index (-1: the last frame).
 
         Raises
         ------

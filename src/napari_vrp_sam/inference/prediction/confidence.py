@@ -26,7 +26,7 @@ def frame_confidence(of_classes: Iterable[float]) -> float | None:
 
 
 def least_confident(of_frames: Mapping[int, float]) -> LeastConfident | None:
-    """Return the frame with the lowest confidence; None if there is no frame."""
+    """Return the frame with the lowest confidence, or None without frames."""
     return min(
         (LeastConfident(*item) for item in of_frames.items()), key=lambda f: f[1], default=None
     )

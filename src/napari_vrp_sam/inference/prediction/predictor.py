@@ -127,7 +127,7 @@ class Predictor:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes from annotated frames; setting the same references again costs nothing.
+        """Learn the classes from annotated frames, unless these were learned last.
 
         Parameters
         ----------

@@ -140,7 +140,7 @@ def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:
-    """Check that references show every class and something that is not the class.
+    """Check that the references show pixels and background of every class.
 
     Parameters
     ----------

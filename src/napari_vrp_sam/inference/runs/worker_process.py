@@ -45,7 +45,7 @@ class Listeners:
 
 
 class _Status:
-    """What is known about a process."""
+    """State of a process, whose changes are reported to listeners."""
 
     def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners

@@ -60,7 +60,7 @@ class WeightsFile:
 
     @property
     def download_text(self) -> str:
-        """What has to be downloaded, as the beginning of a sentence."""
+        """Title and size of the download, as the beginning of a sentence."""
         amount = "a download" if self.size is None else f"a {self.size / 1e6:,.0f} MB download"
         return f"{self.title or self.name} is {amount}"
 

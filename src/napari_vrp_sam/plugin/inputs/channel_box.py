@@ -44,7 +44,7 @@ class ChannelBox(ElidedButton):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all channels of the image; empty if there is no channel axis."""
+        """Names of the channels of the image; empty without a channel axis."""
         return self._names
 
     @property

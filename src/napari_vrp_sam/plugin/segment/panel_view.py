@@ -37,7 +37,7 @@ WORKER_TEXTS = {
 
 @dataclass(frozen=True)
 class PanelView:
-    """What the panel shows.
+    """Texts, enabled buttons and progress bar of the panel.
 
     Attributes
     ----------

@@ -271,7 +271,7 @@ class PreviewBox(QCheckBox):
         self._outdated = outdated
 
     def _fail(self, reason: str) -> None:
-        """Show why there is no preview; the next stroke gets one all the same."""
+        """Remove the preview and show the reason; the next stroke starts another one."""
         outdated = self._outdated
         # An outline must not outlive the annotation that it was learned from.
         self._clear(self.state.failed(split_message(reason)[0]))

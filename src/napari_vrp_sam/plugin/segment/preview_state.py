@@ -1,4 +1,4 @@
-"""State of the live preview, without Qt."""
+"""State machine of the live preview, without Qt."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TEXTS: dict[PreviewPhase, str] = {
 
 @dataclass(frozen=True)
 class PreviewState:
-    """State of the live preview.
+    """Phase of the live preview; each method returns the state after an event.
 
     Attributes
     ----------
     phase : PreviewPhase
         "off" without a preview, also during a run; "waiting" for an annotation.
     reason : str
-        Why there is no preview, if it failed.
+        Reason in one sentence, if the preview failed.
     outlined : bool
         True while an outline is shown.
     """
@@ -40,30 +40,30 @@ class PreviewState:
 
     @property
     def text(self) -> str:
-        """The state in words."""
+        """Text beside the check box."""
         return self.reason if self.phase == "failed" else TEXTS[self.phase]
 
     def changed(self) -> PreviewState:
-        """The annotation, a setting or the frame in view has changed."""
+        """Return the state after a change of the annotation, a setting or the frame in view."""
         return PreviewState("out of date" if self.outlined else "waiting", outlined=self.outlined)
 
     def started(self) -> PreviewState:
-        """A job was submitted; the model may have to be loaded."""
+        """Return the state after a job was submitted; its model may have to be loaded."""
         return PreviewState("loading", outlined=self.outlined)
 
     def progressed(self, stage: Stage) -> PreviewState:
-        """The job is in another stage."""
+        """Return the state in a stage of the job."""
         loading = stage in ("starting", "downloading", "loading")
         return PreviewState("loading" if loading else "busy", outlined=self.outlined)
 
     def shown(self) -> PreviewState:
-        """The outline of the last change is shown."""
+        """Return the state after the outline of the last change was shown."""
         return PreviewState("up to date", outlined=True)
 
     def failed(self, reason: str) -> PreviewState:
-        """There is no preview, for a reason in one sentence; an old outline is removed."""
+        """Return the state after a failure, which also removes an old outline."""
         return PreviewState("failed", reason)
 
     def cleared(self, *, waiting: bool = False) -> PreviewState:
-        """The outline was removed."""
+        """Return the state after the outline was removed."""
         return PreviewState("waiting" if waiting else "off")

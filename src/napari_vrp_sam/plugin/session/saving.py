@@ -35,7 +35,7 @@ THREAD_NAME = "vrp-sam-save"
 
 
 def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, Any]:
-    """Return the state of the window as a session, and the array of its image.
+    """Return a session with the state of the window, and the array of its image.
 
     The session contains copies of everything that the user may change.
 

@@ -104,7 +104,7 @@ def evaluate_dataset(
     max_sequences: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate methods on the same references and targets of a dataset.
+    """Evaluate several methods on one dataset, with the same references and targets.
 
     Parameters
     ----------
