@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -105,6 +106,28 @@ def is_given(context: typer.Context, name: str) -> bool:
     """Return whether the user gave a value for a parameter of the command."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def refuse_stored(context: typer.Context, names: Sequence[str], source: str) -> None:
+    """Refuse options whose values are stored in a file that the user gave.
+
+    Parameters
+    ----------
+    context : Context
+    names : sequence of str
+        Parameters of the command.
+    source : str
+        Option of the file without dashes, such as "session".
+
+    Raises
+    ------
+    InputError
+        If the user gave one of the options.
+    """
+    for name in names:
+        if is_given(context, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is stored in the {source}: omit {option}, or --{source}.")
 
 
 def _warn_deprecated(option: str, replacement: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.object_output import ObjectOutput, object_id_files
-from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption
+from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption, OverwriteOption
 from napari_vrp_sam.cli.output_paths import (
     check_outputs,
     default_objects_path,
@@ -93,10 +93,7 @@ def objects(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace existing results.", rich_help_panel=OUTPUT),
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Number the objects in a label image, link them through the stack, and measure them.
 

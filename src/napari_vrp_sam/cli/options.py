@@ -57,6 +57,10 @@ class Benchmark(StrEnum):
     COCO = "coco20i"
 
 
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing results.", rich_help_panel=OUTPUT),
+]
 ReferenceFrameOption = Annotated[
     str | None,
     typer.Option(

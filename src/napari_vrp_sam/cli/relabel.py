@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
-from napari_vrp_sam.cli.options import OUTPUT
+from napari_vrp_sam.cli.options import OUTPUT, OverwriteOption
 from napari_vrp_sam.cli.output_paths import check_outputs, default_relabelled_path
 from napari_vrp_sam.errors import InputError
 
@@ -53,10 +53,7 @@ def relabel(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace existing results.", rich_help_panel=OUTPUT),
-    ] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Compute labels from saved probabilities with another threshold, without a new run.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import is_given
+from napari_vrp_sam.cli.app import is_given, refuse_stored
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.options import INPUT
 from napari_vrp_sam.cli.output_paths import default_labels_path
@@ -45,7 +45,7 @@ def read_segmenter_input(
     axes: str | None,
     frames: tuple[int | None, int | None] | None,
 ) -> SegmentationInput:
-    """Read the job that `Segmenter.load(path).predict(image)` does.
+    """Return the job that `Segmenter.load(path).predict(image)` runs.
 
     Raises
     ------
@@ -57,10 +57,7 @@ def read_segmenter_input(
     from napari_vrp_sam.inference.segmenter_file import read_segmenter
     from napari_vrp_sam.io.images.stacks import read_stack
 
-    for name in STORED_IN_SEGMENTER:
-        if is_given(context, name):
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option} is stored in the segmenter: omit {option}, or --segmenter.")
+    refuse_stored(context, STORED_IN_SEGMENTER, "segmenter")
     if image is None:
         raise InputError("Give the IMAGE to which the segmenter is applied.")
     job, fitted_axes = read_segmenter(path)

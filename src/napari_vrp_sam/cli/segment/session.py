@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 import napari_vrp_sam
-from napari_vrp_sam.cli.app import is_given
+from napari_vrp_sam.cli.app import is_given, refuse_stored
 from napari_vrp_sam.cli.options import INPUT
 from napari_vrp_sam.errors import InputError
 
@@ -78,10 +78,7 @@ def read_session_input(
     from napari_vrp_sam.io.sessions.session import read_session
     from napari_vrp_sam.models.zoo.registry import missing_model_message
 
-    for name in STORED_IN_SESSION:
-        if is_given(context, name):
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option} is stored in the session: omit {option}, or --session.")
+    refuse_stored(context, STORED_IN_SESSION, "session")
     session = read_session(folder)
     if session.obstacle:
         raise InputError(session.obstacle)

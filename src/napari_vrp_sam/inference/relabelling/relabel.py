@@ -75,7 +75,7 @@ class RelabelSettings:
         fill_holes: bool = False,
         smoothing: float = 0.0,
     ) -> RelabelSettings:
-        """Return settings with the threshold of all classes, or with those given by class.
+        """Return settings from one threshold for all classes, or a threshold for each class.
 
         Raises
         ------
@@ -124,7 +124,7 @@ def relabel_frame(
     """
     planes: list[Any] = list(levels)
     limits = [
-        threshold_level(settings.thresholds.get(class_id, DEFAULT_THRESHOLD))
+        float(threshold_level(settings.thresholds.get(class_id, DEFAULT_THRESHOLD)))
         for class_id in class_ids
     ]
     if settings.smoothing > 0:
@@ -135,11 +135,9 @@ def relabel_frame(
             for plane in planes
         ]
         # Between the two levels, so that little smoothing changes little.
-        limits_between = [limit + 0.5 for limit in limits]
-    else:
-        limits_between = [float(limit) for limit in limits]
+        limits = [limit + 0.5 for limit in limits]
     zeros = np.zeros(levels.shape[1:], labels_dtype(class_ids))
-    labels = decide(planes, class_ids, limits_between, zeros, np.where)
+    labels = decide(planes, class_ids, limits, zeros, np.where)
     return clean_classes(
         labels, min_size=settings.min_size, fill_holes_of_classes=settings.fill_holes
     )

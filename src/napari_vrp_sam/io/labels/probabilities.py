@@ -17,6 +17,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
 from napari_vrp_sam.io.images.tiff_stack import imagej_keeps, read_tiff
+from napari_vrp_sam.io.labels.writers import write_frames
 
 CLASS_IDS = "class_ids"
 """Key of the classes in the description of a TIFF file."""
@@ -89,16 +90,7 @@ def write_probabilities(
 
     For the other parameters, see `ProbabilityWriter`.
     """
-    writer = ProbabilityWriter(path, shape, axes, class_ids)
-    done = False
-    try:
-        for index, probabilities in frames:
-            writer.write(index, probabilities)
-        done = True
-    finally:
-        if not done:
-            writer.discard()
-    writer.close()
+    write_frames(ProbabilityWriter(path, shape, axes, class_ids), frames)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ class LabelWriter(Protocol):
         ...
 
     def discard(self) -> None:
-        """Remove the output; called only if no frame was written."""
+        """Remove an incomplete file or image; files of a folder stay."""
         ...
 
 
@@ -97,6 +97,30 @@ def label_writer(
     return FolderWriter(folder_files(path, shape, dtype, names), dtype)
 
 
+class FrameWriter(Protocol):
+    """Writer of labels or probabilities, frame by frame."""
+
+    def write(self, index: int, frame: NDArray[Any], /) -> None: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+    def discard(self) -> None: ...  # noqa: D102
+
+
+def write_frames(writer: FrameWriter, frames: Iterable[tuple[int, NDArray[Any]]]) -> None:
+    """Write frames, given as index and array, and complete the output.
+
+    After an error, an incomplete file or image is removed; finished files of a folder stay.
+    """
+    try:
+        for index, frame in frames:
+            writer.write(index, frame)
+    except BaseException:
+        writer.discard()
+        raise
+    writer.close()
+
+
 def write_label_frames(
     path: Path,
     frames: Iterable[NDArray[Any]],
@@ -105,20 +129,8 @@ def write_label_frames(
     axes: str,
     names: Sequence[str] = (),
 ) -> None:
-    """Write the labels of all frames, in their order; see `label_writer`.
-
-    What was written before an error in `frames` is removed.
-    """
-    writer = label_writer(path, shape, dtype, axes, names)
-    done = False
-    try:
-        for index, labels in enumerate(frames):
-            writer.write(index, labels)
-        done = True
-    finally:
-        if not done:
-            writer.discard()
-    writer.close()
+    """Write the labels of all frames, in their order; see `label_writer` and `write_frames`."""
+    write_frames(label_writer(path, shape, dtype, axes, names), enumerate(frames))
 
 
 def is_incremental(path: Path) -> bool:

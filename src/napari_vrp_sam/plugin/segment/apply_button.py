@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.segmenter_file import write_segmenter
 from napari_vrp_sam.plugin.layers.belonging import user_images
 from napari_vrp_sam.plugin.layers.metadata import unwrap
 from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 
 if TYPE_CHECKING:
     import napari
@@ -49,7 +50,6 @@ class ApplyButton(QPushButton):
     reported = Signal(str)
     warned = Signal(str)
     _finished = Signal(object, object)
-    _written = Signal(object, object)
 
     def __init__(
         self,
@@ -75,7 +75,9 @@ class ApplyButton(QPushButton):
             "and the command line.",
         )
         self._finished.connect(self._hand_over)
-        self._written.connect(self._report)
+        self._writer = FileWriter(self)
+        self._writer.reported.connect(self.reported)
+        self._writer.warned.connect(self.warned)
 
     def apply(self, target: Image) -> None:
         """Make the job for an image; emits `made` or `warned`."""
@@ -134,8 +136,7 @@ class ApplyButton(QPushButton):
             job = make()
             write_segmenter(path, job, axes=job.axes, expected_iou={})
 
-        self.reported.emit(f"Writing {path.name}…")
-        self._thread.submit(write).add_done_callback(partial(self._written.emit, path))
+        self._writer.write(path, write)
 
     def lock(self, *, locked: bool) -> None:
         """Disable the button during a run."""
@@ -144,7 +145,7 @@ class ApplyButton(QPushButton):
     def release(self) -> None:
         """End the thread, because the viewer is closing."""
         self._finished.disconnect(self._hand_over)
-        self._written.disconnect(self._report)
+        self._writer.release(cancel=True)
         self._thread.shutdown(cancel_futures=True)
 
     def targets(self) -> list[Image]:
@@ -184,11 +185,3 @@ class ApplyButton(QPushButton):
             return
         if target in self._viewer.layers:
             self.made.emit(target, job)
-
-    def _report(self, path: Path, writing: Future[None]) -> None:
-        try:
-            writing.result()
-        except InputError as error:
-            self.warned.emit(str(error))
-        else:
-            self.reported.emit(f"Saved {path.name}.")

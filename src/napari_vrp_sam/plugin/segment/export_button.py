@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +11,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.relabelling.levels import dequantise
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
@@ -22,6 +20,7 @@ from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.objects import current_objects, table_from_features
 from napari_vrp_sam.plugin.session.saving import image_source
 from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 
 if TYPE_CHECKING:
     import napari
@@ -57,7 +56,6 @@ class ExportButton(QPushButton):
 
     reported = Signal(str)
     warned = Signal(str)
-    _written = Signal(object, object)
 
     def __init__(
         self, viewer: napari.viewer.Viewer, image_box: ImageBox, relabelling: Relabelling
@@ -68,7 +66,9 @@ class ExportButton(QPushButton):
         self._relabelling = relabelling
         self._waiting: list[tuple[Content, Path]] = []
         relabelling.finished.connect(self._export_waiting)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="vrp-sam-export")
+        self._writer = FileWriter(self)
+        self._writer.reported.connect(self.reported)
+        self._writer.warned.connect(self.warned)
         menu = QMenu(self)
         self.actions_by_content = {
             content: menu.addAction(title, partial(self._open_dialog, content))
@@ -81,7 +81,6 @@ class ExportButton(QPushButton):
             "Write the result to a file: its labels with your corrections, the probabilities of "
             "the classes, or the table of the objects.",
         )
-        self._written.connect(self._report)
 
     def refresh(self) -> None:
         """Enable what can be exported."""
@@ -99,17 +98,15 @@ class ExportButton(QPushButton):
         if source is not None and path.resolve() == source.resolve():
             self.warned.emit(f"{path.name} is the image itself: choose another name.")
             return
-        self.reported.emit(f"Writing {path.name}…")
         if self._relabelling.busy:  # some frames have labels by the earlier threshold
+            self._writer.announce(path)
             self._waiting.append((content, path))
             return
-        write = self._writer(content, path)
-        self._thread.submit(write).add_done_callback(partial(self._written.emit, path))
+        self._writer.write(path, self._write(content, path))
 
     def release(self) -> None:
         """Finish the file that is being written, because the viewer is closing."""
-        self._written.disconnect(self._report)
-        self._thread.shutdown()
+        self._writer.release()
 
     def _export_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -125,7 +122,7 @@ class ExportButton(QPushButton):
             content == "labels" or kept_probabilities(current[0]) is not None
         )
 
-    def _writer(self, content: Content, path: Path) -> Callable[[], None]:
+    def _write(self, content: Content, path: Path) -> Callable[[], None]:
         """Return a function that writes copies of the current data."""
         image = self._image_box.layer
         if content == "table":
@@ -153,14 +150,6 @@ class ExportButton(QPushButton):
             frames.label_axes[:-2] + "CYX",
             kept.class_ids,
         )
-
-    def _report(self, path: Path, writing: Future[None]) -> None:
-        try:
-            writing.result()
-        except InputError as error:
-            self.warned.emit(str(error))
-        else:
-            self.reported.emit(f"Saved {path.name}.")
 
     def _open_dialog(self, content: Content, _checked: Any = None) -> None:
         image = self._image_box.layer

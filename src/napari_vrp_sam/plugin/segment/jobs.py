@@ -17,6 +17,7 @@ from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
+from napari_vrp_sam.plugin.widgets.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -60,7 +61,7 @@ class JobFactory:
         )
 
     def preview(self) -> Callable[[], PreviewInputs]:
-        """Return a function that makes the job for the frame in view, in any thread.
+        """Return a function that makes the job for the frame in view; any thread may call it.
 
         The function raises `InputError` if the annotations cannot be used.
 
@@ -90,7 +91,7 @@ class JobFactory:
         return make
 
     def apply(self, target: Image) -> Callable[[], SegmentationJob]:
-        """Return a function that makes the job for another image, in any thread.
+        """Return a function that makes the job for another image; any thread may call it.
 
         The job is that of a `Segmenter` that is fitted to the chosen image and its annotations:
         references show other frames than those of the stack, and the contrast limits are those
@@ -109,7 +110,7 @@ class JobFactory:
         available = len(frames_of(target, target_axes).channels)
         if max(channels or [used - 1]) >= available or (channels is None and available != used):
             raise InputError(
-                f"'{target.name}' has {available} channel{'' if available == 1 else 's'}, but the "
+                f"'{target.name}' has {count(available, 'channel')}, but the "
                 f"annotations of '{image.name}' use {used}: choose an image with the same channels."
             )
         accepted = self._form.accepted()

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Literal
 from napari_vrp_sam.inference.runs.events import Progress, Stage
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.runs.worker_process import WorkerState
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
 Topic = Literal["inputs", "run", "result", "objects", "session", "action"]
-"""What a notice is about: it disappears when that changes."""
+"""Subject of a notice, which disappears when its subject changes."""
 
 Outcome = Literal["done", "cancelled", "refused", "failed"]
 """End of a run; "refused" is an error that the user can fix, "failed" a bug."""
 
 Phase = Literal["empty", "needs annotation", "ready", "cancelling", "done", "cancelled", "failed"]
-
-WorkerState = Literal["stopped", "starting", "ready", "busy"]
 
 
 @dataclass(frozen=True)
@@ -184,22 +183,22 @@ class PanelState:
         return "ready" if self.annotated else "needs annotation"
 
     def image_chosen(self, *, image: bool) -> PanelState:
-        """Another image, or none, was chosen: what was said about the one before is gone."""
+        """Return the state after the choice of another image, or of none, without old messages."""
         state = self._without("inputs", "run", "result", "objects", "action")
         return replace(state, image=image, end=None, quality=Quality())
 
     def inputs_changed(self, *, image: bool, annotated: bool) -> PanelState:
-        """Annotations or settings have changed, so an error in them may be gone."""
+        """Return the state after a change of annotations or settings, without errors about them."""
         state = self._without("inputs")
         refused = state.end is not None and state.end.outcome == "refused"
         return replace(state, image=image, annotated=annotated, end=None if refused else state.end)
 
     def result_changed(self, quality: Quality) -> PanelState:
-        """The current result of the image, or its quality, has changed."""
+        """Return the state after a change of the current result or its quality."""
         return replace(self, quality=quality)
 
     def layers_changed(self, layers: Mapping[Hashable, str]) -> PanelState:
-        """Layers were added, removed or renamed."""
+        """Return the state after layers were added, removed or renamed."""
         removed = bool(self.layers.keys() - layers.keys())
         state = self._without("result", "objects", "action") if removed else self
         end = self.end
@@ -208,42 +207,42 @@ class PanelState:
         return replace(state, layers=dict(layers), end=end)
 
     def noticed(self, notice: Notice) -> PanelState:
-        """Something has happened that the user should read; it replaces the end of a run."""
+        """Return the state with a notice, which replaces the message about the end of a run."""
         return replace(self, notice=notice, end=None)
 
     def started(self, total: int, now: float) -> PanelState:
-        """Start a run of some frames: nothing of what was said before stays."""
+        """Return the state after the start of a run, without old messages."""
         run = RunState(Progress(0, total, "Starting", "starting"), now, now)
         return replace(self, run=run, end=None, notice=None)
 
     def progressed(self, progress: Progress, now: float) -> PanelState:
-        """The run has made progress; also while it is being cancelled."""
+        """Return the state after progress of the run, which may be ending."""
         if self.run is None:
             return self
         return replace(self, run=self.run.progressed(progress, now))
 
     def learned(self, quality: Quality) -> PanelState:
-        """The run has learned the annotations."""
+        """Return the state after the run has learned the annotations."""
         return self if self.run is None else replace(self, run=replace(self.run, quality=quality))
 
     def loaded(self, device: str) -> PanelState:
-        """The model was loaded on a device."""
+        """Return the state after the model was loaded on a device."""
         return replace(self, device=device)
 
     def cancelling(self, now: float) -> PanelState:
-        """The user has cancelled the run, which ends after the step in progress."""
+        """Return the state after the user has cancelled the run, which ends after this step."""
         if self.run is None or self.run.cancelling:
             return self
         return replace(self, run=replace(self.run, cancelling=True, stage_started=now), notice=None)
 
     def ended(self, end: RunEnd) -> PanelState:
-        """The run has ended."""
+        """Return the state after the end of the run."""
         if self.run is not None:
             end = replace(end, progress=self.run.progress)
         return replace(self, run=None, end=end, notice=None)
 
     def worker_changed(self, worker: WorkerState | None) -> PanelState:
-        """The worker process has another state."""
+        """Return the state after a change of the worker process."""
         return replace(self, worker=worker)
 
     def _without(self, *topics: Topic) -> PanelState:

@@ -327,7 +327,9 @@ class SegmentStackWidget(PluginDock):
         if job is None:
             return
         # Frames are not encoded again for every frame that the user looks at.
-        prepared = process.pid, id(self.form.image_box.layer), job.model, job.device
+        image = self.form.image_box.layer
+        shown = None if image is None else image.unique_id
+        prepared = process.pid, shown, job.model, job.device
         if prepared != self._prepared:
             self._prepared = prepared
             self._engine.submit(job)
