@@ -7,7 +7,7 @@ import pytest
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
 from napari_vrp_sam.inference.runs.events import Cancelled, Done
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.models.weights.downloads import (
     CACHE_VARIABLE,
     MIRROR_VARIABLE,

@@ -8,7 +8,7 @@ import pytest
 
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 
 FOREVER = 10**6
 

@@ -14,7 +14,7 @@ from napari_vrp_sam.plugin.classes.annotation_layers import (
     set_drawing_class,
 )
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
-from napari_vrp_sam.plugin.layers.palette import default_colour
+from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from napari_vrp_sam.plugin.classes.annotation_layers import (
 )
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
+from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.metadata import (
     BACKGROUND_LABEL,
     NOT_THIS,
@@ -26,8 +28,6 @@ from napari_vrp_sam.plugin.layers.metadata import (
     set_metadata,
     unwrap,
 )
-from napari_vrp_sam.plugin.layers.outlines import FrameOutline
-from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 

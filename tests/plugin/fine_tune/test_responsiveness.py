@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.plugin.responsiveness import PLUGIN_MODULES, RecordedStack, TickCounter
 
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget
 

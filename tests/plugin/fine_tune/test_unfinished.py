@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.fine_tuning.interrupted.saved_job import lock_run, save_job
 from napari_vrp_sam.fine_tuning.job import interrupted_runs
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune.widget import FineTuneWidget

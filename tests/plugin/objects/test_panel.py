@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.objects.form import CLASSES, LINKED, ON_FRAMES

@@ -13,7 +13,7 @@ from tests.plugin.disturbances import (
 )
 from tests.plugin.window import results
 
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 

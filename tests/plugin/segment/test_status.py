@@ -8,7 +8,7 @@ from tests.plugin.window import press, results, run
 
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import device_name, resolve_device
-from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 
 
 def previews(viewer):

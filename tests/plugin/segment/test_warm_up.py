@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

@@ -9,9 +9,11 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.appearance.contour_widths import camera_of
+from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
+from napari_vrp_sam.plugin.layers.appearance.styles import fit_contours, set_style
 from napari_vrp_sam.plugin.layers.belonging import assign_image, image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import has_class, set_drawing_colour
-from napari_vrp_sam.plugin.layers.contour_widths import camera_of
 from napari_vrp_sam.plugin.layers.metadata import (
     BACKGROUND_LABEL,
     CLASS_FEATURE,
@@ -21,10 +23,8 @@ from napari_vrp_sam.plugin.layers.metadata import (
     parse_class_id,
     set_metadata,
 )
-from napari_vrp_sam.plugin.layers.palette import default_colour
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, placement
-from napari_vrp_sam.plugin.layers.styles import fit_contours, set_style
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.undo import push_for_layer
 

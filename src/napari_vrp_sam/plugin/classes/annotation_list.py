@@ -21,11 +21,11 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, KIND_KEY, Annotation
+from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.belonging import candidate_images, image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
-from napari_vrp_sam.plugin.layers.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.controls import set_help
 

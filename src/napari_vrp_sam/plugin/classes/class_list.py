@@ -26,8 +26,8 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.class_link import ClassLink, layer_with_class
 from napari_vrp_sam.plugin.classes.classes import ClassEntry, Classes
+from napari_vrp_sam.plugin.layers.appearance.palette import NOT_THIS_COLOUR
 from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
-from napari_vrp_sam.plugin.layers.palette import NOT_THIS_COLOUR
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
-from napari_vrp_sam.plugin.layers.palette import default_colour
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory

@@ -10,15 +10,19 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_vrp_sam.annotations.labels import labels_in
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.appearance.palette import (
+    NOT_THIS_COLOUR,
+    casing_colour,
+    default_colour,
+)
+from napari_vrp_sam.plugin.layers.appearance.styles import colour_classes
 from napari_vrp_sam.plugin.layers.metadata import (
     background_label,
     feature_class_ids,
     get_metadata,
 )
-from napari_vrp_sam.plugin.layers.palette import NOT_THIS_COLOUR, casing_colour, default_colour
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
-from napari_vrp_sam.plugin.layers.styles import colour_classes
 
 MAX_CLASSES = 32
 """Labels layers with more labels are taken to contain objects, not classes."""

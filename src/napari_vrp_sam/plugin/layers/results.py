@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
+from napari_vrp_sam.plugin.layers.appearance.styles import set_style
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, keep_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
@@ -20,7 +21,6 @@ from napari_vrp_sam.plugin.layers.stacks import (
     allocate_zeros,
     frames_of,
 )
-from napari_vrp_sam.plugin.layers.styles import set_style
 
 RESULT_OF = "result of"
 """Metadata key of the image's unique id; its name may change."""

@@ -19,7 +19,7 @@ from napari_vrp_sam.inference.runs.events import (
     Learned,
     Progress,
 )
-from napari_vrp_sam.plugin.layers.outlines import FrameOutline
+from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
 from napari_vrp_sam.plugin.segment.preview_state import PreviewState
 from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.plugin.widgets.controls import PRIMARY_STYLE, keep_place, pack, set_help
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.plugin.segment.panel_view import PanelView
     from napari_vrp_sam.plugin.segment.preview import PreviewBox
+    from napari_vrp_sam.plugin.segment.status.panel_view import PanelView
 
 RUN_KEYS = QKeySequence("Ctrl+Shift+Return")
 BUTTON_HEIGHT, PROGRESS_HEIGHT = 34, 8

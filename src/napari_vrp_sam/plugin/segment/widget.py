@@ -8,7 +8,7 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtGui import QShowEvent
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import plan
 from napari_vrp_sam.plugin.classes.class_link import CLASSES
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
@@ -21,19 +21,19 @@ from napari_vrp_sam.plugin.layers.undo import AddedLayers, RunRecord
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.objects.panel import ObjectsPanel
 from napari_vrp_sam.plugin.preferences import Preferences
-from napari_vrp_sam.plugin.segment.accept_button import AcceptButton
-from napari_vrp_sam.plugin.segment.apply_button import ApplyButton
-from napari_vrp_sam.plugin.segment.export_button import ExportButton
-from napari_vrp_sam.plugin.segment.incomplete_mask import IncompleteMaskWarning
 from napari_vrp_sam.plugin.segment.jobs import JobFactory
-from napari_vrp_sam.plugin.segment.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.preview import PreviewBox
-from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel, quality_metadata
-from napari_vrp_sam.plugin.segment.result_row import ResultRow
-from napari_vrp_sam.plugin.segment.result_tools import ResultTools
+from napari_vrp_sam.plugin.segment.result.accept_button import AcceptButton
+from napari_vrp_sam.plugin.segment.result.apply_button import ApplyButton
+from napari_vrp_sam.plugin.segment.result.export_button import ExportButton
+from napari_vrp_sam.plugin.segment.result.result_row import ResultRow
+from napari_vrp_sam.plugin.segment.result.result_tools import ResultTools
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
-from napari_vrp_sam.plugin.segment.status_card import StatusCard
+from napari_vrp_sam.plugin.segment.status.incomplete_mask import IncompleteMaskWarning
+from napari_vrp_sam.plugin.segment.status.panel_status import PanelStatus
+from napari_vrp_sam.plugin.segment.status.quality_panel import QualityPanel, quality_metadata
+from napari_vrp_sam.plugin.segment.status.status_card import StatusCard
 from napari_vrp_sam.plugin.segment.tour import Tour, tour_steps
 from napari_vrp_sam.plugin.session.panel import SessionPanel
 from napari_vrp_sam.plugin.widgets.controls import keep_place
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.runs.engine import Engine
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.plugin.segment.state import Outcome, Topic
+    from napari_vrp_sam.plugin.segment.status.state import Outcome, Topic
 
 
 class SegmentStackWidget(PluginDock):

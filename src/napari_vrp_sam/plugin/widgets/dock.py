@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
 from napari_vrp_sam.plugin.widgets.keyboard import TabNavigation
 

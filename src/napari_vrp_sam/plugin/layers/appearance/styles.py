@@ -17,13 +17,13 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.colormaps.standardize_color import rgb_to_hex, transform_color
 from numpy.typing import NDArray
 
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata, unwrap
-from napari_vrp_sam.plugin.layers.palette import (
+from napari_vrp_sam.plugin.layers.appearance.palette import (
     DARK_CASING,
     LIGHT_CASING,
     casing_colour,
     default_colour,
 )
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata, unwrap
 
 Style = Literal["filled", "contour", "hatched", "dashed"]
 STYLE = "style"

@@ -6,7 +6,7 @@ from napari.utils.key_bindings import coerce_keybinding
 from tests.plugin.window import press, results
 
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.segment.accept_button import KEY
+from napari_vrp_sam.plugin.segment.result.accept_button import KEY
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from napari_vrp_sam.plugin.layers.accepted import (
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
-from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.segment.state import Quality
+from napari_vrp_sam.plugin.segment.status.confidence_plot import ConfidencePlot
+from napari_vrp_sam.plugin.segment.status.state import Quality
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
-from napari_vrp_sam.inference.runs.channel import Channel, Ready
+from napari_vrp_sam.inference.runs.process.channel import Channel, Ready
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class WorkerProcess:
     def __init__(self, idle_timeout: float, listeners: Listeners) -> None:
         # Not `multiprocessing`, which would run the user's script again, including its window.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "napari_vrp_sam.inference.runs.worker"],
+            [sys.executable, "-m", "napari_vrp_sam.inference.runs.process.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # The window needs CPU time too, so threads must not spin while they wait.

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxL
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, keep_place, pack, set_help
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.plugin.segment.panel_view import PanelView
+    from napari_vrp_sam.plugin.segment.status.panel_view import PanelView
 
 MESSAGE_LINES, QUALITY_LINES = 3, 3
 """Lines whose height is reserved, so that texts that come and go move no button."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_vrp_sam.plugin.segment.panel_view import view
-from napari_vrp_sam.plugin.segment.state import Notice, Outcome, PanelState, Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.panel_view import view
+from napari_vrp_sam.plugin.segment.status.state import Notice, Outcome, PanelState, Quality, RunEnd
 
 if TYPE_CHECKING:
     import napari
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Engine
     from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
-    from napari_vrp_sam.plugin.segment.quality_panel import QualityPanel
     from napari_vrp_sam.plugin.segment.run import SegmentationRun
     from napari_vrp_sam.plugin.segment.run_controls import RunControls
-    from napari_vrp_sam.plugin.segment.state import Topic
-    from napari_vrp_sam.plugin.segment.status_card import StatusCard
+    from napari_vrp_sam.plugin.segment.status.quality_panel import QualityPanel
+    from napari_vrp_sam.plugin.segment.status.state import Topic
+    from napari_vrp_sam.plugin.segment.status.status_card import StatusCard
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
 TICK_MILLISECONDS = 1000

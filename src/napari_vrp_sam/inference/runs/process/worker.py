@@ -17,7 +17,13 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, Ready, SetControl, Task
+from napari_vrp_sam.inference.runs.process.channel import (
+    Channel,
+    ReadRequest,
+    Ready,
+    SetControl,
+    Task,
+)
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Run

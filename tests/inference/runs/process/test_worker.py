@@ -8,8 +8,8 @@ import pytest
 
 SORTED = """
 import os, threading
-from napari_vrp_sam.inference.runs.channel import Channel, ReadRequest, Task
-from napari_vrp_sam.inference.runs.worker import MessageRouter
+from napari_vrp_sam.inference.runs.process.channel import Channel, ReadRequest, Task
+from napari_vrp_sam.inference.runs.process.worker import MessageRouter
 
 (there, out), (back, answer) = os.pipe(), os.pipe()
 window = Channel(os.fdopen(back, "rb"), os.fdopen(out, "wb"))
@@ -36,7 +36,7 @@ def test_a_reader_does_not_take_a_task_for_its_answer():
 
 def test_a_message_that_cannot_be_read_ends_the_process():
     worker = subprocess.run(
-        [sys.executable, "-m", "napari_vrp_sam.inference.runs.worker"],
+        [sys.executable, "-m", "napari_vrp_sam.inference.runs.process.worker"],
         input=b"clost\nclass\n.",  # a pickled class of a module that does not exist
         capture_output=True,
         check=False,

@@ -11,7 +11,6 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import find_objects
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.channel import SetControl
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
@@ -21,7 +20,8 @@ from napari_vrp_sam.inference.runs.events import (
     frame_progress,
 )
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob, ObjectsPreviewJob
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.channel import SetControl
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 

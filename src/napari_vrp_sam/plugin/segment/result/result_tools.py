@@ -16,7 +16,7 @@ from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, re
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
-from napari_vrp_sam.plugin.segment.relabelling import Relabelling
+from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling
 from napari_vrp_sam.plugin.widgets.controls import (
     MessageLabel,
     NarrowComboBox,

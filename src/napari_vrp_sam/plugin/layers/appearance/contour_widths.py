@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
-from napari_vrp_sam.plugin.layers.styles import fit_contours
+from napari_vrp_sam.plugin.layers.appearance.styles import fit_contours
 
 if TYPE_CHECKING:
     import napari

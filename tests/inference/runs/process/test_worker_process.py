@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from napari_vrp_sam.inference.runs.events import Done
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 
 TIMEOUT = 120
 
@@ -120,7 +120,7 @@ def test_a_process_survives_the_interrupt_of_the_terminal(engine, job):
 
 PARENT = """
 import sys, threading
-from napari_vrp_sam.inference.runs.process import ProcessEngine
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 engine = ProcessEngine()
 ready = threading.Event()
 engine.listen(lambda state: ready.set() if state == "ready" else None)

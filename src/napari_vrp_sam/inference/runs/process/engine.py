@@ -17,11 +17,15 @@ import numpy as np
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.runs.channel import ReadRequest, RemoteArray, SetControl, Task
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import Run, RunFailedError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed
-from napari_vrp_sam.inference.runs.worker_process import Listeners, WorkerProcess, WorkerState
+from napari_vrp_sam.inference.runs.process.channel import ReadRequest, RemoteArray, SetControl, Task
+from napari_vrp_sam.inference.runs.process.worker_process import (
+    Listeners,
+    WorkerProcess,
+    WorkerState,
+)
 
 IDLE_TIMEOUT = 15 * 60.0
 """Seconds without a job after which the process ends and frees its memory, above all of a GPU."""

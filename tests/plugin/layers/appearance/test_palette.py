@@ -6,7 +6,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.theme import get_theme
 from skimage.color import rgb2lab
 
-from napari_vrp_sam.plugin.layers.palette import (
+from napari_vrp_sam.plugin.layers.appearance.palette import (
     PALETTE,
     casing_colour,
     contrast,

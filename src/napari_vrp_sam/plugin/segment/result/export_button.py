@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
-    from napari_vrp_sam.plugin.segment.relabelling import Relabelling
+    from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling
 
 Content = Literal["labels", "probabilities", "table"]
 

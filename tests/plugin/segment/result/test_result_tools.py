@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabe
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
-from napari_vrp_sam.plugin.segment.relabelling import RELABELLING
+from napari_vrp_sam.plugin.segment.result.relabelling import RELABELLING
 from napari_vrp_sam.plugin.session.layers import NOTES, stored_result
 
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from napari_vrp_sam.inference.runs.events import Progress, frame_progress
-from napari_vrp_sam.plugin.segment.panel_view import NOTICE_SECONDS, view
-from napari_vrp_sam.plugin.segment.state import Notice, PanelState, Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.panel_view import NOTICE_SECONDS, view
+from napari_vrp_sam.plugin.segment.status.state import Notice, PanelState, Quality, RunEnd
 
 READY = PanelState().inputs_changed(image=True, annotated=True)
 LOADING = Progress(0, 7, "Loading the model", "loading")
@@ -28,7 +28,7 @@ def running(*events, start=0.0):
 
 def test_state_and_view_need_no_qt():
     code = (
-        "import sys, napari_vrp_sam.plugin.segment.panel_view\n"
+        "import sys, napari_vrp_sam.plugin.segment.status.panel_view\n"
         "assert not {'qtpy', 'napari'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

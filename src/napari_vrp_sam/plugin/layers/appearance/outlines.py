@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.plugin.layers.appearance.styles import set_style
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.objects import CONTOUR_WIDTH
 from napari_vrp_sam.plugin.layers.stacks import (
@@ -18,7 +19,6 @@ from napari_vrp_sam.plugin.layers.stacks import (
     spread_over_channels,
     stack_data,
 )
-from napari_vrp_sam.plugin.layers.styles import set_style
 
 PREVIEW = "preview"
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
-from napari_vrp_sam.plugin.segment.state import PanelState, Quality, RunEnd, RunState
+from napari_vrp_sam.plugin.segment.status.state import PanelState, Quality, RunEnd, RunState
 from napari_vrp_sam.plugin.widgets.wording import (
     count,
     finished_frames,

@@ -6,9 +6,9 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_vrp_sam.plugin.layers.contour_widths import camera_of
-from napari_vrp_sam.plugin.layers.palette import contrast, default_colour
-from napari_vrp_sam.plugin.layers.styles import (
+from napari_vrp_sam.plugin.layers.appearance.contour_widths import camera_of
+from napari_vrp_sam.plugin.layers.appearance.palette import contrast, default_colour
+from napari_vrp_sam.plugin.layers.appearance.styles import (
     FILL_OPACITY,
     colour_classes,
     fit_contours,

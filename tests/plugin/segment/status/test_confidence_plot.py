@@ -1,7 +1,7 @@
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 
-from napari_vrp_sam.plugin.segment.confidence_plot import ConfidencePlot
+from napari_vrp_sam.plugin.segment.status.confidence_plot import ConfidencePlot
 from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN
 
 

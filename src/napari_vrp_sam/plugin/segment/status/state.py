@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_vrp_sam.inference.runs.events import Progress, Stage
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.runs.worker_process import WorkerState
+    from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
 Topic = Literal["inputs", "run", "result", "objects", "session", "action"]

@@ -3,8 +3,8 @@ import pytest
 from qtpy.QtCore import Qt
 from tests.plugin.window import press, results, run
 
-from napari_vrp_sam.plugin.layers.styles import style_of
-from napari_vrp_sam.plugin.segment.result_row import KEY
+from napari_vrp_sam.plugin.layers.appearance.styles import style_of
+from napari_vrp_sam.plugin.segment.result.result_row import KEY
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Colours, contours and styles of layers."""

@@ -1,0 +1,1 @@
+"""Widgets for the result of a run: display, corrections, export."""

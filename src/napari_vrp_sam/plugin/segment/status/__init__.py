@@ -1,0 +1,1 @@
+"""State of the panel, and the widgets that show it."""
