@@ -113,7 +113,7 @@ def _run_sample(sample: Sample, model: Model, device: str, out: Path) -> list[Pa
 
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.segment import segment_stack
-    from napari_vrp_sam.io.images.stacks import write_labels
+    from napari_vrp_sam.io.labels.files import write_labels
     from napari_vrp_sam.training.metrics import iou
 
     stack, truth, index = sample.stack, sample.truth, sample.reference_frame

@@ -121,7 +121,7 @@ def object_id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[
 
 
 def _write_ids(path: Path, ids: NDArray[Any], axes: str, names: Sequence[str]) -> None:
-    from napari_vrp_sam.io.images.stacks import write_labels
+    from napari_vrp_sam.io.labels.files import write_labels
     from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
 
     if not is_incremental(path):

@@ -1,4 +1,4 @@
-"""OME-Zarr: images that are read chunk by chunk, label images that are written chunk by chunk."""
+"""OME-Zarr images, read chunk by chunk."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from napari_vrp_sam.errors import InputError
 
 SUFFIX = ".zarr"
-VERSION = "0.5"
-"""Version of the OME-Zarr metadata that are written; older versions can be read."""
-MAX_CHUNK = 1024
-"""Maximum height and width of the chunks of label images, in pixels."""
 
 _LETTERS = {"time": "T", "channel": "C"}
-_TYPES = {"T": "time", "Z": "space", "Y": "space", "X": "space"}
 
 
 def is_zarr(path: Path) -> bool:
@@ -63,45 +56,6 @@ def open_zarr(path: Path, mode: Literal["r", "r+"] = "r") -> tuple[Any, str | No
     raise InputError(
         f"{path} holds no image: choose the folder of an OME-Zarr image or of a Zarr array."
     )
-
-
-def create_labels(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], axes: str) -> Any:
-    """Create an OME-Zarr label image filled with 0, replacing what exists.
-
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        Leading axes + (Y, X). A chunk is a frame, or a piece of a large frame.
-    dtype : dtype
-    axes : str
-        One letter of T, Z, Y, X for each axis.
-
-    Returns
-    -------
-    zarr.Array
-    """
-    import zarr
-
-    group = zarr.open_group(str(path), mode="w", zarr_format=3)
-    chunks = (1,) * (len(shape) - 2) + tuple(min(size, MAX_CHUNK) for size in shape[-2:])
-    array = group.create_array(
-        "0", shape=shape, chunks=chunks, dtype=dtype, fill_value=0, dimension_names=axes.lower()
-    )
-    scale = {"type": "scale", "scale": [1.0] * len(shape)}
-    attributes: dict[str, Any] = {
-        "version": VERSION,
-        "multiscales": [
-            {
-                "name": path.stem,
-                "axes": [{"name": axis.lower(), "type": _TYPES[axis]} for axis in axes],
-                "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
-            }
-        ],
-        "image-label": {"version": VERSION},
-    }
-    group.attrs["ome"] = attributes
-    return array
 
 
 def _first_multiscale(group: Any) -> Mapping[str, Any] | None:

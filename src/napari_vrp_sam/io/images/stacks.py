@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
-from numpy.typing import NDArray
-from PIL import Image
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import (
     JPEG_SUFFIXES,
     TIFF_SUFFIXES,
@@ -25,7 +20,7 @@ from napari_vrp_sam.io.images.frame_files import (
 )
 from napari_vrp_sam.io.images.lazy_stack import LazyStack, LazyZarr
 from napari_vrp_sam.io.images.ome_zarr import is_zarr, open_zarr
-from napari_vrp_sam.io.images.tiff_stack import imagej_keeps, read_tiff
+from napari_vrp_sam.io.images.tiff_stack import read_tiff
 
 
 def read_stack(path: str | os.PathLike[str]) -> tuple[Any, str | None]:
@@ -113,78 +108,6 @@ def label_files(path: Path) -> list[Path]:
 def is_picture_folder(path: Path) -> bool:
     """Return whether a path is a folder of images, one for each frame."""
     return path.is_dir() and not is_zarr(path)
-
-
-def write_labels(path: str | os.PathLike[str], labels: NDArray[Any], axes: str) -> None:
-    """Write a label image atomically, as compressed TIFF or, for one frame, as PNG.
-
-    Parameters
-    ----------
-    path : str or path
-        Path with the suffix .tif, .tiff or, for one frame, .png.
-    labels : ndarray of unsigned integers
-    axes : str
-        One letter of T, Z, Y, X for each axis of the labels.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written, or the format does not support the labels.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (*TIFF_SUFFIXES, ".png"):
-        raise InputError(f"Labels cannot be written to {path.name}: use .tif or .png.")
-    if suffix == ".png":
-        if labels.ndim != 2 or labels.dtype.itemsize > 2:
-            raise InputError(
-                f"{path.name} cannot hold a stack or more than 65535 labels: use .tif."
-            )
-        with atomic(path) as temporary:
-            Image.fromarray(labels).save(temporary)
-        return
-    pages = labels.reshape(-1, *labels.shape[-2:])
-    write_pages(path, iter(pages), labels.shape, labels.dtype, axes)
-
-
-def write_pages(
-    path: Path,
-    pages: Iterator[NDArray[Any]],
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    axes: str,
-) -> None:
-    """Write labels as compressed TIFF page by page, atomically.
-
-    Parameters
-    ----------
-    path : Path
-        Path with the suffix .tif or .tiff.
-    pages : iterator of ndarray, shape (Y, X)
-        One page for each frame.
-    shape : tuple of int
-        Leading axes + (Y, X).
-    dtype : dtype
-    axes : str
-        One letter of T, Z, Y, X for each axis.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
-    """
-    with atomic(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            pages,
-            shape=shape,
-            dtype=dtype,
-            # ImageJ displays its own format best, but does not support 32-bit integers.
-            imagej=dtype.itemsize <= 2 and imagej_keeps(axes),
-            photometric="minisblack",
-            compression="zlib",
-            metadata={"axes": axes},
-        )
 
 
 def _read(path: Path, *, palette: bool = False) -> tuple[Any, str | None]:

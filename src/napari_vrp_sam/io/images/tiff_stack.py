@@ -21,15 +21,8 @@ from napari_vrp_sam.io.images.frame_files import (
 )
 from napari_vrp_sam.io.images.lazy_stack import LazyStack
 
-IMAGEJ_AXES = "TZCYXS"
 GENERIC_KINDS = ("generic", "imagej", "shaped", "uniform")
 """Kinds of TIFF, in the terms of tifffile, that are not specific to a microscope or scanner."""
-
-
-def imagej_keeps(axes: str) -> bool:
-    """Return whether axes are in the order of ImageJ, so that its TIFF files preserve them."""
-    places = [IMAGEJ_AXES.find(axis) for axis in axes]
-    return places == sorted({*places} - {-1})
 
 
 @explain_read_errors

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.io.images.stacks import read_labels, write_labels
+from napari_vrp_sam.io.images.stacks import read_labels
+from napari_vrp_sam.io.labels.files import write_labels
 
 
 def folder_files(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images.tiff_stack import imagej_keeps, read_tiff
+from napari_vrp_sam.io.images.tiff_stack import read_tiff
+from napari_vrp_sam.io.labels.tiff import imagej_keeps
 from napari_vrp_sam.io.labels.writers import write_frames
 
 CLASS_IDS = "class_ids"

@@ -15,10 +15,12 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import explain_write_errors
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
 from napari_vrp_sam.io.images.ome_zarr import SUFFIX as ZARR_SUFFIX
-from napari_vrp_sam.io.images.ome_zarr import create_labels, open_zarr
-from napari_vrp_sam.io.images.stacks import write_labels, write_pages
+from napari_vrp_sam.io.images.ome_zarr import open_zarr
 from napari_vrp_sam.io.labels.fallback import create_fallback_folder, keep_on_failure
+from napari_vrp_sam.io.labels.files import write_labels
 from napari_vrp_sam.io.labels.folder import FolderWriter, folder_files
+from napari_vrp_sam.io.labels.ome_zarr import create_labels
+from napari_vrp_sam.io.labels.tiff import write_pages
 
 UNSUPPORTED_SUFFIXES = (
     ".bmp", ".csv", ".czi", ".gif", ".h5", ".hdf5", ".jp2", ".jpeg", ".jpg", ".json", ".lif",
