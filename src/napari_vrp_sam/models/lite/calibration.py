@@ -8,6 +8,8 @@ Smoothing, offset and expected IoU come from two-fold cross-validation.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.parallel import run_parallel
 from napari_vrp_sam.models.probe.classical_features import gaussian_blur
 from napari_vrp_sam.models.probe.encoded_shots import (
     Shot,
@@ -122,23 +125,32 @@ def _held_out_logits(
     shots = conditioning.shots
     if any(shot.fold is None or shot.incomplete for shot in shots):
         return []
-    results = []
-    for fold in (0, 1):
-        learned, views, held_out = (
-            [shot for shot in group if bool(shot.foreground.any() and shot.background.any())]
-            for group in (
-                [restrict_to_fold(shot, fold) for shot in shots],
-                [restrict_to_fold(view, fold) for view in conditioning.views],
-                [restrict_to_fold(shot, 1 - fold) for shot in shots],
-            )
+    learners = [partial(_fold_logits, network, conditioning, share, fold) for fold in (0, 1)]
+    on_cpu = shots[0].mask.device.type == "cpu"
+    folds = run_parallel(learners) if on_cpu else [learn() for learn in learners]
+    return [*folds[0], *folds[1]] if all(folds) else []
+
+
+def _fold_logits(
+    network: LiteNetwork, conditioning: Conditioning, share: float, fold: int
+) -> list[tuple[Shot, Tensor]]:
+    """Return the shots without a fold, with logits learned from that fold; empty without class."""
+    learned, views, held_out = (
+        [shot for shot in group if bool(shot.foreground.any() and shot.background.any())]
+        for group in (
+            [restrict_to_fold(shot, fold) for shot in conditioning.shots],
+            [restrict_to_fold(view, fold) for view in conditioning.views],
+            [restrict_to_fold(shot, 1 - fold) for shot in conditioning.shots],
         )
-        if not learned or not held_out:
-            return []
-        learner = network.condition(learned, views, effort=FOLD_EFFORT)
-        for shot in held_out:
-            sparse, dense, logits = network.prompt(shot.features, learner)
-            if share:
-                decoded, _ = network.decode(shot.features, sparse, dense, logits)
-                logits = torch.lerp(logits, decoded, share)
-            results.append((shot, logits))
+    )
+    if not learned or not held_out:
+        return []
+    learner = network.condition(learned, views, effort=FOLD_EFFORT)
+    results = []
+    for shot in held_out:
+        sparse, dense, logits = network.prompt(shot.features, learner)
+        if share:
+            decoded, _ = network.decode(shot.features, sparse, dense, logits)
+            logits = torch.lerp(logits, decoded, share)
+        results.append((shot, logits))
     return results

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.parallel import run_parallel
 from napari_vrp_sam.models.probe.encoded_shots import Shot, pool_labels
 from napari_vrp_sam.models.probe.probe import (
     PERCEPTRON_STEPS,
@@ -104,17 +106,25 @@ def fit_ensemble(
         serves only to estimate the quality of the final one.
     """
     count, steps = round(effort * PROBE_CELLS), max(10, round(effort * PERCEPTRON_STEPS))
-    members: list[tuple[Probe, tuple[int, ...]]] = []
-    for levels, sources in (
-        (recipe.perceptron, shots),
-        (recipe.view_perceptron, [*shots, *views]),
-    ):
-        if levels is not None:
-            cells = sample_cells(sources, levels, count)
-            members.append((fit_perceptron(*cells, steps=steps), levels))
-    if recipe.trees is not None:
-        cells = sample_cells([*shots, *views], recipe.trees, count)
-        members.append((fit_trees(*cells, trees=max(1, round(effort * TREES))), recipe.trees))
+
+    def perceptron(levels: tuple[int, ...], sources: Sequence[Shot]) -> Probe:
+        return fit_perceptron(*sample_cells(sources, levels, count), steps=steps)
+
+    def trees(levels: tuple[int, ...], sources: Sequence[Shot]) -> Probe:
+        cells = sample_cells(sources, levels, count)
+        return fit_trees(*cells, trees=max(1, round(effort * TREES)))
+
+    viewed = [*shots, *views]
+    kinds = (
+        (perceptron, recipe.perceptron, shots),
+        (perceptron, recipe.view_perceptron, viewed),
+        (trees, recipe.trees, viewed),
+    )
+    fits = [(partial(fit, levels, sources), levels) for fit, levels, sources in kinds if levels]
+    calls = [call for call, _ in fits]
+    on_cpu = shots[0].mask.device.type == "cpu"
+    probes = run_parallel(calls) if on_cpu else [call() for call in calls]
+    members = zip(probes, (levels for _, levels in fits), strict=True)
     return EnsembleProbe(tuple(members), OFFSET)
 
 
