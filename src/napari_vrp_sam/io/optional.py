@@ -26,5 +26,6 @@ def require(package: str, extra: str, purpose: str) -> None:
     """
     if find_spec(package) is None:
         raise InputError(
-            f"{purpose} need the package {package}: python -m pip install 'napari-vrp-sam[{extra}]'."
+            f"{purpose} need the package {package}: "
+            f"python -m pip install 'napari-vrp-sam[{extra}]'."
         )
