@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.frames import Frames, guess_axes
+from napari_vrp_sam.inference.frames import Frames
 
 SIZES = {"T": 2, "Z": 3, "C": 4, "S": 4, "Y": 17, "X": 19}
 
@@ -82,27 +82,13 @@ def test_index_and_position_are_inverse(axes):
         np.testing.assert_array_equal(frames[index - len(frames)], frames[index])
 
 
-@pytest.mark.parametrize(
-    ("shape", "dtype", "axes"),
-    [
-        ((64, 64), "uint8", "YX"),
-        ((64, 64, 3), "uint8", "YXS"),
-        ((64, 64, 4), "uint8", "YXS"),
-        ((64, 64, 5), "uint8", "ZYX"),
-        ((3, 64, 64), "uint8", "ZYX"),
-        ((5, 64, 64, 3), "uint8", "ZYXS"),
-        ((5, 4, 64, 64), "float32", "TZYX"),
-        ((5, 4, 2, 64, 64), "uint16", "TZCYX"),
-        ((5, 4, 64, 64, 3), "uint8", "TZYXS"),
-    ],
-)
-def test_axes_guessed_when_none_are_named(shape, dtype, axes):
-    assert guess_axes(shape, dtype) == axes
-
-
 def test_named_dimensions_win_over_the_guess():
     assert Frames(xr.DataArray(np.zeros((20, 30, 5)), dims=["y", "x", "t"])).axes == "YXT"
     assert Frames(xr.DataArray(np.zeros((5, 20, 30)), dims=["plane", "y", "x"])).axes == "ZYX"
+    scene = xr.DataArray(np.zeros((2, 3, 20, 30)), dims=["time", "band", "y", "x"])
+    assert Frames(scene).axes == "TCYX"
+    assert Frames(np.zeros((2, 3, 20, 30)), "time, band, y, x").axes == "TCYX"
+    assert Frames(np.zeros((2, 3, 20, 30)), ["Time", "Depth", "Row", "Column"]).axes == "TZYX"
 
 
 def test_only_the_asked_frame_is_read():
@@ -154,7 +140,8 @@ def test_iteration_ends():
         (np.zeros((1, 1, 1, 1, 20, 20)), None, "2 to 5 axes"),
         (np.zeros((0, 32, 32)), None, "empty"),
         (np.zeros((15, 32)), None, "too small"),
-        (np.zeros((64, 64, 3)), None, "64, 3.*are ZYX"),
+        (np.zeros((64, 64, 3)), None, "'YXS' .colours. or 'YXC'"),
+        (np.zeros((64, 64, 3)), "ZYX", "64, 3.*are ZYX"),
         (np.zeros((32, 32)), "ZYX", "names 3 axes, but the image has the shape"),
         (np.zeros((32, 32)), "YQ", "letters TZCYXS"),
         (np.zeros((32, 32)), "YY", "letters TZCYXS"),

@@ -108,7 +108,8 @@ def test_nan_infinity_and_other_types(stack, truth, model, dtype):
     if np.issubdtype(dtype, np.floating):
         gray[0, 0, :2, :2] = np.nan
         gray[0, 1, :2, :2] = np.inf
-    labels = segment_stack(gray, truth[1, 1] > 0, reference_frame=5, model=model, device="cpu")
+    arguments = {"axes": "TZYX", "reference_frame": 5, "model": model, "device": "cpu"}
+    labels = segment_stack(gray, truth[1, 1] > 0, **arguments)
     assert iou(labels > 0, truth > 0) > 0.8
 
 

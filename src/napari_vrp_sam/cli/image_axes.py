@@ -24,7 +24,7 @@ def resolve_axes(image: Path, given: str | None, stored: str | None) -> str | No
     InputError
         If the axes stored in the file are not supported.
     """
-    from napari_vrp_sam.inference.frames import AXES
+    from napari_vrp_sam.io.axes import AXES
 
     if given or stored is None or (set(stored) <= set(AXES) and len(set(stored)) == len(stored)):
         return given or stored

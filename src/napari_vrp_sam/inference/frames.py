@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.arguments import as_array, as_channels
+from napari_vrp_sam.io.axes import AXES, SMALLEST_SIDE, axis_letters, guess_axes, parse_axes
 
-AXES = "TZCYXS"
-"""Time, depth, channel, row, column, and the samples of an RGB pixel."""
-
-MIN_SIDE = 16
+MIN_SIDE = SMALLEST_SIDE
 """Smallest side of a frame in pixels: half a cell of an encoder with stride 32."""
 
 
@@ -24,19 +23,29 @@ class Frames:
     Parameters
     ----------
     data : array
-        NumPy, dask, zarr, xarray or any object with shape, dtype and basic indexing. Frames are
-        read on demand.
-    axes : str, optional
-        One letter of T, Z, C, Y, X, S for each axis of `data`, upper or lower case; Y and X are
-        required. Default: the dimensions of an xarray if they are such letters, else
+        NumPy, dask, zarr, xarray or any object with shape, dtype and basic indexing; a PyTorch
+        tensor; a list of arrays of one shape. Frames are read on demand. Pixels that a masked array
+        masks, or that are NaN, are missing.
+    axes : str or sequence of str, optional
+        One letter of T, Z, C, Y, X, S for each axis of `data`, upper or lower case, or their names,
+        such as "time, band, y, x"; Y and X are required. Default: the dimensions of an xarray, else
         `guess_axes`.
-    channels : sequence of int, optional
+    channels : sequence of int, range, slice or int, optional
         Channels to use, in this order; default: all.
+    nodata : float, optional
+        Value of missing pixels, beside NaN and masked pixels. Default: the fill value that the
+        attributes of an xarray name, if any.
 
     Raises
     ------
     InputError
-        If the data cannot be read as frames of real numbers, 16 x 16 pixels or larger.
+        If the data cannot be read as frames of real numbers, 16 x 16 pixels or larger, or the axes
+        of the data are not certain.
+
+    Notes
+    -----
+    Frames that may have missing pixels are read as floating-point numbers, with NaN for a missing
+    value. A pixel without any value in the channels in use gets the label 0 and is not learned.
 
     Examples
     --------
@@ -47,16 +56,22 @@ class Frames:
     """
 
     def __init__(
-        self, data: Any, axes: str | None = None, channels: Sequence[int] | None = None
+        self,
+        data: Any,
+        axes: str | Sequence[str] | None = None,
+        channels: Any = None,
+        nodata: float | None = None,
     ) -> None:
-        self._data = data if hasattr(data, "shape") and hasattr(data, "dtype") else _to_array(data)
+        self._data = as_array(data)
         shape = tuple(int(size) for size in self._data.shape)
         _check_dtype(np.dtype(self._data.dtype))
         if axes is None:
             axes = _named_axes(self._data) or guess_axes(shape, np.dtype(self._data.dtype))
+        self.nodata = _fill_value(self._data) if nodata is None else _number(nodata)
+        """Value of missing pixels, beside NaN and masked pixels."""
         self.shape = shape
         """Shape of the data."""
-        self.axes = _check_axes(axes, shape)
+        self.axes = _check_axes(parse_axes(axes), shape)
         """One letter for each axis of the data, upper case."""
         sizes = dict(zip(self.axes, shape, strict=True))
         self.lead_shape = tuple(size for axis, size in sizes.items() if axis in "TZ")
@@ -72,12 +87,17 @@ class Frames:
         return int(np.prod(self.lead_shape, dtype=int))
 
     def __getitem__(self, index: int) -> NDArray[Any]:
-        """Read a frame of shape (Y, X, C) in the dtype of the data (bool becomes uint8)."""
+        """Read a frame of shape (Y, X, C).
+
+        The dtype is that of the data, uint8 for bool, or a floating-point type if pixels may be
+        missing, which are NaN.
+        """
         first, last = min(self.channels), max(self.channels)
         # One contiguous range of channels, because some lazy arrays cannot select scattered ones.
         where: dict[str, int | slice] = dict.fromkeys("CS", slice(first, last + 1))
         where.update(zip(self._lead_axes, self.position(index), strict=True))
-        frame = np.asarray(self._data[tuple(where.get(axis, slice(None)) for axis in self.axes)])
+        selection = tuple(where.get(axis, slice(None)) for axis in self.axes)
+        frame = _with_nan(read_selection(self._data, selection), self.nodata)
         left = [axis for axis in self.axes if axis not in self._lead_axes]
         if len(left) == 2:
             left, frame = [*left, "C"], frame[..., None]
@@ -101,7 +121,8 @@ class Frames:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the data."""
-        return np.dtype(self._data.dtype)
+        dtype: np.dtype[Any] = np.dtype(self._data.dtype)
+        return dtype
 
     @property
     def rgb(self) -> bool:
@@ -168,38 +189,64 @@ def check_frame_size(frame_shape: tuple[int, ...], hint: str = "") -> None:
         )
 
 
-def guess_axes(shape: tuple[int, ...], dtype: Any) -> str:
-    """Guess the axes of an array from its shape: YX, ZYX, TZYX or TZCYX.
-
-    A last axis of size 3 or 4 in uint8 data is taken for colour: YXS, ZYXS, TZYXS.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 2 axes or more than 5.
-    """
-    if len(shape) > 2 and shape[-1] in (3, 4) and np.dtype(dtype) == np.uint8:
-        guess = {3: "YXS", 4: "ZYXS", 5: "TZYXS"}.get(len(shape))
-    else:
-        guess = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}.get(len(shape))
-    if guess is None:
-        raise InputError(
-            f"An image has 2 to 5 axes, but this array has {len(shape)}: select a part of it, "
-            f"or name its axes with the letters {AXES}."
-        )
-    return guess
-
-
-def _to_array(data: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(data)
-    except ValueError as error:
-        raise InputError("The image is not an array: its rows differ in length.") from error
-
-
 def _named_axes(data: Any) -> str | None:
-    names = [str(name).upper() for name in getattr(data, "dims", ())]
-    return "".join(names) if names and all(len(n) == 1 and n in AXES for n in names) else None
+    names = tuple(getattr(data, "dims", ()))
+    return axis_letters(names) if names else None
+
+
+def read_selection(data: Any, selection: Any) -> NDArray[Any]:
+    """Read a part of an array that may be lazy; a masked array keeps its mask."""
+    part = data[selection]
+    if hasattr(part, "dims"):  # an xarray, whose conversion would drop the mask of a dask chunk
+        part = part.data
+    part = part.compute() if hasattr(part, "compute") else part
+    array: NDArray[Any] = np.asanyarray(part)
+    return array
+
+
+def _with_nan(frame: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    """Return a frame with NaN for masked values and for the value `nodata`."""
+    masked = isinstance(frame, np.ma.MaskedArray)
+    if not masked and (nodata is None or np.isnan(nodata)):
+        return np.asarray(frame)
+    values = np.asarray(frame)
+    gaps: NDArray[np.bool_] = np.array(np.ma.getmaskarray(frame), copy=True)
+    if nodata is not None and _fits(nodata, values.dtype):
+        gaps |= values == values.dtype.type(nodata)
+    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    # Half precision and 16 bits fit into single precision, larger numbers into double precision.
+    filled = values.astype(np.float32 if small else np.float64)
+    filled[gaps] = np.nan
+    return filled
+
+
+def _fits(number: float, dtype: np.dtype[Any]) -> bool:
+    """Return whether a dtype can hold a number, apart from rounding."""
+    if dtype.kind == "f":
+        return True
+    if dtype.kind == "b":
+        return False
+    limits = np.iinfo(dtype)
+    return float(number).is_integer() and limits.min <= number <= limits.max
+
+
+def _fill_value(data: Any) -> float | None:
+    """Return the fill value that an xarray names as the conventions of CF or rioxarray do."""
+    attributes = getattr(data, "attrs", None) if hasattr(data, "dims") else None
+    for name in ("_FillValue", "missing_value", "nodata"):
+        value = (attributes or {}).get(name)
+        if isinstance(value, int | float | np.number):
+            return float(value)
+    return None
+
+
+def _number(nodata: Any) -> float:
+    try:
+        return float(nodata)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"`nodata` is {nodata!r}: give the value of missing pixels as one number."
+        ) from None
 
 
 def _check_dtype(dtype: np.dtype[Any]) -> None:
@@ -212,7 +259,6 @@ def _check_dtype(dtype: np.dtype[Any]) -> None:
 
 
 def _check_axes(axes: str, shape: tuple[int, ...]) -> str:
-    axes = axes.upper()
     if len(axes) != len(shape):
         raise InputError(
             f"'{axes}' names {len(axes)} axes, but the image has the shape {shape}: give one "
@@ -231,8 +277,8 @@ def _check_axes(axes: str, shape: tuple[int, ...]) -> str:
     return axes
 
 
-def _check_channels(channels: Sequence[int] | None, available: int) -> tuple[int, ...]:
-    chosen = tuple(range(available)) if channels is None else tuple(int(c) for c in channels)
+def _check_channels(channels: Any, available: int) -> tuple[int, ...]:
+    chosen = tuple(range(available)) if channels is None else as_channels(channels, available)
     if not chosen:
         raise InputError(
             "No channel is selected: select at least one, or omit the channels to use all."

@@ -42,6 +42,15 @@ def test_the_full_resolution_is_read_lazily(tmp_path: Path, version: int, axes: 
     np.testing.assert_array_equal(np.asarray(array), IMAGE[0])
 
 
+def test_axes_without_types_may_have_full_names(tmp_path: Path) -> None:
+    names = ("time", "channel", "y", "x")
+    image = IMAGE[0].swapaxes(0, 1)
+    write_image(tmp_path / "a.ome.zarr", [{"name": name} for name in names], 2, image)
+    array, axes = read_stack(tmp_path / "a.ome.zarr")
+    assert axes == "TCYX"
+    np.testing.assert_array_equal(np.asarray(array), image)
+
+
 def test_the_first_image_of_a_group_is_read(tmp_path: Path) -> None:
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
     write_image(tmp_path / "a.zarr/0", AXES_04, 2)

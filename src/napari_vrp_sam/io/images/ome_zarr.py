@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.axes import axis_letters
 
 SUFFIX = ".zarr"
 
@@ -68,9 +69,8 @@ def _axis_letters(axes: Any) -> str | None:
     """Axes as letters; version 0.3 lists names, later versions list names and types."""
     if not axes:
         return None
-    return "".join(
-        axis.upper()
-        if isinstance(axis, str)
-        else _LETTERS.get(axis.get("type"), str(axis["name"]).upper())
+    names = [
+        axis if isinstance(axis, str) else _LETTERS.get(axis.get("type"), str(axis["name"]))
         for axis in axes
-    )
+    ]
+    return axis_letters(names) or "".join(name.upper() for name in names)
