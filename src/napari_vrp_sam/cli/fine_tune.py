@@ -223,7 +223,7 @@ def _run(job: FineTuneJob) -> FineTuningResult:
 
 
 def _sizes_differ(files: list[Path]) -> bool:
-    from napari_vrp_sam.io.images.frame_files import frame_shape
+    from napari_vrp_sam.io.images.stacks import frame_shape
 
     return len({frame_shape(path, palette=False)[:2] for path in files}) > 1
 
@@ -242,8 +242,8 @@ def _read_pairs(
     """Read references from images of different sizes and their label images."""
     from napari_vrp_sam.annotations.labels import labels_in, references_from_labels
     from napari_vrp_sam.errors import InputError
-    from napari_vrp_sam.io.images.frame_files import folder_images, read_frame
-    from napari_vrp_sam.io.images.stacks import label_files
+    from napari_vrp_sam.io.images.frame_files import folder_images
+    from napari_vrp_sam.io.images.stacks import label_files, read_frame
 
     image_files = {path.stem: path for path in folder_images(images)}
     references: list[Reference] = []

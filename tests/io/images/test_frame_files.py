@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,13 +13,15 @@ import tifffile
 from PIL import Image
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.images.frame_files import (
-    folder_images,
-    frame_header,
-    frame_shape,
-    read_frame,
-)
-from napari_vrp_sam.io.images.stacks import read_labels, read_stack
+from napari_vrp_sam.io.images.frame_files import folder_images
+from napari_vrp_sam.io.images.opening import open_file
+from napari_vrp_sam.io.images.stacks import frame_shape, read_frame, read_labels, read_stack
+
+
+def frame_header(path: Path, *, palette: bool) -> tuple[tuple[int, ...], np.dtype]:
+    dtype = open_file(path, raw=palette).data.dtype
+    return frame_shape(path, palette=palette), dtype.newbyteorder("=")
+
 
 COLOURS = np.random.default_rng(0).integers(0, 255, (20, 30, 4), dtype=np.uint8)
 GRAY_16_BIT = np.random.default_rng(0).integers(0, 60000, (20, 30), dtype=np.uint16)
@@ -68,13 +69,6 @@ def test_16_bit_gray_with_alpha_keeps_its_depth(tmp_path: Path) -> None:
     assert frame_header(tmp_path / "a.png", palette=False) == ((20, 30), np.uint16)
 
 
-def test_16_bit_colours_need_imagecodecs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack([GRAY_16_BIT] * 3)))
-    monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(InputError, match="python -m pip install imagecodecs"):
-        read_frame(tmp_path / "a.png")
-
-
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("samples", [3, 4])
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -110,9 +104,11 @@ def test_several_frames_in_one_file_are_refused(tmp_path: Path) -> None:
         for page in (GRAY_16_BIT, GRAY_16_BIT + 1):
             file.write(page)
     tifffile.imwrite(tmp_path / "b.tif", np.stack([GRAY_16_BIT] * 5), photometric="minisblack")
-    for name, number in (("a.tif", "holds 2"), ("b.tif", r"shape is \(5, 20, 30\)")):
+    for name, number in (("a.tif", 2), ("b.tif", 5)):
         for read in (read_frame, partial(frame_shape, palette=False)):
-            with pytest.raises(InputError, match=rf"{name} is not a single image.*{number}"):
+            with pytest.raises(
+                InputError, match=rf"{name} is not a single image .* \({number}, 20, 30\)"
+            ):
                 read(tmp_path / name)
 
 

@@ -76,29 +76,38 @@ def test_separate_volumes_are_a_stack(
     np.testing.assert_array_equal(frames[4][..., 0], stack[1, 1])
 
 
-def test_images_of_different_layout_are_refused(tmp_path: Path, stack: np.ndarray) -> None:
+def test_pages_of_another_layout_are_another_image(tmp_path: Path, stack: np.ndarray) -> None:
     pages = {"size": stack[0, 0, :10], "depth": stack[0, 0].astype(np.uint8)}
     for name, other in pages.items():
         with tifffile.TiffWriter(tmp_path / f"{name}.tif") as file:
             for page in (stack[0, 0], stack[0, 1], other):
                 file.write(page, photometric="minisblack")
-        with pytest.raises(InputError, match=r"images that do not form a stack.* of uint16"):
-            read_stack(tmp_path / f"{name}.tif")
+        path = tmp_path / f"{name}.tif"
+        with pytest.warns(UserWarning, match=r"holds 2 images \(0: 2 x 20 x 30, 1: .* number 0 is"):
+            array, axes = read_stack(path)
+        assert axes == "ZYX"
+        np.testing.assert_array_equal(np.asarray(array), stack[0, :2])
+        np.testing.assert_array_equal(read_stack(path, image=1)[0], other)
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
         for page in (stack[0, 0], pages["size"]):
             file.write(page, photometric="minisblack")
-    with pytest.warns(UserWarning, match="holds 2 images: only the first is used"):
+    with pytest.warns(UserWarning, match="holds 2 images .* number 0 is used"):
         array, axes = read_stack(tmp_path / "a.ome.tif")
     assert axes == "YX"
     np.testing.assert_array_equal(array, stack[0, 0])
 
 
-def test_several_images_with_all_axes_are_refused(tmp_path: Path, stack: np.ndarray) -> None:
+def test_several_images_with_all_axes_are_chosen_by_number(
+    tmp_path: Path, stack: np.ndarray
+) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        for _ in range(2):
-            file.write(stack, photometric="minisblack", metadata={"axes": "TZYX"})
-    with pytest.raises(InputError, match="holds 2 images that do not form a stack"):
-        read_stack(tmp_path / "a.tif")
+        for image in (stack, stack + 1):
+            file.write(image, photometric="minisblack", metadata={"axes": "TZYX"})
+    with pytest.warns(UserWarning, match="holds 2 images"):
+        np.testing.assert_array_equal(read_stack(tmp_path / "a.tif")[0], stack)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.tif", image=1)[0], stack + 1)
+    with pytest.raises(InputError, match=r"has no image 2: choose one of 0 \(.*1 \("):
+        read_stack(tmp_path / "a.tif", image=2)
 
 
 @pytest.mark.parametrize("metadata", [{}, None])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.images.frame_files import read_error
+from napari_vrp_sam.io.images.read_errors import read_error
 
 
 class LazyArray:
@@ -25,11 +25,31 @@ class LazyArray:
         """Number of axes."""
         return len(self.shape)
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the pixels in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def __getitem__(self, selection: Any) -> NDArray[Any]:
         raise NotImplementedError
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001
         return np.array(self[()], dtype=dtype)
+
+
+def full_selection(selection: Any, ndim: int) -> tuple[Any, ...]:
+    """Return a selection as one index for each axis, without an ellipsis."""
+    given = list(selection) if isinstance(selection, tuple) else [selection]
+    at = next((at for at, part in enumerate(given) if part is Ellipsis), len(given))
+    given[at : at + 1] = [slice(None)] * (ndim - len(given) + (at < len(given)))
+    return tuple(given)
+
+
+def stack_frames(frames: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack frames along a new first axis; the result is masked if one of them is."""
+    masked = any(isinstance(frame, np.ma.MaskedArray) for frame in frames)
+    stacked: NDArray[Any] = np.ma.stack(frames) if masked else np.stack(frames)
+    return stacked
 
 
 class LazyStack(LazyArray):
@@ -56,13 +76,14 @@ class LazyStack(LazyArray):
         dtype: np.dtype[Any],
     ) -> None:
         assert math.prod(lead_shape) == len(readers)
+        self.lead_shape = lead_shape
         self.shape = (*lead_shape, *frame_shape)
         self.dtype = np.dtype(dtype)
         self._readers = readers
         self._numbers = np.arange(len(readers)).reshape(lead_shape)
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
-        selection = selection if isinstance(selection, tuple) else (selection,)
+        selection = full_selection(selection, self.ndim)
         lead = self._numbers.ndim
         numbers = self._numbers[selection[:lead]]
         frames = [self._readers[int(number)]()[selection[lead:]] for number in np.ravel(numbers)]
@@ -73,7 +94,8 @@ class LazyStack(LazyArray):
                     f"A frame has the type {frame.dtype}, but its stack has {self.dtype}: "
                     "save all frames with the same type."
                 )
-        return np.asarray(frames, self.dtype).reshape(*np.shape(numbers), *frames[0].shape)
+        shape = (*np.shape(numbers), *frames[0].shape)
+        return stack_frames(frames).astype(self.dtype, copy=False).reshape(shape)
 
 
 class LazyZarr(LazyArray):
@@ -104,8 +126,8 @@ class LazyZarr(LazyArray):
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
         if not all(self.remaining):
-            given = iter(selection if isinstance(selection, tuple) else (selection,))
-            selection = tuple(next(given, slice(None)) if r else 0 for r in self.remaining)
+            given = iter(full_selection(selection, self.ndim))
+            selection = tuple(next(given) if remains else 0 for remains in self.remaining)
         try:
             return np.asarray(self._array[selection])
         except IndexError:  # ends a Python loop over an array

@@ -5,13 +5,19 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.images.frame_files import explain_read_errors
+from napari_vrp_sam.io.images.frame_files import is_pattern
+from napari_vrp_sam.io.images.lazy_stack import LazyStack
+from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.metadata import StoredImage
+
+SMALL = 256_000_000
+"""Largest size in bytes of a single frame that is read when it is opened."""
 
 
 @cache
@@ -29,8 +35,9 @@ def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) 
     Parameters
     ----------
     path : str or path
-        Image file, OME-Zarr image, or folder of images, one for each frame. The format is
-        recognised by the content of the file, then by its suffix.
+        Image file, OME-Zarr image, folder of images, one for each frame, or pattern with wildcards,
+        such as `scan/*_ch1.tif`. The format is recognised by the content of the file, then by its
+        suffix.
     image : int or str, optional
         Number or name of the image in a file of several, see `image_names`; default: the main
         image, which is the one with most pixels.
@@ -50,7 +57,7 @@ def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) 
     >>> stored.axes, stored.metadata.pixel_size["Z"]  # doctest: +SKIP
     ('ZYX', 0.5)
     """
-    return open_file(path, image)
+    return load_small(open_file(path, image))
 
 
 def image_names(path: str | os.PathLike[str]) -> list[str]:
@@ -68,7 +75,15 @@ def image_names(path: str | os.PathLike[str]) -> list[str]:
 def open_file(
     path: str | os.PathLike[str], image: int | str | None = None, *, raw: bool = False
 ) -> StoredImage:
-    """Open an image as `open_image` does, or with its `raw` values: for label images."""
+    """Open an image without reading pixels, see `open_image`.
+
+    Parameters
+    ----------
+    path : str or path
+    image : int or str, optional
+    raw : bool
+        Keep indices of palettes and inverted gray values, as label images need it.
+    """
     path = _existing(path)
     reader = find_reader(path)
     number = None if image is None else _number(path, reader, image)
@@ -99,9 +114,17 @@ def find_reader(path: Path) -> ImageReader:
     )
 
 
+def load_small(stored: StoredImage) -> StoredImage:
+    """Read a single frame at once, instead of each time it is indexed, unless it is large."""
+    data = stored.data
+    if isinstance(data, LazyStack) and not data.lead_shape and data.nbytes <= SMALL:
+        return replace(stored, data=data[()])
+    return stored
+
+
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path).absolute()  # worker processes may have another working directory
-    if not path.exists():
+    if not path.exists() and not is_pattern(path):
         raise InputError(f"There is no image at {path}: check the path.")
     return path
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.images.frame_files import JPEG_SUFFIXES, folder_images, read_frame
+from napari_vrp_sam.io.images.frame_files import JPEG_SUFFIXES, folder_images, is_pattern
 from napari_vrp_sam.io.images.lazy_stack import LazyStack
 from napari_vrp_sam.io.images.ome_zarr import is_zarr
-from napari_vrp_sam.io.images.opening import open_file, open_image
+from napari_vrp_sam.io.images.opening import load_small, open_file, open_image
+from napari_vrp_sam.io.metadata import StoredImage
 
 
 def read_stack(
@@ -41,6 +43,43 @@ def read_stack(
     """
     stored = open_image(path, image=image)
     return stored.data, stored.axes
+
+
+def read_frame(
+    path: str | os.PathLike[str], *, colours: bool = False, palette: bool = False
+) -> NDArray[Any]:
+    """Read a file with one frame.
+
+    Parameters
+    ----------
+    path : str or path
+    colours : bool
+        Return three equal channels for grayscale images too.
+    palette : bool
+        Return the indices (labels) instead of the colours of palette images.
+
+    Returns
+    -------
+    ndarray, shape (Y, X) or (Y, X, C)
+        Masked where the image is transparent.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or holds more than one frame.
+    """
+    stored = _open_frame(path, palette=palette)
+    frame: NDArray[Any] = np.asanyarray(stored.data[()])
+    if stored.axes and stored.axes[0] in "CS":
+        frame = np.moveaxis(frame, 0, -1)
+    return np.repeat(frame[..., None], 3, axis=-1) if colours and frame.ndim == 2 else frame
+
+
+def frame_shape(path: str | os.PathLike[str], *, palette: bool = False) -> tuple[int, ...]:
+    """Return the shape of the array that `read_frame` returns, from the file's header."""
+    stored = _open_frame(path, palette=palette)
+    shape = tuple(stored.data.shape)
+    return (*shape[1:], shape[0]) if stored.axes and stored.axes[0] in "CS" else shape
 
 
 def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | None = None) -> Any:
@@ -72,7 +111,7 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     if image is not None and is_picture_folder(path) and is_picture_folder(Path(image)):
         labels, axes = _labels_by_name(path, Path(image))
     else:
-        stored = open_file(path, raw=True)
+        stored = load_small(open_file(path, raw=True))
         labels, axes = stored.data, stored.axes
     if axes and not set(axes).isdisjoint("CS"):
         raise InputError(
@@ -102,7 +141,17 @@ def label_files(path: Path) -> list[Path]:
 
 def is_picture_folder(path: Path) -> bool:
     """Return whether a path is a folder of images, one for each frame."""
-    return path.is_dir() and not is_zarr(path)
+    return is_pattern(path) or (path.is_dir() and not is_zarr(path))
+
+
+def _open_frame(path: str | os.PathLike[str], *, palette: bool) -> StoredImage:
+    stored = open_file(path, raw=palette)
+    if not set(stored.axes or "ZYX"[-len(stored.data.shape) :]) <= {*"YXCS"}:
+        raise InputError(
+            f"{path} is not a single image but a stack of the shape {tuple(stored.data.shape)}: "
+            "give the file itself instead of its folder."
+        )
+    return stored
 
 
 def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:

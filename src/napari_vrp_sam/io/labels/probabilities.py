@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images.tiff_stack import read_tiff
+from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.labels.tiff import imagej_keeps
 from napari_vrp_sam.io.labels.writers import write_frames
 
@@ -148,7 +148,8 @@ def read_probabilities(path: Path) -> StoredProbabilities:
         raise InputError(f"{path} is not a TIFF file: give a TIFF file of probabilities.")
     if not path.exists():
         raise InputError(f"There is no file {path}: check the path.")
-    data, axes = read_tiff(path)
+    data, stored_axes = read_stack(path)
+    axes = stored_axes or ""
     last = axes[-3:] if "C" in axes else axes[-2:]
     if last not in ("CYX", "YX") or np.dtype(data.dtype).kind != "f":
         raise InputError(

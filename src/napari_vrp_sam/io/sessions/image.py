@@ -16,9 +16,9 @@ from pydantic.dataclasses import dataclass
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import link_or_copy
-from napari_vrp_sam.io.images.frame_files import explain_read_errors
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyZarr
 from napari_vrp_sam.io.images.ome_zarr import is_zarr, open_zarr
+from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.sessions.values import JsonEncoded, PortablePath
 

@@ -1,0 +1,1 @@
+"""TIFF files: their images, pages, samples and metadata."""
