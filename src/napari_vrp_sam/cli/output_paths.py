@@ -41,10 +41,9 @@ def default_relabelled_path(probabilities: Path) -> Path:
 
 def frame_names(image: Path) -> list[str]:
     """Return the names of the frames of a folder, without suffix; empty for other images."""
-    from napari_vrp_sam.io.images.frame_files import folder_images
-    from napari_vrp_sam.io.images.stacks import is_picture_folder
+    from napari_vrp_sam.io.images.stacks import frame_file_names
 
-    return [path.stem for path in folder_images(image)] if is_picture_folder(image) else []
+    return frame_file_names(image)
 
 
 def same_file(one: Path, other: Path) -> bool:

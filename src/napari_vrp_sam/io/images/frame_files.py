@@ -71,8 +71,9 @@ def foreign_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def is_pattern(path: str | os.PathLike[str]) -> bool:
-    """Return whether a path is a pattern with wildcards, and not an existing file."""
-    return glob.has_magic(os.fspath(path)) and not os.path.lexists(path)
+    """Return whether a path is a pattern with wildcards that matches files, and no file itself."""
+    text = os.fspath(path)
+    return glob.has_magic(text) and not os.path.lexists(text) and any(glob.iglob(text))  # noqa: PTH207
 
 
 def _visible(folder: str | os.PathLike[str]) -> list[Path]:

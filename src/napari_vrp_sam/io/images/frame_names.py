@@ -40,6 +40,28 @@ class NamedAxes(NamedTuple):
     files: NDArray[np.intp]
 
 
+def file_order(names: Sequence[str], frame_axes: str = "YX") -> NamedAxes | None:
+    """Return the order of the files of a stack: by the axes in their names, else along Z or T.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names without suffix, in natural order.
+    frame_axes : str
+        Axes of each file.
+
+    Returns
+    -------
+    NamedAxes or None
+        None if no axis is free.
+    """
+    named = axes_in_names(names)
+    if named and set(named.axes).isdisjoint(frame_axes.replace("S", "C")):
+        return named
+    free = next((axis for axis in "ZT" if axis not in frame_axes), None)
+    return NamedAxes(free, np.arange(len(names))) if free else None
+
+
 def axes_in_names(names: Sequence[str]) -> NamedAxes | None:
     """Return the axes that the numbers in file names count.
 

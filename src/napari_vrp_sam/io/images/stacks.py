@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import JPEG_SUFFIXES, folder_images, is_pattern
+from napari_vrp_sam.io.images.frame_names import file_order
 from napari_vrp_sam.io.images.lazy_stack import LazyStack
 from napari_vrp_sam.io.images.ome_zarr import is_zarr
 from napari_vrp_sam.io.images.opening import load_small, open_file, open_image
@@ -144,6 +145,26 @@ def is_picture_folder(path: Path) -> bool:
     return is_pattern(path) or (path.is_dir() and not is_zarr(path))
 
 
+def frame_file_names(path: str | os.PathLike[str]) -> list[str]:
+    """Return the names of the frames of a folder, without suffix, in the order of the stack.
+
+    Returns
+    -------
+    list of str
+        Empty for images that are not a folder with one file for each frame.
+    """
+    path = Path(path)
+    if not is_picture_folder(path):
+        return []
+    files = folder_images(path)
+    names = [file.stem for file in files]
+    order = file_order(names)
+    one_frame_each = set(open_file(files[0]).axes or "") <= {*"YXCS"}
+    if order is None or "C" in order.axes or (order.files < 0).any() or not one_frame_each:
+        return []
+    return [names[number] for number in order.files.ravel()]
+
+
 def _open_frame(path: str | os.PathLike[str], *, palette: bool) -> StoredImage:
     stored = open_file(path, raw=palette)
     if not set(stored.axes or "ZYX"[-len(stored.data.shape) :]) <= {*"YXCS"}:
@@ -173,5 +194,11 @@ def _labels_by_name(folder: Path, image: Path) -> tuple[Any, str]:
             )
     dtype = np.result_type(*(frame.dtype for frame in frames.values()))
     empty = np.zeros(first.shape, dtype)
-    readers = [partial(np.asarray, frames.get(name, empty)) for name in names]
-    return LazyStack(readers, (len(names),), first.shape, dtype), "ZYX"
+    order = file_order(names)
+    assert order is not None
+    # Labels of several channels have the name of the first.
+    numbers = order.files[..., 0] if "C" in order.axes else order.files
+    ordered = ("" if number < 0 else names[number] for number in numbers.ravel().tolist())
+    readers = [partial(np.asarray, frames.get(name, empty)) for name in ordered]
+    axes = order.axes.replace("C", "") + "YX"
+    return LazyStack(readers, numbers.shape, first.shape, dtype), axes

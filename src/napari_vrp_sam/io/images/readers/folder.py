@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import folder_images, foreign_files, is_pattern
-from napari_vrp_sam.io.images.frame_names import NamedAxes, axes_in_names
+from napari_vrp_sam.io.images.frame_names import NamedAxes, file_order
 from napari_vrp_sam.io.images.lazy_stack import LazyStack
 from napari_vrp_sam.io.images.opening import open_file
 from napari_vrp_sam.io.images.reader import ImageReader
@@ -93,25 +93,21 @@ def _pixels(header: _Header) -> tuple[int, ...]:
 
 def _order(folder: Path, files: list[Path], frame_axes: str) -> NamedAxes:
     """Return the axes along which the files of a folder are counted."""
-    named = axes_in_names([path.stem for path in files])
-    if named and not set(named.axes) & set(frame_axes.replace("S", "C")):
-        missing = int((named.files < 0).sum())
-        if missing:
-            gap = np.argwhere(named.files < 0)[0]
-            where = ", ".join(f"{axis} {at}" for axis, at in zip(named.axes, gap, strict=True))
-            warnings.warn(
-                f"{folder} lacks {missing} of {named.files.size} files, the first at {where}: "
-                "their frames are treated as missing data.",
-                stacklevel=5,
-            )
-        return named
-    free = next((axis for axis in "ZT" if axis not in frame_axes), None)
-    if free is None:
+    order = file_order([path.stem for path in files], frame_axes)
+    if order is None:
         raise InputError(
             f"The files of {folder} are stacks with the axes {frame_axes}: open one of them "
             "instead of the folder."
         )
-    return NamedAxes(free, np.arange(len(files)))
+    gaps = np.argwhere(order.files < 0)
+    if len(gaps):
+        first = ", ".join(f"{axis} {at}" for axis, at in zip(order.axes, gaps[0], strict=True))
+        warnings.warn(
+            f"{folder} lacks {len(gaps)} of {order.files.size} files, the first at {first}: "
+            "they are treated as missing data.",
+            stacklevel=5,
+        )
+    return order
 
 
 def _report_foreign(folder: Path) -> None:
