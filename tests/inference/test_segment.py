@@ -222,7 +222,7 @@ def test_numbered_objects_are_refused_before_any_mask_is_made(stack, truth, monk
     made = []
     monkeypatch.setattr(Reference, "__post_init__", made.append)
     annotations = da.from_array(objects, chunks=(1, 1, 40, 48)) if lazy else objects
-    with pytest.raises(InputError, match=r"at least 4\d different labels.*the same label"):
+    with pytest.raises(InputError, match=r"at least 4\d different values.*one_class=True"):
         segment_stack(stack, annotations, device="cpu")
     assert not made
 

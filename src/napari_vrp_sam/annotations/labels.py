@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.label_questions import LabelQuestion, labels_in
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 
@@ -102,8 +103,8 @@ def references_from_labels(
     if not drawn and not absent:
         raise InputError("The annotation is empty: mark at least one pixel of a class.")
     if drawn and drawn[0] < 0:
-        raise InputError(
-            f"The labels contain the negative value {drawn[0]}: use 0 for no class, or 1 and above."
+        raise LabelQuestion(
+            "negative", f"contain the negative value {drawn[0]}, which is no class", drawn[0]
         )
     check_class_count(drawn)  # before masks of many objects fill the memory
     ignored = None if ignore is None else labels == ignore
@@ -138,9 +139,11 @@ def check_special_values(background: int | None, ignore: int | None) -> None:
         )
 
 
-def labels_in(labels: NDArray[Any]) -> set[int]:
-    """Return the values of a label image other than 0."""
-    return {int(value) for value in np.unique(labels[labels != 0])}
+def merge_classes(labels: NDArray[Any], keep: Collection[int | None] = ()) -> NDArray[Any]:
+    """Return labels whose positive values are class 1, except for the values to keep."""
+    # Negative labels remain, and are refused.
+    kept = [value for value in keep if value is not None]
+    return np.where(np.isin(labels, kept), labels, np.minimum(labels, 1))
 
 
 def check_class_count(class_ids: Collection[int]) -> None:
@@ -153,13 +156,14 @@ def check_class_count(class_ids: Collection[int]) -> None:
 
     Raises
     ------
-    InputError
+    LabelQuestion
         If there are too many.
     """
     if len(class_ids) > MAX_CLASSES:
-        raise InputError(
-            f"The annotation has at least {len(class_ids)} different labels, but each label is a "
-            f"class, at most {MAX_CLASSES}: give all objects of a class the same label."
+        raise LabelQuestion(
+            "count",
+            f"have at least {len(class_ids)} different values, more than the {MAX_CLASSES} classes "
+            "that can be learned",
         )
 
 

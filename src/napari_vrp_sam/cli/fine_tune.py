@@ -11,12 +11,12 @@ import typer
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, console, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.label_questions import OneClassOption, name_options
 from napari_vrp_sam.cli.options import (
     ADVANCED,
     INPUT,
     MODEL,
     OUTPUT,
-    AnnotationKindName,
     AnnotationKindOption,
     AxesOption,
     BackgroundOption,
@@ -26,6 +26,7 @@ from napari_vrp_sam.cli.options import (
     IgnoreOption,
     ModelOption,
     ReferenceFrameOption,
+    kind_of,
     parse_frame,
 )
 
@@ -71,9 +72,10 @@ def fine_tune(
         typer.Option(metavar="FILE", help="Model to write (.safetensors).", rich_help_panel=OUTPUT),
     ],
     reference_frame: ReferenceFrameOption = None,
-    annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
+    annotation_kind: AnnotationKindOption = None,
     background: BackgroundOption = None,
     ignore: IgnoreOption = None,
+    one_class: OneClassOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     name: Annotated[
@@ -141,11 +143,12 @@ def fine_tune(
 
     forbid_downloads(offline)
     frame = parse_frame(reference_frame)
-    how = LabelMeaning(annotation_kind.value, background, ignore)
+    how = LabelMeaning(kind_of(annotation_kind), background, ignore, one_class)
     data: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)
     if folders and _sizes_differ(folder_images(image)):
-        references = _read_pairs(image, reference, how, channel or range(3))
+        with name_options(reference):
+            references = _read_pairs(image, reference, how, channel or range(3))
         data, axes = references[0].image, axes or "YXS"
         channel = None  # the references have the chosen channels only
     else:
@@ -153,14 +156,16 @@ def fine_tune(
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
         check_frame(frame, stack, axes_given=bool(axes))
         labels = read_labels(reference, image)
-        references = gather_references(
-            stack,
-            labels,
-            reference_frame=frame,
-            annotation_kind=how.kind,
-            background=background,
-            ignore=ignore,
-        )
+        with name_options(reference):
+            references = gather_references(
+                stack,
+                labels,
+                reference_frame=frame,
+                annotation_kind=how.kind,
+                background=background,
+                ignore=ignore,
+                one_class=one_class,
+            )
         axes = stack.axes
     job = FineTuneJob(
         data,
@@ -229,18 +234,20 @@ def _sizes_differ(files: list[Path]) -> bool:
 
 
 class LabelMeaning(NamedTuple):
-    """Kind of annotation, and label values with a special meaning."""
+    """Kind of annotation, and what label values mean, as far as the user says."""
 
-    kind: AnnotationKind
+    kind: AnnotationKind | None
     background: int | None
     ignore: int | None
+    one_class: bool | None
 
 
 def _read_pairs(
     images: Path, labels: Path, how: LabelMeaning, channels: Sequence[int]
 ) -> list[Reference]:
     """Read references from images of different sizes and their label images."""
-    from napari_vrp_sam.annotations.labels import labels_in, references_from_labels
+    from napari_vrp_sam.annotations.label_questions import check_label_meaning, labels_in
+    from napari_vrp_sam.annotations.labels import merge_classes, references_from_labels
     from napari_vrp_sam.errors import InputError
     from napari_vrp_sam.io.images.frame_files import folder_images
     from napari_vrp_sam.io.images.stacks import label_files, read_frame
@@ -253,10 +260,17 @@ def _read_pairs(
                 f"{path} has no image of the same name in {images}: rename the label image."
             )
         frame_labels = read_frame(path, palette=True)
+        if how.one_class:
+            frame_labels = merge_classes(frame_labels, (how.background, how.ignore))
         if labels_in(frame_labels) - {how.background, how.ignore}:
             frame = read_frame(image_files[path.stem], colours=True)[..., channels]
+            check_label_meaning({0: frame_labels}, [frame].__getitem__, **how._asdict())
             references += references_from_labels(
-                frame_labels, frame, kind=how.kind, background=how.background, ignore=how.ignore
+                frame_labels,
+                frame,
+                kind=how.kind or "mask",
+                background=how.background,
+                ignore=how.ignore,
             )
     if not references:
         raise InputError(

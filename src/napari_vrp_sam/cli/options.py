@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_vrp_sam.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_vrp_sam.annotations.reference import AnnotationKind
 
 INPUT, OUTPUT, MODEL, ADVANCED, WORKERS = "Input", "Output", "Model", "Advanced", "Workers"
 """Panels that group options in the help of a command."""
@@ -71,12 +74,13 @@ ReferenceFrameOption = Annotated[
     ),
 ]
 AnnotationKindOption = Annotated[
-    AnnotationKindName,
+    AnnotationKindName | None,
     typer.Option(
         "--annotation-kind",
         metavar="KIND",
         help="How the reference was annotated: mask, box, scribble, point, or partial for a mask "
-        "of some of the objects. With scribble, point and partial, unlabelled pixels are unknown.",
+        "of some of the objects. With scribble, point and partial, unlabelled pixels are unknown. "
+        "Default: mask.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -183,6 +187,11 @@ CompileOption = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
+
+
+def kind_of(name: AnnotationKindName | None) -> AnnotationKind | None:
+    """Return the kind of annotation that the user gave."""
+    return None if name is None else name.value
 
 
 def parse_frame(frame: str | None) -> int | tuple[int, ...] | None:

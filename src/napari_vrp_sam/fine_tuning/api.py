@@ -27,9 +27,10 @@ def fine_tune(
     axes: str | None = None,
     channels: Sequence[int] | None = None,
     reference_frame: int | Sequence[int] | None = None,
-    annotation_kind: AnnotationKind = "mask",
+    annotation_kind: AnnotationKind | None = None,
     background: int | None = None,
     ignore: int | None = None,
+    one_class: bool | None = None,
     model: str | Path = "lite",
     parts: TrainableParts | None = None,
     minutes: float | None = None,
@@ -60,11 +61,13 @@ def fine_tune(
         Channels to use; the model uses the first three of them. Default: all.
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes, from 0.
-    annotation_kind : {"mask", "partial", "scribble", "box", "point"}
+    annotation_kind : {"mask", "partial", "scribble", "box", "point"}, optional
         How a label image was drawn; see `Segmenter.fit`.
     background, ignore : int, optional
         Label values of pixels that belong to no class, and of pixels that are excluded from
         training.
+    one_class : bool, optional
+        Whether all label values are the same class; see `Segmenter.fit`.
     model : str or Path
         Name or file of the base model.
     parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
@@ -113,6 +116,7 @@ def fine_tune(
         annotation_kind=annotation_kind,
         background=background,
         ignore=ignore,
+        one_class=one_class,
     )
     job = FineTuneJob(
         stack,

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.label_questions import check_label_meaning, labels_in
 from napari_vrp_sam.annotations.labels import (
     check_class_count,
     check_labels_dtype,
     check_special_values,
-    labels_in,
+    merge_classes,
     references_from_labels,
 )
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
@@ -25,9 +26,10 @@ def gather_references(
     annotations: Any,
     *,
     reference_frame: int | Sequence[int] | None = None,
-    annotation_kind: AnnotationKind = "mask",
+    annotation_kind: AnnotationKind | None = None,
     background: int | None = None,
     ignore: int | None = None,
+    one_class: bool | None = None,
 ) -> list[Reference]:
     """Return the references that an annotation of a stack contains.
 
@@ -40,11 +42,15 @@ def gather_references(
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes. Of a label stack,
         the only frame to use.
-    annotation_kind : {"mask", "partial", "scribble", "box", "point"}, default: "mask"
+    annotation_kind : {"mask", "partial", "scribble", "box", "point"}, optional
+        Default: "mask", unless the labels look like strokes.
     background : int, optional
         Label value of pixels that belong to no class, such as strokes on look-alikes.
     ignore : int, optional
         Label value of pixels that are excluded from learning.
+    one_class : bool, optional
+        True: all label values are the same class, such as numbered objects. False: each value is a
+        class. Default: each value is a class, unless the labels look like something else.
 
     Returns
     -------
@@ -55,7 +61,10 @@ def gather_references(
     Raises
     ------
     InputError
-        If nothing is annotated, the labels do not match the stack, or they number objects.
+        If nothing is annotated, or the labels do not match the stack.
+    LabelQuestion
+        If the labels look like numbered objects, strokes, or contain a value that usually marks
+        unknown pixels, and no argument says what they are.
     """
     if isinstance(annotations, Reference):
         return [annotations]
@@ -83,6 +92,7 @@ def gather_references(
     for index in range(len(frames)) if chosen is None else (chosen,):
         plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
         if plane.any():
+            plane = merge_classes(plane, (background, ignore)) if one_class else plane
             drawn[index] = plane
             # Checked before masks are made, because masks of many objects would fill the memory.
             class_ids |= labels_in(plane) - {background, ignore}
@@ -92,6 +102,14 @@ def gather_references(
             "There is no annotation: annotate a class with a label of 1 or more on at least one "
             "frame."
         )
+    check_label_meaning(
+        drawn,
+        frames.__getitem__,
+        kind=annotation_kind,
+        one_class=one_class,
+        background=background,
+        ignore=ignore,
+    )
     return [
         reference
         for index, plane in drawn.items()
@@ -99,7 +117,7 @@ def gather_references(
         for reference in references_from_labels(
             plane,
             frames[index],
-            kind=annotation_kind,
+            kind=annotation_kind or "mask",
             frame=index,
             background=background,
             ignore=ignore,

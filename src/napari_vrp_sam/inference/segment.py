@@ -33,9 +33,10 @@ def segment_stack(
     axes: str | None = None,
     channels: Sequence[int] | None = None,
     reference_frame: int | Sequence[int] | None = None,
-    annotation_kind: AnnotationKind = "mask",
+    annotation_kind: AnnotationKind | None = None,
     background: int | None = None,
     ignore: int | None = None,
+    one_class: bool | None = None,
     model: str | Path | Model = "lite",
     device: str = "auto",
     precision: Precision = "auto",
@@ -67,7 +68,7 @@ def segment_stack(
     annotation : integer array or sequence of Reference
         Label image of the stack (every frame with a label is a reference) or of one frame; the
         label value is the class.
-    axes, channels, reference_frame, annotation_kind, background, ignore
+    axes, channels, reference_frame, annotation_kind, background, ignore, one_class
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
         See `Segmenter`.
@@ -116,6 +117,7 @@ def segment_stack(
         annotation_kind=annotation_kind,
         background=background,
         ignore=ignore,
+        one_class=one_class,
     )
     return segmenter.predict(
         stack,

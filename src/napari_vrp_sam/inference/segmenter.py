@@ -129,9 +129,10 @@ class Segmenter:
         axes: str | None = None,
         channels: Sequence[int] | None = None,
         reference_frame: int | Sequence[int] | None = None,
-        annotation_kind: AnnotationKind = "mask",
+        annotation_kind: AnnotationKind | None = None,
         background: int | None = None,
         ignore: int | None = None,
+        one_class: bool | None = None,
     ) -> Self:
         """Learn classes from annotated frames.
 
@@ -148,13 +149,19 @@ class Segmenter:
             Channels to use; the model uses the first three of them. Default: all.
         reference_frame : int or sequence of int, optional
             The annotated frame: its index, or its position along the leading axes, from 0.
-        annotation_kind : {"mask", "partial", "scribble", "box", "point"}, default: "mask"
-            How a label image was drawn. Unlabelled pixels are background for masks and boxes, and
-            unknown for scribbles, points and partial masks, in which only some objects are filled.
+        annotation_kind : {"mask", "partial", "scribble", "box", "point"}, optional
+            How a label image was drawn; default: "mask", unless the labels look like strokes.
+            Unlabelled pixels are background for masks and boxes, and unknown for scribbles, points
+            and partial masks, in which only some objects are filled.
         background : int, optional
             Label value of pixels that belong to no class, such as strokes on look-alikes.
         ignore : int, optional
             Label value of pixels that are excluded from learning.
+        one_class : bool, optional
+            True: all label values are the same class, such as numbered objects. False: each value
+            is a class. Default: each value is a class, unless the labels look like numbered
+            objects, strokes, or contain a value that usually marks unknown pixels: an error then
+            asks for this argument, for `annotation_kind`, or for `ignore`.
 
         Returns
         -------
@@ -175,6 +182,7 @@ class Segmenter:
             annotation_kind=annotation_kind,
             background=background,
             ignore=ignore,
+            one_class=one_class,
         )
         self.class_ids_ = class_ids_of(self.references_)
         check_references(self.references_, len(view))

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 from typer.testing import CliRunner
 
-from napari_vrp_sam.annotations.labels import MAX_CLASSES
+from napari_vrp_sam.annotations.labels import merge_classes
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.segment.reference_labels import ClassLabels
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.segmenter import Segmenter
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
 
 runner = CliRunner()
@@ -59,10 +60,10 @@ PICTURE = ("stack.tif", "--reference", "picture.png")
     [
         (
             ("stack.tif", "--reference", "ids.tif", "--reference-frame", 1),
-            "ids.tif has 40 different",
+            "The labels of ids.tif have at least 40 different",
         ),
-        (("stack.tif", "--reference", "all.tif"), "all.tif has 40 different labels"),
-        (("frames", "--reference", "drawn"), "drawn has 40 different labels"),
+        (("stack.tif", "--reference", "all.tif"), "labels of all.tif have at least 40"),
+        (("frames", "--reference", "drawn"), "labels of drawn have at least 40"),
         (
             ("stack.tif", "--reference", "ids.tif", "--reference-frame", 1),
             "add --one-class",
@@ -108,25 +109,104 @@ def test_one_class_merges_numbered_objects(
         assert ((frame > 0) & truth).sum() / ((frame > 0) | truth).sum() > 0.7
 
 
-def test_labels_are_counted_as_they_are_read() -> None:
-    stack = np.arange(10 * 4 * 4, dtype=np.int16).reshape(10, 4, 4)
-    labels = ClassLabels(stack, Path("a.tif"), one_class=False)
-    assert labels[0].max() == 15
-    assert labels[1].max() == 31  # both frames together have few enough labels
-    assert labels[0].max() == 15
-    with pytest.raises(InputError, match=f"has 47 different labels, more than {MAX_CLASSES}"):
-        labels[2]
+DISCS = 8
 
 
-def test_negative_labels_stay_negative() -> None:
+@pytest.fixture
+def discs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two frames of eight bright discs, and label files as other programs write them."""
+    rows, columns = np.mgrid[:96, :160]
+    rng = np.random.default_rng(0)
+    numbered = np.zeros((2, 96, 160), np.uint16)
+    for frame in numbered:
+        for n in range(DISCS):
+            row, column = 24 + 48 * (n // 4), 20 + 40 * (n % 4)
+            row, column = row + rng.integers(-8, 9), column + rng.integers(-8, 9)
+            frame[(rows - row) ** 2 + (columns - column) ** 2 <= 64] = n + 1
+    inside = numbered > 0
+    stack = (60 + 100 * inside + rng.normal(0, 12, inside.shape)).clip(0, 255).astype(np.uint8)
+    strokes = np.where(inside[0] & (rows % 7 < 2), 1, 0)
+    strokes[~inside[0] & (columns % 40 < 2) & (rows < 80)] = 2
+    wide = ndimage.binary_dilation(inside[0], iterations=2)
+    border = wide & ~ndimage.binary_erosion(inside[0])
+    files = {
+        "numbered": numbered[0],
+        "strokes": strokes.astype(np.uint8),
+        "void": np.where(border, 255, inside[0]).astype(np.uint8),
+        "minus": np.where(border, -1, inside[0]).astype(np.int16),
+        "truth": inside.astype(np.uint8),
+    }
+    for name, labels in files.items():
+        tifffile.imwrite(tmp_path / f"{name}.tif", labels, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "discs.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+CASES = {
+    "numbered": (
+        (
+            "The labels of numbered.tif look like numbered objects (8 values, one object each): "
+            "add --one-class if"
+        ),
+        "--one-class",
+    ),
+    "strokes": (
+        (
+            "The labels of strokes.tif look like strokes (1 and 2), not like masks: add "
+            "--annotation-kind scribble, and --background 2 if 2 marks the background"
+        ),
+        "--annotation-kind scribble --background 2",
+    ),
+    "void": (
+        (
+            "The labels of void.tif contain 255 beside 1, as if it marked unknown pixels: add "
+            "--ignore 255"
+        ),
+        "--ignore 255",
+    ),
+    "minus": (
+        "The labels of minus.tif contain the negative value -1, which is no class: add --ignore -1",
+        "--ignore -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_doubtful_labels_are_asked_about_before_learning(discs: Path, name: str) -> None:
+    message, answer = CASES[name]
+    arguments = "discs.tif", "--reference", f"{name}.tif", "--reference-frame", 0
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (discs / "discs_labels.tif").exists()
+    assert run(*arguments, *answer.split()).exit_code == 0
+    labels = np.asarray(read_stack(discs / "discs_labels.tif")[0])
+    truth = read_labels(discs / "truth.tif") > 0
+    assert set(np.unique(labels)) == {0, 1}
+    assert ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum() > 0.65
+
+
+def test_each_value_may_be_a_class(discs: Path) -> None:
+    arguments = "--reference", "void.tif", "--reference-frame", 0, "--classes-as-stored"
+    result = run("discs.tif", *arguments)
+    assert result.exit_code == 0, result.stderr
+    labels = np.asarray(read_stack(discs / "discs_labels.tif")[0])
+    assert set(np.unique(labels)) == {0, 1, 255}
+
+
+def test_python_names_arguments(discs: Path) -> None:
+    stack, _ = read_stack(discs / "discs.tif")
+    numbered = read_labels(discs / "numbered.tif")
+    with pytest.raises(InputError, match="`one_class=True` if they are objects of one class"):
+        Segmenter().fit(stack, numbered, axes="ZYX", reference_frame=0)
+    fitted = Segmenter().fit(stack, numbered, axes="ZYX", reference_frame=0, one_class=True)
+    assert fitted.class_ids_ == (1,)
+    np.testing.assert_array_equal(fitted.references_[0].mask, numbered > 0)
+
+
+def test_label_values_with_a_meaning_are_not_merged() -> None:
     given = np.array([[-1, 0], [5, 7]], np.int16)
-    labels = ClassLabels(given, Path("a.tif"), one_class=True)
-    assert labels[()].tolist() == [[-1, 0], [1, 1]]
-
-
-def test_label_values_with_a_meaning_are_not_classes() -> None:
-    numbered = np.arange(MAX_CLASSES + 2)
-    labels = ClassLabels(numbered, Path("labels.tif"), one_class=False, keep=[MAX_CLASSES + 1])
-    assert len(labels[:]) == MAX_CLASSES + 2
-    merged = ClassLabels(numbered, Path("labels.tif"), one_class=True, keep=[2])
-    assert set(merged[:].tolist()) == {0, 1, 2}
+    assert merge_classes(given).tolist() == [[-1, 0], [1, 1]]
+    assert merge_classes(given, (7, None)).tolist() == [[-1, 0], [1, 7]]

@@ -293,7 +293,7 @@ def test_object_labels_are_rejected_before_masks_are_made(viewer, stack, monkeyp
     layer = viewer.add_labels(objects)
     made = []
     monkeypatch.setattr(Reference, "__post_init__", made.append)
-    with pytest.raises(InputError, match=r"different labels.*the same label"):
+    with pytest.raises(InputError, match=r"different values.*the same label"):
         references(viewer, image, layer)
     assert not made
 

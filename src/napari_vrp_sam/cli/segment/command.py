@@ -11,13 +11,13 @@ import typer
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
 from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.label_questions import OneClassOption, name_options
 from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
     ADVANCED,
     INPUT,
     OUTPUT,
     WORKERS,
-    AnnotationKindName,
     AnnotationKindOption,
     AxesOption,
     BackgroundOption,
@@ -32,6 +32,7 @@ from napari_vrp_sam.cli.options import (
     PromptingOption,
     PseudoMaskOption,
     ReferenceFrameOption,
+    kind_of,
     parse_frame,
 )
 from napari_vrp_sam.cli.output_paths import (
@@ -73,17 +74,10 @@ def segment(
         ),
     ] = None,
     reference_frame: ReferenceFrameOption = None,
-    annotation_kind: AnnotationKindOption = AnnotationKindName.MASK,
+    annotation_kind: AnnotationKindOption = None,
     background: BackgroundOption = None,
     ignore: IgnoreOption = None,
-    one_class: Annotated[
-        bool,
-        typer.Option(
-            "--one-class",
-            help="Treat all labels as one class; for label images that number objects.",
-            rich_help_panel=INPUT,
-        ),
-    ] = False,
+    one_class: OneClassOption = None,
     session: SessionOption = None,
     segmenter: SegmenterOption = None,
     axes: AxesOption = None,
@@ -210,18 +204,19 @@ def segment(
         data, stored_axes = read_stack(image)
         stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
         frame = check_frame(parse_frame(reference_frame), stack, axes_given=bool(axes))
-        special = [value for value in (background, ignore) if value is not None]
-        labels = read_reference(reference, image, one_class=one_class, keep=special)
-        job = SegmentationJob(
-            data,
-            references=gather_references(
+        with name_options(reference):
+            references = gather_references(
                 stack,
-                labels,
+                read_reference(reference, image),
                 reference_frame=frame,
-                annotation_kind=annotation_kind.value,
+                annotation_kind=kind_of(annotation_kind),
                 background=background,
                 ignore=ignore,
-            ),
+                one_class=one_class,
+            )
+        job = SegmentationJob(
+            data,
+            references=references,
             axes=stack.axes,
             channels=channel or None,
             model=model,

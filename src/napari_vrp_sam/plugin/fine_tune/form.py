@@ -131,6 +131,7 @@ class FineTuneForm(StackForm):
         self._form.addRow("Image", self.image_box)
         self._form.addRow("Channels", self.channel_box)
         self._form.addRow(self.annotation_list)
+        self._form.addRow(self.label_question)
         self._form.addRow("Base model", self.model_box)
         add_wide_row(self._form, "Trained parts", self.parts_box)
         self._form.addRow("Time", self.minutes_box)

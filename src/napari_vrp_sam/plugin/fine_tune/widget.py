@@ -110,6 +110,7 @@ class FineTuneWidget(PluginDock):
             job = make_job()
             image = self.form.image
         except InputError as error:
+            self.form.label_question.show_error(error)
             self._warn(str(error))
             return
         self._result = None

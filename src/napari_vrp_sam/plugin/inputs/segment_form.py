@@ -128,6 +128,7 @@ class SegmentForm(StackForm):
         self._form.addRow(self._draw_rows())
         self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
+        self._form.addRow(self.label_question)
         self._add_row(
             "Model",
             self.model_box,

@@ -12,6 +12,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
+from napari_vrp_sam.plugin.inputs.label_question import LabelQuestionBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
 from napari_vrp_sam.plugin.layers.accepted import (
@@ -62,6 +63,7 @@ class StackForm(QWidget):
         self.axes_box = NarrowComboBox(elided=False)
         self.channel_box = ChannelBox()
         self.annotation_list = AnnotationList(viewer, self.image_box)
+        self.label_question = LabelQuestionBox(self.annotation_list)
         self.model_box = ModelBox()
         self.device_box = NarrowComboBox(elided=False)
         self.device_box.addItems(DEVICES)

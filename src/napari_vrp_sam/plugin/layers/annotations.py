@@ -14,15 +14,27 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_vrp_sam.annotations.geometry import points_to_mask, shape_to_mask
+from napari_vrp_sam.annotations.label_questions import (
+    LabelQuestion,
+    Topic,
+    check_label_meaning,
+    labels_in,
+)
 from napari_vrp_sam.annotations.labels import (
     check_class_count,
-    labels_in,
+    merge_classes,
     references_from_labels,
 )
 from napari_vrp_sam.annotations.reference import MERGE_ORDER, AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.plugin.layers.metadata import background_label, feature_class_ids
+from napari_vrp_sam.plugin.layers.metadata import (
+    KIND_STATED,
+    background_label,
+    feature_class_ids,
+    get_metadata,
+    label_meaning,
+)
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.layers.transforms import (
     Coordinates,
@@ -34,6 +46,24 @@ from napari_vrp_sam.plugin.layers.transforms import (
 ANNOTATION_LAYERS = (Labels, Points, Shapes)
 KIND_KEY = "annotation kind"
 """Metadata key of the kind of annotation of a layer from a session."""
+
+QUESTION_FIXES: dict[Topic, str] = {
+    "objects": "answer below whether they are one class",
+    "strokes": "answer below whether they are strokes",
+    "void": "answer below what {value} means",
+    "negative": "answer below what {value} means",
+    "count": "give all objects of a class the same label, or answer below that they are one class",
+}
+"""Ends of the questions about a Labels layer; `plugin/inputs/label_question.py` has buttons."""
+
+
+class LayerQuestion(LabelQuestion):
+    """Question about the values of a Labels layer."""
+
+    def __init__(self, question: LabelQuestion, layer: Labels) -> None:
+        super().__init__(question.topic, question.finding, question.value)
+        self.args = (question.text(f"The labels of '{layer.name}'", QUESTION_FIXES),)
+        self.layer = layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,9 +201,10 @@ def _references(
 ) -> Iterator[Reference]:
     layer = annotation.layer
     if isinstance(layer, Labels):
-        kind = annotation.kind
-        for frame, labels in _label_frames(layer, target, sparse=kind == "scribble"):
-            yield from references_from_labels(labels, read_frame(frame), kind=kind, frame=frame)
+        try:
+            yield from _references_from_labels(layer, annotation.kind, target, read_frame)
+        except LabelQuestion as question:
+            raise LayerQuestion(question, layer) from None
         return
     shape = target.frames.frame_shape
     if isinstance(layer, Points):
@@ -194,6 +225,24 @@ def _references(
             yield Reference(read_frame(frame), mask, class_id, kind, frame)
 
 
+def _references_from_labels(
+    layer: Labels,
+    kind: AnnotationKind,
+    target: _ImageTarget,
+    read_frame: Callable[[int], NDArray[Any]],
+) -> Iterator[Reference]:
+    meaning = label_meaning(layer)
+    labelled = _label_frames(layer, target, sparse=kind == "scribble")
+    stated = kind != "mask" or get_metadata(layer, KIND_STATED)
+    check_label_meaning(labelled, read_frame, kind=kind if stated else None, **meaning._asdict())
+    for frame, labels in labelled.items():
+        # "Not this" is a class of its own here, because it applies to all layers of the frame.
+        if labels_in(labels) - {meaning.ignore}:
+            yield from references_from_labels(
+                labels, read_frame(frame), kind=kind, frame=frame, ignore=meaning.ignore
+            )
+
+
 def is_lazy(layer: Labels | Points | Shapes) -> bool:
     """Return True if the labels of a layer are read or computed on each access."""
     return isinstance(layer, Labels) and not isinstance(stack_data(layer), np.ndarray)
@@ -209,11 +258,9 @@ def _group_points(layer: Points, target: _ImageTarget) -> dict[tuple[int, int], 
     return {key: np.stack(points) for key, points in groups.items()}
 
 
-def _label_frames(
-    layer: Labels, target: _ImageTarget, *, sparse: bool
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield the index and the labels, resampled to the image, of each annotated frame."""
-    data = stack_data(layer)
+def _label_frames(layer: Labels, target: _ImageTarget, *, sparse: bool) -> dict[int, NDArray[Any]]:
+    """Return the labels of each annotated frame, resampled to the image, by index."""
+    data, meaning = stack_data(layer), label_meaning(layer)
     *lead_shape, height, width = data.shape
     if target.map.is_tilted((height, width)):
         layer_name, image_name = target.names
@@ -229,7 +276,9 @@ def _label_frames(
         plane = np.asarray(data[lead])
         if plane.any():
             # Checked before masks are made: masks of many objects could fill the memory.
-            class_ids |= labels_in(plane)
+            if meaning.one_class:
+                plane = merge_classes(plane, (meaning.background, meaning.ignore))
+            class_ids |= labels_in(plane) - {meaning.ignore}
             check_class_count(class_ids)
             labels = _resample(plane, lead, target, sparse=sparse)
             if not labels.any():
@@ -237,7 +286,7 @@ def _label_frames(
             frame = target.frame(target.map([(*lead, height / 2, width / 2)]))
             # Several planes of the layer may lie on one frame.
             merged[frame] = np.where(labels, labels, merged.get(frame, 0))
-    yield from merged.items()
+    return merged
 
 
 def _resample(
@@ -264,7 +313,9 @@ def _resample(
 def _merge(first: Reference, second: Reference) -> Reference:
     mask = np.maximum(first.mask, second.mask)
     kind = min(first.kind, second.kind, key=MERGE_ORDER.index)
-    return Reference(first.image, mask, first.class_id, kind, first.frame)
+    unknown = [each.ignored for each in (first, second) if each.ignored is not None]
+    ignored = np.any(unknown, axis=0) & (mask == 0) if unknown else None
+    return Reference(first.image, mask, first.class_id, kind, first.frame, ignored)
 
 
 def _add_negative(

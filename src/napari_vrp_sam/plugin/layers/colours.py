@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Labels, Points, Shapes
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_vrp_sam.annotations.labels import labels_in
+from napari_vrp_sam.annotations.label_questions import labels_in
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.appearance.palette import (
     NOT_THIS_COLOUR,
@@ -20,6 +20,7 @@ from napari_vrp_sam.plugin.layers.metadata import (
     background_label,
     feature_class_ids,
     get_metadata,
+    label_meaning,
 )
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
@@ -36,8 +37,12 @@ def drawn_classes(layer: Labels | Points | Shapes) -> set[int]:
     Empty for a Labels layer that is lazy, very large, or contains objects instead of classes.
     """
     if isinstance(layer, Labels):
+        meaning = label_meaning(layer)
         found = _find_labels(layer, stop_after=MAX_CLASSES) or set()
-        return found - {background_label(layer)} if len(found) <= MAX_CLASSES else set()
+        found -= {meaning.background, meaning.ignore}
+        if meaning.one_class:
+            return {1} if found else set()
+        return found if len(found) <= MAX_CLASSES else set()
     try:
         return set(feature_class_ids(layer)) - {background_label(layer)}
     except InputError:  # reported when a run starts

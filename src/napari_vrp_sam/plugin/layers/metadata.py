@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari.layers import Layer, Points, Shapes
 
@@ -17,7 +17,17 @@ NOT_THIS = 256
 BACKGROUND_LABEL = 255
 """Value of "Not this" in the layers that contain it, which are marked in their metadata: in other
 layers, such as masks with the values 0 and 255, it is a class."""
-_BACKGROUND = "background"
+_BACKGROUND, _ONE_CLASS, _IGNORE = "background", "one class", "ignore"
+KIND_STATED = "kind stated"
+"""Metadata key that is true if the user chose the kind of annotation when asked."""
+
+
+class LabelMeaning(NamedTuple):
+    """Answers of the user to questions about the values of a Labels layer; None: not asked."""
+
+    one_class: bool | None
+    background: int | None
+    ignore: int | None
 
 
 def background_label(layer: Layer) -> int | None:
@@ -33,6 +43,26 @@ def background_label(layer: Layer) -> int | None:
 def mark_background(layer: Layer) -> None:
     """Let `BACKGROUND_LABEL` mean "Not this" in a layer that does not contain it as a class."""
     set_metadata(layer, **{_BACKGROUND: BACKGROUND_LABEL})
+
+
+def label_meaning(layer: Layer) -> LabelMeaning:
+    """Return what the user said about the values of a Labels layer."""
+    one_class = get_metadata(layer, _ONE_CLASS)
+    if one_class is None and get_metadata(layer, "drawing"):
+        one_class = False  # drawn with the class list
+    return LabelMeaning(one_class, background_label(layer), get_metadata(layer, _IGNORE))
+
+
+def state_meaning(
+    layer: Layer,
+    *,
+    one_class: bool | None = None,
+    background: int | None = None,
+    ignore: int | None = None,
+) -> None:
+    """Store what the user says about the values of a Labels layer; None: keep what is known."""
+    given = {_ONE_CLASS: one_class, _BACKGROUND: background, _IGNORE: ignore}
+    set_metadata(layer, **{key: value for key, value in given.items() if value is not None})
 
 
 def set_metadata(layer: Layer, **values: Any) -> None:

@@ -63,6 +63,8 @@ class PreviewBox(QCheckBox):
     """Emitted after a change of the annotations."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
     """Emits a dict of `ClassCalibration` by class id."""
+    refused = Signal(object)
+    """Emits the `InputError` that says why the annotations cannot be used."""
 
     def __init__(
         self,
@@ -266,6 +268,7 @@ class PreviewBox(QCheckBox):
         outdated = self._outdated
         if self._layers:
             self._fail(str(error))
+            self.refused.emit(error)
         else:
             self._clear(self.state.cleared(waiting=True))
         self._outdated = outdated

@@ -94,6 +94,7 @@ class SegmentStackWidget(PluginDock):
         self.session_panel = SessionPanel(viewer, self.form)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
+        self.preview_box.refused.connect(self.form.label_question.show_error)
         steps = tour_steps(
             viewer,
             self.form,
@@ -148,6 +149,7 @@ class SegmentStackWidget(PluginDock):
         try:
             self._start()
         except InputError as error:
+            self.form.label_question.show_error(error)
             self._warn(str(error))
 
     def cancel(self) -> None:

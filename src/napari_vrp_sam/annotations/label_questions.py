@@ -1,0 +1,253 @@
+"""Questions about label images that probably do not mean what would be learned from them.
+
+Other programs write numbered objects, strokes with a label for the background, and values for
+pixels without a class in the same kinds of files as classes. Each of them is recognised by its
+geometry and answered by an argument, which silences the question.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import measure
+
+from napari_vrp_sam.annotations.reference import SPARSE_KINDS, AnnotationKind
+from napari_vrp_sam.errors import InputError
+
+Topic = Literal["objects", "strokes", "void", "negative", "count"]
+ReadFrame = Callable[[int], NDArray[Any]]
+
+SUBJECT = "The labels"
+"""First words of every question."""
+FIXES: dict[Topic, str] = {
+    "objects": "give `one_class=True` if they are objects of one class, or `one_class=False` if "
+    "each value is a class",
+    "strokes": 'give `annotation_kind="scribble"`, and `background={value}` if {value} marks the '
+    'background; or `annotation_kind="mask"` if all unlabelled pixels are background',
+    "void": "give `ignore={value}` if their class is unknown, `background={value}` if they belong "
+    "to no class, or `one_class=False` if {value} is a class",
+    "negative": "give `ignore={value}` if it marks unknown pixels, or `background={value}` if it "
+    "marks pixels of no class",
+    "count": "give `one_class=True` if they are objects of one class, or labels of which each "
+    "value is a class",
+}
+VOID_VALUES = (255, 65535)
+"""Highest values of unsigned integers, which mean "unknown" in many datasets."""
+MIN_OBJECTS = 3
+"""Fewer single objects are as likely to be classes."""
+FEW_OBJECTS = 4
+"""Up to this many, objects have to look alike, too."""
+LIKE_SIZE = 4.0
+"""Ratio of the quartiles of the areas, up to which objects are of one kind."""
+MAX_SIDE, MAX_FRAMES = 2048, 8
+"""Larger frames are searched in part, and of more frames a sample."""
+
+
+class LabelQuestion(InputError):  # noqa: N818
+    """Labels that probably do not mean what would be learned from them.
+
+    Parameters
+    ----------
+    topic : {"objects", "strokes", "void", "negative", "count"}
+    finding : str
+        Predicate of a sentence about the labels, such as "look like strokes".
+    value : int, optional
+        Label value in question.
+    """
+
+    def __init__(self, topic: Topic, finding: str, value: int | None = None) -> None:
+        self.topic, self.finding, self.value = topic, finding, value
+        super().__init__(self.text(SUBJECT, FIXES))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.topic, self.finding, self.value)
+
+    def text(self, subject: str, fixes: Mapping[Topic, str]) -> str:
+        """Return the question as a sentence, with the fixes that an interface offers."""
+        return f"{subject} {self.finding}: {fixes[self.topic].format(value=self.value)}."
+
+
+def check_label_meaning(
+    planes: Mapping[int, NDArray[Any]],
+    read_frame: ReadFrame,
+    *,
+    kind: AnnotationKind | None = None,
+    one_class: bool | None = None,
+    background: int | None = None,
+    ignore: int | None = None,
+) -> None:
+    """Ask what labels mean if they are probably not what would be learned.
+
+    Parameters
+    ----------
+    planes : mapping of int to ndarray, shape (Y, X), integer or bool
+        Labels by index of the frame.
+    read_frame : callable
+        Return an annotated frame, shape (Y, X, C), given its index.
+    kind : {"point", "scribble", "partial", "box", "mask"}, optional
+        Kind of annotation that the user states; None if it is taken to be a mask.
+    one_class : bool, optional
+        Statement of the user that all values are one class, or that each is a class: no questions.
+    background, ignore : int, optional
+        Values whose meaning the user states.
+
+    Raises
+    ------
+    LabelQuestion
+        If the labels look like numbered objects, like strokes, or contain a value that usually
+        marks pixels without a class.
+    """
+    if one_class is not None:
+        return
+    values = {index: labels_in(plane) - {ignore} for index, plane in planes.items()}
+    everything = set[int]().union(*values.values())
+    if len(everything) < 2:
+        return
+    for value in VOID_VALUES:
+        others = everything - {value, background}
+        if value in everything - {background} and _is_void(value, others, planes.values()):
+            raise LabelQuestion(
+                "void",
+                f"contain {value} beside {_listed(others)}, as if it marked unknown pixels",
+                value,
+            )
+    step = -(-len(planes) // MAX_FRAMES)
+    planes = {index: planes[index] for index in sorted(planes)[::step]}
+    if kind is None and any(
+        _are_strokes(plane, read_frame(index), values[index])
+        for index, plane in planes.items()
+        if len(values[index]) > 1
+    ):
+        likely = max(everything) if background is None else background
+        raise LabelQuestion(
+            "strokes", f"look like strokes ({_listed(everything)}), not like masks", likely
+        )
+    values = {index: found - {background} for index, found in values.items()}
+    if kind not in SPARSE_KINDS - {"partial"} and _are_objects(planes, read_frame, values):
+        count = len(everything - {background})
+        raise LabelQuestion(
+            "objects", f"look like numbered objects ({count} values, one object each)"
+        )
+
+
+def labels_in(labels: NDArray[Any]) -> set[int]:
+    """Return the values of a label image other than 0."""
+    return {int(value) for value in np.unique(labels[labels != 0])}
+
+
+def _listed(values: Iterable[int]) -> str:
+    ordered = sorted(values)
+    if len(ordered) > 3:
+        return f"{ordered[0]} to {ordered[-1]}"
+    return " and ".join(map(str, ordered)) if len(ordered) < 3 else "{}, {} and {}".format(*ordered)
+
+
+def _is_void(value: int, others: set[int], planes: Iterable[NDArray[Any]]) -> bool:
+    """Return True for a value far above all classes, or for thin borders of this value."""
+    if not others:
+        return False
+    if max(others) <= value // 4:
+        return True
+    marked = [plane == value for plane in planes]
+    return all(_is_thin(mask, radius=3) for mask in marked if mask.any())
+
+
+def _is_thin(mask: NDArray[np.bool_], radius: float) -> bool:
+    """Return True if hardly a pixel is farther than a radius from the outside."""
+    (box,) = ndimage.find_objects(mask.astype(np.int8))
+    padded = np.pad(mask[box], 1)
+    depth = ndimage.distance_transform_edt(padded)[padded]
+    return bool(np.percentile(depth, 95) <= radius)
+
+
+def _is_elongated(mask: NDArray[np.bool_]) -> bool:
+    """Return True if the largest piece has the area of several squares of its width."""
+    pieces = measure.label(mask, connectivity=2)
+    sizes = np.bincount(pieces.ravel())[1:]
+    largest = np.pad(pieces == 1 + sizes.argmax(), 1)
+    return bool(sizes.max() >= 3 * (2 * ndimage.distance_transform_edt(largest).max()) ** 2)
+
+
+def _are_strokes(labels: NDArray[Any], frame: NDArray[Any], values: set[int]) -> bool:
+    """Return True for thin, sparse labels whose outlines do not follow edges of the image."""
+    if np.count_nonzero(labels) > 0.25 * labels.size:
+        return False
+    radius = max(4.0, 0.015 * min(labels.shape))
+    masks = [labels == value for value in values]
+    if not all(_is_thin(mask, radius) and _is_elongated(mask) for mask in masks):
+        return False
+    pixels = frame.reshape(*labels.shape, -1).astype(np.float64)
+    for mask in masks:
+        around = ndimage.binary_dilation(mask) & (labels == 0)
+        if not around.any() or _difference(pixels[mask], pixels[around]) > 0.6:
+            return False
+    return True
+
+
+def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return the difference of two samples of pixels in robust standard deviations, (N, C)."""
+    centres = [np.median(sample, axis=0) for sample in (first, second)]
+    spread = sum(
+        np.median(abs(sample - centre), axis=0) * 1.4826
+        for sample, centre in zip((first, second), centres, strict=True)
+    )
+    gap = abs(centres[0] - centres[1])
+    return float(np.max(2 * gap / np.maximum(spread, 1e-6 + 0.01 * abs(centres[0]))))
+
+
+def _are_objects(
+    planes: Mapping[int, NDArray[Any]], read_frame: ReadFrame, values: Mapping[int, set[int]]
+) -> bool:
+    """Return True if most values are one compact object each, of similar sizes, none in another."""
+    richest = max(planes, key=lambda index: len(values[index]))
+    count = len(values[richest])
+    if count < MIN_OBJECTS:
+        return False
+    areas: list[int] = []
+    others = 0
+    for index, plane in planes.items():
+        step = -(-max(plane.shape) // MAX_SIDE)  # the topology of objects survives
+        small = plane[::step, ::step]
+        for value in values[index]:
+            area = _object_area(small == value, small)
+            areas.append(area)
+            others += area == 0
+    if others > 0.1 * len(areas):
+        return False
+    sizes = [area for area in areas if area]
+    few = count <= FEW_OBJECTS
+    low, high = (min(sizes), max(sizes)) if few else np.percentile(sizes, (25, 75))
+    if high > LIKE_SIZE * low:
+        return False
+    return not few or _look_alike(planes[richest], read_frame(richest), values[richest])
+
+
+def _object_area(mask: NDArray[np.bool_], labels: NDArray[Any]) -> int:
+    """Return the area of the only object of a value; 0 if it is not like an object."""
+    if not mask.any():
+        return 0
+    pieces, number = measure.label(mask, return_num=True, connectivity=2)
+    sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
+    largest = int(sizes.argmax())
+    if sizes[largest] < 0.9 * sizes.sum():
+        return 0
+    box = ndimage.find_objects(pieces)[largest]
+    height, width = (part.stop - part.start for part in box)
+    if max(height / mask.shape[0], width / mask.shape[1]) > 0.5:
+        return 0
+    holes = ndimage.binary_fill_holes(mask[box]) & ~mask[box]
+    return 0 if labels[box][holes].any() else int(sizes.sum())
+
+
+def _look_alike(labels: NDArray[Any], frame: NDArray[Any], values: set[int]) -> bool:
+    """Return True if the values are 1, 2, 3, ... and their pixels are hardly different."""
+    if values != set(range(1, len(values) + 1)):
+        return False
+    pixels = frame.reshape(*labels.shape, -1).astype(np.float64)
+    samples = [pixels[labels == value] for value in sorted(values)]
+    return all(_difference(a, b) < 1 for a, b in itertools.combinations(samples, 2))
