@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.cli.app import progress_bar, stderr_console
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.settings import ObjectSettings, check_settings
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +99,8 @@ class ObjectOutput:
             )
         _write_ids(self.labels, objects.labels, frames.label_axes, names)
         stderr_console.print(
-            f"Found {len(objects.table)} objects; their ids are in {self.labels}.", soft_wrap=True
+            f"Found {count(len(objects.table), 'object')}, with ids in {self.labels}.",
+            soft_wrap=True,
         )
         if self.table is not None:
             write_table(self.table, objects.table)

@@ -11,6 +11,7 @@ from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
 from napari_vrp_sam.cli.options import OUTPUT, OverwriteOption
 from napari_vrp_sam.cli.output_paths import check_outputs, default_relabelled_path
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.wording import count
 
 
 @app.command()
@@ -83,7 +84,9 @@ def relabel(
         frames = bar.track(given, total=len(given), description="Computing labels")
         labels = (relabel_frame(quantise(frame), given.class_ids, settings) for frame in frames)
         write_label_frames(target, labels, shape, dtype, axes)
-    stderr_console.print(f"The labels of {len(given)} frames are in {target}.", soft_wrap=True)
+    stderr_console.print(
+        f"The labels of {count(len(given), 'frame')} are in {target}.", soft_wrap=True
+    )
 
 
 def _parse_thresholds(values: list[str], class_ids: tuple[int, ...]) -> dict[int, float]:

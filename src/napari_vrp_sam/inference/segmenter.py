@@ -31,6 +31,7 @@ from napari_vrp_sam.inference.segmentation import (
 from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.models.base import Model
     from napari_vrp_sam.models.precision import Precision
     from napari_vrp_sam.models.sam.prompting import Prompting
@@ -68,6 +69,9 @@ class Segmenter:
         Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.2
         learns several times faster, but does not estimate the expected IoU; the other models
         ignore it.
+    relabelling : RelabelSettings, optional
+        Thresholds of the classes and clean-up of the labels; see `Segmentation.relabel`. Default:
+        each pixel gets its most probable class, if its probability is above 0.5.
 
     Attributes
     ----------
@@ -102,6 +106,7 @@ class Segmenter:
         prompting: Prompting | None = None,
         cache: bool | None = None,
         effort: float = 1.0,
+        relabelling: RelabelSettings | None = None,
     ) -> None:
         self.model = model
         self.device = device
@@ -113,6 +118,7 @@ class Segmenter:
         self.prompting = prompting
         self.cache = cache
         self.effort = effort
+        self.relabelling = relabelling
         self._axes: str | None = None
         self._channels: Sequence[int] | None = None
         self._predictors = PredictorCache()
@@ -353,6 +359,7 @@ class Segmenter:
             prompting=job.prompting,
             cache=job.cache,
             effort=job.effort,
+            relabelling=job.relabelling,
         )
         assert job.normalisation is not None  # checked when the file is read
         segmenter._axes, segmenter._channels = axes, job.channels
@@ -384,6 +391,7 @@ class Segmenter:
             prompting=self.prompting,
             cache=self.cache,
             effort=self.effort,
+            relabelling=self.relabelling,
             normalisation=self.normalisation_,
             references_on_stack=False,
         )

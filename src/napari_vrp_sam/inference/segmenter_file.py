@@ -19,6 +19,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def write_segmenter(
         "normalisation": astuple(job.normalisation),
         "expected_iou": expected_iou,
         **{name: getattr(job, name) for name in SETTINGS},
+        "relabelling": None if job.relabelling is None else job.relabelling.as_dict(),
         "references": [
             {"class_id": r.class_id, "kind": r.kind, "frame": r.frame} for r in job.references
         ],
@@ -147,6 +149,7 @@ def _job(
     settings = {name: described[name] for name in SETTINGS if name in described}
     if settings["contrast_limits"] is not None:
         settings["contrast_limits"] = tuple(settings["contrast_limits"])
+    relabelling = described.get("relabelling")  # not in files of earlier versions
     references = [
         Reference(
             tensor(f"{number}.image"),
@@ -165,6 +168,7 @@ def _job(
         references=references,
         model=str(described["model"]),
         normalisation=Normalisation(tuple(low), tuple(high)),
+        relabelling=None if relabelling is None else RelabelSettings.from_dict(relabelling),
         **settings,
     )
 

@@ -57,7 +57,8 @@ class LookAlikes:
     marked : int
         Number of marked objects.
     unmarked : int
-        Number of unmarked objects that look like them, approximately.
+        Number of unmarked regions that look like them, of which some may be other things; most
+        incomplete masks lack more objects.
     frame : int, optional
         Index of the annotated frame.
     """
@@ -68,9 +69,9 @@ class LookAlikes:
     frame: int | None = None
 
     def __str__(self) -> str:
-        marked = "one that is" if self.marked == 1 else f"{self.marked} that are"
+        marked = "one that is marked" if self.marked == 1 else f"{self.marked} that are marked"
         return (
-            f"About {self.unmarked} more objects look like the {marked} marked"
+            f"More objects look like the {marked}"
             f"{'' if self.frame is None else f' on frame {self.frame}'}. In a mask, unmarked "
             "objects are background."
         )

@@ -42,7 +42,7 @@ def draw_incompletely(play):
     assert set(np.nonzero(masks.data)[0]) == {FRAME}
     warning = play.dock.incomplete_mask
     wait_until(warning.isVisible, RUN_SECONDS, "the warning")
-    assert f"the {SOME} that are marked" in warning.message.text()
+    assert f"More objects look like the {SOME} that are marked on frame {FRAME}" in play.status
 
 
 def mark_the_rest(play):
@@ -145,7 +145,6 @@ def objects(play):
     count = len(np.unique(layer.data)) - 1
     assert count > 10
     assert f"Added {count} objects to '{layer.name}'" in play.status
-    assert panel.save_button.isEnabled()
     assert [entry.number for entry in play.dock.form.class_list.classes] == [1]
 
 
@@ -156,13 +155,13 @@ def threshold(play):
     (accepted,) = accepted_frames(layer)
     kept, before = layer.data[accepted].copy(), np.count_nonzero(layer.data)
     play.press(tools.toggleButton())
-    play.show_control(tools.smoothing_box)
-    play.mouse.slide(tools.threshold_slider, 30)
-    assert 20 < tools.threshold_slider.value() < 40
+    play.show_control(tools.form.smoothing_box)
+    play.mouse.slide(tools.form.threshold_slider, 30)
+    assert 20 < tools.form.threshold_slider.value() < 40
     wait_until(lambda: not tools.relabelling.busy, RUN_SECONDS, "the threshold")
     assert np.count_nonzero(layer.data) > before
-    play.mouse.slide(tools.threshold_slider, 50)
-    play.mouse.type_into(tools.size_box, "40")
+    play.mouse.slide(tools.form.threshold_slider, 50)
+    play.mouse.type_into(tools.form.size_box, "40")
     wait_until(lambda: not tools.relabelling.busy, RUN_SECONDS, "the minimum size")
     areas = [r.area for z, f in enumerate(layer.data) if z != accepted for r in regions(f)]
     assert min(areas) >= 40

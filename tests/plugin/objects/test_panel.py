@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
@@ -62,7 +63,6 @@ def test_buttons_are_disabled_without_a_result(dock, annotated):
     choose_output(dock, LINKED)
     assert panel.form.output_box.currentText() == "Objects through Z"
     assert not panel.find_button.isEnabled()
-    assert not panel.save_button.isEnabled()
     assert panel.form.divisions_check.isHidden()
 
 
@@ -112,7 +112,8 @@ def test_each_search_adds_a_layer_and_hides_earlier_ones(qtbot, viewer, dock, en
     first = objects_layers(viewer)[0]
     first.name = "renamed"
     before = first.data.copy()
-    dock.objects_panel.form.size_box.setValue(10_000)
+    dock.result_tools.form.size_box.setValue(10_000)
+    qtbot.waitUntil(lambda: not dock.result_tools.relabelling.busy, timeout=60_000)
     find(qtbot, dock)
     second = objects_layers(viewer)[1]
     assert (first.visible, second.visible) == (False, True)
@@ -143,7 +144,6 @@ def test_layers_deleted_during_the_search(qtbot, viewer, dock, engine, segmented
     qtbot.waitUntil(lambda: not dock.objects_panel.running, timeout=60_000)
     (layer,) = objects_layers(viewer)
     assert len(layer.features) == 3
-    assert not dock.objects_panel.save_button.isEnabled()  # no image is left
 
 
 def test_cancel(qtbot, viewer, dock, engine, segmented):
@@ -218,26 +218,26 @@ def test_selecting_a_table_row_shows_the_object(qtbot, viewer, dock, segmented):
     assert viewer.dims.current_step[0] == 5
 
 
-def test_save_table(qtbot, viewer, dock, segmented, tmp_path, monkeypatch):
+def test_the_table_is_exported_in_one_place(qtbot, viewer, dock, segmented, tmp_path):
     choose_output(dock, LINKED)
+    button = dock.export_button
+    button.refresh()
+    assert not button.actions_by_content["table"].isEnabled()
     find(qtbot, dock)
-    path = tmp_path / "new" / "table"
-    dialog = "napari_vrp_sam.plugin.objects.panel.QFileDialog.getSaveFileName"
-    monkeypatch.setattr(dialog, lambda *_: (str(path), ""))
-    press(qtbot, dock.objects_panel.save_button)
-    table = pd.read_csv(path.with_suffix(".csv"))
+    button.refresh()
+    assert button.actions_by_content["table"].isEnabled()
+    path = tmp_path / "new" / "table.csv"
+    with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
+        button.export("table", path)
+    table = pd.read_csv(path)
     assert table["index"].tolist() == [1, 2]
     assert table["frames"].tolist() == [7, 7]
-    assert str(path) in dock.status.text()
-
-
-def test_save_table_to_an_invalid_path(qtbot, viewer, dock, segmented, tmp_path):
-    choose_output(dock, LINKED)
-    find(qtbot, dock)
     (tmp_path / "file").write_text("not a folder")
-    dock.objects_panel.save(tmp_path / "file" / "table.csv")
-    assert "cannot be written" in dock.status.text()
-    assert dock.status.severity == "warning"
+    with qtbot.waitSignal(button.warned) as warned:
+        button.export("table", tmp_path / "file" / "table.csv")
+    assert "cannot be written" in warned.args[0]
+    texts = {child.text() for child in dock.findChildren(QPushButton)}
+    assert not {text for text in texts if "table" in text.lower()}
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def shown(viewer, panel):
 
 
 def test_the_preview_shows_the_objects_that_are_found_later(qtbot, viewer, dock, engine, touching):
-    panel = dock.objects_panel
+    panel, clean_up = dock.objects_panel, dock.result_tools.form
     viewer.dims.set_current_step(0, 0)
     open_section(qtbot, panel)
     assert sorted(np.unique(shown(viewer, panel))) == [0, 1, 2]
@@ -55,9 +55,9 @@ def test_the_preview_shows_the_objects_that_are_found_later(qtbot, viewer, dock,
         (0.4, 9, True, 2),
     ):
         panel.form.split_slider.setValue(strength)
-        panel.form.size_box.setValue(size)
-        panel.form.holes_check.setChecked(holes)
-        panel.form.smoothing_box.setValue(smoothing)
+        clean_up.size_box.setValue(size)
+        clean_up.holes_box.setCurrentText("fill" if holes else "keep")
+        clean_up.smoothing_box.setValue(smoothing)
         settle(qtbot, panel)
         in_view = shown(viewer, panel).copy()
         engine.let_through()
@@ -145,7 +145,7 @@ def test_scrolling_the_dock_does_not_change_settings(dock):
     before = form.settings()
     sliders = form.split_slider.findChildren(QAbstractSlider)
     assert sliders
-    for control in (*sliders, form.size_box, form.smoothing_box):
+    for control in sliders:
         event = QWheelEvent(
             QPointF(5, 5), QPointF(5, 5), QPoint(), QPoint(0, 120), Qt.MouseButton.NoButton,
             Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False,

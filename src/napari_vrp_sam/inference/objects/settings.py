@@ -76,15 +76,15 @@ def check_settings(settings: ObjectSettings, axes: str) -> None:
         raise InputError("Only objects linked through time can divide: link along the axis T.")
     size = settings.min_size
     if isinstance(size, str) and size != "auto":
-        raise InputError(f'The minimum size is "{size}": give a number of pixels or "auto".')
+        raise InputError(f'The minimum size must be a number of pixels or "auto", not "{size}".')
     if not isinstance(size, str) and size < 0:
-        raise InputError(f'The minimum size is {size} pixels: give 0 or more, or "auto".')
+        raise InputError(f'The minimum size must be "auto", or 0 or more, not {size} pixels.')
     if not 0 <= settings.split_strength <= 1:
         raise InputError(
-            f"The split strength is {settings.split_strength}: give a number from 0 (never split) "
-            "to 1 (split at every neck)."
+            "The split strength must be from 0 (never split) to 1 (split at every neck), not "
+            f"{settings.split_strength}."
         )
     if not 0 <= settings.smoothing <= 100:
         raise InputError(
-            f"The smoothing is {settings.smoothing} pixels: give a number from 0 (none) to 100."
+            f"The smoothing must be from 0 (none) to 100 pixels, not {settings.smoothing}."
         )

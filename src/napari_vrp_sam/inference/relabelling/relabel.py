@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,26 @@ class RelabelSettings:
         for class_id, threshold in self.thresholds.items():
             if not 0 < threshold < 1:
                 raise InputError(
-                    f"The threshold of class {class_id} is {threshold}: give a number between 0 "
-                    "and 1."
+                    f"The threshold of class {class_id} must be between 0 and 1, not {threshold}."
                 )
         if self.min_size < 0:
-            raise InputError(f"The minimum size is {self.min_size} pixels: give 0 or more.")
+            raise InputError(f"The minimum size must be 0 or more, not {self.min_size} pixels.")
         if not 0 <= self.smoothing <= MAX_SMOOTHING:
             raise InputError(
-                f"The smoothing is {self.smoothing} pixels: give a number from 0 (none) to "
-                f"{MAX_SMOOTHING:.0f}."
+                f"The smoothing must be from 0 (none) to {MAX_SMOOTHING:.0f} pixels, not "
+                f"{self.smoothing}."
             )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as values that JSON can store."""
+        thresholds = {str(class_id): value for class_id, value in self.thresholds.items()}
+        return {**asdict(self), "thresholds": thresholds}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RelabelSettings:
+        """Return the settings that `as_dict` returned as values."""
+        thresholds = {int(class_id): value for class_id, value in values["thresholds"].items()}
+        return cls(**{**values, "thresholds": thresholds})
 
     @classmethod
     def of(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.objects.find import Objects
-from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise
+from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
 from napari_vrp_sam.models.calibration import ClassCalibration
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.inference.prediction.outputs import FramePrediction
 
 Stage = Literal[
     "starting",
@@ -119,20 +116,6 @@ class FrameResult:
     confidence: dict[int, float] = field(default_factory=dict)
     probabilities: NDArray[np.float32] | None = None
     levels: CompressedLevels | None = None
-
-    @classmethod
-    def of(
-        cls, index: int, prediction: FramePrediction, *, probabilities: bool, levels: bool
-    ) -> FrameResult:
-        """Return the result of a frame with what is requested of its probabilities."""
-        found = prediction.probabilities
-        return cls(
-            index,
-            prediction.labels,
-            prediction.confidence,
-            found if probabilities else None,
-            CompressedLevels.of(quantise(found)) if levels and found is not None else None,
-        )
 
 
 @dataclass(frozen=True)

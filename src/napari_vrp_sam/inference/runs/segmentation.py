@@ -6,8 +6,11 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
 from napari_vrp_sam.inference.prediction.tiling import TileProgress
+from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise
+from napari_vrp_sam.inference.relabelling.relabel import relabel_frame
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import (
     Event,
@@ -28,6 +31,7 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, norm
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 
@@ -117,6 +121,23 @@ def segmentation_events(
         yield from events
 
 
+def frame_result(index: int, prediction: FramePrediction, job: SegmentationJob) -> FrameResult:
+    """Return the result of a frame as the job requests it."""
+    found = prediction.probabilities
+    labels, levels = prediction.labels, None
+    if found is not None and (job.levels or job.relabelling is not None):
+        levels = quantise(found)
+        if job.relabelling is not None:
+            labels = relabel_frame(levels, class_ids_of(job.references), job.relabelling)
+    return FrameResult(
+        index,
+        labels,
+        prediction.confidence,
+        found if job.probabilities else None,
+        CompressedLevels.of(levels) if job.levels and levels is not None else None,
+    )
+
+
 def frame_events(
     job: SegmentationJob,
     predictor: Predictor,
@@ -137,18 +158,15 @@ def frame_events(
     yield frame_progress(0, total)
     wanted = (frames[index] for index in indices)
     done = 0
-    with_probabilities = job.probabilities or job.levels
     with closing(
-        predictor.predict_stream(wanted, probabilities=with_probabilities, tiles=True)
+        predictor.predict_stream(wanted, probabilities=job.needs_probabilities, tiles=True)
     ) as predictions:
         for prediction in predictions:
             if isinstance(prediction, TileProgress):
                 control.check()
                 yield frame_progress(done, total, prediction.number, prediction.total)
                 continue
-            yield FrameResult.of(
-                indices[done], prediction, probabilities=job.probabilities, levels=job.levels
-            )
+            yield frame_result(indices[done], prediction, job)
             done += 1
             yield frame_progress(done, total)
             if done < total:  # a run that is cancelled after its last frame is done all the same

@@ -18,6 +18,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisat
 from napari_vrp_sam.inference.prediction.tiling import check_tile
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.models.base import Model
     from napari_vrp_sam.models.precision import Precision
     from napari_vrp_sam.models.sam.prompting import Prompting
@@ -69,6 +70,9 @@ class SegmentationJob(Job):
         Larger frames are segmented in tiles of this many pixels; default: 2048.
     precision, compile
         See `Predictor`.
+    relabelling : RelabelSettings, optional
+        Settings by which the labels are computed from the probabilities; default: each pixel gets
+        its most probable class, if its probability is above 0.5.
     effort : float
         Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.25
         learns from fewer pixels in fewer steps and does not estimate the expected IoU.
@@ -96,7 +100,13 @@ class SegmentationJob(Job):
     references_on_stack: bool = True
     precision: Precision = "auto"
     compile: bool = False
+    relabelling: RelabelSettings | None = None
     effort: float = 1.0
+
+    @property
+    def needs_probabilities(self) -> bool:
+        """True if more than the labels is computed from the probabilities."""
+        return self.probabilities or self.levels or self.relabelling is not None
 
 
 def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:

@@ -1,10 +1,10 @@
 """Unmarked objects that look like the marked ones: the mask of an annotated frame is incomplete.
 
 A mask states that everything unmarked is background. The search fits a probe without that
-statement, as for partial masks, and takes the unmarked pixels with the logits of marked ones as
-candidates. As other things may resemble the class, a probe that learns half of the marked objects
-and no candidate must find the candidates as typical as the other half; and a probe that is fitted
-to tell candidates from marked objects must fail on those that it has not seen.
+statement, as for partial masks, and takes unmarked regions with the logits of marked objects as
+candidates. As other things may resemble the class, there must be many in relation to the marked
+objects; and if there are enough marked objects to learn from half of them, the same search must
+find the other half.
 """
 
 from __future__ import annotations
@@ -25,33 +25,32 @@ from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE, Shot
 from napari_vrp_sam.models.probe.ensemble import ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.probe.pseudo_labels import COMPLETION_STRENGTHS, complete
 
-MIN_MARKED = 3
+MIN_MARKED = 2
 """Number of marked objects from which the search makes sense."""
 
-MIN_CANDIDATES = 3
+FEW = 5
+"""Number of marked objects below which none is held out."""
+
+QUANTILE, QUANTILE_OF_FEW = 0.35, 0.15
+"""Quantile of the logits of marked pixels from which unmarked ones are candidates. A probe that was
+fitted to few objects describes them more closely than others of the class."""
+
+HOLD_OUT_QUANTILE, MIN_FOUND = 0.25, 0.3
+"""The same for probes that are fitted to half of the marked objects, and the share of the other
+half that they must find."""
+
+MIN_CANDIDATES = 2
 """Number of candidates from which a mask is called incomplete."""
 
-MIN_RATIO = 0.15
-"""The same, relative to the number of marked objects."""
+RATIO, RATIO_OF_FEW = 0.3, 1.0
+"""The same, relative to the number of marked objects. The values were chosen on generated stacks
+and on training datasets; see benchmarks/incomplete_masks.py."""
 
 SIZES = 0.3, 4.0
-"""Areas of candidates relative to the median of the marked objects; at most `MAX_LARGE` of the
-candidates are larger, as regions without objects are."""
+"""Areas of candidates relative to the median of the marked objects, as far as they are found."""
 
-MAX_LARGE = 0.3
-
-TYPICAL_SHARE = 0.5
-"""Share of the candidates that are as typical as three of four marked objects."""
-
-MAX_SEPARABILITY = 0.7
-"""Area under the ROC curve of the probe that tells candidates from marked objects. The
-values were chosen on training datasets, most of them with many objects: 4.7 % of 107 complete masks
-were called incomplete, and about half of those from which 30 to 75 % of the objects were removed.
-With two images of every training dataset, it is 3 % of 67 and 23 to 29 %
-(benchmarks/results/incomplete-masks.json)."""
-
-STRENGTH = 10.0
-"""Ridge penalty of both probes."""
+OVERLAP = 0.3
+"""Share of a found region inside marked objects from which it counts as one of them."""
 
 HALO = 2
 """Cells around marked objects that are no candidates: outlines drawn by hand are not exact."""
@@ -65,15 +64,16 @@ def find_look_alikes(shot: Shot, recipe: ProbeRecipe, class_id: int = 1) -> Look
     if shot.incomplete or not bool(shot.mask.any()):
         return None
     search = _Search(shot, recipe)
-    if search.too_few:
+    count = len(search.marked.numbers)
+    if count < MIN_MARKED:
         return None
-    found = search.candidates
-    large = float((found.sizes > SIZES[1] * search.size).mean())
-    if large > MAX_LARGE or search.typical_share() < TYPICAL_SHARE:
+    few = count < FEW
+    found = search.candidates(QUANTILE_OF_FEW if few else QUANTILE)
+    if found < max(MIN_CANDIDATES, (RATIO_OF_FEW if few else RATIO) * count):
         return None
-    if search.separability() >= MAX_SEPARABILITY:
+    if not few and search.found_share() < MIN_FOUND:
         return None
-    return LookAlikes(class_id, len(search.marked.numbers), len(found.numbers))
+    return LookAlikes(class_id, count, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,89 +95,59 @@ class _Objects:
         mask: Mask = np.isin(self.labels, numbers)
         return mask
 
-    def means(
-        self, values: NDArray[Any], numbers: NDArray[np.int_], within: Mask
-    ) -> NDArray[np.float64]:
-        """Return the mean of values in each object, for those that are partly within a mask."""
-        labels = np.where(within, self.labels, 0)
-        present = numbers[np.isin(numbers, labels)]
-        return np.asarray(ndimage.mean(values, labels, present), dtype=np.float64).reshape(-1)
-
 
 class _Search:
-    """Marked objects and candidates on the probe's grid."""
+    """Marked objects and regions like them, on the probe's grid."""
 
     def __init__(self, shot: Shot, recipe: ProbeRecipe) -> None:
         self._shot, self._recipe = shot, recipe
         self._mask, self._known = _on_grid(shot.foreground), _on_grid(shot.known)
+        self._known &= ~_on_grid(shot.excluded)
         every = _Objects.of(self._mask, 0)
         least = max(4.0, 0.1 * float(np.median(every.sizes))) if len(every.sizes) else 4.0
         self.marked = _Objects.of(self._mask, least)
-        self.too_few = len(self.marked.numbers) < MIN_MARKED
-        if self.too_few:
-            return
-        partial = replace(shot, sparse=torch.ones_like(shot.sparse))
-        for strength in COMPLETION_STRENGTHS:
-            probe = fit_linear_probe([partial], recipe, strength=strength)
-            partial = complete(partial, probe)
-        logits = _logits(probe, shot, self._mask.shape)
-        # The same rule for marked objects and candidates, so that their pixels are comparable.
-        self._typical = (logits >= np.median(logits[self._mask])) & self._known
-        near = ndimage.binary_dilation(self._mask, iterations=HALO)
-        self._unmarked = self._typical & ~near & ~_on_grid(shot.excluded)
-        cores = ndimage.sum_labels(
-            self._typical & self._mask, self.marked.labels, self.marked.numbers
-        )
-        self.size = float(np.median(cores[cores > 0])) if (cores > 0).any() else 1.0
-        self.candidates = _Objects.of(self._unmarked, max(3.0, SIZES[0] * self.size))
-        least_count = max(MIN_CANDIDATES, MIN_RATIO * len(self.marked.numbers))
-        self.too_few = len(self.candidates.numbers) < least_count
 
-    def typical_share(self) -> float:
-        """Return the share of candidates with the logits of marked objects not learned from."""
-        beside = self._known & ~self._mask
-        background = beside & ~ndimage.binary_dilation(self._unmarked, iterations=2)
-        shares = []
+    def candidates(self, quantile: float) -> int:
+        """Return the number of unmarked regions that look like the marked objects."""
+        return len(self._regions(self._mask, quantile).numbers)
+
+    def found_share(self) -> float:
+        """Return how many marked objects are found by learning from the others, as a share."""
+        found = held_out = 0
         for fold in (0, 1):
             learned = self.marked.mask(self.marked.numbers[fold::2])
-            logits = self._fit(learned, background)
-            held_out = self.marked.means(
-                logits, self.marked.numbers[1 - fold :: 2], self._typical & self._mask
-            )
-            found = self.candidates.means(logits, self.candidates.numbers, self._unmarked)
-            if len(held_out):
-                shares.append(float((found >= np.quantile(held_out, 0.25)).mean()))
-        return float(np.mean(shares)) if shares else 0.0
+            regions = self._regions(learned, HOLD_OUT_QUANTILE)
+            if len(regions.numbers):
+                shares = ndimage.mean(self._mask, regions.labels, regions.numbers)
+                found += int((np.asarray(shares) > OVERLAP).sum())
+            held_out += len(self.marked.numbers[1 - fold :: 2])
+        return found / max(held_out, 1)
 
-    def separability(self) -> float:
-        """Return how well a probe tells unseen candidates from unseen marked objects, 0.5 to 1."""
-        areas = []
-        for fold in (0, 1):
-            logits = self._fit(
-                self.marked.mask(self.marked.numbers[fold::2]) & self._typical,
-                self.candidates.mask(self.candidates.numbers[fold::2]),
-            )
-            marked = self.marked.means(
-                logits, self.marked.numbers[1 - fold :: 2], self._typical & self._mask
-            )
-            found = self.candidates.means(
-                logits, self.candidates.numbers[1 - fold :: 2], self._unmarked
-            )
-            if len(marked) and len(found):
-                areas.append(float((marked[:, None] > found[None]).mean()))
-        return float(np.mean(areas)) if areas else 1.0
+    def _regions(self, learned: Mask, quantile: float) -> _Objects:
+        """Return regions away from the learned objects that are like them in logits and size."""
+        logits = self._fit(learned)
+        alike = (logits >= np.quantile(logits[learned], quantile)) & self._known
+        cores = ndimage.sum_labels(alike & learned, self.marked.labels, self.marked.numbers)
+        size = float(np.median(cores[cores > 0])) if (cores > 0).any() else 1.0
+        near = ndimage.binary_dilation(learned, iterations=HALO)
+        regions = _Objects.of(alike & ~near, max(3.0, SIZES[0] * size))
+        kept = regions.sizes <= SIZES[1] * size
+        return replace(regions, numbers=regions.numbers[kept], sizes=regions.sizes[kept])
 
-    def _fit(self, foreground: Mask, background: Mask) -> NDArray[np.float32]:
-        """Return the logits of a probe that is fitted to two sets of cells of equal weight."""
-        shot = replace(
+    def _fit(self, learned: Mask) -> NDArray[np.float32]:
+        """Return the logits of a probe that knows nothing of pixels that are not learned."""
+        pixels = _on_pixels(learned, self._shot.mask) * self._shot.known
+        partial = replace(
             self._shot,
-            foreground=_on_pixels(foreground, self._shot.mask),
-            background=_on_pixels(background, self._shot.mask),
+            mask=pixels,
+            foreground=pixels,
+            background=self._shot.known - pixels,
             sparse=torch.ones_like(self._shot.sparse),
-            completed=False,
         )
-        probe = fit_linear_probe([shot], self._recipe, strength=STRENGTH)
-        return _logits(probe, shot, foreground.shape)
+        for strength in COMPLETION_STRENGTHS:
+            probe = fit_linear_probe([partial], self._recipe, strength=strength)
+            partial = complete(partial, probe)
+        return _logits(probe, self._shot, learned.shape)
 
 
 def _logits(probe: Any, shot: Shot, grid: Sequence[int]) -> NDArray[np.float32]:

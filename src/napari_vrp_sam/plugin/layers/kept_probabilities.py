@@ -37,14 +37,18 @@ class KeptProbabilities:
         The K classes, ascending.
     frames : dict of int to CompressedLevels
         Levels of the segmented frames by index.
-    settings : RelabelSettings
-        Settings by which the labels of the layer were computed.
+
+    Parameters
+    ----------
+    class_ids : sequence of int
+    settings : RelabelSettings, optional
+        Settings by which the run computed the labels.
     """
 
-    def __init__(self, class_ids: Sequence[int]) -> None:
+    def __init__(self, class_ids: Sequence[int], settings: RelabelSettings | None = None) -> None:
         self.class_ids = tuple(class_ids)
         self.frames: dict[int, CompressedLevels] = {}
-        self.settings = RelabelSettings()
+        self._settings = settings or RelabelSettings()
         self._dtype = labels_dtype(class_ids)
         self._computed: dict[int, bytes] = {}
         self._changed: dict[int, bytes] = {}
@@ -62,7 +66,7 @@ class KeptProbabilities:
             flat = np.frombuffer(zlib.decompress(self._computed[index]), self._dtype)
             before = flat.reshape(after.shape)
         else:
-            before = relabel_frame(levels, self.class_ids, RelabelSettings())
+            before = relabel_frame(levels, self.class_ids, self._settings)
         return Relabelled(before, after, zlib.compress(after.tobytes(), 1))
 
     def merge(self, index: int, current: NDArray[Any], found: Relabelled) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from napari_vrp_sam.plugin.layers.appearance.styles import set_style
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, keep_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.result_settings import AUTOMATIC, SETTINGS, ResultSettings
 from napari_vrp_sam.plugin.layers.stacks import (
     ImageLayout,
     add_inactive,
@@ -44,6 +45,8 @@ class ResultLayer:
         Settings of the run, stored in the metadata of the layer.
     accepted : mapping of int to ndarray, optional
         Labels of the accepted frames by index, each of shape (Y, X).
+    settings : ResultSettings
+        Settings by which the run computes the labels.
 
     Raises
     ------
@@ -60,11 +63,12 @@ class ResultLayer:
         class_ids: Sequence[int],
         metadata: dict[str, Any],
         accepted: Mapping[int, NDArray[Any]] | None = None,
+        settings: ResultSettings = AUTOMATIC,
     ) -> None:
         self._frames = frames = frames_of(image, axes)
         self._viewer = viewer
         self._layout = ImageLayout(image, frames.axes)
-        self._metadata = metadata
+        self._metadata = {**metadata, SETTINGS: settings.as_dict()}
         self._done: set[int] = set(accepted or ())
         self.position = frames.position
         self.labels = allocate_zeros(frames.label_shape, labels_dtype(class_ids))
@@ -72,7 +76,7 @@ class ResultLayer:
             self.labels[self.position(index)] = labels
         self._data = self._layout.spread(self.labels)
         self.layer: Labels | None = None
-        self._probabilities = KeptProbabilities(sorted(class_ids))
+        self._probabilities = KeptProbabilities(sorted(class_ids), settings.of_labels)
         self._drawing_settings: tuple[Any, float, int] | None = None
 
     @property

@@ -13,14 +13,10 @@ from napari_vrp_sam.plugin.widgets.controls import (
     form_layout,
     set_help,
 )
-from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
 from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the output box; `LINKED` is not available for a single frame."""
-
-AUTO = -1
-"""Value of the box for the minimum size that stands for "auto"."""
 
 
 class ObjectsForm(QWidget):
@@ -37,9 +33,6 @@ class ObjectsForm(QWidget):
         self.output_box = NarrowComboBox(elided=False)
         self.divisions_check = QCheckBox("Objects may divide")
         self.split_slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.size_box = SpinBox()
-        self.holes_check = QCheckBox("Fill holes")
-        self.smoothing_box = DoubleSpinBox()
         self.output_box.addItems(["Classes", "Objects on each frame"])
         self._set_ranges()
         set_help(
@@ -58,31 +51,14 @@ class ObjectsForm(QWidget):
             "An object may divide into two through time; both get new labels and refer to their "
             "parent.",
         )
-        set_help(
-            self.size_box,
-            "Remove objects with fewer pixels on a frame. auto: fewer than a 20th of the pixels "
-            "of the typical object of the class.",
-        )
-        set_help(self.holes_check, "Fill holes of up to a quarter of the object around them.")
-        set_help(
-            self.smoothing_box,
-            "Standard deviation of the Gaussian filter that smooths the outlines of objects. No "
-            "object is lost or split.",
-        )
         form = form_layout()
         self.setLayout(form)
         add_wide_row(form, "Output", self.output_box)
         form.addRow(self.divisions_check)
         add_wide_row(form, "Split strength", self.split_slider)
-        form.addRow("Minimum size", self.size_box)
-        form.addRow("Smoothing", self.smoothing_box)
-        form.addRow(self.holes_check)
         self.output_box.currentIndexChanged.connect(self._update)
         self.output_box.currentIndexChanged.connect(self._edited)
         self.split_slider.valueChanged.connect(self._edited)
-        self.size_box.valueChanged.connect(self._edited)
-        self.smoothing_box.valueChanged.connect(self._edited)
-        self.holes_check.toggled.connect(self._edited)
         self._update()
 
     @property
@@ -91,15 +67,12 @@ class ObjectsForm(QWidget):
         return self.output_box.currentIndex() != CLASSES
 
     def settings(self) -> ObjectSettings:
-        """Return the settings that apply."""
+        """Return the settings that apply, without the clean-up."""
         linked = self.output_box.currentIndex() == LINKED
         return ObjectSettings(
             linked=linked,
             divisions=linked and "T" in self._axes and self.divisions_check.isChecked(),
             split_strength=round(self.split_slider.value(), 2),
-            min_size="auto" if self.size_box.value() == AUTO else self.size_box.value(),
-            fill_holes=self.holes_check.isChecked(),
-            smoothing=self.smoothing_box.value(),
         )
 
     def set_axes(self, axes: str) -> None:
@@ -120,19 +93,8 @@ class ObjectsForm(QWidget):
         self.split_slider.setSingleStep(0.05)  # type: ignore[arg-type] # int in superqt's proxy
         self.split_slider.setDecimals(2)
         self.split_slider.setValue(defaults.split_strength)
-        self.size_box.setRange(AUTO, 1_000_000)
-        self.size_box.setSpecialValueText("auto")
-        self.size_box.setValue(AUTO)
-        self.smoothing_box.setRange(0, 20)
-        self.smoothing_box.setSingleStep(0.5)
-        self.smoothing_box.setDecimals(1)
-        self.smoothing_box.setValue(defaults.smoothing)
-        self.holes_check.setChecked(defaults.fill_holes)
-        for box in (self.size_box, self.smoothing_box):
-            box.setSuffix(" px")
-        parts = self.split_slider.findChildren(QAbstractSlider)
-        for control in (*parts, self.size_box, self.smoothing_box):
-            WheelFilter(control)
+        for part in self.split_slider.findChildren(QAbstractSlider):
+            WheelFilter(part)
 
     def _edited(self, _value: object = None) -> None:
         self.edited.emit()
@@ -140,6 +102,5 @@ class ObjectsForm(QWidget):
     def _update(self, _index: int = 0) -> None:
         output = self.output_box.currentIndex()
         self.divisions_check.setVisible(output == LINKED and "T" in self._axes)
-        for widget in (self.split_slider, self.size_box, self.smoothing_box, self.holes_check):
-            widget.setEnabled(self.objects_requested)
+        self.split_slider.setEnabled(self.objects_requested)
         self.changed.emit()

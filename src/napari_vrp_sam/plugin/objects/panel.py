@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.inference.runs.engine import Engine
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
-from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.plugin.layers.accepted import (
     current_result_with_frames,
     result_events,
@@ -26,11 +24,9 @@ from napari_vrp_sam.plugin.layers.accepted import (
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import (
     add_objects_layer,
-    current_objects,
     is_objects_layer,
     pixel_size,
     show_object,
-    table_from_features,
 )
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
@@ -39,13 +35,15 @@ from napari_vrp_sam.plugin.objects.preview import ObjectsPreview
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.section import Section
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.objects.settings import ObjectSettings
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 
 class ObjectsPanel(Section):
-    """Find the objects of the current result, on request or after each run, and save their table.
+    """Find the objects of the current result, on request or after each run.
 
     Signals
     -------
@@ -67,12 +65,13 @@ class ObjectsPanel(Section):
         image_box: ImageBox,
         axes: Callable[[], str],
         engine: Engine,
+        clean_up: Callable[[ObjectSettings], ObjectSettings],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(
             "Objects",
             "Split the classes of the result into objects, link them through the stack, and list "
-            "them in a table.",
+            "them in a table (<b>Export</b>). The clean-up is that of the result.",
             "objects.md",
             parent,
         )
@@ -80,20 +79,19 @@ class ObjectsPanel(Section):
         self._image_box = image_box
         self._axes = axes
         self._engine = engine
+        self._clean_up = clean_up
         self._run: ObjectsRun | None = None
         self._locked = False
         # Weak references, so that layers that the user deletes are freed.
         self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
         self.form = ObjectsForm()
         self.find_button = QPushButton("Find objects")
-        self.save_button = QPushButton("Save table…")
         self._lay_out()
-        self.preview = ObjectsPreview(viewer, image_box, self.form, engine, self)
+        self.preview = ObjectsPreview(viewer, image_box, self.form, engine, self.settings, self)
         self.form.changed.connect(self._update_buttons)
         self.form.edited.connect(self._preview_objects)
         self.toggled.connect(self._preview_objects)
         self.find_button.clicked.connect(self._find_or_cancel)
-        self.save_button.clicked.connect(self._open_save_dialog)
         self._emitters = result_events(viewer)
         for emitter in self._emitters:
             emitter.connect(self.refresh)
@@ -104,6 +102,15 @@ class ObjectsPanel(Section):
     def running(self) -> bool:
         """True while objects are being found."""
         return self._run is not None
+
+    def settings(self) -> ObjectSettings:
+        """Return the settings of the section, with the clean-up of the result."""
+        return self._clean_up(self.form.settings())
+
+    def on_clean_up(self) -> None:
+        """Update the preview after a change of the clean-up."""
+        if self.preview.on:
+            self.preview.start()
 
     def find(self) -> None:
         """Find the objects of the current result; emit `warned` if that is impossible."""
@@ -118,19 +125,6 @@ class ObjectsPanel(Section):
         """Find the objects of a new result if the form requests objects."""
         if self.form.objects_requested:
             self.find()
-
-    def save(self, path: Path) -> None:
-        """Write the table of the current objects as CSV; emit `warned` if that is impossible."""
-        layer = current_objects(self._viewer, self._image_box.layer)
-        if layer is None:
-            return
-        path = path if path.suffix else path.with_suffix(".csv")
-        try:
-            write_table(path, table_from_features(layer))
-        except InputError as error:
-            self.warned.emit(str(error))
-        else:
-            self.reported.emit(f"Saved the table of '{layer.name}' to {path}.")
 
     def refresh(self, _event: Any = None) -> None:
         """Update settings and buttons to the selected image and its result."""
@@ -174,7 +168,6 @@ class ObjectsPanel(Section):
         )
         self.find_button.setText("Cancel" if self.running else "Find objects")
         self.find_button.setEnabled(self.running or ready)
-        self.save_button.setEnabled(current_objects(self._viewer, image) is not None)
 
     def _preview_objects(self, _value: Any = None) -> None:
         """Preview the objects while the section is open, and nothing changes the result."""
@@ -195,7 +188,7 @@ class ObjectsPanel(Section):
             stack_data(image),
             labels=result_labels(layer, frames),
             axes=frames.axes,
-            settings=self.form.settings(),
+            settings=self.settings(),
             confidence=dict(get_metadata(layer, CONFIDENCE) or {}),
             spacing=spacing,
             unit=unit,
@@ -212,8 +205,7 @@ class ObjectsPanel(Section):
     def _add_layer(self, layout: ImageLayout, objects: Objects) -> None:
         layer = add_objects_layer(self._viewer, layout, objects)
         self.added.emit("find objects", [layer])
-        count = len(objects.table)
-        found = f"{count} object{'' if count == 1 else 's'}"
+        found = count(len(objects.table), "object")
         self.reported.emit(f"Added {found} to '{layer.name}', with a table of features.")
 
     def _end(self, outcome: str, message: str) -> None:
@@ -234,16 +226,6 @@ class ObjectsPanel(Section):
         self.reported.emit("Cancelling…")
         self._run.cancel()
 
-    def _open_save_dialog(self, _checked: Any = None) -> None:
-        layer = current_objects(self._viewer, self._image_box.layer)
-        if layer is None:
-            return
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save table", f"{layer.name}.csv", "Tables (*.csv)"
-        )
-        if path:
-            self.save(Path(path))
-
     def _show_selected(self, event: Any) -> None:
         """Show the object of the row that was selected in napari's features table."""
         layer = event.source
@@ -257,8 +239,6 @@ class ObjectsPanel(Section):
             "a new Labels layer. Its features list area, intensity, confidence and frames of each "
             "object (<b>Layers &gt; Visualize &gt; Features table widget</b>).",
         )
-        set_help(self.save_button, "Save the table of the objects in view as CSV.")
-        content, buttons = QWidget(), QWidget()
-        pack(QHBoxLayout(buttons), self.find_button, self.save_button, spacing=3)
-        pack(QVBoxLayout(content), self.form, buttons, spacing=5)
+        content = QWidget()
+        pack(QVBoxLayout(content), self.form, self.find_button, spacing=5)
         self.addWidget(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed,
 from napari_vrp_sam.inference.runs.objects_job import ObjectsPreviewJob
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_labels
 from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
+from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.objects.settings import ObjectSettings
     from napari_vrp_sam.inference.runs.engine import Engine, Run
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
     from napari_vrp_sam.plugin.objects.form import ObjectsForm
@@ -44,6 +47,7 @@ class ObjectsPreview(QObject):
         image_box: ImageBox,
         form: ObjectsForm,
         engine: Engine,
+        settings: Callable[[], ObjectSettings],
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
@@ -51,6 +55,7 @@ class ObjectsPreview(QObject):
         self._image_box = image_box
         self._form = form
         self._engine = engine
+        self._settings = settings
         self._on = False
         self._outdated = False
         self._run: Run | None = None
@@ -61,6 +66,11 @@ class ObjectsPreview(QObject):
         self._poll = single_shot_timer(self, POLL_MILLISECONDS, self._poll_run)
         viewer.dims.events.current_step.connect(self._update)
         viewer.dims.events.ndisplay.connect(self._update)
+
+    @property
+    def on(self) -> bool:
+        """True while the preview follows the frame in view and the settings."""
+        return self._on
 
     @property
     def layer(self) -> Labels | None:
@@ -149,9 +159,7 @@ class ObjectsPreview(QObject):
             return None
         if self._target is None or self._target[1] is not layer:
             self._disconnect()
-            # Corrections, and another threshold.
-            names = ("paint", "labels_update", "data")
-            self._emitters = [layer.events[n] for n in names if n in layer.events.emitters]
+            self._emitters = drawing_events(layer)
             for emitter in self._emitters:
                 emitter.connect(self._update)
         self._target = image, layer, frames
@@ -160,7 +168,7 @@ class ObjectsPreview(QObject):
             result_labels(layer, frames, copy=False),
             axes=frames.label_axes,
             index=index,
-            settings=self._form.settings(),
+            settings=self._settings(),
         )
 
     def _poll_run(self) -> None:

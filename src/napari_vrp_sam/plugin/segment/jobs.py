@@ -17,7 +17,7 @@ from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
-from napari_vrp_sam.plugin.widgets.wording import count
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 
@@ -37,15 +38,28 @@ JobKind = TypeVar("JobKind", bound=SegmentationJob)
 class JobFactory:
     """Create jobs from the inputs of the form and the frame in view.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    form : SegmentForm
+    relabelling : callable
+        Returns the thresholds and the clean-up of the labels; None for the defaults.
+
     Attributes
     ----------
     loaded : set of str
         Models that a run has loaded, which therefore need no download.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer, form: SegmentForm) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        form: SegmentForm,
+        relabelling: Callable[[], RelabelSettings | None],
+    ) -> None:
         self._viewer = viewer
         self._form = form
+        self._relabelling = relabelling
         self.loaded: set[str] = set()
 
     def run(
@@ -158,6 +172,7 @@ class JobFactory:
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
             tile_size=self._form.tile,
+            relabelling=self._relabelling(),
             accepted=frozenset(accepted),
         )
 

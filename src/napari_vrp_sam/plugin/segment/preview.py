@@ -20,6 +20,7 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
 )
 from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
+from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.segment.preview_state import PreviewState
 from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
@@ -299,12 +300,6 @@ class PreviewBox(QCheckBox):
         self._outline.show(image, frames, index, result.labels)
         shown = self.state.shown()
         self._show_state(shown.changed() if self._outdated or self._pause.isActive() else shown)
-
-
-def drawing_events(layer: Layer) -> list[Any]:
-    """Return the events of drawing, erasing and changing classes."""
-    names = ("paint", "labels_update", "data", "features")
-    return [layer.events[name] for name in names if name in layer.events.emitters]
 
 
 def _undone_strokes(layer: Layer) -> int:

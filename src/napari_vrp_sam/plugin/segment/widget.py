@@ -30,7 +30,7 @@ from napari_vrp_sam.plugin.segment.result.result_row import ResultRow
 from napari_vrp_sam.plugin.segment.result.result_tools import ResultTools
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.run_controls import RunControls
-from napari_vrp_sam.plugin.segment.status.incomplete_mask import IncompleteMaskWarning
+from napari_vrp_sam.plugin.segment.status.incomplete_mask import IncompleteMaskButton
 from napari_vrp_sam.plugin.segment.status.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.status.quality_panel import QualityPanel, quality_metadata
 from napari_vrp_sam.plugin.segment.status.status_card import StatusCard
@@ -71,22 +71,26 @@ class SegmentStackWidget(PluginDock):
         self._target: Image | None = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
-        self._jobs = JobFactory(viewer, self.form)
+        self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
+        self._jobs = JobFactory(viewer, self.form, lambda: self.result_tools.settings.of_run)
         self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = self.form.probability_box, controls.progress
         self.card = StatusCard()
         self.status, self.expected_iou_label = self.card.message, self.card.quality
-        self.incomplete_mask = IncompleteMaskWarning(self.form.annotation_list)
+        self.incomplete_mask = IncompleteMaskButton(self.form.annotation_list)
         self.result_row = ResultRow(viewer, self.form)
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         keep_place(self.accept_button)
         self.quality_panel = QualityPanel(viewer, self.form.image_box)
         self.objects_panel = ObjectsPanel(
-            viewer, self.form.image_box, lambda: self.form.axes, self._engine
+            viewer,
+            self.form.image_box,
+            lambda: self.form.axes,
+            self._engine,
+            self.result_tools.object_settings,
         )
-        self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
         self.export_button = ExportButton(
             viewer, self.form.image_box, self.result_tools.relabelling
         )
@@ -173,7 +177,8 @@ class SegmentStackWidget(PluginDock):
         self.form.tour_button.clicked.connect(self.tour.start)
         self.tour.shown.connect(self.form.hide_guide)
         self.preview_box.drawn.connect(self._panel.on_inputs)
-        self.preview_box.drawn.connect(self.incomplete_mask.hide)
+        self.preview_box.drawn.connect(self.incomplete_mask.withdraw)
+        self.incomplete_mask.warned.connect(self._panel.warn_of_mask)
         self.preview_box.learned.connect(self.incomplete_mask.show_calibrations)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
@@ -190,6 +195,8 @@ class SegmentStackWidget(PluginDock):
         self.session_panel.opened.connect(self.result_tools.refresh)
         self.session_panel.added.connect(self._record_added)
         relabelling = self.result_tools.relabelling
+        self.result_tools.changed.connect(self.objects_panel.on_clean_up)
+        relabelling.finished.connect(self.objects_panel.on_clean_up)
         relabelling.started.connect(lambda: self.objects_panel.lock(locked=True))
         relabelling.finished.connect(lambda: self.objects_panel.lock(locked=self.running))
         self.apply_button.made.connect(self._apply)
@@ -239,6 +246,7 @@ class SegmentStackWidget(PluginDock):
             axes=axes,
             class_ids=sorted(class_ids),
             accepted=accepted,
+            settings=self.result_tools.settings,
             metadata={
                 ACCEPTED: sorted(accepted),
                 "model": job.model,
@@ -263,7 +271,11 @@ class SegmentStackWidget(PluginDock):
         run.learned.connect(lambda _: self._jobs.loaded.add(str(job.model)))
         run.learned.connect(self.incomplete_mask.show_calibrations)
         run.ended.connect(self._end)
-        self._panel.start(run, lambda quality: result.describe(**quality_metadata(quality)))
+        self._panel.start(
+            run,
+            lambda quality: result.describe(**quality_metadata(quality)),
+            str(self.result_tools.settings),
+        )
         self._lock(locked=True)
 
     def _watch_annotations(self) -> None:
@@ -297,7 +309,9 @@ class SegmentStackWidget(PluginDock):
         if outcome in ("done", "cancelled"):
             self._viewer.layers.selection.active = target
             self.form.image_box.choose(target)
-            text = f"Applied the annotations to '{target.name}'."
+            settings = str(self.result_tools.settings)
+            text = f"Applied the annotations to '{target.name}'"
+            text += f", with {settings}." if settings else "."
             if outcome == "cancelled":
                 text = f"Cancelled: the finished frames of '{target.name}' are kept."
             self._panel.notify(text, topic="result")

@@ -36,7 +36,7 @@ class Section(QCollapsible):
         # Arrows are characters of the title: icons would not follow a change of theme.
         super().__init__("", parent, expandedIcon=_no_icon(), collapsedIcon=_no_icon())
         self.toggleButton().setIconSize(QSize(0, 0))
-        self._title = title
+        self._title, self._remark = title, ""
         self.toggleButton().setStyleSheet(HEADER)
         set_help(self.toggleButton(), tip)
         layout = self.layout()
@@ -56,12 +56,19 @@ class Section(QCollapsible):
         self.toggled.connect(self._update)
         self._update(opened=False)
 
+    def set_remark(self, remark: str) -> None:
+        """Show a remark behind the title, in brackets; an empty one removes it."""
+        if remark != self._remark:
+            self._remark = remark
+            self._update(opened=self.isExpanded())
+
     def eventFilter(self, _watched: QObject, _event: QEvent) -> bool:  # noqa: N802
         """Do not limit the height of the content again when it changes."""
         return False
 
     def _update(self, opened: bool) -> None:  # noqa: FBT001
-        self.setText(f"{'▾' if opened else '▸'} {self._title}")
+        remark = f" ({self._remark})" if self._remark else ""
+        self.setText(f"{'▾' if opened else '▸'} {self._title}{remark}")
         if opened:
             self.content().setMaximumHeight(UNLIMITED)  # its rows may wrap in a narrower dock
 

@@ -1,20 +1,11 @@
-"""Numbers, durations and long messages in words; without Qt."""
+"""Durations, finished frames and long messages in words; without Qt."""
 
 from __future__ import annotations
 
+from napari_vrp_sam.wording import count
+
 LONGEST_MESSAGE = 160
 """Largest number of characters that a message shows before its details are folded away."""
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural.
-
-    Examples
-    --------
-    >>> count(1, "frame"), count(3, "frame")
-    ('1 frame', '3 frames')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def finished_frames(done: int, total: int) -> str:

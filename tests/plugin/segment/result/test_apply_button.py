@@ -8,11 +8,13 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam import Segmenter
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.result_settings import ResultSettings
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 
@@ -20,8 +22,10 @@ def test_the_other_image_gets_the_labels_of_a_segmenter(qtbot, viewer):
     stack, truth = sample_stack(seed=4, size=96, frames=3)
     other = (sample_stack(seed=5, size=96, frames=2)[0] * 0.8).astype(stack.dtype)
     segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
+    default = segmenter.predict(other).labels
+    segmenter.relabelling = RelabelSettings({1: 0.3}, min_size=4)
     expected = segmenter.predict(other).labels
-    assert expected.any(axis=(1, 2)).all()
+    assert (expected.sum(axis=(1, 2)) > default.sum(axis=(1, 2))).all()
 
     viewer.add_image(stack, name="stack")
     masks = np.zeros_like(truth)
@@ -32,6 +36,7 @@ def test_the_other_image_gets_the_labels_of_a_segmenter(qtbot, viewer):
     viewer.window.add_dock_widget(dock, name="Segment stack")
     dock.form.device_box.setCurrentText("cpu")
     dock.preview_box.setChecked(False)
+    dock.result_tools.set_settings(ResultSettings({1: 0.3}, min_size=4))
     viewer.layers.selection.active = viewer.layers["stack"]
     assert [image.name for image in dock.apply_button.targets()] == ["other"]
     dock.apply_button.apply(unwrap(target))
@@ -43,7 +48,10 @@ def test_the_other_image_gets_the_labels_of_a_segmenter(qtbot, viewer):
     np.testing.assert_array_equal(layer.scale, target.scale)
     assert layer.name == "other segmented"
     assert dock.form.image.name == "other"
-    assert dock.status.text() == "Applied the annotations to 'other'."
+    assert (
+        dock.status.text()
+        == "Applied the annotations to 'other', with threshold 0.30, minimum size 4 px."
+    )
     assert get_metadata(layer, "reference_frames") == []
     assert sorted(kept_probabilities(layer).frames) == [0, 1]
     assert dock.history.undo_text == "segment stack"
@@ -108,6 +116,7 @@ def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path)
     stack, truth = sample_stack(seed=4, size=96, frames=3)
     other = (sample_stack(seed=5, size=96, frames=2)[0] * 0.8).astype(stack.dtype)
     segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
+    segmenter.relabelling = RelabelSettings({1: 0.3}, fill_holes=True)
     expected = segmenter.predict(other).labels
     viewer.add_image(stack, name="stack")
     masks = np.zeros_like(truth)
@@ -116,6 +125,7 @@ def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path)
     dock = SegmentStackWidget(viewer, ThreadEngine())
     viewer.window.add_dock_widget(dock, name="Segment stack")
     dock.preview_box.setChecked(False)
+    dock.result_tools.set_settings(ResultSettings({1: 0.3}, fill_holes=True))
     button = dock.apply_button
     with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
         button.save(tmp_path / "a.segmenter")

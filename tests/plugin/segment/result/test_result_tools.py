@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabe
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
-from napari_vrp_sam.plugin.segment.result.relabelling import RELABELLING
+from napari_vrp_sam.plugin.layers.result_settings import SETTINGS, ResultSettings
 from napari_vrp_sam.plugin.session.layers import NOTES, stored_result
 
 
@@ -62,22 +62,22 @@ def test_probabilities_are_kept_without_asking(viewer, tools):
 def test_the_slider_changes_all_frames(viewer, dock, tools, applied):
     (layer,) = results(viewer)
     tools.expand()
-    tools.threshold_slider.setValue(3)
+    tools.form.threshold_slider.setValue(3)
     applied()
     expected = by_settings(layer, RelabelSettings({1: 0.03}))
     assert (expected != by_settings(layer, RelabelSettings())).any(axis=(1, 2)).all()
     np.testing.assert_array_equal(layer.data, expected)
-    assert "0.03" in tools.threshold_label.text()
-    assert get_metadata(layer, RELABELLING)["thresholds"] == {"1": 0.03}
+    assert "0.03" in tools.form.threshold_label.text()
+    assert get_metadata(layer, SETTINGS)["thresholds"] == {"1": 0.03}
 
 
 def test_each_class_has_its_threshold(viewer, tools, applied):
     (layer,) = results(viewer)
-    assert [tools.class_box.itemData(at) for at in range(2)] == [1, 2]
-    tools.threshold_slider.setValue(3)
-    tools.class_box.setCurrentIndex(1)
-    assert tools.threshold_slider.value() == 50
-    tools.threshold_slider.setValue(99)
+    assert [tools.form.class_box.itemData(at) for at in range(2)] == [1, 2]
+    tools.form.threshold_slider.setValue(3)
+    tools.form.class_box.setCurrentIndex(1)
+    assert tools.form.threshold_slider.value() == 50
+    tools.form.threshold_slider.setValue(99)
     applied()
     expected = by_settings(layer, RelabelSettings({1: 0.03, 2: 0.99}))
     np.testing.assert_array_equal(layer.data, expected)
@@ -86,9 +86,9 @@ def test_each_class_has_its_threshold(viewer, tools, applied):
 def test_one_drag_is_one_step_to_undo(viewer, dock, tools, applied):
     (layer,) = results(viewer)
     before = layer.data.copy()
-    tools.threshold_slider.sliderPressed.emit()
+    tools.form.threshold_slider.sliderPressed.emit()
     for percent in (40, 30, 20, 3):
-        tools.threshold_slider.setValue(percent)
+        tools.form.threshold_slider.setValue(percent)
     applied()
     changed = layer.data.copy()
     assert (changed != before).any()
@@ -98,12 +98,12 @@ def test_one_drag_is_one_step_to_undo(viewer, dock, tools, applied):
     press_undo.click()
     applied()
     np.testing.assert_array_equal(layer.data, before)
-    assert tools.threshold_slider.value() == 50
+    assert tools.form.threshold_slider.value() == 50
     assert dock.history.undo_text == "segment stack"
     press_redo.click()
     applied()
     np.testing.assert_array_equal(layer.data, changed)
-    assert tools.threshold_slider.value() == 3
+    assert tools.form.threshold_slider.value() == 3
 
 
 def test_corrections_and_accepted_frames_stay(qtbot, viewer, dock, tools, applied):
@@ -113,7 +113,7 @@ def test_corrections_and_accepted_frames_stay(qtbot, viewer, dock, tools, applie
     accepted = layer.data[5].copy()
     layer.data[2, 40:44, 50:60] = 2  # painted
     layer.data[2, 12:14, 6:10] = 0  # erased
-    tools.threshold_slider.setValue(3)
+    tools.form.threshold_slider.setValue(3)
     applied()
     np.testing.assert_array_equal(layer.data[5], accepted)
     expected = by_settings(layer, RelabelSettings({1: 0.03}))
@@ -128,9 +128,9 @@ def test_a_correction_that_agrees_with_a_threshold_stays_for_others(viewer, tool
     low = by_settings(layer, RelabelSettings({1: 0.03}))
     gained = (low != layer.data) & (low == 1)
     layer.data[3][gained[3]] = 1  # as the low threshold will find
-    tools.threshold_slider.setValue(3)
+    tools.form.threshold_slider.setValue(3)
     applied()
-    tools.threshold_slider.setValue(50)
+    tools.form.threshold_slider.setValue(50)
     applied()
     assert (layer.data[3][gained[3]] == 1).all()
     assert (layer.data[4][gained[4]] == 0).all()
@@ -148,7 +148,7 @@ def test_the_frame_in_view_comes_first(qtbot, viewer, tools, monkeypatch):
 
     monkeypatch.setattr(KeptProbabilities, "compute", slow)
     viewer.dims.set_current_step(0, 4)
-    tools.threshold_slider.setValue(30)
+    tools.form.threshold_slider.setValue(30)
     gate.release()
     qtbot.waitUntil(lambda: len(order) == 1, timeout=60_000)
     viewer.dims.set_current_step(0, 6)
@@ -166,7 +166,7 @@ def test_another_result_without_probabilities(viewer, dock, tools):
     layer.visible = False
     tools.refresh()
     assert "not available" in tools.note.text()
-    assert not tools.size_box.isEnabled()
+    assert not tools.form.threshold_slider.isEnabled()
 
 
 def test_exported_files_are_those_of_the_command_line(
@@ -191,7 +191,7 @@ def test_exported_files_are_those_of_the_command_line(
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     layer.data[2, 40:44, 50:60] = by_settings(layer, RelabelSettings())[2, 40:44, 50:60]
-    tools.threshold_slider.setValue(3)
+    tools.form.threshold_slider.setValue(3)
     applied()
     np.testing.assert_array_equal(read_stack(tmp_path / "p_relabelled.tif")[0], layer.data)
 
@@ -210,7 +210,7 @@ def test_export_to_other_formats(qtbot, dock, tools, tmp_path, name, problem):
 
 def test_an_export_waits_for_all_frames(qtbot, viewer, dock, tools, applied, tmp_path):
     (layer,) = results(viewer)
-    tools.threshold_slider.setValue(3)
+    tools.form.threshold_slider.setValue(3)
     assert tools.relabelling.busy
     assert not dock.objects_panel.find_button.isEnabled()
     button = dock.export_button
@@ -234,21 +234,82 @@ def test_scrolling_the_dock_does_not_change_settings(qtbot, dock, tools):
         QApplication.sendEvent(control, event)
 
     dock.segment_button.setFocus()
-    for control in (tools.threshold_slider, tools.size_box, tools.smoothing_box):
+    for control in (tools.form.threshold_slider, tools.form.size_box, tools.form.smoothing_box):
         before = control.value()
         turn(control)
         assert control.value() == before
     dock.window().activateWindow()
-    tools.size_box.setFocus()
-    qtbot.waitUntil(tools.size_box.hasFocus)
-    turn(tools.size_box)
-    assert tools.size_box.value() > 0
+    tools.form.size_box.setFocus()
+    qtbot.waitUntil(tools.form.size_box.hasFocus)
+    turn(tools.form.size_box)
+    assert tools.form.size_box.value() >= 0  # no longer auto
 
 
 def test_sessions_store_the_settings(viewer, tools, applied):
     (layer,) = results(viewer)
-    tools.size_box.setValue(12)
+    tools.form.size_box.setValue(12)
     applied()
     stored = stored_result(layer, Frames(layer.data, "ZYX"))
-    settings = stored.attributes[NOTES][RELABELLING]
-    assert settings == {"thresholds": {}, "min_size": 12, "fill_holes": False, "smoothing": 0.0}
+    settings = stored.attributes[NOTES][SETTINGS]
+    assert settings == {"thresholds": {}, "min_size": 12, "fill_holes": None, "smoothing": 0.0}
+
+
+def test_the_next_run_uses_the_settings(qtbot, viewer, dock, engine, tools, applied):
+    tools.form.threshold_slider.setValue(3)
+    tools.form.size_box.setValue(5)
+    applied()
+    (first,) = results(viewer)
+    changed = first.data.copy()
+    dock.history.undo()
+    dock.history.undo()
+    applied()
+    assert (first.data != changed).any()
+    dock.history.redo()
+    dock.history.redo()
+    applied()
+    run(qtbot, dock, engine)
+    second = results(viewer)[-1]
+    assert second is not first
+    np.testing.assert_array_equal(second.data, changed)
+    assert tools.settings == ResultSettings({1: 0.03}, min_size=5)
+    assert tools.form.threshold_slider.value() == 3
+    assert dock.status.text().endswith(", with threshold 0.03, minimum size 5 px.")
+    assert tools.toggleButton().text().endswith("Threshold and clean-up (changed)")
+    assert "Later runs" in tools.note.text()
+    # Corrections are recognised with respect to the labels of this run.
+    second.data[2, 40:44, 50:60] = 2
+    tools.form.reset_button.click()
+    applied()
+    expected = by_settings(second, RelabelSettings())
+    expected[2, 40:44, 50:60] = 2
+    np.testing.assert_array_equal(second.data, expected)
+    assert tools.settings == ResultSettings()
+    assert not tools.form.reset_button.isEnabled()
+    assert dock.history.undo_text == "reset threshold and clean-up"
+
+
+def test_the_preview_uses_the_settings(qtbot, viewer, dock, engine, tools, applied):
+    tools.form.threshold_slider.setValue(3)
+    applied()
+    expected = results(viewer)[0].data[viewer.dims.current_step[0]].copy()
+    engine.let_through()
+    dock.preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: "stack preview" in viewer.layers, timeout=60_000)
+    shown = viewer.layers["stack preview"].data[viewer.dims.current_step[0]]
+    np.testing.assert_array_equal(shown, expected)
+
+
+def test_the_settings_of_the_result_in_view_are_shown(qtbot, viewer, dock, engine, tools, applied):
+    tools.form.threshold_slider.setValue(3)
+    applied()
+    (first,) = results(viewer)
+    run(qtbot, dock, engine)
+    tools.form.reset_button.click()
+    applied()
+    viewer.layers.selection.active = first
+    assert tools.form.threshold_slider.value() == 50  # a hidden result is not the current one
+    results(viewer)[-1].visible = False
+    first.visible = True
+    viewer.layers.selection.active = first
+    tools.refresh()
+    assert tools.form.threshold_slider.value() == 3

@@ -15,12 +15,14 @@ def test_the_button_makes_an_incomplete_mask_partial(qtbot, viewer, dock, annota
     dock.preview_box.learned.emit({1: ClassCalibration(0.5, look_alikes=found)})
 
     assert warning.isVisible()
-    assert "About 23 more objects look like the 8 that are marked" in warning.message.text()
+    assert dock.status.text().startswith("More objects look like the 8 that are marked on frame 2")
+    assert dock.status.severity == "warning"
     viewer.add_labels(np.zeros_like(labels.data), name="not ticked", visible=False)
     assert warning.isVisible()  # as when the preview is added
-    press(qtbot, warning.button)
+    press(qtbot, warning)
     assert [(a.layer, a.kind) for a in annotation_list.annotations] == [(labels, "partial")]
     assert not warning.isVisible()
+    assert dock.status.text().startswith("Ready")
     dock.preview_box.learned.emit({1: ClassCalibration(0.5, look_alikes=found)})
     dock.preview_box.learned.emit({1: ClassCalibration(0.5)})
     assert not warning.isVisible()

@@ -49,6 +49,17 @@ def test_idle_phases_follow_from_the_inputs():
     assert not view(READY, 0).can_cancel
 
 
+def test_the_status_warns_of_an_incomplete_mask():
+    doubted = READY.mask_doubted("More objects look like the 5 that are marked. Others follow.")
+    shown = view(doubted, 0)
+    assert (shown.message, shown.severity) == (doubted.incomplete, "warning")
+    ended = doubted.started(7, 0).ended(RunEnd("done", done=7, total=7, layer=1))
+    assert message(ended).endswith(" s. More objects look like the 5 that are marked.")
+    assert view(ended, 0).severity == "warning"
+    assert message(doubted.mask_doubted("")).startswith("Ready")
+    assert message(doubted.image_chosen(image=True)).startswith("Ready")
+
+
 def test_nothing_that_was_said_before_stays_when_a_run_starts():
     segmented = RunEnd("done", done=20, total=20, layer=1)
     before = (

@@ -14,6 +14,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tile_plan import ContextTile, Tile, tile_logits
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ def segment_frames(
         prepared = _prepare(pickled)
         job, predictor = prepared.job, prepared.predictor
         pixels = (_frame(pickled, index) for index in indices) if frames is None else frames
-        predictions = predictor.predict_stream(
-            pixels, probabilities=job.probabilities or job.levels
-        )
+        predictions = predictor.predict_stream(pixels, probabilities=job.needs_probabilities)
         return [
             frame_event(index, prediction, job, prepared.writer)
             for index, prediction in zip(indices, predictions, strict=True)
@@ -138,12 +137,12 @@ def frame_event(
     index: int, prediction: FramePrediction, job: SegmentationJob, writer: FrameWriter | None
 ) -> FrameResult | FrameWritten:
     """Write a frame if there is a writer, and return the event that reports it."""
+    result = frame_result(index, prediction, job)
     if writer is None:
-        return FrameResult.of(index, prediction, probabilities=job.probabilities, levels=job.levels)
-    labels, confidence = prediction.labels, prediction.confidence
-    probabilities = prediction.probabilities if job.probabilities else None
-    writer.write(index, labels)
-    return FrameWritten(index, labels_checksum(labels), confidence, probabilities)
+        return result
+    writer.write(index, result.labels)
+    checksum = labels_checksum(result.labels)
+    return FrameWritten(index, checksum, result.confidence, result.probabilities)
 
 
 def tile_context(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
+from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.results import is_result_layer
-from napari_vrp_sam.plugin.segment.preview import drawing_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
     set_frame_labels,
 )
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.metadata import set_metadata
+from napari_vrp_sam.plugin.layers.result_settings import store_settings
 
 if TYPE_CHECKING:
     import napari
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, Relabelled
-
-RELABELLING = "relabelling"
-"""Metadata key of the settings of a result, as values that sessions can store."""
+    from napari_vrp_sam.plugin.layers.result_settings import ResultSettings
 
 
 @dataclass(eq=False)
@@ -63,13 +61,12 @@ class Relabelling(QObject):
         return self._task is not None
 
     def start(
-        self, layer: Labels, frames: Frames, kept: KeptProbabilities, settings: RelabelSettings
+        self, layer: Labels, frames: Frames, kept: KeptProbabilities, settings: ResultSettings
     ) -> None:
         """Give a result labels by new settings; replaces what was started before."""
-        kept.settings = settings
-        set_metadata(layer, **{RELABELLING: _as_dict(settings)})
+        store_settings(layer, settings)
         todo = set(kept.frames) - set(accepted_frames(layer))
-        self._task = _Task(layer, frames, kept, settings, todo)
+        self._task = _Task(layer, frames, kept, settings.of_labels, todo)
         self.started.emit()
         if not self._computing:
             self._next()
@@ -118,9 +115,3 @@ class Relabelling(QObject):
             if dims.ndisplay == 3 or frame_in_view(layer, task.frames, dims) == index:
                 layer.refresh(thumbnail=False, extent=False, highlight=False)
         self._next()
-
-
-def _as_dict(settings: RelabelSettings) -> dict[str, object]:
-    values = asdict(settings)
-    values["thresholds"] = {str(key): value for key, value in settings.thresholds.items()}
-    return values

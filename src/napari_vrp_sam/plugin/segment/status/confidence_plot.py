@@ -13,7 +13,7 @@ from napari_vrp_sam.plugin.widgets.plot import AMBER, BLUE, GREEN, Plot
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-HEIGHT = 84
+HEIGHT = 76
 TOP, GAP = 6, 4
 """Pixels above the highest bar, and between the axes and their numbers."""
 MARGIN = 2

@@ -59,6 +59,7 @@ class PanelStatus(QObject):
         self._card, self._controls = card, controls
         self._engine = engine
         self._run: SegmentationRun | None = None
+        self._settings = ""
         form.image_box.chosen.connect(self._on_image)
         for changed in (
             form.annotation_list.changed,
@@ -87,7 +88,13 @@ class PanelStatus(QObject):
         notice = Notice(text, severity=severity, topic=topic, time=time.monotonic())
         self._set(self.state.noticed(notice))
 
-    def start(self, run: SegmentationRun, describe: Callable[[Quality], None]) -> None:
+    def warn_of_mask(self, text: str) -> None:
+        """Show that a mask seems to be incomplete; an empty text withdraws the warning."""
+        self._set(self.state.mask_doubted(text))
+
+    def start(
+        self, run: SegmentationRun, describe: Callable[[Quality], None], settings: str = ""
+    ) -> None:
         """Follow a run.
 
         Parameters
@@ -95,8 +102,10 @@ class PanelStatus(QObject):
         run : SegmentationRun
         describe : callable
             Stores the expected quality, once it is known, with the result.
+        settings : str
+            Thresholds and clean-up in words; empty for the automatic ones.
         """
-        self._run = run
+        self._run, self._settings = run, settings
         run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
         run.loaded.connect(lambda event: self._set(self.state.loaded(event.device_name)))
         run.learned.connect(lambda found: self._on_learned(found, describe))
@@ -120,6 +129,7 @@ class PanelStatus(QObject):
             seconds=_now() - started.started,
             layer=None if layer is None else layer.unique_id,
             message=message,
+            settings=self._settings,
         )
         self._on_layers()
         self._set(self.state.ended(end))

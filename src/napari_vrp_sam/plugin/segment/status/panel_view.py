@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
 from napari_vrp_sam.plugin.segment.status.state import PanelState, Quality, RunEnd, RunState
-from napari_vrp_sam.plugin.widgets.wording import (
-    count,
-    finished_frames,
-    split_message,
-    time_left,
-)
+from napari_vrp_sam.plugin.widgets.wording import finished_frames, split_message, time_left
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.controls import Severity
@@ -111,7 +107,10 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
         first, details = split_message(notice.text)
         return first, notice.severity, details
     if state.end is not None:
-        return _end_text(state, state.end)
+        text, severity, details = _end_text(state, state.end)
+        if state.incomplete and severity == "info":
+            return f"{text} {state.incomplete.partition('. ')[0]}.", "warning", details
+        return text, severity, details
     if not state.image:
         return "No image is open: drop an image stack onto the window.", "info", ""
     if not state.annotated:
@@ -120,6 +119,8 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
             "info",
             "",
         )
+    if state.incomplete:
+        return state.incomplete, "warning", ""
     return "Ready: press Segment stack when the class is drawn.", "info", ""
 
 
@@ -137,8 +138,13 @@ def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
     frames = finished_frames(end.done, end.total)
     match end.outcome:
         case "done":
+            settings = f", with {end.settings}" if end.settings else ""
             name = f" into '{state.layers[end.layer]}'" if end.layer in state.layers else ""
-            return f"Segmented {frames}{name} in {format_elapsed(end.seconds)}.", "info", ""
+            return (
+                f"Segmented {frames}{name} in {format_elapsed(end.seconds)}{settings}.",
+                "info",
+                "",
+            )
         case "cancelled":
             kept = f"{frames} {'is' if end.done == 1 else 'are'} kept"
             kept = kept if end.done else "no frame was finished"

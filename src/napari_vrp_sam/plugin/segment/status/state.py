@@ -62,6 +62,8 @@ class RunEnd:
         Why the run failed, or "because ..." if somebody else has cancelled it.
     progress : Progress, optional
         The last one; it does not count the accepted frames.
+    settings : str
+        Thresholds and clean-up in words; empty for the automatic ones.
     """
 
     outcome: Outcome
@@ -72,6 +74,7 @@ class RunEnd:
     layer: Hashable = None
     message: str = ""
     progress: Progress | None = None
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ class PanelState:
         Name of the device that the last model was loaded on.
     worker : {"stopped", "starting", "ready", "busy"}, optional
         State of the worker process, if there is one.
+    incomplete : str
+        Warning that a mask seems to be incomplete; empty if none does.
     """
 
     image: bool = False
@@ -169,6 +174,7 @@ class PanelState:
     layers: Mapping[Hashable, str] = field(default_factory=dict)
     device: str = ""
     worker: WorkerState | None = None
+    incomplete: str = ""
 
     @property
     def phase(self) -> Phase | Stage:
@@ -185,7 +191,7 @@ class PanelState:
     def image_chosen(self, *, image: bool) -> PanelState:
         """Return the state after the choice of another image, or of none, without old messages."""
         state = self._without("inputs", "run", "result", "objects", "action")
-        return replace(state, image=image, end=None, quality=Quality())
+        return replace(state, image=image, end=None, quality=Quality(), incomplete="")
 
     def inputs_changed(self, *, image: bool, annotated: bool) -> PanelState:
         """Return the state after a change of annotations or settings, without errors about them."""
@@ -244,6 +250,10 @@ class PanelState:
     def worker_changed(self, worker: WorkerState | None) -> PanelState:
         """Return the state after a change of the worker process."""
         return replace(self, worker=worker)
+
+    def mask_doubted(self, warning: str) -> PanelState:
+        """Return the state after a warning of an incomplete mask, or without one."""
+        return replace(self, incomplete=warning)
 
     def _without(self, *topics: Topic) -> PanelState:
         gone = self.notice is not None and self.notice.topic in topics
