@@ -20,8 +20,7 @@ def relabel(
         Path,
         typer.Argument(
             metavar="PROBABILITIES",
-            help="TIFF file of probabilities from vrp-sam segment --probabilities, or from Export "
-            "in napari.",
+            help="Probabilities from vrp-sam segment --probabilities, or from Export in napari.",
         ),
     ],
     threshold: Annotated[
@@ -61,7 +60,7 @@ def relabel(
     Equivalent to `Segmentation.relabel` in Python.
     """
     from napari_vrp_sam.annotations.labels import labels_dtype
-    from napari_vrp_sam.inference.relabelling.levels import quantise
+    from napari_vrp_sam.inference.relabelling.levels import as_levels
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
     from napari_vrp_sam.inference.runs.output import RunOutput
     from napari_vrp_sam.io.labels.folder import folder_files
@@ -78,12 +77,16 @@ def relabel(
     )
     target = output or default_relabelled_path(probabilities)
     shape, dtype, axes = given.label_shape, labels_dtype(given.class_ids), given.label_axes
-    files = folder_files(target, shape, dtype) if RunOutput(target).in_folder else []
+    files = (
+        folder_files(target, shape, dtype, metadata=given.metadata)
+        if RunOutput(target).in_folder
+        else []
+    )
     check_outputs(target, [], [probabilities], frame_files=files, overwrite=overwrite)
     with progress_bar() as bar:
         frames = bar.track(given, total=len(given), description="Computing labels")
-        labels = (relabel_frame(quantise(frame), given.class_ids, settings) for frame in frames)
-        write_label_frames(target, labels, shape, dtype, axes)
+        labels = (relabel_frame(as_levels(frame), given.class_ids, settings) for frame in frames)
+        write_label_frames(target, labels, shape, dtype, axes, metadata=given.metadata)
     stderr_console.print(
         f"The labels of {count(len(given), 'frame')} are in {target}.", soft_wrap=True
     )

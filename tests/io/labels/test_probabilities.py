@@ -14,18 +14,18 @@ from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
 
 def test_probabilities_are_read_as_they_were_written(tmp_path: Path) -> None:
     writer = ProbabilityWriter(tmp_path / "p.tif", (3, 2, 20, 30), "ZCYX")
-    given = np.random.default_rng(0).random((2, 20, 30), dtype=np.float32)
+    given = np.random.default_rng(0).integers(0, 256, (2, 20, 30), dtype=np.uint8)
     writer.write(1, given)
     writer.close()
     array, axes = read_stack(tmp_path / "p.tif")
-    assert (axes, array.dtype) == ("ZCYX", np.float32)
+    assert (axes, array.dtype) == ("ZCYX", np.uint8)
     np.testing.assert_array_equal(array[1], given)
     assert [path.name for path in tmp_path.iterdir()] == ["p.tif"]
 
 
 def test_probabilities_keep_axes_of_any_order(tmp_path: Path) -> None:
     writer = ProbabilityWriter(tmp_path / "p.tif", (3, 4, 2, 20, 30), "ZTCYX")
-    given = np.random.default_rng(0).random((2, 20, 30), dtype=np.float32)
+    given = np.random.default_rng(0).integers(0, 256, (2, 20, 30), dtype=np.uint8)
     writer.write(5, given)
     writer.close()
     array, axes = read_stack(tmp_path / "p.tif")

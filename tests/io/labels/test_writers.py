@@ -11,7 +11,8 @@ import zarr
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
-from napari_vrp_sam.io.labels.writers import ZarrLabelWriter, is_incremental, label_writer
+from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
+from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 
 U8 = np.dtype(np.uint8)
 
@@ -54,7 +55,7 @@ def test_a_folder_gets_a_file_for_each_frame(tmp_path: Path) -> None:
 
 def test_processes_share_an_ome_zarr(tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
-    writer = ZarrLabelWriter(path, (2, 3, 20, 30), U8, "TZYX")
+    writer = ZarrWriter(path, (2, 3, 20, 30), U8, "TZYX")
     assert not path.exists()
     writer.write(4, np.full((20, 30), 7, np.uint8))
     other = pickle.loads(pickle.dumps(writer))  # as sent to another process

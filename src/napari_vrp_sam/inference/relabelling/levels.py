@@ -54,6 +54,11 @@ def dequantise(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return middle
 
 
+def as_levels(frame: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return levels of a frame, shape (K, Y, X), that may be probabilities or levels already."""
+    return quantise(frame.astype(np.float32)) if frame.dtype.kind == "f" else frame.astype(np.uint8)
+
+
 def threshold_level(threshold: float) -> int:
     """Return the highest level that is not above a threshold.
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.relabelling.levels import quantise
 from napari_vrp_sam.inference.runs.earlier_files import FACT as FILES
 from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier_files
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
+    from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class RunOutput:
     labels : Path
         TIFF file, .zarr, or folder.
     probabilities : Path, optional
-        TIFF file.
+        TIFF file or .zarr.
     names : sequence of str
         Names of the frames, for a folder.
     accepted : mapping of int to ndarray
@@ -41,6 +43,8 @@ class RunOutput:
         Whether an earlier result may be replaced.
     resume : bool
         Resume an interrupted run.
+    metadata : ImageMetadata
+        Calibration and place of the image, which the results keep.
     """
 
     labels: Path
@@ -49,14 +53,14 @@ class RunOutput:
     accepted: Mapping[int, NDArray[Any]] = field(default_factory=dict)
     resume: bool = False
     overwrite: bool = True
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
     @property
     def in_folder(self) -> bool:
         """True if each frame is written to its own file in a folder."""
-        from napari_vrp_sam.io.images.ome_zarr import SUFFIX
-        from napari_vrp_sam.io.labels.writers import is_incremental
+        from napari_vrp_sam.io.labels.writers import is_folder_output
 
-        return is_incremental(self.labels) and self.labels.suffix.lower() != SUFFIX
+        return is_folder_output(self.labels)
 
 
 class OutputWriter:
@@ -99,11 +103,12 @@ class OutputWriter:
         self._accepted = output.accepted
         self._dtype = labels_dtype(class_ids_of(job.references))
         given = (output.labels, frames.label_shape, self._dtype, frames.label_axes, output.names)
-        self._writer = label_writer(*given, resume=output.resume)
+        metadata = output.metadata
+        self._writer = label_writer(*given, metadata=metadata, resume=output.resume)
         self._files: list[Path] = []
         self._earlier: dict[Path, int] = {}
         if output.in_folder:
-            self._files = folder_files(output.labels, frames.label_shape, self._dtype, output.names)
+            self._files = folder_files(*given[:3], output.names, metadata)
             self._earlier = {} if output.resume else earlier_files(output.labels)
         self._journal: Journal | None = None
         # A loaded model has no digest by which an interrupted run could be recognised.
@@ -114,7 +119,7 @@ class OutputWriter:
             assert self._journal is not None
             self._journal.resume(self._writer.read)
             if not self._journal.finished:
-                self._writer = label_writer(*given)
+                self._writer = label_writer(*given, metadata=metadata)
             known = self._journal.finished.values()
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None
@@ -122,7 +127,9 @@ class OutputWriter:
             class_ids = class_ids_of(job.references)
             shape = (*frames.lead_shape, len(class_ids), *frames.frame_shape)
             axes = frames.label_axes[:-2] + "CYX"
-            self._probabilities = ProbabilityWriter(output.probabilities, shape, axes, class_ids)
+            self._probabilities = ProbabilityWriter(
+                output.probabilities, shape, axes, class_ids, metadata
+            )
 
     @property
     def normalisation(self) -> Normalisation | None:
@@ -148,7 +155,7 @@ class OutputWriter:
         from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 
         if self._probabilities is not None and result.probabilities is not None:
-            self._probabilities.write(result.index, result.probabilities)
+            self._probabilities.write(result.index, quantise(result.probabilities))
         confidence = frame_confidence(result.confidence.values())
         if not isinstance(result, FrameResult):
             self._record(result.index, result.checksum, confidence)
@@ -161,11 +168,11 @@ class OutputWriter:
         self._writer.write(result.index, result.labels)
         self._record(result.index, labels_checksum(result.labels), confidence)
 
-    def shared_writer(self) -> ZarrLabelWriter | None:
+    def shared_writer(self) -> ZarrWriter | None:
         """Return a writer that several processes can use at once; None for other formats."""
-        from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
+        from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 
-        if not isinstance(self._writer, ZarrLabelWriter):
+        if not isinstance(self._writer, ZarrWriter):
             return None
         if self._journal is not None:
             self._journal.begin()

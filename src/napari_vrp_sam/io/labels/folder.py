@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels.files import write_labels
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 
 def folder_files(
-    folder: Path, shape: tuple[int, ...], dtype: np.dtype[Any], names: Sequence[str] = ()
+    folder: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    names: Sequence[str] = (),
+    metadata: ImageMetadata | None = None,
 ) -> list[Path]:
     """Return the paths of the files that a `FolderWriter` writes, one for each frame.
 
@@ -27,10 +32,13 @@ def folder_files(
         Unsigned dtype of the labels.
     names : sequence of str
         Names of the frames without suffix (default: numbers).
+    metadata : ImageMetadata, optional
+        Calibration of the frames, which only TIFF can store.
     """
     count = int(np.prod(shape[:-2], dtype=int))
     width = len(str(count - 1))
-    suffix = ".png" if dtype.itemsize <= 2 else ".tif"
+    calibrated = metadata is not None and (metadata.pixel_size or metadata.transform)
+    suffix = ".png" if dtype.itemsize <= 2 and not calibrated else ".tif"
     stems = names or [f"{index:0{width}}" for index in range(count)]
     return [folder / (stem + suffix) for stem in stems]
 
@@ -43,15 +51,24 @@ class FolderWriter:
     files : sequence of Path
         One file for each frame.
     dtype : dtype
+    metadata : ImageMetadata or callable, optional
+        Calibration of the frames, or a function of the index that returns it.
     """
 
-    def __init__(self, files: Sequence[Path], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        dtype: np.dtype[Any],
+        metadata: ImageMetadata | Callable[[int], ImageMetadata] | None = None,
+    ) -> None:
         self._files = files
         self._dtype = dtype
+        self._metadata = metadata
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
         """Write the labels of a frame."""
-        write_labels(self._files[index], labels.astype(self._dtype), "YX")
+        metadata = self._metadata(index) if callable(self._metadata) else self._metadata
+        write_labels(self._files[index], labels.astype(self._dtype), "YX", metadata)
 
     def read(self, index: int) -> NDArray[Any]:
         """Read the labels of a frame that was written."""

@@ -1,97 +1,117 @@
-"""Probabilities, written and read frame by frame."""
+"""Probabilities in 256 levels, written and read frame by frame."""
 
 from __future__ import annotations
 
-import contextlib
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.io.labels.tiff import imagej_keeps
-from napari_vrp_sam.io.labels.writers import write_frames
+from napari_vrp_sam.io.images.opening import open_file
+from napari_vrp_sam.io.labels.staged import StagedWriter
+from napari_vrp_sam.io.labels.writers import is_zarr_output, write_frames
+from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 CLASS_IDS = "class_ids"
-"""Key of the classes in the description of a TIFF file."""
+"""Name of the classes among the notes of a file."""
+SCALE = "scale"
+"""Name of the meaning of the levels among the notes of a file."""
+MEANING = "probability = (value + 0.5) / 256, or 0 for the value 0"
 
 
 class ProbabilityWriter:
-    """Writer of the probabilities of each class and frame, as float32 TIFF.
+    """Writer of the probabilities of each class and frame as levels, uint8.
 
     Parameters
     ----------
     path : Path
-        Path with the suffix .tif or .tiff; the file appears when the writer is closed.
+        TIFF file (GeoTIFF if the image has a place on a map), .ome.tif or .zarr. A file appears
+        when the writer is closed.
     shape : tuple of int
         Leading axes + (K, Y, X).
     axes : str
         One letter for each axis, C for the classes.
     class_ids : sequence of int
         The K classes, stored in the file.
+    metadata : ImageMetadata, optional
+        Calibration and place of the image, which the probabilities keep.
 
     Raises
     ------
     InputError
-        If the disk is too small for the file, or it cannot be written.
+        If the disk is too small for the file, or the format is another one.
     """
 
     def __init__(
-        self, path: Path, shape: tuple[int, ...], axes: str, class_ids: Sequence[int] = ()
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        axes: str,
+        class_ids: Sequence[int] = (),
+        metadata: ImageMetadata | None = None,
     ) -> None:
-        if path.suffix.lower() not in TIFF_SUFFIXES:
-            raise InputError(f"Probabilities cannot be written to {path.name}: use .tif.")
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic(path))
-        with self._stack:
-            _check_free_space(temporary.parent, int(np.prod(shape)) * 4)
-            self._pages: Any = tifffile.memmap(
-                temporary,
-                shape=shape,
-                dtype=np.float32,
-                imagej=imagej_keeps(axes),
-                photometric="minisblack",
-                metadata={"axes": axes, CLASS_IDS: ",".join(map(str, class_ids))},
+        metadata = replace(
+            metadata or ImageMetadata(),
+            channel_names=tuple(f"class {class_id}" for class_id in class_ids),
+        )
+        notes = {CLASS_IDS: ",".join(map(str, class_ids)), SCALE: MEANING}
+        self._writer: ZarrWriter | StagedWriter
+        if is_zarr_output(path):
+            # OME-Zarr requires the order of time, channels and space.
+            order = sorted(range(len(axes)), key=lambda at: "TCZYX".index(axes[at]))
+            self._writer = ZarrWriter(
+                path,
+                tuple(shape[at] for at in order),
+                np.dtype(np.uint8),
+                "".join(axes[at] for at in order),
+                metadata,
+                notes=notes,
+                lead_axes=axes[:-3],
             )
-            self._stack = self._stack.pop_all()
+        elif path.suffix.lower() in TIFF_SUFFIXES:
+            self._writer = StagedWriter(
+                path, shape, np.dtype(np.uint8), axes, metadata, notes=notes
+            )
+        else:
+            raise InputError(f"Probabilities cannot be written to {path.name}: use .tif or .zarr.")
+        _check_free_space(path, int(np.prod(shape)))
 
-    def write(self, index: int, probabilities: NDArray[np.float32]) -> None:
-        """Write the probabilities of a frame, shape (K, Y, X)."""
-        self._pages.reshape(-1, *probabilities.shape)[index] = probabilities
+    def write(self, index: int, levels: NDArray[np.uint8]) -> None:
+        """Write the levels of a frame, shape (K, Y, X); see `quantise`."""
+        self._writer.write(index, levels)
 
     def close(self) -> None:
         """Complete the file."""
-        self._pages.flush()
-        del self._pages
-        self._stack.close()
+        self._writer.close()
 
     def discard(self) -> None:
         """Delete the incomplete file."""
-        del self._pages
-        with contextlib.suppress(_DiscardError), self._stack:
-            raise _DiscardError
+        self._writer.discard()
 
 
 def write_probabilities(
     path: Path,
-    frames: Iterable[tuple[int, NDArray[np.float32]]],
+    frames: Iterable[tuple[int, NDArray[np.uint8]]],
     shape: tuple[int, ...],
     axes: str,
     class_ids: Sequence[int],
+    metadata: ImageMetadata | None = None,
 ) -> None:
-    """Write the probabilities of frames, given as index and array (K, Y, X), others as 0.
+    """Write the probabilities of frames, given as index and levels (K, Y, X), others as 0.
 
     For the other parameters, see `ProbabilityWriter`.
     """
-    write_frames(ProbabilityWriter(path, shape, axes, class_ids), frames)
+    write_frames(ProbabilityWriter(path, shape, axes, class_ids, metadata), frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +121,19 @@ class StoredProbabilities:
     Attributes
     ----------
     data : array, shape of the leading axes + (Y, X) and an axis of the classes anywhere
+        Levels, uint8, or probabilities, float.
     axes : str
         One letter for each axis; C, if present, for the classes.
     class_ids : tuple of int
         The K classes.
+    metadata : ImageMetadata
+        Calibration and place of the image.
     """
 
     data: Any
     axes: str
     class_ids: tuple[int, ...]
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
     @property
     def label_axes(self) -> str:
@@ -125,14 +149,15 @@ class StoredProbabilities:
     def __len__(self) -> int:
         return int(np.prod(self.label_shape[:-2], dtype=int))
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Read the probabilities of each frame, shape (K, Y, X)."""
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Read each frame, shape (K, Y, X): levels, uint8, or probabilities, float32."""
         at = self.axes.find("C")
         for position in np.ndindex(self.label_shape[:-2]):
             where: list[int | slice] = list(position)
             if at >= 0:
                 where.insert(at, slice(None))
-            frame = np.asarray(self.data[tuple(where)], np.float32)
+            frame = np.asarray(self.data[tuple(where)])
+            frame = frame if frame.dtype == np.uint8 else frame.astype(np.float32)
             yield frame if at >= 0 else frame[None]
 
 
@@ -142,38 +167,67 @@ def read_probabilities(path: Path) -> StoredProbabilities:
     Raises
     ------
     InputError
-        If the file is not a TIFF file of probabilities.
+        If the file is not a TIFF file or OME-Zarr of probabilities.
     """
-    if path.suffix.lower() not in TIFF_SUFFIXES:
-        raise InputError(f"{path} is not a TIFF file: give a TIFF file of probabilities.")
-    if not path.exists():
-        raise InputError(f"There is no file {path}: check the path.")
-    data, stored_axes = read_stack(path)
-    axes = stored_axes or ""
-    last = axes[-3:] if "C" in axes else axes[-2:]
-    if last not in ("CYX", "YX") or np.dtype(data.dtype).kind != "f":
+    stored = open_file(path, raw=True)
+    axes, dtype = (stored.axes or "").replace("S", "C"), np.dtype(stored.data.dtype)
+    notes = _notes(path)
+    data: Any = stored.data
+    if "stack_shape" in notes:  # the bands of a GeoTIFF
+        data = _Bands(data, axes, tuple(map(int, str(notes["stack_shape"]).split(","))))
+        axes = str(notes["stack_axes"])
+    known = dtype == np.uint8 and CLASS_IDS in notes
+    if not (known or dtype.kind == "f") or axes.replace("C", "")[-2:] != "YX":
         raise InputError(
-            f"{path} holds {np.dtype(data.dtype)} values with the axes {axes}, which are not "
-            "probabilities: give a file written by vrp-sam (float32, axes ...CYX)."
+            f"{path} holds {dtype} values with the axes {axes}, which are not probabilities: give "
+            "a file written by vrp-sam."
         )
     count = int(data.shape[axes.index("C")]) if "C" in axes else 1
-    return StoredProbabilities(data, axes, _stored_class_ids(path) or tuple(range(1, count + 1)))
+    # tifffile may have converted the text to numbers.
+    class_ids = tuple(int(part) for part in re.findall(r"\d+", str(notes.get(CLASS_IDS, ""))))
+    return StoredProbabilities(data, axes, class_ids or tuple(range(1, count + 1)), stored.metadata)
 
 
-def _stored_class_ids(path: Path) -> tuple[int, ...]:
+class _Bands:
+    """View of the bands of an image with the axes of the stack that was written."""
+
+    def __init__(self, image: Any, axes: str, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.dtype = image.dtype
+        self._image = image
+        self._axis = axes.find("C")
+
+    def __getitem__(self, position: tuple[int | slice, ...]) -> NDArray[Any]:
+        lead = self.shape[:-2]
+        bands = np.arange(int(np.prod(lead))).reshape(lead)[position]
+        frames = [self._read(int(band)) for band in np.ravel(bands)]
+        return np.stack(frames).reshape(*bands.shape, *self.shape[-2:])
+
+    def _read(self, band: int) -> NDArray[Any]:
+        before = (slice(None),) * self._axis
+        return np.asarray(self._image[(*before, band)] if self._axis >= 0 else self._image)
+
+
+def _notes(path: Path) -> Mapping[str, Any]:
+    """Return the values that a writer stored beside the pixels; empty if there are none."""
+    if path.is_dir():
+        import zarr
+
+        attributes: dict[str, Any] = dict(zarr.open_group(str(path), mode="r").attrs)
+        return dict(attributes.get("napari-vrp-sam", {}))
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return {}
     with tifffile.TiffFile(path) as file:
-        shaped = file.shaped_metadata or ({},)
-        stored = (file.imagej_metadata or shaped[0]).get(CLASS_IDS, "")
-    # tifffile converts a single number.
-    return tuple(int(part) for part in str(stored).split(",") if part)
+        xml: Any = file.gdal_metadata or file.ome_metadata
+        if xml:
+            # Entities are not expanded. GDAL calls the elements Item, OME calls them M.
+            elements = ET.fromstring(xml).iter()  # noqa: S314
+            return {one.get("name") or one.get("K") or "": one.text or "" for one in elements}
+        return file.imagej_metadata or (file.shaped_metadata or ({},))[0]
 
 
-class _DiscardError(Exception):
-    """Makes `atomic` delete its temporary file."""
-
-
-def _check_free_space(folder: Path, size: int) -> None:
-    # A memory map on a full disk would crash the process.
+def _check_free_space(path: Path, size: int) -> None:
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
     if shutil.disk_usage(folder).free < size:
         raise InputError(
             f"{folder} has no space for {size / 1e9:.1f} GB of probabilities: free some, or choose "

@@ -39,7 +39,7 @@ from napari_vrp_sam.inference.runs.events import (
 )
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.io.labels.writers import ZarrLabelWriter
+from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def test_frames_of_a_lost_worker_are_repeated(engine, job, expected, tmp_path):
     """The workers read a file, and write one image together."""
     tifffile.imwrite(tmp_path / "stack.tif", job.data, imagej=True, metadata={"axes": "ZYX"})
     data, axes = read_stack(tmp_path / "stack.tif")
-    writer = ZarrLabelWriter(tmp_path / "labels.zarr", job.data.shape, np.dtype(np.uint8), "ZYX")
+    writer = ZarrWriter(tmp_path / "labels.zarr", job.data.shape, np.dtype(np.uint8), "ZYX")
     client = engine._client
     before = set(client.run(os.getpid).values())
     running = DaskEngine.submit(_with_writer(engine, writer), replace(job, data=data, axes=axes))

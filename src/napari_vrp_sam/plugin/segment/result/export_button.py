@@ -11,7 +11,6 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
-from napari_vrp_sam.inference.relabelling.levels import dequantise
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
 from napari_vrp_sam.io.labels.writers import write_label_frames
@@ -141,7 +140,7 @@ class ExportButton(QPushButton):
             return partial(write_label_frames, path, pages, labels.shape, labels.dtype, axes)
         kept = kept_probabilities(layer)
         assert kept is not None
-        found = ((index, dequantise(one.levels())) for index, one in sorted(kept.frames.items()))
+        found = ((index, one.levels()) for index, one in sorted(kept.frames.items()))
         return partial(
             write_probabilities,
             path,

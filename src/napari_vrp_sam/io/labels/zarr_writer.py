@@ -1,0 +1,139 @@
+"""Writer of OME-Zarr images, frame by frame or region by region."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import explain_write_errors
+from napari_vrp_sam.io.images.ome_zarr import open_zarr
+from napari_vrp_sam.io.labels.ome_zarr import add_levels, create_image
+from napari_vrp_sam.io.metadata import ImageMetadata
+
+FRAME_AXES = "CYX"
+
+
+class ZarrWriter:
+    """Writer of labels or probabilities as OME-Zarr; several processes may share it.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        Size of each axis.
+    dtype : dtype
+    axes : str
+        One letter for each axis. Frames are written along C, if present, Y and X.
+    metadata : ImageMetadata, optional
+    notes : mapping of str to str, optional
+        See `create_image`.
+    lead_axes : str, optional
+        Axes along which frames are counted; default: in the order of `axes`.
+    resume : bool
+        Add frames to an existing image with the same layout.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        axes: str,
+        metadata: ImageMetadata | None = None,
+        *,
+        notes: Mapping[str, str] | None = None,
+        lead_axes: str | None = None,
+        resume: bool = False,
+    ) -> None:
+        self._path = path.absolute()  # other processes may have another working directory
+        self._shape = shape
+        self._dtype = dtype
+        self._axes = axes
+        self._metadata = metadata
+        self._notes = notes
+        self._lead_axes = lead_axes or "".join(axis for axis in axes if axis not in FRAME_AXES)
+        self._keep_existing = resume and path.exists()
+        self._created = False
+        self._array: Any = None
+
+    def open(self) -> None:
+        """Create the image, or open the existing one.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be created, or the existing one has another layout.
+        """
+        with explain_write_errors(self._path):
+            if not self._keep_existing:
+                self._array = create_image(
+                    self._path,
+                    self._shape,
+                    self._dtype,
+                    self._axes,
+                    self._metadata,
+                    labels="C" not in self._axes,
+                    notes=self._notes,
+                )
+                self._keep_existing = self._created = True
+                return
+            self._array = open_zarr(self._path, mode="r+")[0]
+        if (self._array.shape, self._array.dtype) != (self._shape, self._dtype):
+            raise InputError(
+                f"{self._path} holds labels of another shape or type: choose another output."
+            )
+
+    def write(
+        self,
+        index: int,
+        labels: NDArray[Any],
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> None:
+        """Write a frame, or a region of it whose borders are borders of chunks."""
+        if self._array is None:
+            self.open()
+        with explain_write_errors(self._path):
+            self._array[self._selection(index, rows, columns)] = labels
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Read a frame that was written."""
+        if self._array is None:
+            self.open()
+        return np.asarray(self._array[self._selection(index, slice(None), slice(None))])
+
+    def read_plane(self, plane: int, rows: slice) -> NDArray[Any]:
+        """Read rows of a plane, indexed along all flattened axes except Y and X."""
+        if self._array is None:
+            self.open()
+        lead = self._shape[:-2]
+        return np.asarray(self._array[(*np.unravel_index(plane, lead), rows) if lead else rows])
+
+    def close(self) -> None:
+        """Add lower resolutions of large frames; each frame is complete when it is written."""
+        if self._array is not None:
+            with explain_write_errors(self._path):
+                add_levels(self._path)
+
+    def discard(self) -> None:
+        """Delete the image if this writer created it."""
+        if self._created:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process adds to the image that this writer created.
+        return {**self.__dict__, "_array": None, "_keep_existing": True, "_created": False}
+
+    def _selection(self, index: int, rows: slice, columns: slice) -> tuple[int | slice, ...]:
+        sizes = dict(zip(self._axes, self._shape, strict=True))
+        lead = tuple(sizes[axis] for axis in self._lead_axes)
+        position = np.unravel_index(index, lead) if lead else ()
+        where: dict[str, int | slice] = {"C": slice(None), "Y": rows, "X": columns}
+        where.update(zip(self._lead_axes, map(int, position), strict=True))
+        return tuple(where[axis] for axis in self._axes)
