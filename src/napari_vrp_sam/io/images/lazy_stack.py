@@ -19,11 +19,16 @@ class LazyArray:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    is_frame = False
+    """True if the array is a single frame, with its channels."""
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     @property
     def nbytes(self) -> int:
@@ -76,7 +81,7 @@ class LazyStack(LazyArray):
         dtype: np.dtype[Any],
     ) -> None:
         assert math.prod(lead_shape) == len(readers)
-        self.lead_shape = lead_shape
+        self.is_frame = not lead_shape
         self.shape = (*lead_shape, *frame_shape)
         self.dtype = np.dtype(dtype)
         self._readers = readers

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import is_pattern
-from napari_vrp_sam.io.images.lazy_stack import LazyStack
+from napari_vrp_sam.io.images.lazy_stack import LazyArray
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.metadata import StoredImage
@@ -117,7 +117,7 @@ def find_reader(path: Path) -> ImageReader:
 def load_small(stored: StoredImage) -> StoredImage:
     """Read a single frame at once, instead of each time it is indexed, unless it is large."""
     data = stored.data
-    if isinstance(data, LazyStack) and not data.lead_shape and data.nbytes <= SMALL:
+    if isinstance(data, LazyArray) and data.is_frame and data.nbytes <= SMALL:
         return replace(stored, data=data[()])
     return stored
 

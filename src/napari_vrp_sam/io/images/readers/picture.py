@@ -66,6 +66,7 @@ class _Animation:
 
 def _interval(path: Path) -> dict[str, Any]:
     with open_picture(path) as picture:
+        picture.load()  # WebP knows it only then
         milliseconds = picture.info.get("duration")
     if not milliseconds or not math.isfinite(milliseconds):
         return {}
