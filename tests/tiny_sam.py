@@ -17,19 +17,19 @@ SIDE = 256
 WIDTH = 64
 
 
-def build_tiny_sam(seed: int = 0) -> Sam:
-    """Return a SAM with 256 px, two blocks, width 64 and random weights."""
+def build_tiny_sam(seed: int = 0, depth: int = 2) -> Sam:
+    """Return a SAM with 256 px, width 64 and random weights, by default with two blocks."""
     torch.manual_seed(seed)
     grid = SIDE // 16
     encoder = ImageEncoderViT(
         img_size=SIDE,
-        depth=2,
+        depth=depth,
         embed_dim=WIDTH,
         num_heads=2,
         norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
         window_size=7,
-        global_attn_indexes=(1,),
+        global_attn_indexes=(depth - 1,),
         out_chans=WIDTH,
     )
     decoder = MaskDecoder(

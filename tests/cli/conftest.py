@@ -41,7 +41,7 @@ def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     import torch
 
     from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
-    from napari_vrp_sam.models.weights import catalogue
+    from napari_vrp_sam.models.weights import catalogue, model_spec
     from napari_vrp_sam.models.weights.downloads import WeightsFile
 
     cache = tmp_path / "cache"
@@ -63,5 +63,5 @@ def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     spec = catalogue.ModelSpec("tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", sam)
     monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", build_tiny_sam)
     monkeypatch.setattr(catalogue, "BUILT_IN", (*catalogue.BUILT_IN, spec))
-    monkeypatch.setitem(catalogue.SEMANTIC_WEIGHTS, "efficientnet_lite0", semantic)
+    monkeypatch.setitem(model_spec.SEMANTIC_WEIGHTS, "efficientnet_lite0", semantic)
     return spec.name

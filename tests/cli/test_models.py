@@ -41,7 +41,7 @@ def test_show() -> None:
     assert spec.sam_weights is not None
     shown = "".join(result.stdout.split())
     assert spec.sam_weights.url in shown
-    assert spec.sam_weights.sha256 in shown
+    assert spec.sam_weights.digest in shown
     assert runner.invoke(app, ["models", "show", "vit_x"]).exit_code == 2
 
 

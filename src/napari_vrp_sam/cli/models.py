@@ -13,7 +13,7 @@ from napari_vrp_sam.cli.downloads import download_bar
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.weights.catalogue import ModelSpec
+    from napari_vrp_sam.models.weights.model_spec import ModelSpec
 
 models_app = typer.Typer(
     help="List, show, download and verify models; import, export, rename and delete user models."
@@ -72,7 +72,7 @@ def show(name: Name) -> None:
         table.add_section()
         table.add_row("file", str(file.path))
         table.add_row("from", file.url)
-        table.add_row("sha256", file.sha256)
+        table.add_row("digest", file.digest)
         table.add_row("licence", file.licence)
     for key, value in sorted(spec.metadata().items()):
         table.add_row(key.replace("_", " "), _format_metadata(value))

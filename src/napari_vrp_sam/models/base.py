@@ -8,7 +8,9 @@ from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.models.calibration import ClassCalibration
@@ -181,6 +183,14 @@ class Model(ABC):
     def input_side(self) -> int | None:
         """See the class."""
         return None
+
+    @property
+    def encoding_key(self) -> str:
+        """Text that differs if `adapt` changed the features of a frame, for caches of features."""
+        return ""
+
+    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:  # noqa: B027
+        """Choose how to encode frames that show objects like those of annotated masks (Y, X)."""
 
     @abstractmethod
     def encode(self, frames: Tensor) -> FrameFeatures:

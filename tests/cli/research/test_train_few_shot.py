@@ -19,9 +19,9 @@ from napari_vrp_sam.cli import app
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.models.weights import catalogue
-from napari_vrp_sam.models.weights.catalogue import SEMANTIC_WEIGHTS
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
 from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.model_spec import SEMANTIC_WEIGHTS
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.trainer import check_nodes
 

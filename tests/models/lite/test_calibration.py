@@ -14,14 +14,16 @@ from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.calibration import (
     MAX_INCOMPLETE_SHARE,
     MAX_SHARE,
+    calibrate_class,
+    decoder_share,
+)
+from napari_vrp_sam.models.lite.network import Conditioning
+from napari_vrp_sam.models.probe.cross_validation import (
     OFFSETS,
     OTHER_FRAMES_RATIO,
     SMOOTHINGS,
-    calibrate_class,
-    decoder_share,
     smooth,
 )
-from napari_vrp_sam.models.lite.network import Conditioning
 from napari_vrp_sam.models.probe.encoded_shots import Shot, assign_folds, make_shot
 
 SIDE = 64

@@ -17,7 +17,8 @@ from napari_vrp_sam.models.lite.dense_head import DenseHead, head_metadata, head
 from napari_vrp_sam.models.lite.head_share import agreement, calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
-from napari_vrp_sam.models.lite.parts import LiteConfig, resize_to_frame
+from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from napari_vrp_sam.training.lite_file import half_precision_weights, lite_header
 

@@ -18,10 +18,10 @@ from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import (
     BACKBONE_CHANNELS,
     LOGIT_LIMIT,
-    PADDING,
     PROBE_RECIPE,
     LiteConfig,
 )
+from napari_vrp_sam.models.padding import PADDING
 from napari_vrp_sam.models.probe.encoded_shots import Shot, make_shot
 from napari_vrp_sam.models.probe.ensemble import EnsembleProbe, ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.probe.perceptron import PerceptronProbe

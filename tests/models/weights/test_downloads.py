@@ -70,7 +70,7 @@ def test_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path)
 
 
 def test_prefix_of_digest_suffices(weights: WeightsFile) -> None:
-    short = replace(weights, sha256=weights.sha256[:8], size=None)
+    short = replace(weights, digest=weights.digest[:8], size=None)
     assert fetch(short).read_bytes() == CONTENT
 
 
@@ -174,7 +174,7 @@ def test_silent_server_times_out(
     [
         ("/absent.pth", r"Cannot download absent\.pth .*404.*put the file at .*absent\.pth"),
         ("/portal.pth", r"does not send the published file, its size differs"),
-        ("/spoilt.pth", r"does not send the published file, its sha256 differs"),
+        ("/spoilt.pth", r"does not send the published file, its digest differs"),
         ("/empty.pth", r"does not send the published file"),
     ],
 )
@@ -247,7 +247,7 @@ def test_file_of_any_name_is_recognised_by_its_digest(
 def test_unlisted_size_needs_the_digest_if_that_is_quick(
     weights: WeightsFile, cache: Path, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = replace(weights, size=None, sha256=DIGEST[:8])
+    weights = replace(weights, size=None, digest=DIGEST[:8])
     cache.mkdir(parents=True)
     assert not weights.downloaded
     (cache / "another.pth").write_bytes(b"x" * len(CONTENT))
@@ -324,7 +324,7 @@ print(fetch(WeightsFile(*sys.argv[1:4], int(sys.argv[4]))))
 
 def test_one_of_two_processes_downloads(server: Any, weights: WeightsFile, cache: Path) -> None:
     server.pauses["good.pth"] = 0.05
-    of_file = (weights.url, weights.sha256, weights.licence, str(weights.size))
+    of_file = (weights.url, weights.digest, weights.licence, str(weights.size))
     command = [sys.executable, "-c", FETCH, *of_file]
     both = [subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) for _ in range(2)]
     assert [process.stdout.readline() for process in both if process.stdout] == ["ready\n"] * 2

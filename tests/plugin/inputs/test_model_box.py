@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.zoo import user_models as store
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 
-BUILT_IN = ["lite", "vit_b", "vit_l", "vit_h"]
+BUILT_IN = [spec.name for spec in catalogue.BUILT_IN]
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
 
 
@@ -40,7 +41,7 @@ def test_user_models_are_listed_after_the_built_in_models(box, user_models):
     add("a first one")
     user_model_signals.changed.emit()
     assert box.model == "Mito"
-    assert entries(box)[4] == "a first one"
+    assert entries(box)[len(BUILT_IN)] == "a first one"
 
 
 def test_selection_follows_a_renamed_model_and_resets_for_a_deleted_one(box):

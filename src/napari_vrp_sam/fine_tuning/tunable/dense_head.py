@@ -27,7 +27,7 @@ from napari_vrp_sam.models.lite.dense_head import (
 )
 from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.model import LiteModel
-from napari_vrp_sam.models.lite.parts import resize_to_frame
+from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.training.losses import segmentation_loss
 
 

@@ -103,15 +103,17 @@ class _Entry:
     round: int
 
 
-def frame_key(frame: NDArray[Any], normalisation: Normalisation) -> bytes:
+def frame_key(frame: NDArray[Any], normalisation: Normalisation, encoding: str = "") -> bytes:
     """Return a key that is equal only for frames that look the same to a model.
 
     Parameters
     ----------
     frame : ndarray, shape (Y, X, C)
     normalisation : Normalisation
+    encoding : str
+        See `Model.encoding_key`.
     """
-    return digest(frame, repr(astuple(normalisation)))
+    return digest(frame, repr(astuple(normalisation)) + encoding)
 
 
 def digest(*parts: NDArray[Any] | str | None) -> bytes:

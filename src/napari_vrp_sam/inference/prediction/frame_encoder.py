@@ -57,7 +57,8 @@ class FrameEncoder:
     def encode(self, frames: Sequence[NDArray[Any]]) -> list[FrameFeatures]:
         """Return the features of frames of one shape; those in the cache are not computed again."""
         normalisation, cache = self.known_normalisation(), self.cache
-        keys = [None if cache is None else frame_key(frame, normalisation) for frame in frames]
+        how = self._model.encoding_key
+        keys = [None if cache is None else frame_key(f, normalisation, how) for f in frames]
         found = [None if key is None or cache is None else cache.get(key) for key in keys]
         missing = [at for at, features in enumerate(found) if features is None]
         if missing:

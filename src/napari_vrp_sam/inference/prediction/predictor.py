@@ -153,6 +153,8 @@ class Predictor:
             return
         self._learned = None
         self._encoder.normalisation = normalisation
+        # The model is this predictor's copy. Points and scribbles do not show the size of objects.
+        self.model.adapt([r.mask > 0.5 for r in references if r.kind in {"mask", "partial", "box"}])
         images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
         encoded = []
         part = self._reference_side if self.model.input_side else LARGEST_CROP
@@ -180,7 +182,7 @@ class Predictor:
                 )
             )
         self._class_ids = class_ids_of(references)
-        self.model.effort = effort  # the model is this predictor's copy
+        self.model.effort = effort
         self._prepared = self.model.prepare(encoded)
         self._learned = known
 

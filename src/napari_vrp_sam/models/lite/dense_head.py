@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.lite.backbone import FoldedBackbone
 from napari_vrp_sam.models.lite.network import LiteNetwork, new_backbone
-from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS, pad_frames
+from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS
+from napari_vrp_sam.models.padding import pad_frames
 from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
 from napari_vrp_sam.models.weights.checkpoints import load_tensors

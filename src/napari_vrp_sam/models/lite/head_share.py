@@ -15,9 +15,10 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import SPARSE_KINDS, EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.calibration import OTHER_FRAMES_RATIO
 from napari_vrp_sam.models.lite.dense_head import DenseHead
-from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, resize_to_frame
+from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
+from napari_vrp_sam.models.padding import resize_to_frame
+from napari_vrp_sam.models.probe.cross_validation import OTHER_FRAMES_RATIO
 
 IOU_RAMP = (0.25, 0.55)
 """IoU of the head with the annotation up to which its share is 0, and from which it is full."""

@@ -13,21 +13,22 @@ from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
-from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import (
     MAX_REFERENCES,
     calibrate_class,
     decoder_share,
-    smooth,
 )
 from napari_vrp_sam.models.lite.dense_head import DenseHead, read_head
 from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, PROBE_RECIPE, LiteConfig, resize_to_frame
+from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
+from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
+from napari_vrp_sam.models.probe.cross_validation import smooth
 from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
-from napari_vrp_sam.models.probe.look_alikes import find_look_alikes
+from napari_vrp_sam.models.probe.look_alikes import most_look_alikes
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
 from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
@@ -150,7 +151,8 @@ class LiteModel(nn.Module, Model):
             shown = shots_with_class(shots) if self.pseudo_mask == "correlation" else ()
             if self.decoder_share is None:
                 calibration = self._calibrate(conditioning)
-                calibration = replace(calibration, look_alikes=most_look_alikes(of_class, shots))
+                found = most_look_alikes(of_class, shots, PROBE_RECIPE)
+                calibration = replace(calibration, look_alikes=found)
             else:
                 calibration = ClassCalibration(self.decoder_share)
             one = PreparedClass(
@@ -268,21 +270,6 @@ class LiteModel(nn.Module, Model):
         best = torch.stack([correlation(deepest, r, mask) for r, mask in references]).amax(0)
         logits = (best - 0.5) * LOGIT_LIMIT
         return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
-
-
-def most_look_alikes(
-    references: Sequence[EncodedReference], shots: Sequence[Shot]
-) -> LookAlikes | None:
-    """Return the most look-alikes of the first masks; None if these seem to be complete."""
-    most: LookAlikes | None = None
-    shown = [pair for pair in zip(references, shots, strict=True) if bool(pair[1].mask.any())]
-    for reference, shot in shown[:MAX_REFERENCES]:  # all of many frames would take long
-        found = find_look_alikes(shot, PROBE_RECIPE, reference.class_id)
-        if found is not None and (most is None or found.unmarked > most.unmarked):
-            # Crops of large frames have negative numbers.
-            frame = reference.frame
-            most = replace(found, frame=None if frame is None or frame < 0 else frame)
-    return most
 
 
 def _calibration(prepared: PreparedClass) -> ClassCalibration:

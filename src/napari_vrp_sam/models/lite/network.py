@@ -22,8 +22,8 @@ from napari_vrp_sam.models.lite.parts import (
     LiteConfig,
     Neck,
     SkipMaskDecoder,
-    pad_frames,
 )
+from napari_vrp_sam.models.padding import pad_frames
 from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.probe.encoded_shots import Shot, assign_folds, shots_with_class
 from napari_vrp_sam.models.probe.ensemble import fit_ensemble, fit_linear_probe

@@ -28,9 +28,6 @@ PROBE_RECIPE = ProbeRecipe(
 """Maps that the probes read: 0 to 4 are the backbone's, 5 intensities, 6 edges and ridges."""
 
 
-PADDING = 32
-"""Frames are padded to a multiple of the coarsest stride."""
-
 LOGIT_LIMIT = 8.0
 """Bound of the logits of the pseudo-mask."""
 
@@ -137,17 +134,3 @@ def _convolve_joined(convolution: nn.Conv2d, features: Tensor, mask: Tensor) -> 
     """Apply a 1 x 1 convolution to features and mask, without the copy that joins them."""
     weight = convolution.weight
     return F.conv2d(features, weight[:, :-1], convolution.bias) + weight[None, :, -1] * mask
-
-
-def pad_frames(frames: Tensor) -> Tensor:
-    """Replicate the border at the bottom and right up to multiples of `PADDING`."""
-    height, width = frames.shape[-2:]
-    return F.pad(frames, (0, -width % PADDING, 0, -height % PADDING), mode="replicate")
-
-
-def resize_to_frame(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize the logits (B, K, h, w) of padded frames to the size of the frames."""
-    height, width = size
-    padded = (height + -height % PADDING, width + -width % PADDING)
-    full = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-    return full[..., :height, :width]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.calibration import LookAlikes
 from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE, Shot
 from napari_vrp_sam.models.probe.ensemble import ProbeRecipe, fit_linear_probe
@@ -52,6 +53,9 @@ SIZES = 0.3, 4.0
 OVERLAP = 0.3
 """Share of a found region inside marked objects from which it counts as one of them."""
 
+MAX_REFERENCES = 3
+"""Number of references that are searched."""
+
 HALO = 2
 """Cells around marked objects that are no candidates: outlines drawn by hand are not exact."""
 
@@ -74,6 +78,24 @@ def find_look_alikes(shot: Shot, recipe: ProbeRecipe, class_id: int = 1) -> Look
     if not few and search.found_share() < MIN_FOUND:
         return None
     return LookAlikes(class_id, count, found)
+
+
+def most_look_alikes(
+    references: Sequence[EncodedReference], shots: Sequence[Shot], recipe: ProbeRecipe
+) -> LookAlikes | None:
+    """Return the most look-alikes of the first masks; None if these seem to be complete.
+
+    `shots` are those of the references of one class.
+    """
+    most: LookAlikes | None = None
+    shown = [pair for pair in zip(references, shots, strict=True) if bool(pair[1].mask.any())]
+    for reference, shot in shown[:MAX_REFERENCES]:  # all of many frames would take long
+        found = find_look_alikes(shot, recipe, reference.class_id)
+        if found is not None and (most is None or found.unmarked > most.unmarked):
+            # Crops of large frames have negative numbers.
+            frame = reference.frame
+            most = replace(found, frame=None if frame is None or frame < 0 else frame)
+    return most
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,21 @@ MASK_DECODER, IMAGE_ENCODER = MASK_DECODER_PREFIX, "image_encoder."
 LORA_A, LORA_B = ".lora_A", ".lora_B"
 
 
+def sam_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the tensors of SAM in a checkpoint, under the names of `segment_anything`.
+
+    Prefixes of wrappers are removed, such as `sam.` of torch_em and `module.` of data-parallel
+    training, and so are tensors of other modules.
+    """
+    parts = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+    found = {}
+    for name, tensor in checkpoint.tensors.items():
+        bare = name.removeprefix("module.").removeprefix("sam.")
+        if bare.startswith(parts):
+            found[bare] = tensor.float() if tensor.is_floating_point() else tensor
+    return found
+
+
 def read_vrp_encoder(checkpoint: Checkpoint, *, source: str) -> VRPEncoder | None:
     """Return the VRP encoder of a checkpoint; None if it has only other trained parts.
 

@@ -225,6 +225,7 @@ SEMANTIC_ENCODERS: dict[str, Callable[[], SemanticEncoder]] = {
     "vgg16": VGG16,
     "dinov2_b14": DINOv2,
     "efficientnet_lite0": EfficientNetLite0,
+    "lite": EfficientNetLite0,
 }
 
 

@@ -1,16 +1,15 @@
-"""Catalogue of the built-in models and the sources of their weights."""
+"""Catalogue of the models that are known by name, and the sources of their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.weights.downloads import DownloadProgress, WeightsFile, fetch
-from napari_vrp_sam.models.weights.headers import read_header
+from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.model_spec import SEMANTIC_WEIGHTS, ModelSpec
+from napari_vrp_sam.models.weights.probe_models import PROBE_MODELS
+from napari_vrp_sam.models.weights.specialised import SPECIALISED
 
 VRP_ENCODER_KIND = "vrp-encoder"
 LITE_KIND = "lite"
@@ -21,105 +20,6 @@ DENSE_HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
 
 VRP_ENCODER_SUFFIXES = ("augmenter.merge.0.weight", "supp_q_feat.weight")
 """Name suffixes of a tensor that every VRP encoder has: ours and the original code's."""
-
-TIMM = "https://github.com/rwightman"
-
-SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {
-    "resnet50": WeightsFile(
-        f"{TIMM}/pytorch-pretrained-gluonresnet/releases/download/v0.1/"
-        "gluon_resnet50_v1s-1762acc0.pth",
-        sha256="1762acc0",
-        licence="Apache-2.0",
-        title="ResNet-50",
-    ),
-    "vgg16": WeightsFile(
-        "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
-        sha256="6c64b313",
-        licence="BSD-3-Clause",
-        size=553_507_836,
-        title="VGG-16",
-    ),
-    "dinov2_b14": WeightsFile(
-        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
-        sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
-        licence="Apache-2.0",
-        size=346_378_731,
-        title="DINOv2 ViT-B/14",
-    ),
-    "efficientnet_lite0": WeightsFile(
-        f"{TIMM}/pytorch-image-models/releases/download/v0.1-weights/"
-        "tf_efficientnet_lite0-0aa007d2.pth",
-        sha256="0aa007d2",
-        licence="Apache-2.0",
-        title="EfficientNet-Lite0",
-    ),
-}
-"""ImageNet or self-supervised weights of the semantic encoders."""
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Entry of a model in the catalogue.
-
-    Attributes
-    ----------
-    name : str
-    description : str
-        One line for lists and tooltips.
-    image_encoder : str
-        Variant of SAM, or the backbone that replaces it.
-    semantic_encoder : str
-        Default semantic encoder, a key of `SEMANTIC_WEIGHTS`.
-    licence : str
-        SPDX identifier of the licence of the weights.
-    sam_weights : WeightsFile, optional
-        SAM's weights, for a full-size model.
-    packaged_weights : str
-        Path of the weights inside the package, for a model that ships with it.
-    user_weights : Path, optional
-        File of a user model; the other fields are those of its base model.
-    """
-
-    name: str
-    description: str
-    image_encoder: str
-    semantic_encoder: str
-    licence: str
-    sam_weights: WeightsFile | None = None
-    packaged_weights: str = ""
-    user_weights: Path | None = None
-
-    @property
-    def downloads(self) -> tuple[WeightsFile, ...]:
-        """Files that the model downloads when it is first loaded."""
-        if self.sam_weights is None:
-            return ()
-        return self.sam_weights, SEMANTIC_WEIGHTS[self.semantic_encoder]
-
-    @property
-    def ready(self) -> bool:
-        """True if the model loads without a download."""
-        return all(file.downloaded for file in self.downloads)
-
-    def metadata(self) -> dict[str, str]:
-        """Return the metadata of the weights: training data, settings, measurements."""
-        if self.user_weights is None and not self.packaged_weights:
-            return {}
-        with self.local_weights() as path:
-            return dict(read_header(path).metadata)
-
-    @contextmanager
-    def local_weights(self) -> Iterator[Path]:
-        """Give access to the weights file of a user model or a packaged model."""
-        if self.user_weights is not None:
-            yield self.user_weights
-            return
-        with resources.as_file(resources.files("napari_vrp_sam") / self.packaged_weights) as path:
-            yield path
-
-    def download(self, *, progress: DownloadProgress | None = None) -> list[Path]:
-        """Download all files that the model needs; see `fetch`."""
-        return [fetch(file, progress=progress) for file in self.downloads]
 
 
 def _full_size(name: str, description: str, fragment: str, sha256: str, size: int) -> ModelSpec:
@@ -160,7 +60,10 @@ BUILT_IN: tuple[ModelSpec, ...] = (
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
         2_564_550_879,
     ),
+    *PROBE_MODELS,
+    *SPECIALISED,
 )
+"""All models that are known by name: the default first."""
 
 
 def find_published(path: Path) -> WeightsFile | None:

@@ -184,7 +184,7 @@ def _unpickle(path: Path) -> Any:
 
 def _state_dict(loaded: Any, path: Path) -> dict[str, Tensor]:
     """Return the state dict of a PyTorch file, from its root or under the usual keys."""
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     items = loaded.items() if isinstance(loaded, dict) else ()

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
+import pooch
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic, link_or_copy, lock, rename
@@ -37,26 +38,30 @@ class WeightsFile:
     ----------
     url : str
         Its last component is the name of the file in the cache.
-    sha256 : str
-        Digest, or its first digits if no more are published.
+    digest : str
+        SHA-256, or its first digits if no more are published; or another digest that the publisher
+        lists, after its name: "xxh128:..." or "md5:...".
     licence : str
-        SPDX identifier.
+        SPDX identifier, or the name of a licence.
     size : int, optional
         Size in bytes.
     title : str
         Name for users, such as "SAM ViT-B"; default: the name of the file.
+    file_name : str
+        Name of the file in the cache. Default: the last component of the URL.
     """
 
     url: str
-    sha256: str
+    digest: str
     licence: str
     size: int | None = None
     title: str = ""
+    file_name: str = ""
 
     @property
     def name(self) -> str:
         """Name of the file."""
-        return self.url.rsplit("/", 1)[-1]
+        return self.file_name or self.url.rsplit("/", 1)[-1]
 
     @property
     def download_text(self) -> str:
@@ -73,7 +78,8 @@ class WeightsFile:
     def partial(self) -> Path:
         """Path of the incomplete download."""
         # The digest in the name separates versions of a file that share their name.
-        return self.path.with_name(f".{self.name}.{self.sha256[:8]}.part")
+        start = self.digest.rpartition(":")[2][:8]
+        return self.path.with_name(f".{self.name}.{start}.part")
 
     @property
     def downloaded(self) -> bool:
@@ -104,8 +110,30 @@ class WeightsFile:
         state = path.stat()
         if self.size not in (None, state.st_size):
             return False
-        digest = _cached_sha256(os.fspath(path), state.st_size, state.st_mtime_ns)
-        return digest.startswith(self.sha256)
+        algorithm, _, expected = self.digest.rpartition(":")
+        found = _cached_digest(
+            os.fspath(path), algorithm or "sha256", state.st_size, state.st_mtime_ns
+        )
+        return found.startswith(expected)
+
+    def fetch(self, *, progress: DownloadProgress | None = None) -> Path:
+        """Return the path of the verified file, after downloading it if necessary.
+
+        If several processes need the file, one downloads it and the others wait. An interrupted
+        download is resumed by the next call.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            See `DownloadProgress`.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be downloaded or stored, differs from the published file, or is
+            missing while `$VRP_SAM_OFFLINE` is set.
+        """
+        return _fetch(self, progress)
 
     def _candidates(self) -> Iterator[Path]:
         """Yield files in the cache that have other names and a possible size."""
@@ -138,28 +166,16 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _cached_sha256(path: str, _size: int, _modified: int) -> str:
-    return file_sha256(path)
+def _cached_digest(path: str, algorithm: str, _size: int, _modified: int) -> str:
+    return str(pooch.file_hash(path, algorithm))
 
 
 def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> Path:
-    """Return the path of a verified weights file, after downloading it if necessary.
+    """Return the path of a weights file after downloading it if necessary; see its `fetch`."""
+    return weights.fetch(progress=progress)
 
-    If several processes need the file, one downloads it and the others wait. An interrupted
-    download is resumed by the next call.
 
-    Parameters
-    ----------
-    weights : WeightsFile
-    progress : callable, optional
-        See `DownloadProgress`.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be downloaded or stored, differs from the published file, or is missing
-        while `$VRP_SAM_OFFLINE` is set.
-    """
+def _fetch(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
     path = weights.path
 
     def report_other_process() -> None:
@@ -249,12 +265,12 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
                 connected = connected or not isinstance(error, NoConnectionError)
                 break
             connected = True
-            if partial.exists() and file_sha256(partial).startswith(weights.sha256):
+            if partial.exists() and weights.matches(partial):
                 rename(partial, path)
                 return path
             partial.unlink(missing_ok=True)
         else:
-            problems.append(f"{url}: {WRONG_FILE}, its sha256 differs")
+            problems.append(f"{url}: {WRONG_FILE}, its digest differs")
     reason = ", but it failed" if connected else " and there is no connection"
     raise InputError(
         f"{weights.download_text}{reason}.\n"

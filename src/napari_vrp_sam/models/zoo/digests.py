@@ -24,6 +24,8 @@ def weights_digest(model: str | Path) -> str:
         return file_sha256(path)
     spec = model_spec(str(model))
     if spec.sam_weights is not None:
-        return spec.sam_weights.sha256
+        return spec.sam_weights.digest
+    if spec.backbone_weights is not None:
+        return spec.backbone_weights.url
     with spec.local_weights() as packaged:
         return file_sha256(packaged)

@@ -6,15 +6,22 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.weights.catalogue import LITE_KIND, SEMANTIC_WEIGHTS, ModelSpec
+from napari_vrp_sam.models.weights.catalogue import BUILT_IN, LITE_KIND
 from napari_vrp_sam.models.weights.downloads import fetch
+from napari_vrp_sam.models.weights.model_spec import PACKAGED, SEMANTIC_WEIGHTS, ModelSpec
 
 # Importing this module does not import torch: models are also listed without loading one.
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
+    from napari_vrp_sam.models.vrp.semantic_encoders import SemanticEncoder
     from napari_vrp_sam.models.weights.checkpoints import Checkpoint
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
+
+BACKBONE_PREFIX = "backbone."
+"""Prefix of the names of the backbone's tensors in the weights file of `lite`."""
 
 RANDOM = "random"
 """Value of `weights` for an untrained model, to measure its speed."""
@@ -44,6 +51,40 @@ def load_lite(
     return LiteModel.from_checkpoint(checkpoint, pseudo_mask=pseudo_mask)
 
 
+def load_probe_model(
+    spec: ModelSpec,
+    weights: str | os.PathLike[str] | None = None,
+    progress: DownloadProgress | None = None,
+) -> Any:
+    """Load a probe model with the weights of the catalogue or of a file, or random weights.
+
+    See `load_model` for the parameters.
+    """
+    from napari_vrp_sam.models.backbones.dense_features import DenseBackbone
+    from napari_vrp_sam.models.backbones.model import ProbeModel
+
+    if weights is None:
+        assert spec.backbone_weights is not None
+        weights = fetch(spec.backbone_weights, progress=progress)
+    file = None if weights == RANDOM else weights
+    return ProbeModel(spec.name, DenseBackbone(spec.image_encoder, file))
+
+
+def _load_packaged(semantic: SemanticEncoder) -> None:
+    """Load the backbone of `lite` into the semantic encoder of the same architecture."""
+    from napari_vrp_sam.models.weights.checkpoints import load_tensors, read_checkpoint
+
+    lite = next(spec for spec in BUILT_IN if spec.packaged_weights)
+    with lite.local_weights() as path:
+        tensors = read_checkpoint(path).tensors
+    backbone = {
+        name.removeprefix(BACKBONE_PREFIX): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+        if name.startswith(BACKBONE_PREFIX)
+    }
+    load_tensors(semantic.backbone, backbone, source="The weights file of 'lite'")
+
+
 def load_full_size(
     spec: ModelSpec,
     weights: str | os.PathLike[str] | None,
@@ -51,12 +92,19 @@ def load_full_size(
     pseudo_mask: PseudoMaskKind | None,
     prompting: Prompting | None = None,
     progress: DownloadProgress | None = None,
+    *,
+    sam_file: Path | None = None,
 ) -> Any:
     """Load a full-size model, with the VRP encoder of a file or without one.
 
-    See `load_model` for the parameters.
+    See `load_model` for the parameters. `sam_file` holds the weights of SAM; default: those of the
+    catalogue.
     """
-    from napari_vrp_sam.models.sam.files import load_tuned_weights, read_vrp_encoder
+    from napari_vrp_sam.models.sam.files import (
+        load_tuned_weights,
+        read_vrp_encoder,
+        sam_tensors,
+    )
     from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
     from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
     from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
@@ -87,10 +135,14 @@ def load_full_size(
     if weights == RANDOM:
         vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
     else:
-        semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder], progress=progress))
-        assert spec.sam_weights is not None
-        path = fetch(spec.sam_weights, progress=progress)
-        load_tensors(sam, read_checkpoint(path).tensors, source=str(path))
+        if semantic_encoder == PACKAGED:
+            _load_packaged(semantic)
+        else:
+            semantic.load(fetch(SEMANTIC_WEIGHTS[semantic_encoder], progress=progress))
+        if sam_file is None:
+            assert spec.sam_weights is not None
+            sam_file = fetch(spec.sam_weights, progress=progress)
+        load_tensors(sam, sam_tensors(read_checkpoint(sam_file)), source=str(sam_file))
     model = FullSizeModel(
         spec.name,
         sam,

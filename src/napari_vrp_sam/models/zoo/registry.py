@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.sam.prompting import PROMPTINGS, default_prompting
 from napari_vrp_sam.models.weights import catalogue
-from napari_vrp_sam.models.weights.catalogue import (
-    VRP_ENCODER_SUFFIXES,
-    ModelSpec,
-    base_model_name,
-)
+from napari_vrp_sam.models.weights.catalogue import VRP_ENCODER_SUFFIXES, base_model_name
 from napari_vrp_sam.models.weights.headers import (
     WEIGHTS_SUFFIXES,
     Header,
     not_a_weights_file_error,
     read_header,
+    sam_variant,
 )
-from napari_vrp_sam.models.zoo.loading import load_full_size, load_lite
+from napari_vrp_sam.models.weights.hub import HubFile
+from napari_vrp_sam.models.weights.model_spec import PACKAGED, ModelSpec
+from napari_vrp_sam.models.zoo.loading import load_full_size, load_lite, load_probe_model
 from napari_vrp_sam.models.zoo.user_models import UserModel, list_user_models
 
 # Importing this module does not import torch: models are also listed without loading one.
@@ -32,6 +31,10 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
+
+
+TIMM_PREFIX = "timm:"
+"""Prefix of the names of timm's networks, as in "timm:resnet50.a1_in1k"."""
 
 
 def list_models() -> tuple[ModelSpec, ...]:
@@ -148,8 +151,9 @@ def load_model(
     Parameters
     ----------
     name_or_path : str or path-like, default "lite"
-        A name from `list_models`, or the path of a weights file (`.safetensors`, or `.pth` of the
-        original VRP-SAM code).
+        A name from `list_models`; "timm:" and the name of a network of timm, such as
+        "timm:resnet50.a1_in1k"; or the path of a weights file: ours (`.safetensors`), of the
+        original VRP-SAM code, or of any SAM (`.pth`, `.pt`), recognised by its tensors.
     device : str or torch.device, default "auto"
         "cpu", "cuda", "mps", or "auto" for the fastest available device.
     pseudo_mask : {"probe", "correlation"}, optional
@@ -195,7 +199,14 @@ def load_model(
             raise InputError("Give either a user model or `weights`, not both.")
         weights = user_weights
     model: Any
-    if spec.sam_weights is None:
+    if spec.backbone_weights is not None:
+        if semantic_encoder or prompting or pseudo_mask == "correlation":
+            raise InputError(
+                f"'{name}' is a probe model: it has no semantic encoder, prompting or correlation "
+                "to choose."
+            )
+        model = load_probe_model(spec, weights, progress)
+    elif spec.sam_weights is None:
         if semantic_encoder not in {None, spec.semantic_encoder}:
             raise InputError(f"'{name}' has a fixed semantic encoder: do not choose another.")
         if prompting is not None:
@@ -204,12 +215,19 @@ def load_model(
             )
         model = load_lite(spec, weights, pseudo_mask or "probe")
     else:
-        model = load_full_size(spec, weights, semantic_encoder, pseudo_mask, prompting, progress)
+        sam_file = None
+        if user_weights is not None and sam_variant(user_weights):
+            sam_file, weights = user_weights, None
+        model = load_full_size(
+            spec, weights, semantic_encoder, pseudo_mask, prompting, progress, sam_file=sam_file
+        )
     loaded: Model = model.to(target).eval()
     return loaded
 
 
 def _find_spec(name: str) -> ModelSpec | None:
+    if name.startswith(TIMM_PREFIX):
+        return _timm_spec(name)
     return next((spec for spec in list_models() if spec.name == name), None)
 
 
@@ -219,8 +237,29 @@ def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
         return model_spec(model), None
     if path.suffix not in WEIGHTS_SUFFIXES:
         raise not_a_weights_file_error(path)
+    variant = sam_variant(path)
+    if variant is not None:
+        base = next(spec for spec in catalogue.BUILT_IN if spec.name == variant)
+        return replace(base, semantic_encoder=PACKAGED), Header({}, {"": ()})
     header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
     return model_spec(base_model_name(header.metadata, path)), header
+
+
+def _timm_spec(name: str) -> ModelSpec:
+    """Return the entry of `timm:NAME`, with the source and licence that timm lists."""
+    import timm
+
+    network = name.removeprefix(TIMM_PREFIX)
+    config = timm.models.get_pretrained_cfg(network) if timm.is_model(network) else None
+    if config is None or not config.hf_hub_id:
+        raise InputError(
+            f"timm has no published weights for '{network}': choose one of timm.list_pretrained()."
+        )
+    licence = str(config.license or "unknown licence")
+    repository = str(config.hf_hub_id)
+    weights = HubFile.of(repository, licence, network)
+    description = f"Probe on features of timm's {network}."
+    return ModelSpec(name, description, network, "", licence, backbone_weights=weights)
 
 
 def _user_model_spec(model: UserModel) -> ModelSpec:

@@ -13,7 +13,7 @@ from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.weights.catalogue import ModelSpec
+    from napari_vrp_sam.models.weights.model_spec import ModelSpec
 
 
 class ModelBox(NarrowComboBox):

@@ -17,7 +17,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
-from napari_vrp_sam.models.lite.parts import PADDING, LiteConfig
+from napari_vrp_sam.models.lite.parts import LiteConfig
+from napari_vrp_sam.models.padding import PADDING
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, read_checkpoint
 from napari_vrp_sam.models.weights.downloads import file_sha256
 from napari_vrp_sam.research.datasets.dataset import Dataset

@@ -9,7 +9,7 @@ from typing import Any
 
 from bioimageio.spec.model import v0_5 as zoo
 
-from napari_vrp_sam.models.weights.catalogue import ModelSpec
+from napari_vrp_sam.models.weights.model_spec import ModelSpec
 
 SMALLEST, STEP = 64, 32
 """Declared image sizes in pixels; the model itself accepts any size of at least 16."""

@@ -15,7 +15,7 @@ import napari_vrp_sam
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.exports.contact_sheet import overlay, to_rgb
-from napari_vrp_sam.models.weights.catalogue import ModelSpec
+from napari_vrp_sam.models.weights.model_spec import ModelSpec
 from napari_vrp_sam.models.zoo.registry import model_spec
 
 SIDE = 128
