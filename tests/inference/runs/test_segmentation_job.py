@@ -98,5 +98,5 @@ def test_bad_input(job, sentence):
 
 def test_labels_of_objects_are_distinguished_from_classes():
     references = [Reference(np.zeros((SIDE, SIDE)), np.eye(SIDE), n, frame=0) for n in range(1, 41)]
-    with pytest.raises(InputError, match=r"40 different labels.*the same label"):
+    with pytest.raises(InputError, match=r"40 different values.*one_class"):
         plan(SegmentationJob(np.zeros((2, SIDE, SIDE)), references=references))

@@ -436,7 +436,7 @@ def test_object_labels_are_not_ticked(qtbot, viewer, dock, stack, notices):
     annotations.tick(layer)
     dock.segment()
     assert not dock.running
-    assert "different labels" in dock.status.text()
+    assert "different values" in dock.status.text()
     layer.data = np.minimum(objects, 1)
     dock.segment()
     assert dock.running
