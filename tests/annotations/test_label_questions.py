@@ -238,3 +238,29 @@ def test_large_frames_are_searched_in_part() -> None:
     labels = np.kron(nuclei(8), np.ones((40, 40), np.uint16))
     image = np.broadcast_to(np.uint8(0), (*labels.shape, 1))
     assert question(labels, image) == "objects"
+
+
+def test_marks_that_a_brush_leaves_on_neighbouring_frames() -> None:
+    drawn = (nuclei(8) > 0).astype(np.uint8)
+    spot = np.zeros_like(drawn)
+    spot[40:44, 40:44] = 1
+    frames = {3: spot, 4: drawn}
+    with pytest.raises(
+        LabelQuestion, match=r"of frame 3 look .* frame 4: give `reference_frame=4`"
+    ):
+        check_label_meaning(frames, lambda _: image_of(drawn))
+    check_label_meaning(frames, lambda _: image_of(drawn), kind="mask")
+    smaller = ndimage.binary_erosion(drawn).astype(np.uint8)
+    ball = {3: smaller, 4: drawn, 5: smaller.copy()}
+    with pytest.raises(LabelQuestion, match="of frame 3 look like what a brush leaves"):
+        check_label_meaning(ball, lambda _: image_of(drawn))
+
+
+def test_frames_that_were_labelled_one_by_one() -> None:
+    drawn = (nuclei(8) > 0).astype(np.uint8)
+    shifted = np.roll(ndimage.binary_erosion(drawn), 1, axis=0).astype(np.uint8)
+    other = np.roll(shifted, 1, axis=1)
+    for frames in ({3: shifted, 4: drawn, 5: other}, {3: drawn, 4: drawn, 5: drawn}):
+        check_label_meaning(frames, lambda _: image_of(drawn))
+    empty_side = {0: (nuclei(1) > 0).astype(np.uint8), 9: drawn}
+    check_label_meaning(empty_side, lambda _: image_of(drawn))

@@ -19,7 +19,7 @@ from skimage import measure
 from napari_vrp_sam.annotations.reference import SPARSE_KINDS, AnnotationKind
 from napari_vrp_sam.errors import InputError
 
-Topic = Literal["objects", "strokes", "void", "negative", "count"]
+Topic = Literal["objects", "strokes", "spill", "void", "negative", "count"]
 ReadFrame = Callable[[int], NDArray[Any]]
 
 SUBJECT = "The labels"
@@ -29,6 +29,8 @@ FIXES: dict[Topic, str] = {
     "each value is a class",
     "strokes": 'give `annotation_kind="scribble"`, and `background={value}` if {value} marks the '
     'background; or `annotation_kind="mask"` if all unlabelled pixels are background',
+    "spill": 'give `reference_frame={value}` to use that frame only, `annotation_kind="partial"` '
+    'if some objects are not labelled, or `annotation_kind="mask"` if all are',
     "void": "give `ignore={value}` if their class is unknown, `background={value}` if they belong "
     "to no class, or `one_class=False` if {value} is a class",
     "negative": "give `ignore={value}` if it marks unknown pixels, or `background={value}` if it "
@@ -53,7 +55,7 @@ class LabelQuestion(InputError):  # noqa: N818
 
     Parameters
     ----------
-    topic : {"objects", "strokes", "void", "negative", "count"}
+    topic : {"objects", "strokes", "spill", "void", "negative", "count"}
     finding : str
         Predicate of a sentence about the labels, such as "look like strokes".
     value : int, optional
@@ -102,11 +104,17 @@ def check_label_meaning(
         If the labels look like numbered objects, like strokes, or contain a value that usually
         marks pixels without a class.
     """
-    if one_class is not None:
-        return
+    spilled = None if kind is not None else _spilled(planes)
+    if spilled is not None:
+        least, most = spilled
+        raise LabelQuestion(
+            "spill",
+            f"of frame {least} look like what a brush leaves beside the labels of frame {most}",
+            most,
+        )
     values = {index: labels_in(plane) - {ignore} for index, plane in planes.items()}
     everything = set[int]().union(*values.values())
-    if len(everything) < 2:
+    if one_class is not None or len(everything) < 2:
         return
     for value in VOID_VALUES:
         others = everything - {value, background}
@@ -155,6 +163,26 @@ def _is_void(value: int, others: set[int], planes: Iterable[NDArray[Any]]) -> bo
         return True
     marked = [plane == value for plane in planes]
     return all(_is_thin(mask, radius=3) for mask in marked if mask.any())
+
+
+def _spilled(planes: Mapping[int, NDArray[Any]]) -> tuple[int, int] | None:
+    """Return a frame that a brush of three dimensions touched, and the one that was drawn on.
+
+    Beside a drawn frame, such a brush leaves either small spots, or the same labels on both sides.
+    """
+    areas = {index: np.count_nonzero(plane) for index, plane in planes.items()}
+    most = max(areas, key=lambda index: areas[index])
+    sides = [index for index in (most - 1, most + 1) if index in planes]
+    if len(planes) <= 3 and sides:
+        least = min(sides, key=lambda index: areas[index])
+        if areas[least] < 0.05 * areas[most]:
+            return least, most
+    if len(sides) == 2 and areas[sides[0]] < areas[most]:
+        before, after = (planes[index] for index in sides)
+        within = (before[before != 0] == planes[most][before != 0]).all()
+        if within and np.array_equal(before, after):
+            return sides[0], most
+    return None
 
 
 def _is_thin(mask: NDArray[np.bool_], radius: float) -> bool:

@@ -30,6 +30,8 @@ FIXES: dict[Topic, str] = {
     "value is a class",
     "strokes": "add --annotation-kind scribble, and --background {value} if {value} marks the "
     "background; or --annotation-kind mask if all unlabelled pixels are background",
+    "spill": "add --reference-frame {value} to use that frame only, --annotation-kind partial if "
+    "some objects are not labelled, or --annotation-kind mask if all are",
     "void": "add --ignore {value} if their class is unknown, --background {value} if they belong "
     "to no class, or --classes-as-stored if {value} is a class",
     "negative": "add --ignore {value} if it marks unknown pixels, or --background {value} if it "

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.label_questions import check_label_meaning, labels_in
+from napari_vrp_sam.annotations.label_questions import (
+    check_label_meaning,
+    labels_in,
+)
 from napari_vrp_sam.annotations.labels import (
     check_class_count,
     check_labels_dtype,
@@ -18,7 +21,9 @@ from napari_vrp_sam.annotations.labels import (
 )
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.drawn_references import drawn_references
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 
 def gather_references(
@@ -37,7 +42,7 @@ def gather_references(
     ----------
     frames : Frames
         The annotated stack.
-    annotations : integer array or sequence of Reference
+    annotations : integer array, StoredAnnotations or sequence of Reference
         Labels of the stack's `label_shape` or of one frame; frame by frame if lazy.
     reference_frame : int or sequence of int, optional
         The annotated frame: its index, or its position along the leading axes. Of a label stack,
@@ -71,6 +76,20 @@ def gather_references(
     if isinstance(annotations, Sequence) and all(isinstance(r, Reference) for r in annotations):
         return list(annotations)
     check_special_values(background, ignore)
+    if isinstance(annotations, StoredAnnotations):
+        stored = annotations
+        if stored.drawings:
+            return drawn_references(
+                frames,
+                stored.drawings,
+                chosen=_frame_index(frames, reference_frame),
+                kind=annotation_kind or stored.kind,
+                one_class=one_class,
+            )
+        annotations = stored.labels
+        one_class = stored.one_class if one_class is None else one_class
+        ignore = stored.ignore if ignore is None and stored.ignore != background else ignore
+        annotation_kind = annotation_kind or stored.kind
     labels = annotations if hasattr(annotations, "dtype") else np.asarray(annotations)
     check_labels_dtype(labels)
     shape = tuple(labels.shape)

@@ -37,6 +37,7 @@ def segment_stack(
     background: int | None = None,
     ignore: int | None = None,
     one_class: bool | None = None,
+    class_column: str | None = None,
     model: str | Path | Model = "lite",
     device: str = "auto",
     precision: Precision = "auto",
@@ -65,10 +66,10 @@ def segment_stack(
     ----------
     stack : array
         NumPy, dask, zarr or xarray array; frames are read one by one.
-    annotation : integer array or sequence of Reference
+    annotation : integer array, path, or sequence of Reference
         Label image of the stack (every frame with a label is a reference) or of one frame; the
-        label value is the class.
-    axes, channels, reference_frame, annotation_kind, background, ignore, one_class
+        label value is the class. Or a file of another program; see `Segmenter.fit`.
+    axes, channels, reference_frame, annotation_kind, background, ignore, one_class, class_column
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
         See `Segmenter`.
@@ -118,6 +119,7 @@ def segment_stack(
         background=background,
         ignore=ignore,
         one_class=one_class,
+        class_column=class_column,
     )
     return segmenter.predict(
         stack,

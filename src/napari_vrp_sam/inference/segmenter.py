@@ -15,6 +15,7 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
@@ -139,6 +140,7 @@ class Segmenter:
         background: int | None = None,
         ignore: int | None = None,
         one_class: bool | None = None,
+        class_column: str | None = None,
     ) -> Self:
         """Learn classes from annotated frames.
 
@@ -146,9 +148,10 @@ class Segmenter:
         ----------
         stack : array
             NumPy, dask, zarr or xarray array; only a sample of the frames is read.
-        annotation : integer array or sequence of Reference
+        annotation : integer array, path, or sequence of Reference
             Label image of the stack (every frame with a label is a reference) or of one frame; the
-            label value is the class.
+            label value is the class. Or a file of another program, such as GeoJSON of QuPath,
+            COCO, ROIs of ImageJ, a table of points or a GeoPackage.
         axes : str, optional
             One letter of T, Z, C, Y, X, S for each axis of `stack`; default: guessed.
         channels : sequence of int, optional
@@ -168,6 +171,9 @@ class Segmenter:
             is a class. Default: each value is a class, unless the labels look like numbered
             objects, strokes, or contain a value that usually marks unknown pixels: an error then
             asks for this argument, for `annotation_kind`, or for `ignore`.
+        class_column : str, optional
+            Attribute or column with the class of each shape or point in the file of an annotation;
+            default: the first of the usual names.
 
         Returns
         -------
@@ -180,6 +186,8 @@ class Segmenter:
             If stack and annotation do not match, or nothing is annotated.
         """
         view = Frames(stack, axes, channels)
+        if isinstance(annotation, str | os.PathLike):
+            annotation = read_reference(annotation, view, class_column=class_column)
         self._axes, self._channels = view.axes, channels
         self.references_ = gather_references(
             view,

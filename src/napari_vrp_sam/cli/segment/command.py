@@ -10,8 +10,8 @@ import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
-from napari_vrp_sam.cli.label_questions import OneClassOption, name_options
+from napari_vrp_sam.cli.image_axes import resolve_axes
+from napari_vrp_sam.cli.label_questions import OneClassOption
 from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
     ADVANCED,
@@ -33,13 +33,20 @@ from napari_vrp_sam.cli.options import (
     PseudoMaskOption,
     ReferenceFrameOption,
     kind_of,
-    parse_frame,
 )
 from napari_vrp_sam.cli.output_paths import (
     check_outputs,
     default_labels_path,
     default_objects_path,
     frame_names,
+)
+from napari_vrp_sam.cli.segment.reference_labels import (
+    ClassColumnOption,
+    ReferenceImageOption,
+    ReferenceOption,
+    ReferenceOptions,
+    read_annotated,
+    read_other_image,
 )
 from napari_vrp_sam.cli.segment.run import output_frame_files, read_output, run
 from napari_vrp_sam.cli.segment.segmenter import (
@@ -64,20 +71,14 @@ def segment(
             "--session, only needed if the image was moved.",
         ),
     ] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            help="Label image whose values are classes: for all frames, with 0 on frames without "
-            "annotation, or for the frame given by --reference-frame. Or a folder of label images "
-            "with the same file names as the images.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
+    reference: ReferenceOption = None,
+    reference_image: ReferenceImageOption = None,
     reference_frame: ReferenceFrameOption = None,
     annotation_kind: AnnotationKindOption = None,
     background: BackgroundOption = None,
     ignore: IgnoreOption = None,
     one_class: OneClassOption = None,
+    class_column: ClassColumnOption = None,
     session: SessionOption = None,
     segmenter: SegmenterOption = None,
     axes: AxesOption = None,
@@ -181,11 +182,9 @@ def segment(
 
     Finished frames are saved if the run is interrupted with Ctrl+C.
     """
-    from napari_vrp_sam.cli.segment.reference_labels import read_reference
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-    from napari_vrp_sam.io.images.stacks import read_stack
+    from napari_vrp_sam.io.images.opening import open_image
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
@@ -201,22 +200,26 @@ def segment(
             "--session."
         )
     else:
-        data, stored_axes = read_stack(image)
-        stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
-        frame = check_frame(parse_frame(reference_frame), stack, axes_given=bool(axes))
-        with name_options(reference):
-            references = gather_references(
-                stack,
-                read_reference(reference, image),
-                reference_frame=frame,
-                annotation_kind=kind_of(annotation_kind),
-                background=background,
-                ignore=ignore,
-                one_class=one_class,
-            )
+        stored = open_image(image)
+        stack = Frames(stored.data, resolve_axes(image, axes, stored.axes), channel or None)
+        annotated = ReferenceOptions(
+            reference,
+            reference_frame,
+            kind_of(annotation_kind),
+            background,
+            ignore,
+            one_class,
+            class_column,
+        )
         job = SegmentationJob(
-            data,
-            references=references,
+            stored.data,
+            **(
+                read_other_image(
+                    annotated, reference_image, stack, channel or None, contrast_limits
+                )
+                if reference_image
+                else read_annotated(annotated, image, stored, stack, axes_given=bool(axes))
+            ),
             axes=stack.axes,
             channels=channel or None,
             model=model,
@@ -227,7 +230,8 @@ def segment(
             prompting=None if prompting is None else prompting.value,
             tile_size=tile_size,
         )
-        given = SegmentationInput(job, stack, {}, (image, reference), default_labels_path(image))
+        files = image, reference, *([reference_image] if reference_image else [])
+        given = SegmentationInput(job, stack, {}, files, default_labels_path(image))
     stack = given.frames
     changed = overrides(
         context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort

@@ -30,7 +30,9 @@ SegmenterOption = Annotated[
 ]
 STORED_IN_SEGMENTER = (
     "session", "reference", "reference_frame", "annotation_kind", "background", "ignore",
-    "one_class", "channel", "model", "contrast_limits", "tile_size", "pseudo_mask", "prompting",
+    "one_class", "class_column",
+    "reference_image", "channel", "model", "contrast_limits", "tile_size", "pseudo_mask",
+    "prompting",
 )  # fmt: skip
 """Options that cannot be combined with a segmenter."""
 OVERRIDES = "cache", "precision", "compile", "effort"

@@ -27,6 +27,10 @@ ANSWERS: dict[Topic, tuple[tuple[str, dict[str, Any]], ...]] = {
         ("Strokes; each value is a class", {"kind": "scribble"}),
         ("Masks", {"kind": "mask"}),
     ),
+    "spill": (
+        ("Some are not labelled", {"kind": "partial"}),
+        ("All are labelled", {"kind": "mask"}),
+    ),
     "void": (
         ("{value} is unknown", {"ignore": "{value}"}),
         ("{value} is background", {"background": "{value}"}),

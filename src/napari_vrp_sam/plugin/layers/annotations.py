@@ -50,6 +50,7 @@ KIND_KEY = "annotation kind"
 QUESTION_FIXES: dict[Topic, str] = {
     "objects": "answer below whether they are one class",
     "strokes": "answer below whether they are strokes",
+    "spill": "erase them, or answer below whether all objects are labelled",
     "void": "answer below what {value} means",
     "negative": "answer below what {value} means",
     "count": "give all objects of a class the same label, or answer below that they are one class",
