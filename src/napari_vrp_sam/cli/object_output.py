@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.io.metadata import ImageMetadata
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ObjectOutput:
     labels : Path
         Output of the object ids: TIFF, PNG, OME-Zarr, or a folder.
     table : Path, optional
-        CSV file of the objects.
+        CSV or Parquet file of the objects.
     settings : ObjectSettings
     """
 
@@ -47,7 +48,7 @@ class ObjectOutput:
         ------
         InputError
             If a setting is out of range, labels with these axes cannot be linked this way, or the
-            table is not a CSV file.
+            table is neither CSV nor Parquet.
         """
         from napari_vrp_sam.io.exports.tables import check_table_path
 
@@ -67,6 +68,7 @@ class ObjectOutput:
         *,
         names: Sequence[str] = (),
         confidence: Mapping[int, float] | None = None,
+        metadata: ImageMetadata | None = None,
     ) -> None:
         """Find the objects of class labels and write them; see `find_objects`.
 
@@ -80,6 +82,8 @@ class ObjectOutput:
             Names of the frames in an output folder, without suffix; default: numbers.
         confidence : mapping of int to float, optional
             Confidence of frames, by index.
+        metadata : ImageMetadata, optional
+            Calibration and place of the image.
         """
         from napari_vrp_sam.inference.objects.find import find_objects
         from napari_vrp_sam.io.exports.tables import write_table
@@ -93,11 +97,12 @@ class ObjectOutput:
                 channels=frames.channels,
                 settings=self.settings,
                 confidence=confidence,
+                metadata=metadata,
                 report=lambda done, total, message: bar.update(
                     task, description=message, completed=done, total=total
                 ),
             )
-        _write_ids(self.labels, objects.labels, frames.label_axes, names)
+        _write_ids(self.labels, objects.labels, frames.label_axes, names, metadata)
         stderr_console.print(
             f"Found {count(len(objects.table), 'object')}, with ids in {self.labels}.",
             soft_wrap=True,
@@ -107,7 +112,9 @@ class ObjectOutput:
             stderr_console.print(f"Their table is in {self.table}.", soft_wrap=True)
 
 
-def object_id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[Path]:
+def object_id_files(
+    output: Path, frames: Frames, names: Sequence[str], metadata: ImageMetadata | None = None
+) -> list[Path]:
     """Return the files that an output folder may get; their suffix depends on the largest id."""
     import numpy as np
 
@@ -118,18 +125,24 @@ def object_id_files(output: Path, frames: Frames, names: Sequence[str]) -> list[
         return []
     dtypes = np.dtype(np.uint8), np.dtype(np.uint32)
     return [
-        file for dtype in dtypes for file in folder_files(output, frames.label_shape, dtype, names)
+        file
+        for dtype in dtypes
+        for file in folder_files(output, frames.label_shape, dtype, names, metadata)
     ]
 
 
-def _write_ids(path: Path, ids: NDArray[Any], axes: str, names: Sequence[str]) -> None:
+def _write_ids(
+    path: Path,
+    ids: NDArray[Any],
+    axes: str,
+    names: Sequence[str],
+    metadata: ImageMetadata | None,
+) -> None:
     from napari_vrp_sam.io.labels.files import write_labels
-    from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
+    from napari_vrp_sam.io.labels.writers import is_incremental, write_label_frames
 
     if not is_incremental(path):
-        write_labels(path, ids, axes)
+        write_labels(path, ids, axes, metadata)
         return
-    writer = label_writer(path, ids.shape, ids.dtype, axes, names)
-    for index, frame in enumerate(ids.reshape(-1, *ids.shape[-2:])):
-        writer.write(index, frame)
-    writer.close()
+    pages = ids.reshape(-1, *ids.shape[-2:])
+    write_label_frames(path, pages, ids.shape, ids.dtype, axes, names, metadata=metadata)

@@ -89,7 +89,7 @@ def objects(
     table: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file with class, frames, area and intensity of each object.",
+            help="CSV or Parquet file with class, frames, area and intensity of each object.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -100,7 +100,8 @@ def objects(
     Equivalent to `objects_from_labels` in Python.
     """
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.io.images.stacks import read_labels, read_stack
+    from napari_vrp_sam.io.images.opening import open_file, open_image
+    from napari_vrp_sam.io.images.stacks import read_labels
     from napari_vrp_sam.io.labels.journal import read_journal
 
     classes = read_labels(labels, image)
@@ -108,14 +109,14 @@ def objects(
     if image is not None:
         if same_file(image, labels):
             raise InputError(f"{image} is the label image itself: give the segmented image.")
-        data, stored_axes = read_stack(image)
-        frames = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
+        stored = open_image(image)
+        data = stored.data
+        frames = Frames(data, resolve_axes(image, axes, stored.axes), channel or None)
     elif channel:
         raise InputError("--channel needs --image: intensities are measured on the image.")
     else:
-        # A palette PNG is read as colours here: its axes end in S.
-        stored_axes = (read_stack(labels)[1] or "").rstrip("S")
-        frames = Frames(classes, resolve_axes(labels, axes, stored_axes or None))
+        stored = open_file(labels, raw=True)
+        frames = Frames(classes, resolve_axes(labels, axes, stored.axes))
     settings = ObjectSettings(
         link,
         divisions,
@@ -131,14 +132,14 @@ def objects(
         found.labels,
         found.files[1:],
         [labels] if image is None else [labels, image],
-        frame_files=object_id_files(found.labels, frames, names),
+        frame_files=object_id_files(found.labels, frames, names, stored.metadata),
         overwrite=overwrite,
     )
     # Runs that write a folder or OME-Zarr record the confidence of frames.
     confidence = {
         f.index: f.confidence for f in read_journal(labels)[1] if f.confidence is not None
     }
-    found.write(classes, data, frames, names=names, confidence=confidence)
+    found.write(classes, data, frames, names=names, confidence=confidence, metadata=stored.metadata)
 
 
 def _parse_min_size(text: str) -> MinSize:

@@ -5,6 +5,7 @@ import pytest
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.linking import LinkedObjects
 from napari_vrp_sam.inference.objects.table import measure_objects, object_table
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 
 @pytest.fixture
@@ -22,6 +23,10 @@ def known():
     return LinkedObjects(np.array([0, 5, 7]), np.array([0, 0, 0]))
 
 
+def calibration(**sizes):
+    return ImageMetadata(sizes, dict.fromkeys(sizes, "micrometer"))
+
+
 def row(table, index):
     return table.set_index("index").loc[index].to_dict()
 
@@ -30,7 +35,7 @@ def test_values_by_hand(labels, known):
     image = np.zeros((3, 16, 20), np.float32)
     image[0], image[1], image[2] = 10, 20, 50
     seen = measure_objects(labels, "TYX", image=Frames(image, "TYX"), confidence={0: 0.9, 2: 0.5})
-    table = object_table(seen, known, spacing={"Y": 0.5, "X": 2}, unit="um")
+    table = object_table(seen, known, metadata=calibration(Y=0.5, X=2))
     assert row(table, 1) == pytest.approx(
         {
             "class": 5,
@@ -41,6 +46,8 @@ def test_values_by_hand(labels, known):
             "area_um2": 8,
             "y": (12 * 3.5 + 4 * 8.5) / 16,
             "x": (12 * 5 + 4 * 10.5) / 16,
+            "y_um": (12 * 3.5 + 4 * 8.5) / 16 * 0.5,
+            "x_um": (12 * 5 + 4 * 10.5) / 16 * 2,
             "mean_intensity": (12 * 10 + 4 * 50) / 16,
             "confidence": 0.7,
         }
@@ -55,6 +62,8 @@ def test_values_by_hand(labels, known):
             "area_um2": 6,
             "y": 3,
             "x": 7.5,
+            "y_um": 1.5,
+            "x_um": 15,
             "mean_intensity": 20,
             "confidence": np.nan,
         },
@@ -64,9 +73,7 @@ def test_values_by_hand(labels, known):
 
 def test_a_volume_is_the_sum_over_planes_and_the_mean_over_time(labels, known):
     stack = np.stack([labels, np.zeros_like(labels), labels])
-    table = object_table(
-        measure_objects(stack, "TZYX"), known, spacing={"Z": 3, "Y": 2, "X": 2}, unit="um"
-    )
+    table = object_table(measure_objects(stack, "TZYX"), known, metadata=calibration(Z=3, Y=2, X=2))
     first = row(table, 1)
     assert (first["first_t"], first["last_t"], first["first_z"], first["last_z"]) == (0, 2, 0, 2)
     assert first["frames"] == 4

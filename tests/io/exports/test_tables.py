@@ -2,10 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.exports.tables import write_table
+from napari_vrp_sam.io.exports.tables import check_table_path, write_table
 
 
 @pytest.fixture
@@ -21,8 +22,23 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path, table: pd.DataFrame) 
     assert [entry.name for entry in path.parent.iterdir()] == ["objects.csv"]
 
 
+def test_parquet_is_read_as_it_was_written(tmp_path: Path, table: pd.DataFrame) -> None:
+    path = tmp_path / "objects.parquet"
+    write_table(path, table)
+    read = pyarrow.parquet.read_table(path)
+    assert read.column_names == ["index", "area", "confidence"]
+    pd.testing.assert_frame_equal(read.to_pandas(), table)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["objects.parquet"]
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_vrp_sam.io.optional.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"Parquet files need .*napari-vrp-sam\[parquet\]"):
+        check_table_path("objects.parquet")
+
+
 def test_another_suffix_is_refused(tmp_path: Path, table: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match=r"objects\.xlsx: use \.csv"):
+    with pytest.raises(InputError, match=r"objects\.xlsx: use \.csv or \.parquet"):
         write_table(tmp_path / "objects.xlsx", table)
 
 

@@ -10,7 +10,6 @@ from napari_vrp_sam.plugin.layers.objects import (
     add_objects_layer,
     current_objects,
     features_from_table,
-    pixel_size,
     show_object,
     table_from_features,
 )
@@ -23,29 +22,6 @@ def table():
         {"index": [1, 2], "first_t": [0, 1], "last_t": [0, 1], "first_z": [0, 2], "last_z": [3, 3],
          "area": [4.0, 6.0]}
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("transform", "sizes", "unit"),
-    [
-        ({}, {}, ""),
-        ({"units": ("pixel",) * 3, "scale": (1, 2, 2)}, {}, ""),
-        ({"units": ("um",) * 3, "scale": (3, 0.5, 0.25)}, {"Z": 3, "Y": 0.5, "X": 0.25}, "um"),
-        ({"units": ("nm", "um", "um"), "scale": (70, 1, 2)}, {"Z": 0.07, "Y": 1, "X": 2}, "um"),
-        ({"units": ("s", "um", "um"), "scale": (9, 1, 2)}, {"Y": 1, "X": 2}, "um"),
-        (
-            {"units": ("um",) * 3, "affine": np.diag([1, 4, 4, 1]), "scale": (1, 0.5, 0.5)},
-            {"Z": 1, "Y": 2, "X": 2},
-            "um",
-        ),
-        ({"units": ("mm",) * 3, "rotate": 30}, {"Z": 1, "Y": 1, "X": 1}, "mm"),
-    ],
-)
-def test_pixel_size(transform, sizes, unit):
-    layer = Labels(np.zeros((2, 16, 16), int), **transform)
-    found, name = pixel_size(layer, "ZYX")
-    assert found == pytest.approx(sizes)
-    assert name == unit
 
 
 def test_features_start_with_the_background(table):

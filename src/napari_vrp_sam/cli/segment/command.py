@@ -38,7 +38,6 @@ from napari_vrp_sam.cli.output_paths import (
     check_outputs,
     default_labels_path,
     default_objects_path,
-    frame_names,
 )
 from napari_vrp_sam.cli.segment.reference_labels import (
     ClassColumnOption,
@@ -185,6 +184,7 @@ def segment(
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.images.opening import open_image
+    from napari_vrp_sam.io.images.stacks import frame_files
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
@@ -231,18 +231,23 @@ def segment(
             tile_size=tile_size,
         )
         files = image, reference, *([reference_image] if reference_image else [])
-        given = SegmentationInput(job, stack, {}, files, default_labels_path(image))
+        given = SegmentationInput(
+            job, stack, {}, files, default_labels_path(image), stored.metadata
+        )
     stack = given.frames
     changed = overrides(
         context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
     )
     job = replace(given.job, **changed)
+    sources = frame_files(given.files[0])
     results = RunOutput(
         output or given.default_output,
         probabilities,
-        frame_names(given.files[0]),
+        [file.stem for file in sources],
         given.accepted,
         resume=resume,
+        metadata=given.metadata,
+        sources=sources,
     )
     objects = None
     if instances or link or divisions or table is not None:
@@ -254,12 +259,12 @@ def segment(
         objects.check(stack.label_axes)
     elif min_size is not None:
         raise InputError("--min-size needs --instances, --link or --table.")
-    frame_files = output_frame_files(results, job, stack)
+    label_files = output_frame_files(results, job, stack)
     check_outputs(
         results.labels,
         [*([probabilities] if probabilities else []), *(objects.files if objects else [])],
         given.files,
-        frame_files=list(frame_files.values()),
+        frame_files=list(label_files.values()),
         overwrite=overwrite,
         resume=resume,
     )
@@ -269,8 +274,8 @@ def segment(
         stderr_console.print(note, soft_wrap=True)
     confidence = run(job, stack, results, workers=workers, scheduler=scheduler)
     if objects is not None:
-        labels = read_output(results, job, stack, frame_files)
-        objects.write(labels, job.data, stack, confidence=confidence)
+        labels = read_output(results, job, stack, label_files)
+        objects.write(labels, job.data, stack, confidence=confidence, metadata=given.metadata)
 
 
 def _parse_range(frames: str | None) -> tuple[int | None, int | None] | None:

@@ -27,7 +27,7 @@ def output_frame_files(output: RunOutput, job: SegmentationJob, frames: Frames) 
     if not output.in_folder:
         return {}
     dtype = labels_dtype(class_ids_of(job.references))
-    files = folder_files(output.labels, frames.label_shape, dtype, output.names)
+    files = folder_files(output.labels, frames.label_shape, dtype, output.names, output.metadata)
     return {index: files[index] for index in sorted({*plan(job)[1], *output.accepted})}
 
 

@@ -57,13 +57,14 @@ def read_segmenter_input(
     """
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.segmenter_file import read_segmenter
-    from napari_vrp_sam.io.images.stacks import read_stack
+    from napari_vrp_sam.io.images.opening import open_image
 
     refuse_stored(context, STORED_IN_SEGMENTER, "segmenter")
     if image is None:
         raise InputError("Give the IMAGE to which the segmenter is applied.")
     job, fitted_axes = read_segmenter(path)
-    data, stored_axes = read_stack(image)
+    stored = open_image(image)
+    data, stored_axes = stored.data, stored.axes
     if axes is None and stored_axes is None and len(fitted_axes or "") == len(data.shape):
         axes = fitted_axes
     stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels)
@@ -81,7 +82,9 @@ def read_segmenter_input(
         frames=frames,
         references_on_stack=False,
     )
-    return SegmentationInput(job, stack, {}, (image, path), default_labels_path(image))
+    return SegmentationInput(
+        job, stack, {}, (image, path), default_labels_path(image), stored.metadata
+    )
 
 
 def overrides(context: typer.Context, segmenter: Path | None, **given: Any) -> dict[str, Any]:

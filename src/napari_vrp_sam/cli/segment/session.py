@@ -13,6 +13,7 @@ import napari_vrp_sam
 from napari_vrp_sam.cli.app import is_given, refuse_stored
 from napari_vrp_sam.cli.options import INPUT
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +51,7 @@ class SegmentationInput(NamedTuple):
     files: tuple[Path, ...]
     """Files and folders that must not be overwritten; the image first."""
     default_output: Path
+    metadata: ImageMetadata = ImageMetadata()
 
 
 def read_session_input(
@@ -75,6 +77,7 @@ def read_session_input(
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.sessions.image import IMAGE_COPY, open_image
+    from napari_vrp_sam.io.sessions.layer_metadata import layer_metadata
     from napari_vrp_sam.io.sessions.layers import RESULT
     from napari_vrp_sam.io.sessions.session import read_session
     from napari_vrp_sam.models.zoo.registry import missing_model_message
@@ -118,4 +121,13 @@ def read_session_input(
         *folder.iterdir(),
     )
     default_output = folder.with_name(f"{folder.stem}_labels.tif")
-    return SegmentationInput(job, frames, session.accepted, files, default_output)
+    shown = session.image.attributes
+    metadata = layer_metadata(
+        session.image.axes,
+        session.image.shape,
+        scale=shown.get("scale", ()),
+        translate=shown.get("translate", ()),
+        units=shown.get("units", ()),
+        source=image or session.image.source,
+    )
+    return SegmentationInput(job, frames, session.accepted, files, default_output, metadata)

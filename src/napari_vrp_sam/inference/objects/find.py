@@ -28,6 +28,7 @@ from napari_vrp_sam.inference.objects.settings import (
 )
 from napari_vrp_sam.inference.objects.steps import Report, Steps
 from napari_vrp_sam.inference.objects.table import measure_objects, object_table
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +46,11 @@ class Objects:
     table : DataFrame
         One row per object: `index` (its id, under the name that napari expects), `class`;
         `first_t`, `last_t`, `first_z`, `last_z` for the existing axes; its number of `frames`, its
-        mean `area` on them in pixels, its `volume` in voxels (mean over time points), both also in
-        physical units if these are known; `mean_intensity` of each channel; its centre `z`, `y`,
-        `x` in pixels; the mean `confidence` of its frames; and, if any object divided, its
-        `parent` (0 for none).
+        mean `area` on them in pixels, its `volume` in voxels (mean over time points); its centre
+        `z`, `y`, `x` in pixels; `mean_intensity` of each channel; the same in physical units if
+        these are known, such as `area_um2` and `x_um`; for objects linked over time, the
+        `path_length` and, if times are known, the speed; the mean `confidence` of its frames; and,
+        if any object divided, its `parent` (0 for none).
     """
 
     labels: NDArray[np.unsignedinteger]
@@ -63,8 +65,7 @@ def find_objects(
     channels: Sequence[int] | None = None,
     settings: ObjectSettings = ObjectSettings(),
     confidence: Mapping[int, float] | None = None,
-    spacing: Mapping[str, float] | None = None,
-    unit: str = "",
+    metadata: ImageMetadata | None = None,
     report: Report = lambda _done, _total, _message: None,
 ) -> Objects:
     """Split, link and measure objects; only one frame of the image is in memory at a time.
@@ -125,7 +126,7 @@ def find_objects(
         confidence=confidence or {},
         step=lambda: steps("Measuring objects"),
     )
-    return Objects(ids, object_table(seen, known, spacing=spacing or {}, unit=unit))
+    return Objects(ids, object_table(seen, known, metadata=metadata, tracked=settings.linked))
 
 
 def objects_from_labels(
@@ -144,6 +145,7 @@ def objects_from_labels(
     confidence: Mapping[int, float] | None = None,
     spacing: Mapping[str, float] | None = None,
     unit: str = "",
+    metadata: ImageMetadata | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> Objects:
     """Split each class into objects, link them through the stack, and measure them.
@@ -182,6 +184,9 @@ def objects_from_labels(
         Size of a pixel along the axes Y, X and Z, in `unit`.
     unit : str
         Unit of `spacing`, for example "um".
+    metadata : ImageMetadata, optional
+        Calibration of the image, as `open_image` returns it, instead of `spacing` and `unit`: adds
+        physical sizes and positions, and speeds of tracks.
     progress : callable, optional
         Called with the steps done, the steps in total, and a message.
 
@@ -227,10 +232,13 @@ def objects_from_labels(
             smoothing=smoothing,
         ),
         confidence=confidence,
-        spacing=spacing,
-        unit=unit,
+        metadata=metadata or _calibration(spacing or {}, unit),
         report=progress or (lambda _done, _total, _message: None),
     )
+
+
+def _calibration(spacing: Mapping[str, float], unit: str) -> ImageMetadata:
+    return ImageMetadata(spacing, dict.fromkeys(spacing, unit) if unit else {})
 
 
 def _label_frames(labels: Any, image: Frames | None, axes: str | None) -> tuple[Frames, str]:

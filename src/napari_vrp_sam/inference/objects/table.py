@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.linking import LinkedObjects
+from napari_vrp_sam.inference.objects.physical import physical_columns
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,8 +66,8 @@ def object_table(
     seen: pd.DataFrame,
     known: LinkedObjects,
     *,
-    spacing: Mapping[str, float] | None = None,
-    unit: str = "",
+    metadata: ImageMetadata | None = None,
+    tracked: bool = False,
 ) -> pd.DataFrame:
     """Summarise the measurements of each object.
 
@@ -75,10 +77,10 @@ def object_table(
         Return value of `measure_objects`.
     known : LinkedObjects
         Class and parent of each id.
-    spacing : mapping of str to float, optional
-        Size of a pixel along the axes Y, X and Z, in `unit`.
-    unit : str
-        For example "um"; without it there are no physical sizes.
+    metadata : ImageMetadata, optional
+        Calibration of the image, for physical units.
+    tracked : bool
+        Whether objects keep their id over time.
 
     Returns
     -------
@@ -98,17 +100,14 @@ def object_table(
     table["area"] = voxels / table["frames"]
     if "z" in seen:
         table["volume"] = voxels / (by_id["t"].nunique() if "t" in seen else 1)
-    if unit and spacing:
-        pixel = spacing["Y"] * spacing["X"]
-        table[f"area_{unit}2"] = table["area"] * pixel
-        if "z" in seen and "Z" in spacing:
-            table[f"volume_{unit}3"] = table["volume"] * pixel * spacing["Z"]
     # The mean over all pixels of an object: frames count by its area on them, as far as they know.
     names = [axis for axis in ("z", "y", "x") if axis in seen]
     names += [name for name in seen if name.startswith(INTENSITY)]
     weighed = seen[names].mul(seen["area"], axis=0).groupby(seen["index"]).sum()
     known_area = seen[names].notna().mul(seen["area"], axis=0).groupby(seen["index"]).sum()
     table[names] = weighed / known_area
+    physical = physical_columns(table, seen, metadata or ImageMetadata(), tracked=tracked)
+    table[list(physical)] = physical
     if "confidence" in seen:
         table["confidence"] = by_id["confidence"].mean()
     if known.parents.any():

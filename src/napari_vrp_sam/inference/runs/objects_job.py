@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.objects.instances import (
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.events import Event, FrameResult, ObjectsFound, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.control import Control
@@ -39,10 +40,8 @@ class ObjectsJob(Job):
     settings : ObjectSettings
     confidence : mapping of int to float
         Confidence of frames, by index.
-    spacing : mapping of str to float
-        Size of a pixel along the axes Y, X and Z, in `unit`.
-    unit : str
-        For example "um"; without it there are no physical sizes.
+    metadata : ImageMetadata
+        Calibration of the image, for physical units.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.objects_job:objects_events"
@@ -53,8 +52,7 @@ class ObjectsJob(Job):
     channels: Sequence[int] | None = None
     settings: ObjectSettings = field(default_factory=ObjectSettings)
     confidence: Mapping[int, float] = field(default_factory=dict)
-    spacing: Mapping[str, float] = field(default_factory=dict)
-    unit: str = ""
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
 
 def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> Generator[Event]:
@@ -75,8 +73,7 @@ def objects_events(job: ObjectsJob, control: Control, _cache: object = None) -> 
             channels=job.channels,
             settings=job.settings,
             confidence=job.confidence,
-            spacing=job.spacing,
-            unit=job.unit,
+            metadata=job.metadata,
             report=lambda done, total, message: report(
                 Progress(done, total, message, "finding objects")
             ),

@@ -45,6 +45,8 @@ class RunOutput:
         Resume an interrupted run.
     metadata : ImageMetadata
         Calibration and place of the image, which the results keep.
+    sources : sequence of Path
+        Image files of the frames, if each has its own.
     """
 
     labels: Path
@@ -54,6 +56,7 @@ class RunOutput:
     resume: bool = False
     overwrite: bool = True
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
+    sources: Sequence[Path] = ()
 
     @property
     def in_folder(self) -> bool:
@@ -104,7 +107,8 @@ class OutputWriter:
         self._dtype = labels_dtype(class_ids_of(job.references))
         given = (output.labels, frames.label_shape, self._dtype, frames.label_axes, output.names)
         metadata = output.metadata
-        self._writer = label_writer(*given, metadata=metadata, resume=output.resume)
+        kept: dict[str, Any] = {"metadata": metadata, "sources": output.sources}
+        self._writer = label_writer(*given, **kept, resume=output.resume)
         self._files: list[Path] = []
         self._earlier: dict[Path, int] = {}
         if output.in_folder:
@@ -119,7 +123,7 @@ class OutputWriter:
             assert self._journal is not None
             self._journal.resume(self._writer.read)
             if not self._journal.finished:
-                self._writer = label_writer(*given, metadata=metadata)
+                self._writer = label_writer(*given, **kept)
             known = self._journal.finished.values()
             self.finished = {frame.index: frame.confidence for frame in known}
         self._probabilities = None

@@ -1,4 +1,4 @@
-"""Tables as CSV files."""
+"""Tables as CSV or Parquet files."""
 
 from __future__ import annotations
 
@@ -8,32 +8,41 @@ from typing import TYPE_CHECKING
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
+from napari_vrp_sam.io.optional import require
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SUFFIXES = ".csv", ".parquet"
+
 
 def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
-    """Write a table as CSV (UTF-8, commas, a header row), atomically.
+    """Write a table as CSV (UTF-8, commas, a header row) or Parquet, atomically.
 
     Parameters
     ----------
     path : str or path
-        Path with the suffix .csv.
+        Path with the suffix .csv or .parquet.
     table : DataFrame
         Table, written without its index.
 
     Raises
     ------
     InputError
-        If the suffix differs or the file cannot be written.
+        If the suffix differs, pyarrow is missing, or the file cannot be written.
     """
     check_table_path(path)
     with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, encoding="utf-8")
+        if temporary.suffix.lower() == ".csv":
+            table.to_csv(temporary, index=False, encoding="utf-8")
+        else:
+            table.to_parquet(temporary, engine="pyarrow", index=False)
 
 
 def check_table_path(path: str | os.PathLike[str]) -> None:
-    """Raise an `InputError` if the suffix of a path is not .csv."""
-    if Path(path).suffix.lower() != ".csv":
-        raise InputError(f"A table cannot be written to {Path(path).name}: use .csv.")
+    """Raise an `InputError` if a table cannot be written to a path: its suffix decides."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"A table cannot be written to {Path(path).name}: use .csv or .parquet.")
+    if suffix == ".parquet":
+        require("pyarrow", "parquet", "Parquet files")

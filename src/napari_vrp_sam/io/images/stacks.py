@@ -153,16 +153,26 @@ def frame_file_names(path: str | os.PathLike[str]) -> list[str]:
     list of str
         Empty for images that are not a folder with one file for each frame.
     """
+    return [file.stem for file in frame_files(path)]
+
+
+def frame_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the files of the frames of a folder, in the order of the stack.
+
+    Returns
+    -------
+    list of Path
+        Empty for images that are not a folder with one file for each frame.
+    """
     path = Path(path)
     if not is_picture_folder(path):
         return []
     files = folder_images(path)
-    names = [file.stem for file in files]
-    order = file_order(names)
+    order = file_order([file.stem for file in files])
     one_frame_each = set(open_file(files[0]).axes or "") <= {*"YXCS"}
     if order is None or "C" in order.axes or (order.files < 0).any() or not one_frame_each:
         return []
-    return [names[number] for number in order.files.ravel()]
+    return [files[number] for number in order.files.ravel()]
 
 
 def _open_frame(path: str | os.PathLike[str], *, palette: bool) -> StoredImage:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.io.images.opening import open_image
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels.files import write_labels
 from napari_vrp_sam.io.metadata import ImageMetadata
@@ -51,23 +52,27 @@ class FolderWriter:
     files : sequence of Path
         One file for each frame.
     dtype : dtype
-    metadata : ImageMetadata or callable, optional
-        Calibration of the frames, or a function of the index that returns it.
+    metadata : ImageMetadata, optional
+        Calibration of the frames.
+    sources : sequence of Path
+        Image files of the frames, whose metadata are used instead if these are given.
     """
 
     def __init__(
         self,
         files: Sequence[Path],
         dtype: np.dtype[Any],
-        metadata: ImageMetadata | Callable[[int], ImageMetadata] | None = None,
+        metadata: ImageMetadata | None = None,
+        sources: Sequence[Path] = (),
     ) -> None:
         self._files = files
         self._dtype = dtype
         self._metadata = metadata
+        self._sources = sources
 
     def write(self, index: int, labels: NDArray[Any]) -> None:
         """Write the labels of a frame."""
-        metadata = self._metadata(index) if callable(self._metadata) else self._metadata
+        metadata = open_image(self._sources[index]).metadata if self._sources else self._metadata
         write_labels(self._files[index], labels.astype(self._dtype), "YX", metadata)
 
     def read(self, index: int) -> NDArray[Any]:

@@ -80,7 +80,7 @@ def write_geotiff(
         "height": height,
         "width": width,
         "dtype": dtype,
-        "crs": CRS.from_wkt(metadata.crs) if metadata.crs else None,
+        "crs": CRS.from_user_input(metadata.crs) if metadata.crs else None,
         "transform": rasterio.Affine(*metadata.transform),
         "nodata": NODATA,
         "tiled": True,

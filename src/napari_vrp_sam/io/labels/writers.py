@@ -61,6 +61,7 @@ def label_writer(
     names: Sequence[str] = (),
     *,
     metadata: ImageMetadata | None = None,
+    sources: Sequence[Path] = (),
     resume: bool = False,
 ) -> LabelWriter:
     """Return a writer for a path; its name selects the format.
@@ -81,6 +82,8 @@ def label_writer(
         Names of the files in a folder without suffix (default: numbers).
     metadata : ImageMetadata, optional
         Calibration and place of the image, which the labels keep.
+    sources : sequence of Path
+        Image files of the frames, if each has its own: those in a folder keep its place.
     resume : bool
         Add frames to an existing OME-Zarr with the same layout.
 
@@ -98,7 +101,8 @@ def label_writer(
         raise InputError(
             f"Labels cannot be written to {path.name}: choose a .tif file, .zarr, or a folder."
         )
-    return FolderWriter(folder_files(path, shape, dtype, names, metadata), dtype, metadata)
+    files = folder_files(path, shape, dtype, names, metadata)
+    return FolderWriter(files, dtype, metadata, sources)
 
 
 class FrameWriter(Protocol):

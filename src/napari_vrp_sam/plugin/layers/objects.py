@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, add_inactive
@@ -92,30 +92,3 @@ def show_object(viewer: napari.viewer.Viewer, layer: Labels, label: int) -> None
     }
     if not all(first <= position[i] <= last for i, (first, last) in extents.items()):
         bring_into_view(layer, viewer.dims, {i: first for i, (first, _) in extents.items()})
-
-
-def pixel_size(layer: Layer, axes: str) -> tuple[dict[str, float], str]:
-    """Return the size of a pixel along Y, X and Z, and its unit.
-
-    Returns
-    -------
-    sizes : dict of str to float
-        Size by axis, in the unit of Y; without Z if that is not a length. Empty if Y and X are in
-        pixels.
-    unit : str
-        Such as "um"; empty if the sizes are.
-    """
-    units = dict(zip(axes, layer.units, strict=False))
-    target = units["Y"]
-    if target.dimensionless or str(target) == "pixel":
-        return {}, ""
-    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
-    moves = [np.asarray(layer.data_to_world(step)) - origin for step in np.eye(layer.ndim)]
-    steps = dict(zip(axes, np.linalg.norm(moves, axis=1), strict=False))
-    sizes = {
-        axis: float((steps[axis] * units[axis]).to(target).magnitude)
-        for axis in "ZYX"
-        if axis in units and units[axis].is_compatible_with(target)
-    }
-    name = f"{target:~}".replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
-    return (sizes, name) if {"Y", "X"} <= set(sizes) else ({}, "")

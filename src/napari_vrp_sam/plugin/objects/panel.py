@@ -21,11 +21,11 @@ from napari_vrp_sam.plugin.layers.accepted import (
     result_events,
     result_labels,
 )
+from napari_vrp_sam.plugin.layers.calibration import image_metadata
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import (
     add_objects_layer,
     is_objects_layer,
-    pixel_size,
     show_object,
 )
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
@@ -182,7 +182,6 @@ class ObjectsPanel(Section):
         if image is None or result is None:
             raise InputError("There is no result to find objects in: segment the stack first.")
         layer, frames = result
-        spacing, unit = pixel_size(layer, frames.axes)
         # Copies, because the user may edit or delete the layers meanwhile.
         job = ObjectsJob(
             stack_data(image),
@@ -190,8 +189,7 @@ class ObjectsPanel(Section):
             axes=frames.axes,
             settings=self.settings(),
             confidence=dict(get_metadata(layer, CONFIDENCE) or {}),
-            spacing=spacing,
-            unit=unit,
+            metadata=image_metadata(image, frames.axes),
         )
         layout = ImageLayout(image, frames.axes)
         self._run = ObjectsRun(self._engine.submit(job), self)

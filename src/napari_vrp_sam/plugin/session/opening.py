@@ -19,6 +19,7 @@ from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.models.zoo.registry import missing_model_message
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.belonging import SESSION_ID
+from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
@@ -30,7 +31,6 @@ from napari_vrp_sam.plugin.session.layers import (
     restore_drawing_settings,
     result_tuple,
 )
-from napari_vrp_sam.plugin.session.saving import SOURCE
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm

@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QPushB
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import MissingImageError
 from napari_vrp_sam.io.sessions.session import SUFFIX, Session, session_folder
+from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.session.opening import SESSION, apply_opened_sessions, session_layers
-from napari_vrp_sam.plugin.session.saving import SOURCE, SessionWriter, collect_session
+from napari_vrp_sam.plugin.session.saving import SessionWriter, collect_session
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.help_button import HelpButton
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
-from napari.layers import Image
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
@@ -18,6 +17,7 @@ from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.references import StoredReference
 from napari_vrp_sam.io.sessions.session import Session, SessionClass, Settings, write_session
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
+from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "source"
-"""Metadata key of the path of a session's image."""
 THREAD_NAME = "vrp-sam-save"
 
 
@@ -88,12 +86,6 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
         result=stored_result(*result) if result is not None else None,
     )
     return session, data
-
-
-def image_source(image: Image) -> Path | None:
-    """Return the path of the file of an image; None if it is not in a file."""
-    path = get_metadata(image, SOURCE) or image.source.path
-    return Path(path).absolute() if path else None
 
 
 class SessionWriter(QObject):

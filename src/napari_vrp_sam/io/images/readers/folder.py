@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +45,10 @@ def _open(folder: Path, _image: int | None, *, raw: bool) -> StoredImage:
         for number in order.files.ravel().tolist()
     ]
     data = LazyStack(readers, order.files.shape, common.shape, common.dtype)
-    return StoredImage(data, order.axes + common.axes, common.metadata)
+    metadata = common.metadata
+    if any(header.metadata.transform != metadata.transform for header in headers):
+        metadata = replace(metadata, crs=None, transform=None, origin={})  # tiles of a map
+    return StoredImage(data, order.axes + common.axes, metadata)
 
 
 def _header(path: Path, *, raw: bool) -> _Header:

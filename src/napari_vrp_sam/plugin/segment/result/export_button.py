@@ -15,9 +15,9 @@ from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
 from napari_vrp_sam.io.labels.writers import write_label_frames
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_labels
+from napari_vrp_sam.plugin.layers.calibration import image_metadata, image_source
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.objects import current_objects, table_from_features
-from napari_vrp_sam.plugin.session.saving import image_source
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 
@@ -137,7 +137,15 @@ class ExportButton(QPushButton):
                 labels = labels.astype(np.min_scalar_type(labels.max()))
             pages = labels.reshape(-1, *labels.shape[-2:])
             axes = frames.label_axes
-            return partial(write_label_frames, path, pages, labels.shape, labels.dtype, axes)
+            return partial(
+                write_label_frames,
+                path,
+                pages,
+                labels.shape,
+                labels.dtype,
+                axes,
+                metadata=image_metadata(image, frames.axes),
+            )
         kept = kept_probabilities(layer)
         assert kept is not None
         found = ((index, one.levels()) for index, one in sorted(kept.frames.items()))
@@ -148,6 +156,7 @@ class ExportButton(QPushButton):
             (*frames.lead_shape, len(kept.class_ids), *frames.frame_shape),
             frames.label_axes[:-2] + "CYX",
             kept.class_ids,
+            image_metadata(image, frames.axes),
         )
 
     def _open_dialog(self, content: Content, _checked: Any = None) -> None:
