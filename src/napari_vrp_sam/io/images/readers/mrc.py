@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:  # noqa:
     import mrcfile
 
     compressed = path.suffix.lower() in (".gz", ".bz2")
-    opened: Any = (mrcfile.open if compressed else mrcfile.mmap)(path, "r", permissive=True)
-    data, voxel = opened.data, opened.voxel_size
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # many programs write imperfect headers
+        opened: Any = (mrcfile.open if compressed else mrcfile.mmap)(path, "r", permissive=True)
+        data, voxel = opened.data, opened.voxel_size
     if data is None:
         raise ValueError("it holds no data that can be understood")
     # Stacks of micrographs or movies have no size along Z.

@@ -1,4 +1,4 @@
-"""NIfTI and other volumes of neuroimaging, read with nibabel."""
+"""NIfTI, Analyze and MGH volumes of neuroimaging, read with nibabel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_vrp_sam.io.images.units import unit_name
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.optional import require
 
-SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".mnc", ".par")
+SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr")
 UNITS = {"mm": "millimeter", "micron": "micrometer", "meter": "meter", "sec": "second",
          "msec": "millisecond", "usec": "microsecond"}  # fmt: skip
 

@@ -36,9 +36,10 @@ def _format(head: bytes) -> str | None:
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    # Compressed NIfTI and MRC are known by their suffix.
     known = _format(head)
-    return known is not None and not (known == "gzip archive" and len(path.suffixes) > 1)
+    # Compressed volumes are known by their suffix.
+    volume = len(path.suffixes) > 1 or path.suffix.lower() != ".gz"
+    return known is not None and not (known == "gzip archive" and volume)
 
 
 def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:  # noqa: ARG001
