@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import zarr
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.io.images.opening import image_names, open_image
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
 
 IMAGE = np.random.default_rng(0).integers(0, 60000, (1, 2, 3, 32, 40), dtype=np.uint16)
@@ -103,3 +105,89 @@ def test_damaged_chunks_are_refused_when_read(tmp_path: Path, image: np.ndarray)
             reader[1, 2]
     with pytest.raises(IndexError):
         array[7]
+
+
+@pytest.mark.parametrize("names", ["tcyx", ("time", "channel", "y", "x")])
+def test_axes_need_names_but_no_types(tmp_path: Path, names: Any) -> None:
+    write_image(tmp_path / "a.zarr", [{"name": name} for name in names], 2, IMAGE[0])
+    assert read_stack(tmp_path / "a.zarr")[1] == "TCYX"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_fields_of_a_plate_are_images(tmp_path: Path, version: int) -> None:
+    def describe(group: Any, **attributes: Any) -> None:
+        group.attrs.update({"ome": attributes} if version == 3 else attributes)
+
+    root = zarr.open_group(str(tmp_path / "p.zarr"), mode="w", zarr_format=version)
+    describe(root, plate={"wells": [{"path": "A/1"}, {"path": "B/2"}]})
+    for at, well in enumerate(("A/1", "B/2")):
+        describe(root.create_group(well), well={"images": [{"path": "0"}, {"path": "1"}]})
+        for field in range(2):
+            path = tmp_path / "p.zarr" / well / str(field)
+            write_image(path, AXES_04, version, IMAGE + 2 * at + field)
+            labels = zarr.open_group(str(path / "labels"), mode="w", zarr_format=version)
+            describe(labels, labels=["cells"])
+            write_image(path / "labels/cells", AXES_04, version, IMAGE[:, :1] // 20000)
+    assert image_names(tmp_path / "p.zarr") == ["A/1/0", "A/1/1", "B/2/0", "B/2/1"]
+    with pytest.warns(UserWarning, match=r"4 images \(0: A/1/0, .*number 0 is used"):
+        np.testing.assert_array_equal(np.asarray(read_stack(tmp_path / "p.zarr")[0]), IMAGE[0])
+    array, _ = read_stack(tmp_path / "p.zarr", image="B/2/1")
+    np.testing.assert_array_equal(np.asarray(array), IMAGE[0] + 3)
+    for path in ("labels", "labels/cells"):
+        labels, axes = read_stack(tmp_path / "p.zarr/A/1/0" / path)
+        assert axes == "ZYX"
+        np.testing.assert_array_equal(np.asarray(labels), IMAGE[0, 0] // 20000)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("name", ["a.ozx", "a.ome.zarr.zip", "a.zip"])
+def test_zipped_images(tmp_path: Path, name: str, nested: bool) -> None:
+    write_image(tmp_path / "a.zarr", AXES_04, 3)
+    with zipfile.ZipFile(tmp_path / name, "w") as file:
+        for path in (tmp_path / "a.zarr").rglob("*"):
+            file.write(path, path.relative_to(tmp_path if nested else tmp_path / "a.zarr"))
+    array, axes = read_stack(tmp_path / name)
+    assert axes == "CZYX"
+    for opened in (array, pickle.loads(pickle.dumps(array))):
+        np.testing.assert_array_equal(np.asarray(opened), IMAGE[0])
+
+
+def test_calibration_and_channel_names(tmp_path: Path) -> None:
+    units = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+    kinds = {"t": "time", "c": "channel"}
+    axes = [{"name": n, "type": kinds.get(n, "space"), "unit": units.get(n)} for n in NAMES]
+    write_image(tmp_path / "a.zarr", axes, 3)
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r+")
+    attributes = dict(group.attrs)["ome"]
+    attributes["multiscales"][0]["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [2, 1, 1, 0.5, 0.5]},
+        {"type": "translation", "translation": [0, 0, 10, 0, 3]},
+    ]
+    attributes["multiscales"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [1, 1, 3, 1, 1]}
+    ]
+    attributes["omero"] = {"channels": [{"label": "DAPI"}, {"label": "GFP"}]}
+    group.attrs["ome"] = attributes
+    found = open_image(tmp_path / "a.zarr").metadata
+    assert dict(found.pixel_size) == {"T": 2, "Z": 3, "Y": 0.5, "X": 0.5}
+    assert dict(found.units) == {axis.upper(): unit for axis, unit in units.items()}
+    assert dict(found.origin) == {"Z": 30, "X": 3}
+    assert found.channel_names == ("DAPI", "GFP")
+
+
+def test_variables_of_xarray_are_images(tmp_path: Path) -> None:
+    import xarray
+
+    dims = ("time", "band", "y", "x")
+    data = xarray.DataArray(IMAGE[0], dims=dims, coords={"band": [10, 20, 30]})
+    small = xarray.DataArray(IMAGE[0, 0, 0, ::2], dims=("row", "x"))
+    for version in (2, 3):
+        path = tmp_path / f"{version}.zarr"
+        xarray.Dataset({"scene": data, "small": small}).to_zarr(
+            path, zarr_format=version, consolidated=False
+        )
+        assert image_names(path) == ["scene", "small"]
+        with pytest.warns(UserWarning, match="number 0 is used"):
+            array, axes = read_stack(path)
+        assert axes == "TCYX"
+        np.testing.assert_array_equal(np.asarray(array), IMAGE[0])
