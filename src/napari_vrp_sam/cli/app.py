@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -52,7 +53,9 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _print_warning
+                return super().invoke(ctx)
         except InputError as error:
             stderr_console.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
             raise typer.Exit(2) from error
@@ -124,9 +127,10 @@ def refuse_stored(context: typer.Context, names: Sequence[str], source: str) -> 
     InputError
         If the user gave one of the options.
     """
+    options = {param.name: param.opts[0] for param in context.command.params}
     for name in names:
         if is_given(context, name):
-            option = "--" + name.replace("_", "-")
+            option = options[name]
             raise InputError(f"{option} is stored in the {source}: omit {option}, or --{source}.")
 
 
@@ -134,6 +138,21 @@ def _warn_deprecated(option: str, replacement: str) -> None:
     logger.warning(
         "%s is deprecated and will be removed in the next release; use %s.", option, replacement
     )
+
+
+def _print_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """Print what the user should know in one line, and what a programmer should know in full."""
+    text = f"Warning: {message}"
+    if not issubclass(category, UserWarning):
+        text = warnings.formatwarning(message, category, filename, lineno)
+    stderr_console.print(text.rstrip(), soft_wrap=True)
 
 
 def _print_notes(error: BaseException) -> None:

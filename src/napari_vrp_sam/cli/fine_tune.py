@@ -24,6 +24,7 @@ from napari_vrp_sam.cli.options import (
     ContrastLimitsOption,
     DeviceOption,
     IgnoreOption,
+    ImageNumberOption,
     ModelOption,
     ReferenceFrameOption,
     kind_of,
@@ -76,6 +77,7 @@ def fine_tune(
     background: BackgroundOption = None,
     ignore: IgnoreOption = None,
     one_class: OneClassOption = None,
+    image_number: ImageNumberOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     name: Annotated[
@@ -139,7 +141,8 @@ def fine_tune(
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.io.images.frame_files import folder_images
-    from napari_vrp_sam.io.images.stacks import is_picture_folder, read_labels, read_stack
+    from napari_vrp_sam.io.images.opening import open_image
+    from napari_vrp_sam.io.images.stacks import is_picture_folder, read_labels
 
     forbid_downloads(offline)
     frame = parse_frame(reference_frame)
@@ -152,8 +155,10 @@ def fine_tune(
         data, axes = references[0].image, axes or "YXS"
         channel = None  # the references have the chosen channels only
     else:
-        data, stored_axes = read_stack(image)
-        stack = Frames(data, resolve_axes(image, axes, stored_axes), channel or None)
+        stored = open_image(image, image=image_number)
+        data = stored.data
+        axes_of_image = resolve_axes(image, axes, stored.axes)
+        stack = Frames(data, axes_of_image, channel or None, nodata=stored.metadata.nodata)
         check_frame(frame, stack, axes_given=bool(axes))
         labels = read_labels(reference, image)
         with name_options(reference):

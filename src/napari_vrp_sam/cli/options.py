@@ -112,6 +112,16 @@ AxesOption = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+ImageNumberOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image",
+        metavar="N",
+        help="Number or name of the image in a file with several images, scenes or datasets; see "
+        "`vrp-sam images`. Default: the largest.",
+        rich_help_panel=INPUT,
+    ),
+]
 ChannelOption = Annotated[
     list[int] | None,
     typer.Option(

@@ -16,11 +16,13 @@ Identity = tuple[int, int] | Path
 
 def default_labels_path(image: Path) -> Path:
     """Return where the labels of an image are written by default: beside it."""
-    from napari_vrp_sam.io.images.frame_files import PICTURE_SUFFIXES
+    from napari_vrp_sam.io.images.frame_files import PICTURE_SUFFIXES, is_pattern
     from napari_vrp_sam.io.images.ome_zarr import is_zarr
 
     if is_zarr(image):
         return image.with_name(f"{_stem(image)}_labels.zarr")
+    if is_pattern(image):
+        return image.resolve().parent.with_name(image.resolve().parent.name + "_labels")
     if image.is_dir():
         return image.resolve().with_name(image.resolve().name + "_labels")
     suffix = ".png" if image.suffix.lower() in PICTURE_SUFFIXES else ".tif"
@@ -161,14 +163,14 @@ def _check_free(path: Path, *, folder: bool, overwrite: bool) -> None:
 
 
 def _with_contents(inputs: Collection[Path]) -> Iterator[Path]:
-    """Yield the inputs, and the images in those that are folders."""
-    from napari_vrp_sam.io.images.frame_files import SUFFIXES
+    """Yield the inputs, and the images in those that are folders or patterns."""
+    from napari_vrp_sam.io.images.frame_files import files_with_images
     from napari_vrp_sam.io.images.stacks import is_picture_folder
 
     for path in inputs:
         yield path
         if is_picture_folder(path):
-            yield from (inside for inside in path.iterdir() if inside.suffix.lower() in SUFFIXES)
+            yield from files_with_images(path)
 
 
 def _identity(path: Path) -> Identity:
@@ -183,13 +185,13 @@ def _identity(path: Path) -> Identity:
 
 def _stem(path: Path) -> str:
     """Return the file name without all suffixes of its format: exp.1 for exp.1.ome.tif."""
-    from napari_vrp_sam.io.images.frame_files import SUFFIXES
-    from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+    from napari_vrp_sam.io.images.opening import image_suffixes
 
+    known = image_suffixes()
     name = path.name
     while True:
         base, _, last = name.rpartition(".")
-        if not base or f".{last.lower()}" not in (*SUFFIXES, SUFFIX, ".ome"):
+        if not base or f".{last.lower()}" not in known:
             return name
         name = base
 

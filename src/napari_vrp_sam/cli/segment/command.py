@@ -26,6 +26,7 @@ from napari_vrp_sam.cli.options import (
     ContrastLimitsOption,
     DeviceOption,
     IgnoreOption,
+    ImageNumberOption,
     ModelOption,
     PrecisionName,
     PrecisionOption,
@@ -66,8 +67,9 @@ def segment(
         Path | None,
         typer.Argument(
             metavar="IMAGE",
-            help="TIFF file, OME-Zarr, PNG or JPEG, or folder with one image per frame. With "
-            "--session, only needed if the image was moved.",
+            help="Image file of any supported format, OME-Zarr, folder with one image per frame, "
+            "or quoted pattern such as 'scan/*_ch1.tif'. With --session, only needed if the image "
+            "was moved.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -80,6 +82,7 @@ def segment(
     class_column: ClassColumnOption = None,
     session: SessionOption = None,
     segmenter: SegmenterOption = None,
+    image_number: ImageNumberOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     frames: Annotated[
@@ -200,8 +203,13 @@ def segment(
             "--session."
         )
     else:
-        stored = open_image(image)
-        stack = Frames(stored.data, resolve_axes(image, axes, stored.axes), channel or None)
+        stored = open_image(image, image=image_number)
+        stack = Frames(
+            stored.data,
+            resolve_axes(image, axes, stored.axes),
+            channel or None,
+            nodata=stored.metadata.nodata,
+        )
         annotated = ReferenceOptions(
             reference,
             reference_frame,

@@ -63,7 +63,7 @@ def read_segmenter_input(
     if image is None:
         raise InputError("Give the IMAGE to which the segmenter is applied.")
     job, fitted_axes = read_segmenter(path)
-    stored = open_image(image)
+    stored = open_image(image, image=context.params["image_number"])
     data, stored_axes = stored.data, stored.axes
     if axes is None and stored_axes is None and len(fitted_axes or "") == len(data.shape):
         axes = fitted_axes

@@ -35,8 +35,8 @@ SessionOption = Annotated[
 ]
 STORED_IN_SESSION = (
     "reference", "reference_frame", "annotation_kind", "background", "ignore", "one_class",
-    "class_column", "reference_image", "axes", "channel", "frames", "contrast_limits",
-    "tile_size", "pseudo_mask",
+    "class_column", "reference_image", "image_number", "axes", "channel", "frames",
+    "contrast_limits", "tile_size", "pseudo_mask",
 )  # fmt: skip
 """Options that cannot be combined with a session."""
 

@@ -45,7 +45,7 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     InputError
         If there is no image, or two images have the same name except for the suffix.
     """
-    files = [path for path in _visible(folder) if path.suffix.lower() in FRAME_SUFFIXES]
+    files = files_with_images(folder)
     if not files:
         raise InputError(f"{folder} holds no image: supported are {', '.join(FRAME_SUFFIXES)}.")
     names = _image_names(files)
@@ -61,6 +61,11 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
                 "rename one, or remove it from the folder."
             )
     return files
+
+
+def files_with_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return all image files of a folder, or that match a pattern."""
+    return [path for path in _visible(folder) if path.suffix.lower() in FRAME_SUFFIXES]
 
 
 def foreign_files(folder: str | os.PathLike[str]) -> list[Path]:

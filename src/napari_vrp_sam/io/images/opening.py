@@ -29,6 +29,13 @@ def readers() -> tuple[ImageReader, ...]:
     return tuple(sorted((module.READER for module in modules), key=lambda r: r.priority))
 
 
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return all parts of the suffixes of image files, such as .nii and .gz of .nii.gz."""
+    names = (suffix for reader in readers() for suffix in (*reader.suffixes, ".ome"))
+    return frozenset(f".{part}" for name in names for part in name.split(".") if part)
+
+
 def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) -> StoredImage:
     """Open an image of any supported format; pixels are read when they are indexed.
 
