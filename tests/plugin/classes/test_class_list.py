@@ -41,8 +41,9 @@ def class_list(dock):
 
 @pytest.fixture
 def press_key(qtbot, canvas):
-    """Press a key over the canvas."""
-    return lambda text: qtbot.keyClicks(canvas, text)
+    """Press Alt and a key over the canvas."""
+    alt = Qt.KeyboardModifier.AltModifier
+    return lambda text: qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{text}"), alt)
 
 
 def numbers(class_list):
@@ -127,9 +128,7 @@ def test_choose_colour_in_a_dialog(qtbot, viewer, dock, class_list):
 
 
 @pytest.mark.parametrize("drawing", ["mask", "scribble", "point", "box"])
-def test_number_keys_choose_classes_instead_of_tools(
-    qtbot, viewer, dock, class_list, press_key, stack, drawing
-):
+def test_alt_and_number_choose_classes(qtbot, viewer, dock, class_list, press_key, stack, drawing):
     viewer.add_image(stack[0])
     press(qtbot, class_list.add_button)
     press(qtbot, dock.form.draw_buttons[drawing])
@@ -152,19 +151,16 @@ def test_number_keys_choose_classes_instead_of_tools(
     assert layer.mode == mode
 
 
-def test_number_key_does_not_delete_points(qtbot, viewer, dock, class_list, press_key, stack):
+def test_napari_keeps_the_keys_that_it_announces(qtbot, viewer, dock, class_list, canvas, stack):
     viewer.add_image(stack[0])
-    press(qtbot, dock.form.draw_buttons["point"])
-    points = viewer.layers.selection.active
-    points.add([[0, 5, 5], [0, 9, 9]])
-    points.selected_data = {0, 1}
-
-    press_key("1")
-
-    assert len(points.data) == 2
+    press(qtbot, class_list.add_button)
+    press(qtbot, dock.form.draw_buttons["mask"])
+    layer = viewer.layers.selection.active
+    qtbot.keyClicks(canvas, "1")
+    assert (str(layer.mode), class_list.classes.current) == ("erase", 2)
 
 
-def test_number_keys_keep_napari_bindings_in_other_layers(
+def test_other_layers_have_no_keys_for_classes(
     qtbot, viewer, dock, class_list, press_key, annotated
 ):
     _, labels = annotated
@@ -175,19 +171,28 @@ def test_number_keys_keep_napari_bindings_in_other_layers(
 
     dock.form.annotation_list.tick(labels, on=False)
     press_key("1")
-    assert (labels.selected_label, str(labels.mode)) == (2, "erase")
+    assert (labels.selected_label, str(labels.mode)) == (2, "paint")
 
     dock.form.annotation_list.tick(labels)
     press_key("1")
-    assert (labels.selected_label, str(labels.mode)) == (1, "erase")
+    assert (labels.selected_label, str(labels.mode)) == (1, "paint")
 
     viewer.layers.selection.active = viewer.layers[0]
     assert labels.keymap == {}
-    labels.bind_key("9", own := lambda layer: None)  # by the user
+    labels.bind_key("Alt-9", own := lambda layer: None)  # by the user
     viewer.layers.selection.active = labels
     assert own not in labels.keymap.values()
     viewer.layers.selection.active = viewer.layers[0]
     assert list(labels.keymap.values()) == [own]
+
+
+def test_a_new_name_appears_in_the_expected_iou(qtbot, viewer, dock, class_list, engine, annotated):
+    engine.calibrations = {1: ClassCalibration(0.5, expected_iou=0.8)}
+    run(qtbot, dock, engine)
+    assert "Expected IoU: 0.80 (class 1)" in dock.expected_iou_label.text()
+    class_list.row(1).renamed.emit("nucleus")
+    assert "Expected IoU: 0.80 (nucleus)" in dock.expected_iou_label.text()
+    assert "nucleus: expected IoU 0.80" in dock.expected_iou_label.toolTip()
 
 
 def test_colours_and_names_of_several_classes_in_one_run(

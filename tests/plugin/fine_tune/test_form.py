@@ -8,6 +8,9 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
+from napari_vrp_sam.plugin.layers.accepted import ACCEPTED, set_accepted_frames
+from napari_vrp_sam.plugin.layers.metadata import set_metadata
+from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"
@@ -173,3 +176,21 @@ def test_channels_and_axes(viewer, tuner):
     form.channel_box.choose([1, 3])
     job = form.job()
     assert (job.axes, tuple(job.channels)) == ("ZCYX", (1, 3))
+
+
+def test_accepted_frames_are_listed(qtbot, viewer, tuner, opened):
+    image, drawn = opened
+    form = tuner.form
+    assert not form.accepted_label.isVisible()
+    result = viewer.add_labels(drawn.data.copy(), name="result", scale=image.scale)
+    set_metadata(result, **{RESULT_OF: image.unique_id, "axes": "ZYX", ACCEPTED: [5]})
+    tuner.hide()
+    tuner.show()
+    assert form.accepted_label.text() == "Accepted frame, also used: 5"
+    form.annotation_list.tick(drawn, on=False)
+    assert "annotate" not in form.guide.text()
+    set_accepted_frames(result, [5, 2])
+    tuner.hide()
+    tuner.show()
+    assert form.accepted_label.text() == "Accepted frames, also used: 2, 5"
+    assert sorted({reference.frame for reference in form.job().references}) == [2, 5]

@@ -9,7 +9,9 @@ def test_states_of_a_preview_in_their_order():
     for stage in ("loading", "learning", "segmenting"):
         states.append(states[-1].progressed(stage))
     states.append(states[-1].shown())
+    states.append(states[-1].finished())
     states.append(states[-1].changed())
+    states.append(states[-1].finished())
     states.append(states[-1].started().progressed("segmenting"))
     seen = [(state.phase, state.outlined) for state in states]
     assert seen == [
@@ -18,7 +20,9 @@ def test_states_of_a_preview_in_their_order():
         ("loading", False),
         ("busy", False),
         ("busy", False),
+        ("refining", True),
         ("up to date", True),
+        ("out of date", True),
         ("out of date", True),
         ("busy", True),
     ]

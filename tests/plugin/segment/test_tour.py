@@ -59,7 +59,6 @@ def test_tour_advances_with_the_actions_of_the_user(qtbot, window, engine):
     wait_for_step(qtbot, dock, 1)
     assert viewer.layers[0].name == "sample nuclei"
     assert not form.tour_button.isVisible()
-    assert not form.guide.isVisible()
     assert pointed_at(dock) is form.draw_buttons["scribble"]
 
     press(qtbot, form.draw_buttons["scribble"])

@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHeaderView,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
     QTreeWidget,
     QTreeWidgetItem,
     QWidget,
@@ -27,7 +29,7 @@ from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
-from napari_vrp_sam.plugin.widgets.controls import set_help
+from napari_vrp_sam.plugin.widgets.controls import TEXT_MARGIN, set_help
 
 if TYPE_CHECKING:
     import napari
@@ -189,12 +191,33 @@ class AnnotationList(QTreeWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Keep the column of the kinds as wide as its longest text."""
-        texts = map(self.fontMetrics().horizontalAdvance, KIND_TEXTS.values())
-        self.header().resizeSection(KIND, max(texts) + BOX_PADDING)
+        self._fit_kinds()
         super().resizeEvent(event)
 
+    def _fit_kinds(self) -> None:
+        """Make the column of the kinds wide enough for the font and the style of its boxes."""
+        boxes = [box for row in range(len(self._layers)) if (box := self.kind_box(row)) is not None]
+        width = BOX_PADDING + max(
+            map(self.fontMetrics().horizontalAdvance, KIND_TEXTS.values()), default=0
+        )
+        for box in boxes:
+            option = QStyleOptionComboBox()
+            box.initStyleOption(option)
+            field = box.style().subControlRect(
+                QStyle.ComplexControl.CC_ComboBox,
+                option,
+                QStyle.SubControl.SC_ComboBoxEditField,
+                box,
+            )
+            texts = map(box.fontMetrics().horizontalAdvance, KIND_TEXTS.values())
+            width = max(width, max(texts) + box.width() - field.width() + TEXT_MARGIN)
+        if width != self.header().sectionSize(KIND):
+            self.header().resizeSection(KIND, width)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Scroll to the row that gets the focus."""
+        """Scroll to the row that gets the focus; fit the column to another font or style."""
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange, QEvent.Type.Show):
+            self._fit_kinds()
         if event.type() == QEvent.Type.FocusIn and isinstance(watched, QWidget):
             self.scrollTo(self.indexAt(watched.geometry().center()))
         return super().eventFilter(watched, event)

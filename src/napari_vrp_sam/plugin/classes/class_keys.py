@@ -1,4 +1,4 @@
-"""Key bindings 0 to 9, which choose a class while a layer that shows classes is active."""
+"""Key bindings Alt+0 to Alt+9, which choose a class while a layer that shows classes is active."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-KEYS = tuple(str(number) for number in range(10))
+KEYS = {f"Alt-{number}": number for number in range(10)}
+"""Class by key; napari uses the digits without Alt for its tools, and announces them."""
 
 
 class ClassKeys:
-    """Bind the number keys on one layer at a time and restore its previous bindings afterwards.
-
-    The keys shadow napari's tool shortcuts, which have letters as alternatives. Numbers without a
-    class are bound, too: napari's key 1, for example, deletes the selected points.
-    """
+    """Bind the keys on one layer at a time and restore its previous bindings afterwards."""
 
     def __init__(self, choose: Callable[[int], None]) -> None:
         self._choose = choose
@@ -33,7 +30,8 @@ class ClassKeys:
         self._layer, self._before = layer, {}
         if layer is not None:
             self._before = {
-                key: layer.bind_key(key, self._choosing(int(key)), overwrite=True) for key in KEYS
+                key: layer.bind_key(key, self._choosing(number), overwrite=True)
+                for key, number in KEYS.items()
             }
 
     def _choosing(self, number: int) -> Callable[[Layer], None]:

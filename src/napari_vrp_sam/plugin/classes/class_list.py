@@ -120,7 +120,8 @@ class ClassList(QWidget):
         set_help(
             self.not_this_button,
             "Mark pixels that belong to none of the classes, such as objects segmented by mistake. "
-            "Works with every drawing tool, on any frame. Key: 0, while an annotation is selected.",
+            "Works with every drawing tool, on any frame. Key: Alt+0, while an annotation is "
+            "selected.",
         )
         self.add_button.setAccessibleName("Add a class")
         self.remove_button.setAccessibleName("Remove the current class")
@@ -246,8 +247,7 @@ class ClassRow(QWidget):
         if not self.name_box.hasFocus():
             self.name_box.show_name(entry.name)
         key = (
-            f" Key: {entry.number}, while an annotation or a result is selected; napari's tools "
-            "then have only their letter keys."
+            f" Key: Alt+{entry.number}, while an annotation or a result is selected."
             if entry.number <= 9
             else ""
         )

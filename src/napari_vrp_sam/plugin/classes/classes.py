@@ -104,7 +104,7 @@ class Classes(QObject):
         entry = ClassEntry.default(number)
         self._put(entry)
         self._history.push(
-            f"add '{entry.name}'", lambda: self._drop(number), lambda: self._put(entry)
+            f"add '{entry.name}'", lambda: self._drop(number), lambda: self._put(entry), image=None
         )
 
     def remove(self, number: int) -> None:
@@ -122,7 +122,10 @@ class Classes(QObject):
         if message is not None:
             raise InputError(message)
         self._history.push(
-            f"remove '{entry.name}'", lambda: self._put(entry), lambda: self._drop(number)
+            f"remove '{entry.name}'",
+            lambda: self._put(entry),
+            lambda: self._drop(number),
+            image=None,
         )
 
     def rename(self, number: int, name: str) -> None:
@@ -178,7 +181,7 @@ class Classes(QObject):
         before = {field: getattr(self._entries[number], field) for field in fields}
         self._set(number, fields)
         self._history.push(
-            text, lambda: self._set(number, before), lambda: self._set(number, fields)
+            text, lambda: self._set(number, before), lambda: self._set(number, fields), image=None
         )
 
     def _set(self, number: int, fields: dict[str, Any]) -> str | None:

@@ -16,10 +16,11 @@ from napari_vrp_sam.models.zoo.user_models import (
 )
 from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
 from napari_vrp_sam.plugin.inputs.stack_form import DEVICES, StackForm
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result_with_frames
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.preferences import get_preference
-from napari_vrp_sam.plugin.widgets.controls import add_wide_row, set_help
+from napari_vrp_sam.plugin.widgets.controls import MessageLabel, add_wide_row, set_help
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class FineTuneForm(StackForm):
         super().__init__(viewer)
         self._name_edited = False
         self._locked = False
+        self.guide = MessageLabel()
+        self.accepted_label = MessageLabel()
         self.parts_box = PartsBox()
         self.minutes_box = DoubleSpinBox()
         self.name_box = QLineEdit()
@@ -132,6 +135,7 @@ class FineTuneForm(StackForm):
         self._form.addRow("Channels", self.channel_box)
         self._form.addRow(self.annotation_list)
         self._form.addRow(self.label_question)
+        self._form.addRow(self.accepted_label)
         self._form.addRow("Base model", self.model_box)
         add_wide_row(self._form, "Trained parts", self.parts_box)
         self._form.addRow("Time", self.minutes_box)
@@ -150,11 +154,22 @@ class FineTuneForm(StackForm):
         self.parts_box.refresh(self.model_box.model)
         self.suggest_name()
 
+    def refresh_accepted(self) -> None:
+        """List the accepted frames, which are used as masks."""
+        image = self.image_box.layer
+        result = None if image is None else current_result_with_frames(self._viewer, image)
+        text = ""
+        if result is not None and (accepted := accepted_frames(result[0])):
+            numbers = ", ".join(frame_number(result[1].position(index)) for index in accepted)
+            text = f"Accepted {'frame' if len(accepted) == 1 else 'frames'}, also used: {numbers}"
+        self.accepted_label.show_message(text)
+
     def _refresh_guide(self) -> None:
+        self.refresh_accepted()
         text = ""
         if self.image_box.layer is None:
             text = "<b>First</b> open an image stack."
-        elif not self.annotation_list.annotations:
+        elif not (self.annotation_list.annotations or self.accepted_label.text()):
             text = (
                 "<b>Now</b> annotate the class on one or more frames, as in <b>Segment stack</b>."
             )

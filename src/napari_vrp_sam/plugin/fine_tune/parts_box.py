@@ -22,7 +22,7 @@ CHOICES: dict[TrainableParts, tuple[str, str]] = {
         ),
     ),
     "decoder": (
-        "Decoder, VRP encoder",
+        "Decoder and VRP encoder",
         (
             "Trains everything except the backbone or image encoder; the model can still segment "
             "other classes."

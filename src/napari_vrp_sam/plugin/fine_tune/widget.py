@@ -85,6 +85,7 @@ class FineTuneWidget(PluginDock):
         super().showEvent(event)
         self.unfinished_box.refresh()
         self.form.suggest_name()
+        self.form.refresh_accepted()
 
     def fine_tune(self) -> None:
         """Start a run, or show why it cannot start."""

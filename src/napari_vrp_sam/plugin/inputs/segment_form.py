@@ -89,7 +89,7 @@ class SegmentForm(StackForm):
         return self.radius_box.value() or None
 
     def hide_guide(self, hidden: bool) -> None:  # noqa: FBT001 # Qt's signal
-        """Hide the guide, as during a tour, or show it again."""
+        """Hide the offer of the tour during the tour, or show it again."""
         self._guide_hidden = hidden
         self._refresh_guide()
 
@@ -140,7 +140,7 @@ class SegmentForm(StackForm):
         # Notes come and go: the dock places them below the controls of the run.
         pack(QVBoxLayout(self.notes), self.channel_problem, self.prompting_label, spacing=4)
         layout = QVBoxLayout(self)
-        pack(layout, self.guide, self.tour_button, self.sample_button)
+        pack(layout, self.tour_button, self.sample_button)
         layout.addLayout(self._form)
 
     def _draw_rows(self) -> QVBoxLayout:
@@ -201,10 +201,8 @@ class SegmentForm(StackForm):
         self.channel_problem.show_message(self.channel_box.problem, "warning")
 
     def _refresh_guide(self) -> None:
-        """Show how to start; the status card says what comes next."""
+        """Offer the sample and the tour; the status card says what comes next."""
         image = self.image_box.layer
-        text = "<b>First</b> open an image stack: drop a file onto the window, or try the sample."
-        self.guide.show_message(text if image is None and not self._guide_hidden else "")
         self.sample_button.setVisible(image is None)
         self.tour_button.setVisible(image is None and not self._guide_hidden)
 

@@ -23,7 +23,6 @@ from napari_vrp_sam.plugin.layers.accepted import (
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.stacks import axes_are_obvious, possible_axes
 from napari_vrp_sam.plugin.widgets.controls import (
-    MessageLabel,
     NarrowComboBox,
     form_layout,
     set_help,
@@ -58,7 +57,6 @@ class StackForm(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self.guide = MessageLabel()
         self.image_box = ImageBox(viewer)
         self.axes_box = NarrowComboBox(elided=False)
         self.channel_box = ChannelBox()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from napari.components import Dims
 from napari.layers import Layer
@@ -28,6 +30,11 @@ def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int | None:
         return frames.index([int(position[i]) for i in lead])
     except InputError:  # outside the stack
         return None
+
+
+def frame_number(position: Sequence[int]) -> str:
+    """Return the position of a frame as napari's sliders show it, such as "3" or "0, 3"."""
+    return ", ".join(map(str, position)) or "0"
 
 
 def show_frame(layer: Layer, frames: Frames, dims: Dims, index: int) -> None:

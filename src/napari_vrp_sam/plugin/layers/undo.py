@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import napari
 from napari.layers import Layer
 
-from napari_vrp_sam.plugin.layers.metadata import unwrap
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
-from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.results import RESULT_OF, ResultLayer, is_result_layer
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
@@ -98,4 +98,4 @@ class RunRecord:
             show_earlier(visible=False)
             return added.restore()
 
-        history.push("segment stack", undo, redo)
+        history.push("segment stack", undo, redo, image=get_metadata(layer, RESULT_OF))

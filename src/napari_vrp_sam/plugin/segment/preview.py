@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.runs.events import (
     Failed,
     FrameResult,
     Learned,
+    Loaded,
     Progress,
 )
 from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
@@ -62,6 +63,8 @@ class PreviewBox(QCheckBox):
 
     drawn = Signal()
     """Emitted after a change of the annotations."""
+    loaded = Signal(object)
+    """Emits the `Loaded` event."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
     """Emits a dict of `ClassCalibration` by class id."""
     refused = Signal(object)
@@ -255,6 +258,10 @@ class PreviewBox(QCheckBox):
             match event:
                 case Progress(done=0, stage=stage) if not (self._outdated or self._shown):
                     self._show_state(self.state.progressed(stage))
+                case Loaded():
+                    self.loaded.emit(event)
+                case Done():
+                    self._show_state(self.state.finished())
                 case Learned(calibrations) if not self._outdated:
                     self.learned.emit(calibrations)
                 case FrameResult():

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.events import Stage
 
-PreviewPhase = Literal["off", "waiting", "loading", "busy", "up to date", "out of date", "failed"]
+PreviewPhase = Literal[
+    "off", "waiting", "loading", "busy", "refining", "up to date", "out of date", "failed"
+]
 
 TEXTS: dict[PreviewPhase, str] = {
     "off": "",
     "waiting": "",
     "loading": "loading the model…",
     "busy": "updating…",
+    "refining": "refining…",
     "up to date": "up to date",
     "out of date": "out of date",
 }
@@ -57,8 +60,12 @@ class PreviewState:
         return PreviewState("loading" if loading else "busy", outlined=self.outlined)
 
     def shown(self) -> PreviewState:
-        """Return the state after the outline of the last change was shown."""
-        return PreviewState("up to date", outlined=True)
+        """Return the state after a result was shown, which may be refined."""
+        return PreviewState("refining", outlined=True)
+
+    def finished(self) -> PreviewState:
+        """Return the state after the job has ended, whose last result is shown."""
+        return replace(self, phase="up to date") if self.phase == "refining" else self
 
     def failed(self, reason: str) -> PreviewState:
         """Return the state after a failure, which also removes an old outline."""

@@ -71,6 +71,7 @@ class SegmentStackWidget(PluginDock):
         self._target: Image | None = None
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
+        self.history.follow(lambda: self.form.image_box.layer)
         self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
         self._jobs = JobFactory(viewer, self.form, lambda: self.result_tools.settings.of_run)
         self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
@@ -168,6 +169,8 @@ class SegmentStackWidget(PluginDock):
         self.form.annotation_list.changed.connect(self._warm_up)
         self.form.annotation_list.changed.connect(self._watch_annotations)
         self.form.image_box.chosen.connect(self.preview_box.on_image)
+        self.form.image_box.chosen.connect(self.history.refresh)
+        self.form.image_box.chosen.connect(self._scroll_to_top)
         self.form.image_box.chosen.connect(self._warm_up)
         self.form.model_box.currentIndexChanged.connect(self._warm_up)
         self.form.device_box.currentIndexChanged.connect(self._warm_up)
@@ -175,10 +178,12 @@ class SegmentStackWidget(PluginDock):
         self.form.channel_box.changed.connect(self.preview_box.request_update)
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
         self.form.tour_button.clicked.connect(self.tour.start)
+        self.form.class_list.classes.changed.connect(self.quality_panel.refresh)
         self.tour.shown.connect(self.form.hide_guide)
         self.preview_box.drawn.connect(self._panel.on_inputs)
         self.preview_box.drawn.connect(self.incomplete_mask.withdraw)
         self.incomplete_mask.warned.connect(self._panel.warn_of_mask)
+        self.preview_box.loaded.connect(self._panel.on_loaded)
         self.preview_box.learned.connect(self.incomplete_mask.show_calibrations)
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
@@ -273,7 +278,7 @@ class SegmentStackWidget(PluginDock):
         run.ended.connect(self._end)
         self._panel.start(
             run,
-            lambda quality: result.describe(**quality_metadata(quality)),
+            lambda calibrations: result.describe(**quality_metadata(calibrations)),
             str(self.result_tools.settings),
         )
         self._lock(locked=True)
@@ -315,6 +320,10 @@ class SegmentStackWidget(PluginDock):
             if outcome == "cancelled":
                 text = f"Cancelled: the finished frames of '{target.name}' are kept."
             self._panel.notify(text, topic="result")
+
+    def _scroll_to_top(self) -> None:
+        """Show what concerns another image from the start."""
+        self.scroll.verticalScrollBar().setValue(0)
 
     def _warn(self, message: str, topic: Topic = "inputs") -> None:
         self._panel.notify(message, "warning", topic)

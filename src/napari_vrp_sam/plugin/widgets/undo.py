@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtGui import QUndoCommand
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import ElidedButton, pack, set_help
-
-try:
-    from qtpy.QtGui import QUndoStack
-except ImportError:  # Qt 5; QtPy moves the command only
-    from qtpy.QtWidgets import QUndoStack
 
 if TYPE_CHECKING:
     import napari
@@ -28,26 +23,23 @@ UNDO_KEY, REDO_KEY = "Ctrl+Alt+Z", "Ctrl+Alt+Shift+Z"
 """Viewer key bindings; napari undoes brush strokes with Ctrl+Z."""
 LOCKED = "Undo is not available during a run: cancel the run or wait until it ends."
 
+CHOSEN = object()
+"""Stands for the chosen image."""
+
 Change = Callable[[], str | None]
 """Undo or redo step; may return a sentence that says what it could not change, and why."""
 
 _histories: weakref.WeakSet[UndoHistory] = weakref.WeakSet()
 
 
-class _Action(QUndoCommand):
-    def __init__(self, text: str, undo: Callable[[], None], redo: Callable[[], None]) -> None:
-        super().__init__(text)
-        self._undo, self._redo = undo, redo
-        self._pushed = False
+@dataclass(frozen=True, eq=False)
+class _Action:
+    """An action that was done, on an image if it is not about all of them."""
 
-    def undo(self) -> None:
-        self._undo()
-
-    def redo(self) -> None:
-        # A stack redoes what is pushed on it, but here the action was already done.
-        if self._pushed:
-            self._redo()
-        self._pushed = True
+    text: str
+    undo: Change
+    redo: Change
+    image: Hashable
 
 
 class UndoHistory(QObject):
@@ -63,22 +55,35 @@ class UndoHistory(QObject):
         self._viewer = viewer
         self._busy = False
         self.locked = False
-        self._message = ""
-        self._stack = QUndoStack(self)
-        self._stack.setUndoLimit(LIMIT)
+        self._done: list[_Action] = []
+        self._undone: list[_Action] = []
+        self._chosen: Callable[[], Layer | None] = lambda: None
         _histories.add(self)
+
+    def follow(self, chosen: Callable[[], Layer | None]) -> None:
+        """Offer the actions on an image only while it is chosen; `chosen` returns that image.
+
+        Call `refresh` when it has changed.
+        """
+        self._chosen = chosen
+
+    def refresh(self) -> None:
+        """Follow the choice of another image."""
+        self.changed.emit()
 
     @property
     def undo_text(self) -> str:
         """Name of the next action to undo; empty if there is none."""
-        return self._stack.undoText()
+        action = self._next(self._done)
+        return "" if action is None else action.text
 
     @property
     def redo_text(self) -> str:
         """Name of the next action to redo; empty if there is none."""
-        return self._stack.redoText()
+        action = self._next(self._undone)
+        return "" if action is None else action.text
 
-    def push(self, text: str, undo: Change, redo: Change) -> None:
+    def push(self, text: str, undo: Change, redo: Change, *, image: Hashable = CHOSEN) -> None:
         """Add an action that was just done; ignored while another one is undone or redone.
 
         Parameters
@@ -87,18 +92,24 @@ class UndoHistory(QObject):
             Name of the action, such as "accept frame 12".
         undo, redo : callable
             Must cope with layers and classes that the user has deleted or changed meanwhile.
+        image : hashable
+            Unique id of the image that the action is about; None if it is about all images.
+            Default: the chosen image.
         """
-        if not self._busy:
-            self._stack.push(_Action(text, self._reporting(undo), self._reporting(redo)))
-            self.changed.emit()
+        if self._busy:
+            return
+        action = _Action(text, undo, redo, self._image() if image is CHOSEN else image)
+        self._undone = [other for other in self._undone if not self._is_offered(other)]
+        self._done = [*self._done, action][-LIMIT:]
+        self.changed.emit()
 
     def undo(self) -> None:
         """Undo the last action, unless the history is locked."""
-        self._step("Undone", self.undo_text, self._stack.undo)
+        self._step("Undone", self._done, self._undone, lambda action: action.undo())
 
     def redo(self) -> None:
         """Redo the action that was undone last, unless the history is locked."""
-        self._step("Redone", self.redo_text, self._stack.redo)
+        self._step("Redone", self._undone, self._done, lambda action: action.redo())
 
     def lock(self, *, locked: bool) -> None:
         """Lock the history during a run, which relies on the state at its start."""
@@ -119,25 +130,42 @@ class UndoHistory(QObject):
         """Disconnect from the viewer, which is closing, and drop all layers."""
         _histories.discard(self)
         self.enable_keys(enabled=False)
-        self._stack.clear()
+        self._done, self._undone = [], []
+        self._chosen = lambda: None
 
-    def _step(self, verb: str, text: str, step: Callable[[], None]) -> None:
+    def _step(
+        self,
+        verb: str,
+        source: list[_Action],
+        target: list[_Action],
+        step: Callable[[_Action], str | None],
+    ) -> None:
+        action = self._next(source)
         if self.locked:
             self.reported.emit(LOCKED)
-        elif text and not self._busy:
-            self._message, self._busy = "", True
+        elif action is not None and not self._busy:
+            self._busy = True
+            source.remove(action)
+            target.append(action)
             try:
-                step()
+                message = step(action)
             finally:
                 self._busy = False
             self.changed.emit()
-            self.reported.emit(self._message or f"{verb}: {text}.")
+            self.reported.emit(message or f"{verb}: {action.text}.")
 
-    def _reporting(self, change: Change) -> Callable[[], None]:
-        def run() -> None:
-            self._message = change() or ""
+    def _next(self, actions: list[_Action]) -> _Action | None:
+        return next((action for action in reversed(actions) if self._is_offered(action)), None)
 
-        return run
+    def _is_offered(self, action: _Action) -> bool:
+        """Return True if an action is about the chosen image, all images, or one that is gone."""
+        if action.image in (None, self._image()):
+            return True
+        return all(layer.unique_id != action.image for layer in self._viewer.layers)
+
+    def _image(self) -> Hashable:
+        image = self._chosen()
+        return None if image is None else image.unique_id
 
 
 class UndoButtons(QWidget):

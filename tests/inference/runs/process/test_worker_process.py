@@ -145,3 +145,19 @@ def test_no_process_outlives_a_parent_that_was_killed(when):
         worker.wait(TIMEOUT)
     except psutil.TimeoutExpired:  # a container without init keeps it until its own end
         assert worker.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_replaces_another_one_is_restarting(engine):
+    found = states(engine)
+    engine.warm_up().process.kill()
+    assert wait_for(found, "stopped")[0] == "starting"
+    engine.warm_up()
+    assert "restarting" in wait_for(found, "ready")
+
+
+def test_an_ignored_listener_is_not_called(engine):
+    found = states(engine)
+    engine.ignore(found.put)
+    engine.warm_up()
+    engine.close()
+    assert found.empty()

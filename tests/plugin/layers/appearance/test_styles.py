@@ -53,7 +53,7 @@ def test_contour_has_the_class_colour_and_a_casing(style):
         line, casing = rgba[row + 8, 8:-8], rgba[row + 7, 8:-8]
         assert {hexed(pixel) for pixel in casing} == {"#000000"}
         colours = {hexed(pixel) for pixel in line}
-        assert colours == {default_colour(number)} | ({"#000000"} if style == "dashed" else set())
+        assert colours == {default_colour(number)} | ({"#ffffff"} if style == "dashed" else set())
         assert (line[:, 3] == 1).all()
         assert (casing[:, 3] == 1).all()
     inside = rgba[12:28, 12:28]

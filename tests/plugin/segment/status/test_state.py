@@ -199,3 +199,24 @@ def test_device_and_worker():
     assert view(state, 0).engine == "Worker starting"
     assert view(state.loaded("CPU").worker_changed("busy"), 0).engine == "CPU · worker busy"
     assert not view(READY, 0).engine
+
+
+def test_messages_on_objects_follow_that_on_their_result():
+    def objects(text, severity="info"):
+        return Notice(text, severity=severity, topic="objects")
+
+    applied = READY.noticed(Notice("Applied the annotations to 'b'.", topic="result"))
+    ended = READY.started(7, 0).ended(RunEnd("done", done=7, total=7, layer=1))
+    for before, first in ((applied, "Applied"), (ended, "Segmented all 7 frames")):
+        state = before.noticed(objects("Finding objects…")).noticed(objects("Added 3 objects."))
+        assert message(state).startswith(first)
+        assert message(state).endswith(". Added 3 objects.")
+        failed = state.noticed(objects("Too large.", "warning"))
+        assert view(failed, 0).severity == "warning"
+        assert message(state.noticed(Notice("Saved a.tif."))) == "Saved a.tif."
+        assert message(state.image_chosen(image=True)).startswith("Ready")
+    assert message(READY.noticed(objects("Added 3 objects."))) == "Added 3 objects."
+
+
+def test_the_worker_line_says_that_the_process_restarts():
+    assert view(READY.worker_changed("restarting"), 0).engine == "Worker restarting"

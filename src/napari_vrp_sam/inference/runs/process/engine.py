@@ -51,13 +51,17 @@ class ProcessEngine:
 
     @property
     def state(self) -> WorkerState:
-        """State of the worker process: "stopped", "starting", "ready" or "busy"."""
+        """State of the worker process: "stopped", "starting", "restarting", "ready" or "busy"."""
         worker = self._worker
         return "stopped" if worker is None else worker.state
 
     def listen(self, listener: Callable[[WorkerState], None]) -> None:
         """Call a function with the new state whenever it changes, from any thread."""
         self._listeners.add(listener)
+
+    def ignore(self, listener: Callable[[WorkerState], None]) -> None:
+        """Do not call a function any more that was given to `listen`."""
+        self._listeners.remove(listener)
 
     def submit(self, job: Job) -> Run:
         """Start a job and return at once; errors in the job arrive as `Failed`.
@@ -71,9 +75,12 @@ class ProcessEngine:
         """Start the worker process if it is not running; `PrepareJob` does the rest."""
         with self._lock:
             if self._worker is None or not self._worker.alive:
-                if self._worker is not None:
-                    self._worker.end()
-                self._worker = WorkerProcess(self._idle_timeout, self._listeners)
+                earlier = self._worker
+                if earlier is not None:
+                    earlier.end()
+                self._worker = WorkerProcess(
+                    self._idle_timeout, self._listeners, again=earlier is not None
+                )
             return self._worker
 
     def close(self) -> None:

@@ -18,8 +18,9 @@ from napari_vrp_sam.inference.runs.process.channel import Channel, Ready
 
 logger = logging.getLogger(__name__)
 
-WorkerState = Literal["stopped", "starting", "ready", "busy"]
-"""State of a worker process; "starting" until it can read messages, with or without a job."""
+WorkerState = Literal["stopped", "starting", "restarting", "ready", "busy"]
+"""State of a worker process; "starting" until it can read messages, with or without a job, and
+"restarting" if it replaces one that has ended."""
 
 GRACE = 10.0
 """Seconds that an idle process gets to end by itself."""
@@ -35,9 +36,13 @@ class Listeners:
         """Add a function."""
         self._listeners.append(listener)
 
+    def remove(self, listener: Callable[[WorkerState], None]) -> None:
+        """Remove a function that was added."""
+        self._listeners.remove(listener)
+
     def notify(self, state: WorkerState) -> None:
         """Call all functions."""
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             try:
                 listener(state)
             except Exception:  # a listener must not stop the thread that receives messages
@@ -47,8 +52,9 @@ class Listeners:
 class _Status:
     """State of a process, whose changes are reported to listeners."""
 
-    def __init__(self, listeners: Listeners) -> None:
+    def __init__(self, listeners: Listeners, *, again: bool) -> None:
         self._listeners = listeners
+        self._again = again
         self._lock = threading.Lock()
         self._ended = self._ready = self._busy = False
 
@@ -57,7 +63,7 @@ class _Status:
         if self._ended:
             return "stopped"
         if not self._ready:
-            return "starting"
+            return "restarting" if self._again else "starting"
         return "busy" if self._busy else "ready"
 
     def update(self, *, ended: bool = False, ready: bool = False, busy: bool | None = None) -> None:
@@ -81,6 +87,8 @@ class WorkerProcess:
         Seconds without a job after which the process ends.
     listeners : Listeners
         Called with each new state.
+    again : bool
+        Whether it replaces a process that has ended.
 
     Attributes
     ----------
@@ -91,7 +99,7 @@ class WorkerProcess:
         Numbers for jobs.
     """
 
-    def __init__(self, idle_timeout: float, listeners: Listeners) -> None:
+    def __init__(self, idle_timeout: float, listeners: Listeners, *, again: bool = False) -> None:
         # Not `multiprocessing`, which would run the user's script again, including its window.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "napari_vrp_sam.inference.runs.process.worker"],
@@ -107,11 +115,11 @@ class WorkerProcess:
         self.channel = Channel(self.process.stdout, self.process.stdin)
         self.numbers = itertools.count()
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._status = _Status(listeners)
+        self._status = _Status(listeners, again=again)
         self._turn = threading.Lock()
         self._idle_timeout = idle_timeout
         self._idle_timer: threading.Timer | None = None
-        listeners.notify("starting")
+        listeners.notify(self._status.state)
         # Without a reference to this object, whose end ends the process.
         threading.Thread(
             target=_receive,

@@ -28,7 +28,7 @@ from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata, un
 Style = Literal["filled", "contour", "hatched", "dashed"]
 STYLE = "style"
 """Metadata key of the style of a layer."""
-FILL_OPACITY = 0.35
+FILL_OPACITY = 0.4
 DASH_PERIOD, HATCH_PERIOD = 16, 6
 """In widths of the line, along the columns of the image; shorter along the rows."""
 DRAWING = "_calculate_contour"
@@ -133,6 +133,7 @@ class ClassDrawing:
         self.extra_colours: dict[int, Any] = {value: colour for value, colour in casings if value}
         size = HIGHEST_LABEL + 1
         self._casings = np.full(size, dark, dtype)
+        self._gaps = np.full(size, light, dtype)
         self._fillings = np.zeros(size, dtype)
         for number in sorted({*listed, *range(1, FILLED_CLASSES + 1)}):
             value = next(free, 0)
@@ -143,7 +144,7 @@ class ClassDrawing:
             self._fillings[number] = value
         for number, colour in colours.items():
             if number < size and casing_colour(colour) == LIGHT_CASING:
-                self._casings[number] = light
+                self._casings[number], self._gaps[number] = light, dark
 
     def __call__(self, labels: NDArray[Any], data_slice: tuple[slice, ...]) -> NDArray[Any] | None:
         """Return the values to draw in a part of a slice; None to draw the labels as they are."""
@@ -187,7 +188,8 @@ class ClassDrawing:
         drawn = cells
         if style == "dashed":
             gaps = _stripes(cells.shape, origin, width, 2, DASH_PERIOD)
-            drawn = np.where(gaps, self._look_up(self._casings, cells), cells)
+            # White and not dark gaps, which would be lost on a dark image.
+            drawn = np.where(gaps, self._look_up(self._gaps, cells), cells)
         elif style == "hatched":
             stripes = _stripes(cells.shape, origin, width, 1, HATCH_PERIOD)
             lines = np.where(stripes & (lines == 0), self._look_up(self._fillings, cells), lines)

@@ -16,10 +16,9 @@ from napari_vrp_sam.plugin.layers.accepted import (
     result_events,
     set_accepted_frames,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
-from napari_vrp_sam.plugin.segment.status.quality_panel import frame_number
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:

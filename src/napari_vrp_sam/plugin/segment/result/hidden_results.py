@@ -6,8 +6,10 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from qtpy.QtCore import QObject
 
+from napari_vrp_sam.plugin.layers.belonging import image_of
 from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.results import is_result_layer
@@ -26,6 +28,9 @@ class HiddenResults(QObject):
 
     They come back before a run, when one of them is selected, or when an annotation layer is
     removed. Results that the user has shown by hand stay.
+
+    The annotations, results and objects of other images are hidden too, because they would cover
+    the chosen one, and come back with their image.
     """
 
     def __init__(self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QObject) -> None:
@@ -38,11 +43,13 @@ class HiddenResults(QObject):
         self._hidden: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._kept: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._followed: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._of_others: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._drawn: list[Layer] = []
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
         form.annotation_list.changed.connect(self._watch)
+        form.image_box.chosen.connect(self._on_image)
         self._follow_results()
         self._watch()
 
@@ -86,6 +93,21 @@ class HiddenResults(QObject):
             yield
         finally:
             self._busy = before
+
+    def _on_image(self) -> None:
+        """Hide what belongs to other images, and show what was hidden of the chosen one."""
+        chosen = self._form.image_box.layer
+        if chosen is None:
+            return
+        for layer in list(self._viewer.layers):
+            image = None if isinstance(layer, Image) else image_of(self._viewer, layer)
+            if image is chosen and unwrap(layer) in self._of_others:
+                self._of_others.discard(unwrap(layer))
+                self._show([layer])
+            elif image not in (None, chosen) and layer.visible:
+                self._of_others.add(unwrap(layer))
+                with self._changing():
+                    layer.visible = False
 
     def _on_inserted(self, event: Any) -> None:
         self._follow_results()

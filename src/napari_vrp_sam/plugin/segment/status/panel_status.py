@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.segment.status.panel_view import view
 from napari_vrp_sam.plugin.segment.status.state import Notice, Outcome, PanelState, Quality, RunEnd
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.inference.runs.events import Loaded
+    from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
     from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
     from napari_vrp_sam.plugin.segment.run import SegmentationRun
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
 TICK_MILLISECONDS = 1000
+
+Describe = Callable[["dict[int, ClassCalibration]"], None]
+"""Stores the calibrations with the result."""
 
 
 class PanelStatus(QObject):
@@ -40,6 +46,8 @@ class PanelStatus(QObject):
     engine : Engine
     parent : QObject
     """
+
+    _worker_changed = Signal(object)
 
     def __init__(
         self,
@@ -74,6 +82,10 @@ class PanelStatus(QObject):
         self._emitters = [events.emitters[name] for name in names if name in events.emitters]
         for emitter in self._emitters:
             emitter.connect(self._on_layers)
+        self._worker_changed.connect(self._on_worker)
+        if isinstance(engine, ProcessEngine):
+            engine.listen(self._report_worker)
+            self._on_worker(engine.state)
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MILLISECONDS)
         self._timer.timeout.connect(self._tick)
@@ -93,7 +105,10 @@ class PanelStatus(QObject):
         self._set(self.state.mask_doubted(text))
 
     def start(
-        self, run: SegmentationRun, describe: Callable[[Quality], None], settings: str = ""
+        self,
+        run: SegmentationRun,
+        describe: Describe,
+        settings: str = "",
     ) -> None:
         """Follow a run.
 
@@ -107,9 +122,13 @@ class PanelStatus(QObject):
         """
         self._run, self._settings = run, settings
         run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
-        run.loaded.connect(lambda event: self._set(self.state.loaded(event.device_name)))
+        run.loaded.connect(self.on_loaded)
         run.learned.connect(lambda found: self._on_learned(found, describe))
         self._set(self.state.started(run.frame_count - run.frames_done, _now()))
+
+    def on_loaded(self, event: Loaded) -> None:
+        """Show the device on which a model was loaded."""
+        self._set(self.state.loaded(event.device_name))
 
     def cancel(self) -> None:
         """Show that the run is being cancelled."""
@@ -145,6 +164,9 @@ class PanelStatus(QObject):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._timer.stop()
+        if isinstance(self._engine, ProcessEngine):
+            self._engine.ignore(self._report_worker)
+        self._worker_changed.disconnect(self._on_worker)
         for emitter in self._emitters:
             emitter.disconnect(self._on_layers)
 
@@ -161,19 +183,29 @@ class PanelStatus(QObject):
         self._set(self.state.layers_changed(names))
 
     def _on_learned(
-        self, calibrations: dict[int, ClassCalibration], describe: Callable[[Quality], None]
+        self,
+        calibrations: dict[int, ClassCalibration],
+        describe: Describe,
     ) -> None:
         names = self._form.class_list.classes.name
         quality = Quality(
             tuple((names(c), calibration.expected_iou) for c, calibration in calibrations.items()),
             tuple(f"{names(c)}: {calibration}." for c, calibration in calibrations.items()),
         )
-        describe(quality)
+        describe(calibrations)
         self._set(self.state.learned(quality))
 
+    def _report_worker(self, state: WorkerState) -> None:
+        """Pass on a state of the worker process, which another thread reports."""
+        self._worker_changed.emit(state)
+
+    def _on_worker(self, _state: object = None) -> None:
+        # The present state, because signals of several threads may overtake each other.
+        assert isinstance(self._engine, ProcessEngine)
+        self._set(self.state.worker_changed(self._engine.state))
+
     def _tick(self) -> None:
-        """Follow the clock and the worker process."""
-        self._set(self.state.worker_changed(getattr(self._engine, "state", None)))
+        """Follow the clock."""
         if self.state.run is not None:
             self._show()
 

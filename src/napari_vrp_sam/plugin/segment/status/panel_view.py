@@ -26,6 +26,7 @@ QUALITY_HELP = (
 WORKER_TEXTS = {
     "stopped": "worker stopped until the next run",
     "starting": "worker starting",
+    "restarting": "worker restarting",
     "ready": "worker ready",
     "busy": "worker busy",
 }
@@ -96,6 +97,18 @@ def view(state: PanelState, now: float) -> PanelView:
 
 
 def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
+    objects = state.objects
+    if objects is None or state.run is not None:
+        return _main_message(state, now)
+    text, details = split_message(objects.text)
+    if state.notice is None and state.end is None:
+        return text, objects.severity, details
+    first, severity, more = _main_message(state, now)
+    severity = objects.severity if severity == "info" else severity
+    return f"{first} {text}", severity, "\n".join(part for part in (more, details) if part)
+
+
+def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     notice = state.notice
     if state.run is not None:
         text = _run_text(state.run, now)
@@ -112,7 +125,8 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
             return f"{text} {state.incomplete.partition('. ')[0]}.", "warning", details
         return text, severity, details
     if not state.image:
-        return "No image is open: drop an image stack onto the window.", "info", ""
+        text = "No image is open: drop an image stack onto the window, or open the sample stack."
+        return text, "info", ""
     if not state.annotated:
         return (
             "No annotation yet: go to a frame that shows your class, and choose how to draw on it.",

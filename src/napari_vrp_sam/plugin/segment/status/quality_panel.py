@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.prediction.confidence import least_confident
+from napari_vrp_sam.plugin.classes.class_link import CLASSES
 from napari_vrp_sam.plugin.layers.accepted import (
     accepted_frames,
     current_result_with_frames,
     result_events,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, show_frame
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number, show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.status.confidence_plot import ConfidencePlot
@@ -26,23 +27,19 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 EXPECTED_IOU, CALIBRATIONS = "expected IoU", "calibrations"
 """Metadata keys of the `Quality` of a result, as values that sessions can store."""
 
 
-def quality_metadata(quality: Quality) -> dict[str, Any]:
-    """Return the metadata with which a result keeps its expected IoU."""
+def quality_metadata(calibrations: Mapping[int, ClassCalibration]) -> dict[str, Any]:
+    """Return the metadata with which a result keeps its expected IoU, by class."""
     return {
-        EXPECTED_IOU: [list(value) for value in quality.expected],
-        CALIBRATIONS: list(quality.details),
+        EXPECTED_IOU: [[class_id, one.expected_iou] for class_id, one in calibrations.items()],
+        CALIBRATIONS: [[class_id, f"{one}."] for class_id, one in calibrations.items()],
     }
-
-
-def frame_number(position: Sequence[int]) -> str:
-    """Return the position of a frame as napari's sliders show it, such as "3" or "0, 3"."""
-    return ", ".join(map(str, position)) or "0"
 
 
 class QualityPanel(QWidget):
@@ -98,8 +95,17 @@ class QualityPanel(QWidget):
         lowest = None
         if frame is not None and len(frames) > 1:
             lowest = frame_number(frames.position(frame)), _confidence(layer)[frame]
-        expected = tuple((name, iou) for name, iou in get_metadata(layer, EXPECTED_IOU) or ())
-        return Quality(expected, tuple(get_metadata(layer, CALIBRATIONS) or ()), lowest)
+        names = {entry["number"]: entry["name"] for entry in get_metadata(layer, CLASSES) or ()}
+        # Earlier versions stored names instead of numbers, and sentences instead of pairs.
+        expected = tuple(
+            (str(names.get(class_id, class_id)), iou)
+            for class_id, iou in get_metadata(layer, EXPECTED_IOU) or ()
+        )
+        details = tuple(
+            one if isinstance(one, str) else f"{names.get(one[0], one[0])}: {one[1]}"
+            for one in get_metadata(layer, CALIBRATIONS) or ()
+        )
+        return Quality(expected, details, lowest)
 
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""

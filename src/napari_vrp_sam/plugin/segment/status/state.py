@@ -163,6 +163,8 @@ class PanelState:
         State of the worker process, if there is one.
     incomplete : str
         Warning that a mask seems to be incomplete; empty if none does.
+    objects : Notice, optional
+        The last message on objects, which follows the message on the result that they are in.
     """
 
     image: bool = False
@@ -175,6 +177,7 @@ class PanelState:
     device: str = ""
     worker: WorkerState | None = None
     incomplete: str = ""
+    objects: Notice | None = None
 
     @property
     def phase(self) -> Phase | Stage:
@@ -214,12 +217,15 @@ class PanelState:
 
     def noticed(self, notice: Notice) -> PanelState:
         """Return the state with a notice, which replaces the message about the end of a run."""
-        return replace(self, notice=notice, end=None)
+        if notice.topic == "objects":
+            kept = self.notice is not None and self.notice.topic == "result"
+            return replace(self, notice=self.notice if kept else None, objects=notice)
+        return replace(self, notice=notice, end=None, objects=None)
 
     def started(self, total: int, now: float) -> PanelState:
         """Return the state after the start of a run, without old messages."""
         run = RunState(Progress(0, total, "Starting", "starting"), now, now)
-        return replace(self, run=run, end=None, notice=None)
+        return replace(self, run=run, end=None, notice=None, objects=None)
 
     def progressed(self, progress: Progress, now: float) -> PanelState:
         """Return the state after progress of the run, which may be ending."""
@@ -245,7 +251,7 @@ class PanelState:
         """Return the state after the end of the run."""
         if self.run is not None:
             end = replace(end, progress=self.run.progress)
-        return replace(self, run=None, end=end, notice=None)
+        return replace(self, run=None, end=end, notice=None, objects=None)
 
     def worker_changed(self, worker: WorkerState | None) -> PanelState:
         """Return the state after a change of the worker process."""
@@ -257,4 +263,8 @@ class PanelState:
 
     def _without(self, *topics: Topic) -> PanelState:
         gone = self.notice is not None and self.notice.topic in topics
-        return replace(self, notice=None) if gone else self
+        return replace(
+            self,
+            notice=None if gone else self.notice,
+            objects=None if "objects" in topics else self.objects,
+        )
