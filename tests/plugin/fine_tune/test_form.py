@@ -4,6 +4,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_vrp_sam.models.zoo import user_models as models
@@ -182,8 +183,9 @@ def test_accepted_frames_are_listed(qtbot, viewer, tuner, opened):
     image, drawn = opened
     form = tuner.form
     assert not form.accepted_label.isVisible()
-    result = viewer.add_labels(drawn.data.copy(), name="result", scale=image.scale)
+    result = Labels(np.roll(drawn.data, 2, axis=0), name="result", scale=image.scale)
     set_metadata(result, **{RESULT_OF: image.unique_id, "axes": "ZYX", ACCEPTED: [5]})
+    viewer.add_layer(result)
     tuner.hide()
     tuner.show()
     assert form.accepted_label.text() == "Accepted frame, also used: 5"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QUrl
+from qtpy.QtCore import QEvent, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QPushButton
 
@@ -10,7 +10,7 @@ from napari_vrp_sam.plugin.widgets.controls import set_help
 
 DOCUMENTATION = "https://napari-vrp-sam.github.io/napari-vrp-sam/"
 SIDE = 22
-"""Pixels."""
+"""Pixels; more with a large font."""
 
 
 class HelpButton(QPushButton):
@@ -35,6 +35,14 @@ class HelpButton(QPushButton):
         self.setAccessibleName(f"Help: {topic}")
         set_help(self, f"Open the documentation: {topic}.")
         self.clicked.connect(self._open)
+
+    def event(self, event: QEvent) -> bool:
+        """Fit the size to another font."""
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange, QEvent.Type.Show):
+            side = max(SIDE, self.fontMetrics().height())
+            if side != self.height():
+                self.setFixedSize(side, side)
+        return super().event(event)
 
     @property
     def url(self) -> str:
