@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 from tests.inference.conftest import GREEN, RED
 
 from napari_vrp_sam import InputError, Segmenter, segment_stack
+from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
 from napari_vrp_sam.io.samples import sample_stack
 
@@ -30,6 +31,20 @@ def test_predict_gives_labels_confidence_and_probabilities(segmenter, stack):
             found = (result.labels[index] == class_id).any()
             assert found == np.isfinite(result.confidence[index][number])
     np.testing.assert_array_equal(result.probabilities, segmenter.predict_proba(stack))
+
+
+def test_relabelling_is_a_setting(lite):
+    stack, segmenter = lite
+    wanted = RelabelSettings({1: 0.3}, min_size=20, fill_holes=True, smoothing=1.0)
+    by_hand = segmenter.predict(stack, probabilities=True).relabel(
+        0.3, min_size=20, fill_holes=True, smoothing=1.0
+    )
+    assert (by_hand.labels != segmenter.predict(stack).labels).any()
+    segmenter.relabelling = wanted
+    try:
+        np.testing.assert_array_equal(segmenter.predict(stack).labels, by_hand.labels)
+    finally:
+        segmenter.relabelling = None
 
 
 def test_segment_stack_is_short_for_it(segmenter, model, stack, truth):

@@ -156,5 +156,5 @@ def _parse_min_size(text: str) -> MinSize:
         return int(text)
     except ValueError as error:
         raise InputError(
-            f'The minimum size is "{text}": give a number of pixels or "auto".'
+            f'The minimum size must be a number of pixels or "auto", not "{text}".'
         ) from error

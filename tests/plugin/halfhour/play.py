@@ -96,7 +96,8 @@ class Play:
             if not self.clipped():
                 break
             QTest.qWait(100)
-        assert self.clipped() == []
+        clipped = self.clipped()
+        assert not clipped, clipped
 
     def wait_for_preview(self):
         """Wait until the outline of the last change is shown."""

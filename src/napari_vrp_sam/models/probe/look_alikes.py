@@ -29,14 +29,14 @@ from napari_vrp_sam.models.probe.pseudo_labels import COMPLETION_STRENGTHS, comp
 MIN_MARKED = 2
 """Number of marked objects from which the search makes sense."""
 
-FEW = 5
+FEW = 8
 """Number of marked objects below which none is held out."""
 
 QUANTILE, QUANTILE_OF_FEW = 0.35, 0.15
 """Quantile of the logits of marked pixels from which unmarked ones are candidates. A probe that was
 fitted to few objects describes them more closely than others of the class."""
 
-HOLD_OUT_QUANTILE, MIN_FOUND = 0.25, 0.3
+HOLD_OUT_QUANTILE, MIN_FOUND = 0.25, 0.4
 """The same for probes that are fitted to half of the marked objects, and the share of the other
 half that they must find."""
 
@@ -49,6 +49,10 @@ and on training datasets; see benchmarks/incomplete_masks.py."""
 
 SIZES = 0.3, 4.0
 """Areas of candidates relative to the median of the marked objects, as far as they are found."""
+
+MAX_LARGE = 0.5
+"""Largest number of regions above these areas, relative to the candidates: large regions show that
+the probe does not know the class."""
 
 OVERLAP = 0.3
 """Share of a found region inside marked objects from which it counts as one of them."""
@@ -72,8 +76,10 @@ def find_look_alikes(shot: Shot, recipe: ProbeRecipe, class_id: int = 1) -> Look
     if count < MIN_MARKED:
         return None
     few = count < FEW
-    found = search.candidates(QUANTILE_OF_FEW if few else QUANTILE)
+    found, large = search.candidates(QUANTILE_OF_FEW if few else QUANTILE)
     if found < max(MIN_CANDIDATES, (RATIO_OF_FEW if few else RATIO) * count):
+        return None
+    if large > MAX_LARGE * found:
         return None
     if not few and search.found_share() < MIN_FOUND:
         return None
@@ -129,24 +135,28 @@ class _Search:
         least = max(4.0, 0.1 * float(np.median(every.sizes))) if len(every.sizes) else 4.0
         self.marked = _Objects.of(self._mask, least)
 
-    def candidates(self, quantile: float) -> int:
-        """Return the number of unmarked regions that look like the marked objects."""
-        return len(self._regions(self._mask, quantile).numbers)
+    def candidates(self, quantile: float) -> tuple[int, int]:
+        """Return the numbers of unmarked regions like the marked objects, and of larger ones."""
+        regions, large = self._regions(self._mask, quantile)
+        return len(regions.numbers), large
 
     def found_share(self) -> float:
         """Return how many marked objects are found by learning from the others, as a share."""
         found = held_out = 0
         for fold in (0, 1):
             learned = self.marked.mask(self.marked.numbers[fold::2])
-            regions = self._regions(learned, HOLD_OUT_QUANTILE)
+            regions, _ = self._regions(learned, HOLD_OUT_QUANTILE)
             if len(regions.numbers):
                 shares = ndimage.mean(self._mask, regions.labels, regions.numbers)
                 found += int((np.asarray(shares) > OVERLAP).sum())
             held_out += len(self.marked.numbers[1 - fold :: 2])
         return found / max(held_out, 1)
 
-    def _regions(self, learned: Mask, quantile: float) -> _Objects:
-        """Return regions away from the learned objects that are like them in logits and size."""
+    def _regions(self, learned: Mask, quantile: float) -> tuple[_Objects, int]:
+        """Return regions away from the learned objects that are like them in logits and size.
+
+        Also return the number of those that are too large.
+        """
         logits = self._fit(learned)
         alike = (logits >= np.quantile(logits[learned], quantile)) & self._known
         cores = ndimage.sum_labels(alike & learned, self.marked.labels, self.marked.numbers)
@@ -154,7 +164,8 @@ class _Search:
         near = ndimage.binary_dilation(learned, iterations=HALO)
         regions = _Objects.of(alike & ~near, max(3.0, SIZES[0] * size))
         kept = regions.sizes <= SIZES[1] * size
-        return replace(regions, numbers=regions.numbers[kept], sizes=regions.sizes[kept])
+        found = replace(regions, numbers=regions.numbers[kept], sizes=regions.sizes[kept])
+        return found, int((~kept).sum())
 
     def _fit(self, learned: Mask) -> NDArray[np.float32]:
         """Return the logits of a probe that knows nothing of pixels that are not learned."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, keep_place, pack, set_help
@@ -84,8 +85,15 @@ class ReservedLabel(MessageLabel):
         return max(super().heightForWidth(width), self._reserved)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size with the reserved height; see also `heightForWidth`."""
-        return QSize(super().minimumSizeHint().width(), self._reserved)
+        """Return a size with the height of the text at the present width; at least the reserved."""
+        # The scroll area of the dock does not ask for the height for a width.
+        return QSize(super().minimumSizeHint().width(), self.heightForWidth(self.width()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Ask for another height after a change of the width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return a size with the reserved height; see also `heightForWidth`."""
