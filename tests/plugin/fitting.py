@@ -62,7 +62,7 @@ def room_and_texts(widget):
             element = QStyle.SubElement.SE_RadioButtonContents
         return style.subElementRect(element, option, widget).width(), [widget.text()]
     if isinstance(widget, QProgressBar):
-        return widget.width(), [widget.text()]
+        return widget.width(), [widget.text()] if widget.isTextVisible() else []
     return None
 
 
