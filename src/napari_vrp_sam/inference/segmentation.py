@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -157,12 +158,37 @@ class Segmentation:
             If the labels and the image do not fit, or an option is out of range.
         """
         from napari_vrp_sam.inference.objects.find import objects_from_labels
+
+        options = {"confidence": self._frame_confidence()} | options
+        return objects_from_labels(self.labels, image, axes=axes, **options)
+
+    def export(self, path: str | os.PathLike[str], image: Any = None, **options: Any) -> None:
+        """Write the labels in the format of another program, selected by the suffix of the path.
+
+        Parameters
+        ----------
+        path : path
+        image : array, path or StoredImage, optional
+            The segmented stack: pictures need it, and its file tells calibration and place.
+        **options
+            The other options of `export_labels`, such as `class_names` and `tolerance`.
+
+        Raises
+        ------
+        InputError
+            If the format is unknown, or the file cannot be written.
+        """
+        from napari_vrp_sam.inference.exporting import export_labels
+
+        options = {"confidence": self._frame_confidence()} | options
+        export_labels(self.labels, path, image=image, **options)
+
+    def _frame_confidence(self) -> dict[int, float]:
+        """Return the confidence of the frames where it is known, by index."""
         from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 
         of_frames = map(frame_confidence, self.confidence.reshape(-1, len(self.class_ids)))
-        known = {index: value for index, value in enumerate(of_frames) if value is not None}
-        options = {"confidence": known} | options
-        return objects_from_labels(self.labels, image, axes=axes, **options)
+        return {index: value for index, value in enumerate(of_frames) if value is not None}
 
 
 def gather_segmentation(

@@ -10,6 +10,8 @@ import rasterio
 from rasterio.crs import CRS
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.images.opening import open_image
+from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels import geotiff
 from napari_vrp_sam.io.labels.files import write_labels
 from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter, read_probabilities
@@ -57,6 +59,10 @@ def test_two_dates_are_two_bands(tmp_path: Path) -> None:
         assert file.dtypes == ("uint16", "uint16")
         np.testing.assert_array_equal(file.read(), labels)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+    stored = open_image(path)
+    assert stored.axes == "TYX"
+    assert stored.metadata.crs == UTM.to_wkt()
+    np.testing.assert_array_equal(np.asarray(read_labels(path)), labels)
 
 
 def test_rows_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,23 +99,26 @@ def test_scenes_in_a_folder_are_geotiff(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("axes", ["CYX", "TCYX"])
-def test_probabilities(tmp_path: Path, axes: str) -> None:
-    shape = {"CYX": (2, 20, 30), "TCYX": (3, 2, 20, 30)}[axes]
+@pytest.mark.parametrize("classes", [1, 2, 3, 4])
+def test_probabilities(tmp_path: Path, axes: str, classes: int) -> None:
+    """Three or four bands are not colours."""
+    shape = (*{"CYX": (), "TCYX": (3,)}[axes], classes, 20, 30)
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    writer = ProbabilityWriter(tmp_path / "p.tif", shape, axes, (1, 5), SCENE)
-    frames = levels.reshape(-1, 2, 20, 30)
+    ids = tuple(range(1, 2 * classes, 2))
+    writer = ProbabilityWriter(tmp_path / "p.tif", shape, axes, ids, SCENE)
+    frames = levels.reshape(-1, classes, 20, 30)
     for index, frame in enumerate(frames):
         writer.write(index, frame)
     writer.close()
     with rasterio.open(tmp_path / "p.tif") as file:
         assert file.crs == UTM
-        assert file.descriptions[-2:] == (
-            ("class 1", "class 5") if axes == "CYX" else ("T=2, class 1", "T=2, class 5")
-        )
+        last = f"class {ids[-1]}"
+        assert file.descriptions[-1] == (last if axes == "CYX" else f"T=2, {last}")
         np.testing.assert_array_equal(file.read(), levels.reshape(-1, 20, 30))
     stored = read_probabilities(tmp_path / "p.tif")
-    assert (stored.class_ids, stored.label_axes) == ((1, 5), axes.replace("C", ""))
+    assert (stored.class_ids, stored.label_axes) == (ids, axes.replace("C", ""))
     np.testing.assert_array_equal(np.stack(list(stored)), frames)
+    assert stored.metadata.transform == TRANSFORM
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,26 @@ class Objects:
 
     labels: NDArray[np.unsignedinteger]
     table: pd.DataFrame
+
+    def export(self, path: str | os.PathLike[str], image: Any = None, **options: Any) -> None:
+        """Write the objects in the format of another program, selected by the suffix of the path.
+
+        Parameters
+        ----------
+        path : path
+        image : array, path or StoredImage, optional
+            The segmented stack: pictures need it, and its file tells calibration and place.
+        **options
+            The other options of `export_labels`, such as `class_names` and `tolerance`.
+
+        Raises
+        ------
+        InputError
+            If the format is unknown, or the file cannot be written.
+        """
+        from napari_vrp_sam.inference.exporting import export_labels
+
+        export_labels(self.labels, path, image=image, table=self.table, **options)
 
 
 def find_objects(

@@ -15,7 +15,7 @@ from PIL import Image
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.labels.geotiff import write_geotiff
+from napari_vrp_sam.io.labels.geotiff import stack_tags, write_geotiff
 from napari_vrp_sam.io.labels.tiff import OME_SUFFIXES, write_pages
 from napari_vrp_sam.io.metadata import ImageMetadata
 
@@ -104,7 +104,7 @@ def write_planes(
             dtype,
             metadata,
             descriptions=_band_names(shape, axes, metadata.channel_names),
-            notes={**notes, "stack_axes": axes, "stack_shape": ",".join(map(str, shape))},
+            notes={**notes, **stack_tags(shape, axes)},
         )
     else:
         pages = (read(plane, slice(None)) for plane in range(planes))

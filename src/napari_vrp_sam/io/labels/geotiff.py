@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
+from napari_vrp_sam.io.images.readers.raster import STACK_AXES, STACK_SHAPE
 from napari_vrp_sam.io.metadata import ImageMetadata
 from napari_vrp_sam.io.optional import require
 
@@ -30,6 +31,12 @@ ReadRows = Callable[[int, slice], NDArray[Any]]
 def check_geotiff() -> None:
     """Raise an `InputError` if the packages that write GeoTIFF are missing."""
     require("rasterio", "geo", "GeoTIFF files")
+
+
+def stack_tags(shape: tuple[int, ...], axes: str) -> dict[str, str]:
+    """Return the notes from which the axes of several bands are read again."""
+    text = ",".join(map(str, shape))
+    return {STACK_AXES: axes, STACK_SHAPE: text} if len(shape) > 2 else {}
 
 
 def write_geotiff(
@@ -68,6 +75,7 @@ def write_geotiff(
     check_geotiff()
     import rasterio
     from rasterio.crs import CRS
+    from rasterio.enums import ColorInterp
     from rasterio.errors import RasterioError
     from rasterio.shutil import copy
     from rasterio.windows import Window
@@ -87,6 +95,7 @@ def write_geotiff(
         "blockxsize": BLOCK,
         "blockysize": BLOCK,
         "interleave": "band",
+        "photometric": "MINISBLACK",  # three or four bands would become colours
         "compress": "LZW",
         "bigtiff": "IF_SAFER",
     }
@@ -104,6 +113,7 @@ def write_geotiff(
                     if band < len(descriptions):
                         file.set_band_description(band + 1, descriptions[band])
                 file.update_tags(**(notes or {}))
+                file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (bands - 1)]
             copy(
                 draft,
                 temporary,

@@ -173,9 +173,6 @@ def read_probabilities(path: Path) -> StoredProbabilities:
     axes, dtype = (stored.axes or "").replace("S", "C"), np.dtype(stored.data.dtype)
     notes = _notes(path)
     data: Any = stored.data
-    if "stack_shape" in notes:  # the bands of a GeoTIFF
-        data = _Bands(data, axes, tuple(map(int, str(notes["stack_shape"]).split(","))))
-        axes = str(notes["stack_axes"])
     known = dtype == np.uint8 and CLASS_IDS in notes
     if not (known or dtype.kind == "f") or axes.replace("C", "")[-2:] != "YX":
         raise InputError(
@@ -186,26 +183,6 @@ def read_probabilities(path: Path) -> StoredProbabilities:
     # tifffile may have converted the text to numbers.
     class_ids = tuple(int(part) for part in re.findall(r"\d+", str(notes.get(CLASS_IDS, ""))))
     return StoredProbabilities(data, axes, class_ids or tuple(range(1, count + 1)), stored.metadata)
-
-
-class _Bands:
-    """View of the bands of an image with the axes of the stack that was written."""
-
-    def __init__(self, image: Any, axes: str, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-        self.dtype = image.dtype
-        self._image = image
-        self._axis = axes.find("C")
-
-    def __getitem__(self, position: tuple[int | slice, ...]) -> NDArray[Any]:
-        lead = self.shape[:-2]
-        bands = np.arange(int(np.prod(lead))).reshape(lead)[position]
-        frames = [self._read(int(band)) for band in np.ravel(bands)]
-        return np.stack(frames).reshape(*bands.shape, *self.shape[-2:])
-
-    def _read(self, band: int) -> NDArray[Any]:
-        before = (slice(None),) * self._axis
-        return np.asarray(self._image[(*before, band)] if self._axis >= 0 else self._image)
 
 
 def _notes(path: Path) -> Mapping[str, Any]:

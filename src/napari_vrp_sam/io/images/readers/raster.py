@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
-from napari_vrp_sam.io.images.lazy_stack import LazyArray, full_selection
+from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyStack, full_selection
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import ImageReader
 from napari_vrp_sam.io.images.tiff.metadata import is_geotiff
@@ -23,6 +25,8 @@ from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.optional import require
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+STACK_AXES, STACK_SHAPE = "stack_axes", "stack_shape"
+"""Tags of results with several frames or classes, each of which is a band."""
 SUFFIXES = (".vrt", ".img", ".asc", ".bil", ".bsq", ".dem", ".hgt", ".dt2", ".grd", ".ecw")
 
 
@@ -104,11 +108,27 @@ def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:  # noqa:
         metadata = _metadata(dataset, bands)
         size = dataset.height, dataset.width
         used = tuple(kinds[n - 1] for n in bands)
+        tags = dataset.tags()
+    if STACK_AXES in tags:
+        return StoredImage(*_stack(path, tags, size, dtype), metadata)
     shape = size if len(bands) == 1 else (len(bands), *size)
     data = LazyRaster(path, tuple(bands), shape, dtype, masked=masked)
     colours = used == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     axis = "" if len(bands) == 1 else "S" if colours and dtype == np.uint8 else "C"
     return StoredImage(data, axis + "YX", metadata)
+
+
+def _stack(
+    path: Path, tags: Mapping[str, str], size: tuple[int, int], dtype: np.dtype[Any]
+) -> tuple[LazyStack, str]:
+    """Return the bands of a result of several frames or classes, and its axes."""
+    lead = tuple(map(int, tags[STACK_SHAPE].split(",")))[:-2]
+    bands = [LazyRaster(path, (n + 1,), size, dtype, masked=False) for n in range(math.prod(lead))]
+    return LazyStack([partial(_whole, band) for band in bands], lead, size, dtype), tags[STACK_AXES]
+
+
+def _whole(band: LazyRaster) -> NDArray[Any]:
+    return band[:, :]
 
 
 def _metadata(dataset: Any, bands: list[int]) -> ImageMetadata:
