@@ -250,6 +250,7 @@ def test_marks_that_a_brush_leaves_on_neighbouring_frames() -> None:
     ):
         check_label_meaning(frames, lambda _: image_of(drawn))
     check_label_meaning(frames, lambda _: image_of(drawn), kind="mask")
+    check_label_meaning(frames, lambda _: image_of(drawn), spots=False)
     smaller = ndimage.binary_erosion(drawn).astype(np.uint8)
     ball = {3: smaller, 4: drawn, 5: smaller.copy()}
     with pytest.raises(LabelQuestion, match="of frame 3 look like what a brush leaves"):

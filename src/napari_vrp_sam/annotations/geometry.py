@@ -23,6 +23,10 @@ Mask = NDArray[np.float32]
 Canvas = NDArray[np.bool_]
 
 
+class OutsideFrameError(InputError):
+    """A point or shape lies outside of its frame."""
+
+
 def default_radius(frame_shape: tuple[int, int]) -> float:
     """Return the brush radius of points: 1 % of the shorter side in pixels, at least 1."""
     return max(1.0, 0.01 * min(frame_shape))
@@ -194,7 +198,7 @@ def _paint_nearest(canvas: Canvas, points: NDArray[np.float64]) -> None:
 def _checked_mask(canvas: Canvas) -> Mask:
     if not canvas.any():
         height, width = canvas.shape
-        raise InputError(
+        raise OutsideFrameError(
             f"An annotation is outside its frame of {height} x {width} pixels: "
             "draw it on the image."
         )

@@ -8,7 +8,7 @@ geometry and answered by an argument, which silences the question.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from skimage import measure
 from napari_vrp_sam.annotations.reference import SPARSE_KINDS, AnnotationKind
 from napari_vrp_sam.errors import InputError
 
-Topic = Literal["objects", "strokes", "spill", "void", "negative", "count"]
+Topic = Literal["objects", "strokes", "spill", "view", "void", "negative", "count"]
 ReadFrame = Callable[[int], NDArray[Any]]
 
 SUBJECT = "The labels"
@@ -31,6 +31,8 @@ FIXES: dict[Topic, str] = {
     'background; or `annotation_kind="mask"` if all unlabelled pixels are background',
     "spill": 'give `reference_frame={value}` to use that frame only, `annotation_kind="partial"` '
     'if some objects are not labelled, or `annotation_kind="mask"` if all are',
+    "view": 'give `annotation_kind="scribble"` if they are strokes, '
+    '`annotation_kind="mask"` if they are complete, or labels of whole frames',
     "void": "give `ignore={value}` if their class is unknown, `background={value}` if they belong "
     "to no class, or `one_class=False` if {value} is a class",
     "negative": "give `ignore={value}` if it marks unknown pixels, or `background={value}` if it "
@@ -55,7 +57,7 @@ class LabelQuestion(InputError):  # noqa: N818
 
     Parameters
     ----------
-    topic : {"objects", "strokes", "spill", "void", "negative", "count"}
+    topic : {"objects", "strokes", "spill", "view", "void", "negative", "count"}
     finding : str
         Predicate of a sentence about the labels, such as "look like strokes".
     value : int, optional
@@ -82,6 +84,7 @@ def check_label_meaning(
     one_class: bool | None = None,
     background: int | None = None,
     ignore: int | None = None,
+    spots: bool = True,
 ) -> None:
     """Ask what labels mean if they are probably not what would be learned.
 
@@ -97,6 +100,9 @@ def check_label_meaning(
         Statement of the user that all values are one class, or that each is a class: no questions.
     background, ignore : int, optional
         Values whose meaning the user states.
+    spots : bool
+        Whether small labels beside a frame with large ones may come from a brush of three
+        dimensions, not from an annotation in progress.
 
     Raises
     ------
@@ -104,7 +110,12 @@ def check_label_meaning(
         If the labels look like numbered objects, like strokes, or contain a value that usually
         marks pixels without a class.
     """
-    spilled = None if kind is not None else _spilled(planes)
+    if kind is None and _are_of_another_view(planes.values()):
+        raise LabelQuestion(
+            "view",
+            f"lie in one line of {len(planes)} frames, as if they were painted in another view",
+        )
+    spilled = None if kind is not None else _spilled(planes, spots=spots)
     if spilled is not None:
         least, most = spilled
         raise LabelQuestion(
@@ -165,15 +176,27 @@ def _is_void(value: int, others: set[int], planes: Iterable[NDArray[Any]]) -> bo
     return all(_is_thin(mask, radius=3) for mask in marked if mask.any())
 
 
-def _spilled(planes: Mapping[int, NDArray[Any]]) -> tuple[int, int] | None:
+def _are_of_another_view(planes: Collection[NDArray[Any]]) -> bool:
+    """Return True if the labels of several frames lie in the same row, or in the same column."""
+    if len(planes) < 2:
+        return False
+    return any(
+        np.count_nonzero(np.any([plane.any(axis=axis) for plane in planes], axis=0)) == 1
+        for axis in (0, 1)
+    )
+
+
+def _spilled(planes: Mapping[int, NDArray[Any]], *, spots: bool) -> tuple[int, int] | None:
     """Return a frame that a brush of three dimensions touched, and the one that was drawn on.
 
     Beside a drawn frame, such a brush leaves either small spots, or the same labels on both sides.
     """
+    if len(planes) < 2:
+        return None
     areas = {index: np.count_nonzero(plane) for index, plane in planes.items()}
     most = max(areas, key=lambda index: areas[index])
     sides = [index for index in (most - 1, most + 1) if index in planes]
-    if len(planes) <= 3 and sides:
+    if spots and len(planes) <= 3 and sides:
         least = min(sides, key=lambda index: areas[index])
         if areas[least] < 0.05 * areas[most]:
             return least, most

@@ -32,6 +32,8 @@ FIXES: dict[Topic, str] = {
     "background; or --annotation-kind mask if all unlabelled pixels are background",
     "spill": "add --reference-frame {value} to use that frame only, --annotation-kind partial if "
     "some objects are not labelled, or --annotation-kind mask if all are",
+    "view": "add --annotation-kind scribble if they are strokes, --annotation-kind mask if they "
+    "are complete, or give labels of whole frames",
     "void": "add --ignore {value} if their class is unknown, --background {value} if they belong "
     "to no class, or --classes-as-stored if {value} is a class",
     "negative": "add --ignore {value} if it marks unknown pixels, or --background {value} if it "

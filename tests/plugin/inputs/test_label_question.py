@@ -109,3 +109,16 @@ def test_more_labels_than_classes(qtbot, viewer, dock):
     assert "have at least 40 different values" in question.message.text()
     press(qtbot, question.buttons[0])
     assert class_ids_of(dock.form.references({})) == (1,)
+
+
+def test_drawings_that_are_not_used_are_named(qtbot, viewer, dock):
+    viewer.add_image(image_of(nuclei(8))[..., 0])
+    viewer.add_points([(20, 30), (500, 30)], name="points")
+    box = dock.form.label_question
+    dock.form.references({})
+    assert box.isVisible()
+    assert box.message.text() == "1 point of 'points' lies outside the image and is not used."
+    assert not box.buttons
+    viewer.layers["points"].data = [(20, 30)]
+    dock.form.references({})
+    assert not box.isVisible()

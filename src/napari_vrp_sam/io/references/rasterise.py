@@ -7,9 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.geometry import points_to_mask, polygon_to_mask, shape_to_mask
+from napari_vrp_sam.annotations.geometry import (
+    OutsideFrameError,
+    points_to_mask,
+    polygon_to_mask,
+    shape_to_mask,
+)
 from napari_vrp_sam.annotations.reference import MERGE_ORDER, AnnotationKind
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.references.annotations import Drawing
 
 Mask = NDArray[np.bool_]
@@ -49,7 +53,7 @@ class FrameMasks:
         for drawing in drawings:
             try:
                 mask, drawn_as = draw(drawing, frame_shape)
-            except InputError:
+            except OutsideFrameError:
                 self.outside += 1
                 continue
             drawn_as = kind if kind is not None and drawn_as == "mask" else drawn_as
@@ -68,7 +72,7 @@ def draw(drawing: Drawing, frame_shape: tuple[int, int]) -> tuple[Mask, Annotati
 
     Raises
     ------
-    InputError
+    OutsideFrameError
         If it lies outside the frame.
     """
     if drawing.mask is not None:
@@ -84,7 +88,7 @@ def draw(drawing: Drawing, frame_shape: tuple[int, int]) -> tuple[Mask, Annotati
         for hole in holes:
             try:
                 canvas ^= polygon_to_mask(hole, frame_shape) > 0
-            except InputError:  # outside the frame
+            except OutsideFrameError:
                 continue
         return canvas, "mask"
     mask, kind = shape_to_mask(drawing.shape, drawing.rings[0], frame_shape, width=drawing.width)

@@ -1,4 +1,4 @@
-"""Question about the values of a Labels layer, with a button for each answer."""
+"""Notes on annotations, and questions about Labels layers with a button for each answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.annotations.label_questions import Topic
-from napari_vrp_sam.plugin.layers.annotations import LayerQuestion
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.plugin.layers.annotated.labels import LayerQuestion
 from napari_vrp_sam.plugin.layers.metadata import KIND_STATED, set_metadata, state_meaning
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
 
@@ -30,6 +31,10 @@ ANSWERS: dict[Topic, tuple[tuple[str, dict[str, Any]], ...]] = {
     "spill": (
         ("Some are not labelled", {"kind": "partial"}),
         ("All are labelled", {"kind": "mask"}),
+    ),
+    "view": (
+        ("They are strokes", {"kind": "scribble"}),
+        ("They are complete", {"kind": "mask"}),
     ),
     "void": (
         ("{value} is unknown", {"ignore": "{value}"}),
@@ -73,6 +78,12 @@ class LabelQuestionBox(QWidget):
                 self._layout.addWidget(button)
                 self.buttons.append(button)
         self.setVisible(question is not None)
+
+    def show_note(self, note: str) -> None:
+        """Show a sentence about annotations that are not used; hide if it is empty."""
+        self.show_error(InputError(""))
+        self.message.show_message(note, "warning")
+        self.setVisible(bool(note))
 
     def _answer(self, question: LayerQuestion, statement: dict[str, Any], *_: Any) -> None:
         stated: dict[str, Any] = {

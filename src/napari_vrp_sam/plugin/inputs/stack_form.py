@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,8 @@ class StackForm(QWidget):
 
     warned = Signal(str)
     """Emits a message if an input of the user was rejected."""
+    noted = Signal(str)
+    """Emits sentences about annotations that are not used, "" if all are, from any thread."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -62,6 +65,7 @@ class StackForm(QWidget):
         self.channel_box = ChannelBox()
         self.annotation_list = AnnotationList(viewer, self.image_box)
         self.label_question = LabelQuestionBox(self.annotation_list)
+        self.noted.connect(self.label_question.show_note)
         self.model_box = ModelBox()
         self.device_box = NarrowComboBox(elided=False)
         self.device_box.addItems(DEVICES)
@@ -137,10 +141,15 @@ class StackForm(QWidget):
                 channels=channels,
                 point_radius=point_radius,
                 required=not accepted,
+                report=self._report,
             )
             return references_with_accepted(drawn, accepted, image, axes, channels)
 
         return read
+
+    def _report(self, note: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the dock was closed
+            self.noted.emit(note)
 
     def lock(self, *, locked: bool) -> None:
         """Keep the image during a run, whatever layer is selected."""

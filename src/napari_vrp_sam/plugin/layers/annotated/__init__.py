@@ -1,0 +1,1 @@
+"""Labels, points and shapes of annotation layers, on the frames of an image."""
