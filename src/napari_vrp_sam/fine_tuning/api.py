@@ -12,7 +12,12 @@ from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.job import FineTuneJob, TrainableParts
 from napari_vrp_sam.fine_tuning.verdict import describe_result, describe_step
-from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.arguments import (
+    as_array,
+    as_limits,
+    as_position,
+)
+from napari_vrp_sam.inference.opening import as_annotation, open_stack
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Progress
@@ -24,8 +29,9 @@ def fine_tune(
     annotations: Any,
     output: str | os.PathLike[str],
     *,
-    axes: str | None = None,
-    channels: Sequence[int] | None = None,
+    axes: str | Sequence[str] | None = None,
+    channels: Sequence[int] | slice | int | None = None,
+    nodata: float | None = None,
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind | None = None,
     background: int | None = None,
@@ -48,19 +54,15 @@ def fine_tune(
 
     Parameters
     ----------
-    stack : array
-        NumPy, dask, zarr or xarray array.
-    annotations : integer array or sequence of Reference
+    stack : array or path
+        As for `segment_stack`.
+    annotations : integer array, path, or sequence of Reference
         As for `segment_stack`. References may have images of different sizes.
     output : path-like
         The `.safetensors` file to write. Checkpoints are kept beside it during the run, in a folder
         of the same name with `.fine-tuning` appended.
-    axes : str, optional
-        One letter of T, Z, C, Y, X, S for each axis of `stack`, e.g. "TZYX"; default: guessed.
-    channels : sequence of int, optional
-        Channels to use; the model uses the first three of them. Default: all.
-    reference_frame : int or sequence of int, optional
-        The annotated frame: its index, or its position along the leading axes, from 0.
+    axes, channels, nodata, reference_frame
+        See `Segmenter.fit`.
     annotation_kind : {"mask", "partial", "scribble", "box", "point"}, optional
         How a label image was drawn; see `Segmenter.fit`.
     background, ignore : int, optional
@@ -108,29 +110,32 @@ def fine_tune(
     >>> tuned = fine_tune(stack, labels, "mito.safetensors", reference_frame=12)  # doctest: +SKIP
     >>> segment_stack(stack, labels, model=tuned.path or "lite")  # doctest: +SKIP
     """
-    frames = Frames(stack, axes, channels)
+    opened = open_stack(stack, axes, nodata)
+    frames = opened.frames(annotations, channels)
+    annotations = as_annotation(annotations, opened, frames)
     references = gather_references(
         frames,
         annotations,
-        reference_frame=reference_frame,
+        reference_frame=as_position(reference_frame, "reference_frame"),
         annotation_kind=annotation_kind,
         background=background,
         ignore=ignore,
         one_class=one_class,
     )
     job = FineTuneJob(
-        stack,
+        as_array(opened.data),
         references=references,
         output=Path(output),
         name=name,
         axes=frames.axes,
-        channels=channels,
+        channels=None if channels is None else frames.channels,
+        nodata=frames.nodata,
         model=model,
         parts=parts,
         minutes=minutes,
         steps=steps,
         device=device,
-        contrast_limits=contrast_limits,
+        contrast_limits=as_limits(contrast_limits),
         seed=seed,
     )
     done, total, message = 0, 1, ""

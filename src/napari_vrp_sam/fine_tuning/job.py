@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, get_args
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.fine_tuning.checks import check_annotations
-from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 
 TrainableParts = Literal["head", "decoder", "vrp-encoder", "lora"]
@@ -43,7 +42,8 @@ class FineTuneJob(Job):
         The stack, as `Frames` takes it.
     references : sequence of Reference
         Annotations of any number of classes and frames.
-    output, name, axes, channels, model, parts, minutes, steps, device, contrast_limits, seed
+    output, name, axes, channels, nodata, model, parts, minutes, steps, device, contrast_limits,
+    seed
         See `fine_tune`.
     preview_frame : int, optional
         Index of a frame to segment before training and after each improvement; ignored for frames
@@ -58,6 +58,7 @@ class FineTuneJob(Job):
     name: str = ""
     axes: str | None = None
     channels: Sequence[int] | None = None
+    nodata: float | None = None
     model: str | Path = "lite"
     parts: TrainableParts | None = None
     minutes: float | None = None
@@ -80,7 +81,7 @@ class FineTuneJob(Job):
         InputError
             If it cannot be done.
         """
-        frames = Frames(self.data, self.axes, self.channels)
+        frames = self.view()
         check_annotations(self.references, len(frames))
         if self.parts is not None and self.parts not in TRAINABLE_PARTS:
             choices = ", ".join(TRAINABLE_PARTS)

@@ -34,7 +34,7 @@ from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
 from napari_vrp_sam.fine_tuning.tunable.full_size import TunableFullSizeModel
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
 from napari_vrp_sam.inference.runs.control import Control
@@ -98,7 +98,7 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     control.check()
     yield Progress(0, 1, "Sampling intensities", "sampling")
-    frames = Frames(job.data, job.axes, job.channels)
+    frames = job.view()
     normalisation = _normalisation(job, frames)
     annotated = annotated_frames(job.references, normalisation)
     to_end = tunable.trains_on_all_frames
@@ -224,9 +224,8 @@ def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Tun
 
 def _normalisation(job: FineTuneJob, frames: Frames) -> Normalisation:
     """Return the same normalisation that is used to segment the stack."""
-    if job.contrast_limits:
-        return Normalisation.from_limits(job.contrast_limits, len(frames.channels))
-    if any(reference.mask.shape != frames.frame_shape for reference in job.references):
-        # Separate images instead of frames of the stack.
-        return Normalisation.fit([reference.image for reference in job.references])
-    return Normalisation.fit(frames)
+    separate = any(reference.mask.shape != frames.frame_shape for reference in job.references)
+    if separate and not job.contrast_limits:  # separate images instead of frames of the stack
+        images = [reference.image for reference in job.references]
+        return Normalisation.fit(images, references=job.references)
+    return fit_normalisation(frames, job.contrast_limits, job.references)

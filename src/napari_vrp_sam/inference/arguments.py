@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-
-
-@dataclass(frozen=True)
-class OpenedStack:
-    """Stack that an argument names.
-
-    Attributes
-    ----------
-    data : array
-        As `Frames` takes it.
-    axes : str or sequence of str, optional
-        Axes that the caller gives, else those of the file; None if unknown.
-    nodata : float, optional
-        Value of missing pixels that the caller gives, else that of the file.
-    """
-
-    data: Any
-    axes: Any
-    nodata: float | None
-
-
-def open_stack(stack: Any, axes: Any = None, nodata: float | None = None) -> OpenedStack:
-    """Return the array of a stack that is an array or the path of an image.
-
-    Parameters
-    ----------
-    stack : array or path
-    axes : str or sequence of str, optional
-    nodata : float, optional
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    if not is_path(stack):
-        return OpenedStack(stack, axes, nodata)
-    from napari_vrp_sam.io.images.stacks import read_stack
-
-    data, stored = read_stack(stack)
-    return OpenedStack(data, axes or stored, nodata)
-
-
-def open_labels(labels: Any, stack: Any = None) -> Any:
-    """Return the label image of an argument that is an array or a path; lazy arrays stay lazy.
-
-    Masked pixels of a masked array have no label.
-
-    Parameters
-    ----------
-    labels : integer array or path
-    stack : array or path, optional
-        The labelled image.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or the argument is not an array.
-    """
-    if is_path(labels):
-        from napari_vrp_sam.io.images.stacks import read_labels
-
-        return read_labels(labels, stack if is_path(stack) else None)
-    array = as_array(labels, "annotation")
-    return array.filled(0) if isinstance(array, np.ma.MaskedArray) else array
 
 
 def is_path(value: Any) -> bool:

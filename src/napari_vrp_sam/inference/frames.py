@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.missing import with_nan
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.arguments import as_array, as_channels
 from napari_vrp_sam.io.axes import AXES, SMALLEST_SIDE, axis_letters, guess_axes, parse_axes
@@ -97,7 +98,7 @@ class Frames:
         where: dict[str, int | slice] = dict.fromkeys("CS", slice(first, last + 1))
         where.update(zip(self._lead_axes, self.position(index), strict=True))
         selection = tuple(where.get(axis, slice(None)) for axis in self.axes)
-        frame = _with_nan(read_selection(self._data, selection), self.nodata)
+        frame = with_nan(read_selection(self._data, selection), self.nodata)
         left = [axis for axis in self.axes if axis not in self._lead_axes]
         if len(left) == 2:
             left, frame = [*left, "C"], frame[..., None]
@@ -128,6 +129,11 @@ class Frames:
     def rgb(self) -> bool:
         """True if the channels are colours, which share their contrast limits."""
         return "S" in self.axes and len(self.channels) >= 3
+
+    @property
+    def projected(self) -> bool:
+        """True if more channels are used than a model takes, so that they are projected."""
+        return len(self.channels) > 3 and not self.rgb
 
     def index(self, lead_position: int | Sequence[int]) -> int:
         """Return the index of a frame, given its position on the leading axes.
@@ -202,32 +208,6 @@ def read_selection(data: Any, selection: Any) -> NDArray[Any]:
     part = part.compute() if hasattr(part, "compute") else part
     array: NDArray[Any] = np.asanyarray(part)
     return array
-
-
-def _with_nan(frame: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """Return a frame with NaN for masked values and for the value `nodata`."""
-    masked = isinstance(frame, np.ma.MaskedArray)
-    if not masked and (nodata is None or np.isnan(nodata)):
-        return np.asarray(frame)
-    values = np.asarray(frame)
-    gaps: NDArray[np.bool_] = np.array(np.ma.getmaskarray(frame), copy=True)
-    if nodata is not None and _fits(nodata, values.dtype):
-        gaps |= values == values.dtype.type(nodata)
-    small = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    # Half precision and 16 bits fit into single precision, larger numbers into double precision.
-    filled = values.astype(np.float32 if small else np.float64)
-    filled[gaps] = np.nan
-    return filled
-
-
-def _fits(number: float, dtype: np.dtype[Any]) -> bool:
-    """Return whether a dtype can hold a number, apart from rounding."""
-    if dtype.kind == "f":
-        return True
-    if dtype.kind == "b":
-        return False
-    limits = np.iinfo(dtype)
-    return float(number).is_integer() and limits.min <= number <= limits.max
 
 
 def _fill_value(data: Any) -> float | None:

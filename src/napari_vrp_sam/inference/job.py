@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from napari_vrp_sam.inference.frames import Frames
+
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.runs.control import Control
@@ -32,6 +34,8 @@ class Job:
         One letter of T, Z, C, Y, X, S for each axis of the data.
     channels : sequence of int, optional
         Channels to use; default: all.
+    nodata : float, optional
+        Value of missing pixels, as `Frames` takes it.
     """
 
     patience: ClassVar[float] = 0.6
@@ -39,6 +43,17 @@ class Job:
     data: Any
     axes: str | None
     channels: Sequence[int] | None
+    nodata: float | None = None
+
+    def view(self) -> Frames:
+        """Return the frames of the stack, which are read on demand.
+
+        Raises
+        ------
+        InputError
+            If the data cannot be read as frames.
+        """
+        return Frames(self.data, self.axes, self.channels, self.nodata)
 
     def events(self, control: Control, cache: PredictorCache | None = None) -> Iterator[Event]:
         """Do the job in this thread.

@@ -21,8 +21,9 @@ from napari_vrp_sam.annotations.labels import (
 )
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.arguments import as_array
 from napari_vrp_sam.inference.drawn_references import drawn_references
-from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.frames import Frames, read_selection
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 
@@ -90,7 +91,7 @@ def gather_references(
         one_class = stored.one_class if one_class is None else one_class
         ignore = stored.ignore if ignore is None and stored.ignore != background else ignore
         annotation_kind = annotation_kind or stored.kind
-    labels = annotations if hasattr(annotations, "dtype") else np.asarray(annotations)
+    labels = as_array(annotations, "annotation")
     check_labels_dtype(labels)
     shape = tuple(labels.shape)
     one_frame = shape[-2:] == frames.frame_shape and np.prod(shape[:-2]) == 1
@@ -109,7 +110,8 @@ def gather_references(
     drawn: dict[int, NDArray[Any]] = {}
     class_ids: set[int] = set()
     for index in range(len(frames)) if chosen is None else (chosen,):
-        plane = np.asarray(labels[(0,) * (len(shape) - 2) if one_frame else frames.position(index)])
+        at = (0,) * (len(shape) - 2) if one_frame else frames.position(index)
+        plane = np.ma.filled(read_selection(labels, at), 0)  # what is masked has no label
         if plane.any():
             plane = merge_classes(plane, (background, ignore)) if one_class else plane
             drawn[index] = plane

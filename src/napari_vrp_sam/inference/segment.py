@@ -30,8 +30,9 @@ def segment_stack(
     stack: Any,
     annotation: Any,
     *,
-    axes: str | None = None,
-    channels: Sequence[int] | None = None,
+    axes: str | Sequence[str] | None = None,
+    channels: Sequence[int] | slice | int | None = None,
+    nodata: float | None = None,
     reference_frame: int | Sequence[int] | None = None,
     annotation_kind: AnnotationKind | None = None,
     background: int | None = None,
@@ -42,7 +43,7 @@ def segment_stack(
     device: str = "auto",
     precision: Precision = "auto",
     compile: bool = False,
-    frames: tuple[int | None, int | None] | None = None,
+    frames: tuple[int | None, int | None] | range | slice | None = None,
     accepted: Collection[int] = (),
     contrast_limits: tuple[float, float] | None = None,
     tile_size: int | None = None,
@@ -64,12 +65,15 @@ def segment_stack(
 
     Parameters
     ----------
-    stack : array
-        NumPy, dask, zarr or xarray array; frames are read one by one.
+    stack : array or path
+        NumPy, dask, zarr or xarray array, PyTorch tensor, list of arrays, or path of an image;
+        frames are read one by one.
     annotation : integer array, path, or sequence of Reference
         Label image of the stack (every frame with a label is a reference) or of one frame; the
         label value is the class. Or a file of another program; see `Segmenter.fit`.
-    axes, channels, reference_frame, annotation_kind, background, ignore, one_class, class_column
+    axes, channels, nodata, reference_frame, annotation_kind, background, ignore
+        See `Segmenter.fit`.
+    one_class, class_column
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
         See `Segmenter`.
@@ -114,6 +118,7 @@ def segment_stack(
         annotation,
         axes=axes,
         channels=channels,
+        nodata=nodata,
         reference_frame=reference_frame,
         annotation_kind=annotation_kind,
         background=background,

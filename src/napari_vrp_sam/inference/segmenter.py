@@ -15,9 +15,15 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.deprecation import renamed_arguments
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.drawn_references import read_reference
-from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.arguments import (
+    as_array,
+    as_frame_range,
+    as_indices,
+    as_limits,
+    as_position,
+)
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
+from napari_vrp_sam.inference.opening import as_annotation, open_stack
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.references import gather_references
 from napari_vrp_sam.inference.runs.dispatch import job_events, segment_to
@@ -30,6 +36,7 @@ from napari_vrp_sam.inference.segmentation import (
     gather_segmentation,
 )
 from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
+from napari_vrp_sam.io.axes import parse_axes
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
@@ -80,7 +87,8 @@ class Segmenter:
         One for each annotated frame and class.
     class_ids_ : tuple of int
     normalisation_ : Normalisation
-        Contrast limits of each channel, taken from the fitted stack.
+        Contrast limits of each channel, taken from the fitted stack, and of more than three
+        channels their projection.
     expected_iou_ : dict of int to float or None
         See `Segmentation`.
 
@@ -113,7 +121,7 @@ class Segmenter:
         self.device = device
         self.precision = precision
         self.compile = compile
-        self.contrast_limits = contrast_limits
+        self.contrast_limits = as_limits(contrast_limits)
         self.tile_size = tile_size
         self.pseudo_mask = pseudo_mask
         self.prompting = prompting
@@ -121,7 +129,8 @@ class Segmenter:
         self.effort = effort
         self.relabelling = relabelling
         self._axes: str | None = None
-        self._channels: Sequence[int] | None = None
+        self._channels: tuple[int, ...] | None = None
+        self._nodata: float | None = None
         self._predictors = PredictorCache()
         self.references_: list[Reference]
         self.class_ids_: tuple[int, ...]
@@ -133,8 +142,9 @@ class Segmenter:
         stack: Any,
         annotation: Any,
         *,
-        axes: str | None = None,
-        channels: Sequence[int] | None = None,
+        axes: str | Sequence[str] | None = None,
+        channels: Sequence[int] | slice | int | None = None,
+        nodata: float | None = None,
         reference_frame: int | Sequence[int] | None = None,
         annotation_kind: AnnotationKind | None = None,
         background: int | None = None,
@@ -146,16 +156,23 @@ class Segmenter:
 
         Parameters
         ----------
-        stack : array
-            NumPy, dask, zarr or xarray array; only a sample of the frames is read.
+        stack : array or path
+            NumPy, dask, zarr or xarray array, of which only a sample of the frames is read; PyTorch
+            tensor; list of arrays; or path of an image. Masked pixels of a masked array, and NaN,
+            are missing.
         annotation : integer array, path, or sequence of Reference
             Label image of the stack (every frame with a label is a reference) or of one frame; the
             label value is the class. Or a file of another program, such as GeoJSON of QuPath,
             COCO, ROIs of ImageJ, a table of points or a GeoPackage.
-        axes : str, optional
-            One letter of T, Z, C, Y, X, S for each axis of `stack`; default: guessed.
-        channels : sequence of int, optional
-            Channels to use; the model uses the first three of them. Default: all.
+        axes : str or sequence of str, optional
+            One letter of T, Z, C, Y, X, S for each axis of `stack`, or their names, such as "time,
+            band, y, x". Default: those of the file or xarray, else guessed.
+        channels : sequence of int, range, slice or int, optional
+            Channels to use; default: all. More than three are projected to three, by what the
+            annotation separates.
+        nodata : float, optional
+            Value of missing pixels: they are not learned and get the label 0. Default: what the
+            file or xarray states.
         reference_frame : int or sequence of int, optional
             The annotated frame: its index, or its position along the leading axes, from 0.
         annotation_kind : {"mask", "partial", "scribble", "box", "point"}, optional
@@ -183,16 +200,18 @@ class Segmenter:
         Raises
         ------
         InputError
-            If stack and annotation do not match, or nothing is annotated.
+            If stack and annotation do not match, nothing is annotated, or the axes of the stack are
+            not certain.
         """
-        view = Frames(stack, axes, channels)
-        if isinstance(annotation, str | os.PathLike):
-            annotation = read_reference(annotation, view, class_column=class_column)
-        self._axes, self._channels = view.axes, channels
+        opened = open_stack(stack, axes, nodata)
+        view = opened.frames(annotation, channels)
+        annotation = as_annotation(annotation, opened, view, class_column=class_column)
+        self._axes, self._nodata = view.axes, nodata
+        self._channels = None if channels is None else view.channels
         self.references_ = gather_references(
             view,
             annotation,
-            reference_frame=reference_frame,
+            reference_frame=as_position(reference_frame, "reference_frame"),
             annotation_kind=annotation_kind,
             background=background,
             ignore=ignore,
@@ -200,7 +219,7 @@ class Segmenter:
         )
         self.class_ids_ = class_ids_of(self.references_)
         check_references(self.references_, len(view))
-        self.normalisation_ = fit_normalisation(view, self.contrast_limits)
+        self.normalisation_ = fit_normalisation(view, self.contrast_limits, self.references_)
         return self
 
     @property
@@ -217,8 +236,9 @@ class Segmenter:
         self,
         stack: Any,
         *,
-        axes: str | None = None,
-        frames: tuple[int | None, int | None] | None = None,
+        axes: str | Sequence[str] | None = None,
+        nodata: float | None = None,
+        frames: tuple[int | None, int | None] | range | slice | None = None,
         accepted: Collection[int] = (),
         probabilities: bool = False,
         output: str | os.PathLike[str] | None = None,
@@ -232,11 +252,14 @@ class Segmenter:
 
         Parameters
         ----------
-        stack : array
-            NumPy, dask, zarr or xarray array; frames are read one by one.
-        axes : str, optional
-            As for `fit`; default: the axes of the fitted stack, if the number of axes is the same.
-        frames : tuple of int, optional
+        stack : array or path
+            As for `fit`; frames are read one by one.
+        axes : str or sequence of str, optional
+            As for `fit`; default: those of the file, else the axes of the fitted stack, if the
+            number of axes is the same.
+        nodata : float, optional
+            As for `fit`; default: what the file or xarray states, else the value given to `fit`.
+        frames : tuple of int, range or slice, optional
             Range (start, stop) of frames to segment; `stop` is excluded. Default: all.
         accepted : collection of int
             Indices of frames to skip, because their labels are known.
@@ -267,12 +290,12 @@ class Segmenter:
             written.
         """
         job = replace(
-            self._job(stack, axes),
-            frames=frames,
-            accepted=frozenset(accepted),
+            self._job(stack, axes, nodata),
+            frames=as_frame_range(frames),
+            accepted=frozenset(as_indices(accepted, "accepted")),
             probabilities=probabilities,
         )
-        view = Frames(stack, job.axes, job.channels)
+        view = job.view()
         if output is None:
             if resume or overwrite:
                 raise InputError("There is nothing to resume or to overwrite: give an output.")
@@ -295,8 +318,9 @@ class Segmenter:
         self,
         stack: Any,
         *,
-        axes: str | None = None,
-        frames: tuple[int | None, int | None] | None = None,
+        axes: str | Sequence[str] | None = None,
+        nodata: float | None = None,
+        frames: tuple[int | None, int | None] | range | slice | None = None,
         probabilities: bool = True,
     ) -> Generator[FrameResult]:
         """Segment a stack frame by frame; stop at any time by leaving the loop.
@@ -308,12 +332,22 @@ class Segmenter:
         FrameResult
             `index`, `labels` (Y, X), `confidence` by class and `probabilities` (K, Y, X).
         """
-        job = replace(self._job(stack, axes), frames=frames, probabilities=probabilities)
+        job = replace(
+            self._job(stack, axes, nodata),
+            frames=as_frame_range(frames),
+            probabilities=probabilities,
+        )
         for event in job_events(job, cache=self._predictors):
             if isinstance(event, FrameResult):
                 yield event
 
-    def predict_proba(self, stack: Any, *, axes: str | None = None) -> NDArray[np.float32]:
+    def predict_proba(
+        self,
+        stack: Any,
+        *,
+        axes: str | Sequence[str] | None = None,
+        nodata: float | None = None,
+    ) -> NDArray[np.float32]:
         """Return the probability of each class in each pixel of a frame or a stack.
 
         Parameters are those of `predict`.
@@ -323,7 +357,7 @@ class Segmenter:
         ndarray, shape of the leading axes + (K, Y, X), float32
             In the order of `class_ids_`.
         """
-        found = self.predict(stack, axes=axes, probabilities=True).probabilities
+        found = self.predict(stack, axes=axes, nodata=nodata, probabilities=True).probabilities
         assert found is not None
         return found
 
@@ -370,25 +404,33 @@ class Segmenter:
             relabelling=job.relabelling,
         )
         assert job.normalisation is not None  # checked when the file is read
-        segmenter._axes, segmenter._channels = axes, job.channels
+        segmenter._axes, segmenter._nodata = axes, job.nodata
+        segmenter._channels = None if job.channels is None else tuple(job.channels)
         segmenter.references_ = list(job.references)
         segmenter.class_ids_ = class_ids_of(job.references)
         segmenter.normalisation_ = job.normalisation
         return segmenter
 
-    def _job(self, stack: Any, axes: str | None = None) -> SegmentationJob:
+    def _job(
+        self, stack: Any, axes: str | Sequence[str] | None = None, nodata: float | None = None
+    ) -> SegmentationJob:
         if not hasattr(self, "references_"):
             raise InputError("The segmenter is not fitted: call `fit` first.")
-        if axes is None and self._axes is not None and stack is not None:
+        opened = open_stack(stack, axes, nodata)
+        data, axes, nodata = opened.data, opened.axes, opened.nodata
+        if stack is not None:
+            data = as_array(data)
             # Not through `Frames`, which would guess axes and refuse unusual ones.
-            shape = stack.shape if hasattr(stack, "shape") else np.shape(stack)
-            same = len(shape) == len(self._axes)
-            axes = self._axes if same else None
+            if axes is None and self._axes is not None and len(data.shape) == len(self._axes):
+                axes = self._axes
+            if axes is not None:
+                axes = parse_axes(axes)
         return SegmentationJob(
-            stack,
+            data,
             references=self.references_,
-            axes=axes,
+            axes=None if axes is None else str(axes),
             channels=self._channels,
+            nodata=self._nodata if nodata is None else nodata,
             model=self.model,
             device=self.device,
             precision=self.precision,

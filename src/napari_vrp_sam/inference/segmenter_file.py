@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ SETTINGS = (
     "cache",
     "effort",
     "channels",
+    "nodata",
 )
 """Fields of a job that are stored as they are."""
 PIXELS = "ignored", "negative"
@@ -83,7 +83,7 @@ def write_segmenter(
         "model": str(Path(job.model).absolute()) if is_file else str(job.model),
         "weights": weights_digest(job.model),
         "axes": axes,
-        "normalisation": astuple(job.normalisation),
+        "normalisation": job.normalisation.to_json(),
         "expected_iou": expected_iou,
         **{name: getattr(job, name) for name in SETTINGS},
         "relabelling": None if job.relabelling is None else job.relabelling.as_dict(),
@@ -145,7 +145,6 @@ def read_segmenter(path: str | os.PathLike[str]) -> tuple[SegmentationJob, str |
 def _job(
     described: Mapping[str, Any], tensor: Callable[[str], NDArray[Any]], names: set[str]
 ) -> SegmentationJob:
-    low, high = described["normalisation"]
     settings = {name: described[name] for name in SETTINGS if name in described}
     if settings["contrast_limits"] is not None:
         settings["contrast_limits"] = tuple(settings["contrast_limits"])
@@ -167,7 +166,7 @@ def _job(
         None,
         references=references,
         model=str(described["model"]),
-        normalisation=Normalisation(tuple(low), tuple(high)),
+        normalisation=Normalisation.from_json(described["normalisation"]),
         relabelling=None if relabelling is None else RelabelSettings.from_dict(relabelling),
         **settings,
     )

@@ -16,7 +16,9 @@ def reference(frame=None):
 
 def job_of(lead_shape, *annotated, **settings):
     data = np.zeros((*lead_shape, SIDE, SIDE))
-    return SegmentationJob(data, references=[reference(frame) for frame in annotated], **settings)
+    settings.setdefault("axes", "TZYX"[4 - data.ndim :])
+    references = [reference(frame) for frame in annotated]
+    return SegmentationJob(data, references=references, **settings)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def run_settings(job: FineTuneJob, recipe: FineTuningRecipe, base: str) -> dict[
         "annotations": annotations_digest(job.references).hex(),
         "image": list(map(int, job.data.shape)) if hasattr(job.data, "shape") else None,
         "channels": None if job.channels is None else list(job.channels),
+        **({} if job.nodata is None else {"nodata": repr(job.nodata)}),
         "base model": base,
         "parts": job.parts,
         "minutes": job.minutes,

@@ -90,7 +90,8 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
                 f"{' x '.join(map(str, size))}, not {' x '.join(map(str, data.shape))}: choose "
                 "that image, then resume."
             )
-        frames = Frames(data, record["axes"], channels)
+        nodata = float(settings["nodata"]) if "nodata" in settings else None
+        frames = Frames(data, record["axes"], channels, nodata)
         entries = json.loads((folder / REFERENCES).with_suffix(".json").read_text("utf-8"))
         stored = read_references(folder / REFERENCES, entries)
         return FineTuneJob(
@@ -100,6 +101,7 @@ def load_job(output: Path, data: Any) -> FineTuneJob:
             name=record["name"],
             axes=record["axes"],
             channels=channels,
+            nodata=nodata,
             model=record["model"],
             parts=settings["parts"],
             minutes=settings["minutes"],

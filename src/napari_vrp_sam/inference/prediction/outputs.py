@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.annotations.labels import labels_dtype
+from napari_vrp_sam.annotations.missing import missing_pixels
 from napari_vrp_sam.inference.prediction.confidence import IOU_PER_AGREEMENT
 from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD, decide
 
@@ -34,6 +35,18 @@ class FramePrediction:
     labels: NDArray[Any]
     confidence: dict[int, float]
     probabilities: NDArray[np.float32] | None = None
+
+
+NO_DATA = -1e4
+"""Logit of missing pixels: their probability is exactly 0, and sums with weights stay finite."""
+
+
+def clear_missing(logits: NDArray[np.float32], frame: NDArray[Any]) -> NDArray[np.float32]:
+    """Set the logits (K, Y, X) of the missing pixels of a frame (Y, X, C), in place."""
+    missing = missing_pixels(frame)
+    if missing is not None:
+        logits[:, missing] = NO_DATA
+    return logits
 
 
 def labels_from_probabilities(probabilities: Tensor, class_ids: Sequence[int]) -> Tensor:

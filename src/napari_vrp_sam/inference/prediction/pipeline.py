@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_vrp_sam.annotations.missing import missing_pixels
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
@@ -128,7 +129,10 @@ def _start(batch: Tensor, work: PipelineSettings) -> _PendingResults:
     images = batch.to(work.device, non_blocking=True)
     if not images.is_floating_point():
         images = normalise(images, work.normalisation)
+    images, valid = images[:, :3], images[:count, 3:]  # see `_transferable`
     probabilities = work.logits(images)[:count].float().sigmoid()
+    if valid.shape[1]:
+        probabilities *= valid
     labels = _to_host(labels_from_probabilities(probabilities, work.class_ids))
     confidence = _to_host(confidences(probabilities))
     wanted = _to_host(probabilities) if work.probabilities else None
@@ -226,10 +230,17 @@ class _Reader:
             yield self._stacked(gathered)
 
     def _transferable(self, frame: NDArray[Any]) -> Tensor:
-        """Frame as it is sent to the GPU: 8 and 16 bit raw, other dtypes normalised."""
+        """Frame as it is sent to the GPU: 8 and 16 bit raw, other dtypes normalised.
+
+        A frame with missing pixels has a fourth plane, which is 1 where there are data.
+        """
         channels = len(self._work.normalisation.low)
         if frame.dtype not in (np.uint8, np.uint16) or min(frame.shape[2], 3) != channels:
-            return torch.from_numpy(self._work.normalisation.apply(frame))
+            normalised = self._work.normalisation.apply(frame)
+            missing = missing_pixels(frame)
+            if missing is not None:
+                normalised = np.concatenate([normalised, ~missing[None]], dtype=np.float32)
+            return torch.from_numpy(normalised)
         planes = np.ascontiguousarray(frame[..., :channels])
         return torch.from_numpy(planes.view(np.int16) if frame.dtype == np.uint16 else planes)
 

@@ -21,7 +21,11 @@ from napari_vrp_sam.inference.prediction.feature_cache import (
     annotations_digest,
 )
 from napari_vrp_sam.inference.prediction.frame_encoder import FrameEncoder, checked_frame
-from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
+from napari_vrp_sam.inference.prediction.outputs import (
+    FramePrediction,
+    clear_missing,
+    predict_from_probabilities,
+)
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
 from napari_vrp_sam.inference.prediction.reference_crops import (
     LARGEST_CROP,
@@ -217,7 +221,7 @@ class Predictor:
             If no references are set, or the frame does not match them.
         """
         if max(frame.shape[:2]) <= self.tile_size:
-            return self.decode(self.encode(frame))
+            return _sigmoid(clear_missing(self._logits(self.encode(frame)), frame))
         return _finished(self._predict_tiles(frame))
 
     @overload
@@ -314,6 +318,8 @@ class Predictor:
             return
         features = FrameFeatures.concatenate(self._encoder.encode(frames))
         logits = self.model.segment(features, self._prepared).float().cpu().numpy()
+        for one, frame in zip(logits, frames, strict=True):
+            clear_missing(one, frame)
         yield from map(_done, _sigmoid(logits))
 
     @torch.no_grad()
@@ -328,7 +334,7 @@ class Predictor:
 
         size = frame.shape[0], frame.shape[1]
         steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
-        return _sigmoid((yield from steps))
+        return _sigmoid(clear_missing((yield from steps), frame))
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""

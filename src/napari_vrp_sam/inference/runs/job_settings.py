@@ -43,6 +43,7 @@ def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
         "pseudo-mask": job.pseudo_mask,
         "prompting": job.prompting,
         "channels": list(frames.channels),
+        "nodata": None if frames.nodata is None else repr(frames.nodata),
         "contrast limits": None if job.contrast_limits is None else list(job.contrast_limits),
         "tile size": job.tile_size,
         "effort": job.effort,

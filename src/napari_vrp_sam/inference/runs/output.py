@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,14 +142,13 @@ class OutputWriter:
 
         if not self.finished or self._journal is None:
             return None
-        low, high = self._journal.facts["normalisation"]
-        return Normalisation(tuple(low), tuple(high))
+        return Normalisation.from_json(self._journal.facts["normalisation"])
 
     def begin(self, normalisation: Normalisation) -> None:
         """Record the normalisation of the run, with its first frame."""
         if self._journal is None:
             return
-        self._journal.facts["normalisation"] = astuple(normalisation)
+        self._journal.facts["normalisation"] = normalisation.to_json()
         if self._files:
             self._journal.facts[FILES] = [file.name for file in self._files]
 

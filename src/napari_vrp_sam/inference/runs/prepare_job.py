@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
 from napari_vrp_sam.inference.runs.segmentation import loading_events, model_events
@@ -39,10 +38,11 @@ def prepare_events(
     Progress
     Loaded
     """
-    if job.first_frame is None:
+    frames = None if job.first_frame is None else job.view()
+    if job.first_frame is None or frames is None or frames.projected:
+        # How many channels are projected depends on the annotations.
         yield from model_events(job, 1, control, cache)
     else:
-        frames = Frames(job.data, job.axes, job.channels)
         predictor, normalisation = yield from loading_events(job, frames, 1, control, cache)
         yield Progress(0, 1, "Encoding the frame in view", "loading")
         predictor.encode_ahead(frames[job.first_frame], normalisation)

@@ -37,6 +37,8 @@ class SegmentationJob(Job):
     axes : str, optional
         One letter of T, Z, C, Y, X, S for each axis of the data.
     channels : sequence of int, optional
+    nodata : float, optional
+        Value of missing pixels, which get the label 0.
     model : str, Path or Model
         Name of a model, weights file, or loaded model.
     device : str
@@ -84,6 +86,7 @@ class SegmentationJob(Job):
     references: Sequence[Reference]
     axes: str | None = None
     channels: Sequence[int] | None = None
+    nodata: float | None = None
     model: str | Path | Model = "lite"
     device: str = "auto"
     frames: tuple[int | None, int | None] | None = None
@@ -123,7 +126,7 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     InputError
         If the job cannot be done as it stands.
     """
-    frames = Frames(job.data, job.axes, job.channels)
+    frames = job.view()
     check_tile(job.tile_size)
     check_references(job.references, len(frames) if job.references_on_stack else None)
     annotated = sorted({r.frame for r in job.references if r.frame is not None})
@@ -146,7 +149,7 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
 
 def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
     """Return the normalisation of a job; fit one to a sample of the frames if it has none."""
-    return job.normalisation or fit_normalisation(frames, job.contrast_limits)
+    return job.normalisation or fit_normalisation(frames, job.contrast_limits, job.references)
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:

@@ -132,13 +132,14 @@ class JobFactory:
         base = self._job(SegmentationJob, [], ())
 
         def make() -> SegmentationJob:
+            references = read(accepted)
             job = replace(
                 base,
                 data=stack_data(target),
                 axes=target_axes,
-                references=read(accepted),
+                references=references,
                 references_on_stack=False,
-                normalisation=fit_normalisation(source),
+                normalisation=fit_normalisation(source, references=references),
                 levels=True,
             )
             plan(job)

@@ -175,6 +175,7 @@ class DaskBackend:
             job,
             data=stack,
             axes=frames.axes,
+            nodata=frames.nodata,
             model=_absolute(job.model),
             normalisation=normalisation,
         )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_checksum
-from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tile_plan import ContextTile, Tile, tile_logits
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
-    from napari_vrp_sam.models.base import FrameFeatures
     from napari_vrp_sam.models.calibration import ClassCalibration
 
 
@@ -151,7 +149,7 @@ def tile_context(
     """Compute what a tile contributes to the context of its frame; see `Model.tile_context`."""
     with _lock:
         predictor = _prepare(pickled).predictor
-        features = _encode(pickled, index, tile.pixels, pixels)
+        features = predictor.encode(_pixels(pickled, index, tile.pixels, pixels))
         return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
 
 
@@ -192,20 +190,21 @@ def segment_tile(
     """
     import torch
 
+    from napari_vrp_sam.inference.prediction.outputs import clear_missing
+
     with _lock, torch.no_grad():
         predictor = _prepare(pickled).predictor
-        features = _encode(pickled, index, tile.pixels, pixels)
-        return number, tile_logits(
-            predictor.model, predictor.prepared, features, context, tile.place
+        pixels = _pixels(pickled, index, tile.pixels, pixels)
+        logits = tile_logits(
+            predictor.model, predictor.prepared, predictor.encode(pixels), context, tile.place
         )
+        return number, clear_missing(logits, pixels)
 
 
-def _encode(
+def _pixels(
     pickled: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
-) -> FrameFeatures:
-    if pixels is None:
-        pixels = _frame(pickled, index)[part]
-    return _prepare(pickled).predictor.encode(pixels)
+) -> NDArray[Any]:
+    return _frame(pickled, index)[part] if pixels is None else pixels
 
 
 def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
@@ -218,7 +217,7 @@ def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
         # A lazy array would be read through the worker's client, which starts the next task
         # meanwhile: that task would wait for our lock, and we for that task.
         with dask.config.set(scheduler="synchronous"):
-            _last_frame = (pickled.token, index), Frames(job.data, job.axes, job.channels)[index]
+            _last_frame = (pickled.token, index), job.view()[index]
     return _last_frame[1]
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.arguments import as_array
+from napari_vrp_sam.inference.frames import Frames, read_selection
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import Run, RunFailedError
@@ -155,14 +156,14 @@ class ProcessBackend:
 
     def _events(self, worker: WorkerProcess, job: Job, control: Control) -> Generator[Event]:
         self._patience = job.patience
-        frames = Frames(job.data, job.axes, job.channels)
-        data = job.data if hasattr(job.data, "dtype") else np.asarray(job.data)
+        frames = job.view()
+        data = as_array(job.data)
         stand_in = RemoteArray(tuple(data.shape), np.dtype(data.dtype))
         if control.cancelled:  # the worker has received no control message
             raise StopRunError
         if control.paused:
             self._send_control(worker, control)
-        task = Task(self._number, replace(job, data=stand_in, axes=frames.axes))  # type: ignore[type-var]
+        task = Task(self._number, _with_stand_in(job, stand_in, frames))
         started = False
         try:
             worker.channel.send(task)
@@ -217,6 +218,14 @@ class _NotStartedError(RunFailedError):
     """The worker process ended before it sent anything for a job."""
 
 
+def _with_stand_in(job: Job, data: RemoteArray, frames: Frames) -> Job:
+    """Return a job on an array that is read here, with what only the array itself tells."""
+    known: dict[str, Any] = {"data": data, "axes": frames.axes}
+    if "nodata" in {field.name for field in fields(job)}:  # type: ignore[arg-type]
+        known["nodata"] = frames.nodata
+    return replace(job, **known)  # type: ignore[type-var]
+
+
 def _died(worker: WorkerProcess) -> Failed:
     code = worker.process.wait()
     return Failed(
@@ -229,6 +238,6 @@ def _died(worker: WorkerProcess) -> Failed:
 
 def _read(data: Any, request: ReadRequest) -> Any:
     try:
-        return np.asarray(data[request.selection])
+        return read_selection(data, request.selection)
     except Exception as error:  # raised again in the other process
         return OSError(f"The stack could not be read: {error}")
