@@ -17,7 +17,9 @@ NOT_THIS = 256
 BACKGROUND_LABEL = 255
 """Value of "Not this" in the layers that contain it, which are marked in their metadata: in other
 layers, such as masks with the values 0 and 255, it is a class."""
-_BACKGROUND, _ONE_CLASS, _IGNORE = "background", "one class", "ignore"
+_BACKGROUND, _IGNORE = "background", "ignore"
+ONE_CLASS_KEY = "one class"
+"""Metadata key that says whether all values of a Labels layer are one class."""
 KIND_STATED = "kind stated"
 """Metadata key that is true if the user chose the kind of annotation when asked."""
 
@@ -47,7 +49,7 @@ def mark_background(layer: Layer) -> None:
 
 def label_meaning(layer: Layer) -> LabelMeaning:
     """Return what the user said about the values of a Labels layer."""
-    one_class = get_metadata(layer, _ONE_CLASS)
+    one_class = get_metadata(layer, ONE_CLASS_KEY)
     if one_class is None and get_metadata(layer, "drawing"):
         one_class = False  # drawn with the class list
     return LabelMeaning(one_class, background_label(layer), get_metadata(layer, _IGNORE))
@@ -61,7 +63,7 @@ def state_meaning(
     ignore: int | None = None,
 ) -> None:
     """Store what the user says about the values of a Labels layer; None: keep what is known."""
-    given = {_ONE_CLASS: one_class, _BACKGROUND: background, _IGNORE: ignore}
+    given = {ONE_CLASS_KEY: one_class, _BACKGROUND: background, _IGNORE: ignore}
     set_metadata(layer, **{key: value for key, value in given.items() if value is not None})
 
 
