@@ -57,6 +57,7 @@ def test_the_short_path(qtbot, viewer, dock, engine, stack):
         assert button.isEnabled()
         mouse.click(button)
 
+    qtbot.wait(300)  # for the layout, from which the buttons of an empty panel disappear
     mouse.click(dock.preview_box, QPoint(10, dock.preview_box.height() // 2))
     assert dock.preview_box.isChecked()
     click(dock.form.draw_buttons["mask"])

@@ -40,7 +40,7 @@ HOLD_OUT_QUANTILE, MIN_FOUND = 0.25, 0.4
 """The same for probes that are fitted to half of the marked objects, and the share of the other
 half that they must find."""
 
-MIN_CANDIDATES = 2
+MIN_CANDIDATES = 3
 """Number of candidates from which a mask is called incomplete."""
 
 RATIO, RATIO_OF_FEW = 0.3, 1.0

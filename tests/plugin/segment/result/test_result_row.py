@@ -137,10 +137,12 @@ def test_undo_of_a_run_shows_the_earlier_result(qtbot, viewer, dock, engine, ann
     assert first.visible
 
 
-def test_result_of_another_image_stays(qtbot, viewer, dock, engine, annotated):
+def test_result_of_another_image_returns_with_it(qtbot, viewer, dock, engine, annotated):
     run(qtbot, dock, engine)
     (result,) = results(viewer)
     dock.form.image_box.choose(viewer.add_image(np.zeros((7, 48, 64)), name="other"))
     press(qtbot, dock.form.draw_buttons["mask"])
-    assert result.visible
+    assert not result.visible
     assert not dock.result_row.isEnabled()
+    dock.form.image_box.choose(annotated[0])
+    assert result.visible
