@@ -1,0 +1,1 @@
+"""Opening of image files in napari: layers with calibration, and a choice among several images."""

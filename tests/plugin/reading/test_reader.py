@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from npe2 import PluginManager
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QDialogButtonBox
+
+from napari_vrp_sam.io.images.opening import readers
+from napari_vrp_sam.plugin.layers.stacks import axes_are_obvious, frames_of
+from napari_vrp_sam.plugin.reading.chooser import ImageChooser
+from napari_vrp_sam.plugin.reading.reader import image_reader
+
+STACK = np.random.default_rng(0).integers(0, 60000, (2, 3, 32, 40), dtype=np.uint16)
+
+
+def write_nifti(path: Path) -> None:
+    import nibabel
+
+    image = nibabel.Nifti1Image(STACK.T, np.diag([0.2, 0.2, 0.5, 1]))
+    image.header.set_xyzt_units("micron", "sec")
+    nibabel.save(image, path)
+
+
+def test_a_calibrated_stack_opens_lazily(
+    make_napari_viewer_proxy: Callable, tmp_path: Path
+) -> None:
+    write_nifti(tmp_path / "a.nii")
+    viewer = make_napari_viewer_proxy()
+    (layer,) = viewer.open(tmp_path / "a.nii", plugin="napari-vrp-sam")
+    assert layer.axis_labels == ("t", "z", "y", "x")
+    np.testing.assert_allclose(layer.scale, [1, 0.5, 0.2, 0.2])
+    assert [str(unit) for unit in layer.units] == ["second", *["micrometer"] * 3]
+    assert not isinstance(layer.data, np.ndarray)
+    assert axes_are_obvious(layer)
+    np.testing.assert_array_equal(frames_of(layer)[4][..., 0], STACK[1, 1])
+
+
+def test_the_images_of_a_file_are_chosen(
+    make_napari_viewer_proxy: Callable, tmp_path: Path, qtbot: object
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["mask"], file["raw"], file["small"] = STACK[0] > 9, STACK, STACK[0, 0]
+    viewer = make_napari_viewer_proxy()
+    seen: list[str] = []
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, ImageChooser):
+            return  # it does not exist yet
+        seen.extend(dialog.list.item(row).text() for row in range(dialog.list.count()))
+        dialog.list.clearSelection()
+        for row in rows:
+            dialog.list.item(row).setSelected(True)
+        dialog.findChild(QDialogButtonBox).buttons()[0 if rows else 1].click()
+
+    rows = [1, 2]
+    timer = QTimer()
+    timer.timeout.connect(answer)
+    timer.start(20)
+    layers = viewer.open(tmp_path / "a.h5", plugin="napari-vrp-sam")
+    assert seen[1] == "1: raw  (2 x 3 x 32 x 40, uint16, 0.0154 MB)"
+    assert [layer.name for layer in layers] == ["a [raw]", "a [small]"]
+    np.testing.assert_array_equal(np.asarray(layers[1].data), STACK[0, 0])
+    rows = []
+    assert viewer.open(tmp_path / "a.h5", plugin="napari-vrp-sam") == []
+    timer.stop()
+    assert len(viewer.layers) == 2
+
+
+def test_the_patterns_of_the_manifest_are_formats_of_a_reader() -> None:
+    manifest = PluginManager.instance().get_manifest("napari-vrp-sam")
+    (patterns,) = [
+        reader.filename_patterns
+        for reader in manifest.contributions.readers or []
+        if reader.command == "napari-vrp-sam.read_image"
+    ]
+    known = {f"*{suffix}" for reader in readers() for suffix in reader.suffixes}
+    assert set(patterns) <= known
+    assert {"*.czi", "*.nd2", "*.lif", "*.nii.gz", "*.mrc", "*.ozx", "*.mp4"} <= set(patterns)
+    # napari reads these itself, as users are used to.
+    assert not {"*.tif", "*.png", "*.zarr"} & set(patterns)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "missing.czi"])
+def test_other_files_are_left_to_other_plugins(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    assert image_reader(str(tmp_path / name)) is None or name == "missing.czi"
