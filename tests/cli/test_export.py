@@ -103,7 +103,7 @@ def test_pictures_need_the_image(files: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "options", "problem"),
     [
-        ("a.shp", [], "use one of .ome.tif, .tif, .zarr, .gpkg, .geojson, .json, .zip, .png"),
+        ("a.shp", [], "use one of .tif, .ome.tif, .zarr, .gpkg, .geojson, .json, .zip, .png"),
         ("truth.tif", [], "is an input"),
         ("a.json", ["--class-name", "nucleus"], "write CLASS=NAME"),
         ("a.json", ["--table", "truth.tif"], "use .csv or .parquet"),

@@ -47,8 +47,8 @@ class ExportFormat:
 
 
 FORMATS = (
-    ExportFormat("OME-TIFF", (".ome.tif", ".ome.tiff"), "tifffile", "images:write_label_image"),
     ExportFormat("TIFF", (".tif", ".tiff"), "tifffile, rasterio", "images:write_label_image"),
+    ExportFormat("OME-TIFF", (".ome.tif", ".ome.tiff"), "tifffile", "images:write_label_image"),
     ExportFormat("OME-Zarr", (".zarr",), "zarr", "images:write_label_image"),
     ExportFormat("GeoPackage", (".gpkg",), "geopandas", "polygons:write_polygons"),
     ExportFormat("GeoJSON", (".geojson",), "geopandas", "polygons:write_polygons"),
@@ -75,7 +75,7 @@ def export_format(path: Path) -> ExportFormat:
     from napari_vrp_sam.io.labels.ome_zarr import image_of_labels
 
     name = path.name.lower()
-    for known in FORMATS:
+    for known in sorted(FORMATS, key=lambda one: -len(one.suffixes[0])):  # .ome.tif before .tif
         if name.endswith(known.suffixes) or (
             known.name == "OME-Zarr" and image_of_labels(path) is not None
         ):

@@ -25,6 +25,7 @@ from napari_vrp_sam.plugin.layers.colours import (
     set_drawing_colour,
 )
 from napari_vrp_sam.plugin.layers.metadata import (
+    CLASSES,
     NOT_THIS,
     background_label,
     get_metadata,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 
-CLASSES = "classes"
-"""Metadata key of a result's classes: dicts with the keys number, name and colour."""
 DRAWN = "paint", "data"
 """Layer events after which the layer may contain a class that is not in the list."""
 CHOSEN = "selected_label", "feature_defaults"

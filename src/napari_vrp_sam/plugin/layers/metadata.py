@@ -9,6 +9,8 @@ from napari.layers import Layer, Points, Shapes
 from napari_vrp_sam.errors import InputError
 
 METADATA_KEY = "napari-vrp-sam"
+CLASSES = "classes"
+"""Metadata key of a result's classes: dicts with the keys number, name and colour."""
 CLASS_FEATURE = "class"
 """Feature of a Points or Shapes layer with the class id of each point or shape."""
 

@@ -10,10 +10,10 @@ from qtpy.QtGui import QShowEvent
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import plan
-from napari_vrp_sam.plugin.classes.class_link import CLASSES
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 from napari_vrp_sam.plugin.layers.accepted import ACCEPTED
+from napari_vrp_sam.plugin.layers.metadata import CLASSES
 from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
 from napari_vrp_sam.plugin.layers.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of

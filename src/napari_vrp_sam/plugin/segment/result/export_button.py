@@ -1,4 +1,4 @@
-"""Button that exports the current result: labels, probabilities, and the table of objects."""
+"""Button that exports the current result: labels, objects, probabilities, table of objects."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.exports.export import FORMATS, ExportFormat, export_format
+from napari_vrp_sam.io.exports.options import ExportOptions
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
-from napari_vrp_sam.io.labels.writers import write_label_frames
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_labels
+from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.calibration import image_metadata, image_source
+from napari_vrp_sam.plugin.layers.exporting import layer_name, layer_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.objects import current_objects, table_from_features
 from napari_vrp_sam.plugin.widgets.controls import set_help
@@ -27,19 +29,22 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
     from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling
 
-Content = Literal["labels", "probabilities", "table"]
+Content = Literal["labels", "objects", "probabilities", "table"]
 
 TITLES: dict[Content, str] = {
     "labels": "Labels…",
+    "objects": "Objects…",
     "probabilities": "Probabilities…",
     "table": "Table of objects…",
 }
-FILTERS: dict[Content, str] = {
-    "labels": "TIFF (*.tif);;OME-Zarr (*.zarr);;All files (*)",
-    "probabilities": "TIFF (*.tif)",
-    "table": "Tables (*.csv)",
+LABEL_SUFFIXES = tuple(one.suffixes[0] for one in FORMATS if one.needs != "table")
+SUFFIXES: dict[Content, tuple[str, ...]] = {
+    "labels": LABEL_SUFFIXES,
+    "objects": LABEL_SUFFIXES,
+    "probabilities": (".tif", ".ome.tif", ".zarr"),
+    "table": (".csv", ".parquet"),
 }
-SUFFIXES: dict[Content, str] = {"labels": ".tif", "probabilities": ".tif", "table": ".csv"}
+"""Suffixes of the formats of each content; the first one is the default."""
 
 
 class ExportButton(QPushButton):
@@ -77,8 +82,9 @@ class ExportButton(QPushButton):
         self.setMenu(menu)
         set_help(
             self,
-            "Write the result to a file: its labels with your corrections, the probabilities of "
-            "the classes, or the table of the objects.",
+            "Write the result to a file: its labels with your corrections, or its objects, as an "
+            "image, polygons, COCO, ImageJ ROIs, pictures or a video; the probabilities of the "
+            "classes; or the table of the objects.",
         )
 
     def refresh(self) -> None:
@@ -93,6 +99,11 @@ class ExportButton(QPushButton):
         """
         if not self._is_available(content):
             return
+        try:
+            known = export_format(path)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
         source = image_source(self._image_box.layer) if self._image_box.layer else None
         if source is not None and path.resolve() == source.resolve():
             self.warned.emit(f"{path.name} is the image itself: choose another name.")
@@ -101,7 +112,12 @@ class ExportButton(QPushButton):
             self._writer.announce(path)
             self._waiting.append((content, path))
             return
-        self._writer.write(path, self._write(content, path))
+        try:
+            write = self._write(content, path, known)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+        self._writer.write(path, write)
 
     def release(self) -> None:
         """Finish the file that is being written, because the viewer is closing."""
@@ -114,38 +130,29 @@ class ExportButton(QPushButton):
 
     def _is_available(self, content: Content) -> bool:
         image = self._image_box.layer
-        if content == "table":
+        if content in ("table", "objects"):
             return current_objects(self._viewer, image) is not None
         current = current_result_with_frames(self._viewer, image)
         return current is not None and (
             content == "labels" or kept_probabilities(current[0]) is not None
         )
 
-    def _write(self, content: Content, path: Path) -> Callable[[], None]:
+    def _write(self, content: Content, path: Path, known: ExportFormat) -> Callable[[], None]:
         """Return a function that writes copies of the current data."""
         image = self._image_box.layer
-        if content == "table":
+        if content in ("table", "objects"):
             objects = current_objects(self._viewer, image)
             assert objects is not None
-            return partial(write_table, path, table_from_features(objects))
+            if content == "table":
+                return partial(write_table, path, table_from_features(objects))
+            stack = layer_stack(objects, image, pictures=known.needs == "image")
+            return partial(known.write, path, stack, ExportOptions())
         current = current_result_with_frames(self._viewer, image)
         assert current is not None
         layer, frames = current
         if content == "labels":
-            labels = result_labels(layer, frames)
-            if labels.dtype.kind != "u":  # the user converted the layer
-                labels = labels.astype(np.min_scalar_type(labels.max()))
-            pages = labels.reshape(-1, *labels.shape[-2:])
-            axes = frames.label_axes
-            return partial(
-                write_label_frames,
-                path,
-                pages,
-                labels.shape,
-                labels.dtype,
-                axes,
-                metadata=image_metadata(image, frames.axes),
-            )
+            stack = layer_stack(layer, image, pictures=known.needs == "image")
+            return partial(known.write, path, stack, ExportOptions())
         kept = kept_probabilities(layer)
         assert kept is not None
         found = ((index, one.levels()) for index, one in sorted(kept.frames.items()))
@@ -165,10 +172,22 @@ class ExportButton(QPushButton):
             return
         source = image_source(image)
         folder = source.parent if source is not None else Path()
-        name = f"{(source or Path(image.name)).name.split('.')[0]}_{content}{SUFFIXES[content]}"
-        chosen, _ = QFileDialog.getSaveFileName(
-            self, f"Export {content}", str(folder / name), FILTERS[content]
+        filters = {f"{_format_name(suffix)} (*{suffix})": suffix for suffix in SUFFIXES[content]}
+        first = next(iter(filters.values()))
+        name = f"{layer_name(image)}_{content}{first}"
+        chosen, kind = QFileDialog.getSaveFileName(
+            self, f"Export {content}", str(folder / name), ";;".join(filters)
         )
         if chosen:
-            path = Path(chosen)
-            self.export(content, path if path.suffix else path.with_suffix(SUFFIXES[content]))
+            self.export(content, _with_suffix(Path(chosen), filters.get(kind, first), name))
+
+
+def _format_name(suffix: str) -> str:
+    return next(one.name for one in FORMATS if suffix in one.suffixes)
+
+
+def _with_suffix(path: Path, suffix: str, proposed: str) -> Path:
+    """Return a path with the suffix of the chosen format, unless the user typed another one."""
+    if path.suffix and path.name != proposed:
+        return path
+    return path.with_name(path.name.removesuffix(Path(proposed).suffix) + suffix)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.plugin.classes.class_link import CLASSES
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_events
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.result_settings import AUTOMATIC, ResultSettings, settings_of
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
 from napari_vrp_sam.plugin.segment.result.clean_up_form import CleanUpForm
