@@ -10,7 +10,7 @@ import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, console, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.label_questions import OneClassOption, name_options
 from napari_vrp_sam.cli.options import (
     ADVANCED,
@@ -28,7 +28,11 @@ from napari_vrp_sam.cli.options import (
     ModelOption,
     ReferenceFrameOption,
     kind_of,
-    parse_frame,
+)
+from napari_vrp_sam.cli.segment.reference_labels import (
+    ClassColumnOption,
+    ReferenceOptions,
+    read_annotated,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +68,8 @@ def fine_tune(
             metavar="FILE",
             help="Label image whose values are classes: for all frames, with 0 on frames without "
             "annotation, or for the frame given by --reference-frame. Or a folder of label images "
-            "with the same file names as the images.",
+            "with the same file names as the images, or a file of another annotation program, as "
+            "for vrp-sam segment.",
             rich_help_panel=INPUT,
         ),
     ],
@@ -77,6 +82,7 @@ def fine_tune(
     background: BackgroundOption = None,
     ignore: IgnoreOption = None,
     one_class: OneClassOption = None,
+    class_column: ClassColumnOption = None,
     image_number: ImageNumberOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -139,13 +145,11 @@ def fine_tune(
     from napari_vrp_sam.fine_tuning.job import FineTuneJob
     from napari_vrp_sam.fine_tuning.verdict import describe_result
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.references import gather_references
     from napari_vrp_sam.io.images.frame_files import folder_images
     from napari_vrp_sam.io.images.opening import open_image
-    from napari_vrp_sam.io.images.stacks import is_picture_folder, read_labels
+    from napari_vrp_sam.io.images.stacks import is_picture_folder
 
     forbid_downloads(offline)
-    frame = parse_frame(reference_frame)
     how = LabelMeaning(kind_of(annotation_kind), background, ignore, one_class)
     data: Any
     folders = is_picture_folder(image) and is_picture_folder(reference)
@@ -159,18 +163,12 @@ def fine_tune(
         data = stored.data
         axes_of_image = resolve_axes(image, axes, stored.axes)
         stack = Frames(data, axes_of_image, channel or None, nodata=stored.metadata.nodata)
-        check_frame(frame, stack, axes_given=bool(axes))
-        labels = read_labels(reference, image)
-        with name_options(reference):
-            references = gather_references(
-                stack,
-                labels,
-                reference_frame=frame,
-                annotation_kind=how.kind,
-                background=background,
-                ignore=ignore,
-                one_class=one_class,
-            )
+        annotated = ReferenceOptions(
+            reference, reference_frame, how.kind, background, ignore, one_class, class_column
+        )
+        references = read_annotated(annotated, image, stored, stack, axes_given=bool(axes))[
+            "references"
+        ]
         axes = stack.axes
     job = FineTuneJob(
         data,

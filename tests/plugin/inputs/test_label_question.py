@@ -31,8 +31,8 @@ def test_numbered_objects_become_one_class(qtbot, viewer, dock):
 
     assert question.isVisible()
     assert question.message.text() == (
-        "The labels of 'masks' look like numbered objects (8 values, one object each): answer "
-        "below whether they are one class."
+        "The labels of 'masks' look like numbered objects (8 values, one object each): say in "
+        "the panel whether they are one class."
     )
     assert not dock.running
     assert texts(question) == ["They are one class", "Each value is a class"]

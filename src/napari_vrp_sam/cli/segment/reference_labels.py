@@ -123,14 +123,15 @@ def read_other_image(
 
     stored = open_image(reference_image)
     axes = resolve_axes(reference_image, None, stored.axes)
-    annotated = AnnotatedFrames(stored.data, axes, channels)
+    annotated = AnnotatedFrames(stored.data, axes, channels, nodata=stored.metadata.nodata)
     if len(annotated.channels) != len(frames.channels):
         raise InputError(
             f"{reference_image} has {len(annotated.channels)} channels, but the image to segment "
             f"has {len(frames.channels)}: choose the same with --channel."
         )
+    learned = read_annotated(options, reference_image, stored, annotated, axes_given=False)
     return {
-        **read_annotated(options, reference_image, stored, annotated, axes_given=False),
+        **learned,
         "references_on_stack": False,
-        "normalisation": fit_normalisation(annotated, contrast_limits),
+        "normalisation": fit_normalisation(annotated, contrast_limits, learned["references"]),
     }

@@ -28,13 +28,14 @@ from napari_vrp_sam.plugin.layers.metadata import KIND_STATED, get_metadata, lab
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 
 QUESTION_FIXES: dict[Topic, str] = {
-    "objects": "answer below whether they are one class",
-    "strokes": "answer below whether they are strokes",
-    "spill": "erase them, or answer below whether all objects are labelled",
-    "view": "paint on the frames, or answer below that they are strokes",
-    "void": "answer below what {value} means",
-    "negative": "answer below what {value} means",
-    "count": "give all objects of a class the same label, or answer below that they are one class",
+    "objects": "say in the panel whether they are one class",
+    "strokes": "say in the panel whether they are strokes",
+    "spill": "erase them, or say in the panel whether all objects are labelled",
+    "view": "paint on the frames, or say in the panel that they are strokes",
+    "void": "say in the panel what {value} means",
+    "negative": "say in the panel what {value} means",
+    "count": "give all objects of a class the same label, or say in the panel that they are one "
+    "class",
 }
 """Ends of the questions about a Labels layer; `plugin/inputs/label_question.py` has buttons."""
 
