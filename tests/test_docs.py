@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import napari_vrp_sam
 from napari_vrp_sam.fine_tuning import run
@@ -53,6 +54,21 @@ def test_the_fine_tuning_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path:
     exec(block.replace("minutes=3", "steps=2"), names)
     assert (tmp_path / "mitochondria.safetensors").is_file()
     assert np.any(names["labels"])
+
+
+@pytest.mark.slow
+def test_the_export_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    stack, truth = samples.sample_stack(seed=0, size=64, frames=13)
+    tifffile.imwrite(
+        "cells.tif", stack, imagej=True, resolution=(4, 4), metadata={"axes": "ZYX", "unit": "um"}
+    )
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    exec(compile(block, "export.md", "exec"), {"annotation": truth[12]})
+    names = {"cells.tif", "labels.ome.tif", "RoiSet.zip", "objects.json", "objects.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert "area_um2" in (tmp_path / "objects.csv").read_text().splitlines()[0]
 
 
 def test_the_package_map_is_up_to_date() -> None:
