@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,8 @@ def has_alpha(picture: Image.Image) -> bool:
 
 def open_picture(path: Path) -> Image.Image:
     """Open an image of any size, without Pillow's limit against decompression bombs."""
-    with _PILLOW_LIMIT:
+    with _PILLOW_LIMIT, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of rare formats
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)
