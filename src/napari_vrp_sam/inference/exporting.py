@@ -18,7 +18,7 @@ from napari_vrp_sam.io.exports.contact_sheet import to_rgb
 from napari_vrp_sam.io.exports.export import export_format
 from napari_vrp_sam.io.exports.labelled_stack import LabelledStack
 from napari_vrp_sam.io.exports.options import ExportOptions
-from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +139,7 @@ def labelled_stack(
         names = [file.name for file in frame_files(image)]
         name = Path(image).name.split(".")[0]
         image = open_image(image)
-    if hasattr(image, "metadata") and hasattr(image, "axes") and hasattr(image, "data"):
+    if isinstance(image, StoredImage):
         axes, metadata = axes or image.axes, metadata or image.metadata
         image = image.data
     frames = None if image is None else Frames(image, axes)

@@ -14,7 +14,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.arguments import as_array, is_path
 from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 
@@ -41,6 +41,12 @@ class OpenedStack:
     path: Path | None = None
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
+    def frame_files(self) -> list[Path]:
+        """Return the files of the frames, if the stack is a folder with one for each."""
+        from napari_vrp_sam.io.images.stacks import frame_files
+
+        return [] if self.path is None else frame_files(self.path)
+
     def frames(self, annotation: Any, channels: Any = None) -> Frames:
         """Return the frames of the stack, whose axes its label image may tell.
 
@@ -58,11 +64,11 @@ class OpenedStack:
 
 
 def open_stack(stack: Any, axes: Any = None, nodata: float | None = None) -> OpenedStack:
-    """Return the array of a stack that is an array or the path of an image.
+    """Return the array of a stack that is an array, the path of an image, or an opened image.
 
     Parameters
     ----------
-    stack : array or path
+    stack : array, path or StoredImage
     axes : str or sequence of str, optional
     nodata : float, optional
 
@@ -71,17 +77,21 @@ def open_stack(stack: Any, axes: Any = None, nodata: float | None = None) -> Ope
     InputError
         If the file cannot be read.
     """
-    if not is_path(stack):
-        return OpenedStack(stack, axes, nodata)
-    from napari_vrp_sam.io.images.opening import open_image
+    path = Path(stack) if is_path(stack) else None
+    if path is not None:
+        from napari_vrp_sam.io.images.opening import open_image
 
-    stored = open_image(stack)
+        stored = open_image(path)
+    elif isinstance(stack, StoredImage):
+        stored = stack
+    else:
+        return OpenedStack(stack, axes, nodata)
     known = stored.metadata.nodata
     return OpenedStack(
         stored.data,
         axes or stored.axes,
         known if nodata is None else nodata,
-        Path(stack),
+        path,
         stored.metadata,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from napari_vrp_sam.inference.runs.events import (
     Learned,
     Progress,
 )
+from napari_vrp_sam.io.metadata import ImageMetadata
 from napari_vrp_sam.models.calibration import LookAlikes
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class Segmentation:
     probabilities : ndarray, shape of the leading axes + (K, Y, X), float32, optional
         Probability of each class in each pixel, if requested; the classes do not exclude each
         other.
+    axes : str
+        One letter of T, Z, Y, X for each axis of the labels; empty if unknown.
+    metadata : ImageMetadata
+        Calibration and place of the segmented image, if it was given as a file.
     warnings : tuple of LookAlikes
         Masks that seem to be incomplete: unmarked objects look like the marked ones. Mark them,
         or fit with ``annotation_kind="partial"``.
@@ -68,6 +73,8 @@ class Segmentation:
     expected_iou: dict[int, float | None]
     probabilities: NDArray[np.float32] | None = None
     warnings: tuple[LookAlikes, ...] = ()
+    axes: str = ""
+    metadata: ImageMetadata = field(default_factory=ImageMetadata)
 
     def relabel(
         self,
@@ -159,7 +166,12 @@ class Segmentation:
         """
         from napari_vrp_sam.inference.objects.find import objects_from_labels
 
-        options = {"confidence": self._frame_confidence()} | options
+        known: dict[str, Any] = {
+            "confidence": self._frame_confidence(), "metadata": self.metadata
+        }  # fmt: skip
+        options = known | options
+        if image is None:
+            axes = axes or self.axes or None
         return objects_from_labels(self.labels, image, axes=axes, **options)
 
     def export(self, path: str | os.PathLike[str], image: Any = None, **options: Any) -> None:
@@ -180,7 +192,12 @@ class Segmentation:
         """
         from napari_vrp_sam.inference.exporting import export_labels
 
-        options = {"confidence": self._frame_confidence()} | options
+        known: dict[str, Any] = {"confidence": self._frame_confidence()}
+        if image is None:
+            known["axes"] = self.axes or None
+        if image is None or hasattr(image, "shape"):
+            known["metadata"] = self.metadata
+        options = known | options
         export_labels(self.labels, path, image=image, **options)
 
     def _frame_confidence(self) -> dict[int, float]:
@@ -198,6 +215,7 @@ def gather_segmentation(
     *,
     output: Path | None = None,
     probabilities: bool = False,
+    metadata: ImageMetadata | None = None,
     progress: ProgressCallback | None = None,
 ) -> Segmentation:
     """Collect the events of a run in a `Segmentation`.
@@ -212,6 +230,8 @@ def gather_segmentation(
         File or folder that the run writes the labels to; default: they are collected in memory.
     probabilities : bool, default: False
         Whether the events carry probabilities.
+    metadata : ImageMetadata, optional
+        Calibration and place of the image.
     progress : callable, optional
     """
     labels: Any = None
@@ -249,4 +269,6 @@ def gather_segmentation(
         expected_iou=expected,
         probabilities=found,
         warnings=warnings,
+        axes=view.label_axes,
+        metadata=metadata or ImageMetadata(),
     )

@@ -252,8 +252,8 @@ class Segmenter:
 
         Parameters
         ----------
-        stack : array or path
-            As for `fit`; frames are read one by one.
+        stack : array, path or StoredImage
+            As for `fit`; frames are read one by one. The result keeps the calibration of a file.
         axes : str or sequence of str, optional
             As for `fit`; default: those of the file, else the axes of the fitted stack, if the
             number of axes is the same.
@@ -296,12 +296,19 @@ class Segmenter:
             probabilities=probabilities,
         )
         view = job.view()
+        opened = open_stack(stack)
         if output is None:
             if resume or overwrite:
                 raise InputError("There is nothing to resume or to overwrite: give an output.")
             events = job_events(job, workers=workers, scheduler=scheduler, cache=self._predictors)
         else:
-            target = RunOutput(Path(output), resume=resume, overwrite=overwrite)
+            target = RunOutput(
+                Path(output),
+                resume=resume,
+                overwrite=overwrite,
+                metadata=opened.metadata,
+                sources=opened.frame_files(),
+            )
             events = segment_to(
                 job, view, target, workers=workers, scheduler=scheduler, cache=self._predictors
             )
@@ -311,6 +318,7 @@ class Segmenter:
             self.class_ids_,
             output=None if output is None else Path(output),
             probabilities=probabilities,
+            metadata=opened.metadata,
             progress=progress,
         )
 

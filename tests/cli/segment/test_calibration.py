@@ -12,6 +12,7 @@ import rasterio
 import tifffile
 from typer.testing import CliRunner
 
+from napari_vrp_sam import Segmenter, open_image
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.io.samples import sample_stack
 
@@ -61,6 +62,43 @@ def test_a_calibrated_stack(tmp_path: Path, stack: np.ndarray) -> None:
     np.testing.assert_allclose(objects["area_um2"], objects["area"] * 0.108**2, rtol=1e-5)
     np.testing.assert_allclose(objects["volume_um3"], objects["volume"] * 0.108**2 * 0.5, rtol=1e-5)
     np.testing.assert_allclose(objects["x_um"], objects["x"] * 0.108, rtol=1e-5)
+
+
+def test_a_calibrated_file_in_python(tmp_path: Path, stack: np.ndarray) -> None:
+    image = tmp_path / "cal.ome.tif"
+    metadata = {"axes": "TYX", "PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2}
+    tifffile.imwrite(image, stack, metadata=metadata)
+    segmenter = Segmenter(device="cpu", effort=0.1)
+    segmenter.fit(image, tifffile.imread(tmp_path / "ref.tif"), reference_frame=1)
+    result = segmenter.predict(open_image(image), output=tmp_path / "labels.ome.tif")
+    assert result.axes == "TYX"
+    result.export(tmp_path / "again.ome.tif")
+    for name in ("labels.ome.tif", "again.ome.tif"):
+        with tifffile.TiffFile(tmp_path / name) as file:
+            pixels = tifffile.xml2dict(file.ome_metadata or "")["OME"]["Image"]["Pixels"]
+            assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeXUnit"]) == (0.2, "µm")
+            np.testing.assert_array_equal(file.asarray(), np.asarray(result.labels))
+    table = result.objects(linked=True).table
+    np.testing.assert_allclose(table["area_um2"], table["area"] * 0.04)
+
+
+def test_tiles_in_a_folder_keep_their_places(tmp_path: Path, stack: np.ndarray) -> None:
+    (tmp_path / "tiles").mkdir()
+    for column in range(2):
+        place = rasterio.Affine(10, 0, 500000 + 640 * column, 0, -10, 5300000)
+        with rasterio.open(
+            tmp_path / f"tiles/x{column}.tif", "w", driver="GTiff", height=64, width=64, count=1,
+            dtype="uint8", crs="EPSG:32633", transform=place,
+        ) as file:  # fmt: skip
+            file.write(stack[column], 1)
+    segment(
+        tmp_path / "tiles", "--reference", tmp_path / "ref.tif", "--reference-frame", 1,
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    for column in range(2):
+        with rasterio.open(tmp_path / f"out/x{column}.tif") as file:
+            assert file.crs.to_epsg() == 32633
+            assert file.transform.c == 500000 + 640 * column
 
 
 def test_a_scene(tmp_path: Path, stack: np.ndarray) -> None:
