@@ -107,6 +107,26 @@ def test_exit_codes(error: BaseException, code: int, message: str) -> None:
     assert result.stderr.strip() == message
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM for one process")
+def test_termination_ends_like_an_interruption() -> None:
+    code = (
+        "import os, signal\n"
+        "from napari_vrp_sam.cli.app import app\n"
+        "@app.command()\n"
+        "def wait():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "    finally:\n"
+        "        print('finished frames are saved')\n"
+        "app(['wait'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 143
+    assert done.stdout.strip() == "finished frames are saved"
+    assert done.stderr.strip() == "Terminated."
+
+
 def test_internal_errors_exit_with_1() -> None:
     code = (
         "from napari_vrp_sam.cli.app import app\n"

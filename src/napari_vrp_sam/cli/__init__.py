@@ -1,12 +1,11 @@
 """The command line `vrp-sam`.
 
 Exit codes: 0 success; 2 invalid usage or input, reported in one sentence; 1 internal error;
-130 interrupted, with finished frames saved.
+130 interrupted and 143 terminated, with finished frames saved.
 """
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 
 # Importing a command registers it; heavy packages are imported when a command runs.
@@ -22,7 +21,4 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run `vrp-sam`."""
-    # Must be set before torch is imported. Threads that spin while waiting for each other use up
-    # CPU cores that other programs need: 107 s became 39 s beside another busy program.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

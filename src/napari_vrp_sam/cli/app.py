@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import re
+import signal
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -43,6 +46,28 @@ _handler = _ConsoleHandler()
 _handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
 
 
+class TerminatedError(KeyboardInterrupt):
+    """Request to end the process, by SIGTERM: from a scheduler, a container or `kill`."""
+
+
+@contextlib.contextmanager
+def raise_on_termination() -> Generator[None]:
+    """Raise `TerminatedError` at the first SIGTERM; a second one ends the process at once."""
+
+    def terminate(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise TerminatedError
+
+    if threading.current_thread() is not threading.main_thread():  # which receives all signals
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
 class CommandGroup(TyperGroup):
     """Command group that maps exceptions to exit codes and unwraps the help of its commands."""
 
@@ -53,7 +78,7 @@ class CommandGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            with warnings.catch_warnings():
+            with raise_on_termination(), warnings.catch_warnings():
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
         except InputError as error:
@@ -61,8 +86,9 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             _print_notes(error)
-            stderr_console.print("Interrupted.")
-            raise typer.Exit(130) from error
+            terminated = isinstance(error, TerminatedError)
+            stderr_console.print("Terminated." if terminated else "Interrupted.")
+            raise typer.Exit(128 + (signal.SIGTERM if terminated else signal.SIGINT)) from error
         except Exception as error:
             _print_notes(error)
             raise

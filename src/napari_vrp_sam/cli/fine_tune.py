@@ -152,6 +152,7 @@ def fine_tune(
     forbid_downloads(offline)
     how = LabelMeaning(kind_of(annotation_kind), background, ignore, one_class)
     data: Any
+    stored = None
     folders = is_picture_folder(image) and is_picture_folder(reference)
     if folders and _sizes_differ(folder_images(image)):
         with name_options(reference):
@@ -177,6 +178,7 @@ def fine_tune(
         name=name,
         axes=axes,
         channels=channel or None,
+        nodata=None if stored is None else stored.metadata.nodata,
         model=model,
         parts=None if parts is None else parts.value,
         minutes=minutes,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.frames import Frames
 
+MAX_LISTED = 12
+"""Largest number of channels that are listed one by one."""
+
 USUAL_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 """The most common axes of images, by number of dimensions."""
 
@@ -58,4 +61,29 @@ def check_frame(
         f"There is no frame {frame}: the stack has {len(frames)} frames, counted from 0, because "
         f"its shape {frames.shape} is read as {frames.axes}; "
         f"{'choose another frame' if axes_given else fix}."
+    )
+
+
+def describe_channels(frames: Frames, names: Sequence[str] = ()) -> str:
+    """Return a sentence about the channels in use; empty for one channel and for colours.
+
+    Parameters
+    ----------
+    frames : Frames
+    names : sequence of str
+        Names of all channels, if the file has them.
+    """
+    total = dict(zip(frames.axes, frames.shape, strict=True)).get("C", 1)
+    used = frames.channels
+    if total == 1:
+        return ""
+    listed = [names[at] if len(names) == total else str(at) for at in used]
+    which = ", ".join(listed[:-1]) + f" and {listed[-1]}" if len(listed) > 1 else listed[0]
+    if len(used) > MAX_LISTED:
+        which = f"{listed[0]} to {listed[-1]}" if used == tuple(range(total)) else f"{len(used)}"
+    combined = ", combined to three by the annotation" if frames.projected else ""
+    return (
+        f"Channels {which} of {total} are used{combined}; choose others with --channel."
+        if len(used) > 1
+        else f"Channel {which} of {total} is used; choose others with --channel."
     )

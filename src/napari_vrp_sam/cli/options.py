@@ -107,8 +107,8 @@ AxesOption = Annotated[
     typer.Option(
         "--axes",
         metavar="LETTERS",
-        help="Axes of the image, one letter of T, Z, C, Y, X, S per axis, for example TZYX. "
-        "Default: as stored in the file.",
+        help="Axes of the image, one letter of T, Z, C, Y, X, S per axis, for example TZYX, or "
+        "their names: time,band,y,x. Default: as stored in the file.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -127,7 +127,17 @@ ChannelOption = Annotated[
     typer.Option(
         "--channel",
         metavar="INDEX",
-        help="Channel to use, counted from 0; repeat for several. Default: all.",
+        help="Channel to use, counted from 0; repeat for several. Default: all; more than three "
+        "are combined to three by the annotation.",
+        rich_help_panel=INPUT,
+    ),
+]
+NodataOption = Annotated[
+    float | None,
+    typer.Option(
+        "--nodata",
+        metavar="VALUE",
+        help="Value of missing pixels, which get no label. Default: as stored in the file.",
         rich_help_panel=INPUT,
     ),
 ]

@@ -10,7 +10,7 @@ import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import resolve_axes
+from napari_vrp_sam.cli.image_axes import describe_channels, resolve_axes
 from napari_vrp_sam.cli.label_questions import OneClassOption
 from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
@@ -28,6 +28,7 @@ from napari_vrp_sam.cli.options import (
     IgnoreOption,
     ImageNumberOption,
     ModelOption,
+    NodataOption,
     PrecisionName,
     PrecisionOption,
     PromptingOption,
@@ -85,6 +86,7 @@ def segment(
     image_number: ImageNumberOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
+    nodata: NodataOption = None,
     frames: Annotated[
         str | None,
         typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.", rich_help_panel=INPUT),
@@ -208,7 +210,7 @@ def segment(
             stored.data,
             resolve_axes(image, axes, stored.axes),
             channel or None,
-            nodata=stored.metadata.nodata,
+            nodata=stored.metadata.nodata if nodata is None else nodata,
         )
         annotated = ReferenceOptions(
             reference,
@@ -230,6 +232,7 @@ def segment(
             ),
             axes=stack.axes,
             channels=channel or None,
+            nodata=stack.nodata,
             model=model,
             device=device,
             frames=_parse_range(frames),
@@ -243,6 +246,8 @@ def segment(
             job, stack, {}, files, default_labels_path(image), stored.metadata
         )
     stack = given.frames
+    if note := describe_channels(stack, given.metadata.channel_names):
+        stderr_console.print(note, soft_wrap=True)
     changed = overrides(
         context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
     )

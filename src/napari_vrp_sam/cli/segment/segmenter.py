@@ -67,9 +67,13 @@ def read_segmenter_input(
     data, stored_axes = stored.data, stored.axes
     if axes is None and stored_axes is None and len(fitted_axes or "") == len(data.shape):
         axes = fitted_axes
-    stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels)
+    values = context.params["nodata"], stored.metadata.nodata, job.nodata
+    nodata = next((value for value in values if value is not None), None)
+    stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels, nodata)
     used = job.references[0].image.shape[-1]
-    if min(len(stack.channels), 3) != min(used, 3):
+    assert job.normalisation is not None
+    most = used if job.normalisation.projection else 3
+    if min(len(stack.channels), most) != min(used, most):
         raise InputError(
             f"{image} has {len(stack.channels)} channels, but the annotations of {path} use "
             f"{used}: give an image with the same channels."
@@ -78,6 +82,7 @@ def read_segmenter_input(
         job,
         data=data,
         axes=stack.axes,
+        nodata=stack.nodata,
         device=context.params["device"],
         frames=frames,
         references_on_stack=False,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import signal
 from typing import Any
+
+from napari_vrp_sam.errors import InputError
 
 
 def dask_setup(worker: Any) -> None:
@@ -23,7 +26,17 @@ def dask_setup(worker: Any) -> None:
 
 
 def local_cluster(workers: int) -> Any:
-    """Start workers on this machine, each in its own process (spawned, never forked)."""
+    """Start workers on this machine, each in its own process (spawned, never forked).
+
+    Raises
+    ------
+    InputError
+        If they do not start, as in a script that starts them on import.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A new process imports the script that it was started from, here for a worker. This message
+        # would appear beside that of the script itself.
+        raise SystemExit(1)
     from dask.system import CPU_COUNT
     from distributed import LocalCluster
 
@@ -47,4 +60,10 @@ def local_cluster(workers: int) -> Any:
 
         if cuda.device_count() > 1:
             return LocalCUDACluster(**options)
-    return LocalCluster(**options)
+    try:
+        return LocalCluster(**options)
+    except RuntimeError as error:
+        raise InputError(
+            "The worker processes did not start: in a script, put the code that starts them under "
+            '`if __name__ == "__main__":`, because each of them imports the script.'
+        ) from error
