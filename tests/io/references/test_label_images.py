@@ -67,6 +67,28 @@ def test_the_colours_are_reported(tmp_path, caplog):
     assert "mask.png: The classes are the colours 1 #0000c8, 2 #ffff00; black is" in caplog.text
 
 
+def test_masks_painted_on_white(tmp_path, caplog):
+    caplog.set_level("INFO")
+    picture = np.full((60, 80, 3), 255, np.uint8)
+    picture[DISC], picture[BAR] = (0, 0, 200), (200, 0, 0)
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    found = references(tmp_path / "mask.png", reference_frame=1)
+    assert [what[1] for what, _, _ in found] == [1, 2]
+    np.testing.assert_array_equal(found[0][1] | found[1][1], DISC | BAR)
+    assert "white is background" in caplog.text
+
+
+def test_two_labels_on_every_pixel_are_reported(tmp_path, caplog):
+    Image.fromarray(np.where(DISC, 1, 2).astype(np.uint8)).save(tmp_path / "mask.png")
+    assert len(references(tmp_path / "mask.png", reference_frame=1)) == 2
+    assert "has the label 1 or 2, and both are learned: say which" in caplog.text
+    caplog.clear()
+    ((what, mask, _),) = references(tmp_path / "mask.png", reference_frame=1, background=2)
+    assert what == (1, 1, "mask")
+    np.testing.assert_array_equal(mask, DISC)
+    assert not caplog.text
+
+
 def test_palettes_are_indices(tmp_path):
     indexed = Image.fromarray((DISC + 2 * BAR).astype(np.uint8)).convert("P")
     indexed.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])

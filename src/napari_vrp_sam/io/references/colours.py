@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import MAX_CLASSES
 from napari_vrp_sam.errors import InputError
 
+WHITE = 0xFFFFFF
+
 
 def labels_of_colours(pictures: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], str]:
     """Return the labels of pictures, and a sentence about the colours of the classes.
 
     Gray pictures keep their values. Colours are numbered from the darkest, the same in all
-    pictures.
+    pictures. White is background if it covers more than half of pictures without black.
 
     Parameters
     ----------
@@ -32,6 +34,9 @@ def labels_of_colours(pictures: Sequence[NDArray[Any]]) -> tuple[list[NDArray[An
     if all(picture.ndim == 2 for picture in filled):
         return filled, ""
     packed = [_packed(picture) for picture in filled]
+    on_paper = _is_painted_on_white(packed)
+    if on_paper:
+        packed = [np.where(values == WHITE, 0, values) for values in packed]
     colours: set[int] = set()
     for values in packed:
         colours |= set(np.unique(values).tolist()) - {0}
@@ -48,7 +53,14 @@ def labels_of_colours(pictures: Sequence[NDArray[Any]]) -> tuple[list[NDArray[An
         for values in packed
     ]
     listed = ", ".join(f"{n} #{colour:06x}" for n, colour in enumerate(ordered, start=1))
-    return labels, f"The classes are the colours {listed}; black is background."
+    ground = "white" if on_paper else "black"
+    return labels, f"The classes are the colours {listed}; {ground} is background."
+
+
+def _is_painted_on_white(packed: Sequence[NDArray[np.int64]]) -> bool:
+    white = sum(int(np.count_nonzero(values == WHITE)) for values in packed)
+    no_black = all((values != 0).all() for values in packed)
+    return no_black and 2 * white > sum(values.size for values in packed)
 
 
 def _over_black(picture: NDArray[Any]) -> NDArray[Any]:
