@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.geometry import (
     OutsideFrameError,
+    default_radius,
     points_to_mask,
     polygon_to_mask,
     shape_to_mask,
@@ -52,23 +54,36 @@ class FrameMasks:
         self.outside = 0
         for drawing in drawings:
             try:
-                mask, drawn_as = draw(drawing, frame_shape)
+                place, mask, drawn_as = draw(drawing, frame_shape)
             except OutsideFrameError:
                 self.outside += 1
                 continue
             drawn_as = kind if kind is not None and drawn_as == "mask" else drawn_as
             if drawing.role == "class":
-                before, other = self.classes.get(drawing.class_id, (mask, drawn_as))
+                if drawing.class_id not in self.classes:
+                    self.classes[drawing.class_id] = np.zeros(frame_shape, np.bool_), drawn_as
+                canvas, other = self.classes[drawing.class_id]
+                canvas[place] |= mask
                 both = min(drawn_as, other, key=MERGE_ORDER.index)
-                self.classes[drawing.class_id] = mask | before, both
+                self.classes[drawing.class_id] = canvas, both
             elif drawing.role == "background":
-                self.background |= mask
+                self.background[place] |= mask
             else:
-                self.ignored |= mask
+                self.ignored[place] |= mask
 
 
-def draw(drawing: Drawing, frame_shape: tuple[int, int]) -> tuple[Mask, AnnotationKind]:
-    """Return the mask of a drawing, shape (Y, X), and its kind of annotation.
+def draw(
+    drawing: Drawing, frame_shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], Mask, AnnotationKind]:
+    """Rasterise a drawing in the box around it, as frames of maps have millions of pixels.
+
+    Returns
+    -------
+    place : tuple of slice
+        Rows and columns of the box in the frame.
+    mask : ndarray of bool
+        Pixels of the box.
+    kind : {"point", "scribble", "box", "mask"}
 
     Raises
     ------
@@ -76,20 +91,27 @@ def draw(drawing: Drawing, frame_shape: tuple[int, int]) -> tuple[Mask, Annotati
         If it lies outside the frame.
     """
     if drawing.mask is not None:
-        canvas = np.zeros(frame_shape, np.bool_)
         height, width = np.minimum(drawing.mask.shape, frame_shape)
-        canvas[:height, :width] = drawing.mask[:height, :width]
-        return canvas, "mask"
+        return np.s_[:height, :width], drawing.mask[:height, :width], "mask"
+    points = np.concatenate(drawing.rings)
+    if not np.isfinite(points).all():
+        raise OutsideFrameError("An annotation has a coordinate that is not a number.")
+    radius = default_radius(frame_shape)
+    margin = 2 + (radius if drawing.shape == "point" else drawing.width)
+    low = np.clip(np.floor(points.min(axis=0) - margin), 0, frame_shape).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0) + margin), 0, frame_shape).astype(int)
+    if (low >= high).any():
+        raise OutsideFrameError("An annotation lies outside its frame.")
+    box = int(high[0] - low[0]), int(high[1] - low[1])
+    outline, *holes = (ring - low for ring in drawing.rings)
+    place = np.s_[low[0] : high[0], low[1] : high[1]]
     if drawing.shape == "point":
-        return points_to_mask(drawing.rings[0], frame_shape) > 0, "point"
+        return place, points_to_mask(outline, box, radius=radius) > 0, "point"
     if drawing.shape == "polygon":
-        outline, *holes = drawing.rings
-        canvas = polygon_to_mask(outline, frame_shape) > 0
+        canvas = polygon_to_mask(outline, box) > 0
         for hole in holes:
-            try:
-                canvas ^= polygon_to_mask(hole, frame_shape) > 0
-            except OutsideFrameError:
-                continue
-        return canvas, "mask"
-    mask, kind = shape_to_mask(drawing.shape, drawing.rings[0], frame_shape, width=drawing.width)
-    return mask > 0, kind
+            with contextlib.suppress(OutsideFrameError):
+                canvas ^= polygon_to_mask(hole, box) > 0
+        return place, canvas, "mask"
+    mask, kind = shape_to_mask(drawing.shape, outline, box, width=drawing.width)
+    return place, mask > 0, kind

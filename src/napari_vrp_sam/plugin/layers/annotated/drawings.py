@@ -9,12 +9,10 @@ import numpy as np
 from napari.layers import Points, Shapes
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.geometry import (
-    OutsideFrameError,
-    points_to_mask,
-    shape_to_mask,
-)
+from napari_vrp_sam.annotations.geometry import OutsideFrameError, points_to_mask
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
+from napari_vrp_sam.io.references.annotations import Drawing
+from napari_vrp_sam.io.references.rasterise import draw
 from napari_vrp_sam.plugin.layers.annotated.target import ImageTarget
 from napari_vrp_sam.plugin.layers.metadata import feature_class_ids
 from napari_vrp_sam.plugin.layers.transforms import Coordinates
@@ -53,13 +51,14 @@ def point_references(
 def shape_references(
     layer: Shapes, kind: AnnotationKind, target: ImageTarget, read_frame: ReadFrame
 ) -> Iterator[Reference]:
-    """Yield a reference for each shape.
+    """Yield a reference for the shapes of each frame, class and kind.
 
     Raises
     ------
     InputError
         If a shape lies on several frames.
     """
+    found: dict[tuple[int, int, AnnotationKind], NDArray[np.bool_]] = {}
     shapes = zip(
         layer.data, layer.shape_type, layer.edge_width, feature_class_ids(layer), strict=True
     )
@@ -71,19 +70,25 @@ def shape_references(
         if _is_click(shape_type, positions[:, -2:]):
             target.unused["without size"] += 1
             continue
-        width = edge_width * target.map.magnification
+        drawing = Drawing(
+            "path" if shape_type == "line" else shape_type,
+            (np.asarray(positions[:, -2:], np.float64),),
+            width=edge_width * target.map.magnification,
+        )
         try:
             if frame is None:
                 raise OutsideFrameError
-            mask, drawn_as = shape_to_mask(
-                shape_type, positions[:, -2:], target.frames.frame_shape, width=width
-            )
+            place, mask, drawn_as = draw(drawing, target.frames.frame_shape)
         except OutsideFrameError:
             target.unused["outside"] += 1
             continue
         target.used += 1
-        drawn_as = kind if drawn_as == "mask" else drawn_as
-        yield Reference(read_frame(frame), mask, class_id, drawn_as, frame)
+        key = frame, class_id, kind if drawn_as == "mask" else drawn_as
+        if key not in found:
+            found[key] = np.zeros(target.frames.frame_shape, np.bool_)
+        found[key][place] |= mask
+    for (frame, class_id, drawn_as), mask in found.items():
+        yield Reference(read_frame(frame), mask.astype(np.float32), class_id, drawn_as, frame)
 
 
 def _is_click(shape_type: str, corners: Coordinates) -> bool:
