@@ -18,7 +18,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.output_paths import default_labels_path, default_objects_path
+from napari_vrp_sam.cli.output_paths import (
+    check_outputs,
+    default_labels_path,
+    default_objects_path,
+)
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_labels
 
 runner = CliRunner()
@@ -167,6 +172,21 @@ def test_missing_folders_are_created(files: Path) -> None:
     assert result.exit_code == 0, result.stderr
     made = [path.name for folder in ("new", "old") for path in (files / folder).rglob("*")]
     assert sorted(made) == ["er", "o.tif", "o_objects.tif", "t.csv"]
+
+
+def test_an_image_holds_only_label_images(files: Path) -> None:
+    image = files / "z.zarr"
+    check_outputs(image / "labels/nuclei", [], [image], overwrite=False)
+    for path in (image / "0", image / "labels.tif", image / "labels/nuclei/0"):
+        with pytest.raises(InputError, match=r"z\.zarr/labels/NAME"):
+            check_outputs(path, [], [image], overwrite=True)
+
+
+def test_probabilities_in_a_zarr_are_replaced(files: Path) -> None:
+    given = files / "o.tif", [files / "z.zarr"], [files / "stack.tif"]
+    with pytest.raises(InputError, match="already exists"):
+        check_outputs(*given, overwrite=False)
+    check_outputs(*given, overwrite=True)
 
 
 @pytest.mark.parametrize("more", [(), ("--resume",)])

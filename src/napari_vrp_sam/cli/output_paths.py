@@ -85,7 +85,7 @@ def check_outputs(
         If an input would be overwritten, two results share a file, a result already exists, or a
         path is not writable.
     """
-    from napari_vrp_sam.io.labels.writers import is_incremental
+    from napari_vrp_sam.io.labels.writers import is_incremental, is_zarr_output
 
     replaced = earlier_files(output) if frame_files and overwrite else ()
     _check_inputs([output, *others], [*frame_files, *replaced], inputs)
@@ -95,7 +95,7 @@ def check_outputs(
         _check_writable(path)
     _check_free(output, folder=is_incremental(output), overwrite=overwrite or resume)
     for path in others:
-        _check_free(path, folder=False, overwrite=overwrite)
+        _check_free(path, folder=is_zarr_output(path), overwrite=overwrite)
 
 
 def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequence[Path]) -> None:
@@ -107,6 +107,21 @@ def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequenc
     for path in paths:
         if _is_zarr_name(path) and _identity(path) in parents:
             raise InputError(f"{path} contains an input: write the result to another path.")
+        _check_outside(path, inputs)
+
+
+def _check_outside(path: Path, inputs: Sequence[Path]) -> None:
+    """Allow results inside of an OME-Zarr image only among its label images."""
+    from napari_vrp_sam.io.images.ome_zarr import is_zarr
+    from napari_vrp_sam.io.labels.ome_zarr import LABELS, image_of_labels
+
+    around = {_identity(folder) for folder in path.absolute().parents}
+    for image in inputs:
+        if is_zarr(image) and _identity(image) in around and image_of_labels(path) is None:
+            raise InputError(
+                f"{path} is inside of {image}: write the result to another path, or to "
+                f"{image / LABELS}/NAME."
+            )
 
 
 def _check_distinct(files: Sequence[Path]) -> None:

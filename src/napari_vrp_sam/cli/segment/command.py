@@ -100,7 +100,7 @@ def segment(
     ] = None,
     probabilities: Annotated[
         Path | None,
-        typer.Option(help="TIFF file of the class probabilities.", rich_help_panel=OUTPUT),
+        typer.Option(help="Class probabilities: TIFF file or .zarr.", rich_help_panel=OUTPUT),
     ] = None,
     resume: Annotated[
         bool,

@@ -1,0 +1,38 @@
+"""What is exported can be read again as a reference, with the same pixels and classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from napari_vrp_sam.inference.drawn_references import read_reference
+from napari_vrp_sam.inference.exporting import export_labels
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.io.images.opening import open_image
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.json", "a.zip"])
+def test_exports_are_references(tmp_path: Path, name: str) -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[5:30, 6:40] = 1
+    labels[10:20, 12:25] = 0
+    labels[13:17, 15:20] = 1
+    labels[40:55, 30:70] = 2
+    with rasterio.open(
+        tmp_path / "scene.tif", "w", driver="GTiff", height=60, width=80, count=1, dtype="uint8",
+        crs="EPSG:32633", transform=rasterio.Affine(10, 0, 500000, 0, -10, 5300000),
+    ) as file:  # fmt: skip
+        file.write(labels * 100, 1)
+    image = tmp_path / "scene.tif"
+    export_labels(labels, tmp_path / name, image=image)
+    stored = open_image(image)
+    frames = Frames(stored.data, stored.axes)
+    given = read_reference(tmp_path / name, frames, image=image, metadata=stored.metadata)
+    references = gather_references(frames, given)
+    assert [reference.class_id for reference in references] == [1, 2]
+    for reference in references:
+        np.testing.assert_array_equal(reference.mask, labels == reference.class_id)
