@@ -135,7 +135,7 @@ class LabelledStack:
         for index in range(len(self)):
             labels = self.frame(index)
             numbered = label(labels, connectivity=2) if self.classes is None else labels
-            for found in regionprops(numbered.astype(np.int64, copy=False)):
+            for found in regionprops(numbered):
                 top, left, bottom, right = found.bbox
                 mask = np.asarray(found.image, bool)
                 if self.classes is None:
