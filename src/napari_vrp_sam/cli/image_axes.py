@@ -78,12 +78,13 @@ def describe_channels(frames: Frames, names: Sequence[str] = ()) -> str:
     if total == 1:
         return ""
     listed = [names[at] if len(names) == total else str(at) for at in used]
-    which = ", ".join(listed[:-1]) + f" and {listed[-1]}" if len(listed) > 1 else listed[0]
-    if len(used) > MAX_LISTED:
-        which = f"{listed[0]} to {listed[-1]}" if used == tuple(range(total)) else f"{len(used)}"
+    if len(used) == 1:
+        return f"Channel {listed[0]} of {total} is used; choose others with --channel."
+    if len(used) <= MAX_LISTED:
+        which = f"Channels {', '.join(listed[:-1])} and {listed[-1]}"
+    elif used == tuple(range(total)):
+        which = f"Channels {listed[0]} to {listed[-1]}"
+    else:
+        which = f"{len(used)} channels"
     combined = ", combined to three by the annotation" if frames.projected else ""
-    return (
-        f"Channels {which} of {total} are used{combined}; choose others with --channel."
-        if len(used) > 1
-        else f"Channel {which} of {total} is used; choose others with --channel."
-    )
+    return f"{which} of {total} are used{combined}; choose others with --channel."

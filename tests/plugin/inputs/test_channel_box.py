@@ -6,9 +6,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from tests.plugin.window import press
 
-from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.plugin.inputs.channel_box import MAX_CHANNELS, ChannelBox, channel_names
+from napari_vrp_sam.plugin.inputs.channel_box import COLOURS, ChannelBox, channel_names
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 
@@ -22,7 +20,7 @@ def box(qtbot):
     return box
 
 
-def test_up_to_three_channels_are_ticked_by_default(box):
+def test_all_channels_are_ticked_by_default(box):
     assert box.channels is None
     box.set_names(["0"])
     assert box.channels is None
@@ -35,22 +33,16 @@ def test_up_to_three_channels_are_ticked_by_default(box):
     assert box.accessibleName() == "Channels: DNA, R&D"
 
 
-def test_first_three_of_more_channels_are_ticked_by_default(box):
+def test_any_number_of_bands_can_be_ticked_but_not_transparency_by_default(box):
     box.set_names([f"c{i}" for i in range(5)])
-    assert box.channels == (0, 1, 2)
+    assert box.channels == (0, 1, 2, 3, 4)
     assert not box.problem
     box.choose([1, 2, 3, 4])
-    assert box.problem.endswith("(c1, c2, c3): untick the others.")
+    assert not box.problem
     box.choose([])
     assert "tick at least one" in box.problem
-
-
-def test_model_uses_the_first_three_of_more_channels():
-    data = np.random.default_rng(0).random((2, 5, 20, 30))
-    frames, fewer = (Frames(data, "ZCYX", channels) for channels in ((1, 2, 3, 4), (1, 2, 3)))
-    seen, wanted = (Normalisation.fit(f).apply(f[0]) for f in (frames, fewer))
-    assert len(seen) == MAX_CHANNELS
-    np.testing.assert_array_equal(seen, wanted)
+    box.set_names(COLOURS)
+    assert box.channels == (0, 1, 2)
 
 
 def test_ticks_are_kept_for_the_same_channels(box):
@@ -106,7 +98,7 @@ def test_box_is_shown_for_several_channels_only(viewer, dock):
     assert not form.channel_box.isVisible()
     form.axes_box.setCurrentText("ZCYX")
     assert form.channel_box.isVisible()
-    form.channel_box.choose(range(5))
+    form.channel_box.choose([])
     assert form.channel_problem.isVisible()
     assert form.channel_problem.text() == form.channel_box.problem
     viewer.layers.remove(image)

@@ -3,7 +3,8 @@ import pytest
 from napari.layers import Image
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, frames_of, possible_axes
+from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY
+from napari_vrp_sam.plugin.layers.stacks import NODATA, allocate_zeros, frames_of, possible_axes
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,16 @@ def test_axis_labels_determine_the_axes():
 
     assert possible_axes(image)[0] == "CTYX"
     assert frames_of(image).lead_shape == (3,)
+
+
+def test_full_names_of_axes():
+    image = Image(np.zeros((2, 3, 20, 20)), axis_labels=("time", "band", "y", "x"))
+    assert possible_axes(image)[0] == "TCYX"
+
+
+def test_the_nodata_value_of_the_file_is_known():
+    image = Image(np.full((3, 20, 20), -9999.0), metadata={METADATA_KEY: {NODATA: -9999.0}})
+    assert np.isnan(frames_of(image)[0]).all()
 
 
 def test_too_many_axes():

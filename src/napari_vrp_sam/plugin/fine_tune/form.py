@@ -18,7 +18,7 @@ from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
 from napari_vrp_sam.plugin.inputs.stack_form import DEVICES, StackForm
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result_with_frames
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
-from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
+from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, stack_data
 from napari_vrp_sam.plugin.preferences import get_preference
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, add_wide_row, set_help
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox
@@ -76,6 +76,7 @@ class FineTuneForm(StackForm):
             name=name,
             axes=axes,
             channels=self.channels,
+            nodata=nodata_of(self.image),
             model=self.model_box.model,
             parts=self.parts_box.parts,
             minutes=self.minutes_box.value() or None,

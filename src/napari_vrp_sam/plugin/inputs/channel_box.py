@@ -16,22 +16,20 @@ from napari_vrp_sam.plugin.widgets.controls import ElidedButton, set_help
 if TYPE_CHECKING:
     from napari.layers import Image
 
-MAX_CHANNELS = 3
-"""Number of input channels of the models, which are pretrained on RGB photographs."""
-
 ARROW_WIDTH = 30
 """Pixels of the button that are reserved for the menu arrow."""
 
 HELP = (
-    f"Channels that the model uses, at most {MAX_CHANNELS}. Open the list and tick with a click or "
-    "the space bar; close the list with Esc."
+    "Channels that the model uses. More than three are combined to three, by what the annotation "
+    "tells apart. Open the list and tick with a click or the space bar; close the list with Esc."
 )
 
-COLOURS = ("red", "green", "blue", "alpha")
+ALPHA = "alpha"
+COLOURS = ("red", "green", "blue", ALPHA)
 
 
 class ChannelBox(ElidedButton):
-    """Button with a menu of channels to tick; the first three are ticked by default."""
+    """Button with a menu of channels to tick; by default all except transparency are ticked."""
 
     changed = Signal()
 
@@ -57,12 +55,7 @@ class ChannelBox(ElidedButton):
     @property
     def problem(self) -> str:
         """Problem with the ticked channels, in one sentence; empty if there is none."""
-        if self.channels == ():
-            return "No channel is ticked: tick at least one."
-        if self.channels is not None and len(self.channels) > MAX_CHANNELS:
-            first = ", ".join(self._names[i] for i in self.channels[:MAX_CHANNELS])
-            return f"The model uses only {MAX_CHANNELS} channels ({first}): untick the others."
-        return ""
+        return "No channel is ticked: tick at least one." if self.channels == () else ""
 
     def set_names(self, names: Sequence[str]) -> None:
         """List the channels of an image; keep the ticks if the names are the same."""
@@ -70,10 +63,10 @@ class ChannelBox(ElidedButton):
             return
         self._names = tuple(names)
         self.menu().clear()
-        for index, name in enumerate(names):
+        for name in names:
             action = self.menu().addAction(name)
             action.setCheckable(True)
-            action.setChecked(index < MAX_CHANNELS)
+            action.setChecked(name != ALPHA)
             action.toggled.connect(self._update)
         self._update()
 

@@ -14,9 +14,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.io.axes import MAX_LIKELY_CHANNELS, axis_letter
+from napari_vrp_sam.plugin.layers.metadata import get_metadata
 
-MAX_LIKELY_CHANNELS = 5
-"""A longer first axis without a name is a stack of frames."""
+NODATA = "nodata"
+"""Key of the value of missing pixels in the metadata of an image."""
 
 
 def possible_axes(image: Image) -> list[str]:
@@ -34,7 +36,7 @@ def possible_axes(image: Image) -> list[str]:
         )
     tail = "YXS" if image.rgb else "YX"
     letters = "TZ" if image.rgb else "TZC"
-    named = "".join(label.strip().upper()[:1] for label in image.axis_labels[:lead])
+    named = "".join(_letter(label) for label in image.axis_labels[:lead])
     likely = named if len(set(named) & set(letters)) == lead else ("", "Z", "TZ", "TZC")[lead]
     candidates = ["".join(axes) for axes in itertools.permutations(letters, lead)]
     return [axes + tail for axes in sorted(candidates, key=lambda axes: axes != likely)]
@@ -47,7 +49,7 @@ def axes_are_obvious(image: Image) -> bool:
     time points are segmented in the same way.
     """
     lead = image.ndim - 2
-    names = {label.strip().upper()[:1] for label in image.axis_labels[:lead]}
+    names = {_letter(label) for label in image.axis_labels[:lead]}
     if len(names & set("TZC")) == lead:
         return True
     return lead == 1 and int(stack_data(image).shape[0]) > MAX_LIKELY_CHANNELS
@@ -63,7 +65,18 @@ def frames_of(
     InputError
         If the layer cannot be read as frames of real numbers.
     """
-    return Frames(stack_data(image), axes or possible_axes(image)[0], channels)
+    axes = axes or possible_axes(image)[0]
+    return Frames(stack_data(image), axes, channels, nodata_of(image))
+
+
+def nodata_of(image: Image) -> float | None:
+    """Return the value of missing pixels that the file of an image states."""
+    nodata: float | None = get_metadata(image, NODATA)
+    return nodata
+
+
+def _letter(label: str) -> str:
+    return axis_letter(label) or label.strip().upper()[:1]
 
 
 def stack_data(layer: Image | Labels) -> Any:

@@ -13,6 +13,8 @@ import pint
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
 from napari_vrp_sam.io.images.opening import image_names, open_image
 from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY
+from napari_vrp_sam.plugin.layers.stacks import NODATA
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 MAX_CHUNK = 2048
@@ -49,6 +51,8 @@ def image_layer(path: Path, image: int | None = None) -> LayerTuple:
     options: dict[str, Any] = {"name": name, "rgb": "S" in axes}
     if named:
         options["axis_labels"] = tuple(letters.lower())
+    if stored.metadata.nodata is not None:
+        options["metadata"] = {METADATA_KEY: {NODATA: stored.metadata.nodata}}
     return data, {**options, **_placement(letters, stored.metadata)}, "image"
 
 

@@ -16,7 +16,7 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes, stack_data
+from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, possible_axes, stack_data
 from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class JobFactory:
                 base,
                 data=stack_data(target),
                 axes=target_axes,
+                nodata=nodata_of(target),
                 references=references,
                 references_on_stack=False,
                 normalisation=fit_normalisation(source, references=references),
@@ -169,6 +170,7 @@ class JobFactory:
             data=stack_data(self._form.image),
             axes=self._form.axes,
             channels=self._form.channels,
+            nodata=nodata_of(self._form.image),
             references=references,
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
