@@ -169,6 +169,9 @@ class Model(ABC):
         many small kernels and their launches take longer than their execution.
     uses_frame_context : bool
         Whether tiles of a large frame need context from the whole frame; see `tile_context`.
+    best_threshold : bool
+        Whether the logits of whole frames are shifted to the threshold with the highest expected
+        IoU; see `decision.shift_to_best_threshold`.
     """
 
     name: str
@@ -178,6 +181,7 @@ class Model(ABC):
     uses_effort: bool = False
     uses_cuda_graphs: bool = False
     uses_frame_context: bool = False
+    best_threshold: bool = False
 
     @property
     def input_side(self) -> int | None:

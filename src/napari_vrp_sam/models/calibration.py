@@ -13,8 +13,8 @@ class ClassCalibration:
     ----------
     decoder_share : float
         Weight of the mask decoder's logits, 0..1; the pseudo-mask has the rest.
-    smoothing : float
-        Standard deviation of the Gaussian that smooths the logits, in cells of the pseudo-mask.
+    edge_share : float
+        Share of logits whose edges follow those of the image; see `decision.follow_edges`.
     offset : float
         Value added to the logits.
     expected_iou : float, optional
@@ -30,7 +30,7 @@ class ClassCalibration:
     """
 
     decoder_share: float
-    smoothing: float = 0.0
+    edge_share: float = 0.0
     offset: float = 0.0
     expected_iou: float | None = None
     head_share: float = 0.0
@@ -43,7 +43,7 @@ class ClassCalibration:
         tuned = f"fine-tuned head {self.head_share:.0%}, " if self.head_share else ""
         return (
             f"expected IoU {expected} ({tuned}mask decoder {self.decoder_share:.0%}, "
-            f"smoothing {self.smoothing:g}, offset {self.offset:+.1f})"
+            f"edges {self.edge_share:g}, offset {self.offset:+.1f})"
         )
 
 

@@ -18,11 +18,9 @@ from napari_vrp_sam.models.lite.calibration import (
     decoder_share,
 )
 from napari_vrp_sam.models.lite.network import Conditioning
+from napari_vrp_sam.models.lite.parts import INTENSITIES
 from napari_vrp_sam.models.probe.cross_validation import (
-    OFFSETS,
     OTHER_FRAMES_RATIO,
-    SMOOTHINGS,
-    smooth,
 )
 from napari_vrp_sam.models.probe.encoded_shots import Shot, assign_folds, make_shot
 
@@ -56,7 +54,8 @@ def conditioning(*shots: Shot, views: tuple[Shot, ...] = ()) -> Conditioning:
 
 def shot(mask: Tensor, kind: str = "mask", ignored: Tensor | None = None) -> Shot:
     maps = (torch.zeros(1, 1, SIDE // 2, SIDE // 2),)
-    features = FrameFeatures((SIDE, SIDE), maps[0], maps)
+    intensities = torch.zeros(1, 3, SIDE // 2, SIDE // 2)  # an image without edges
+    features = FrameFeatures((SIDE, SIDE), maps[0], (*maps * INTENSITIES, intensities))
     ignored = None if ignored is None else ignored[None]
     return assign_folds([make_shot(features, maps, mask[None], [kind], ignored=ignored)])[0]
 
@@ -85,14 +84,6 @@ def test_the_offset_corrects_a_shift_of_the_logits(ground_truth: Tensor, shift: 
     assert result.expected_iou > 0.9 * OTHER_FRAMES_RATIO
 
 
-def test_noisy_logits_are_smoothed(ground_truth: Tensor) -> None:
-    noise = 4 * torch.randn(SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(0))
-    noisy = calibrate(disc(10).clamp(-2, 2) + noise, shot(ground_truth))
-    assert noisy.smoothing == max(SMOOTHINGS) > 0
-    assert min(OFFSETS) <= noisy.offset <= max(OFFSETS)
-    assert 0.4 < noisy.expected_iou < OTHER_FRAMES_RATIO
-
-
 def test_each_learner_sees_only_one_fold(ground_truth: Tensor) -> None:
     network: Any = FixedNetwork(disc(10)[None, None])
     whole, view = shot(ground_truth), shot(ground_truth)
@@ -108,14 +99,14 @@ def test_every_reference_is_held_out_once(ground_truth: Tensor) -> None:
     network: Any = FixedNetwork(disc(10)[None, None])
     shots = assign_folds([replace(shot(ground_truth), fold=None) for _ in range(3)])
     result = calibrate_class(network, conditioning(*shots))
-    assert [len(learned) for learned, _ in network.learned] == [2, 1]
+    assert sorted(len(learned) for learned, _ in network.learned) == [1, 2]
     assert result.expected_iou > 0.9
 
 
 @pytest.mark.parametrize("kind", ["point", "scribble", "box"])
 def test_incomplete_annotations_have_no_estimates(ground_truth: Tensor, kind: str) -> None:
     result = calibrate(disc(10) + 1, shot(ground_truth, kind))
-    assert (result.smoothing, result.offset, result.expected_iou) == (0, 0, None)
+    assert (result.offset, result.expected_iou) == (0, None)
 
 
 def test_annotations_that_cannot_be_split_have_no_estimates() -> None:
@@ -124,17 +115,11 @@ def test_annotations_that_cannot_be_split_have_no_estimates() -> None:
     everywhere = torch.ones(SIDE, SIDE)
     for mask in (spot, everywhere):
         result = calibrate(disc(10), shot(mask))
-        assert (result.smoothing, result.offset, result.expected_iou) == (0, 0, None)
+        assert (result.offset, result.expected_iou) == (0, None)
 
 
 def test_a_class_that_is_not_found_has_an_expected_iou_of_0(ground_truth: Tensor) -> None:
     assert calibrate(torch.full((SIDE // 2, SIDE // 2), -5.0), shot(ground_truth)).expected_iou == 0
-
-
-@pytest.mark.parametrize("sigma", SMOOTHINGS)
-def test_smoothing_keeps_a_constant(sigma: float) -> None:
-    constant = torch.full((2, 1, 5, 7), 3.0)
-    torch.testing.assert_close(smooth(constant, sigma), constant)
 
 
 def columns(count: int) -> Tensor:

@@ -80,14 +80,14 @@ def test_a_head_that_reproduces_the_annotation_has_its_full_share(
     head.share = 0.6
     reference = reference_of(torch.stack([1 - square, square]), square)
     calibration = calibrate_head(
-        ClassCalibration(0.3, 0.7, 0.1, 0.5), head, [reference], [square - 0.5]
+        ClassCalibration(0.3, 0.5, 0.1, 0.5), head, [reference], [square - 0.5]
     )
     assert (calibration.head_share, calibration.head_channel, calibration.head_agreement) == (
         0.6,
         1,
         1.0,
     )
-    assert (calibration.decoder_share, calibration.smoothing, calibration.offset) == (0.3, 0.7, 0.1)
+    assert (calibration.decoder_share, calibration.offset) == (0.3, 0.1)
     assert "fine-tuned head 60%" in str(calibration)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_vrp_sam.inference.prediction.cuda_graph import CapturedFunction
 from napari_vrp_sam.models.base import Model
+from napari_vrp_sam.models.decision import shift_to_best_threshold
 
 MOST_FRAMES = 8
 """Largest number of frames in a batch; larger batches are not faster."""
@@ -63,7 +64,8 @@ class FrameBatches:
 
         @torch.no_grad()
         def segment(images: Tensor) -> Tensor:
-            return self._model.segment(self._model.encode(images), prepared)
+            logits = self._model.segment(self._model.encode(images), prepared)
+            return shift_to_best_threshold(logits) if self._model.best_threshold else logits
 
         if not self._graphed:
             return segment

@@ -37,6 +37,7 @@ from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, TileProgress, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.decision import shift_to_best_threshold
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.precision import Precision, half_precision_dtype
 
@@ -221,7 +222,7 @@ class Predictor:
             If no references are set, or the frame does not match them.
         """
         if max(frame.shape[:2]) <= self.tile_size:
-            return _sigmoid(clear_missing(self._logits(self.encode(frame)), frame))
+            return self._probabilities(clear_missing(self._logits(self.encode(frame)), frame))
         return _finished(self._predict_tiles(frame))
 
     @overload
@@ -320,7 +321,7 @@ class Predictor:
         logits = self.model.segment(features, self._prepared).float().cpu().numpy()
         for one, frame in zip(logits, frames, strict=True):
             clear_missing(one, frame)
-        yield from map(_done, _sigmoid(logits))
+        yield from map(_done, self._probabilities(logits))
 
     @torch.no_grad()
     def _predict_tiles(
@@ -334,17 +335,26 @@ class Predictor:
 
         size = frame.shape[0], frame.shape[1]
         steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
-        return _sigmoid(clear_missing((yield from steps), frame))
+        return self._probabilities(clear_missing((yield from steps), frame))
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""
-        return _sigmoid(self._logits(features))
+        return self._probabilities(self._logits(features))
 
     @torch.no_grad()
     def _logits(self, features: FrameFeatures) -> NDArray[np.float32]:
         prompts = self.model.prompt(features, self._prepared)
         logits: NDArray[np.float32] = self.model.decode(features, prompts).float().cpu().numpy()
         return logits
+
+    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn the logits of whole frames, shape (..., K, Y, X), into probabilities."""
+        # In place, because the logits of a large frame fill much memory.
+        values = torch.from_numpy(logits)
+        if self.model.best_threshold:
+            shift_to_best_threshold(values)
+        probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
+        return probabilities
 
     @property
     def _reference_side(self) -> int:
@@ -381,10 +391,3 @@ def _finished(steps: Generator[Any, None, Result]) -> Result:
         except StopIteration as end:
             result: Result = end.value
             return result
-
-
-def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute probabilities in place, because the logits of a large frame fill much memory."""
-    values = torch.from_numpy(logits)
-    probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
-    return probabilities

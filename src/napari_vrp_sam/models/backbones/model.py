@@ -16,6 +16,7 @@ from napari_vrp_sam.models.backbones.dense_features import DenseBackbone
 from napari_vrp_sam.models.backbones.token_basis import TokenBasis
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.decision import USUAL_EDGE_SHARE, follow_edges
 from napari_vrp_sam.models.object_scale import median_diameter
 from napari_vrp_sam.models.padding import pad_frames, resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
@@ -25,7 +26,6 @@ from napari_vrp_sam.models.probe.cross_validation import (
     FoldEstimates,
     Predict,
     cross_validate,
-    smooth,
 )
 from napari_vrp_sam.models.probe.encoded_shots import (
     Shot,
@@ -85,6 +85,7 @@ class ProbeModel(nn.Module, Model):
     """
 
     uses_effort = True
+    best_threshold = True
 
     def __init__(self, name: str, backbone: DenseBackbone) -> None:
         super().__init__()
@@ -133,8 +134,8 @@ class ProbeModel(nn.Module, Model):
     def prepare(self, references: Sequence[EncodedReference]) -> list[PreparedClass]:
         """Fit the probe and calibrate it, class by class.
 
-        With an `effort` below 1, the probe is fitted faster, and smoothing, offset and expected
-        IoU are not estimated.
+        With an `effort` below 1, the probe is fitted faster, and offset and expected IoU are not
+        estimated.
         """
         basis = None
         if self.backbone.tokens:
@@ -162,7 +163,7 @@ class ProbeModel(nn.Module, Model):
         recipe, calibration = self.recipe, ClassCalibration(decoder_share=0.0)
         if self.effort == 1:  # the cross-validation takes as long as everything else
             recipe, estimates = _better_recipe(completed, views, (self.recipe, CLASSICAL_RECIPE))
-            calibration = ClassCalibration(0.0, *(estimates or ()))
+            calibration = ClassCalibration(0.0, *(estimates or (USUAL_EDGE_SHARE,)))
         probe = fit_ensemble(completed, recipe, views, effort=self.effort)
         look_alikes = most_look_alikes(references, shots, recipe)
         return PreparedClass(class_id, probe, basis, replace(calibration, look_alikes=look_alikes))
@@ -189,11 +190,11 @@ class ProbeModel(nn.Module, Model):
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:
         """Return mask logits of shape (K, H, W) at the size of the frame."""
         assert prompts.pseudo_mask is not None
-        smoothed = [
-            smooth(logits[None], c.smoothing) + c.offset
+        shifted = [
+            follow_edges(logits[None], features.semantic[0], c.edge_share) + c.offset
             for logits, c in zip(prompts.pseudo_mask, prompts.calibrations, strict=True)
         ]
-        return resize_to_frame(torch.cat(smoothed), features.size)[:, 0]
+        return resize_to_frame(torch.cat(shifted), features.size)[:, 0]
 
     def _with_maps(self, shot: Shot, basis: TokenBasis | None) -> Shot:
         return replace(shot, maps=_maps(shot.features, basis))
@@ -218,7 +219,7 @@ def _better_recipe(
     """Return the recipe with the highest expected IoU, or the first if that is unknown."""
     best: tuple[ProbeRecipe, FoldEstimates] | None = None
     for recipe in recipes:
-        estimates = cross_validate(shots, views, partial(_learn, recipe))
+        estimates = cross_validate(shots, views, partial(_learn, recipe), lambda s: s.maps[0])
         if estimates and (best is None or estimates.expected_iou > best[1].expected_iou):
             best = recipe, estimates
     return best or (recipes[0], None)

@@ -1,9 +1,9 @@
-"""Calibration of a class: mask decoder share, smoothing, offset and expected IoU.
+"""Calibration of a class: mask decoder share, offset and expected IoU.
 
 All are estimated on the annotated frames. The mask decoder cannot reproduce structures that are
 finer than its grid or unlike its training data, not even on the annotated frame itself, where a
 probe can. So its share depends on how well it reproduces the annotation, compared with the probe.
-Smoothing, offset and expected IoU come from two-fold cross-validation.
+Offset and expected IoU come from two-fold cross-validation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.decision import USUAL_EDGE_SHARE
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite.parts import INTENSITIES
 from napari_vrp_sam.models.probe.cross_validation import FOLD_EFFORT, Predict, cross_validate
 from napari_vrp_sam.models.probe.encoded_shots import Shot, pool_labels, shots_with_class
 
@@ -31,7 +33,7 @@ MAX_REFERENCES = 3
 def calibrate_class(network: LiteNetwork, conditioning: Conditioning) -> ClassCalibration:
     """Estimate the calibration of one class from the conditioning on all of its references.
 
-    Smoothing, offset and expected IoU have their defaults if any annotation is not a mask, or if
+    Offset and expected IoU have their defaults if any annotation is not a mask, or if
     the annotation cannot be split into two folds.
     """
     share = decoder_share(network, conditioning)
@@ -41,15 +43,20 @@ def calibrate_class(network: LiteNetwork, conditioning: Conditioning) -> ClassCa
 
         def predict(shot: Shot) -> Tensor:
             sparse, dense, logits = network.prompt(shot.features, learned)
-            if not share:
-                return logits
-            decoded, _ = network.decode(shot.features, sparse, dense, logits)
-            return torch.lerp(logits, decoded, share)
+            if share:
+                decoded, _ = network.decode(shot.features, sparse, dense, logits)
+                logits = torch.lerp(logits, decoded, share)
+            return logits
 
         return predict
 
-    estimates = cross_validate(conditioning.shots, conditioning.views, learn)
-    return ClassCalibration(share, *(estimates or ()))
+    estimates = cross_validate(
+        conditioning.shots,
+        conditioning.views,
+        learn,
+        lambda shot: shot.features.semantic[INTENSITIES],
+    )
+    return ClassCalibration(share, *(estimates or (USUAL_EDGE_SHARE,)))
 
 
 def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.decision import follow_edges
 from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import (
     MAX_REFERENCES,
@@ -23,10 +24,9 @@ from napari_vrp_sam.models.lite.calibration import (
 from napari_vrp_sam.models.lite.dense_head import DenseHead, read_head
 from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
+from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
-from napari_vrp_sam.models.probe.cross_validation import smooth
 from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
 from napari_vrp_sam.models.probe.look_alikes import most_look_alikes
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
@@ -57,7 +57,7 @@ class LiteModel(nn.Module, Model):
         Source of the pseudo-mask: the probe, or the paper's training-free correlation.
     decoder_share : float, optional
         Share of the mask decoder's logits in the result, 0..1; the pseudo-mask has the rest.
-        Default: estimated for each class, with smoothing and offset; see `calibrate_class`.
+        Default: estimated for each class, with the offset; see `calibrate_class`.
     head : DenseHead, optional
         Head of a fine-tuned model.
 
@@ -75,6 +75,7 @@ class LiteModel(nn.Module, Model):
 
     name = "lite"
     uses_frame_context = True
+    best_threshold = True
     uses_effort = True
     uses_cuda_graphs = True
 
@@ -141,7 +142,7 @@ class LiteModel(nn.Module, Model):
         """Fit the probe, encode the references and calibrate, class by class.
 
         With an `effort` below 1, the probe is fitted faster (see `LiteNetwork.condition`), and
-        smoothing, offset and expected IoU are not estimated.
+        offset and expected IoU are not estimated.
         """
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
@@ -217,7 +218,8 @@ class LiteModel(nn.Module, Model):
         mixed = []
         for base, mask, c in zip(pseudo_masks, decoded, prompts.calibrations, strict=True):
             logits = torch.lerp(base, mask, c.decoder_share)[None]
-            mixed.append(smooth(logits, c.smoothing) + c.offset)
+            edged = follow_edges(logits, features.semantic[INTENSITIES], c.edge_share)
+            mixed.append(edged + c.offset)
         logits = resize_to_frame(torch.cat(mixed), features.size)[:, 0]
         if not any(c.head_share for c in prompts.calibrations):
             return logits
@@ -276,5 +278,5 @@ def _calibration(prepared: PreparedClass) -> ClassCalibration:
     calibration = prepared.calibration
     if not prepared.correlation_references:
         return calibration
-    # Smoothing, offset and expected IoU were estimated with the probe.
-    return replace(calibration, smoothing=0.0, offset=0.0, expected_iou=None)
+    # Offset and expected IoU were estimated with the probe.
+    return replace(calibration, edge_share=0.0, offset=0.0, expected_iou=None)

@@ -19,6 +19,9 @@ BACKBONE_CHANNELS = (16, 24, 40, 112, 320)
 SIMILARITY_LEVELS = (2, 3, 4)
 """Maps on which references and targets are compared: strides 8, 16 and 32."""
 
+INTENSITIES = 5
+"""Index of the map of intensities among the semantic maps."""
+
 PROBE_RECIPE = ProbeRecipe(
     linear=(0, 1, 2, 3, 5),
     perceptron=(0, 1, 2, 3, 5, 6),

@@ -1,4 +1,4 @@
-"""Two-fold cross-validation on the annotated frames: smoothing, offset and expected IoU."""
+"""Two-fold cross-validation on the annotated frames: edges, offset and expected IoU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_vrp_sam.models.decision import EDGE_SHARES, follow_edges, shift_to_best_threshold
 from napari_vrp_sam.models.parallel import run_parallel
-from napari_vrp_sam.models.probe.classical_features import gaussian_blur
 from napari_vrp_sam.models.probe.encoded_shots import Shot, restrict_to_fold
-
-SMOOTHINGS = (0.0, 0.7)
-"""Candidate standard deviations of the Gaussian, in cells of the pseudo-mask."""
 
 OFFSETS = (-1.2, -0.8, -0.4, 0.0, 0.4, 0.8)
 """Candidate offsets of the logits."""
@@ -42,17 +39,20 @@ Learn = Callable[[Sequence[Shot], Sequence[Shot]], Predict]
 
 
 class FoldEstimates(NamedTuple):
-    """Estimates of cross-validation: `smoothing` and `offset` are those of `ClassCalibration`."""
+    """Estimates of cross-validation; see `ClassCalibration`."""
 
-    smoothing: float
+    edge_share: float
     offset: float
     expected_iou: float
 
 
 def cross_validate(
-    shots: Sequence[Shot], views: Sequence[Shot], learn: Learn
+    shots: Sequence[Shot],
+    views: Sequence[Shot],
+    learn: Learn,
+    intensities: Callable[[Shot], Tensor],
 ) -> FoldEstimates | None:
-    """Estimate smoothing, offset and expected IoU of one class.
+    """Estimate share of edges, offset and expected IoU of one class.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def cross_validate(
         Augmented views of them.
     learn : callable
         Learns from the shots of one fold.
+    intensities : callable
+        Returns the feature map of a shot that `follow_edges` needs.
 
     Returns
     -------
@@ -75,35 +77,44 @@ def cross_validate(
     folds = run_parallel(learners) if on_cpu else [one() for one in learners]
     if not all(folds):
         return None
-    overlap = np.zeros((len(SMOOTHINGS), len(OFFSETS)))
-    union = np.zeros_like(overlap)
-    for shot, logits in (pair for fold in folds for pair in fold):
-        # At full size, because thin objects have another area on the grid of the pseudo-mask.
-        known = shot.foreground + shot.background > 0.5
-        ground_truth = (shot.foreground > shot.background)[known]
-        size = (shot.mask.shape[-2], shot.mask.shape[-1])
-        for i, sigma in enumerate(SMOOTHINGS):
-            values = F.interpolate(smooth(logits, sigma), size, mode="bilinear")[:, 0][known]
-            for j, offset in enumerate(OFFSETS):
-                mask = values > -offset
-                overlap[i, j] += float((mask & ground_truth).sum())
-                union[i, j] += float((mask | ground_truth).sum())
-    if not union.all():
+    held_out = [pair for fold in folds for pair in fold]
+    if not all(bool((s.foreground > s.background).any()) for s, _ in held_out):
         return None
-    ious = overlap / union
-    log_likelihood = (ious - ious.max(axis=1, keepdims=True)) / TEMPERATURE
-    posterior = np.exp(log_likelihood - np.square(OFFSETS) / (2 * OFFSET_PRIOR_STD**2))
-    offsets = (posterior * OFFSETS).sum(axis=1) / posterior.sum(axis=1)
-    reached = [float(np.interp(o, OFFSETS, row)) for o, row in zip(offsets, ious, strict=True)]
-    best = int(np.argmax(reached))
     # Folds of several references are different frames already.
-    expected = reached[best] * (1.0 if len(shots) > 1 else OTHER_FRAMES_RATIO)
-    return FoldEstimates(SMOOTHINGS[best], float(offsets[best]), expected)
+    ratio = 1.0 if len(shots) > 1 else OTHER_FRAMES_RATIO
+    candidates = []
+    for share in EDGE_SHARES:
+        edged = [(s, follow_edges(logits, intensities(s), share)) for s, logits in held_out]
+        values = list(map(_known_values, edged))
+        offset = _choose_offset(values)
+        reached = _iou([(shift_to_best_threshold((v + offset)[None])[0], t) for v, t in values])
+        candidates.append(FoldEstimates(share, offset, ratio * reached))
+    return max(candidates, key=lambda estimates: estimates.expected_iou)
 
 
-def smooth(logits: Tensor, sigma: float) -> Tensor:
-    """Filter logits of shape (B, 1, h, w) with a Gaussian; `sigma` in cells, 0 for none."""
-    return gaussian_blur(logits, sigma, truncate=3) if sigma else logits
+def _known_values(held_out: tuple[Shot, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the logits and the ground truth of the known pixels of a frame."""
+    # At full size, because thin objects have another area on the grid of the pseudo-mask.
+    shot, logits = held_out
+    known = shot.foreground + shot.background > 0.5
+    size = (shot.mask.shape[-2], shot.mask.shape[-1])
+    values = F.interpolate(logits, size, mode="bilinear")[:, 0][known]
+    return values, (shot.foreground > shot.background)[known]
+
+
+def _choose_offset(values: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean offset under a posterior that prefers a high IoU at the threshold 0."""
+    ious = np.array([_iou([(v + offset, truth) for v, truth in values]) for offset in OFFSETS])
+    posterior = np.exp((ious - ious.max()) / TEMPERATURE)
+    posterior *= np.exp(-np.square(OFFSETS) / (2 * OFFSET_PRIOR_STD**2))
+    return float((posterior * OFFSETS).sum() / posterior.sum())
+
+
+def _iou(values: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return the IoU of the positive logits of all frames and their ground truth."""
+    overlap = sum(float(((v > 0) & truth).sum()) for v, truth in values)
+    union = sum(float(((v > 0) | truth).sum()) for v, truth in values)
+    return overlap / max(union, 1.0)
 
 
 def _fold_logits(

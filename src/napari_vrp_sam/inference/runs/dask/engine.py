@@ -225,7 +225,7 @@ class DaskBackend:
                 logits = yield from self._large_frame(
                     job, pickled, index, pixels(index), frames, learned
                 )
-                yield self._finished(job, index, logits)
+                yield self._finished(job, index, logits, learned)
             return
         chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
         tasks = (
@@ -262,14 +262,22 @@ class DaskBackend:
         return (yield from tiles.merge(_in_order(results)))
 
     def _finished(
-        self, job: SegmentationJob, index: int, logits: NDArray[np.float32]
+        self,
+        job: SegmentationJob,
+        index: int,
+        logits: NDArray[np.float32],
+        learned: WorkerState,
     ) -> FrameResult | FrameWritten:
         """Return the event of a frame whose tiles were merged here."""
         import torch
 
         from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
+        from napari_vrp_sam.models.decision import shift_to_best_threshold
 
-        probabilities = torch.from_numpy(logits).sigmoid_().numpy()
+        whole = torch.from_numpy(logits)
+        if learned.best_threshold:
+            shift_to_best_threshold(whole)
+        probabilities = whole.sigmoid_().numpy()
         prediction = predict_from_probabilities(probabilities, class_ids_of(job.references))
         return frame_event(index, prediction, job, self._writer)
 

@@ -68,12 +68,15 @@ class WorkerState:
         Calibration of each class.
     uses_frame_context : bool
         Whether tiles of large frames need context; see `Model.uses_frame_context`.
+    best_threshold : bool
+        See `Model.best_threshold`.
     chunk : int
         Number of frames per task.
     """
 
     calibrations: dict[int, ClassCalibration]
     uses_frame_context: bool
+    best_threshold: bool
     chunk: int
 
 
@@ -103,7 +106,10 @@ def load_and_learn(pickled: PickledJob) -> WorkerState:
     with _lock:
         predictor = _prepare(pickled).predictor
         return WorkerState(
-            predictor.calibrations, predictor.model.uses_frame_context, predictor.batch_size
+            predictor.calibrations,
+            predictor.model.uses_frame_context,
+            predictor.model.best_threshold,
+            predictor.batch_size,
         )
 
 
