@@ -64,9 +64,19 @@ def test_numbered_cells_that_touch() -> None:
 def test_numbered_objects_with_gaps_and_a_fragment() -> None:
     labels = nuclei(8)
     labels[labels == 3] = 0
-    labels[labels == 8] = 19
     labels[2, 2] = 5  # a lost pixel
     assert question(labels) == "objects"
+
+
+def test_many_objects_may_be_long_and_of_all_sizes() -> None:
+    """Books on a shelf, and cells of a tissue."""
+    shelf = np.where(ROWS > 4 + COLUMNS % 7, 1 + COLUMNS // 8, 0)
+    assert question(shelf) == "objects"
+    rng = np.random.default_rng(0)
+    seeds = np.mgrid[12:96:24, 16:160:32].reshape(2, -1).T + rng.uniform(-11, 11, (20, 2))
+    size = rng.uniform(1, 3, 20)
+    distance = [np.hypot(ROWS - y, COLUMNS - x) / s for (y, x), s in zip(seeds, size, strict=True)]
+    assert question(np.argmin(distance, axis=0) + 1) == "objects"
 
 
 def test_objects_numbered_on_several_frames() -> None:
@@ -136,6 +146,11 @@ def arteries_and_veins() -> Any:
     return labels
 
 
+def some_parts_of_a_heart() -> Any:
+    """Six pieces of similar size, of the eight classes of a dataset."""
+    return np.choose(nuclei(6), (0, 2, 3, 4, 5, 6, 8))
+
+
 def three_different_materials() -> Any:
     labels = np.zeros(SHAPE, np.uint8)
     for value, column in enumerate((25, 80, 130), start=1):
@@ -163,6 +178,7 @@ def cell_and_nucleus() -> Any:
         (arteries_and_veins(), {1: 40, 2: 30}),
         (three_different_materials(), {1: 40, 2: 90, 3: 150}),
         (cell_and_nucleus(), {1: 60, 2: 130}),
+        (some_parts_of_a_heart(), 100),
         (nuclei(8) > 0, 100),
         (255 * (nuclei(8) > 0), 100),
         (nuclei(2), 100),
@@ -170,7 +186,8 @@ def cell_and_nucleus() -> Any:
     ],
     ids=[
         "two classes", "heart", "retina", "organs", "land cover", "photograph", "vessels",
-        "materials", "cell and nucleus", "bool", "0 and 255", "two objects", "no zero",
+        "materials", "cell and nucleus", "parts of a heart", "bool", "0 and 255", "two objects",
+        "no zero",
     ],
 )  # fmt: skip
 def test_class_masks_are_learned_as_they_are(labels: Any, contrast: Any) -> None:

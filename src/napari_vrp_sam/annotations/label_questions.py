@@ -44,10 +44,12 @@ VOID_VALUES = (255, 65535)
 """Highest values of unsigned integers, which mean "unknown" in many datasets."""
 MIN_OBJECTS = 3
 """Fewer single objects are as likely to be classes."""
-FEW_OBJECTS = 4
-"""Up to this many, objects have to look alike, too."""
-LIKE_SIZE = 4.0
-"""Ratio of the quartiles of the areas, up to which objects are of one kind."""
+FEW_OBJECTS, MANY_OBJECTS = 4, 16
+"""Up to the first number, objects have to look alike, too; from the second on, they may differ much
+in size, and extend over the frame: no image has that many classes of one piece each."""
+LIKE_SIZE = {8: 4.0, MANY_OBJECTS - 1: 8.0, 10**9: 30.0}
+"""Ratio of the quartiles of the areas up to which objects are of one kind, by the highest number of
+objects that it applies to."""
 MAX_SIDE, MAX_FRAMES = 2048, 8
 """Larger frames are searched in part, and of more frames a sample."""
 
@@ -259,37 +261,44 @@ def _are_objects(
     count = len(values[richest])
     if count < MIN_OBJECTS:
         return False
+    many = count >= MANY_OBJECTS
     areas: list[int] = []
     others = 0
     for index, plane in planes.items():
         step = -(-max(plane.shape) // MAX_SIDE)  # the topology of objects survives
         small = plane[::step, ::step]
         for value in values[index]:
-            area = _object_area(small == value, small)
+            area = _object_area(small == value, small, largest=1.0 if many else 0.5)
             areas.append(area)
             others += area == 0
-    if others > 0.1 * len(areas):
+    if others > (0.2 if many else 0.1) * len(areas):
         return False
     sizes = [area for area in areas if area]
     few = count <= FEW_OBJECTS
+    # Gaps are usual among a part of the classes of a dataset.
+    if count <= 8 and max(values[richest]) > count + 1:
+        return False
     low, high = (min(sizes), max(sizes)) if few else np.percentile(sizes, (25, 75))
-    if high > LIKE_SIZE * low:
+    if high > next(ratio for most, ratio in LIKE_SIZE.items() if count <= most) * low:
         return False
     return not few or _look_alike(planes[richest], read_frame(richest), values[richest])
 
 
-def _object_area(mask: NDArray[np.bool_], labels: NDArray[Any]) -> int:
-    """Return the area of the only object of a value; 0 if it is not like an object."""
+def _object_area(mask: NDArray[np.bool_], labels: NDArray[Any], largest: float) -> int:
+    """Return the area of the only object of a value; 0 if it is not like an object.
+
+    `largest` is the extent that an object may have, as a fraction of the frame.
+    """
     if not mask.any():
         return 0
     pieces, number = measure.label(mask, return_num=True, connectivity=2)
     sizes = np.bincount(pieces.ravel(), minlength=number + 1)[1:]
-    largest = int(sizes.argmax())
-    if sizes[largest] < 0.9 * sizes.sum():
+    first = int(sizes.argmax())
+    if sizes[first] < 0.9 * sizes.sum():
         return 0
-    box = ndimage.find_objects(pieces)[largest]
+    box = ndimage.find_objects(pieces)[first]
     height, width = (part.stop - part.start for part in box)
-    if max(height / mask.shape[0], width / mask.shape[1]) > 0.5:
+    if max(height / mask.shape[0], width / mask.shape[1]) > largest:
         return 0
     holes = ndimage.binary_fill_holes(mask[box]) & ~mask[box]
     return 0 if labels[box][holes].any() else int(sizes.sum())
