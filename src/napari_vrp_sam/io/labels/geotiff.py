@@ -21,6 +21,8 @@ BLOCK = 512
 """Height and width of the tiles, in pixels."""
 ROWS = 4 * BLOCK
 """Number of rows that are in memory at once."""
+CACHE_SIZE = 128
+"""Memory for the blocks of a file in MB, instead of a share of the whole memory."""
 NODATA = 0
 """Value of pixels without a class, or without data in the image."""
 
@@ -99,7 +101,7 @@ def write_geotiff(
         "compress": "LZW",
         "bigtiff": "IF_SAFER",
     }
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, rasterio.Env(GDAL_CACHEMAX=CACHE_SIZE):
         # GDAL writes this layout by copying a complete file.
         folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=path.parent))
         try:
