@@ -17,7 +17,7 @@ def dock(dock):
 
 
 def texts(question):
-    return [button.text() for button in question.buttons]
+    return [button.full_text for button in question.buttons]
 
 
 def test_numbered_objects_become_one_class(qtbot, viewer, dock):
@@ -58,7 +58,7 @@ def test_strokes_with_a_background(qtbot, viewer, dock):
     dock.segment()
     question = dock.form.label_question
     assert "look like strokes (1 and 2)" in question.message.text()
-    press(qtbot, question.buttons[texts(question).index("Strokes; 2 is background")])
+    press(qtbot, question.buttons[texts(question).index("Strokes, 2 is background")])
     (reference,) = dock.form.references({})
     assert (reference.class_id, reference.kind) == (1, "scribble")
     np.testing.assert_array_equal(reference.negative, labels == 2)

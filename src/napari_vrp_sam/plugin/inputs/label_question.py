@@ -5,13 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_vrp_sam.annotations.label_questions import Topic
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.annotated.labels import LayerQuestion
 from napari_vrp_sam.plugin.layers.metadata import KIND_STATED, set_metadata, state_meaning
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import (
+    ElidedButton,
+    MessageLabel,
+    pack,
+    set_help,
+)
 
 if TYPE_CHECKING:
     from napari_vrp_sam.annotations.reference import AnnotationKind
@@ -24,8 +29,8 @@ ANSWERS: dict[Topic, tuple[tuple[str, dict[str, Any]], ...]] = {
     ),
     "count": (("They are one class", {"one_class": True}),),
     "strokes": (
-        ("Strokes; {value} is background", {"kind": "scribble", "background": "{value}"}),
-        ("Strokes; each value is a class", {"kind": "scribble"}),
+        ("Strokes, {value} is background", {"kind": "scribble", "background": "{value}"}),
+        ("Strokes, each value a class", {"kind": "scribble"}),
         ("Masks", {"kind": "mask"}),
     ),
     "spill": (
@@ -56,7 +61,7 @@ class LabelQuestionBox(QWidget):
         super().__init__()
         self._annotation_list = annotation_list
         self.message = MessageLabel()
-        self.buttons: list[QPushButton] = []
+        self.buttons: list[ElidedButton] = []
         self._layout = QVBoxLayout(self)
         pack(self._layout, self.message, spacing=3)
         annotation_list.changed.connect(self.hide)
@@ -72,7 +77,8 @@ class LabelQuestionBox(QWidget):
         self.message.show_message(str(question or ""), "warning")
         if question is not None:
             for text, statement in ANSWERS[question.topic]:
-                button = QPushButton(text.format(value=question.value))
+                button = ElidedButton()
+                button.show_text(text.format(value=question.value))
                 set_help(button, f"How the labels of '{question.layer.name}' are read.")
                 button.clicked.connect(partial(self._answer, question, statement))
                 self._layout.addWidget(button)
