@@ -37,18 +37,20 @@ def write_stack(folder: Path) -> list[str]:
 
     path = folder / "stack.zarr"
     image = create_image(path, (FRAMES, SIDE, SIDE), np.dtype(np.uint8), "ZYX", labels=False)
-    tissue, truth = sample_stack(seed=0, size=SIDE, frames=6)
+    tissue, truth = sample_stack(seed=0, size=256, frames=3)
+    border = [(0, SIDE - 256)] * 2
     for index, frame in enumerate(tissue):
-        image[index] = frame
-    tifffile.imwrite(folder / "annotation.tif", truth[2].astype(np.uint8))
+        image[index] = np.pad(frame, border, mode="symmetric")
+    annotation = np.pad(truth[1].astype(np.uint8), border, mode="symmetric")
+    tifffile.imwrite(folder / "annotation.tif", annotation)
     return [
         "segment", str(path), "--reference", str(folder / "annotation.tif"), "--reference-frame",
-        "2", "--frames", "0:6", "--effort", "0.5", "--device", "cpu",
+        "1", "--frames", "0:3", "--effort", "0.25", "--device", "cpu",
     ]  # fmt: skip
 
 
 def segment_to_zarr(folder: Path) -> None:
-    """Segment six frames of the stack, with labels and probabilities as OME-Zarr."""
+    """Segment three frames of the stack, with labels and probabilities as OME-Zarr."""
     from napari_vrp_sam.cli import app
 
     app(
