@@ -40,6 +40,9 @@ def annotation_reader(path: Any) -> Callable[[Any], list[Any]] | None:
     """Return a napari reader if the path is a file of an annotation program."""
     if isinstance(path, list) or not Path(path).is_file():
         return None
+    viewer = napari.current_viewer()
+    if Path(path).suffix.lower() in (".h5", ".hdf5") and not (viewer and user_images(viewer)):
+        return None  # without an image to belong to, it is an image itself
     # Label images are read by napari itself.
     return _read if find_annotation_reader(Path(path)).priority < 100 else None
 

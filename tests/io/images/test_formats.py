@@ -112,6 +112,30 @@ def test_mrc(tmp_path: Path, name: str) -> None:
     assert stored.metadata.units["X"] == "angstrom"
 
 
+@pytest.mark.parametrize("name", ["a.czi", "scan"])
+def test_czi(tmp_path: Path, name: str) -> None:
+    from pylibCZIrw import czi
+
+    stack = np.stack([np.stack([VOLUME, VOLUME + 1]), np.stack([VOLUME + 2, VOLUME + 3])])
+    with czi.create_czi(str(tmp_path / "a.czi")) as file:
+        for (t, c, z), _ in np.ndenumerate(stack[..., 0, 0]):
+            file.write(data=stack[t, c, z], plane={"T": t, "C": c, "Z": z})
+        file.write_metadata(
+            document_name="a", channel_names={0: "DAPI", 1: "GFP"}, scale_x=1e-7, scale_y=1e-7,
+            scale_z=3e-7,
+        )  # fmt: skip
+    (tmp_path / "a.czi").rename(tmp_path / name)
+    stored = open_image(tmp_path / name)
+    assert (stored.axes, stored.data.shape) == ("TCZYX", stack.shape)
+    for data in (stored.data, pickle.loads(pickle.dumps(stored)).data):
+        np.testing.assert_array_equal(data[1, :, 2], stack[1, :, 2])
+        np.testing.assert_array_equal(np.asarray(data), stack)
+    found = stored.metadata
+    assert found.channel_names == ("DAPI", "GFP")
+    assert dict(found.pixel_size) == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
+    assert set(found.units.values()) == {"micrometer"}
+
+
 def test_npy_is_mapped_and_has_no_axes(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", VOLUME)
     stored = open_image(tmp_path / "a.npy")

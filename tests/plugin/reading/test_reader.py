@@ -6,14 +6,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import tifffile
 from npe2 import PluginManager
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QDialogButtonBox
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
 
 from napari_vrp_sam.io.images.opening import readers
+from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.stacks import axes_are_obvious, frames_of
 from napari_vrp_sam.plugin.reading.chooser import ImageChooser
-from napari_vrp_sam.plugin.reading.reader import image_reader
+from napari_vrp_sam.plugin.reading.reader import image_reader, open_image_files
 
 STACK = np.random.default_rng(0).integers(0, 60000, (2, 3, 32, 40), dtype=np.uint16)
 
@@ -52,6 +54,7 @@ def test_the_images_of_a_file_are_chosen(
         dialog = QApplication.activeModalWidget()
         if not isinstance(dialog, ImageChooser):
             return  # it does not exist yet
+        assert dialog.chosen == [1]  # the largest
         seen.extend(dialog.list.item(row).text() for row in range(dialog.list.count()))
         dialog.list.clearSelection()
         for row in rows:
@@ -67,9 +70,10 @@ def test_the_images_of_a_file_are_chosen(
     assert [layer.name for layer in layers] == ["a [raw]", "a [small]"]
     np.testing.assert_array_equal(np.asarray(layers[1].data), STACK[0, 0])
     rows = []
+    viewer.layers.clear()  # beside an image, HDF5 files are read as its annotations
     assert viewer.open(tmp_path / "a.h5", plugin="napari-vrp-sam") == []
     timer.stop()
-    assert len(viewer.layers) == 2
+    assert not viewer.layers
 
 
 def test_the_patterns_of_the_manifest_are_formats_of_a_reader() -> None:
@@ -90,3 +94,22 @@ def test_the_patterns_of_the_manifest_are_formats_of_a_reader() -> None:
 def test_other_files_are_left_to_other_plugins(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.txt").write_text("text")
     assert image_reader(str(tmp_path / name)) is None or name == "missing.czi"
+
+
+def test_any_format_opens_through_the_menu(
+    make_napari_viewer_proxy: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata={"axes": "TZYX", "PhysicalSizeX": 2})
+    (tmp_path / "b.tif").write_bytes(b"nothing of the kind")
+    viewer = make_napari_viewer_proxy()
+    files = [str(tmp_path / name) for name in ("b.tif", "a.ome.tif")]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: (files, ""))
+    shown: list[str] = []
+    monkeypatch.setattr("napari_vrp_sam.plugin.reading.reader.show_error", shown.append)
+    open_image_files(viewer)
+    assert len(shown) == 1
+    assert "b.tif cannot be read as an image" in shown[0]
+    (layer,) = viewer.layers
+    assert (layer.name, layer.axis_labels) == ("a.ome", ("t", "z", "y", "x"))
+    assert layer.scale[3] == 2
+    assert image_source(layer) == tmp_path / "a.ome.tif"

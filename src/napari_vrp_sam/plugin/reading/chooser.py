@@ -40,10 +40,13 @@ class ImageChooser(QDialog):
         layout.addWidget(QLabel(f"{path.name} holds {len(names)} images. Open:"))
         self.list = QListWidget()
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        counts = []
         for number, name in enumerate(names):
-            shape = f"  ({describe_image(path, number)})" if len(names) <= MAX_DESCRIBED else ""
-            self.list.addItem(f"{number}: {name}{shape}")
-        self.list.setCurrentRow(0)
+            known = len(names) <= MAX_DESCRIBED
+            shape, count = describe_image(path, number) if known else ("", 0)
+            counts.append(count)
+            self.list.addItem(f"{number}: {name}" + (f"  ({shape})" if known else ""))
+        self.list.setCurrentRow(counts.index(max(counts)))
         self.list.itemDoubleClicked.connect(self.accept)
         layout.addWidget(self.list)
         buttons = QDialogButtonBox(

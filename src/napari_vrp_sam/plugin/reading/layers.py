@@ -13,6 +13,7 @@ import pint
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
 from napari_vrp_sam.io.images.opening import image_names, open_image
 from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY
 from napari_vrp_sam.plugin.layers.stacks import NODATA
 
@@ -48,11 +49,16 @@ def image_layer(path: Path, image: int | None = None) -> LayerTuple:
         axes = axes.replace("S", "") + "S"
     name = path.stem if image is None else f"{path.stem} [{image_names(path)[image]}]"
     letters = axes.replace("S", "")
-    options: dict[str, Any] = {"name": name, "rgb": "S" in axes}
+    kept: dict[str, Any] = {SOURCE: str(path)}
+    if stored.metadata.nodata is not None:
+        kept[NODATA] = stored.metadata.nodata
+    options: dict[str, Any] = {
+        "name": name,
+        "rgb": "S" in axes,
+        "metadata": {METADATA_KEY: kept},
+    }
     if named:
         options["axis_labels"] = tuple(letters.lower())
-    if stored.metadata.nodata is not None:
-        options["metadata"] = {METADATA_KEY: {NODATA: stored.metadata.nodata}}
     return data, {**options, **_placement(letters, stored.metadata)}, "image"
 
 
@@ -77,9 +83,10 @@ def _is_unit(name: str) -> bool:
     return name in pint.get_application_registry()
 
 
-def describe_image(path: Path, number: int) -> str:
-    """Return the shape and size of an image in words."""
+def describe_image(path: Path, number: int) -> tuple[str, int]:
+    """Return the shape and size of an image in words, and its number of pixels."""
     stored = open_image(path, image=number)
-    shape = " x ".join(map(str, stored.data.shape))
-    size = math.prod(stored.data.shape) * np.dtype(stored.data.dtype).itemsize
-    return f"{stored.axes or ''} {shape}, {stored.data.dtype}, {size / 1e6:.3g} MB".strip()
+    shape, dtype = tuple(stored.data.shape), np.dtype(stored.data.dtype)
+    count = math.prod(shape)
+    size = f"{count * dtype.itemsize / 1e6:.3g} MB"
+    return f"{stored.axes or ''} {' x '.join(map(str, shape))}, {dtype}, {size}".strip(), count

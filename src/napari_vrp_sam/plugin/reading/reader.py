@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.layers import Layer
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.opening import find_reader, image_names
@@ -48,12 +49,13 @@ def read_layers(path: Any) -> list[LayerTuple]:
 
 def open_image_files(viewer: napari.viewer.Viewer) -> None:
     """Ask for image files, and open them with the readers of VRP-SAM."""
-    files, _ = QFileDialog.getOpenFileNames(
-        viewer.window._qt_window,  # noqa: SLF001 - napari has no public parent for dialogs
-        "Open images with VRP-SAM",
-    )
+    files, _ = QFileDialog.getOpenFileNames(QApplication.activeWindow(), "Open images with VRP-SAM")
     for file in files:
         try:
-            viewer.open(file, plugin="napari-vrp-sam")
+            layers = read_layers(file)
         except InputError as error:
             show_error(str(error))
+            continue
+        for layer in layers:
+            if layer is not NOTHING:
+                viewer.add_layer(Layer.create(*layer))
