@@ -17,6 +17,7 @@ ADVICE = {
     "FITS": "save the array as TIFF",
     "gzip archive": "decompress it first",
 }
+COMPRESSED_VOLUMES = (".nii.gz", ".img.gz", ".mgz", ".mrc.gz", ".map.gz")
 
 
 def _format(head: bytes) -> str | None:
@@ -38,7 +39,7 @@ def _format(head: bytes) -> str | None:
 def _recognises(path: Path, head: bytes) -> bool:
     known = _format(head)
     # Compressed volumes are known by their suffix.
-    volume = len(path.suffixes) > 1 or path.suffix.lower() != ".gz"
+    volume = path.name.lower().endswith(COMPRESSED_VOLUMES)
     return known is not None and not (known == "gzip archive" and volume)
 
 
