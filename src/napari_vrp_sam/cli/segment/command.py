@@ -41,6 +41,7 @@ from napari_vrp_sam.cli.output_paths import (
     default_labels_path,
     default_objects_path,
 )
+from napari_vrp_sam.cli.segment.batch import refuse_single, segment_images
 from napari_vrp_sam.cli.segment.reference_labels import (
     ClassColumnOption,
     ReferenceImageOption,
@@ -64,13 +65,14 @@ from napari_vrp_sam.inference.runs.output import RunOutput
 @app.command(cls=DeprecatedOptionsCommand)
 def segment(
     context: typer.Context,
-    image: Annotated[
-        Path | None,
+    images: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="IMAGE",
+            metavar="IMAGE...",
             help="Image file of any supported format, OME-Zarr, folder with one image per frame, "
-            "or quoted pattern such as 'scan/*_ch1.tif'. With --session, only needed if the image "
-            "was moved.",
+            "or quoted pattern such as 'scan/*_ch1.tif'. Several images are segmented one after "
+            "the other; --reference annotates the first, unless --reference-image is given. With "
+            "--session, only needed if the image was moved.",
         ),
     ] = None,
     reference: ReferenceOption = None,
@@ -94,7 +96,8 @@ def segment(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Labels: TIFF file, .zarr, or folder. Default: *_labels beside the image.",
+            help="Labels: TIFF file, .zarr, or folder; for several images, a folder. Default: "
+            "*_labels beside each image.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -106,7 +109,8 @@ def segment(
         bool,
         typer.Option(
             "--resume",
-            help="Resume an interrupted run that writes a .zarr or a folder.",
+            help="Resume an interrupted run that writes a .zarr or a folder; of several images, "
+            "skip those that are finished.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -193,6 +197,7 @@ def segment(
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
     forbid_downloads(offline)
+    image = images[0] if images else None
     if segmenter is not None:
         given = read_segmenter_input(
             context, segmenter, image, axes=axes, frames=_parse_range(frames)
@@ -252,6 +257,20 @@ def segment(
         context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
     )
     job = replace(given.job, **changed)
+    if images and len(images) > 1:
+        refuse_single(context)
+        complete = segment_images(
+            job,
+            images,
+            given.files,
+            output,
+            image_number=image_number,
+            overwrite=overwrite,
+            resume=resume,
+            workers=workers,
+            scheduler=scheduler,
+        )
+        raise typer.Exit(0 if complete else 1)
     sources = frame_files(given.files[0])
     results = RunOutput(
         output or given.default_output,
