@@ -30,7 +30,7 @@ from napari_vrp_sam.research.datasets.open import find_datasets
 
 REMOVED = (0.0, 0.3, 0.5, 0.75)
 """Shares of the objects that are removed from a mask."""
-MIN_OBJECTS = 5
+MIN_OBJECTS = 6
 """Objects of a mask from which some can be removed."""
 SIDE = 512
 

@@ -8,7 +8,14 @@ import time
 import numpy as np
 from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QStyle, QStyleOptionSlider
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLineEdit,
+    QStyle,
+    QStyleOptionSlider,
+)
 
 PAUSE = 40
 """Milliseconds after each event, which the window must process before the next one."""
@@ -20,6 +27,11 @@ def wait_until(condition, timeout, reason=""):
     while not condition():
         assert time.monotonic() < end, f"waited {timeout} s in vain: {reason or condition}"
         QTest.qWait(20)
+
+
+def _name_field(dialog):
+    """Return the field of a file dialog that contains the name."""
+    return dialog.findChild(QLineEdit, "fileNameEdit")
 
 
 class Mouse:
@@ -86,17 +98,22 @@ class Mouse:
                 self._start("mousemove", *at, "sleep", 0.2, "click", 1)
             return bool(entries)
 
-        def answer():
+        def type_path():
             dialog = QApplication.activeModalWidget()
-            if not isinstance(dialog, QFileDialog) or not dialog.isVisible():
+            # Keys that arrive before the field has the focus are lost.
+            if not isinstance(dialog, QFileDialog) or not _name_field(dialog).hasFocus():
                 return False
             at = self._global(dialog, QPoint(dialog.width() // 2, 5))
             self._start("mousemove", *at, "key", "ctrl+a", "type", path)
-            self._started[-1].wait()
-            self._start("key", "Return")
             return True
 
-        steps = [click] if path is None else [click, answer]
+        def accept():
+            typed = _name_field(QApplication.activeModalWidget()).text() == str(path)
+            if typed:
+                self._start("key", "Return")
+            return typed
+
+        steps = [click] if path is None else [click, type_path, accept]
         timer = QTimer()
         timer.timeout.connect(lambda: steps and steps[0]() and steps.pop(0))
         timer.start(200)

@@ -14,9 +14,12 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.objects.result_settings import ResultSettings
 from napari_vrp_sam.inference.segment import segment_stack
+from napari_vrp_sam.inference.segmenter import Segmenter
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.sessions.image import SessionImage
+from napari_vrp_sam.io.sessions.layers import StoredResult
 from napari_vrp_sam.io.sessions.references import StoredReference
 from napari_vrp_sam.io.sessions.session import Session, Settings, write_session
 from napari_vrp_sam.models.zoo import user_models as store
@@ -67,6 +70,35 @@ def test_a_session_equals_segment_stack_with_its_references(
     expected = segment_stack(stack[0], stack[1][1], reference_frame=1, device="cpu", effort=0.2)
     np.testing.assert_array_equal(labels_of(tmp_path / "a_labels.tif"), expected)
     assert (expected == stack[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_thresholds_and_clean_up_are_applied(
+    tmp_path: Path,
+    session: Session,
+    stack: tuple[np.ndarray, np.ndarray],
+    *,
+    earlier_version: bool,
+) -> None:
+    """Also those of sessions of earlier versions, which stored them with the result only."""
+    clean_up = ResultSettings({3: 0.05}, min_size=400, fill_holes=True, smoothing=2.0)
+    if earlier_version:
+        notes = {"relabelling": clean_up.as_dict()}
+        session = replace(session, result=StoredResult(stack[1], "ZYX", {"notes": notes}))
+    else:
+        settings = replace(session.settings, clean_up=clean_up.as_dict())
+        session = replace(session, settings=settings)
+    write_session(tmp_path / "a.vrpsam", session, stack[0])
+    result = run("--session", tmp_path / "a.vrpsam", "--instances")
+    assert result.exit_code == 0, result.stderr
+    segmenter = Segmenter(device="cpu", effort=0.2)
+    segmenter.fit(stack[0], stack[1][1], reference_frame=1)
+    predicted = segmenter.predict(stack[0], probabilities=True)
+    expected = predicted.relabel({3: 0.05}, min_size=400, fill_holes=True, smoothing=2.0).labels
+    assert (expected != predicted.labels).any()
+    np.testing.assert_array_equal(labels_of(tmp_path / "a_labels.tif"), expected)
+    objects = labels_of(tmp_path / "a_objects.tif")
+    np.testing.assert_array_equal(objects > 0, expected > 0)
 
 
 def test_accepted_frames_and_the_frame_range_are_applied(

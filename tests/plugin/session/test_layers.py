@@ -188,7 +188,9 @@ def test_result(axes):
     assert stored.labels.shape == (3, 20, 30)
     attributes = from_json_value(json.loads(json.dumps(to_json_value(stored.attributes))))
     copy = Layer.create(
-        *result_tuple(type(stored)(stored.labels, stored.axes, attributes), shape, axes, "image")
+        *result_tuple(
+            type(stored)(stored.labels, stored.axes, attributes), shape, axes, "image", {}
+        )
     )
     np.testing.assert_array_equal(copy.data, before.data)
     assert is_result_layer(copy, "image")

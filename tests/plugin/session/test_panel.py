@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.objects.result_settings import ResultSettings
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.sessions import layers as stored_layers
@@ -25,6 +26,8 @@ from napari_vrp_sam.plugin.layers.accepted import (
     current_result,
     set_accepted_frames,
 )
+from napari_vrp_sam.plugin.layers.kept_probabilities import keep_probabilities
+from napari_vrp_sam.plugin.layers.result_settings import settings_of
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 from napari_vrp_sam.plugin.session.opening import session_reader
@@ -200,6 +203,37 @@ def small_stack(tmp_path):
     return tmp_path / "stack.tif", ground_truth
 
 
+def test_threshold_and_clean_up_are_restored(
+    qtbot, viewer, dock, engine, annotated, tmp_path, make_napari_viewer_proxy
+):
+    """Those of the next run, with and without a result, and not again after another change."""
+    image, _ = annotated
+    dock.result_tools.set_settings(first := ResultSettings({1: 0.3}, min_size=12))
+    save(qtbot, dock, tmp_path / "without.vrpsam")
+    engine.let_through()
+    segment(qtbot, dock)
+    layer = current_result(viewer, image)
+    keep_probabilities(layer, None)  # as if the result came from a session
+    dock.result_tools.set_settings(later := ResultSettings({1: 0.2}, smoothing=1.0))
+    assert settings_of(layer) == first
+    save(qtbot, dock, tmp_path / "with.vrpsam")
+
+    for name, expected in (("without", first), ("with", later)):
+        assert (
+            ResultSettings.from_dict(read_session(tmp_path / f"{name}.vrpsam").clean_up) == expected
+        )
+    opened, second = second_window(make_napari_viewer_proxy, engine)
+    second.session_panel.open(tmp_path / "without.vrpsam")
+    assert second.result_tools.settings == first
+    opened.layers.clear()
+    second.session_panel.open(tmp_path / "with.vrpsam")
+    assert second.result_tools.settings == later
+    assert settings_of(current_result(opened, opened.layers["stack"])) == first
+    second.result_tools.set_settings(ResultSettings())
+    second.result_tools.refresh()
+    assert second.result_tools.settings == ResultSettings()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("corrected_first", [False, True])
 def test_command_line_reproduces_the_result(qtbot, viewer, tmp_path, small_stack, corrected_first):
@@ -219,6 +253,10 @@ def test_command_line_reproduces_the_result(qtbot, viewer, tmp_path, small_stack
         set_accepted_frames(first, [0])
     segment(qtbot, dock)
     result = current_result(viewer, image)
+    before = result.data.copy()
+    dock.result_tools.set_settings(ResultSettings({1: 0.05}, min_size=30, smoothing=2.0))
+    wait_for(qtbot, lambda: not dock.result_tools.relabelling.busy)
+    assert (result.data != before).any()
     folder = tmp_path / "a.vrpsam"
     save(qtbot, dock, folder)
     assert dock.status.text() == "Saved as a.vrpsam."

@@ -287,6 +287,8 @@ def segment(
         settings = ObjectSettings(
             link, divisions, min_size="auto" if min_size is None else min_size
         )
+        if min_size is None:
+            settings = given.clean_up.of_objects(settings, smoothed=True)
         objects = ObjectOutput(path, table, settings)
         objects.check(stack.label_axes)
     elif min_size is not None:

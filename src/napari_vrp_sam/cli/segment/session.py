@@ -13,6 +13,7 @@ import napari_vrp_sam
 from napari_vrp_sam.cli.app import is_given, refuse_stored
 from napari_vrp_sam.cli.options import INPUT
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class SegmentationInput(NamedTuple):
     """Files and folders that must not be overwritten; the image first."""
     default_output: Path
     metadata: ImageMetadata = ImageMetadata()
+    clean_up: ResultSettings = AUTOMATIC
+    """Thresholds and clean-up of labels and objects."""
 
 
 def read_session_input(
@@ -93,7 +96,7 @@ def read_session_input(
             napari_vrp_sam.__version__,
         )
     data = open_image(folder, session.image, image)
-    settings = session.settings
+    settings, clean_up = session.settings, ResultSettings.from_dict(session.clean_up)
     model = context.params["model"] if is_given(context, "model") else settings.model
     if message := missing_model_message(model):
         raise InputError(message)
@@ -111,6 +114,7 @@ def read_session_input(
         pseudo_mask=settings.pseudo_mask,
         prompting=None if prompting is None else prompting.value,
         tile_size=settings.tile_size,
+        relabelling=clean_up.of_run,
         accepted=frozenset(session.accepted),
     )
     folder = folder.absolute()
@@ -130,4 +134,6 @@ def read_session_input(
         units=shown.get("units", ()),
         source=image or session.image.source,
     )
-    return SegmentationInput(job, frames, session.accepted, files, default_output, metadata)
+    return SegmentationInput(
+        job, frames, session.accepted, files, default_output, metadata, clean_up
+    )

@@ -81,6 +81,8 @@ class Settings:
     )
     point_radius: float | None = None
     frame_in_view: int | None = None
+    clean_up: dict[str, Any] | None = None
+    """Thresholds and clean-up of labels, as `ResultSettings.as_dict` returns them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,17 @@ class Session:
     layers: Sequence[StoredLayer] = ()
     result: StoredResult | None = None
     version: str = napari_vrp_sam.__version__
+
+    @property
+    def clean_up(self) -> Mapping[str, Any] | None:
+        """Thresholds and clean-up of the next run, as `ResultSettings.as_dict` returns them."""
+        if self.settings.clean_up is not None or self.result is None:
+            return self.settings.clean_up
+        # Earlier versions stored only those of the result, among the metadata of its layer.
+        stored: Mapping[str, Any] | None = self.result.attributes.get("notes", {}).get(
+            "relabelling"
+        )
+        return stored
 
 
 class _SessionFile(BaseModel):

@@ -3,14 +3,16 @@
 A mask states that everything unmarked is background. The search fits a probe without that
 statement, as for partial masks, and takes unmarked regions with the logits of marked objects as
 candidates. As other things may resemble the class, there must be many in relation to the marked
-objects; and if there are enough marked objects to learn from half of them, the same search must
-find the other half.
+objects, and a probe that learns to tell half of the candidates from half of the marked objects must
+fail on the others. With many marked objects, the same search must find half of them by learning
+from the other half; with few, the candidates must have a similar area.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,12 +42,22 @@ HOLD_OUT_QUANTILE, MIN_FOUND = 0.25, 0.4
 """The same for probes that are fitted to half of the marked objects, and the share of the other
 half that they must find."""
 
-MIN_CANDIDATES = 3
+MIN_CANDIDATES, MIN_CANDIDATES_OF_FEW = 3, 4
 """Number of candidates from which a mask is called incomplete."""
 
-RATIO, RATIO_OF_FEW = 0.3, 1.0
-"""The same, relative to the number of marked objects. The values were chosen on generated stacks
-and on training datasets; see benchmarks/incomplete_masks.py."""
+RATIO, RATIO_OF_FEW = 0.2, 1.0
+"""The same, relative to the number of marked objects."""
+
+AREA_OF_FEW = 0.7
+"""Total area of the candidates relative to the marked objects, as far as these are found."""
+
+SEPARABILITY, SEPARABILITY_OF_FEW = 0.9, 0.95
+"""Area under the ROC curve up to which candidates count as more objects of the class. This and the
+values above were chosen on training datasets and generated stacks; see
+benchmarks/incomplete_masks.py."""
+
+SEPARATION_STRENGTH = 10.0
+"""Ridge penalty of the probes that tell candidates from marked objects."""
 
 SIZES = 0.3, 4.0
 """Areas of candidates relative to the median of the marked objects, as far as they are found."""
@@ -76,10 +88,14 @@ def find_look_alikes(shot: Shot, recipe: ProbeRecipe, class_id: int = 1) -> Look
     if count < MIN_MARKED:
         return None
     few = count < FEW
-    found, large = search.candidates(QUANTILE_OF_FEW if few else QUANTILE)
-    if found < max(MIN_CANDIDATES, (RATIO_OF_FEW if few else RATIO) * count):
+    candidates = search.candidates(QUANTILE_OF_FEW if few else QUANTILE)
+    found = len(candidates.objects.numbers)
+    least, ratio = (MIN_CANDIDATES_OF_FEW, RATIO_OF_FEW) if few else (MIN_CANDIDATES, RATIO)
+    if found < max(least, ratio * count) or candidates.large > MAX_LARGE * found:
         return None
-    if large > MAX_LARGE * found:
+    if few and candidates.area < AREA_OF_FEW:
+        return None
+    if search.separability() > (SEPARABILITY_OF_FEW if few else SEPARABILITY):
         return None
     if not few and search.found_share() < MIN_FOUND:
         return None
@@ -124,6 +140,19 @@ class _Objects:
         return mask
 
 
+@dataclass(frozen=True, eq=False)
+class _Regions:
+    """Unmarked regions like marked objects in logits and size, and those that are too large.
+
+    `alike` are all pixels with such logits; `area` is relative to those of marked objects.
+    """
+
+    objects: _Objects
+    large: int
+    alike: Mask
+    area: float
+
+
 class _Search:
     """Marked objects and regions like them, on the probe's grid."""
 
@@ -135,29 +164,41 @@ class _Search:
         least = max(4.0, 0.1 * float(np.median(every.sizes))) if len(every.sizes) else 4.0
         self.marked = _Objects.of(self._mask, least)
 
-    def candidates(self, quantile: float) -> tuple[int, int]:
-        """Return the numbers of unmarked regions like the marked objects, and of larger ones."""
-        regions, large = self._regions(self._mask, quantile)
-        return len(regions.numbers), large
+    def candidates(self, quantile: float) -> _Regions:
+        """Return unmarked regions like the marked objects."""
+        return self._regions(self._logits, self._mask, quantile)
+
+    def separability(self) -> float:
+        """Return how well unseen candidates are told from unseen marked objects; 0.5: by chance."""
+        found = self.candidates(QUANTILE)
+        marked = np.where(found.alike & self._mask, self.marked.labels, 0)
+        areas = []
+        for fold in (0, 1):
+            learned = found.objects.numbers[fold::2]
+            others = found.objects.numbers[1 - fold :: 2]
+            held_out = np.intersect1d(self.marked.numbers[1 - fold :: 2], marked)
+            if len(learned) and len(others) and len(held_out):
+                objects = np.isin(marked, self.marked.numbers[fold::2])
+                logits = self._fit_to_separate(objects, found.objects.mask(learned))
+                ours = np.asarray(ndimage.mean(logits, marked, held_out))
+                theirs = np.asarray(ndimage.mean(logits, found.objects.labels, others))
+                areas.append(float((ours[:, None] > theirs).mean()))
+        return float(np.mean(areas)) if areas else 0.5
 
     def found_share(self) -> float:
         """Return how many marked objects are found by learning from the others, as a share."""
         found = held_out = 0
         for fold in (0, 1):
             learned = self.marked.mask(self.marked.numbers[fold::2])
-            regions, _ = self._regions(learned, HOLD_OUT_QUANTILE)
+            regions = self._regions(self._fit(learned), learned, HOLD_OUT_QUANTILE).objects
             if len(regions.numbers):
                 shares = ndimage.mean(self._mask, regions.labels, regions.numbers)
                 found += int((np.asarray(shares) > OVERLAP).sum())
             held_out += len(self.marked.numbers[1 - fold :: 2])
         return found / max(held_out, 1)
 
-    def _regions(self, learned: Mask, quantile: float) -> tuple[_Objects, int]:
-        """Return regions away from the learned objects that are like them in logits and size.
-
-        Also return the number of those that are too large.
-        """
-        logits = self._fit(learned)
+    def _regions(self, logits: NDArray[np.float32], learned: Mask, quantile: float) -> _Regions:
+        """Return regions away from the learned objects that are like them in logits and size."""
         alike = (logits >= np.quantile(logits[learned], quantile)) & self._known
         cores = ndimage.sum_labels(alike & learned, self.marked.labels, self.marked.numbers)
         size = float(np.median(cores[cores > 0])) if (cores > 0).any() else 1.0
@@ -165,7 +206,24 @@ class _Search:
         regions = _Objects.of(alike & ~near, max(3.0, SIZES[0] * size))
         kept = regions.sizes <= SIZES[1] * size
         found = replace(regions, numbers=regions.numbers[kept], sizes=regions.sizes[kept])
-        return found, int((~kept).sum())
+        area = float(found.sizes.sum()) / max(int((alike & learned).sum()), 1)
+        return _Regions(found, int((~kept).sum()), alike, area)
+
+    @cached_property
+    def _logits(self) -> NDArray[np.float32]:
+        return self._fit(self._mask)
+
+    def _fit_to_separate(self, foreground: Mask, background: Mask) -> NDArray[np.float32]:
+        """Return the logits of a probe that is fitted to two sets of cells of equal weight."""
+        shot = replace(
+            self._shot,
+            foreground=_on_pixels(foreground, self._shot.mask),
+            background=_on_pixels(background, self._shot.mask),
+            sparse=torch.ones_like(self._shot.sparse),
+            completed=False,
+        )
+        probe = fit_linear_probe([shot], self._recipe, strength=SEPARATION_STRENGTH)
+        return _logits(probe, shot, foreground.shape)
 
     def _fit(self, learned: Mask) -> NDArray[np.float32]:
         """Return the logits of a probe that knows nothing of pixels that are not learned."""

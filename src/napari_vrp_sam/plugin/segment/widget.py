@@ -96,7 +96,7 @@ class SegmentStackWidget(PluginDock):
             viewer, self.form.image_box, self.result_tools.relabelling
         )
         self.apply_button = ApplyButton(viewer, self.form.image_box, self._jobs.apply)
-        self.session_panel = SessionPanel(viewer, self.form)
+        self.session_panel = SessionPanel(viewer, self.form, lambda: self.result_tools.settings)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
         self.preview_box.refused.connect(self.form.label_question.show_error)

@@ -117,11 +117,16 @@ def layer_tuple(layer: StoredLayer, image_id: Any) -> LayerTuple:
 
 
 def result_tuple(
-    result: StoredResult, shape: tuple[int, ...], axes: str, image_id: Any
+    result: StoredResult,
+    shape: tuple[int, ...],
+    axes: str,
+    image_id: Any,
+    added: Mapping[str, Any],
 ) -> LayerTuple:
-    """Return the result layer of a session, for an image of this shape, axes and id."""
+    """Return the result layer of a session for an image, with additional metadata."""
     options = _options(result.attributes)
     metadata = options["metadata"][METADATA_KEY]
+    metadata |= added
     metadata[RESULT_OF] = image_id
     axes = metadata.get("axes", axes)  # the axes setting may have changed since the run
     return spread_over_channels(result.labels, axes, shape), options, "labels"

@@ -22,6 +22,7 @@ from napari_vrp_sam.plugin.layers.belonging import SESSION_ID
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.result_settings import NEXT_RUN
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.session.layers import (
@@ -57,16 +58,20 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
     session = read_session(folder)
     data = open_image(folder, session.image, image_path)
     image, token = session.image, uuid.uuid4().hex
-    metadata = {
+    metadata: dict[str, Any] = {
         SESSION: str(folder.absolute()),
         SOURCE: str(image_path or image.source or folder.absolute() / IMAGE_COPY),
         SESSION_ID: token,
         CHOICES: _choices(session),
     }
+    # With the result, whose own settings may be others, and which is added after the image.
+    next_run = {NEXT_RUN: session.settings.clean_up}
+    if session.result is None:
+        metadata |= next_run
     layers = [image_tuple(data, image.attributes, metadata)]
     layers += [layer_tuple(layer, token) for layer in session.layers]
     if session.result is not None:
-        layers.append(result_tuple(session.result, image.shape, image.axes, token))
+        layers.append(result_tuple(session.result, image.shape, image.axes, token, next_run))
     return layers
 
 

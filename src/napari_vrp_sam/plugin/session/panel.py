@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,20 @@ from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.help_button import HelpButton
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 
 class SessionPanel(QWidget):
     """Save the state of the window as a session folder, and open session folders.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    form : SegmentForm
+    clean_up : callable
+        Returns the thresholds and the clean-up of the next run.
+    parent : QWidget, optional
 
     Signals
     -------
@@ -41,11 +51,16 @@ class SessionPanel(QWidget):
     added = Signal(str, list)
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, form: SegmentForm, parent: QWidget | None = None
+        self,
+        viewer: napari.viewer.Viewer,
+        form: SegmentForm,
+        clean_up: Callable[[], ResultSettings],
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._form = form
+        self._clean_up = clean_up
         self._writer: SessionWriter | None = None
         self._image: Image | None = None
         self.save_button = QPushButton("Save…")
@@ -85,7 +100,7 @@ class SessionPanel(QWidget):
         if self.saving:
             return
         try:
-            session, data = collect_session(self._form, self._viewer)
+            session, data = collect_session(self._form, self._viewer, self._clean_up())
         except InputError as error:
             self.reported.emit(str(error), "warning")
             return

@@ -25,6 +25,7 @@ from napari_vrp_sam.plugin.session.layers import image_attributes, stored_layer,
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 
 if TYPE_CHECKING:
+    from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ logger = logging.getLogger(__name__)
 THREAD_NAME = "vrp-sam-save"
 
 
-def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Session, Any]:
+def collect_session(
+    form: SegmentForm, viewer: napari.viewer.Viewer, clean_up: ResultSettings
+) -> tuple[Session, Any]:
     """Return a session with the state of the window, and the array of its image.
 
     The session contains copies of everything that the user may change.
@@ -69,6 +72,7 @@ def collect_session(form: SegmentForm, viewer: napari.viewer.Viewer) -> tuple[Se
             tile_size=form.tile,
             point_radius=form.radius_box.value() or None,
             frame_in_view=frame_in_view(image, frames, viewer.dims),
+            clean_up=clean_up.as_dict(),
         ),
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,

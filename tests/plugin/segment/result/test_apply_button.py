@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam import Segmenter
 from napari_vrp_sam.cli import app
+from napari_vrp_sam.inference.objects.result_settings import ResultSettings
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.result_settings import ResultSettings
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

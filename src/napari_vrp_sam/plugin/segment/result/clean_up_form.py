@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.layers.result_settings import AUTOMATIC, ResultSettings
+from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
 from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, form_layout, pack, set_help
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
 from napari_vrp_sam.plugin.widgets.wheel import WheelFilter

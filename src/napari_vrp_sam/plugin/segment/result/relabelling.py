@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, Relabelled
-    from napari_vrp_sam.plugin.layers.result_settings import ResultSettings
 
 
 @dataclass(eq=False)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_events
 from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.result_settings import AUTOMATIC, ResultSettings, settings_of
+from napari_vrp_sam.plugin.layers.result_settings import settings_of, take_opened_settings
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
 from napari_vrp_sam.plugin.segment.result.clean_up_form import CleanUpForm
 from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling
@@ -119,6 +120,10 @@ class ResultTools(Section):
             if seen != self._seen:
                 self._seen = seen
                 self._set(self.settings.shown_by(seen[1], names.keys()))
+        for opened in (self._image_box.layer, layer):
+            settings = take_opened_settings(opened)
+            if settings is not None:
+                self._set(settings)
         class_ids = () if current is None else current[2].class_ids
         self.form.show_classes([(names.get(c) or f"class {c}", c) for c in class_ids])
         self.form.setEnabled(not self._locked)
