@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC
 from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
 
 TRANSFORM = {
@@ -48,6 +49,7 @@ def test_the_layer_has_the_transform_of_the_image(viewer):
         "model": "lite",
         "frames_done": [2],
         "confidence": {},
+        "relabelling": AUTOMATIC.as_dict(),
     }
 
 
