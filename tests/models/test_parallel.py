@@ -50,3 +50,19 @@ def test_calls_are_interruptible_and_restore_the_number_of_threads() -> None:
     with interruptible(stop), pytest.raises(KeyboardInterrupt):
         run_parallel([check_interrupted, check_interrupted])
     assert torch.get_num_threads() == before
+
+
+def test_a_failure_stops_the_other_calls() -> None:
+    started = threading.Event()
+
+    def fail() -> None:
+        started.wait(60)
+        raise ValueError("no")
+
+    def endless() -> None:
+        started.set()
+        while True:
+            check_interrupted()
+
+    with pytest.raises(ValueError, match="no"):
+        run_parallel([endless, fail])

@@ -13,8 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage import measure
 
 from napari_vrp_sam.annotations.reference import SPARSE_KINDS, AnnotationKind
 from napari_vrp_sam.errors import InputError
@@ -212,6 +210,8 @@ def _spilled(planes: Mapping[int, NDArray[Any]], *, spots: bool) -> tuple[int, i
 
 def _is_thin(mask: NDArray[np.bool_], radius: float) -> bool:
     """Return True if hardly a pixel is farther than a radius from the outside."""
+    from scipy import ndimage
+
     (box,) = ndimage.find_objects(mask.astype(np.int8))
     padded = np.pad(mask[box], 1)
     depth = ndimage.distance_transform_edt(padded)[padded]
@@ -220,6 +220,9 @@ def _is_thin(mask: NDArray[np.bool_], radius: float) -> bool:
 
 def _is_elongated(mask: NDArray[np.bool_]) -> bool:
     """Return True if the largest piece has the area of several squares of its width."""
+    from scipy import ndimage
+    from skimage import measure
+
     pieces = measure.label(mask, connectivity=2)
     sizes = np.bincount(pieces.ravel())[1:]
     largest = np.pad(pieces == 1 + sizes.argmax(), 1)
@@ -228,6 +231,8 @@ def _is_elongated(mask: NDArray[np.bool_]) -> bool:
 
 def _are_strokes(labels: NDArray[Any], frame: NDArray[Any], values: set[int]) -> bool:
     """Return True for thin, sparse labels whose outlines do not follow edges of the image."""
+    from scipy import ndimage
+
     if np.count_nonzero(labels) > 0.25 * labels.size:
         return False
     radius = max(4.0, 0.015 * min(labels.shape))
@@ -289,6 +294,9 @@ def _object_area(mask: NDArray[np.bool_], labels: NDArray[Any], largest: float) 
 
     `largest` is the extent that an object may have, as a fraction of the frame.
     """
+    from scipy import ndimage
+    from skimage import measure
+
     if not mask.any():
         return 0
     pieces, number = measure.label(mask, return_num=True, connectivity=2)

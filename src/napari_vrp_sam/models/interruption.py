@@ -31,6 +31,11 @@ def interruptible(check: Callable[[], None]) -> Generator[None]:
         _check.reset(token)
 
 
+def current_check() -> Callable[[], None] | None:
+    """Return the function of `interruptible` in this context, if there is one."""
+    return _check.get()
+
+
 def check_interrupted() -> None:
     """Call the function of `interruptible`, if this computation has one."""
     check = _check.get()

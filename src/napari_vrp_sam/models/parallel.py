@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from napari_vrp_sam.models.interruption import current_check, interruptible
+
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -44,14 +46,36 @@ def run_parallel(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def _run(calls: Sequence[Callable[[], T]]) -> list[T]:
+    failed = threading.Event()
     with ThreadPoolExecutor(
         len(calls), "vrp-sam-learn", initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        futures = [pool.submit(copy_context().run, _without_gradients, call) for call in calls]
-        return [future.result() for future in futures]
+        futures = [pool.submit(copy_context().run, _guarded, call, failed) for call in calls]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, _AbandonedError):
+            raise error
+    return [future.result() for future in futures]
 
 
-def _without_gradients(call: Callable[[], T]) -> T:
+def _guarded(call: Callable[[], T], failed: threading.Event) -> T:
+    """Call without gradients; stop where it checks for interruptions once another call failed."""
     _nested.set(True)
-    with torch.no_grad():
-        return call()
+    check = current_check()
+
+    def check_both() -> None:
+        if failed.is_set():
+            raise _AbandonedError
+        if check is not None:
+            check()
+
+    try:
+        with interruptible(check_both), torch.no_grad():
+            return call()
+    except BaseException:
+        failed.set()
+        raise
+
+
+class _AbandonedError(Exception):
+    """Another computation has failed, so the result of this one is not needed."""

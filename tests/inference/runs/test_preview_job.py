@@ -98,7 +98,7 @@ def test_learning_can_be_interrupted_and_repeated(stack, references):
     predictor.set_references(references, normalisation, effort=0.1)
     assert predictor.has_learned(references, normalisation, effort=0.1)
     assert not predictor.has_learned(references, normalisation)
-    assert len(checks) == 5
+    assert 5 <= len(checks) < 10  # probes are fitted side by side
 
 
 @pytest.mark.parametrize("effort", [0, -1, 1.5])
