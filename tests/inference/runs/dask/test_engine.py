@@ -158,7 +158,7 @@ def test_the_command_line_takes_a_scheduler(engine, job, expected, tmp_path):
     assert "frames are in" in again.stderr
     wrong = CliRunner().invoke(app, [*given, *to, "--overwrite", "--workers", "2"])
     assert wrong.exit_code == 2
-    assert "either how many workers" in wrong.stderr
+    assert "either a number of workers" in wrong.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -302,8 +302,8 @@ def test_workers_near_their_memory_limits_go_on(engine):
 
 @pytest.mark.timeout(120)
 def test_a_cluster_of_paused_workers_is_reported(job, monkeypatch):
-    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.LOOK", 0.1)
-    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.STANDSTILL", 1)
+    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.INTERVAL", 0.1)
+    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.paused_workers.TIMEOUT", 1)
     with (
         dask.config.set({"distributed.worker.memory.pause": 1e-3}),
         LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
@@ -324,13 +324,13 @@ def test_a_cluster_of_paused_workers_is_reported(job, monkeypatch):
 
 
 def test_errors_at_the_start_are_reported(monkeypatch):
-    with pytest.raises(InputError, match="either how many workers"):
+    with pytest.raises(InputError, match="either a number of workers"):
         DaskEngine()
-    with pytest.raises(InputError, match="cannot be 0 workers"):
+    with pytest.raises(InputError, match="0 workers cannot be started"):
         DaskEngine(workers=0)
     monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.engine.PATIENCE", 1)
-    with pytest.raises(InputError, match=r"No scheduler of dask answers at tcp://127\.0\.0\.1:9"):
+    with pytest.raises(InputError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
         DaskEngine(scheduler="tcp://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"dask\.distributed is missing"):
+    with pytest.raises(InputError, match=r"need dask\.distributed, which is not installed"):
         DaskEngine(workers=2)
