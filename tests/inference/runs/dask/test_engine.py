@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -266,7 +267,7 @@ def test_results_wait_for_whoever_reads_them(engine, job, monkeypatch, end):
         time.sleep(0.1)
     time.sleep(1)
     assert run._queue.qsize() == 3 + 1 + 2 * 3
-    assert run._thread.is_alive()
+    (thread,) = (t for t in threading.enumerate() if t.name == "vrp-sam-run")
     if end == "cancelled":
         run.cancel()
     *events, last = run.events()
@@ -276,8 +277,8 @@ def test_results_wait_for_whoever_reads_them(engine, job, monkeypatch, end):
     else:
         assert last == Cancelled(4)
         assert len(results(events)) == 4
-    run._thread.join(10)
-    assert not run._thread.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
