@@ -7,9 +7,11 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
+from skimage.io import imsave
 
 from napari_vrp_sam.io.images.opening import readers
 from napari_vrp_sam.plugin.layers.calibration import image_source
@@ -113,3 +115,28 @@ def test_any_format_opens_through_the_menu(
     assert (layer.name, layer.axis_labels) == ("a.ome", ("t", "z", "y", "x"))
     assert layer.scale[3] == 2
     assert image_source(layer) == tmp_path / "a.ome.tif"
+
+
+def test_a_folder_of_pictures_opens_as_frames(
+    make_napari_viewer_proxy: Callable, tmp_path: Path
+) -> None:
+    for number, frame in enumerate(STACK[0]):
+        imsave(tmp_path / f"frame{number:02}.png", (frame >> 8).astype(np.uint8))
+    viewer = make_napari_viewer_proxy()
+    (layer,) = viewer.open(tmp_path, plugin="napari-vrp-sam")
+    np.testing.assert_array_equal(np.asarray(layer.data), STACK[0] >> 8)
+    assert len(frames_of(layer)) == len(STACK[0])
+
+
+def test_a_folder_without_pictures_gets_a_sentence(
+    make_napari_viewer_proxy: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    viewer = make_napari_viewer_proxy()
+    shown: list[str] = []
+    with notification_manager:
+        notification_manager.notification_ready.connect(lambda note: shown.append(note.message))
+        assert viewer.open(tmp_path, plugin="napari-vrp-sam") == []
+    assert len(shown) == 1
+    assert str(tmp_path) in shown[0]
+    assert not viewer.layers

@@ -431,7 +431,36 @@ def test_moved_image(qtbot, viewer, dock, engine, tmp_path, small_stack, monkeyp
     assert read_session(tmp_path / "a.vrpsam").image.source == moved
 
 
-def test_reader_accepts_only_sessions(tmp_path):
-    assert session_reader(str(tmp_path)) is None
+def test_opened_by_napari_before_the_dock(
+    qtbot, viewer, dock, engine, corrected, tmp_path, make_napari_viewer_proxy
+):
+    image, _ = corrected
+    points = new_annotation_layer(viewer, image, "point", 2)
+    points.add([2, 8, 45])
+    unticked = new_annotation_layer(viewer, image, "point", 2)
+    dock.form.annotation_list.tick(unticked, on=False)
+    folder = tmp_path / "a.vrpsam"
+    save(qtbot, dock, folder)
+
+    second_viewer = make_napari_viewer_proxy()
+    second_viewer.open(folder, plugin="napari-vrp-sam")
+    second_dock = SegmentStackWidget(second_viewer, engine)
+    second_viewer.window.add_dock_widget(second_dock, name="Segment stack")
+
+    rows = {row.layer.name: row.ticked for row in second_dock.form.annotation_list.rows}
+    assert rows == {row.layer.name: row.ticked for row in dock.form.annotation_list.rows}
+    assert sorted(rows.values()) == [False, True, True]
+    assert "No annotation" not in second_dock.status.text()
+    assert second_dock.quality_panel.isVisibleTo(second_dock)
+    assert second_dock.quality_panel.plot.toolTip() == dock.quality_panel.plot.toolTip()
+    assert second_dock.result_row.isVisibleTo(second_dock)
+    assert accepted_frames(current_result(second_viewer, second_dock.form.image)) == [5]
+
+
+def test_reader_accepts_sessions_and_folders(tmp_path):
+    (tmp_path / "a.txt").touch()
+    assert session_reader(str(tmp_path / "a.txt")) is None
+    assert session_reader([str(tmp_path)]) is None
+    assert session_reader(str(tmp_path)) is not None  # napari offers the reader for any folder
     assert session_reader([str(tmp_path / "a.vrpsam")]) is None
     assert session_reader(str(tmp_path / "a.vrpsam") + "/") is not None

@@ -30,6 +30,7 @@ from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.controls import TEXT_MARGIN, set_help
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:
     import napari
@@ -169,6 +170,7 @@ class AnnotationList(QTreeWidget):
             item.setText(KIND, "points")
             return
         box = QComboBox()
+        WheelFilter(box)
         for kind in KINDS[type(unwrap(layer))]:
             box.addItem(KIND_TEXTS[kind], kind)
         box.setCurrentIndex(box.findData(row.kind))

@@ -8,7 +8,7 @@ from typing import Any
 
 import napari
 from napari.layers import Layer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_vrp_sam.errors import InputError
@@ -45,6 +45,15 @@ def read_layers(path: Any) -> list[LayerTuple]:
         chosen = choose_images(file, image_names(file))
         layers += [image_layer(file, image) for image in chosen]
     return layers or [NOTHING]
+
+
+def read_folder(path: Any) -> list[LayerTuple]:
+    """Return the layer of a folder of pictures, one for each frame, or show why it has none."""
+    try:
+        return read_layers(path)
+    except InputError as error:
+        show_warning(str(error))
+        return [NOTHING]
 
 
 def open_image_files(viewer: napari.viewer.Viewer) -> None:

@@ -132,6 +132,8 @@ class SegmentStackWidget(PluginDock):
         )
         self._lock(locked=False)
         self._connect()
+        # Sessions that napari opened before this dock, now that all parts follow.
+        self.session_panel.refresh()
 
     @property
     def running(self) -> bool:

@@ -18,13 +18,14 @@ from napari_vrp_sam.io.sessions.session import SUFFIX, Session, Settings, read_s
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.models.zoo.registry import missing_model_message
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.belonging import SESSION_ID
+from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF, SESSION_ID
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.result_settings import NEXT_RUN
 from napari_vrp_sam.plugin.layers.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import frames_of
+from napari_vrp_sam.plugin.reading.reader import NOTHING, read_folder
 from napari_vrp_sam.plugin.session.layers import (
     LayerTuple,
     image_tuple,
@@ -41,10 +42,16 @@ SESSION, CHOICES = "session", "choices"
 
 
 def session_reader(path: Any) -> Callable[[Any], list[Any]] | None:
-    """Return a napari reader if the path is a session folder."""
-    if isinstance(path, list) or not str(path).rstrip("/\\").endswith(SUFFIX):
+    """Return a napari reader if the path is a session, or another folder.
+
+    napari offers this reader for all folders, whatever their names; those of pictures open as a
+    stack.
+    """
+    if isinstance(path, list):
         return None
-    return _read_layers
+    if str(path).rstrip("/\\").endswith(SUFFIX):
+        return _read_layers
+    return read_folder if Path(path).is_dir() else None
 
 
 def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTuple]:
@@ -112,9 +119,10 @@ def _apply_choices(
     axes, classes = choices.pop("axes"), choices.pop("classes")
     settings = Settings(**choices)
     form.image_box.choose(image)
-    # Layers that the user added; those of the session are added and ticked later.
+    # Layers that the user added; those of the session, which may follow, keep their ticks.
     for row in form.annotation_list.rows:
-        form.annotation_list.tick(row.layer, on=False)
+        if get_metadata(row.layer, ANNOTATION_OF) != get_metadata(image, SESSION_ID):
+            form.annotation_list.tick(row.layer, on=False)
     form.axes_box.setCurrentText(axes)
     missing = missing_model_message(settings.model)
     if missing:
@@ -140,4 +148,4 @@ def _read_layers(path: Any) -> list[Any]:
         return session_layers(Path(path))
     except InputError as error:
         show_warning(str(error))
-        return [(None,)]  # tells napari that the path was read but has no layers
+        return [NOTHING]

@@ -88,7 +88,6 @@ class SessionPanel(QWidget):
         form.image_box.chosen.connect(self._update_buttons)
         viewer.layers.events.inserted.connect(self.refresh)
         self._update_buttons()
-        self.refresh()
 
     @property
     def saving(self) -> bool:
@@ -134,7 +133,7 @@ class SessionPanel(QWidget):
         self.added.emit("open the session", opened)
 
     def refresh(self, _event: Any = None) -> None:
-        """Apply the settings of sessions that were opened here or by napari."""
+        """Apply the settings of the sessions that were opened, here or by napari."""
 
         def warn(message: str) -> None:
             self.reported.emit(message, "warning")

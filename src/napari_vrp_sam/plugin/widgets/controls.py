@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
+
 Severity = Literal["info", "warning", "error"]
 SEVERITY_COLOURS = {"info": "#3b8ed0", "warning": "#d99a00", "error": "#d9433f"}
 """Colours of the bar beside a message, visible in the dark and the light theme."""
@@ -89,6 +91,7 @@ class NarrowComboBox(QComboBox):
 
     def __init__(self, *, elided: bool = True) -> None:
         super().__init__()
+        WheelFilter(self)
         if elided:
             self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             self.setMinimumContentsLength(3)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QDoubleSpinBox, QSpinBox
 
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
+
 MARGIN = 6
 """Pixels that a spin box needs besides its text and its padding, in napari's style."""
 
@@ -18,6 +20,7 @@ class SpinBox(QSpinBox):
     def __init__(self) -> None:
         super().__init__()
         self._fitter = _Fitter(self)
+        WheelFilter(self)
 
 
 class DoubleSpinBox(QDoubleSpinBox):
@@ -26,6 +29,7 @@ class DoubleSpinBox(QDoubleSpinBox):
     def __init__(self) -> None:
         super().__init__()
         self._fitter = _Fitter(self)
+        WheelFilter(self)
 
 
 def longest_text(box: QSpinBox | QDoubleSpinBox) -> str:

@@ -19,6 +19,7 @@ from napari_vrp_sam.plugin.segment.result.hidden_results import HiddenResults
 from napari_vrp_sam.plugin.session.layers import PEN
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
+from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:
     import napari
@@ -51,6 +52,8 @@ class ResultRow(QWidget):
         self.show_box = QCheckBox("Result")
         self.style_box = QComboBox()
         self.opacity_slider = QSlider(Qt.Orientation.Horizontal)
+        for control in (self.style_box, self.opacity_slider):
+            WheelFilter(control)
         self._lay_out()
         self._save = single_shot_timer(self, PAUSE_MILLISECONDS, self._save_opacity)
         self.show_box.clicked.connect(self._show)
