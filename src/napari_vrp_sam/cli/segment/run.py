@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.cli.app import progress_bar, stderr_console
-from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
@@ -80,7 +79,7 @@ def run(
         confidence.update(writer.confidence)
         if done := len(writer.finished.keys() & set(writer.indices)):
             stderr_console.print(
-                f"{done} of {count(len(writer.indices), 'frame')} are in {output.labels}.",
+                f"{done} of {len(writer.indices)} frames are in {output.labels}.",
                 soft_wrap=True,
             )
             _print_confidence(frames, writer.confidence)
