@@ -161,7 +161,7 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
         (("truth.tif", "--link", "--divisions", "--axes", "ZYX"), "axis T"),
         (("truth.tif", "--table", "objects.xlsx"), r"use \.csv"),
         (("truth.tif", "--min-size", -2), "-2 pixels"),
-        (("truth.tif", "--min-size", "small"), 'give a number of pixels or "auto"'),
+        (("truth.tif", "--min-size", "small"), 'must be a number of pixels or "auto"'),
         (("truth.tif", "--split-strength", 2), "from 0 .never split. to 1"),
         (("truth.tif", "--smoothing", -1), "from 0 .none. to 100"),
         (("truth.tif", "--channel", 0), "--channel needs --image"),

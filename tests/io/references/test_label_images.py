@@ -61,14 +61,14 @@ def test_colours_are_classes(tmp_path):
 
 
 def test_the_colours_are_reported(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "napari_vrp_sam")
     Image.fromarray(painted()).save(tmp_path / "mask.png")
     references(tmp_path / "mask.png", reference_frame=1)
     assert "mask.png: The classes are the colours 1 #0000c8, 2 #ffff00; black is" in caplog.text
 
 
 def test_masks_painted_on_white(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "napari_vrp_sam")
     picture = np.full((60, 80, 3), 255, np.uint8)
     picture[DISC], picture[BAR] = (0, 0, 200), (200, 0, 0)
     Image.fromarray(picture).save(tmp_path / "mask.png")

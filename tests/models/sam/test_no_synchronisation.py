@@ -54,7 +54,7 @@ def test_lite_does_not_synchronise(monkeypatch: pytest.MonkeyPatch) -> None:
         shot = make_shot(features, features.semantic, own[None], ["mask"])
         conditioning = model.network.condition([shot], [], effort=0.1)
         prepared.append(
-            PreparedClass(class_id, conditioning, ClassCalibration(0.5, smoothing=0.7), ())
+            PreparedClass(class_id, conditioning, ClassCalibration(0.5, edge_share=0.5), ())
         )
 
     def segment() -> torch.Tensor:

@@ -24,6 +24,7 @@ GRIDS = {
     # Frames of 96 px are resized to 98 px, seven patches of 14.
     "dinov2_b14": ((768, 7), (768, 7), (768, 7)),
     "efficientnet_lite0": ((40, 12), (112, 6), (320, 3)),
+    "lite": ((40, 12), (112, 6), (320, 3)),
 }
 
 

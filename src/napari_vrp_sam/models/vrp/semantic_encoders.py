@@ -220,12 +220,16 @@ class EfficientNetLite0(SemanticEncoder):
         return stage
 
 
+class LiteBackbone(EfficientNetLite0):
+    """Backbone of `lite`, whose weights are part of the package."""
+
+
 SEMANTIC_ENCODERS: dict[str, Callable[[], SemanticEncoder]] = {
     "resnet50": ResNet50,
     "vgg16": VGG16,
     "dinov2_b14": DINOv2,
     "efficientnet_lite0": EfficientNetLite0,
-    "lite": EfficientNetLite0,
+    "lite": LiteBackbone,
 }
 
 
