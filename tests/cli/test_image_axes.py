@@ -42,10 +42,10 @@ def error_of(command: str, *arguments: str) -> str:
 @pytest.mark.parametrize("command", ["segment", "fine-tune"])
 def test_missing_frame(files: Path, command: str) -> None:
     message = error_of(command, "colours.tif", "--reference-frame", "1")
-    assert "is read as SYX; if that is wrong, name the axes with --axes, for example ZYX" in message
+    assert "is read as YXS; if that is wrong, name the axes with --axes, for example ZYX" in message
     message = error_of(command, "planes.tif", "--reference-frame", "4")
     assert "is read as ZYX; if that is wrong, name the axes with --axes." in message
-    message = error_of(command, "colours.tif", "--reference-frame", "4", "--axes", "ZYX")
+    message = error_of(command, "planes.tif", "--reference-frame", "4", "--axes", "ZYX")
     assert "There is no frame 4: the stack has 4 frames" in message
     assert "is read as ZYX; choose another frame." in message
 
