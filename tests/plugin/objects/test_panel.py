@@ -269,3 +269,64 @@ def test_expanded_section_fits_a_narrow_dock(qtbot, dock, annotated):
     dock.objects_panel.form.output_box.setItemText(LINKED, "Objects through Z and T")
     qtbot.wait(50)
     assert dock.minimumSizeHint().width() <= 284
+
+
+def find_on_frames(qtbot, dock):
+    choose_output(dock, ON_FRAMES)
+    find(qtbot, dock)
+
+
+def refused(dock, tmp_path):
+    """Return True if the export of the table is refused because it is out of date."""
+    sentences = []
+    dock.export_button.warned.connect(sentences.append)
+    dock.export_button.reported.connect(sentences.append)
+    dock.export_button.export("table", tmp_path / "table.csv")
+    return "press Find objects" in sentences[0]
+
+
+def test_objects_are_out_of_date_after_another_threshold(
+    qtbot, viewer, dock, engine, segmented, tmp_path
+):
+    find_on_frames(qtbot, dock)
+    assert "out of date" not in dock.status.text()
+    assert not refused(dock, tmp_path)
+    dock.result_tools.form.threshold_slider.setValue(97)
+    qtbot.waitUntil(lambda: not dock.result_tools.relabelling.busy, timeout=60_000)
+    assert dock.status.text().endswith("The objects are out of date: press Find objects.")
+    assert refused(dock, tmp_path)
+    dock.history.undo()
+    qtbot.waitUntil(lambda: not dock.result_tools.relabelling.busy, timeout=60_000)
+    assert "out of date" not in dock.status.text()
+    assert not refused(dock, tmp_path)
+
+
+def test_objects_are_out_of_date_after_a_correction_or_run(
+    qtbot, viewer, dock, engine, segmented, tmp_path
+):
+    find_on_frames(qtbot, dock)
+    viewer.dims.set_current_step(0, 5)
+    result(viewer).data[5, 40:44, 50:60] = 2
+    press(qtbot, dock.accept_button)
+    assert "The objects are out of date" in dock.status.text()
+    assert refused(dock, tmp_path)
+    find(qtbot, dock)
+    assert "out of date" not in dock.status.text()
+    choose_output(dock, CLASSES)  # the next run finds none
+    segment(qtbot, dock, engine)
+    assert "The objects are out of date" in dock.status.text()
+    assert refused(dock, tmp_path)
+
+
+def test_table_names_the_classes(qtbot, dock, segmented, tmp_path):
+    find_on_frames(qtbot, dock)
+    path = tmp_path / "table.csv"
+    with qtbot.waitSignal(
+        dock.export_button.reported, check_params_cb=lambda text: "Saved" in text, timeout=20_000
+    ):
+        dock.export_button.export("table", path)
+    table = pd.read_csv(path)
+    assert set(zip(table["class"], table["class_name"], strict=True)) == {
+        (1, "class 1"),
+        (2, "class 2"),
+    }

@@ -26,10 +26,12 @@ from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, KIND_KEY
 from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.belonging import candidate_images, image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import contains_objects
+from napari_vrp_sam.plugin.layers.drawing import EditWatch
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import is_objects_layer
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.controls import TEXT_MARGIN, set_help
+from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
 from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ class AnnotationList(QTreeWidget):
         self._viewer = viewer
         self._image_box = image_box
         self._layers: list[Labels | Points | Shapes] = []
+        self._shapes = EditWatch()
+        self._refresh_later = single_shot_timer(self, 0, self.refresh)
         self.setColumnCount(3)
         self.setHeaderHidden(True)
         self.setRootIsDecorated(False)
@@ -139,7 +143,13 @@ class AnnotationList(QTreeWidget):
             ticked = self._is_ticked(layer, unique=len(candidates[layer]) == 1)
             self._remember(layer, ticked)
             self._add_row(Row(layer, ticked, kinds.get(layer) or _default_kind(layer)))
+        self._watch_shapes()
         self.changed.emit()
+
+    def release(self) -> None:
+        """Disconnect from the layers, because the viewer is closing."""
+        self._refresh_later.stop()
+        self._shapes.release()
 
     def tick(self, layer: Labels | Points | Shapes, *, on: bool = True) -> None:
         """Tick or untick a layer."""
@@ -166,8 +176,8 @@ class AnnotationList(QTreeWidget):
         tick.toggled.connect(self.changed)
         tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
-        if isinstance(layer, Points):
-            item.setText(KIND, "points")
+        if isinstance(layer, Points) or _has_only_boxes(layer):
+            item.setText(KIND, "points" if isinstance(layer, Points) else "box")
             return
         box = QComboBox()
         WheelFilter(box)
@@ -224,6 +234,20 @@ class AnnotationList(QTreeWidget):
             self.scrollTo(self.indexAt(watched.geometry().center()))
         return super().eventFilter(watched, event)
 
+    def _watch_shapes(self) -> None:
+        """Follow the drawing of shapes, because the kind of boxes cannot be chosen."""
+        self._shapes.release()
+        shapes = [layer for layer in self._layers if isinstance(layer, Shapes)]
+        self._shapes = EditWatch(shapes, self._refresh_kinds)
+
+    def _refresh_kinds(self) -> None:
+        """Offer the kinds of the shapes, after a change from or to boxes alone."""
+        for row, layer in enumerate(self._layers):
+            if isinstance(layer, Shapes) and _has_only_boxes(layer) != (self.kind_box(row) is None):
+                # Later, as the layer still informs others of the new shape.
+                self._refresh_later.start()
+                return
+
     def _is_ticked(self, layer: Labels | Points | Shapes, *, unique: bool) -> bool:
         """Return the tick for the image; `unique` if the layer fits no other image as well."""
         image = self._image_box.layer
@@ -251,7 +275,7 @@ class AnnotationList(QTreeWidget):
         return box
 
     def kind_box(self, row: int) -> QComboBox | None:
-        """Return the choice of the kind of a row; None for points."""
+        """Return the choice of the kind of a row; None for points and boxes."""
         box = self.itemWidget(self.topLevelItem(row), KIND)
         return box if isinstance(box, QComboBox) else None
 
@@ -265,6 +289,15 @@ def _can_annotate(layer: Any) -> bool:
     """Return True for layers that the user draws in; an accepted frame makes a result teach."""
     added_by_run = is_preview_layer(layer) or is_result_layer(layer) or is_objects_layer(layer)
     return isinstance(layer, ANNOTATION_LAYERS) and not added_by_run
+
+
+def _has_only_boxes(layer: Labels | Points | Shapes) -> bool:
+    """Return True for a Shapes layer of rectangles, and for one that was added for boxes."""
+    if not isinstance(layer, Shapes):
+        return False
+    if not layer.data:
+        return get_metadata(layer, "drawing") == "box"
+    return set(layer.shape_type) == {"rectangle"}
 
 
 def _image_id(image: Image | None) -> Any:

@@ -158,6 +158,7 @@ class StackForm(QWidget):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._shared.release()
+        self.annotation_list.release()
         for emitter in self._layer_emitters():
             emitter.disconnect(self._refresh_layers)
 

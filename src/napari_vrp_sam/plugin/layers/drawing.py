@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from napari.layers import Layer
@@ -11,3 +12,30 @@ def drawing_events(layer: Layer) -> list[Any]:
     """Return the events of drawing, erasing and changing classes."""
     names = ("paint", "labels_update", "data", "features")
     return [layer.events[name] for name in names if name in layer.events.emitters]
+
+
+class EditWatch:
+    """Call a function after each edit of any of these layers, until `release`.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    edited : callable
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer] = (), edited: Callable[[], None] = lambda: None
+    ) -> None:
+        self._edited = edited
+        self._emitters = [emitter for layer in layers for emitter in drawing_events(layer)]
+        for emitter in self._emitters:
+            emitter.connect(self._on_edit)
+
+    def release(self) -> None:
+        """Disconnect from the layers."""
+        for emitter in self._emitters:
+            emitter.disconnect(self._on_edit)
+        self._emitters = []
+
+    def _on_edit(self, _event: Any = None) -> None:
+        self._edited()

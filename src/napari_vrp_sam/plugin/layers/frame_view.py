@@ -32,6 +32,21 @@ def frame_in_view(layer: Layer, frames: Frames, dims: Dims) -> int | None:
         return None
 
 
+def view_problem(layer: Layer, frames: Frames, dims: Dims) -> str:
+    """Return why the viewer shows no frame of a stack to draw on; empty if it shows one."""
+    if frame_in_view(layer, frames, dims) is not None:
+        return ""
+    lead = [i for i, axis in enumerate(frames.axes) if axis in "TZ"]
+    if not displays_any_axis(layer, dims, lead):
+        return f"No frame of '{layer.name}' is in view: move the sliders to one of its frames."
+    if dims.ndisplay == 3:
+        return f"'{layer.name}' is shown in 3-D: switch to 2-D to draw on a frame."
+    return (
+        f"The view cuts across the frames of '{layer.name}': roll the dimensions until rows and "
+        "columns are displayed."
+    )
+
+
 def frame_number(position: Sequence[int]) -> str:
     """Return the position of a frame as napari's sliders show it, such as "3" or "0, 3"."""
     return ", ".join(map(str, position)) or "0"

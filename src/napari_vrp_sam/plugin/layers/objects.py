@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
 from napari.layers import Image, Labels
 
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, add_inactive
 from napari_vrp_sam.plugin.layers.transforms import bring_into_view, slice_in_view
 
@@ -24,9 +25,21 @@ CONTOUR_WIDTH = 2
 
 
 def add_objects_layer(
-    viewer: napari.viewer.Viewer, layout: ImageLayout, objects: Objects
+    viewer: napari.viewer.Viewer,
+    layout: ImageLayout,
+    objects: Objects,
+    classes: Iterable[dict[str, Any]] = (),
 ) -> Labels:
-    """Add a layer of objects and hide earlier ones of the image."""
+    """Add a layer of objects and hide earlier ones of the image.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    layout : ImageLayout
+    objects : Objects
+    classes : iterable of dict
+        The classes as the metadata of the result has them, with their names.
+    """
     for layer in viewer.layers:
         if is_objects_layer(layer, layout.image_id):
             layer.visible = False
@@ -37,7 +50,8 @@ def add_objects_layer(
         **layout.placement,
     )
     layer.contour = CONTOUR_WIDTH
-    set_metadata(layer, **{OBJECTS_OF: layout.image_id, "axes": layout.axes})
+    known = {OBJECTS_OF: layout.image_id, "axes": layout.axes, CLASSES: list(classes)}
+    set_metadata(layer, **known)
     add_inactive(viewer, layer)
     return layer
 
@@ -74,6 +88,18 @@ def table_from_features(layer: Labels) -> pd.DataFrame:
     """Return the table of objects in the features of a layer, including the user's edits."""
     rows = layer.features
     return rows[rows["index"] > 0] if "index" in rows else rows
+
+
+def named_table(layer: Labels) -> pd.DataFrame:
+    """Return the table of objects with the names of the classes that have one."""
+    table = table_from_features(layer)
+    names = {item["number"]: item["name"] for item in get_metadata(layer, CLASSES) or []}
+    if not names or "class" not in table or "class_name" in table:
+        return table
+    table = table.copy()
+    named = [names.get(int(number), f"class {int(number)}") for number in table["class"]]
+    table.insert(table.columns.get_loc("class") + 1, "class_name", named)
+    return table
 
 
 def show_object(viewer: napari.viewer.Viewer, layer: Labels, label: int) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import napari
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.find import Objects
+from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.engine import Engine
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
 from napari_vrp_sam.plugin.layers.accepted import (
@@ -22,15 +23,19 @@ from napari_vrp_sam.plugin.layers.accepted import (
     result_labels,
 )
 from napari_vrp_sam.plugin.layers.calibration import image_metadata
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.objects import (
     add_objects_layer,
+    current_objects,
     is_objects_layer,
     show_object,
 )
+from napari_vrp_sam.plugin.layers.result_settings import settings_of
 from napari_vrp_sam.plugin.layers.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
+from napari_vrp_sam.plugin.objects.origin import Origin, checksum
 from napari_vrp_sam.plugin.objects.preview import ObjectsPreview
 from napari_vrp_sam.plugin.objects.run import ObjectsRun
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
@@ -38,7 +43,6 @@ from napari_vrp_sam.plugin.widgets.section import Section
 from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.objects.settings import ObjectSettings
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
 
@@ -53,11 +57,14 @@ class ObjectsPanel(Section):
         Progress or outcome.
     warned : (message,)
         An error that the user can fix.
+    checked : (outdated,)
+        True if the result has changed since its objects were found.
     """
 
     added = Signal(str, list)
     reported = Signal(str)
     warned = Signal(str)
+    checked = Signal(bool)
 
     def __init__(
         self,
@@ -84,6 +91,10 @@ class ObjectsPanel(Section):
         self._locked = False
         # Weak references, so that layers that the user deletes are freed.
         self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._origins: weakref.WeakKeyDictionary[Layer, Origin] = weakref.WeakKeyDictionary()
+        self._changed_frames: weakref.WeakKeyDictionary[Layer, set[int]] = (
+            weakref.WeakKeyDictionary()
+        )
         self.form = ObjectsForm()
         self.find_button = QPushButton("Find objects")
         self._lay_out()
@@ -108,7 +119,8 @@ class ObjectsPanel(Section):
         return self._clean_up(self.form.settings())
 
     def on_clean_up(self) -> None:
-        """Update the preview after a change of the clean-up."""
+        """Update the preview after a change of the clean-up, and check the objects."""
+        self.check()
         if self.preview.on:
             self.preview.start()
 
@@ -134,6 +146,21 @@ class ObjectsPanel(Section):
                 layer.events.selected_label.connect(self._show_selected)
                 self._watched.add(unwrap(layer))
         self.preview.follow()
+        self.check()
+
+    def check(self) -> None:
+        """Compare the objects with the result; of its labels, only those of the frame in view."""
+        objects = current_objects(self._viewer, self._image_box.layer)
+        outdated = not (self._locked or self.running) and objects is not None
+        outdated = outdated and self._is_outdated(objects, every_frame=False)
+        self.set_remark("out of date" if outdated else "")
+        self.checked.emit(outdated)
+
+    def is_outdated(self, objects: Labels) -> bool:
+        """Return True if the result has changed since these objects were found in it."""
+        outdated = self._is_outdated(objects, every_frame=True)
+        self.check()
+        return outdated
 
     def lock(self, *, locked: bool) -> None:
         """Disable finding objects while a run changes the result."""
@@ -158,6 +185,21 @@ class ObjectsPanel(Section):
         for layer in self._watched:
             layer.events.selected_label.disconnect(self._show_selected)
         self._watched.clear()
+
+    def _is_outdated(self, objects: Labels, *, every_frame: bool) -> bool:
+        origin = self._origins.get(unwrap(objects))
+        current = current_result_with_frames(self._viewer, self._image_box.layer)
+        if origin is None or current is None:  # nothing to compare
+            return False
+        layer, frames = current
+        if origin.is_other(layer, self._clean_up(ObjectSettings())):
+            return True
+        in_view = frame_in_view(layer, frames, self._viewer.dims)
+        indices = range(len(frames)) if every_frame else [] if in_view is None else [in_view]
+        changed = self._changed_frames.setdefault(unwrap(objects), set())
+        changed -= set(indices)
+        changed |= origin.changed_frames(layer, frames, indices)
+        return bool(changed)
 
     def _update_buttons(self) -> None:
         image = self._image_box.layer
@@ -192,16 +234,31 @@ class ObjectsPanel(Section):
             metadata=image_metadata(image, frames.axes),
         )
         layout = ImageLayout(image, frames.axes)
+        shape = len(frames), *frames.frame_shape
+        origin = Origin(
+            layer.unique_id,
+            settings_of(layer),
+            self._clean_up(ObjectSettings()),
+            [checksum(labels) for labels in job.labels.reshape(shape)],
+        )
+        classes = get_metadata(layer, CLASSES) or []
         self._run = ObjectsRun(self._engine.submit(job), self)
         self._run.progressed.connect(self.reported)
-        self._run.found.connect(lambda objects: self._add_layer(layout, objects))
+        self._run.found.connect(lambda objects: self._add_layer(layout, objects, classes, origin))
         self._run.ended.connect(self._end)
         self.preview.stop()  # the objects take its place
         self.reported.emit("Finding objects…")
         self.refresh()
 
-    def _add_layer(self, layout: ImageLayout, objects: Objects) -> None:
-        layer = add_objects_layer(self._viewer, layout, objects)
+    def _add_layer(
+        self,
+        layout: ImageLayout,
+        objects: Objects,
+        classes: list[dict[str, Any]],
+        origin: Origin,
+    ) -> None:
+        layer = add_objects_layer(self._viewer, layout, objects, classes)
+        self._origins[unwrap(layer)] = origin
         self.added.emit("find objects", [layer])
         found = count(len(objects.table), "object")
         self.reported.emit(f"Added {found} to '{layer.name}', with a table of features.")

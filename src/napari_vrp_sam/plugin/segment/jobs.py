@@ -15,7 +15,7 @@ from napari_vrp_sam.inference.runs.preview_job import PreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, view_problem
 from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, possible_axes, stack_data
 from napari_vrp_sam.wording import count
 
@@ -91,7 +91,8 @@ class JobFactory:
             raise InputError("A preview would read all lazy labels: press Segment stack instead.")
         index = self._frame_in_view()
         if index is None:
-            raise InputError("No frame is in view: move the sliders to a frame.")
+            frames = frames_of(image, self._form.axes)
+            raise InputError(view_problem(image, frames, self._viewer.dims))
         accepted = self._form.accepted()
         read, frames = self._form.reference_reader(), frames_of(image, self._form.axes)
         job = self._job(PreviewJob, [], accepted)

@@ -67,6 +67,8 @@ class PreviewBox(QCheckBox):
     """Emits the `Loaded` event."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
     """Emits a dict of `ClassCalibration` by class id."""
+    state_changed = Signal(object)
+    """Emits the `PreviewState`."""
     refused = Signal(object)
     """Emits the `InputError` that says why the annotations cannot be used."""
 
@@ -191,6 +193,7 @@ class PreviewBox(QCheckBox):
     def _show_state(self, state: PreviewState) -> None:
         self.state = state
         self.state_label.set_full_text(state.text)
+        self.state_changed.emit(state)
 
     def _start(self) -> None:
         if self._run is not None or self._making is not None:  # start again when this has ended

@@ -13,6 +13,8 @@ from napari_vrp_sam.inference.runs.segmentation_job import plan
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 from napari_vrp_sam.plugin.layers.accepted import ACCEPTED
+from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.drawing import EditWatch
 from napari_vrp_sam.plugin.layers.metadata import CLASSES
 from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
 from napari_vrp_sam.plugin.layers.results import ResultLayer
@@ -39,7 +41,7 @@ from napari_vrp_sam.plugin.session.panel import SessionPanel
 from napari_vrp_sam.plugin.widgets.controls import keep_place
 from napari_vrp_sam.plugin.widgets.dock import PluginDock
 from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
-from napari_vrp_sam.plugin.widgets.wording import split_message
+from napari_vrp_sam.plugin.widgets.wording import hidden_layers_used, split_message
 
 if TYPE_CHECKING:
     import napari
@@ -69,6 +71,7 @@ class SegmentStackWidget(PluginDock):
         self._annotations: list[dict[str, Any]] = []
         self._prepared: object = None
         self._target: Image | None = None
+        self._edits = EditWatch()
         self.history = UndoHistory(viewer, self)
         self.form = SegmentForm(viewer, self.history)
         self.history.follow(lambda: self.form.image_box.layer)
@@ -93,7 +96,10 @@ class SegmentStackWidget(PluginDock):
             self.result_tools.object_settings,
         )
         self.export_button = ExportButton(
-            viewer, self.form.image_box, self.result_tools.relabelling
+            viewer,
+            self.form.image_box,
+            self.result_tools.relabelling,
+            self.objects_panel.is_outdated,
         )
         self.apply_button = ApplyButton(viewer, self.form.image_box, self._jobs.apply)
         self.session_panel = SessionPanel(viewer, self.form, lambda: self.result_tools.settings)
@@ -184,6 +190,7 @@ class SegmentStackWidget(PluginDock):
         self.tour.shown.connect(self.form.hide_guide)
         self.preview_box.drawn.connect(self._panel.on_inputs)
         self.preview_box.drawn.connect(self.incomplete_mask.withdraw)
+        self.preview_box.state_changed.connect(self._panel.on_preview)
         self.incomplete_mask.warned.connect(self._panel.warn_of_mask)
         self.preview_box.loaded.connect(self._panel.on_loaded)
         self.preview_box.learned.connect(self.incomplete_mask.show_calibrations)
@@ -193,6 +200,7 @@ class SegmentStackWidget(PluginDock):
         self.objects_panel.reported.connect(lambda text: self._panel.notify(text, topic="objects"))
         self.objects_panel.warned.connect(lambda text: self._warn(text, "objects"))
         self.objects_panel.added.connect(self._record_added)
+        self.objects_panel.checked.connect(lambda on: self._panel.on_objects(outdated=on))
         self.session_panel.reported.connect(
             lambda text, severity: self._panel.notify(text, severity, "session")
         )
@@ -211,6 +219,7 @@ class SegmentStackWidget(PluginDock):
         self.apply_button.warned.connect(self._warn)
         self.export_button.reported.connect(self._panel.notify)
         self.export_button.warned.connect(lambda text: self._warn(text, "action"))
+        self.history.changed.connect(self._panel.edited)
         self.history.reported.connect(self._on_undo)
         user_model_signals.created.connect(self.form.model_box.choose)
 
@@ -220,7 +229,11 @@ class SegmentStackWidget(PluginDock):
         references = self.form.references(accepted)
         job = self._jobs.run(references, accepted, probabilities=self.probability_box.isChecked())
         frames = sorted({r.frame for r in references if r.frame is not None})
+        annotations = self.form.annotation_list.annotations
+        hidden = [a.layer.name for a in annotations if not a.layer.visible]
         self._submit(job, image, accepted, reference_frames=frames)
+        if hidden:
+            self._panel.notify(hidden_layers_used(hidden), "warning", "run")
 
     def _apply(self, target: Image, job: SegmentationJob) -> None:
         """Start the run that segments another image by the annotations of the chosen one."""
@@ -333,13 +346,20 @@ class SegmentStackWidget(PluginDock):
 
     def _on_accepted(self, message: str) -> None:
         self.quality_panel.refresh()
+        self.objects_panel.check()
         self._panel.notify(message)
         self._warm_up()
 
     def _on_undo(self, message: str) -> None:
         self.accept_button.refresh()
         self.quality_panel.refresh()
-        self._panel.notify(message)
+        self.objects_panel.check()
+        self._panel.notify(message, topic="undo")
+        self._edits.release()
+        self._edits = EditWatch(
+            [layer for layer in self._viewer.layers if not is_preview_layer(layer)],
+            self._panel.edited,
+        )
 
     def _record_added(self, action: str, layers: list[Layer]) -> None:
         added = AddedLayers(self._viewer, layers)
@@ -389,6 +409,7 @@ class SegmentStackWidget(PluginDock):
 
     def _release(self) -> None:
         super()._release()
+        self._edits.release()
         for component in (
             self._panel,
             self.preview_box,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from napari_vrp_sam.wording import count
 
 LONGEST_MESSAGE = 160
@@ -51,3 +53,11 @@ def split_message(text: str) -> tuple[str, str]:
         first, _, rest = first.partition(". ")
         first, details = f"{first}.", f"{rest}\n{details}"
     return first.strip(), details.strip()
+
+
+def hidden_layers_used(names: Sequence[str]) -> str:
+    """Say that layers are used as annotation although they are hidden."""
+    quoted = " and ".join(f"'{name}'" for name in names)
+    if len(names) == 1:
+        return f"{quoted} is hidden but ticked, so it is used as annotation."
+    return f"{quoted} are hidden but ticked, so they are used as annotation."

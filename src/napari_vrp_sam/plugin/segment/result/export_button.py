@@ -19,12 +19,13 @@ from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.calibration import image_metadata, image_source
 from napari_vrp_sam.plugin.layers.exporting import layer_name, layer_stack
 from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
-from napari_vrp_sam.plugin.layers.objects import current_objects, table_from_features
+from napari_vrp_sam.plugin.layers.objects import current_objects, named_table
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
 
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
     from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling
@@ -37,6 +38,9 @@ TITLES: dict[Content, str] = {
     "probabilities": "Probabilities…",
     "table": "Table of objects…",
 }
+OUTDATED = (
+    "The result has changed since its objects were found: press Find objects, then export again."
+)
 LABEL_SUFFIXES = tuple(one.suffixes[0] for one in FORMATS if one.needs != "table")
 SUFFIXES: dict[Content, tuple[str, ...]] = {
     "labels": LABEL_SUFFIXES,
@@ -50,6 +54,14 @@ SUFFIXES: dict[Content, tuple[str, ...]] = {
 class ExportButton(QPushButton):
     """Write files of the current result, which are those of the command line.
 
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    image_box : ImageBox
+    relabelling : Relabelling
+    is_outdated : callable
+        Returns True for objects that are out of date, which are not exported.
+
     Signals
     -------
     reported : (message,)
@@ -62,12 +74,17 @@ class ExportButton(QPushButton):
     warned = Signal(str)
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, image_box: ImageBox, relabelling: Relabelling
+        self,
+        viewer: napari.viewer.Viewer,
+        image_box: ImageBox,
+        relabelling: Relabelling,
+        is_outdated: Callable[[Labels], bool] = lambda _layer: False,
     ) -> None:
         super().__init__("Export")
         self._viewer = viewer
         self._image_box = image_box
         self._relabelling = relabelling
+        self._is_outdated = is_outdated
         self._waiting: list[tuple[Content, Path]] = []
         relabelling.finished.connect(self._export_waiting)
         self._writer = FileWriter(self)
@@ -143,8 +160,10 @@ class ExportButton(QPushButton):
         if content in ("table", "objects"):
             objects = current_objects(self._viewer, image)
             assert objects is not None
+            if self._is_outdated(objects):
+                raise InputError(OUTDATED)
             if content == "table":
-                return partial(write_table, path, table_from_features(objects))
+                return partial(write_table, path, named_table(objects))
             stack = layer_stack(objects, image, pictures=known.needs == "image")
             return partial(known.write, path, stack, ExportOptions())
         current = current_result_with_frames(self._viewer, image)

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
+from napari_vrp_sam.plugin.layers.frame_view import view_problem
+from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.segment.status.panel_view import view
 from napari_vrp_sam.plugin.segment.status.state import Notice, Outcome, PanelState, Quality, RunEnd
+from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
     import napari
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
     from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.segment.preview_state import PreviewState
     from napari_vrp_sam.plugin.segment.run import SegmentationRun
     from napari_vrp_sam.plugin.segment.run_controls import RunControls
     from napari_vrp_sam.plugin.segment.status.quality_panel import QualityPanel
@@ -77,6 +82,10 @@ class PanelStatus(QObject):
         ):
             changed.connect(self.on_inputs)
         quality_panel.refreshed.connect(self._on_result)
+        dims = viewer.dims.events
+        self._view_emitters = dims.current_step, dims.ndisplay, dims.order
+        for emitter in self._view_emitters:
+            emitter.connect(self._on_view)
         events = viewer.layers.events
         names = ("inserted", "removed", "renamed")
         self._emitters = [events.emitters[name] for name in names if name in events.emitters]
@@ -161,6 +170,20 @@ class PanelStatus(QObject):
             self.state.inputs_changed(image=form.image_box.layer is not None, annotated=annotated)
         )
 
+        self._on_view()
+
+    def on_preview(self, preview: PreviewState) -> None:
+        """Show why the frame in view has no preview."""
+        self._set(self.state.previewed(preview.reason if preview.phase == "failed" else ""))
+
+    def on_objects(self, *, outdated: bool) -> None:
+        """Show that the objects are out of date, or no longer."""
+        self._set(self.state.objects_checked(outdated=outdated))
+
+    def edited(self, _event: Any = None) -> None:
+        """Remove the message on an action that was undone or redone."""
+        self._set(self.state.edited())
+
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._timer.stop()
@@ -169,11 +192,24 @@ class PanelStatus(QObject):
         self._worker_changed.disconnect(self._on_worker)
         for emitter in self._emitters:
             emitter.disconnect(self._on_layers)
+        for emitter in self._view_emitters:
+            emitter.disconnect(self._on_view)
 
     def _on_image(self) -> None:
         self._set(self.state.image_chosen(image=self._form.image_box.layer is not None))
         self.on_inputs()
         self._on_result()
+
+    def _on_view(self, _event: Any = None) -> None:
+        image = self._form.image_box.layer
+        problem = ""
+        if image is not None:
+            try:
+                frames = frames_of(image, self._form.axes or None)
+                problem = view_problem(image, frames, self._viewer.dims)
+            except InputError as error:  # such as an image that is too small
+                problem = split_message(str(error))[0]
+        self._set(self.state.view_changed(problem))
 
     def _on_result(self) -> None:
         self._set(self.state.result_changed(self._quality_panel.quality()))

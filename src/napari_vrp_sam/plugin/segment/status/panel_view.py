@@ -23,6 +23,8 @@ QUALITY_HELP = (
     "wrong, annotate it too."
 )
 
+OUTDATED = "The objects are out of date: press Find objects."
+
 WORKER_TEXTS = {
     "stopped": "worker stopped until the next run",
     "starting": "worker starting",
@@ -97,6 +99,14 @@ def view(state: PanelState, now: float) -> PanelView:
 
 
 def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
+    text, severity, details = _message_with_objects(state, now)
+    if not state.outdated or state.run is not None:
+        return text, severity, details
+    severity = "warning" if severity == "info" else severity
+    return f"{text} {OUTDATED}", severity, details
+
+
+def _message_with_objects(state: PanelState, now: float) -> tuple[str, Severity, str]:
     objects = state.objects
     if objects is None or state.run is not None:
         return _main_message(state, now)
@@ -127,6 +137,8 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     if not state.image:
         text = "No image is open: drop an image stack onto the window, or open the sample stack."
         return text, "info", ""
+    if state.view_problem:
+        return state.view_problem, "warning", ""
     if not state.annotated:
         return (
             "No annotation yet: go to a frame that shows your class, and choose how to draw on it.",
@@ -135,6 +147,8 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
         )
     if state.incomplete:
         return state.incomplete, "warning", ""
+    if state.preview_problem:
+        return state.preview_problem, "info", ""
     return "Ready: press Segment stack when the class is drawn.", "info", ""
 
 

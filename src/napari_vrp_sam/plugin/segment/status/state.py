@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
-Topic = Literal["inputs", "run", "result", "objects", "session", "action"]
+Topic = Literal["inputs", "run", "result", "objects", "session", "action", "undo"]
 """Subject of a notice, which disappears when its subject changes."""
 
 Outcome = Literal["done", "cancelled", "refused", "failed"]
@@ -165,6 +165,10 @@ class PanelState:
         Warning that a mask seems to be incomplete; empty if none does.
     objects : Notice, optional
         The last message on objects, which follows the message on the result that they are in.
+    view_problem, preview_problem : str
+        Why the frame in view cannot be drawn on, or has no preview; empty if it can, or has.
+    outdated : bool
+        True if the result has changed since its objects were found.
     """
 
     image: bool = False
@@ -178,6 +182,9 @@ class PanelState:
     worker: WorkerState | None = None
     incomplete: str = ""
     objects: Notice | None = None
+    view_problem: str = ""
+    preview_problem: str = ""
+    outdated: bool = False
 
     @property
     def phase(self) -> Phase | Stage:
@@ -193,7 +200,7 @@ class PanelState:
 
     def image_chosen(self, *, image: bool) -> PanelState:
         """Return the state after the choice of another image, or of none, without old messages."""
-        state = self._without("inputs", "run", "result", "objects", "action")
+        state = self._without("inputs", "run", "result", "objects", "action", "undo")
         return replace(state, image=image, end=None, quality=Quality(), incomplete="")
 
     def inputs_changed(self, *, image: bool, annotated: bool) -> PanelState:
@@ -202,6 +209,22 @@ class PanelState:
         refused = state.end is not None and state.end.outcome == "refused"
         return replace(state, image=image, annotated=annotated, end=None if refused else state.end)
 
+    def edited(self) -> PanelState:
+        """Return the state after an edit by the user, without a message on undo or redo."""
+        return self._without("undo")
+
+    def view_changed(self, problem: str) -> PanelState:
+        """Return the state after a change of the view, which may show nothing to draw on."""
+        return replace(self, view_problem=problem)
+
+    def previewed(self, problem: str) -> PanelState:
+        """Return the state after the preview was shown, or failed for this reason."""
+        return replace(self, preview_problem=problem)
+
+    def objects_checked(self, *, outdated: bool) -> PanelState:
+        """Return the state after the objects were compared with the result."""
+        return replace(self, outdated=outdated)
+
     def result_changed(self, quality: Quality) -> PanelState:
         """Return the state after a change of the current result or its quality."""
         return replace(self, quality=quality)
@@ -209,7 +232,7 @@ class PanelState:
     def layers_changed(self, layers: Mapping[Hashable, str]) -> PanelState:
         """Return the state after layers were added, removed or renamed."""
         removed = bool(self.layers.keys() - layers.keys())
-        state = self._without("result", "objects", "action") if removed else self
+        state = self._without("result", "objects", "action", "undo") if removed else self
         end = self.end
         if end is not None and end.layer is not None and end.layer not in layers:
             end = None
