@@ -38,10 +38,10 @@ def test_all_ways_give_the_same_labels(qtbot, viewer, tmp_path):
         0.3, min_size=12, fill_holes=True, smoothing=0.5
     )
     tools = dock.result_tools
-    tools.threshold_slider.setValue(30)
-    tools.size_box.setValue(12)
-    tools.holes_check.setChecked(True)
-    tools.smoothing_box.setValue(0.5)
+    tools.form.threshold_slider.setValue(30)
+    tools.form.size_box.setValue(12)
+    tools.form.holes_box.setCurrentText("fill")
+    tools.form.smoothing_box.setValue(0.5)
     qtbot.waitUntil(lambda: not tools.relabelling.busy, timeout=60_000)
     np.testing.assert_array_equal(layer.data, relabelled.labels)
     assert not np.array_equal(relabelled.labels, expected)

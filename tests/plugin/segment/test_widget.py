@@ -82,7 +82,7 @@ def test_expected_iou_is_shown_before_the_first_frame(qtbot, viewer, dock, engin
     wait_for(qtbot, dock.expected_iou_label.isVisible)
     assert dock.progress.value() == 0
     assert dock.expected_iou_label.text() == "Expected IoU: 0.74 (class 1), unknown (class 2)"
-    assert "mask decoder 25%, smoothing 0.7, offset -0.4" in dock.expected_iou_label.toolTip()
+    assert "mask decoder 25%, edges 0.7, offset -0.4" in dock.expected_iou_label.toolTip()
     engine.let_through()
     wait_for(qtbot, lambda: not dock.running)
     assert dock.expected_iou_label.text().startswith(
@@ -283,7 +283,7 @@ def too_many_axes(viewer):
         (nothing_open, "open an image stack first"),
         (no_annotation, "There is no annotation yet"),
         (empty_annotation, "There is no annotation yet"),
-        (annotation_on_no_frame, "lies outside the image 'stack'"),
+        (annotation_on_no_frame, "lie outside the image 'stack'"),
         (annotation_outside, "outside"),
         (tiny_frames, "too small"),
         (too_many_axes, "at most 5 are supported"),

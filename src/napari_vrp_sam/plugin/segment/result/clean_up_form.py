@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
-from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, form_layout, pack, set_help
+from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, form_layout, set_help
 from napari_vrp_sam.plugin.widgets.spin_boxes import DoubleSpinBox, SpinBox
 from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
@@ -103,6 +103,7 @@ class CleanUpForm(QWidget):
         self.threshold_slider.setRange(1, 99)
         self.threshold_slider.setMinimumWidth(60)
         self.threshold_slider.setAccessibleName("Threshold")
+        self.class_box.setAccessibleName("Class of the threshold")
         self.size_box.setRange(AUTO, 1_000_000)
         self.size_box.setSpecialValueText("auto")
         self.size_box.setSuffix(" px")
@@ -151,10 +152,12 @@ class CleanUpForm(QWidget):
         form.addRow(self.threshold_label, self.threshold_slider)
         form.addRow("Minimum size", self.size_box)
         form.addRow("Smoothing", self.smoothing_box)
-        last = QWidget()
-        row = QHBoxLayout(last)
-        pack(row, self.holes_box, self.reset_button, spacing=3)
-        form.addRow("Holes", last)
+        form.addRow("Holes", self.holes_box)
+        # In a row of its own, because a narrow dock has no room for it beside another control.
+        last = QHBoxLayout()
+        last.addStretch()
+        last.addWidget(self.reset_button)
+        form.addRow(last)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
