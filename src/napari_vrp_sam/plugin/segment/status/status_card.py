@@ -13,7 +13,7 @@ from napari_vrp_sam.plugin.widgets.controls import MessageLabel, keep_place, pac
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.status.panel_view import PanelView
 
-MESSAGE_LINES, QUALITY_LINES = 3, 2
+MESSAGE_LINES, QUALITY_LINES = 3, 3
 """Lines whose height is reserved, so that texts that come and go move no button."""
 
 PADDING = 16
