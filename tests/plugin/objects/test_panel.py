@@ -294,6 +294,7 @@ def test_objects_are_out_of_date_after_another_threshold(
     dock.result_tools.form.threshold_slider.setValue(97)
     qtbot.waitUntil(lambda: not dock.result_tools.relabelling.busy, timeout=60_000)
     assert dock.status.text().endswith("The objects are out of date: press Find objects.")
+    assert "Added" not in dock.status.text()
     assert refused(dock, tmp_path)
     dock.history.undo()
     qtbot.waitUntil(lambda: not dock.result_tools.relabelling.busy, timeout=60_000)

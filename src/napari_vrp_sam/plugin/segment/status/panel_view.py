@@ -99,9 +99,10 @@ def view(state: PanelState, now: float) -> PanelView:
 
 
 def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
-    text, severity, details = _message_with_objects(state, now)
     if not state.outdated or state.run is not None:
-        return text, severity, details
+        return _message_with_objects(state, now)
+    # Without how many were found, which is no longer true.
+    text, severity, details = _main_message(state, now)
     severity = "warning" if severity == "info" else severity
     return f"{text} {OUTDATED}", severity, details
 
