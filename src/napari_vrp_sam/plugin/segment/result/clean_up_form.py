@@ -112,14 +112,7 @@ class CleanUpForm(QWidget):
         self.smoothing_box.setDecimals(1)
         self.smoothing_box.setSingleStep(0.5)
         self.smoothing_box.setSuffix(" px")
-        for control in (
-            self.class_box,
-            self.threshold_slider,
-            self.size_box,
-            self.holes_box,
-            self.smoothing_box,
-        ):
-            WheelFilter(control)
+        WheelFilter(self.threshold_slider)
 
     def _set_help(self) -> None:
         set_help(self.class_box, "Class whose threshold the slider sets.")
