@@ -16,7 +16,7 @@ SHARPNESS = 1.25
 """Factor of the logits, whose probabilities are otherwise too close to one half. This and the other
 settings were chosen on training datasets that the weights had not seen (see the benchmarks)."""
 
-LOWEST = 0.25
+LOWEST = 0.1
 """Lowest threshold, so that frames without the class stay nearly empty."""
 
 EDGE_SHARES = (0.0, 0.5)
