@@ -77,11 +77,21 @@ def calibrate(logits: Tensor, *shots: Shot) -> Any:
 
 
 @pytest.mark.parametrize("shift", [-0.8, 0.0, 0.8])
-def test_the_offset_corrects_a_shift_of_the_logits(ground_truth: Tensor, shift: float) -> None:
+def test_the_offset_corrects_a_shift_of_the_logits(
+    ground_truth: Tensor, shift: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vrp_sam.models.probe.cross_validation.EDGE_SHARES", (0.0,))
     # A shift of 1 moves the edge by half a cell.
     result = calibrate(2 * disc(10) + shift, shot(ground_truth))
     assert result.offset == pytest.approx(-shift, abs=0.5)
     assert result.expected_iou > 0.9 * OTHER_FRAMES_RATIO
+
+
+def test_edges_of_the_image_are_used_unless_they_are_clearly_wrong(ground_truth: Tensor) -> None:
+    assert calibrate(2 * disc(10), shot(ground_truth)).edge_share > 0
+    # Without edges in the image the filter blurs small objects away.
+    spots = F.interpolate((disc(2) > 0).float()[None, None], (SIDE, SIDE))[0, 0]
+    assert calibrate(2 * disc(2), shot(spots)).edge_share == 0
 
 
 def test_each_learner_sees_only_one_fold(ground_truth: Tensor) -> None:
