@@ -146,6 +146,7 @@ def test_gaps_get_no_label(scene, model, kind):
 
 
 @pytest.mark.thorough
+@pytest.mark.slow
 def test_other_processes_know_the_gaps(scene):
     image, truth, valid = scene
     data, _ = gaps(image, valid, "xarray")

@@ -238,4 +238,5 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert f"frames are in {output}." in result.stderr
     result = run(*given, output.with_name("missing.tif"))
-    assert f"Error: There is no image at {output.with_name('missing.tif')}: check" in result.stderr
+    missing = output.with_name("missing.tif")
+    assert f"Error: There is no annotation file at {missing}: check" in result.stderr

@@ -47,6 +47,7 @@ def calls(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_a_preview_is_quick_first_and_the_run_learns_nothing_again(stack, references, calls):
     engine = ThreadEngine(PredictorCache())
     settings = {"references": references, **SETTINGS}

@@ -163,6 +163,7 @@ def test_classes_are_independent(model: LiteModel, sample: tuple[Tensor, Tensor]
     torch.testing.assert_close(both[1:], segment(model, frames[0], [first]), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_classes_may_have_different_numbers_of_references(
     model: LiteModel, sample: tuple[Tensor, Tensor]
 ) -> None:
@@ -260,7 +261,9 @@ def test_the_correlation_does_not_use_the_calibration_of_the_probe(
     (prepared,) = model.prepare([reference(model, frames[1], ground_truth[1])])
     assert prepared.calibration.expected_iou is not None
     prompts = model.prompt(model.encode(frames[:1]), [prepared])
-    assert prompts.calibrations == (ClassCalibration(prepared.calibration.decoder_share),)
+    kept = prepared.calibration
+    expected = ClassCalibration(kept.decoder_share, look_alikes=kept.look_alikes)
+    assert prompts.calibrations == (expected,)
 
 
 def test_the_correlation_compares_the_deepest_features(sample: tuple[Tensor, Tensor]) -> None:

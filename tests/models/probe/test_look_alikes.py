@@ -77,6 +77,7 @@ def test_few_marked_objects_of_many(marked: int) -> None:
         assert search(numbers, frame({}, seed=seed)) is not None
 
 
+@pytest.mark.slow
 def test_the_warning_of_generated_stacks_is_reliable() -> None:
     """It comes for two or three objects to half of them, and not for all."""
     for image, truth, counts in (
