@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from napari_vrp_sam import Segmenter
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.cli.segment.batch import SUMMARY
+from napari_vrp_sam.models.lite.model import LiteModel
 
 runner = CliRunner()
 
@@ -31,7 +32,7 @@ def scenes(tmp_path: Path) -> list[Path]:
     for number in range(3):
         truth = np.zeros((2, 64, 64), np.uint8)
         truth[:, 8 + 6 * number : 28 + 6 * number, 20:44] = 1
-        stack = rng.integers(0, 40, truth.shape, dtype=np.uint8) + 150 * truth
+        stack = rng.integers(0, 40, truth.shape, dtype=np.uint8) + (150 - 20 * number) * truth
         paths.append(tmp_path / f"scene{number}.tif")
         calibration = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
         tifffile.imwrite(paths[-1], stack, imagej=True, resolution=(5, 5), metadata=calibration)
@@ -72,7 +73,23 @@ def test_the_other_files_have_the_labels_of_python(scenes: list[Path], tmp_path:
     )
     expected = segmenter.predict(tifffile.imread(scenes[1])).labels
     written = tifffile.imread(tmp_path / "out" / "scene1_labels.tif")
-    assert (written != expected).mean() < 0.01
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_the_annotation_is_learned_once(
+    scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = []
+    prepare = LiteModel.prepare
+
+    def counted(model: LiteModel, references: Any) -> Any:
+        learned.append(len(references))
+        return prepare(model, references)
+
+    monkeypatch.setattr(LiteModel, "prepare", counted)
+    images = scenes[0], scenes[1], scenes[3]
+    assert run(*images, *reference(scenes), "--output", tmp_path / "out").exit_code == 0
+    assert learned == [1]
 
 
 def test_resume_skips_finished_files(scenes: list[Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from napari_vrp_sam.cli.app import is_given, progress_bar, stderr_console
-from napari_vrp_sam.cli.output_paths import default_labels_path
+from napari_vrp_sam.cli.output_paths import check_outputs, default_labels_path
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:
@@ -139,14 +139,12 @@ def _check(
             f"Several images would be written to {min(twice)}: rename them, or leave out --output "
             "so that labels are written beside their images."
         )
-    resolved = {path.resolve() for path in (*images, *inputs)}
     for target in targets:
-        if target.resolve() in resolved:
-            raise InputError(f"{target} is an input: write the results to another folder.")
         if target.exists() and not replace:
             raise InputError(
                 f"{target} already exists: add --resume to skip finished images, or --overwrite."
             )
+        check_outputs(target, [], [*images, *inputs], overwrite=True)
 
 
 def _report(result: FileResult) -> None:

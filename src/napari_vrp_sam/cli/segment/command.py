@@ -191,7 +191,7 @@ def segment(
     Finished frames are saved if the run is interrupted with Ctrl+C.
     """
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+    from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of
     from napari_vrp_sam.io.images.opening import open_image
     from napari_vrp_sam.io.images.stacks import frame_files
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
@@ -259,8 +259,9 @@ def segment(
     job = replace(given.job, **changed)
     if images and len(images) > 1:
         refuse_single(context)
+        # As a segmenter does: all images have the contrast limits of the first.
         complete = segment_images(
-            job,
+            replace(job, normalisation=normalisation_of(job, stack)),
             images,
             given.files,
             output,

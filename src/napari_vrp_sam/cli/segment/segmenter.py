@@ -56,6 +56,7 @@ def read_segmenter_input(
         image has other channels.
     """
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.inference.runs.batch import check_channels
     from napari_vrp_sam.inference.segmenter_file import read_segmenter
     from napari_vrp_sam.io.images.opening import open_image
 
@@ -70,14 +71,7 @@ def read_segmenter_input(
     values = context.params["nodata"], stored.metadata.nodata, job.nodata
     nodata = next((value for value in values if value is not None), None)
     stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels, nodata)
-    used = job.references[0].image.shape[-1]
-    assert job.normalisation is not None
-    most = used if job.normalisation.projection else 3
-    if min(len(stack.channels), most) != min(used, most):
-        raise InputError(
-            f"{image} has {len(stack.channels)} channels, but the annotations of {path} use "
-            f"{used}: give an image with the same channels."
-        )
+    check_channels(job, stack, image)
     job = replace(
         job,
         data=data,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
+    """Result of one file.
 
     Attributes
     ----------
@@ -127,12 +127,17 @@ def segment_file(
 
 
 def check_channels(job: SegmentationJob, stack: Frames, image: Path) -> None:
-    """Raise an `InputError` if a stack has other channels than the references of a job."""
-    used = {reference.image.shape[-1] for reference in job.references}
-    if len(stack.channels) not in used:
+    """Raise an `InputError` if a stack has other channels than the references of a job.
+
+    Without a projection, models use three channels at most, so further ones do not matter.
+    """
+    used = job.references[0].image.shape[-1]
+    projected = job.normalisation is not None and job.normalisation.projection is not None
+    most = used if projected else 3
+    if min(len(stack.channels), most) != min(used, most):
         raise InputError(
-            f"{image} has {len(stack.channels)} channels, but the annotations use "
-            f"{', '.join(map(str, sorted(used)))}: give an image with the same channels."
+            f"{image} has {len(stack.channels)} channels, but the annotations use {used}: give an "
+            "image with the same channels."
         )
 
 
