@@ -86,7 +86,7 @@ def variants(
     mixed = torch.lerp(prompts.pseudo_mask, decoded, calibration.decoder_share)
     found = {"default": shift_to_best_threshold(model.decode(features, prompts).clone())}
     for share in EDGE_SHARES:
-        edged = follow_edges(mixed, features.semantic[INTENSITIES], share)
+        edged = follow_edges(mixed, features.semantic[INTENSITIES], [share])
         logits = resize_to_frame(edged, features.size)[:, 0]
         for offset_name, factor in OFFSETS.items():
             for rule_name, rule in RULES.items():

@@ -65,4 +65,4 @@ def test_edges_move_towards_those_of_the_image() -> None:
     logits = torch.full((1, 1, 32, 32), -2.0)
     logits[..., 19:] = 2  # three cells beside the edge of the image
     before = logits[..., 16:19].mean()
-    assert follow_edges(logits, intensities, 0.5)[..., 16:19].mean() > before + 1
+    assert follow_edges(logits, intensities, [0.5])[..., 16:19].mean() > before + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,7 +35,7 @@ GUIDE_EPS = 0.001
 """Variance of intensities in 0..1 below which the guided filter smooths."""
 
 
-def follow_edges(logits: Tensor, intensities: Tensor, share: float) -> Tensor:
+def follow_edges(logits: Tensor, intensities: Tensor, shares: Sequence[float]) -> Tensor:
     """Move the edges of masks towards those of the image; see `guided_filter`.
 
     Parameters
@@ -42,18 +44,20 @@ def follow_edges(logits: Tensor, intensities: Tensor, share: float) -> Tensor:
     intensities : Tensor, shape (1, C, h, w)
         Feature map of a frame that begins with its three colours, see
         `probe.classical_features.intensities`.
-    share : float
-        Share of the filtered logits, 0..1.
+    shares : sequence of float
+        Share of the filtered logits of each of K classes, 0..1.
 
     Returns
     -------
     Tensor, shape (K, 1, h, w)
     """
-    if not share:
+    if not any(shares):
         return logits
     guide = intensities[:, :3].mean(dim=1, keepdim=True)
     filtered = guided_filter(logits, guide, radius=GUIDE_RADIUS, eps=GUIDE_EPS)
-    return torch.lerp(logits, filtered, share)
+    # Class by class with Python numbers: a tensor of them would be copied to the device.
+    mixed = [torch.lerp(logits[k], filtered[k], share) for k, share in enumerate(shares)]
+    return torch.stack(mixed)
 
 
 def guided_filter(logits: Tensor, guide: Tensor, *, radius: int, eps: float) -> Tensor:

@@ -191,10 +191,12 @@ class ProbeModel(nn.Module, Model):
         """Return mask logits of shape (K, H, W) at the size of the frame."""
         assert prompts.pseudo_mask is not None
         shifted = [
-            follow_edges(logits[None], features.semantic[0], c.edge_share) + c.offset
+            logits + c.offset
             for logits, c in zip(prompts.pseudo_mask, prompts.calibrations, strict=True)
         ]
-        return resize_to_frame(torch.cat(shifted), features.size)[:, 0]
+        shares = [c.edge_share for c in prompts.calibrations]
+        edged = follow_edges(torch.stack(shifted), features.semantic[0], shares)
+        return resize_to_frame(edged, features.size)[:, 0]
 
     def _with_maps(self, shot: Shot, basis: TokenBasis | None) -> Shot:
         return replace(shot, maps=_maps(shot.features, basis))

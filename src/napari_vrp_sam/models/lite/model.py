@@ -217,10 +217,10 @@ class LiteModel(nn.Module, Model):
         # all kernels in its queue.
         mixed = []
         for base, mask, c in zip(pseudo_masks, decoded, prompts.calibrations, strict=True):
-            logits = torch.lerp(base, mask, c.decoder_share)[None]
-            edged = follow_edges(logits, features.semantic[INTENSITIES], c.edge_share)
-            mixed.append(edged + c.offset)
-        logits = resize_to_frame(torch.cat(mixed), features.size)[:, 0]
+            mixed.append(torch.lerp(base, mask, c.decoder_share) + c.offset)
+        shares = [c.edge_share for c in prompts.calibrations]
+        edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], shares)
+        logits = resize_to_frame(edged, features.size)[:, 0]
         if not any(c.head_share for c in prompts.calibrations):
             return logits
         from_head = resize_to_frame(features.semantic[-1], features.size)[0]

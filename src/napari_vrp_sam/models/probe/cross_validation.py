@@ -87,7 +87,7 @@ def cross_validate(
     ratio = 1.0 if len(shots) > 1 else OTHER_FRAMES_RATIO
     candidates = []
     for share in EDGE_SHARES:
-        edged = [(s, follow_edges(logits, intensities(s), share)) for s, logits in held_out]
+        edged = [(s, follow_edges(logits, intensities(s), [share])) for s, logits in held_out]
         values = list(map(_known_values, edged))
         offset = _choose_offset(values)
         reached = _iou([(shift_to_best_threshold((v + offset)[None])[0], t) for v, t in values])

@@ -10,7 +10,9 @@ from napari_vrp_sam.models.zoo.registry import model_spec, weights_file
 
 
 def weights_digest(model: str | Path) -> str:
-    """Return the sha256 digest of the weights of a model, given by name or as a file.
+    """Return a text that identifies the weights of a model, given by name or as a file.
+
+    It is a digest; for a file of the Hugging Face Hub, which lists none in advance, its address.
 
     Raises
     ------
