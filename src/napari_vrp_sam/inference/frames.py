@@ -136,7 +136,7 @@ class Frames:
         return len(self.channels) > 3 and not self.rgb
 
     def index(self, lead_position: int | Sequence[int]) -> int:
-        """Return the index of a frame, given its position on the leading axes.
+        """Return the index of the frame at a position on the leading axes.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Frames:
         return int(np.ravel_multi_index(position, self.lead_shape)) if position else 0
 
     def position(self, index: int) -> tuple[int, ...]:
-        """Return the position of a frame on the leading axes, given its index (-1: the last frame).
+        """Return the position of a frame on the leading axes; index -1 is the last frame.
 
         Raises
         ------

@@ -20,7 +20,7 @@ OPACITY = 0.15
 
 
 def write_overlays(path: Path, stack: LabelledStack, _options: ExportOptions) -> None:
-    """Write a picture of each frame in full size; those of a stack get numbered names.
+    """Write one full-size picture per frame; pictures of a stack have numbered names.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class Classes(NamedTuple):
 
 
 def number_classes(values: Iterable[Any], *, chosen: bool = False) -> Classes:
-    """Number the classes of shapes.
+    """Assign a number to each class of shapes.
 
     Positive integers are class numbers as they are, and 0 is background. Names are numbered in
     alphabetical order; "background" is no class, and names that start with "ignore" or end with an

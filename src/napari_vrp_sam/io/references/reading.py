@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to read from a file, and for which stack."""
+    """File to read, and the stack that it annotates."""
 
     path: Path
     stack: AnnotatedStack

@@ -49,7 +49,7 @@ class TiffImage:
 
     @property
     def page_layout(self) -> tuple[object, ...]:
-        """What the pages of images that form a stack have in common."""
+        """Layout of a page, which images that form a stack have in common."""
         samples = self.samples
         return self.page_axes, self.page_shape, samples.axis, samples.count, samples.dtype
 

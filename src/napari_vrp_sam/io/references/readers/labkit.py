@@ -19,7 +19,7 @@ def is_labkit(content: Any) -> bool:
 
 
 def read_labkit(content: Any, request: Request) -> StoredAnnotations:
-    """Read the pixels of each label, as (x, y) or (x, y, z or t); "background" is no class."""
+    """Read the pixels of each label: (x, y) or (x, y, z or t). "background" is not a class."""
     stack = request.stack
     labels = content["labels"]
     classes = number_classes(labels)
