@@ -116,3 +116,12 @@ def test_mistakes_lose_nothing(scenes: list[Path], tmp_path: Path) -> None:
     result = run(scenes[0], same, *reference(scenes), "--output", tmp_path / "out")
     assert "Several images would be written to" in result.output + str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_with_other_channels_is_reported(scenes: list[Path], tmp_path: Path) -> None:
+    colours = tmp_path / "colours.tif"
+    pixels = np.repeat(tifffile.imread(scenes[1])[0][..., None], 3, axis=-1)
+    tifffile.imwrite(colours, pixels, photometric="rgb")
+    result = run(scenes[0], colours, *reference(scenes), "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "colours.tif has 3 channels, but the annotations use 1" in result.stderr

@@ -92,14 +92,20 @@ def test_single_picture(files: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("value", [7, np.nan])
-def test_a_stack_without_contrast_prints_a_warning(files: Path, value: float) -> None:
+def test_a_stack_without_contrast_prints_a_warning(files: Path) -> None:
     given = ("--reference", files / "slice.tif", "--reference-frame", 2, "--frames", "2:3")
-    dtype = np.uint8 if value == 7 else np.float32
-    tifffile.imwrite(files / "flat.tif", np.full((5, 64, 64), value, dtype))
+    tifffile.imwrite(files / "flat.tif", np.full((5, 64, 64), 7, np.uint8))
     result = run(files / "flat.tif", *given)
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("WARNING: The stack shows no contrast") == 1
+
+
+def test_an_annotation_on_missing_pixels_only_is_refused(files: Path) -> None:
+    given = ("--reference", files / "slice.tif", "--reference-frame", 2, "--frames", "2:3")
+    tifffile.imwrite(files / "empty.tif", np.full((5, 64, 64), np.nan, np.float32))
+    result = run(files / "empty.tif", *given)
+    assert result.exit_code == 2
+    assert "lies on pixels without data only: mark pixels of the image" in result.stderr
 
 
 def test_results_are_not_overwritten(files: Path) -> None:

@@ -132,7 +132,7 @@ def check_channels(job: SegmentationJob, stack: Frames, image: Path) -> None:
     Without a projection, models use three channels at most, so further ones do not matter.
     """
     used = job.references[0].image.shape[-1]
-    projected = job.normalisation is not None and job.normalisation.projection is not None
+    projected = job.normalisation is not None and bool(job.normalisation.projection)
     most = used if projected else 3
     if min(len(stack.channels), most) != min(used, most):
         raise InputError(

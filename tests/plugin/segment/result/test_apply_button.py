@@ -141,7 +141,7 @@ def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path)
     colours = np.zeros((2, 64, 64, 3), np.uint8)
     imwrite(tmp_path / "rgb.tif", colours, photometric="rgb")
     for arguments, problem in (
-        (["rgb.tif"], "has 3 channels, but the annotations of"),
+        (["rgb.tif"], "has 3 channels, but the annotations use 1"),
         (["other.tif", "--model", "vit_b"], "--model is stored in the segmenter"),
         ([], "Give the IMAGE"),
     ):
