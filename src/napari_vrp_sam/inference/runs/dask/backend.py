@@ -1,0 +1,197 @@
+"""Segmentation on the workers of dask.distributed: each task is some frames, or a tile of one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_vrp_sam.annotations.labels import class_ids_of
+from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.job import Job
+from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
+from napari_vrp_sam.inference.prediction.tiling import TileProgress, check_tile
+from napari_vrp_sam.inference.runs.control import Control
+from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
+from napari_vrp_sam.inference.runs.dask.task_queue import TaskQueue, in_order
+from napari_vrp_sam.inference.runs.dask.tasks import (
+    FrameWriter,
+    PickledJob,
+    WorkerState,
+    frame_context,
+    frame_event,
+    load_and_learn,
+    segment_frames,
+    segment_tile,
+    share_job,
+    tile_context,
+)
+from napari_vrp_sam.inference.runs.events import (
+    Event,
+    FrameResult,
+    FrameWritten,
+    Learned,
+    Progress,
+    frame_progress,
+)
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from distributed import Client, Future
+    from numpy.typing import NDArray
+
+
+class DaskBackend:
+    """Submit the frames of one run to workers, or the tiles of its large frames.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    writer : FrameWriter, optional
+        Lets the workers write the labels.
+    """
+
+    def __init__(self, client: Client, writer: FrameWriter | None) -> None:
+        self._writer = writer
+        self._tasks = TaskQueue(client)
+
+    def events(self, job: Job, control: Control) -> Generator[Event]:
+        """See `RunBackend`; jobs other than segmentation are done in this process."""
+        if isinstance(job, SegmentationJob):
+            self._tasks.control = control
+            yield from self._segment(job)
+        else:
+            yield from job.events(control)
+
+    def control_changed(self, control: Control) -> None:
+        """See `RunBackend`; the control is checked whenever a result is awaited."""
+
+    def _segment(self, job: SegmentationJob) -> Generator[Event]:
+        frames, indices = plan(job)
+        total = len(indices)
+        yield Progress(0, total, "Sampling intensities", "sampling")
+        normalisation = normalisation_of(job, frames)
+        stack = sendable_stack(job.data)
+        sent = replace(
+            job,
+            data=stack,
+            axes=frames.axes,
+            nodata=frames.nodata,
+            model=_absolute(job.model),
+            normalisation=normalisation,
+        )
+        self._tasks.control.check()
+        yield Progress(0, total, "Waiting for a worker", "starting")
+        # A task and not scattered data, because a task is repeated if all workers with it are lost.
+        pickled = self._tasks.submit(share_job, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
+        # All workers learn at the same time instead of waiting for the first.
+        workers: list[str | None] = list(self._tasks.workers())
+        learning = [
+            self._tasks.submit(load_and_learn, pickled, on=worker) for worker in workers or [None]
+        ]
+        learned: WorkerState = self._tasks.next_result(learning)
+        yield Learned(learned.calibrations)
+        if self._writer is not None:
+            self._writer.open()
+        self._tasks.control.check()
+        yield frame_progress(0, total)
+        events = self._frames(job, pickled, frames, indices, learned, sent=stack is not None)
+        done = 0
+        for event in events:
+            if isinstance(event, TileProgress):
+                yield frame_progress(done, total, event.number, event.total)
+                continue
+            yield event
+            done += 1
+            yield frame_progress(done, total)
+            if done < total:  # a run that is cancelled after its last frame is done all the same
+                self._tasks.control.check()
+
+    def _frames(
+        self,
+        job: SegmentationJob,
+        pickled: Future[Any],
+        frames: Frames,
+        indices: list[int],
+        learned: WorkerState,
+        *,
+        sent: bool,
+    ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
+        """Yield the results of frames as they come; the tiles of large frames are merged here."""
+
+        def pixels(index: int) -> Any:
+            return None if sent else frames[index]
+
+        if max(frames.frame_shape) > check_tile(job.tile_size):
+            for index in indices:
+                logits = yield from self._large_frame(
+                    job, pickled, index, pixels(index), frames, learned
+                )
+                yield self._finished(job, index, logits, learned)
+            return
+        chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
+        tasks = (
+            (segment_frames, pickled, chunk, None if sent else [frames[index] for index in chunk])
+            for chunk in chunks
+        )
+        for results in self._tasks.results(tasks):
+            yield from results
+
+    def _large_frame(
+        self,
+        job: SegmentationJob,
+        pickled: Future[Any],
+        index: int,
+        pixels: NDArray[Any] | None,
+        frames: Frames,
+        learned: WorkerState,
+    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+        """Compute the logits of a frame whose tiles are tasks; yield the progress."""
+        tiles = plan_tiles(
+            frames.frame_shape, check_tile(job.tile_size), context=learned.uses_frame_context
+        )
+        context = None
+        if tiles.context:
+            parts = [
+                self._tasks.submit(tile_context, pickled, index, tile, _cut(pixels, tile.pixels))
+                for tile in tiles.context
+            ]
+            context = self._tasks.submit(frame_context, pickled, parts)
+        results = self._tasks.results(
+            (segment_tile, pickled, index, number, tile, context, _cut(pixels, tile.pixels))
+            for number, tile in enumerate(tiles.tiles)
+        )
+        return (yield from tiles.merge(in_order(results)))
+
+    def _finished(
+        self,
+        job: SegmentationJob,
+        index: int,
+        logits: NDArray[np.float32],
+        learned: WorkerState,
+    ) -> FrameResult | FrameWritten:
+        """Return the event of a frame whose tiles were merged here."""
+        import torch
+
+        from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
+        from napari_vrp_sam.models.decision import shift_to_best_threshold
+
+        whole = torch.from_numpy(logits)
+        if learned.best_threshold:
+            shift_to_best_threshold(whole)
+        probabilities = whole.sigmoid_().numpy()
+        prediction = predict_from_probabilities(probabilities, class_ids_of(job.references))
+        return frame_event(index, prediction, job, self._writer)
+
+
+def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any] | None:
+    return None if pixels is None else pixels[part]
+
+
+def _absolute(model: Any) -> Any:
+    """Return the absolute path of a model file, for workers in other folders; keep names."""
+    is_file = isinstance(model, str | Path) and Path(model).is_file()
+    return Path(model).absolute() if is_file else model
