@@ -89,7 +89,8 @@ def test_formats_follow_from_the_suffix(tmp_path: Path, found: np.ndarray, outpu
 def test_probabilities_of_a_run_give_its_labels(files: Path) -> None:
     arguments = [
         "segment", files / "stack.tif", "--reference", files / "slice.tif", "--reference-frame", 2,
-        "--device", "cpu", "--output", files / "labels.tif", "--probabilities", files / "p.tif",
+        "--device", "cpu", "--effort", 0.2,
+        "--output", files / "labels.tif", "--probabilities", files / "p.tif",
     ]  # fmt: skip
     done = runner.invoke(app, list(map(str, arguments)))
     assert done.exit_code == 0, done.output

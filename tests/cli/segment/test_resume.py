@@ -68,7 +68,7 @@ def files(tmp_path: Path) -> Path:
 
 def arguments(files: Path, output: Path, *more: Any) -> list[str]:
     given = ("segment", files / "stack.tif", "--reference", files / "drawn.tif", "--output", output)
-    return [*map(str, (*given, *more)), "--device", "cpu"]
+    return [*map(str, (*given, *more)), "--device", "cpu", "--effort", "0.2"]
 
 
 def segment(files: Path, output: Path, *more: Any) -> Any:

@@ -94,8 +94,9 @@ def test_an_annotated_frame_segments_the_next(
 
 
 def test_augmented_views_change_the_result_reproducibly(
-    model: LiteModel, sample: tuple[Tensor, Tensor]
+    model: LiteModel, sample: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(model, "effort", 0.2)
     target, image, ground_truth = sample[0][0, :, :64, :80], sample[0][1, :, :64, :80], sample[1][1]
     without_image = reference(model, image, ground_truth[:64, :80])
     with_image = replace(without_image, image=image)
@@ -151,8 +152,11 @@ def test_a_crop_gives_nearly_the_same_as_the_frame(
     assert iou(crop > 0.5, whole > 0.5) > overlap
 
 
-def test_classes_are_independent(model: LiteModel, sample: tuple[Tensor, Tensor]) -> None:
+def test_classes_are_independent(
+    model: LiteModel, sample: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With equal numbers of references each class has the logits that it has alone."""
+    monkeypatch.setattr(model, "effort", 0.2)
     frames, ground_truth = sample
     first = reference(model, frames[1], ground_truth[1], class_id=7)
     second = reference(model, frames[1], ~ground_truth[1], class_id=2)

@@ -55,7 +55,7 @@ def local_stack(stack):
 def job(local_stack, stack, truth):
     references = gather_references(Frames(stack[0]), truth[0], reference_frame=1)
     return SegmentationJob(
-        local_stack, references=references, device="cpu", contrast_limits=(0, 255)
+        local_stack, references=references, device="cpu", contrast_limits=(0, 255), effort=0.1
     )
 
 
@@ -87,21 +87,7 @@ def test_objects_of_one_frame_are_found_in_the_other_process(engine, truth):
     assert preview.labels.max() == len(np.unique(whole)) - 1
 
 
-def test_the_process_stays_for_the_next_job(engine, job):
-    engine.warm_up()
-    process = engine.warm_up().process
-    first, second = (list(engine.submit(job).events()) for _ in range(2))
-
-    assert engine.warm_up().process is process
-    for one, other in zip(
-        *([e for e in events if isinstance(e, FrameResult)] for events in (first, second)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one.labels, other.labels)
-    engine.close()
-    assert process.returncode is not None
-
-
+@pytest.mark.slow
 def test_a_process_that_died_at_rest_is_replaced(engine, job):
     process = engine.warm_up().process
     process.kill()  # by hand, or by a system that is short of memory
@@ -111,13 +97,7 @@ def test_a_process_that_died_at_rest_is_replaced(engine, job):
     assert engine.warm_up().process is not process
 
 
-def test_a_process_ends_with_its_parent(engine):
-    process = engine.warm_up().process
-    process.stdin.close()  # all that is left of a parent that crashed
-
-    assert process.wait(timeout=120) == 0
-
-
+@pytest.mark.slow
 def test_a_garbage_collected_engine_leaves_no_process():
     engine = ProcessEngine()
     process = engine.warm_up().process
@@ -229,3 +209,30 @@ def test_objects_are_found_in_the_other_process(engine, local_stack, stack, trut
     np.testing.assert_array_equal(found.objects.labels, here.labels)
     assert found.objects.table.equals(here.table)
     assert local_stack.read == stack[0, 0].nbytes  # never more than a frame at once
+
+
+def test_the_process_stays_for_the_next_job(engine, job):
+    engine.warm_up()
+    process = engine.warm_up().process
+    first, second = (list(engine.submit(job).events()) for _ in range(2))
+
+    assert engine.warm_up().process is process
+    for one, other in zip(
+        *([e for e in events if isinstance(e, FrameResult)] for events in (first, second)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.labels, other.labels)
+
+
+# The last two: each needs the process, and ends it.
+def test_a_process_ends_with_its_parent(engine):
+    process = engine.warm_up().process
+    process.stdin.close()  # all that is left of a parent that crashed
+
+    assert process.wait(timeout=120) == 0
+
+
+def test_a_closed_engine_leaves_no_process(engine):
+    process = engine.warm_up().process
+    engine.close()
+    assert process.returncode is not None
