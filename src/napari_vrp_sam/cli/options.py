@@ -37,6 +37,7 @@ class PromptingName(StrEnum):
     """Prompts for SAM in a full-size model."""
 
     VRP = "vrp"
+    OBJECTS = "objects"
     POINTS = "points"
     BOX = "box"
     POINTS_AND_BOX = "points+box"
@@ -174,7 +175,7 @@ PromptingOption = Annotated[
         "--prompting",
         metavar="NAME",
         help=f"Prompts for SAM in vit_b, vit_l and vit_h: {', '.join(PromptingName)}. Default: vrp "
-        "if the model has a VRP encoder, else points+box.",
+        "if the model has a VRP encoder, else objects.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -69,7 +69,7 @@ class Segmenter:
         Larger frames are segmented in overlapping tiles of this many pixels; default: 2048.
     pseudo_mask : {"probe", "correlation"}, optional
         Method that computes pseudo-masks; see `load_model`.
-    prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
+    prompting : {"vrp", "objects", "points", "box", "points+box", "persam", "probe"}, optional
         Source of SAM's prompts in a full-size model; see `load_model`.
     cache : bool, optional
         Keep features of frames on disk for later runs; default: for full-size models on a CPU.

@@ -234,7 +234,7 @@ def trained(tiny_sam: Sam) -> FullSizeModel:
     semantic = EfficientNetLite0()
     lite: Any = load_model("lite")
     semantic.backbone.load_state_dict(lite.network.backbone.state_dict())
-    return FullSizeModel("tiny", tiny_sam, semantic).eval()
+    return FullSizeModel("tiny", tiny_sam, semantic, prompting="points+box").eval()
 
 
 @torch.no_grad()
@@ -303,6 +303,7 @@ def test_probe_is_fitted_to_all_references(with_probe: FullSizeModel) -> None:
 def test_prompts_depend_on_the_probe(tiny_sam: Sam, vrp: bool) -> None:
     """Both kinds of prompts, VRP encoder and GP-SAM, use the pseudo-mask of the probe."""
     model = build(tiny_sam, vrp=vrp, pseudo_mask="probe")
+    model = model.with_prompting("vrp" if vrp else "points+box")
     (prepared,) = model.prepare([reference(model)])
     features = model.encode(frame(1))
     sparse = model.prompt(features, [prepared]).sparse
@@ -344,7 +345,9 @@ def test_unsupported_promptings(geometric: FullSizeModel, with_vrp_encoder: Full
     assert with_vrp_encoder.with_prompting("points+box").prompting == "points+box"
     with pytest.raises(InputError, match=r"'tiny' has no VRP encoder: .* points, box, points"):
         geometric.with_prompting("vrp")
-    with pytest.raises(InputError, match="Unknown prompting 'guess': choose one of vrp, points"):
+    with pytest.raises(
+        InputError, match="Unknown prompting 'guess': choose one of vrp, objects, points"
+    ):
         geometric.with_prompting("guess")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="needs the pseudo-mask 'probe'"):
         with_vrp_encoder.with_prompting("probe")

@@ -169,7 +169,7 @@ def test_prompting_option_and_description(tiny: ModelSpec, vrp_file: Path) -> No
     assert describe_prompting(str(vrp_file)) == "SAM is prompted by the VRP encoder."
     note = describe_prompting("tiny")
     assert "no VRP encoder" in note
-    assert PROMPTINGS["points+box"] in note
+    assert PROMPTINGS["objects"] in note
     assert "Fine-tuning" in note
     assert PROMPTINGS["persam"] in describe_prompting("tiny", "persam")
     assert describe_prompting("paper.pth") == describe_prompting(str(vrp_file))
@@ -208,7 +208,7 @@ def test_predictor_cache_reports_downloads_and_separates_promptings(tiny: ModelS
         assert any(done == total and file == name for done, total, file in reported)
     assert predictors.predictor(job) is first
     other: Any = predictors.predictor(replace(job, prompting="persam"))
-    assert (first.model.prompting, other.model.prompting) == ("points+box", "persam")
+    assert (first.model.prompting, other.model.prompting) == ("objects", "persam")
 
 
 def test_published_file_is_recognised_by_its_digest(

@@ -28,8 +28,10 @@ from napari_vrp_sam.models.sam.files import (
     MASK_DECODER,
     merge_lora,
 )
-from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, PreparedClass
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
+from napari_vrp_sam.models.sam.preparation import PreparedClass
 from napari_vrp_sam.models.sam.probe import PROBE_RECIPE, canvas_shot, probe_probability
+from napari_vrp_sam.models.sam.prompting import TUNED_DECODER_PROMPTING
 from napari_vrp_sam.models.vrp.semantic_encoders import SEMANTIC_ENCODERS
 from napari_vrp_sam.training.episodes import EpisodeStream
 from napari_vrp_sam.training.losses import segmentation_loss
@@ -50,6 +52,8 @@ class TunableFullSizeModel(TunableModel):
                 f"The model '{model.name}' has no VRP encoder: choose the parts 'decoder', or a "
                 "weights file of a VRP encoder as the model."
             )
+        if model.prompting == "objects":  # a mask for each object has no ground truth
+            model = model.with_prompting(TUNED_DECODER_PROMPTING)
         self.model = model
         self._lora = parts == "lora"
         self._recipe = recipe

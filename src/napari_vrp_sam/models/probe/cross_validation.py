@@ -73,6 +73,32 @@ def cross_validate(
     FoldEstimates or None
         None if any annotation is not a mask, or if the annotation cannot be split.
     """
+    held_out = held_out_logits(shots, views, learn)
+    if held_out is None:
+        return None
+    # Folds of several references are different frames already.
+    ratio = 1.0 if len(shots) > 1 else OTHER_FRAMES_RATIO
+    candidates = []
+    for share in EDGE_SHARES:
+        edged = [(s, follow_edges(logits, intensities(s), [share])) for s, logits in held_out]
+        values = list(map(known_values, edged))
+        offset = choose_offset(values)
+        reached = iou_of_logits(
+            [(shift_to_best_threshold((v + offset)[None])[0], t) for v, t in values]
+        )
+        candidates.append(FoldEstimates(share, offset, ratio * reached))
+    # Edges of the image are right in most datasets: without them only if that is clearly better.
+    return max(candidates, key=lambda e: e.expected_iou + EDGE_BONUS * (e.edge_share > 0))
+
+
+def held_out_logits(
+    shots: Sequence[Shot], views: Sequence[Shot], learn: Learn
+) -> list[tuple[Shot, Tensor]] | None:
+    """Learn from each fold, and return the other ones with the logits of the class.
+
+    Return None if any annotation is not a mask, or if the annotation cannot be split. See
+    `cross_validate` for the parameters.
+    """
     if any(shot.fold is None or shot.incomplete for shot in shots):
         return None
     learners = [partial(_fold_logits, shots, views, learn, fold) for fold in (0, 1)]
@@ -83,20 +109,10 @@ def cross_validate(
     held_out = [pair for fold in folds for pair in fold]
     if not all(bool((s.foreground > s.background).any()) for s, _ in held_out):
         return None
-    # Folds of several references are different frames already.
-    ratio = 1.0 if len(shots) > 1 else OTHER_FRAMES_RATIO
-    candidates = []
-    for share in EDGE_SHARES:
-        edged = [(s, follow_edges(logits, intensities(s), [share])) for s, logits in held_out]
-        values = list(map(_known_values, edged))
-        offset = _choose_offset(values)
-        reached = _iou([(shift_to_best_threshold((v + offset)[None])[0], t) for v, t in values])
-        candidates.append(FoldEstimates(share, offset, ratio * reached))
-    # Edges of the image are right in most datasets: without them only if that is clearly better.
-    return max(candidates, key=lambda e: e.expected_iou + EDGE_BONUS * (e.edge_share > 0))
+    return held_out
 
 
-def _known_values(held_out: tuple[Shot, Tensor]) -> tuple[Tensor, Tensor]:
+def known_values(held_out: tuple[Shot, Tensor]) -> tuple[Tensor, Tensor]:
     """Return the logits and the ground truth of the known pixels of a frame."""
     # At full size, because thin objects have another area on the grid of the pseudo-mask.
     shot, logits = held_out
@@ -106,15 +122,17 @@ def _known_values(held_out: tuple[Shot, Tensor]) -> tuple[Tensor, Tensor]:
     return values, (shot.foreground > shot.background)[known]
 
 
-def _choose_offset(values: Sequence[tuple[Tensor, Tensor]]) -> float:
+def choose_offset(values: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Return the mean offset under a posterior that prefers a high IoU at the threshold 0."""
-    ious = np.array([_iou([(v + offset, truth) for v, truth in values]) for offset in OFFSETS])
+    ious = np.array(
+        [iou_of_logits([(v + offset, truth) for v, truth in values]) for offset in OFFSETS]
+    )
     posterior = np.exp((ious - ious.max()) / TEMPERATURE)
     posterior *= np.exp(-np.square(OFFSETS) / (2 * OFFSET_PRIOR_STD**2))
     return float((posterior * OFFSETS).sum() / posterior.sum())
 
 
-def _iou(values: Sequence[tuple[Tensor, Tensor]]) -> float:
+def iou_of_logits(values: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Return the IoU of the positive logits of all frames and their ground truth."""
     overlap = sum(float(((v > 0) & truth).sum()) for v, truth in values)
     union = sum(float(((v > 0) | truth).sum()) for v, truth in values)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
@@ -18,49 +16,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
+from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.precision import Precision, mixed_precision
 from napari_vrp_sam.models.sam import persam
 from napari_vrp_sam.models.sam.geometric_prompts import encode_geometric
 from napari_vrp_sam.models.sam.image_encoder import encode_images
 from napari_vrp_sam.models.sam.mask_decoder import decode_masks
-from napari_vrp_sam.models.sam.probe import fit_probe, probe_probability
+from napari_vrp_sam.models.sam.objects.model import ObjectPrompting
+from napari_vrp_sam.models.sam.objects.prompts import ObjectPrompts
+from napari_vrp_sam.models.sam.preparation import (
+    PreparedClass,
+    clear_padding,
+    correlate,
+    stages_and_masks,
+    with_class,
+)
+from napari_vrp_sam.models.sam.probe import fine_maps, fit_probe, probe_probability
 from napari_vrp_sam.models.sam.prompting import Prompting, check_prompting, default_prompting
 from napari_vrp_sam.models.sam.square_canvas import (
     extend_to_square,
     frame_cells,
-    pad_to_square,
     place_on_square_canvas,
     resize_longest_side,
 )
-from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
-from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
+from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask
 from napari_vrp_sam.models.vrp.semantic_encoders import SemanticEncoder, concatenate_stages
 from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedClass:
-    """Data of one class that depends on its references only.
-
-    Attributes
-    ----------
-    class_id : int
-    shots : int
-        Number of references.
-    pseudo_mask : callable, optional
-        Function from the features of a target to pseudo-masks in 0..1: one per reference for the
-        correlation, shape (shots, 1, h, w), or one for the probe, shape (1, 1, h, w).
-    encoding : ReferenceEncoding, optional
-        Encoded references, for prompts of the VRP encoder.
-    embedding : Tensor, shape (D,), optional
-        Mean of SAM's embedding over the class, for PerSAM, which uses no pseudo-mask.
-    """
-
-    class_id: int
-    shots: int
-    pseudo_mask: Callable[[FrameFeatures], Tensor] | None
-    encoding: ReferenceEncoding | None
-    embedding: Tensor | None = None
 
 
 class FullSizeModel(nn.Module, Model):
@@ -81,8 +62,9 @@ class FullSizeModel(nn.Module, Model):
         Source of the pseudo-mask: a probe per class on the maps of both encoders, or the paper's
         training-free correlation, with which the original VRP encoders were trained.
     prompting : Prompting, optional
-        Source of SAM's prompts, see `PROMPTINGS`. Default: the VRP encoder, or without one points
-        and a box from the pseudo-mask (GP-SAM, paper, table 3).
+        Source of SAM's prompts, see `PROMPTINGS`. Default: the VRP encoder, or without one the
+        objects in the pseudo-mask of the probe; with the correlation points and a box (GP-SAM,
+        paper, table 3).
 
     Attributes
     ----------
@@ -126,7 +108,8 @@ class FullSizeModel(nn.Module, Model):
         self.semantic_side = semantic_side
         self.lora_updates: dict[str, Tensor] = {}
         trained = vrp_encoder is not None
-        self.prompting = self._check_prompting(prompting or default_prompting(trained=trained))
+        default = default_prompting(trained=trained, pseudo_mask=self.pseudo_mask)
+        self.prompting = self._check_prompting(prompting or default)
 
     def with_prompting(self, prompting: Prompting) -> FullSizeModel:
         """Return a model with another prompting that shares its weights with this one.
@@ -145,6 +128,16 @@ class FullSizeModel(nn.Module, Model):
         return check_prompting(
             prompting, model=self.name, trained=trained, pseudo_mask=self.pseudo_mask
         )
+
+    @property
+    def best_threshold(self) -> bool:  # type: ignore[override]
+        """See the base class: only prompts per object have calibrated logits."""
+        return self.prompting == "objects"
+
+    @property
+    def encoding_key(self) -> str:
+        """See the base class: prompts per object need more maps."""
+        return "fine maps" if self.prompting == "objects" else ""
 
     @property
     def input_side(self) -> int:
@@ -177,6 +170,8 @@ class FullSizeModel(nn.Module, Model):
         stages = self.semantic if self.pseudo_mask == "correlation" else self.semantic.shallow
         with torch.no_grad():
             semantic = tuple(stages(canvas))
+            if self.prompting == "objects":
+                semantic += fine_maps(canvas)
         return FrameFeatures(size, embedding, semantic)
 
     def prepare(self, references: Sequence[EncodedReference]) -> tuple[PreparedClass, ...]:
@@ -191,18 +186,22 @@ class FullSizeModel(nn.Module, Model):
     def _prepare_class(
         self, class_references: Sequence[EncodedReference], references: Sequence[EncodedReference]
     ) -> PreparedClass:
-        positive = _with_class(class_references)
+        positive = with_class(class_references)
         class_id, shots = class_references[0].class_id, len(positive)
         if self.prompting == "persam":
             return PreparedClass(class_id, shots, None, None, persam.class_embedding(positive))
+        if self.prompting == "objects":
+            objects = ObjectPrompting(self.sam)
+            probe, calibration = objects.prepare(class_references, references)
+            return PreparedClass(class_id, shots, probe, None, calibration=calibration)
         pseudo_mask: Callable[[FrameFeatures], Tensor]
         if self.pseudo_mask == "probe":
             pseudo_mask = partial(probe_probability, probe=fit_probe(class_references, references))
         else:
-            _, stage_3, masks = _stages_and_masks(positive)
+            _, stage_3, masks = stages_and_masks(positive)
             with torch.no_grad():
                 masked = self.semantic.stage_4(stage_3 * masks)
-            pseudo_mask = partial(_correlate, reference_masked=masked, masks=masks)
+            pseudo_mask = partial(correlate, reference_masked=masked, masks=masks)
         encoding = self.encode_references(class_references)
         return PreparedClass(class_id, shots, pseudo_mask, encoding)
 
@@ -210,10 +209,14 @@ class FullSizeModel(nn.Module, Model):
         self, class_references: Sequence[EncodedReference]
     ) -> ReferenceEncoding | None:
         """Encode the references of one class with the VRP encoder, if it is used."""
-        if self.vrp_encoder is None or self.prompting == "persam":
+        if self.vrp_encoder is None or self.prompting in {"persam", "objects"}:
             return None
-        stage_2, stage_3, masks = _stages_and_masks(_with_class(class_references))
+        stage_2, stage_3, masks = stages_and_masks(with_class(class_references))
         return self.vrp_encoder.encode_reference(concatenate_stages(stage_2, stage_3), masks)
+
+    def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
+        """Return the calibration of each prepared class; only prompts per object have any."""
+        return {c.class_id: c.calibration for c in prepared if c.calibration is not None}
 
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Return the prompts of all prepared classes for one frame.
@@ -227,11 +230,15 @@ class FullSizeModel(nn.Module, Model):
             return persam.persam_prompts(self.sam, features, class_ids, torch.stack(embeddings))
         functions = [c.pseudo_mask for c in prepared if c.pseudo_mask is not None]
         with torch.no_grad():
-            pseudo_masks = [_clear_padding(f(features), features.size) for f in functions]
+            pseudo_masks = [clear_padding(f(features), features.size) for f in functions]
         mean = torch.cat([p.mean(dim=0, keepdim=True) for p in pseudo_masks])
         rows, columns = frame_cells(features.size, mean)
         visible = mean[..., :rows, :columns]
 
+        calibrations = [c.calibration for c in prepared if c.calibration is not None]
+        if calibrations:
+            logits = visible.logit(eps=1e-4)
+            return ObjectPrompting(self.sam).prompts(class_ids, logits, calibrations)
         if self.prompting == "vrp":
             sparse = self._visual_prompts(features, prepared, pseudo_masks)
             no_mask = self.sam.prompt_encoder.no_mask_embed.weight[..., None, None]
@@ -264,6 +271,8 @@ class FullSizeModel(nn.Module, Model):
         """Return mask logits of shape (K, H, W) at the size of the frame."""
         if isinstance(prompts, persam.PerSAMPrompts):
             logits = persam.decode_persam(self.sam, features, prompts)
+        elif isinstance(prompts, ObjectPrompts):
+            logits = extend_to_square(ObjectPrompting(self.sam).decode(features, prompts))
         elif self.prompting == "probe" and prompts.pseudo_mask is not None:
             logits = extend_to_square(prompts.pseudo_mask)
         else:
@@ -280,8 +289,10 @@ class FullSizeModel(nn.Module, Model):
 
     def segment(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Tensor:
         """Return mask logits (B, K, H, W) for a batch of frames."""
-        # PerSAM's passes depend on each other's results, which `torch.vmap` does not support.
-        if len(features) == 1 or not features.embedding.is_cuda or self.prompting == "persam":
+        # Passes of PerSAM depend on each other's results, and the number of objects on the frame,
+        # which `torch.vmap` does not support.
+        varying = self.prompting in {"persam", "objects"}
+        if varying or len(features) == 1 or not features.embedding.is_cuda:
             return super().segment(features, prepared)
         return self.segment_vectorised(features, prepared)
 
@@ -305,35 +316,6 @@ class FullSizeModel(nn.Module, Model):
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
         return logits
-
-
-def _with_class(references: Sequence[EncodedReference]) -> list[EncodedReference]:
-    """Return the references that show the class; others only provide background."""
-    return [r for r in references if bool(r.mask.any())]
-
-
-def _stages_and_masks(references: Sequence[EncodedReference]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return stages 2 and 3 of references, and their masks on the grid of stage 3."""
-    stage_2, stage_3 = (torch.cat([r.features.semantic[i] for r in references]) for i in (0, 1))
-    padded = (pad_to_square(r.mask[None, None].to(stage_3)) for r in references)
-    grid = (stage_3.shape[-2], stage_3.shape[-1])
-    return stage_2, stage_3, torch.cat([mask_on_grid(mask, grid) for mask in padded])
-
-
-def _clear_padding(pseudo_mask: Tensor, size: tuple[int, int]) -> Tensor:
-    rows, columns = frame_cells(size, pseudo_mask)
-    cleared = torch.zeros_like(pseudo_mask)
-    cleared[..., :rows, :columns] = pseudo_mask[..., :rows, :columns]
-    return cleared
-
-
-def _correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor) -> Tensor:
-    deepest = target.semantic[2].expand(len(masks), -1, -1, -1)
-    similarity = correlation(deepest, reference_masked, masks)
-    # The feature augmenter uses the grid of stage 3.
-    return F.interpolate(
-        similarity, target.semantic[1].shape[-2:], mode="bilinear", align_corners=True
-    )
 
 
 def build_sam(variant: str) -> Sam:

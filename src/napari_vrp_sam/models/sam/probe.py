@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
+from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.probe.encoded_shots import (
     PROBE_STRIDE,
     Shot,
@@ -23,9 +24,25 @@ from napari_vrp_sam.models.sam.square_canvas import pad_to_square, repeat_border
 PROBE_RECIPE = ProbeRecipe(linear=(0, 1, 2), perceptron=(0, 1, 2))
 """Probe that uses all maps of `probe_maps`."""
 
+FINE_RECIPE = ProbeRecipe(linear=(0, 2, 3, 4), perceptron=(0, 1, 2, 3, 4), trees=(0, 1))
+"""Probe that uses `fine_maps`, then those of `probe_maps`."""
+
+
+FINE_LENGTH = 4
+"""Number of semantic maps of features with fine maps."""
+
+
+def fine_maps(canvas: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `intensities` and `structures` of frames on the canvas (B, 3, side, side)."""
+    # Second derivatives are small differences of large numbers: never in half precision.
+    with torch.autocast(canvas.device.type, enabled=False):
+        return intensities(canvas.float()), structures(canvas.float())
+
 
 def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
     """Return stages 2 and 3 of the semantic encoder and SAM's image embedding, finest first.
+
+    If the features have fine maps, these come first.
 
     The border of the frame replaces the padding, which would otherwise blur into the frame when
     the maps are resized to a common grid.
@@ -33,7 +50,8 @@ def probe_maps(features: FrameFeatures) -> tuple[Tensor, ...]:
     maps = (*features.semantic[:2], features.embedding)
     # The order depends on the semantic encoder.
     finest_first = sorted(maps, key=lambda m: m.shape[-2] * m.shape[-1], reverse=True)
-    return tuple(repeat_border(m, features.size) for m in finest_first)
+    fine = features.semantic[2:] if len(features.semantic) == FINE_LENGTH else ()
+    return tuple(repeat_border(m, features.size) for m in (*fine, *finest_first))
 
 
 @torch.no_grad()

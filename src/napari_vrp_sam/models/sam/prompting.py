@@ -9,10 +9,11 @@ from napari_vrp_sam.errors import InputError
 if TYPE_CHECKING:
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
 
-Prompting = Literal["vrp", "points", "box", "points+box", "persam", "probe"]
+Prompting = Literal["vrp", "objects", "points", "box", "points+box", "persam", "probe"]
 
 PROMPTINGS: dict[Prompting, str] = {
     "vrp": "the VRP encoder",
+    "objects": "a point, a box and a mask for each object in the probe's pseudo-mask",
     "points": "points in the pseudo-mask (GP-SAM)",
     "box": "the bounding box of the pseudo-mask (GP-SAM)",
     "points+box": "points in the pseudo-mask and its bounding box (GP-SAM)",
@@ -21,10 +22,15 @@ PROMPTINGS: dict[Prompting, str] = {
 }
 """Short description of each prompting; all but the first need no training."""
 
+TUNED_DECODER_PROMPTING: Prompting = "points+box"
+"""Prompting that mask decoders are fine-tuned with, if the model has no VRP encoder."""
 
-def default_prompting(*, trained: bool) -> Prompting:
+
+def default_prompting(*, trained: bool, pseudo_mask: PseudoMaskKind = "probe") -> Prompting:
     """Return the default prompting of a model with (`trained`) or without a VRP encoder."""
-    return "vrp" if trained else "points+box"
+    if trained:
+        return "vrp"
+    return "objects" if pseudo_mask == "probe" else "points+box"
 
 
 def check_prompting(
@@ -57,6 +63,6 @@ def check_prompting(
             f"'{model}' has no VRP encoder: load the weights of one, or choose another prompting: "
             f"{others}."
         )
-    if name == "probe" and pseudo_mask != "probe":
-        raise InputError("The prompting 'probe' needs the pseudo-mask 'probe': choose both.")
+    if name in {"probe", "objects"} and pseudo_mask != "probe":
+        raise InputError(f"The prompting '{name}' needs the pseudo-mask 'probe': choose both.")
     return known[0]

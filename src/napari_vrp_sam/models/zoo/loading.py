@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.models.sam.prompting import TUNED_DECODER_PROMPTING
 from napari_vrp_sam.models.weights.catalogue import BUILT_IN, LITE_KIND
 from napari_vrp_sam.models.weights.downloads import fetch
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, SEMANTIC_WEIGHTS, ModelSpec
@@ -129,6 +130,8 @@ def load_full_size(
         semantic_encoder = semantic_encoder or semantic_encoder_name(
             checkpoint, vrp_encoder.config["in_channels"] if vrp_encoder else 0
         )
+        if vrp_encoder is None:
+            prompting = prompting or TUNED_DECODER_PROMPTING
     semantic_encoder = semantic_encoder or spec.semantic_encoder
     semantic = build_semantic_encoder(semantic_encoder)
     sam = build_sam(spec.image_encoder)

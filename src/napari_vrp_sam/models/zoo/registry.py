@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.sam.prompting import PROMPTINGS, default_prompting
+from napari_vrp_sam.models.sam.prompting import (
+    PROMPTINGS,
+    TUNED_DECODER_PROMPTING,
+    default_prompting,
+)
 from napari_vrp_sam.models.weights import catalogue
-from napari_vrp_sam.models.weights.catalogue import VRP_ENCODER_SUFFIXES, base_model_name
+from napari_vrp_sam.models.weights.catalogue import (
+    MASK_DECODER_PREFIX,
+    VRP_ENCODER_SUFFIXES,
+    base_model_name,
+)
 from napari_vrp_sam.models.weights.headers import (
     WEIGHTS_SUFFIXES,
     Header,
@@ -116,7 +124,10 @@ def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
     trained = header is not None and (
         not header.shapes or any(name.endswith(VRP_ENCODER_SUFFIXES) for name in header.shapes)
     )
-    source = PROMPTINGS[prompting or default_prompting(trained=trained)]
+    default = default_prompting(trained=trained)
+    if header is not None and any(n.startswith(MASK_DECODER_PREFIX) for n in header.shapes):
+        default = "vrp" if trained else TUNED_DECODER_PROMPTING
+    source = PROMPTINGS[prompting or default]
     if trained:
         return f"SAM is prompted by {source}."
     return (
@@ -166,9 +177,9 @@ def load_model(
         leaves the model untrained.
     semantic_encoder : str, optional
         Semantic encoder of a full-size model, a key of `catalogue.SEMANTIC_WEIGHTS`.
-    prompting : {"vrp", "points", "box", "points+box", "persam", "probe"}, optional
+    prompting : {"vrp", "objects", "points", "box", "points+box", "persam", "probe"}, optional
         Source of SAM's prompts in a full-size model, see `prompting.PROMPTINGS`. Default: the VRP
-        encoder, or without one points and a box from the pseudo-mask (GP-SAM).
+        encoder, or without one the objects in the pseudo-mask.
     progress : callable, optional
         Called during downloads with the bytes done, the bytes in total (0 if unknown), and the
         name of the file.
