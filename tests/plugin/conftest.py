@@ -3,6 +3,7 @@
 import gc
 import shutil
 import threading
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -228,6 +229,25 @@ def stack():
             stack[square] = 100 * class_id
             truth[square] = class_id
     return stack, truth
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifests_parsed_once():
+    """Each window reads the manifests of all plugins twice, a tenth of the time of a test."""
+    from npe2.manifest import _bases
+
+    parse = _bases._load_yaml_no_duplicates
+    known = {}
+
+    def parse_once(stream):
+        text = stream if isinstance(stream, str) else stream.read()
+        if text not in known:
+            known[text] = parse(text)
+        return deepcopy(known[text])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_bases, "_load_yaml_no_duplicates", parse_once)
+        yield
 
 
 @pytest.fixture

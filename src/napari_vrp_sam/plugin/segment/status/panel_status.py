@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -233,7 +234,8 @@ class PanelStatus(QObject):
 
     def _report_worker(self, state: WorkerState) -> None:
         """Pass on a state of the worker process, which another thread reports."""
-        self._worker_changed.emit(state)
+        with suppress(RuntimeError):  # Qt may have deleted the panel when napari ends
+            self._worker_changed.emit(state)
 
     def _on_worker(self, _state: object = None) -> None:
         # The present state, because signals of several threads may overtake each other.
