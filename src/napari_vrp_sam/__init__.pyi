@@ -2,6 +2,7 @@
 from .annotations.reference import Reference as Reference
 from .errors import InputError as InputError
 from .fine_tuning.api import fine_tune as fine_tune
+from .inference.comparison.api import compare_models as compare_models
 from .inference.exporting import export_labels as export_labels
 from .inference.objects.find import objects_from_labels as objects_from_labels
 from .inference.segment import segment_stack as segment_stack

@@ -166,7 +166,7 @@ def labelled_stack(
         confidence=dict(confidence or {}),
         frame_names=names if len(names) > 1 else (),
         name=name,
-        pictures=_RgbFrames.of(frames, contrast_limits) if frames and pictures else None,
+        pictures=RgbFrames.of(frames, contrast_limits) if frames and pictures else None,
         table=table,
     )
 
@@ -190,14 +190,15 @@ def _classes_and_scores(
 
 
 @dataclass(frozen=True, eq=False)
-class _RgbFrames:
+class RgbFrames:
     """Frames as RGB pictures: one channel in gray, of several the first three as colours."""
 
     frames: Frames
     normalisation: Normalisation
 
     @classmethod
-    def of(cls, frames: Frames, limits: tuple[float, float] | None) -> _RgbFrames:
+    def of(cls, frames: Frames, limits: tuple[float, float] | None) -> RgbFrames:
+        """Return the pictures of frames with given contrast limits, or with fitted ones."""
         return cls(frames, fit_normalisation(frames, limits))
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +14,7 @@ import psutil
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.inference.comparison.peak_memory import PeakMemory
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.research.protocols.plain_flow import UnoptimisedPipeline
@@ -83,7 +81,7 @@ def measure_speed(
     results: dict[str, dict[str, float | None]] = {}
     for name, load in models.items():
         report(f"{name}: loading and warming up")
-        with _PeakMemory(device) as memory:
+        with PeakMemory(device) as memory:
             model = load()
             predictors[name] = Predictor(model, device=device, precision=precision, compile=compile)
             start = time.perf_counter()
@@ -157,47 +155,6 @@ def tiled_samples(
         np.tile(array[first:], (1, times, times))[:, :size, :size] for array in (stack, labels)
     )
     return frames[..., None], labels
-
-
-class _PeakMemory:
-    """Measures the largest increase of memory use within a block, in bytes."""
-
-    def __init__(self, device: str) -> None:
-        self._cuda = device.startswith("cuda")
-        self._process = psutil.Process()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.peak = 0
-
-    def __enter__(self) -> _PeakMemory:
-        gc.collect()
-        if self._cuda:
-            import torch
-
-            torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated()
-        else:
-            self._before = self._process.memory_info().rss
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._cuda:
-            import torch
-
-            self.peak = torch.cuda.max_memory_allocated() - self._before
-        else:
-            self._end.set()
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.01):
-            self.peak = max(self.peak, self._process.memory_info().rss - self._before)
 
 
 def _synchronise(device: str) -> None:

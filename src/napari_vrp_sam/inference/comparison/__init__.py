@@ -1,0 +1,1 @@
+"""Comparison of models on a user's stack: accuracy on held-out annotations, time, memory."""
