@@ -8,7 +8,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.output_paths import default_labels_path
+from napari_vrp_sam.inference.runs.files.output_paths import default_labels_path
 
 STACK = np.random.default_rng(0).integers(0, 250, (3, 24, 32), dtype=np.uint8)
 

@@ -18,12 +18,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.output_paths import (
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.files.output_paths import (
     check_outputs,
     default_labels_path,
     default_objects_path,
 )
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_labels
 
 runner = CliRunner()

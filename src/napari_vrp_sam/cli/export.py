@@ -9,8 +9,8 @@ import typer
 
 from napari_vrp_sam.cli.app import app, stderr_console
 from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, OverwriteOption
-from napari_vrp_sam.cli.output_paths import check_outputs
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.files.output_paths import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd

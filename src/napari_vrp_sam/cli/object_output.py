@@ -118,7 +118,7 @@ def object_id_files(
     """Return the files that an output folder may get; their suffix depends on the largest id."""
     import numpy as np
 
-    from napari_vrp_sam.inference.runs.output import RunOutput
+    from napari_vrp_sam.inference.runs.files.output import RunOutput
     from napari_vrp_sam.io.labels.folder import folder_files
 
     if not RunOutput(output).in_folder:

@@ -11,18 +11,18 @@ from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.object_output import ObjectOutput, object_id_files
 from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption, OverwriteOption
-from napari_vrp_sam.cli.output_paths import (
-    check_outputs,
-    default_objects_path,
-    frame_names,
-    same_file,
-)
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.settings import (
     SMOOTHING,
     SPLIT_STRENGTH,
     MinSize,
     ObjectSettings,
+)
+from napari_vrp_sam.inference.runs.files.output_paths import (
+    check_outputs,
+    default_objects_path,
+    frame_names,
+    same_file,
 )
 
 

@@ -9,8 +9,8 @@ import typer
 
 from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
 from napari_vrp_sam.cli.options import OUTPUT, OverwriteOption
-from napari_vrp_sam.cli.output_paths import check_outputs, default_relabelled_path
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.files.output_paths import check_outputs, default_relabelled_path
 from napari_vrp_sam.wording import count
 
 
@@ -62,7 +62,7 @@ def relabel(
     from napari_vrp_sam.annotations.labels import labels_dtype
     from napari_vrp_sam.inference.relabelling.levels import as_levels
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
-    from napari_vrp_sam.inference.runs.output import RunOutput
+    from napari_vrp_sam.inference.runs.files.output import RunOutput
     from napari_vrp_sam.io.labels.folder import folder_files
     from napari_vrp_sam.io.labels.probabilities import read_probabilities
     from napari_vrp_sam.io.labels.writers import write_label_frames

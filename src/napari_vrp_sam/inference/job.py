@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_vrp_sam.inference.frames import Frames
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_vrp_sam.inference.frames import MIN_SIDE, Frames
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
@@ -80,3 +83,8 @@ class Job:
         module, _, function = self.handler.partition(":")
         events: Iterator[Event] = getattr(import_module(module), function)(self, control, cache)
         return events
+
+
+def no_stack() -> NDArray[np.uint8]:
+    """Return the smallest stack, for jobs that read none."""
+    return np.zeros((MIN_SIDE, MIN_SIDE), np.uint8)

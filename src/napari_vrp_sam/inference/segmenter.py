@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Generator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.deprecation import renamed_arguments
-from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.arguments import (
-    as_array,
-    as_frame_range,
-    as_indices,
-    as_limits,
-    as_position,
-)
+from napari_vrp_sam.inference.arguments import as_limits, as_position
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.opening import as_annotation, open_stack
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
+from napari_vrp_sam.inference.prediction_methods import Prediction
 from napari_vrp_sam.inference.references import gather_references
-from napari_vrp_sam.inference.runs.dispatch import job_events, segment_to
-from napari_vrp_sam.inference.runs.events import FrameResult
-from napari_vrp_sam.inference.runs.output import RunOutput
-from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, check_references
-from napari_vrp_sam.inference.segmentation import (
-    ProgressCallback,
-    Segmentation,
-    gather_segmentation,
-)
+from napari_vrp_sam.inference.runs.segmentation_job import check_references
 from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
-from napari_vrp_sam.io.axes import parse_axes
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
@@ -46,7 +27,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
 
 
-class Segmenter:
+class Segmenter(Prediction):
     """Segment stacks from one or more annotated frames.
 
     The constructor keeps the settings, `fit` learns from the annotation and returns the segmenter,
@@ -232,143 +213,6 @@ class Segmenter:
             for class_id, calibration in predictor.calibrations.items()
         }
 
-    def predict(
-        self,
-        stack: Any,
-        *,
-        axes: str | Sequence[str] | None = None,
-        nodata: float | None = None,
-        frames: tuple[int | None, int | None] | range | slice | None = None,
-        accepted: Collection[int] = (),
-        probabilities: bool = False,
-        output: str | os.PathLike[str] | None = None,
-        resume: bool = False,
-        overwrite: bool = False,
-        workers: int | None = None,
-        scheduler: str | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Segmentation:
-        """Segment a stack: the fitted one, or another one of the same kind.
-
-        Parameters
-        ----------
-        stack : array, path or StoredImage
-            As for `fit`; frames are read one by one. The result keeps the calibration of a file.
-        axes : str or sequence of str, optional
-            As for `fit`; default: those of the file, else the axes of the fitted stack, if the
-            number of axes is the same.
-        nodata : float, optional
-            As for `fit`; default: what the file or xarray states, else the value given to `fit`.
-        frames : tuple of int, range or slice, optional
-            Range (start, stop) of frames to segment; `stop` is excluded. Default: all.
-        accepted : collection of int
-            Indices of frames to skip, because their labels are known.
-        probabilities : bool, default: False
-            Return the probabilities too.
-        output : path, optional
-            File (.tif, .zarr) or folder to write the labels to as they come. The labels of the
-            result are then read from there, lazily.
-        resume : bool, default: False
-            Resume an interrupted run that wrote to `output`, a .zarr or a folder.
-        overwrite : bool, default: False
-            Replace an earlier result at `output`.
-        workers : int, optional
-            Number of worker processes to start; default: segment in this process.
-        scheduler : str, optional
-            Address of a dask scheduler whose workers do the work, tcp://HOST:PORT.
-        progress : callable, optional
-            Called with the frames done, the frames in total, and a message.
-
-        Returns
-        -------
-        Segmentation
-
-        Raises
-        ------
-        InputError
-            If the segmenter was not fitted, the stack does not fit, or the result cannot be
-            written.
-        """
-        job = replace(
-            self._job(stack, axes, nodata),
-            frames=as_frame_range(frames),
-            accepted=frozenset(as_indices(accepted, "accepted")),
-            probabilities=probabilities,
-        )
-        view = job.view()
-        opened = open_stack(stack)
-        if output is None:
-            if resume or overwrite:
-                raise InputError("There is nothing to resume or to overwrite: give an output.")
-            events = job_events(job, workers=workers, scheduler=scheduler, cache=self._predictors)
-        else:
-            target = RunOutput(
-                Path(output),
-                resume=resume,
-                overwrite=overwrite,
-                metadata=opened.metadata,
-                sources=opened.frame_files(),
-            )
-            events = segment_to(
-                job, view, target, workers=workers, scheduler=scheduler, cache=self._predictors
-            )
-        return gather_segmentation(
-            events,
-            view,
-            self.class_ids_,
-            output=None if output is None else Path(output),
-            probabilities=probabilities,
-            metadata=opened.metadata,
-            progress=progress,
-        )
-
-    def predict_iter(
-        self,
-        stack: Any,
-        *,
-        axes: str | Sequence[str] | None = None,
-        nodata: float | None = None,
-        frames: tuple[int | None, int | None] | range | slice | None = None,
-        probabilities: bool = True,
-    ) -> Generator[FrameResult]:
-        """Segment a stack frame by frame; stop at any time by leaving the loop.
-
-        Parameters are those of `predict`.
-
-        Yields
-        ------
-        FrameResult
-            `index`, `labels` (Y, X), `confidence` by class and `probabilities` (K, Y, X).
-        """
-        job = replace(
-            self._job(stack, axes, nodata),
-            frames=as_frame_range(frames),
-            probabilities=probabilities,
-        )
-        for event in job_events(job, cache=self._predictors):
-            if isinstance(event, FrameResult):
-                yield event
-
-    def predict_proba(
-        self,
-        stack: Any,
-        *,
-        axes: str | Sequence[str] | None = None,
-        nodata: float | None = None,
-    ) -> NDArray[np.float32]:
-        """Return the probability of each class in each pixel of a frame or a stack.
-
-        Parameters are those of `predict`.
-
-        Returns
-        -------
-        ndarray, shape of the leading axes + (K, Y, X), float32
-            In the order of `class_ids_`.
-        """
-        found = self.predict(stack, axes=axes, nodata=nodata, probabilities=True).probabilities
-        assert found is not None
-        return found
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, references and contrast limits to one file.
 
@@ -418,38 +262,3 @@ class Segmenter:
         segmenter.class_ids_ = class_ids_of(job.references)
         segmenter.normalisation_ = job.normalisation
         return segmenter
-
-    def _job(
-        self, stack: Any, axes: str | Sequence[str] | None = None, nodata: float | None = None
-    ) -> SegmentationJob:
-        if not hasattr(self, "references_"):
-            raise InputError("The segmenter is not fitted: call `fit` first.")
-        opened = open_stack(stack, axes, nodata)
-        data, axes, nodata = opened.data, opened.axes, opened.nodata
-        if stack is not None:
-            data = as_array(data)
-            # Not through `Frames`, which would guess axes and refuse unusual ones.
-            if axes is None and self._axes is not None and len(data.shape) == len(self._axes):
-                axes = self._axes
-            if axes is not None:
-                axes = parse_axes(axes)
-        return SegmentationJob(
-            data,
-            references=self.references_,
-            axes=None if axes is None else str(axes),
-            channels=self._channels,
-            nodata=self._nodata if nodata is None else nodata,
-            model=self.model,
-            device=self.device,
-            precision=self.precision,
-            compile=self.compile,
-            contrast_limits=self.contrast_limits,
-            tile_size=self.tile_size,
-            pseudo_mask=self.pseudo_mask,
-            prompting=self.prompting,
-            cache=self.cache,
-            effort=self.effort,
-            relabelling=self.relabelling,
-            normalisation=self.normalisation_,
-            references_on_stack=False,
-        )

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from napari_vrp_sam import Segmenter
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.segment.batch import SUMMARY
+from napari_vrp_sam.inference.runs.files.file_result import SUMMARY
 from napari_vrp_sam.models.lite.model import LiteModel
 
 runner = CliRunner()
@@ -98,7 +98,7 @@ def test_resume_skips_finished_files(scenes: list[Path], tmp_path: Path) -> None
     done = (tmp_path / "out" / "scene1_labels.tif").stat().st_mtime_ns
     again = run(*scenes[:2], *reference(scenes), *out)
     assert again.exit_code != 0
-    assert "add --resume to skip finished images" in again.output + str(again.exception)
+    assert "resume to skip finished images" in again.output + str(again.exception)
     more = run(*scenes[:2], scenes[3], *reference(scenes), *out, "--resume")
     assert more.exit_code == 0
     assert "scene1.tif: already segmented." in more.stderr

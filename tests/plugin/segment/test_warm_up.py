@@ -47,6 +47,7 @@ def test_the_worker_starts_and_loads_the_model_when_the_panel_opens(viewer, open
     assert isinstance(job, PrepareJob)
     assert job.model == "lite"
     assert job.first_frame is None  # there is no image
+    assert len(job.view()) == 1  # else the worker process would refuse the job
 
     image = viewer.add_image(np.zeros((5, 32, 32), np.uint8))
     viewer.dims.set_current_step(0, 3)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from napari_vrp_sam.cli.app import is_given, progress_bar, stderr_console
-from napari_vrp_sam.cli.output_paths import check_outputs, default_labels_path
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.files.output_paths import plan_files
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.runs.batch import FileResult
+    from napari_vrp_sam.inference.runs.files.file_result import FileResult
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-
-SUMMARY = "vrp-sam-summary.csv"
-"""File name of the summary table, in the output folder or beside the first image."""
-
 
 SINGLE_IMAGE = (
     "session", "probabilities", "instances", "link", "divisions", "min_size", "table",
@@ -43,6 +40,7 @@ def segment_images(
     folder: Path | None,
     *,
     image_number: int | str | None = None,
+    nodata: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
     workers: int | None = None,
@@ -59,8 +57,8 @@ def segment_images(
         Files that must not be overwritten.
     folder : Path, optional
         Folder of the labels. Default: beside each image.
-    image_number, resume, workers, scheduler
-        See `inference.runs.batch.segment_file`.
+    image_number, nodata, resume, workers, scheduler
+        See `inference.runs.files.batch.segment_files`.
     overwrite : bool
         Replace existing labels.
 
@@ -76,75 +74,47 @@ def segment_images(
     """
     from rich.markup import escape
 
-    from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-    from napari_vrp_sam.inference.runs.batch import segment_file, summary_table
     from napari_vrp_sam.inference.runs.events import Progress
-    from napari_vrp_sam.io.exports.tables import write_table
+    from napari_vrp_sam.inference.runs.files.batch import segment_files
+    from napari_vrp_sam.inference.runs.files.file_result import (
+        FileFinished,
+        FileStarted,
+        summary_path,
+    )
 
-    targets = [_labels_path(image, folder) for image in images]
-    summary = (folder or images[0].absolute().parent) / SUMMARY
-    _check(images, targets, inputs, replace=overwrite or resume)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    cache = PredictorCache(0)
+    targets = plan_files(images, folder, inputs, replace=overwrite or resume)
+    summary = summary_path(images, folder)
+    events = segment_files(
+        job,
+        images,
+        targets,
+        summary=summary,
+        image_number=image_number,
+        nodata=nodata,
+        resume=resume,
+        workers=workers,
+        scheduler=scheduler,
+    )
     results: list[FileResult] = []
-    with progress_bar() as bar:
+    title = ""
+    with closing(events), progress_bar() as bar:
         task = bar.add_task("Starting", total=None)
-        for number, (image, target) in enumerate(zip(images, targets, strict=True), start=1):
-            steps = segment_file(
-                job,
-                image,
-                target,
-                image_number=image_number,
-                resume=resume,
-                cache=cache,
-                workers=workers,
-                scheduler=scheduler,
-            )
-            try:
-                while True:
-                    event = next(steps)
-                    if isinstance(event, Progress):
-                        text = f"{number} of {len(images)}: {image.name}: {event.message}"
-                        bar.update(
-                            task,
-                            description=escape(text),
-                            total=event.total,
-                            completed=event.completed,
-                        )
-            except StopIteration as end:
-                results.append(end.value)
-            finally:
-                steps.close()
-                write_table(summary, summary_table(results))
-            _report(results[-1])
+        for event in events:
+            match event:
+                case FileStarted(number, total, image):
+                    title = f"{number} of {total}: {image.name}"
+                case Progress():
+                    text = escape(f"{title}: {event.message}")
+                    bar.update(task, description=text, total=event.total, completed=event.completed)
+                case FileFinished(result):
+                    results.append(result)
+                    _report(result)
     failed = sum(result.state == "failed" for result in results)
     stderr_console.print(
         f"{len(results) - failed} of {len(results)} images are segmented; {summary} lists them.",
         soft_wrap=True,
     )
     return not failed
-
-
-def _labels_path(image: Path, folder: Path | None) -> Path:
-    beside = default_labels_path(image)
-    return beside if folder is None else folder / beside.name
-
-
-def _check(
-    images: Sequence[Path], targets: Sequence[Path], inputs: Sequence[Path], *, replace: bool
-) -> None:
-    if twice := {path for path in targets if list(targets).count(path) > 1}:
-        raise InputError(
-            f"Several images would be written to {min(twice)}: rename them, or leave out --output "
-            "so that labels are written beside their images."
-        )
-    for target in targets:
-        if target.exists() and not replace:
-            raise InputError(
-                f"{target} already exists: add --resume to skip finished images, or --overwrite."
-            )
-        check_outputs(target, [], [*images, *inputs], overwrite=True)
 
 
 def _report(result: FileResult) -> None:

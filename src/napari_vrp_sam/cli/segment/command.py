@@ -36,11 +36,6 @@ from napari_vrp_sam.cli.options import (
     ReferenceFrameOption,
     kind_of,
 )
-from napari_vrp_sam.cli.output_paths import (
-    check_outputs,
-    default_labels_path,
-    default_objects_path,
-)
 from napari_vrp_sam.cli.segment.batch import refuse_single, segment_images
 from napari_vrp_sam.cli.segment.reference_labels import (
     ClassColumnOption,
@@ -59,7 +54,12 @@ from napari_vrp_sam.cli.segment.segmenter import (
 from napari_vrp_sam.cli.segment.session import SegmentationInput, SessionOption, read_session_input
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
-from napari_vrp_sam.inference.runs.output import RunOutput
+from napari_vrp_sam.inference.runs.files.output import RunOutput
+from napari_vrp_sam.inference.runs.files.output_paths import (
+    check_outputs,
+    default_labels_path,
+    default_objects_path,
+)
 
 
 @app.command(cls=DeprecatedOptionsCommand)
@@ -266,6 +266,7 @@ def segment(
             given.files,
             output,
             image_number=image_number,
+            nodata=nodata,
             overwrite=overwrite,
             resume=resume,
             workers=workers,

@@ -11,7 +11,7 @@ from napari_vrp_sam.cli.app import progress_bar, stderr_console
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.runs.output import OutputWriter, RunOutput
+    from napari_vrp_sam.inference.runs.files.output import OutputWriter, RunOutput
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 logger = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ def run(
     from rich import progress as rich_progress
     from rich.markup import escape
 
-    from napari_vrp_sam.inference.runs.dispatch import segment_to
     from napari_vrp_sam.inference.runs.events import Learned, Loaded, Progress
+    from napari_vrp_sam.inference.runs.files.dispatch import segment_to
 
     confidence: dict[int, float] = {}
 

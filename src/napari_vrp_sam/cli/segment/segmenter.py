@@ -11,9 +11,9 @@ import typer
 from napari_vrp_sam.cli.app import is_given, refuse_stored
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.options import INPUT
-from napari_vrp_sam.cli.output_paths import default_labels_path
 from napari_vrp_sam.cli.segment.session import SegmentationInput
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.runs.files.output_paths import default_labels_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def read_segmenter_input(
         image has other channels.
     """
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.runs.batch import check_channels
+    from napari_vrp_sam.inference.runs.files.batch import check_channels
     from napari_vrp_sam.inference.segmenter_file import read_segmenter
     from napari_vrp_sam.io.images.opening import open_image
 
@@ -71,7 +71,7 @@ def read_segmenter_input(
     values = context.params["nodata"], stored.metadata.nodata, job.nodata
     nodata = next((value for value in values if value is not None), None)
     stack = Frames(data, resolve_axes(image, axes, stored_axes), job.channels, nodata)
-    check_channels(job, stack, image)
+    check_channels(job, stack, str(image))
     job = replace(
         job,
         data=data,

@@ -63,6 +63,23 @@ def folder_images(folder: str | os.PathLike[str]) -> list[Path]:
     return files
 
 
+def separate_images(folder: str | os.PathLike[str], suffixes: Collection[str]) -> list[Path]:
+    """Return the images of a folder that are stacks of their own, in the order of `folder_images`.
+
+    Parameters
+    ----------
+    folder : str or path
+    suffixes : collection of str
+        Suffixes of images. Results of any tool beside an image are left out.
+    """
+    visible = [path for path in _visible(folder) if path.suffix.lower() in suffixes]
+    images = [path for path in visible if path.is_file() or path.suffix.lower() == ".zarr"]
+    names, ends = _image_names(images), (*RESULT_NAME_ENDS, *FOREIGN_NAME_ENDS)
+    return sorted(
+        (path for path in images if not _ends_with(path, ends, names)), key=_natural_order
+    )
+
+
 def files_with_images(folder: str | os.PathLike[str]) -> list[Path]:
     """Return all image files of a folder, or that match a pattern."""
     return [path for path in _visible(folder) if path.suffix.lower() in FRAME_SUFFIXES]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.job import no_stack
 from napari_vrp_sam.inference.normalisation import fit_normalisation
 from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
 from napari_vrp_sam.inference.runs.preview_job import PreviewJob
@@ -162,7 +163,7 @@ class JobFactory:
         except InputError:  # no image, or an unusual one
             pass
         # Nothing of a lazy image is read before the user wants it.
-        return PrepareJob(np.zeros((1, 1), np.uint8), model=model, device=device)
+        return PrepareJob(no_stack(), model=model, device=device)
 
     def _job(
         self, kind: type[JobKind], references: list[Reference], accepted: Collection[int]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.relabelling.levels import quantise
-from napari_vrp_sam.inference.runs.earlier_files import FACT as FILES
-from napari_vrp_sam.inference.runs.earlier_files import earlier_files, remove_earlier_files
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.runs.files.earlier_files import FACT as FILES
+from napari_vrp_sam.inference.runs.files.earlier_files import earlier_files, remove_earlier_files
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.runs.earlier_files import earlier_files
+from napari_vrp_sam.inference.runs.files.earlier_files import earlier_files
 
 Identity = tuple[int, int] | Path
 
@@ -27,6 +27,48 @@ def default_labels_path(image: Path) -> Path:
         return image.resolve().with_name(image.resolve().name + "_labels")
     suffix = ".png" if image.suffix.lower() in PICTURE_SUFFIXES else ".tif"
     return image.with_name(f"{_stem(image)}_labels{suffix}")
+
+
+def plan_files(
+    images: Sequence[Path],
+    folder: Path | None,
+    inputs: Sequence[Path] = (),
+    *,
+    replace: bool = False,
+) -> list[Path]:
+    """Return where the labels of each image are written, after checking that they can be.
+
+    Parameters
+    ----------
+    images : sequence of Path
+    folder : Path, optional
+        Folder of the labels. Default: beside each image.
+    inputs : sequence of Path
+        Further files that must not be overwritten.
+    replace : bool
+        Whether labels may exist, because they are resumed or replaced.
+
+    Raises
+    ------
+    InputError
+        If there is no image, or labels would overwrite an input, each other, or existing files.
+    """
+    if not images:
+        raise InputError("There is no image: give at least one file.")
+    beside = [default_labels_path(image) for image in images]
+    targets = beside if folder is None else [folder / path.name for path in beside]
+    if twice := {path for path in targets if targets.count(path) > 1}:
+        raise InputError(
+            f"Several images would be written to {min(twice)}: rename them, or write the labels "
+            "beside their images."
+        )
+    for target in targets:
+        if target.exists() and not replace:
+            raise InputError(
+                f"{target} already exists: resume to skip finished images, or overwrite them."
+            )
+        check_outputs(target, [], [*images, *inputs], overwrite=True)
+    return targets
 
 
 def default_objects_path(labels: Path) -> Path:
@@ -171,7 +213,7 @@ def _check_free(path: Path, *, folder: bool, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite and (path.is_file() or any(path.iterdir())):
-        raise InputError(f"{path} already exists: choose another path, or add --overwrite.")
+        raise InputError(f"{path} already exists: choose another path, or overwrite it.")
     if path.is_dir() != folder:
         kind = "folder" if path.is_dir() else "file"
         raise InputError(f"{path} is a {kind} and cannot be replaced: choose another path.")

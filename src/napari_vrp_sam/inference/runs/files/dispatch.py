@@ -10,7 +10,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.engine import RunFailedError
 from napari_vrp_sam.inference.runs.events import Event, Failed, FrameResult, FrameWritten, Progress
-from napari_vrp_sam.inference.runs.output import OutputWriter, RunOutput
+from napari_vrp_sam.inference.runs.files.output import OutputWriter, RunOutput
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
@@ -27,6 +27,7 @@ def segment_to(
     workers: int | None = None,
     scheduler: str | None = None,
     cache: PredictorCache | None = None,
+    control: Control | None = None,
     close: Callable[[OutputWriter], None] | None = None,
 ) -> Generator[Event]:
     """Segment a stack and write the results as they come; finished frames are always kept.
@@ -43,6 +44,8 @@ def segment_to(
         Address of a dask scheduler whose workers do the work.
     cache : PredictorCache, optional
         Model, references and features of earlier jobs, for work in this process.
+    control : Control, optional
+        Pauses and cancels work in this process.
     close : callable, optional
         Called with the writer when its results are complete on disk, also after an error.
 
@@ -75,7 +78,12 @@ def segment_to(
             distributed = workers is not None or scheduler is not None
             shared = writer.shared_writer() if distributed else None
             for event in job_events(
-                job, workers=workers, scheduler=scheduler, writer=shared, cache=cache
+                job,
+                workers=workers,
+                scheduler=scheduler,
+                writer=shared,
+                cache=cache,
+                control=control,
             ):
                 if isinstance(event, FrameResult | FrameWritten):
                     writer.add(event)
@@ -97,6 +105,7 @@ def job_events(
     scheduler: str | None = None,
     writer: FrameWriter | None = None,
     cache: PredictorCache | None = None,
+    control: Control | None = None,
 ) -> Generator[Event]:
     """Yield the events of a job that is done in this process or on workers.
 
@@ -108,7 +117,7 @@ def job_events(
         If it failed for another reason on the workers.
     """
     if workers is None and scheduler is None:
-        yield from job.events(Control(), cache)
+        yield from job.events(control or Control(), cache)
         return
     from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
 

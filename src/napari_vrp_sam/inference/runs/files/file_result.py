@@ -1,0 +1,87 @@
+"""What became of each of many files: events, and the table of results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_vrp_sam.inference.runs.events import JobEvent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY = "vrp-sam-summary.csv"
+"""File name of the table of results, in the output folder or beside the first image."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """Result of one file.
+
+    Attributes
+    ----------
+    image, labels : Path
+    state : {"segmented", "skipped", "failed"}
+        "skipped" if an earlier run has finished the file.
+    frames : int
+        Number of segmented frames.
+    confidence : float, optional
+        Mean confidence of the frames on which a class was found.
+    message : str
+        Reason of a failure, in one sentence.
+    """
+
+    image: Path
+    labels: Path
+    state: Literal["segmented", "skipped", "failed"]
+    frames: int = 0
+    confidence: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class FileStarted(JobEvent):
+    """Work on one of several files begins; `number` counts from 1."""
+
+    number: int
+    total: int
+    image: Path
+
+
+@dataclass(frozen=True)
+class FileFinished(JobEvent):
+    """Work on one of several files has ended, well or not."""
+
+    result: FileResult
+
+
+def summary_path(images: Sequence[Path], folder: Path | None) -> Path:
+    """Return where the table of results is written."""
+    return (folder or images[0].absolute().parent) / SUMMARY
+
+
+def summary_table(results: Sequence[FileResult]) -> pd.DataFrame:
+    """Return a table with one row for each file."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = [
+        {
+            "image": str(result.image),
+            "labels": "" if result.state == "failed" else str(result.labels),
+            "state": result.state,
+            "frames": result.frames,
+            "confidence": result.confidence,
+            "message": result.message,
+        }
+        for result in results
+    ]
+    return pd.DataFrame(rows)
+
+
+def write_summary(path: Path, results: Sequence[FileResult]) -> None:
+    """Write the table of results as CSV."""
+    from napari_vrp_sam.io.exports.tables import write_table
+
+    write_table(path, summary_table(results))
