@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console
+from napari_vrp_sam.cli.app import app, console, stderr_console
 from napari_vrp_sam.cli.downloads import download_bar
 from napari_vrp_sam.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_vrp_sam.models.weights.model_spec import ModelSpec
 
 models_app = typer.Typer(
     help="List, show, download and verify models; import, export, rename and delete user models."
@@ -35,15 +32,16 @@ def list_all() -> None:
     """List all models: the default first, user models last."""
     from rich.table import Table
 
+    from napari_vrp_sam.models.zoo.model_entry import ModelEntry
     from napari_vrp_sam.models.zoo.registry import list_models
     from napari_vrp_sam.models.zoo.user_models import list_user_models
 
-    table = Table("model", "", "weights")
-    for spec in list_models():
-        table.add_row(spec.name, spec.description, _weights_state(spec))
+    table = Table("model", "", "runs on", "licence", "weights")
+    for entry in map(ModelEntry.of, list_models()):
+        table.add_row(entry.name, entry.description, entry.speed, entry.licence, entry.state_text)
     for model in list_user_models():
         if model.problem:
-            table.add_row(model.name, model.problem, "damaged")
+            table.add_row(model.name, model.problem, "", "", "damaged")
     console.print(table)
 
 
@@ -52,6 +50,7 @@ def show(name: Name) -> None:
     """Show the networks of a model, and the source and location of its weights."""
     from rich.table import Table
 
+    from napari_vrp_sam.models.zoo.model_entry import ModelEntry
     from napari_vrp_sam.models.zoo.registry import describe_prompting, model_spec
 
     spec = model_spec(name)
@@ -64,8 +63,14 @@ def show(name: Name) -> None:
     table.add_row("semantic encoder", spec.semantic_encoder)
     if prompting := describe_prompting(name):
         table.add_row("prompting", prompting)
+    entry = ModelEntry.of(spec)
     table.add_row("licence", spec.licence)
-    table.add_row("weights", _weights_state(spec))
+    if entry.agreement:
+        table.add_row("to be accepted at", entry.agreement)
+    if entry.citation:
+        table.add_row("cite", entry.citation)
+    table.add_row("runs on", entry.speed)
+    table.add_row("weights", entry.state_text)
     if spec.user_weights is not None:
         table.add_row("file", str(spec.user_weights))
     for file in spec.downloads:
@@ -87,16 +92,31 @@ def download(name: Name) -> None:
     to try before the original ones. Weights that you copy to the cache folder yourself are found
     under any file name.
     """
+    from napari_vrp_sam.models.zoo.model_entry import ModelEntry
     from napari_vrp_sam.models.zoo.registry import model_spec
 
     spec = model_spec(name)
     if not spec.downloads:
         kind = "a user model" if spec.user_weights else "included in the package"
         console.print(f"{name} is {kind}: there is nothing to download.")
+    if not spec.ready and (agreement := ModelEntry.of(spec).agreement):
+        stderr_console.print(
+            f"{spec.licence}: accept it at {agreement} before the download.", soft_wrap=True
+        )
     with download_bar() as progress:
         paths = spec.download(progress=progress)
     for path in paths:
         console.print(path, soft_wrap=True)
+
+
+@models_app.command()
+def remove(name: Name) -> None:
+    """Remove the downloaded weights of a model, except for files that other models need too."""
+    from napari_vrp_sam.models.zoo.model_entry import remove_downloads
+    from napari_vrp_sam.models.zoo.registry import model_spec
+
+    for path in remove_downloads(model_spec(name)):
+        console.print(f"Removed {path}.", soft_wrap=True)
 
 
 @models_app.command()
@@ -220,10 +240,3 @@ def _format_metadata(value: str) -> str:
             for entry in parsed
         )
     return value
-
-
-def _weights_state(spec: ModelSpec) -> str:
-    if not spec.downloads:
-        return "user model" if spec.user_weights else "in the package"
-    size = sum(file.size or 0 for file in spec.downloads)
-    return "downloaded" if spec.ready else f"not downloaded ({size / 1e6:,.0f} MB or more)"

@@ -49,6 +49,14 @@ def test_halves_of_a_single_frame_are_held_out() -> None:
         assert part.known[1].all(axis=0).sum() > 80
 
 
+def test_cut_leaves_all_classes_on_both_halves() -> None:
+    left, right = np.zeros((2, 192, 192), np.float32)
+    left[20:60, 10:40] = 1
+    right[20:60, 100:130] = 1
+    parts = hold_out_parts([reference(left), reference(right, class_id=2)])
+    assert [sorted(part.truth) for part in parts] == [[1, 2], [1, 2]]
+
+
 def test_frames_are_held_out_if_there_are_several() -> None:
     masks = [(labels > 0).astype(np.float32) for labels in LABELS]
     parts = hold_out_parts([reference(mask, frame) for frame, mask in enumerate(masks)])

@@ -62,7 +62,7 @@ def hold_out_parts(references: Sequence[Reference]) -> list[HeldOut]:
     else:
         group = by_frame[marked[0]]
         others = [r for other, rest in by_frame.items() if other != marked[0] for r in rest]
-        beyond = _beyond_median(np.any([r.mask > 0.5 for r in group if _is_mask(r)], axis=0))
+        beyond = _best_half([r.mask > 0.5 for r in group if _is_mask(r)])
         for side in (beyond, ~beyond):
             kept = [one for r in group if (one := _without(r, side)) is not None]
             parts.append(_part(group, [*kept, *others], side))
@@ -98,11 +98,21 @@ def _is_mask(reference: Reference) -> bool:
     return reference.kind == "mask" and not reference.empty
 
 
-def _beyond_median(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels beyond the median of a mask, along the axis of its larger variance."""
-    positions = np.nonzero(mask)
-    axis = int(np.var(positions[1]) > np.var(positions[0]))
-    steps = np.arange(mask.shape[axis])
-    beyond = steps > np.median(positions[axis])
+def _best_half(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return half of a frame, so that both halves show as many classes as possible.
+
+    The frame is cut at the median of all classes, if both ways are equal along the axis of their
+    larger variance.
+    """
+    positions = np.nonzero(np.any(masks, axis=0))
+    across = np.var(positions[1]) > np.var(positions[0])
+    halves = [_beyond(masks[0].shape, axis, np.median(positions[axis])) for axis in (0, 1)]
+    shared = [sum(bool((m & h).any() and (m & ~h).any()) for m in masks) for h in halves]
+    axis = int(across) if shared[0] == shared[1] else int(np.argmax(shared))
+    return halves[axis]
+
+
+def _beyond(shape: tuple[int, ...], axis: int, position: np.floating) -> NDArray[np.bool_]:
+    steps = np.arange(shape[axis]) > position
     # A copy, as PyTorch cannot use arrays that are not writable.
-    return np.broadcast_to(beyond[None] if axis else beyond[:, None], mask.shape).copy()
+    return np.broadcast_to(steps[None] if axis else steps[:, None], shape).copy()

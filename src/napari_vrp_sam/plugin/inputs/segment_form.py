@@ -17,11 +17,14 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
+from napari_vrp_sam.models.zoo.model_entry import suggest_models
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
 from napari_vrp_sam.plugin.classes.class_list import ClassList
+from napari_vrp_sam.plugin.gallery.button import GalleryButton
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
 from napari_vrp_sam.plugin.inputs.model_box import PromptingLabel
 from napari_vrp_sam.plugin.inputs.stack_form import StackForm
+from napari_vrp_sam.plugin.layers.metadata import CRS, METADATA_KEY
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.controls import (
@@ -68,6 +71,9 @@ class SegmentForm(StackForm):
             "getting-started/napari.md#how-drawings-are-interpreted", "kinds of annotation"
         )
         self.prompting_label = PromptingLabel(self.model_box)
+        self.gallery_button = GalleryButton(
+            self._suggest_models, lambda: self.model_box.model, self.model_box.choose
+        )
         self._set_ranges()
         self._set_help()
         self._lay_out()
@@ -96,7 +102,16 @@ class SegmentForm(StackForm):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self.class_list.release()
+        self.gallery_button.release()
         super().release()
+
+    def _suggest_models(self) -> str:
+        image = self.image_box.layer
+        if image is None:
+            return ""
+        axes, kept = self.axes, image.metadata.get(METADATA_KEY, {})
+        channels = image.data.shape[axes.index("C")] if "C" in axes else 1
+        return suggest_models(rgb=image.rgb, channels=channels, on_map=CRS in kept)
 
     def _set_ranges(self) -> None:
         self.radius_box.setRange(0, 1000)
@@ -129,8 +144,10 @@ class SegmentForm(StackForm):
         self._form.addRow(self.class_list)
         self._form.addRow(self.annotation_list)
         self._form.addRow(self.label_question)
-        self._add_row(
-            "Model",
+        model_row = QHBoxLayout()
+        pack(model_row, self.model_box, self.gallery_button, spacing=3)
+        self._form.addRow("Model", model_row)
+        set_help(
             self.model_box,
             "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
             "downloaded on first use. User models are listed below them; a model can also be "

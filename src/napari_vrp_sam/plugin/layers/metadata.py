@@ -20,6 +20,8 @@ BACKGROUND_LABEL = 255
 """Value of "Not this" in the layers that contain it, which are marked in their metadata: in other
 layers, such as masks with the values 0 and 255, it is a class."""
 _BACKGROUND, _IGNORE = "background", "ignore"
+CRS = "crs"
+"""Metadata key of the coordinate reference system of an image on a map."""
 ONE_CLASS_KEY = "one class"
 """Metadata key that says whether all values of a Labels layer are one class."""
 KIND_STATED = "kind stated"

@@ -14,7 +14,7 @@ from napari_vrp_sam.io.images.lazy_stack import LazyArray
 from napari_vrp_sam.io.images.opening import image_names, open_image
 from napari_vrp_sam.io.metadata import ImageMetadata
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
-from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY
+from napari_vrp_sam.plugin.layers.metadata import CRS, METADATA_KEY
 from napari_vrp_sam.plugin.layers.stacks import NODATA
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -52,6 +52,8 @@ def image_layer(path: Path, image: int | None = None) -> LayerTuple:
     kept: dict[str, Any] = {SOURCE: str(path)}
     if stored.metadata.nodata is not None:
         kept[NODATA] = stored.metadata.nodata
+    if stored.metadata.crs is not None:
+        kept[CRS] = stored.metadata.crs
     options: dict[str, Any] = {
         "name": name,
         "rgb": "S" in axes,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.comparison.job import ComparisonJob
 from napari_vrp_sam.inference.job import no_stack
 from napari_vrp_sam.inference.normalisation import fit_normalisation
 from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
@@ -149,6 +150,20 @@ class JobFactory:
             return job
 
         return make
+
+    def compare(self, models: Sequence[str]) -> ComparisonJob:
+        """Return the job that compares models on the annotated frames.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or nothing is annotated.
+        """
+        accepted = self._form.accepted()
+        job = self._job(ComparisonJob, self._form.references(accepted), ())
+        job = replace(job, models=tuple(models), first_frame=self._frame_in_view())
+        plan(job)
+        return job
 
     def prepare(self) -> PrepareJob | None:
         """Return the job that prepares the worker; None if the model may need a download."""

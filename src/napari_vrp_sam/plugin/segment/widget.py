@@ -77,6 +77,7 @@ class SegmentStackWidget(PluginDock):
         self.history.follow(lambda: self.form.image_box.layer)
         self.result_tools = ResultTools(viewer, self.form.image_box, self.history)
         self._jobs = JobFactory(viewer, self.form, lambda: self.result_tools.settings.of_run)
+        self.form.gallery_button.compare = lambda m: self._engine.submit(self._jobs.compare(m))
         self.preview_box = PreviewBox(viewer, self._engine, self._jobs.preview)
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
