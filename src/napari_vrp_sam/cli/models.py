@@ -30,18 +30,19 @@ def _models(ctx: typer.Context) -> None:
 @models_app.command("list")
 def list_all() -> None:
     """List all models: the default first, user models last."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from napari_vrp_sam.models.zoo.model_entry import ModelEntry
     from napari_vrp_sam.models.zoo.registry import list_models
     from napari_vrp_sam.models.zoo.user_models import list_user_models
 
-    table = Table("model", "", "runs on", "licence", "weights")
+    table = Table(Column("model", no_wrap=True), "", "runs on", "weights")
     for entry in map(ModelEntry.of, list_models()):
-        table.add_row(entry.name, entry.description, entry.speed, entry.licence, entry.state_text)
+        text = f"{entry.description} Licence: {entry.licence}."
+        table.add_row(entry.name, text, entry.speed, entry.state_text)
     for model in list_user_models():
         if model.problem:
-            table.add_row(model.name, model.problem, "", "", "damaged")
+            table.add_row(model.name, model.problem, "", "damaged")
     console.print(table)
 
 

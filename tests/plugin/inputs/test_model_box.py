@@ -75,7 +75,7 @@ def test_prompting_label_describes_the_model(dock, box, tmp_path):
     box.choose("vit_b")
     assert not label.isHidden()
     assert "no VRP encoder" in label.text()
-    assert "points in the pseudo-mask and its bounding box" in label.text()
+    assert "a mask for each object in the probe's pseudo-mask" in label.text()
     assert "Fine-tuning" in label.text()
     tensors = {"augmenter.merge.0.weight": np.zeros((4, 8, 1, 1), np.float32)}
     save_file(tensors, tmp_path / "mine.safetensors", {"kind": "vrp-encoder", "sam": "vit_b"})
