@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_vrp_sam.training.synthetic.draws import FloatArray, chance
-from napari_vrp_sam.training.synthetic.looks import Look
+from napari_vrp_sam.training.synthetic.parts.draws import FloatArray, chance
+from napari_vrp_sam.training.synthetic.parts.looks import Look
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.annotations.reference import AnnotationKind
 from napari_vrp_sam.annotations.simulate import simulate_annotation
-from napari_vrp_sam.training.synthetic.draws import FloatArray
+from napari_vrp_sam.training.synthetic.parts.draws import FloatArray
 
 KIND_PROBABILITIES: dict[AnnotationKind, float] = {
     "mask": 0.5,

@@ -11,7 +11,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.training.augmentation import reorient
 from napari_vrp_sam.training.episode import Episode, EpisodeSource, collate, make_episode
 from napari_vrp_sam.training.stream import StepStream
-from napari_vrp_sam.training.synthetic.draws import chance
+from napari_vrp_sam.training.synthetic.parts.draws import chance
 from napari_vrp_sam.training.synthetic.scenes import SyntheticScenes
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.training.synthetic import WORLDS, SyntheticScenes
-from napari_vrp_sam.training.synthetic.draws import Draws
+from napari_vrp_sam.training.synthetic.parts.draws import Draws
 
 SHAPE = (96, 128)
 

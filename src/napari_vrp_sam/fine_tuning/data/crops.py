@@ -13,7 +13,7 @@ from napari_vrp_sam.annotations.labels import IGNORED
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
-from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.parts.draws import FloatArray, chance, log_uniform
 
 ANYWHERE = 0.3
 """Share of crops that may lie anywhere instead of on a class."""

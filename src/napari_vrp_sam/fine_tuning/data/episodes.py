@@ -20,7 +20,7 @@ from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
 from napari_vrp_sam.training.episode import Episode, EpisodeSource
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
-from napari_vrp_sam.training.synthetic.draws import chance, log_uniform
+from napari_vrp_sam.training.synthetic.parts.draws import chance, log_uniform
 
 MAX_TRIES = 6
 COVERAGE = (0.002, 0.9)

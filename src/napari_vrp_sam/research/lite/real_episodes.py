@@ -13,7 +13,7 @@ from napari_vrp_sam.research.lite.training_sets import SegmentationTask, Trainin
 from napari_vrp_sam.training.augmentation import Appearance, Crop, reorient
 from napari_vrp_sam.training.episode import Episode, make_episode
 from napari_vrp_sam.training.episodes import draw_orientations
-from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.parts.draws import FloatArray, chance, log_uniform
 
 _TRIES = 6
 _NEIGHBOURS = 6

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.training.synthetic.draws import (
+from napari_vrp_sam.training.synthetic.parts.draws import (
     Draws,
     FloatArray,
     chance,
     log_uniform,
     pick,
 )
-from napari_vrp_sam.training.synthetic.fields import Shape
-from napari_vrp_sam.training.synthetic.shapes import Blobs, normalised_radius, random_outlines
-from napari_vrp_sam.training.synthetic.textures import Colour, Texture, blend, random_colour
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.shapes import Blobs, normalised_radius, random_outlines
+from napari_vrp_sam.training.synthetic.parts.textures import Colour, Texture, blend, random_colour
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 

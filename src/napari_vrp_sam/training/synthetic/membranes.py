@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic import fields
 from napari_vrp_sam.training.synthetic.cells import Population
-from napari_vrp_sam.training.synthetic.draws import (
+from napari_vrp_sam.training.synthetic.parts import fields
+from napari_vrp_sam.training.synthetic.parts.draws import (
     Draws,
     FloatArray,
     chance,
     log_uniform,
     pick,
 )
-from napari_vrp_sam.training.synthetic.regions import voronoi
-from napari_vrp_sam.training.synthetic.shapes import normalised_radius
-from napari_vrp_sam.training.synthetic.textures import Texture, blend, random_colour, soften
+from napari_vrp_sam.training.synthetic.parts.regions import voronoi
+from napari_vrp_sam.training.synthetic.parts.shapes import normalised_radius
+from napari_vrp_sam.training.synthetic.parts.textures import Texture, blend, random_colour, soften
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 ROLES = ("membrane", "organelle", "cells", "interior", "sheath")

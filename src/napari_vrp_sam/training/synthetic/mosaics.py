@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import (
+from napari_vrp_sam.training.synthetic.parts.draws import (
     Draws,
     FloatArray,
     chance,
     log_uniform,
     pick,
 )
-from napari_vrp_sam.training.synthetic.fields import Shape
-from napari_vrp_sam.training.synthetic.regions import REGIONS, region_map
-from napari_vrp_sam.training.synthetic.textures import Texture, blend, soften
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.regions import REGIONS, region_map
+from napari_vrp_sam.training.synthetic.parts.textures import Texture, blend, soften
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray, chance, log_uniform
-from napari_vrp_sam.training.synthetic.fields import Shape
-from napari_vrp_sam.training.synthetic.regions import region_map
-from napari_vrp_sam.training.synthetic.shapes import draw_polygons
-from napari_vrp_sam.training.synthetic.textures import Texture, blend, soften
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray, chance, log_uniform
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.regions import region_map
+from napari_vrp_sam.training.synthetic.parts.shapes import draw_polygons
+from napari_vrp_sam.training.synthetic.parts.textures import Texture, blend, soften
 from napari_vrp_sam.training.synthetic.world import BoolArray, World
 
 _THETA = np.linspace(0, 2 * np.pi, 40, endpoint=False, dtype=np.float32)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.training.synthetic.aerial import Clouds, Plants, Rocks
 from napari_vrp_sam.training.synthetic.cells import Cells
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray, chance
-from napari_vrp_sam.training.synthetic.fields import Shape
 from napari_vrp_sam.training.synthetic.filaments import Filaments
-from napari_vrp_sam.training.synthetic.looks import Look
 from napari_vrp_sam.training.synthetic.membranes import Membranes
 from napari_vrp_sam.training.synthetic.mosaics import Mosaic
 from napari_vrp_sam.training.synthetic.objects import Objects
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray, chance
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.looks import Look
 from napari_vrp_sam.training.synthetic.world import World
 
 WORLDS: Mapping[str, type[World]] = {

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
-from napari_vrp_sam.training.synthetic.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
 
 BoolArray = NDArray[np.bool_]
 

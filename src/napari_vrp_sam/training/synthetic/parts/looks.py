@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from napari_vrp_sam.training.synthetic.draws import FloatArray, chance, log_uniform, pick
-from napari_vrp_sam.training.synthetic.fields import grid
+from napari_vrp_sam.training.synthetic.parts.draws import FloatArray, chance, log_uniform, pick
+from napari_vrp_sam.training.synthetic.parts.fields import grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_vrp_sam.training.synthetic import fields
-from napari_vrp_sam.training.synthetic.draws import (
+from napari_vrp_sam.training.synthetic.parts import fields
+from napari_vrp_sam.training.synthetic.parts.draws import (
     Draws,
     FloatArray,
     chance,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from napari_vrp_sam.training.synthetic import fields
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
+from napari_vrp_sam.training.synthetic.parts import fields
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray
 
 REGIONS = ("voronoi", "islands", "blend", "bands", "plots")
 Index = NDArray[np.int32]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from napari_vrp_sam.training.synthetic.draws import Draws
-from napari_vrp_sam.training.synthetic.regions import REGIONS, region_map, voronoi
+from napari_vrp_sam.training.synthetic.parts.draws import Draws
+from napari_vrp_sam.training.synthetic.parts.regions import REGIONS, region_map, voronoi
 
 
 @pytest.mark.parametrize("kind", REGIONS)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.fft import rfft2
 
-from napari_vrp_sam.training.synthetic.draws import Draws
-from napari_vrp_sam.training.synthetic.textures import KINDS, Texture
+from napari_vrp_sam.training.synthetic.parts.draws import Draws
+from napari_vrp_sam.training.synthetic.parts.textures import KINDS, Texture
 
 SHAPE = (128, 128)
 

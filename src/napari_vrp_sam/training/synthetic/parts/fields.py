@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray
 
 Shape = tuple[int, int]
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_vrp_sam.training.synthetic.draws import Draws
+from napari_vrp_sam.training.synthetic.parts.draws import Draws
 
 
 def test_numbers_change_smoothly_with_depth_but_keep_their_distribution() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from napari_vrp_sam.training.synthetic.draws import Draws, FloatArray
-from napari_vrp_sam.training.synthetic.fields import Shape
+from napari_vrp_sam.training.synthetic.parts.draws import Draws, FloatArray
+from napari_vrp_sam.training.synthetic.parts.fields import Shape
 
 _ANGLES = 256
 FAR = np.float32(9.0)
