@@ -56,6 +56,27 @@ def test_active_image_is_annotated(viewer):
     np.testing.assert_allclose(viewer.layers[-1].scale, first.scale)
 
 
+@pytest.mark.parametrize(
+    "annotate", [annotate_with_scribbles, annotate_with_masks, annotate_with_points]
+)
+def test_a_tool_returns_to_its_layer(viewer, annotate):
+    viewer.add_image(np.zeros((4, 60, 60)), name="first")
+    annotate(viewer)
+    layer = viewer.layers.selection.active
+    layer.mode, layer.visible = "pan_zoom", False
+    annotate_with_boxes(viewer)
+    annotate(viewer)
+    assert viewer.layers.selection.active is layer
+    assert layer.visible
+    assert layer.mode in {"paint", "add"}
+    assert len(viewer.layers) == 3
+
+    viewer.add_image(np.zeros((4, 60, 60)), name="second")
+    annotate(viewer)
+    assert viewer.layers.selection.active is not layer
+    assert len(viewer.layers) == 5
+
+
 def test_warning_without_an_image(viewer):
     from napari.utils.notifications import notification_manager
 

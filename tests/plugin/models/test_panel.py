@@ -70,7 +70,7 @@ def test_card_of_a_fine_tuned_model(tuner, panel, mito):
     assert panel.selected == "mito EM"
     assert panel.card.text().split("<br>") == [
         "<b>Base</b>: lite",
-        "<b>Held-out IoU</b>: 0.610 before, 0.734 after",
+        "<b>IoU on held-out parts</b>: 0.610 before, 0.734 after",
         "<b>Training data</b>: 1 frame, size 48 x 64, annotated by mask, classes 1, 2",
         "<b>Training</b>: 120 steps, decoder",
         "<b>Created</b>: 2026-11-23 08:15",

@@ -19,6 +19,7 @@ from napari_vrp_sam.plugin.layers.metadata import (
     CLASS_FEATURE,
     NOT_THIS,
     background_label,
+    get_metadata,
     mark_background,
     parse_class_id,
     set_metadata,
@@ -36,6 +37,34 @@ if TYPE_CHECKING:
 
 POINT_CASING = 0.15
 """Width of the casing of a point, relative to its size."""
+
+
+MODES = {"point": "add", "box": "add_rectangle"}
+"""Drawing tools of layers that are not painted."""
+
+
+def open_annotation_layer(
+    viewer: napari.viewer.Viewer, image: Image, kind: AnnotationKind, class_id: int = 1
+) -> Labels | Points | Shapes:
+    """Return to the layer that was added for drawings of a kind on an image, or add one.
+
+    Raises
+    ------
+    InputError
+        If labels of the whole stack do not fit into memory.
+    """
+    for layer in reversed(viewer.layers):
+        if get_metadata(layer, "drawing") != kind or image_of(viewer, layer) is not image:
+            continue
+        try:
+            set_drawing_class(layer, class_id)
+        except InputError:  # its value is taken: the class needs another layer
+            continue
+        layer.visible = True
+        viewer.layers.selection.active = layer
+        layer.mode = MODES.get(kind, "paint")
+        return layer
+    return new_annotation_layer(viewer, image, kind, class_id)
 
 
 def new_annotation_layer(
@@ -61,12 +90,10 @@ def new_annotation_layer(
             border_width=POINT_CASING,
             **placement(image),
         )
-        mode = "add"
     elif kind == "box":
         layer = Shapes(None, ndim=image.ndim, name="boxes", **placement(image))
         layer.current_edge_width = max(1.0, side / 200)
         layer.current_face_color = "transparent"
-        mode = "add_rectangle"
     else:
         layer = Labels(
             allocate_zeros(shape, np.uint8), name=f"{kind}s", opacity=1, **placement(image)
@@ -74,13 +101,12 @@ def new_annotation_layer(
         set_style(layer, "filled")
         fit_contours(layer, camera_of(viewer).zoom)
         layer.brush_size = max(2, side // 50)
-        mode = "paint"
     set_metadata(layer, drawing=kind)
     assign_image(layer, image)
     set_drawing_class(layer, class_id)
     viewer.add_layer(layer)
     viewer.layers.selection.active = layer
-    layer.mode = mode
+    layer.mode = MODES.get(kind, "paint")
     added = AddedLayers(viewer, [layer])
     push_for_layer(layer, f"add layer '{layer.name}'", added.remove, added.restore)
     return layer
@@ -150,22 +176,22 @@ def image_to_annotate(viewer: napari.viewer.Viewer) -> Image | None:
 
 
 def annotate_with_scribbles(viewer: napari.viewer.Viewer) -> None:
-    """Add a Labels layer for strokes on parts of the objects; unlabelled pixels stay unknown."""
+    """Open a Labels layer for strokes on parts of the objects; unlabelled pixels stay unknown."""
     _annotate(viewer, "scribble")
 
 
 def annotate_with_masks(viewer: napari.viewer.Viewer) -> None:
-    """Add a Labels layer to fill every object on a frame; unlabelled pixels are background."""
+    """Open a Labels layer to fill every object on a frame; unlabelled pixels are background."""
     _annotate(viewer, "mask")
 
 
 def annotate_with_points(viewer: napari.viewer.Viewer) -> None:
-    """Add a Points layer for clicks on objects."""
+    """Open a Points layer for clicks on objects."""
     _annotate(viewer, "point")
 
 
 def annotate_with_boxes(viewer: napari.viewer.Viewer) -> None:
-    """Add a Shapes layer for boxes around objects."""
+    """Open a Shapes layer for boxes around objects."""
     _annotate(viewer, "box")
 
 
@@ -175,6 +201,6 @@ def _annotate(viewer: napari.viewer.Viewer, kind: AnnotationKind) -> None:
         show_warning("Open an image first: annotations are drawn on an image.")
         return
     try:
-        new_annotation_layer(viewer, image, kind)
+        open_annotation_layer(viewer, image, kind)
     except InputError as error:
         show_warning(str(error))

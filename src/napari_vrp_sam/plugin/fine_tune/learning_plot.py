@@ -23,7 +23,7 @@ Points = list[tuple[int, float]]
 
 
 class LearningPlot(Plot):
-    """Held-out IoU (top) and training loss (bottom) over the training steps.
+    """IoU on held-out parts (top) and training loss (bottom) over the training steps.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class LearningPlot(Plot):
 
     def _iou_title(self) -> str:
         if not self.ious:
-            return "Held-out IoU"
+            return "IoU on held-out parts"
         best = max(iou for _, iou in self.ious)
         base = "" if self.base is None else f", base {self.base:.3f}"
-        return f"Held-out IoU: best {best:.3f}{base}"
+        return f"IoU on held-out parts: best {best:.3f}{base}"

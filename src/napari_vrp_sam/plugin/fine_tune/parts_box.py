@@ -15,7 +15,7 @@ from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox, set_help
 
 CHOICES: dict[TrainableParts, tuple[str, str]] = {
     "head": (
-        "New dense head",
+        "Dense head (U-Net)",
         (
             "Trains a copy of the backbone of 'lite' with a dense head for these classes only, "
             "similar to a U-Net, and combines it with 'lite'. Best for images of one kind."

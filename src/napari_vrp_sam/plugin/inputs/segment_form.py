@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
 from napari_vrp_sam.models.zoo.model_entry import suggest_models
-from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
+from napari_vrp_sam.plugin.classes.annotation_layers import open_annotation_layer
 from napari_vrp_sam.plugin.classes.class_list import ClassList
 from napari_vrp_sam.plugin.gallery.button import GalleryButton
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
@@ -232,6 +232,6 @@ class SegmentForm(StackForm):
 
     def _draw(self, kind: AnnotationKind) -> None:
         try:
-            new_annotation_layer(self._viewer, self.image, kind, self.class_list.classes.current)
+            open_annotation_layer(self._viewer, self.image, kind, self.class_list.classes.current)
         except InputError as error:
             self.warned.emit(str(error))

@@ -22,7 +22,7 @@ def card_html(model: UserModel) -> str:
     lines = [("Base", card.get("base_model") or base_model_name(card, model.path))]
     before, after = metrics.get("held_out_iou_before"), metrics.get("held_out_iou_after")
     if isinstance(before, float | int) and isinstance(after, float | int):
-        lines.append(("Held-out IoU", f"{before:.3f} before, {after:.3f} after"))
+        lines.append(("IoU on held-out parts", f"{before:.3f} before, {after:.3f} after"))
     if data:
         lines.append(("Training data", _describe_data(data)))
     if settings.get("steps"):

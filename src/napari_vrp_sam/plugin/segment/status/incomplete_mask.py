@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 
+AGAIN = "Pixels that are not marked are unknown now: press Segment stack again."
+
 
 class IncompleteMaskButton(QPushButton):
     """Button that answers the warning of an incomplete mask; the status shows the warning.
@@ -67,4 +69,6 @@ class IncompleteMaskButton(QPushButton):
         for row in self._annotation_list.rows:
             if row.ticked and row.kind == "mask":
                 self._annotation_list.set_kind(row.layer, "partial")
-        self.withdraw()
+        self._annotations = self._annotated()
+        self.hide()
+        self.warned.emit(AGAIN)
