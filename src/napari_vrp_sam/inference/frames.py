@@ -170,6 +170,31 @@ class Frames:
             : len(self.lead_shape)
         ]
 
+    def neighbours(self, index: int) -> list[int]:
+        """Return the frames before and after a frame: along Z, or along T without several planes.
+
+        Parameters
+        ----------
+        index : int
+
+        Returns
+        -------
+        list of int
+            Two indices, or fewer at the ends of the stack.
+        """
+        sizes = dict(zip(self._lead_axes, self.lead_shape, strict=True))
+        along = next((axis for axis in "ZT" if sizes.get(axis, 1) > 1), None)
+        if along is None:
+            return []
+        at = self._lead_axes.index(along)
+        position = list(self.position(index))
+        near = [position[at] + step for step in (-1, 1)]
+        return [
+            self.index([*position[:at], place, *position[at + 1 :]])
+            for place in near
+            if 0 <= place < sizes[along]
+        ]
+
     @property
     def _lead_axes(self) -> list[str]:
         return [axis for axis in self.axes if axis in "TZ"]

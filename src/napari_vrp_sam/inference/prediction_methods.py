@@ -55,6 +55,7 @@ class Prediction:
     prompting: Prompting | None
     cache: bool | None
     effort: float
+    neighbours: bool
     relabelling: RelabelSettings | None
     references_: list[Reference]
     class_ids_: tuple[int, ...]
@@ -315,6 +316,7 @@ class Prediction:
             prompting=self.prompting,
             cache=self.cache,
             effort=self.effort,
+            neighbours=self.neighbours,
             relabelling=self.relabelling,
             normalisation=self.normalisation_,
             references_on_stack=False,

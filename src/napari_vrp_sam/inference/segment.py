@@ -51,6 +51,7 @@ def segment_stack(
     prompting: Prompting | None = None,
     cache: bool | None = None,
     effort: float = 1.0,
+    neighbours: bool = True,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -77,7 +78,7 @@ def segment_stack(
         See `Segmenter.fit`.
     model, device, precision, compile, contrast_limits, tile_size, pseudo_mask, prompting, cache
         See `Segmenter`.
-    effort
+    effort, neighbours
         See `Segmenter`.
     frames, accepted, output, resume, overwrite, workers, scheduler, progress
         See `Segmenter.predict`.
@@ -112,6 +113,7 @@ def segment_stack(
         prompting=prompting,
         cache=cache,
         effort=effort,
+        neighbours=neighbours,
     )
     segmenter.fit(
         stack,

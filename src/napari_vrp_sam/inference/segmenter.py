@@ -58,6 +58,10 @@ class Segmenter(Prediction):
         Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.2
         learns several times faster, but does not estimate the expected IoU; the other models
         ignore it.
+    neighbours : bool, default: True
+        Average uncertain frames with the frames before and after them, moved by the optical flow,
+        if the masks of annotated frames agree with those of their neighbours: for stacks and time
+        series whose frames are alike. Frames that are segmented in tiles are not averaged.
     relabelling : RelabelSettings, optional
         Thresholds of the classes and clean-up of the labels; see `Segmentation.relabel`. Default:
         each pixel gets its most probable class, if its probability is above 0.5.
@@ -96,6 +100,7 @@ class Segmenter(Prediction):
         prompting: Prompting | None = None,
         cache: bool | None = None,
         effort: float = 1.0,
+        neighbours: bool = True,
         relabelling: RelabelSettings | None = None,
     ) -> None:
         self.model = model
@@ -108,6 +113,7 @@ class Segmenter(Prediction):
         self.prompting = prompting
         self.cache = cache
         self.effort = effort
+        self.neighbours = neighbours
         self.relabelling = relabelling
         self._axes: str | None = None
         self._channels: tuple[int, ...] | None = None
@@ -253,6 +259,7 @@ class Segmenter(Prediction):
             prompting=job.prompting,
             cache=job.cache,
             effort=job.effort,
+            neighbours=job.neighbours,
             relabelling=job.relabelling,
         )
         assert job.normalisation is not None  # checked when the file is read

@@ -35,6 +35,7 @@ SETTINGS = (
     "prompting",
     "cache",
     "effort",
+    "neighbours",
     "channels",
     "nodata",
 )

@@ -142,6 +142,15 @@ def segment(
             rich_help_panel=ADVANCED,
         ),
     ] = 1.0,
+    neighbours: Annotated[
+        bool,
+        typer.Option(
+            "--neighbours/--no-neighbours",
+            help="Average uncertain frames with those before and after them, where annotated "
+            "frames agree with their neighbours. Not for frames in tiles.",
+            rich_help_panel=ADVANCED,
+        ),
+    ] = True,
     pseudo_mask: PseudoMaskOption = None,
     precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
@@ -254,7 +263,13 @@ def segment(
     if note := describe_channels(stack, given.metadata.channel_names):
         stderr_console.print(note, soft_wrap=True)
     changed = overrides(
-        context, segmenter, cache=cache, precision=precision.value, compile=compile, effort=effort
+        context,
+        segmenter,
+        cache=cache,
+        precision=precision.value,
+        compile=compile,
+        effort=effort,
+        neighbours=neighbours,
     )
     job = replace(given.job, **changed)
     if images and len(images) > 1:

@@ -35,7 +35,7 @@ STORED_IN_SEGMENTER = (
     "prompting",
 )  # fmt: skip
 """Options that cannot be combined with a segmenter."""
-OVERRIDES = "cache", "precision", "compile", "effort"
+OVERRIDES = "cache", "precision", "compile", "effort", "neighbours"
 """Settings of a segmenter that options of the command override."""
 
 

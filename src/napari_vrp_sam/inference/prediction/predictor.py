@@ -222,8 +222,8 @@ class Predictor:
             If no references are set, or the frame does not match them.
         """
         if max(frame.shape[:2]) <= self.tile_size:
-            return self._probabilities(clear_missing(self._logits(self.encode(frame)), frame))
-        return _finished(self._predict_tiles(frame))
+            return self.probabilities(clear_missing(self._logits(self.encode(frame)), frame))
+        return self.probabilities(_finished(self._tiled_logits(frame)))
 
     @overload
     def predict_stream(
@@ -281,11 +281,20 @@ class Predictor:
                 )
                 yield from run_pipeline(map(checked_frame, ahead), work)
                 return
-        for batch in batches_of_one_shape(ahead, size):
-            for steps in self._predict_batch(batch):
-                found = (yield from steps) if tiles else _finished(steps)
-                prediction = predict_from_probabilities(found, self.class_ids)
-                yield prediction if probabilities else replace(prediction, probabilities=None)
+        for steps in self._logits_of(ahead):
+            found = self.probabilities((yield from steps) if tiles else _finished(steps))
+            prediction = predict_from_probabilities(found, self.class_ids)
+            yield prediction if probabilities else replace(prediction, probabilities=None)
+
+    def logits_stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits (K, Y, X) of frames, from which `probabilities` follow.
+
+        Parameters
+        ----------
+        frames : iterable of ndarray, shape (Y, X, C)
+            Read a batch ahead.
+        """
+        yield from map(_finished, self._logits_of(frames))
 
     def encode_ahead(self, frame: NDArray[Any], normalisation: Normalisation) -> None:
         """Encode a frame for `set_references` and `predict`, if features are cached.
@@ -304,30 +313,43 @@ class Predictor:
                 self._encoder.normalisation = normalisation
             self.encode(frame)
 
+    def planes(self, frame: NDArray[Any]) -> torch.Tensor:
+        """Return a frame, shape (Y, X, C), as models see it: (3, Y, X), normalised."""
+        return self._encoder.planes(frame)
+
     @torch.no_grad()
     def encode(self, frame: NDArray[Any]) -> FrameFeatures:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
         return self._encoder.encode([frame])[0]
 
-    @torch.no_grad()
-    def _predict_batch(
-        self, frames: Sequence[NDArray[Any]]
+    def _logits_of(
+        self, frames: Iterable[NDArray[Any]]
     ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
-        """Yield the steps that return the probabilities (K, Y, X) of each frame of one shape."""
-        if max(frames[0].shape[:2]) > self.tile_size:  # the tiles of one frame are batches already
-            yield from map(self._predict_tiles, frames)
-            return
-        features = FrameFeatures.concatenate(self._encoder.encode(frames))
-        logits = self.model.segment(features, self._prepared).float().cpu().numpy()
-        for one, frame in zip(logits, frames, strict=True):
-            clear_missing(one, frame)
-        yield from map(_done, self._probabilities(logits))
+        """Yield the steps that return the logits (K, Y, X) of each frame."""
+        for batch in batches_of_one_shape(frames, self._batches.size):
+            if (
+                max(batch[0].shape[:2]) > self.tile_size
+            ):  # the tiles of one frame are batches already
+                yield from map(self._tiled_logits, batch)
+            else:
+                yield from map(_done, self._batch_logits(batch))
 
     @torch.no_grad()
-    def _predict_tiles(
+    def _batch_logits(self, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the logits (B, K, Y, X) of frames of one shape."""
+        features = FrameFeatures.concatenate(self._encoder.encode(frames))
+        logits: NDArray[np.float32] = (
+            self.model.segment(features, self._prepared).float().cpu().numpy()
+        )
+        for one, frame in zip(logits, frames, strict=True):
+            clear_missing(one, frame)
+        return logits
+
+    @torch.no_grad()
+    def _tiled_logits(
         self, frame: NDArray[Any]
     ) -> Generator[TileProgress, None, NDArray[np.float32]]:
-        """Return the probabilities of a frame of several tiles; yield the progress."""
+        """Return the logits of a frame of several tiles; yield the progress."""
 
         def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
             for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
@@ -335,11 +357,11 @@ class Predictor:
 
         size = frame.shape[0], frame.shape[1]
         steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
-        return self._probabilities(clear_missing((yield from steps), frame))
+        return clear_missing((yield from steps), frame)
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""
-        return self._probabilities(self._logits(features))
+        return self.probabilities(self._logits(features))
 
     @torch.no_grad()
     def _logits(self, features: FrameFeatures) -> NDArray[np.float32]:
@@ -347,8 +369,8 @@ class Predictor:
         logits: NDArray[np.float32] = self.model.decode(features, prompts).float().cpu().numpy()
         return logits
 
-    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn the logits of whole frames, shape (..., K, Y, X), into probabilities."""
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn the logits of whole frames, shape (..., K, Y, X), into probabilities, in place."""
         # In place, because the logits of a large frame fill much memory.
         values = torch.from_numpy(logits)
         if self.model.best_threshold:

@@ -47,6 +47,7 @@ def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
         "contrast limits": None if job.contrast_limits is None else list(job.contrast_limits),
         "tile size": job.tile_size,
         "effort": job.effort,
+        "neighbours": job.neighbours,
         "relabelling": None if job.relabelling is None else job.relabelling.as_dict(),
         "precision": _precision(job, full_size=full_size),
         "feature cache on disk": on_disk,  # features on disk are rounded

@@ -47,6 +47,8 @@ def preview_events(
     Learned, FrameResult
         Quick, then final.
     """
+    # Neighbours would have to be computed first.
+    job = replace(job, neighbours=False)
     frames, indices = plan(job)
     total = len(indices)
     predictor, normalisation = yield from loading_events(job, frames, total, control, cache)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
+    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
 
 
 def model_events(
@@ -138,6 +139,19 @@ def frame_result(index: int, prediction: FramePrediction, job: SegmentationJob) 
     )
 
 
+def stack_smoother(
+    job: SegmentationJob, predictor: Predictor, frames: Frames
+) -> StackSmoother | None:
+    """Return what averages the frames of a job with their neighbours; None if nothing does."""
+    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+
+    tiled = max(frames.frame_shape) > predictor.tile_size
+    if not job.neighbours or tiled or len(frames) == 1:
+        return None
+    shown = [r for r in job.references if r.frame is not None and r.frame < len(frames)]
+    return StackSmoother(predictor, frames.__getitem__, frames.neighbours, shown) if shown else None
+
+
 def frame_events(
     job: SegmentationJob,
     predictor: Predictor,
@@ -158,8 +172,11 @@ def frame_events(
     yield frame_progress(0, total)
     wanted = (frames[index] for index in indices)
     done = 0
+    smoother = stack_smoother(job, predictor, frames)
     with closing(
         predictor.predict_stream(wanted, probabilities=job.needs_probabilities, tiles=True)
+        if smoother is None
+        else smoother.stream(indices, probabilities=job.needs_probabilities)
     ) as predictions:
         for prediction in predictions:
             if isinstance(prediction, TileProgress):

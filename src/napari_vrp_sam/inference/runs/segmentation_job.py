@@ -78,6 +78,9 @@ class SegmentationJob(Job):
     effort : float
         Effort of learning, above 0, up to 1: less is faster but less accurate. `lite` with 0.25
         learns from fewer pixels in fewer steps and does not estimate the expected IoU.
+    neighbours : bool
+        Whether uncertain frames are averaged with their neighbours, where the masks of annotated
+        frames agree with those of their neighbours; see `StackSmoother`. Not for tiled frames.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.segmentation:segmentation_events"
@@ -105,6 +108,7 @@ class SegmentationJob(Job):
     compile: bool = False
     relabelling: RelabelSettings | None = None
     effort: float = 1.0
+    neighbours: bool = True
 
     @property
     def needs_probabilities(self) -> bool:

@@ -17,6 +17,7 @@ from napari_vrp_sam.research.protocols.one_slice import FrameMasks, SegmentFrame
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.models.base import Model
     from napari_vrp_sam.models.sam.prompting import Prompting
@@ -120,11 +121,19 @@ class ModelMethod:
         predictors = self.predictors(frames, references)
         cache = predictors[0].cache
         assert cache is not None
+        number = {id(frame): index for index, frame in enumerate(frames)}
+        streams = [_SequencePredictions(p, frames, references) for p in predictors]
 
         def segment(frame: NDArray[Any]) -> FrameMasks:
             # The cache encodes a frame once for all classes.
             cache.start_round()
-            found = [predict_from_probabilities(p.predict(frame), p.class_ids) for p in predictors]
+            index = number.get(id(frame))
+            found = [
+                predict_from_probabilities(p.predict(frame), p.class_ids)
+                if index is None
+                else stream[index]
+                for p, stream in zip(predictors, streams, strict=True)
+            ]
             expected = [
                 one.confidence.get(p.class_ids[0], np.nan)
                 for one, p in zip(found, predictors, strict=True)
@@ -151,3 +160,40 @@ class ModelMethod:
             predictor.set_references(of_class, normalisation)
             predictors.append(predictor)
         return predictors
+
+
+class _SequencePredictions:
+    """Predictions of the frames of a sequence, as a run makes them.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        It has learned one class.
+    frames : sequence of ndarray
+    references : sequence of Reference
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        frames: Sequence[NDArray[Any]],
+        references: Sequence[Reference],
+    ) -> None:
+        from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+
+        self._found: list[FramePrediction] = []
+        if max(max(frame.shape[:2]) for frame in frames) > predictor.tile_size:
+            self._stream = predictor.predict_stream(iter(frames), probabilities=False)
+            return
+        smoother = StackSmoother(
+            predictor,
+            frames.__getitem__,
+            lambda index: [at for at in (index - 1, index + 1) if 0 <= at < len(frames)],
+            [r for r in references if r.class_id in predictor.class_ids],
+        )
+        self._stream = smoother.stream(range(len(frames)), probabilities=False)
+
+    def __getitem__(self, index: int) -> FramePrediction:
+        while len(self._found) <= index:
+            self._found.append(next(self._stream))
+        return self._found[index]

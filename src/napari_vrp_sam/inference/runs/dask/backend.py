@@ -18,6 +18,7 @@ from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
 from napari_vrp_sam.inference.runs.dask.task_queue import TaskQueue, in_order
 from napari_vrp_sam.inference.runs.dask.tasks import (
     FrameWriter,
+    Neighbourhood,
     PickledJob,
     WorkerState,
     frame_context,
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     import numpy as np
     from distributed import Client, Future
     from numpy.typing import NDArray
+
+SMOOTHED_CHUNK = 8
+"""Least number of consecutive frames per task, because the frames around them are computed too."""
 
 
 class DaskBackend:
@@ -86,7 +90,9 @@ class DaskBackend:
         self._tasks.control.check()
         yield Progress(0, total, "Waiting for a worker", "starting")
         # A task and not scattered data, because a task is repeated if all workers with it are lost.
-        pickled = self._tasks.submit(share_job, PickledJob.of(uuid.uuid4().hex, sent, self._writer))
+        around = _neighbourhood(job, frames, sent=stack is not None)
+        content = PickledJob.of(uuid.uuid4().hex, sent, self._writer, around)
+        pickled = self._tasks.submit(share_job, content)
         # All workers learn at the same time instead of waiting for the first.
         workers: list[str | None] = list(self._tasks.workers())
         learning = [
@@ -132,9 +138,18 @@ class DaskBackend:
                 )
                 yield self._finished(job, index, logits, learned)
             return
-        chunks = [indices[at : at + learned.chunk] for at in range(0, len(indices), learned.chunk)]
+        if learned.smoothed:
+            chunks = _consecutive(indices, max(learned.chunk, SMOOTHED_CHUNK))
+        else:
+            starts = range(0, len(indices), learned.chunk)
+            chunks = [indices[at : at + learned.chunk] for at in starts]
         tasks = (
-            (segment_frames, pickled, chunk, None if sent else [frames[index] for index in chunk])
+            (
+                segment_frames,
+                pickled,
+                chunk,
+                None if sent else _pixels(frames, chunk, around=learned.smoothed),
+            )
             for chunk in chunks
         )
         for results in self._tasks.results(tasks):
@@ -185,6 +200,38 @@ class DaskBackend:
         probabilities = whole.sigmoid_().numpy()
         prediction = predict_from_probabilities(probabilities, class_ids_of(job.references))
         return frame_event(index, prediction, job, self._writer)
+
+
+def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neighbourhood | None:
+    """Return what workers need to average frames with their neighbours, if the job asks for it."""
+    from napari_vrp_sam.inference.prediction.stack_smoothing import measured_frames
+
+    tiled = max(frames.frame_shape) > check_tile(job.tile_size)
+    if not job.neighbours or tiled or len(frames) == 1:
+        return None
+    annotated = {r.frame for r in job.references if r.frame is not None and r.frame < len(frames)}
+    measured = measured_frames(annotated, frames.neighbours)
+    needed = {j for index in measured for j in (index, *frames.neighbours(index))}
+    pixels = {} if sent else {index: frames[index] for index in sorted(needed)}
+    return Neighbourhood({index: frames.neighbours(index) for index in range(len(frames))}, pixels)
+
+
+def _consecutive(indices: list[int], length: int) -> list[list[int]]:
+    """Group frames into blocks of consecutive ones, in the order of their first frames."""
+    blocks: dict[int, list[int]] = {}
+    for index in indices:
+        blocks.setdefault(index // length, []).append(index)
+    return [sorted(block) for block in blocks.values()]
+
+
+def _pixels(frames: Frames, chunk: list[int], *, around: bool) -> dict[int, NDArray[Any]]:
+    """Read the frames that a task needs."""
+    from napari_vrp_sam.inference.prediction.stack_smoothing import frames_around
+
+    if not around:
+        return {index: frames[index] for index in chunk}
+    needed = {j for index in chunk for j in frames_around(index, frames.neighbours)}
+    return {index: frames[index] for index in sorted(needed)}
 
 
 def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any] | None:

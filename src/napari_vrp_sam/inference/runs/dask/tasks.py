@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
+    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
     from napari_vrp_sam.models.calibration import ClassCalibration
 
 
@@ -45,17 +47,39 @@ class PickledJob:
     token : str
         Identifies the run, so that a worker prepares it once.
     content : bytes
-        The pickled job and writer, which a scheduler need not unpickle. If the job has no stack,
-        frames are sent with the tasks.
+        The pickled job, writer and neighbourhood, which a scheduler need not unpickle. If the job
+        has no stack, frames are sent with the tasks.
     """
 
     token: str
     content: bytes
 
     @classmethod
-    def of(cls, token: str, job: SegmentationJob, writer: FrameWriter | None) -> PickledJob:
+    def of(
+        cls,
+        token: str,
+        job: SegmentationJob,
+        writer: FrameWriter | None,
+        around: Neighbourhood | None = None,
+    ) -> PickledJob:
         """Pickle a job."""
-        return cls(token, pickle.dumps((job, writer)))
+        return cls(token, pickle.dumps((job, writer, around)))
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What a worker needs to average frames with their neighbours; see `StackSmoother`.
+
+    Attributes
+    ----------
+    neighbours : dict of int to list of int
+        Direct neighbours of each frame.
+    measured : dict of int to ndarray, each of shape (Y, X, C)
+        Annotated frames and their neighbours, if the worker cannot read them.
+    """
+
+    neighbours: dict[int, list[int]]
+    measured: dict[int, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -72,12 +96,15 @@ class WorkerState:
         See `Model.best_threshold`.
     chunk : int
         Number of frames per task.
+    smoothed : bool
+        Whether frames are averaged with their neighbours.
     """
 
     calibrations: dict[int, ClassCalibration]
     uses_frame_context: bool
     best_threshold: bool
     chunk: int
+    smoothed: bool
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,9 @@ class _Prepared:
     job: SegmentationJob
     writer: FrameWriter | None
     predictor: Predictor
+    smoother: StackSmoother | None
+    sent: dict[int, NDArray[Any]]
+    """Frames that came with the job or with the task."""
 
 
 _lock = threading.Lock()
@@ -104,17 +134,19 @@ def share_job(pickled: PickledJob) -> PickledJob:
 def load_and_learn(pickled: PickledJob) -> WorkerState:
     """Load the model and learn the annotations."""
     with _lock:
-        predictor = _prepare(pickled).predictor
+        prepared = _prepare(pickled)
+        predictor, smoother = prepared.predictor, prepared.smoother
         return WorkerState(
             predictor.calibrations,
             predictor.model.uses_frame_context,
             predictor.model.best_threshold,
             predictor.batch_size,
+            smoother is not None and smoother.measure(),
         )
 
 
 def segment_frames(
-    pickled: PickledJob, indices: list[int], frames: list[NDArray[Any]] | None = None
+    pickled: PickledJob, indices: list[int], frames: dict[int, NDArray[Any]] | None = None
 ) -> list[FrameResult | FrameWritten]:
     """Segment frames in one stream, and write them if the job has a writer.
 
@@ -123,14 +155,19 @@ def segment_frames(
     pickled : PickledJob
     indices : list of int
         Indices of the frames, counted along the flattened leading axes.
-    frames : list of ndarray, each of shape (Y, X, C), optional
-        Their pixels, if the worker cannot read them.
+    frames : dict of int to ndarray, each of shape (Y, X, C), optional
+        The pixels of these and of the frames around them, if the worker cannot read them.
     """
     with _lock:
         prepared = _prepare(pickled)
-        job, predictor = prepared.job, prepared.predictor
-        pixels = (_frame(pickled, index) for index in indices) if frames is None else frames
-        predictions = predictor.predict_stream(pixels, probabilities=job.needs_probabilities)
+        job, predictor, smoother = prepared.job, prepared.predictor, prepared.smoother
+        prepared.sent.clear()
+        prepared.sent.update(frames or {})
+        if smoother is not None and smoother.measure():
+            predictions = smoother.stream(indices, probabilities=job.needs_probabilities)
+        else:
+            pixels = (_read(pickled, prepared.sent, index) for index in indices)
+            predictions = predictor.predict_stream(pixels, probabilities=job.needs_probabilities)
         return [
             frame_event(index, prediction, job, prepared.writer)
             for index, prediction in zip(indices, predictions, strict=True)
@@ -213,6 +250,11 @@ def _pixels(
     return _frame(pickled, index)[part] if pixels is None else pixels
 
 
+def _read(pickled: PickledJob, sent: dict[int, NDArray[Any]], index: int) -> NDArray[Any]:
+    """Return a frame that was sent, or read it."""
+    return sent[index] if index in sent else _frame(pickled, index)
+
+
 def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
     """Read a frame; the last one is cached for its other tiles."""
     import dask
@@ -231,9 +273,23 @@ def _prepare(pickled: PickledJob) -> _Prepared:
     global _prepared  # noqa: PLW0603 # one model per process
     if _prepared is None or _prepared.token != pickled.token:
         _prepared = None
-        job, writer = pickle.loads(pickled.content)  # noqa: S301 # pickled by our own client
+        content = pickle.loads(pickled.content)  # noqa: S301 # pickled by our own client
+        job, writer, around = content
         predictor = _predictors.predictor(job)
         assert job.normalisation is not None
         predictor.set_references(job.references, job.normalisation, effort=job.effort)
-        _prepared = _Prepared(pickled.token, job, writer, predictor)
+        sent = {} if around is None else dict(around.measured)
+        smoother = None
+        if around is not None:
+            from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+
+            smoother = StackSmoother(
+                predictor,
+                partial(_read, pickled, sent),
+                around.neighbours.__getitem__,
+                job.references,
+            )
+        _prepared = _Prepared(pickled.token, job, writer, predictor, smoother, sent)
+        if smoother is not None:
+            smoother.measure()
     return _prepared
