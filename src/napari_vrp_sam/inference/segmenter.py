@@ -61,7 +61,7 @@ class Segmenter(Prediction):
     neighbours : bool, default: True
         Average uncertain frames with the frames before and after them, moved by the optical flow,
         if the masks of annotated frames agree with those of their neighbours: for stacks and time
-        series whose frames are alike. Frames that are segmented in tiles are not averaged.
+        series whose frames are alike.
     relabelling : RelabelSettings, optional
         Thresholds of the classes and clean-up of the labels; see `Segmentation.relabel`. Default:
         each pixel gets its most probable class, if its probability is above 0.5.

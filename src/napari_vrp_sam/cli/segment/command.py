@@ -147,7 +147,7 @@ def segment(
         typer.Option(
             "--neighbours/--no-neighbours",
             help="Average uncertain frames with those before and after them, where annotated "
-            "frames agree with their neighbours. Not for frames in tiles.",
+            "frames agree with their neighbours.",
             rich_help_panel=ADVANCED,
         ),
     ] = True,

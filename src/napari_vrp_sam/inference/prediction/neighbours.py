@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+NeighboursOf = Callable[[int], Sequence[int]]
 
 FLOW_SIDE = 256
 """Longest side of the reduced frames between which motion is estimated."""
@@ -23,6 +22,9 @@ FLOW_RADIUS = 9
 NEIGHBOUR_WEIGHT = 0.6
 """Weight of a neighbour that looks the same after it was moved; the frame itself has 1. This and
 the other settings were chosen on training datasets (see `docs/accuracy.md`)."""
+
+ROUNDS = 2
+"""Number of averages with the direct neighbours, so that a frame sees two on each side."""
 
 MISSING = -100.0
 """Logits below this belong to pixels without data, or beside them."""
@@ -97,6 +99,15 @@ def agreement(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """Return the IoU of two masks; NaN if both are empty."""
     union = (mask | other).sum()
     return float((mask & other).sum() / union) if union else float("nan")
+
+
+def frames_around(index: int, neighbours: NeighboursOf) -> list[int]:
+    """Return a frame and all frames that its smoothed result depends on."""
+    found = reached = [index]
+    for _ in range(ROUNDS):
+        reached = [j for i in reached for j in neighbours(i) if j not in found]
+        found = [*found, *dict.fromkeys(reached)]
+    return found
 
 
 def _resized(values: Tensor, size: Sequence[int]) -> Tensor:

@@ -281,20 +281,10 @@ class Predictor:
                 )
                 yield from run_pipeline(map(checked_frame, ahead), work)
                 return
-        for steps in self._logits_of(ahead):
+        for steps in self.logits_stream(ahead):
             found = self.probabilities((yield from steps) if tiles else _finished(steps))
             prediction = predict_from_probabilities(found, self.class_ids)
             yield prediction if probabilities else replace(prediction, probabilities=None)
-
-    def logits_stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits (K, Y, X) of frames, from which `probabilities` follow.
-
-        Parameters
-        ----------
-        frames : iterable of ndarray, shape (Y, X, C)
-            Read a batch ahead.
-        """
-        yield from map(_finished, self._logits_of(frames))
 
     def encode_ahead(self, frame: NDArray[Any], normalisation: Normalisation) -> None:
         """Encode a frame for `set_references` and `predict`, if features are cached.
@@ -322,14 +312,18 @@ class Predictor:
         """Encode a frame, the expensive half of `predict`; features do not depend on references."""
         return self._encoder.encode([frame])[0]
 
-    def _logits_of(
+    def logits_stream(
         self, frames: Iterable[NDArray[Any]]
     ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
-        """Yield the steps that return the logits (K, Y, X) of each frame."""
+        """Yield the steps that return the logits (K, Y, X) of each frame; see `probabilities`.
+
+        Parameters
+        ----------
+        frames : iterable of ndarray, shape (Y, X, C)
+            Read a batch ahead.
+        """
         for batch in batches_of_one_shape(frames, self._batches.size):
-            if (
-                max(batch[0].shape[:2]) > self.tile_size
-            ):  # the tiles of one frame are batches already
+            if max(batch[0].shape[:2]) > self.tile_size:  # its tiles are batches already
                 yield from map(self._tiled_logits, batch)
             else:
                 yield from map(_done, self._batch_logits(batch))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
@@ -29,8 +29,11 @@ from napari_vrp_sam.inference.runs.reporting import (
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
+    from napari_vrp_sam.inference.prediction.logit_source import LogitSource
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
@@ -140,16 +143,18 @@ def frame_result(index: int, prediction: FramePrediction, job: SegmentationJob) 
 
 
 def stack_smoother(
-    job: SegmentationJob, predictor: Predictor, frames: Frames
+    job: SegmentationJob,
+    source: LogitSource,
+    frames: Frames,
+    read: Callable[[int], NDArray[Any]] | None = None,
 ) -> StackSmoother | None:
     """Return what averages the frames of a job with their neighbours; None if nothing does."""
     from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
 
-    tiled = max(frames.frame_shape) > predictor.tile_size
-    if not job.neighbours or tiled or len(frames) == 1:
-        return None
     shown = [r for r in job.references if r.frame is not None and r.frame < len(frames)]
-    return StackSmoother(predictor, frames.__getitem__, frames.neighbours, shown) if shown else None
+    if not job.neighbours or len(frames) == 1 or not shown:
+        return None
+    return StackSmoother(source, read or frames.__getitem__, frames.neighbours, shown)
 
 
 def frame_events(

@@ -80,7 +80,7 @@ class SegmentationJob(Job):
         learns from fewer pixels in fewer steps and does not estimate the expected IoU.
     neighbours : bool
         Whether uncertain frames are averaged with their neighbours, where the masks of annotated
-        frames agree with those of their neighbours; see `StackSmoother`. Not for tiled frames.
+        frames agree with those of their neighbours; see `StackSmoother`.
     """
 
     handler: ClassVar[str] = "napari_vrp_sam.inference.runs.segmentation:segmentation_events"

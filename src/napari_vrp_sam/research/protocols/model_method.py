@@ -179,19 +179,21 @@ class _SequencePredictions:
         frames: Sequence[NDArray[Any]],
         references: Sequence[Reference],
     ) -> None:
+        from napari_vrp_sam.inference.prediction.outputs import FramePrediction
         from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
 
         self._found: list[FramePrediction] = []
-        if max(max(frame.shape[:2]) for frame in frames) > predictor.tile_size:
-            self._stream = predictor.predict_stream(iter(frames), probabilities=False)
-            return
         smoother = StackSmoother(
             predictor,
             frames.__getitem__,
             lambda index: [at for at in (index - 1, index + 1) if 0 <= at < len(frames)],
             [r for r in references if r.class_id in predictor.class_ids],
         )
-        self._stream = smoother.stream(range(len(frames)), probabilities=False)
+        self._stream = (
+            item
+            for item in smoother.stream(range(len(frames)), probabilities=False)
+            if isinstance(item, FramePrediction)
+        )
 
     def __getitem__(self, index: int) -> FramePrediction:
         while len(self._found) <= index:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
@@ -29,6 +28,7 @@ from napari_vrp_sam.inference.runs.dask.tasks import (
     share_job,
     tile_context,
 )
+from napari_vrp_sam.inference.runs.dask.tiled_frames import TiledFrames
 from napari_vrp_sam.inference.runs.events import (
     Event,
     FrameResult,
@@ -37,6 +37,7 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
     frame_progress,
 )
+from napari_vrp_sam.inference.runs.segmentation import stack_smoother
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
@@ -104,7 +105,14 @@ class DaskBackend:
             self._writer.open()
         self._tasks.control.check()
         yield frame_progress(0, total)
-        events = self._frames(job, pickled, frames, indices, learned, sent=stack is not None)
+        events = self._frames(
+            replace(job, normalisation=normalisation),
+            pickled,
+            frames,
+            indices,
+            learned,
+            sent=stack is not None,
+        )
         done = 0
         for event in events:
             if isinstance(event, TileProgress):
@@ -127,16 +135,8 @@ class DaskBackend:
         sent: bool,
     ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
         """Yield the results of frames as they come; the tiles of large frames are merged here."""
-
-        def pixels(index: int) -> Any:
-            return None if sent else frames[index]
-
         if max(frames.frame_shape) > check_tile(job.tile_size):
-            for index in indices:
-                logits = yield from self._large_frame(
-                    job, pickled, index, pixels(index), frames, learned
-                )
-                yield self._finished(job, index, logits, learned)
+            yield from self._large_frames(job, pickled, frames, indices, learned, sent=sent)
             return
         if learned.smoothed:
             chunks = _consecutive(indices, max(learned.chunk, SMOOTHED_CHUNK))
@@ -154,6 +154,36 @@ class DaskBackend:
         )
         for results in self._tasks.results(tasks):
             yield from results
+
+    def _large_frames(
+        self,
+        job: SegmentationJob,
+        pickled: Future[Any],
+        frames: Frames,
+        indices: list[int],
+        learned: WorkerState,
+        *,
+        sent: bool,
+    ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
+        """Yield the results of frames whose tiles are merged here."""
+
+        def merge(index: int) -> Generator[TileProgress, None, NDArray[np.float32]]:
+            pixels = None if sent else frames[index]
+            return self._large_frame(job, pickled, index, pixels, frames, learned)
+
+        source = TiledFrames(job, frames, merge, best_threshold=learned.best_threshold)
+        smoother = stack_smoother(job, source, frames, source.read)
+        if smoother is None:
+            for index in indices:
+                prediction = yield from source.prediction(index)
+                yield frame_event(index, prediction, job, self._writer)
+            return
+        left = iter(indices)
+        for item in smoother.stream(indices):
+            if isinstance(item, TileProgress):
+                yield item
+            else:
+                yield frame_event(next(left), item, job, self._writer)
 
     def _large_frame(
         self,
@@ -181,30 +211,10 @@ class DaskBackend:
         )
         return (yield from tiles.merge(in_order(results)))
 
-    def _finished(
-        self,
-        job: SegmentationJob,
-        index: int,
-        logits: NDArray[np.float32],
-        learned: WorkerState,
-    ) -> FrameResult | FrameWritten:
-        """Return the event of a frame whose tiles were merged here."""
-        import torch
-
-        from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
-        from napari_vrp_sam.models.decision import shift_to_best_threshold
-
-        whole = torch.from_numpy(logits)
-        if learned.best_threshold:
-            shift_to_best_threshold(whole)
-        probabilities = whole.sigmoid_().numpy()
-        prediction = predict_from_probabilities(probabilities, class_ids_of(job.references))
-        return frame_event(index, prediction, job, self._writer)
-
 
 def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neighbourhood | None:
     """Return what workers need to average frames with their neighbours, if the job asks for it."""
-    from napari_vrp_sam.inference.prediction.stack_smoothing import measured_frames
+    from napari_vrp_sam.inference.prediction.annotated_frames import measured_frames
 
     tiled = max(frames.frame_shape) > check_tile(job.tile_size)
     if not job.neighbours or tiled or len(frames) == 1:
@@ -226,7 +236,7 @@ def _consecutive(indices: list[int], length: int) -> list[list[int]]:
 
 def _pixels(frames: Frames, chunk: list[int], *, around: bool) -> dict[int, NDArray[Any]]:
     """Read the frames that a task needs."""
-    from napari_vrp_sam.inference.prediction.stack_smoothing import frames_around
+    from napari_vrp_sam.inference.prediction.neighbours import frames_around
 
     if not around:
         return {index: frames[index] for index in chunk}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tile_plan import ContextTile, Tile, tile_logits
+from napari_vrp_sam.inference.prediction.tiling import TileProgress
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -163,6 +165,7 @@ def segment_frames(
         job, predictor, smoother = prepared.job, prepared.predictor, prepared.smoother
         prepared.sent.clear()
         prepared.sent.update(frames or {})
+        predictions: Iterator[FramePrediction | TileProgress]
         if smoother is not None and smoother.measure():
             predictions = smoother.stream(indices, probabilities=job.needs_probabilities)
         else:
@@ -171,6 +174,7 @@ def segment_frames(
         return [
             frame_event(index, prediction, job, prepared.writer)
             for index, prediction in zip(indices, predictions, strict=True)
+            if not isinstance(prediction, TileProgress)  # no frame is larger than a tile
         ]
 
 
