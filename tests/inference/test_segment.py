@@ -151,7 +151,12 @@ def test_a_frame_is_read_when_its_turn_comes(stack, truth, model):
             return stack[0][selection]
 
     job = SegmentationJob(
-        Recorder(), references=references, contrast_limits=(0, 255), model=model, device="cpu"
+        Recorder(),
+        references=references,
+        contrast_limits=(0, 255),
+        model=model,
+        device="cpu",
+        neighbours=False,
     )
     events = job.events(Control())
     assert not read

@@ -132,9 +132,8 @@ def test_an_interrupt_saves_finished_frames(files: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Predictor, "predict_stream", interrupted)
-    result = run(
-        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
-    )
+    given = ("--reference", files / "truth.tif", "--probabilities", files / "p.tif")
+    result = run(files / "stack.tif", *given, "--no-neighbours")
     assert result.exit_code == 130
     assert "2 of 5 frames are in" in result.stderr
     labels = tifffile.imread(files / "stack_labels.tif")
@@ -178,9 +177,8 @@ def test_probabilities_are_written_even_if_labels_cannot_be(
         (files / "stack_labels.tif").mkdir()  # a file cannot replace a folder
 
     monkeypatch.setattr(Predictor, "predict_stream", blocking)
-    result = run(
-        files / "stack.tif", "--reference", files / "truth.tif", "--probabilities", files / "p.tif"
-    )
+    given = ("--reference", files / "truth.tif", "--probabilities", files / "p.tif")
+    result = run(files / "stack.tif", *given, "--no-neighbours")
     assert result.exit_code == 2
     assert "stack_labels.tif cannot be written" in result.stderr
     assert "frames are in" not in result.stderr

@@ -59,7 +59,12 @@ def gate(stack):
 @pytest.fixture
 def gated_job(gate, references, model):
     return SegmentationJob(
-        gate, references=references, model=model, device="cpu", contrast_limits=(0, 255)
+        gate,
+        references=references,
+        model=model,
+        device="cpu",
+        contrast_limits=(0, 255),
+        neighbours=False,  # frames are asked for one by one
     )
 
 
@@ -251,7 +256,12 @@ def test_an_internal_error_has_a_traceback_and_keeps_finished_frames(stack, refe
             return stack[0][selection]
 
     job = SegmentationJob(
-        Torn(), references=references, model=model, device="cpu", contrast_limits=(0, 255)
+        Torn(),
+        references=references,
+        model=model,
+        device="cpu",
+        contrast_limits=(0, 255),
+        neighbours=False,
     )
     events = list(ThreadEngine().submit(job).events())
     assert [event.index for event in events if isinstance(event, FrameResult)] == [0, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
     from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+
+LARGEST_SMOOTHED = 1 << 24
+"""Number of pixels of a frame above which several do not fit into memory at once."""
 
 
 def model_events(
@@ -152,7 +156,9 @@ def stack_smoother(
     from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
 
     shown = [r for r in job.references if r.frame is not None and r.frame < len(frames)]
-    if not job.neighbours or len(frames) == 1 or not shown:
+    if not job.neighbours or not shown or not frames.neighbours(0):
+        return None
+    if prod(frames.frame_shape) > LARGEST_SMOOTHED:
         return None
     return StackSmoother(source, read or frames.__getitem__, frames.neighbours, shown)
 

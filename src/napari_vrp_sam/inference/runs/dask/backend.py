@@ -217,7 +217,7 @@ def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neigh
     from napari_vrp_sam.inference.prediction.annotated_frames import measured_frames
 
     tiled = max(frames.frame_shape) > check_tile(job.tile_size)
-    if not job.neighbours or tiled or len(frames) == 1:
+    if not job.neighbours or tiled or not frames.neighbours(0):
         return None
     annotated = {r.frame for r in job.references if r.frame is not None and r.frame < len(frames)}
     measured = measured_frames(annotated, frames.neighbours)
