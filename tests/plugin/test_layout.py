@@ -76,6 +76,9 @@ def panel(qtbot, viewer):
     segment.quality_panel.setVisible(True)
     segment.accept_button.setText("Accept frame 1000, 1000")
     segment.accept_button.setVisible(True)
+    segment.files_panel.list.show_files([Path("a name that is longer than its column.tif")])
+    segment.files_panel.state.set_full_text("File 1000 of 1000: a name.tif: Frame 1000 of 1000")
+    segment.files_panel.show()
     expand_sections(qtbot, segment)
     return panel
 

@@ -12,6 +12,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.comparison.job import ComparisonJob
 from napari_vrp_sam.inference.job import no_stack
 from napari_vrp_sam.inference.normalisation import fit_normalisation
+from napari_vrp_sam.inference.runs.files.batch import compare_channels
 from napari_vrp_sam.inference.runs.prepare_job import PrepareJob
 from napari_vrp_sam.inference.runs.preview_job import PreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
@@ -19,7 +20,6 @@ from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, view_problem
 from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, possible_axes, stack_data
-from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -123,13 +123,12 @@ class JobFactory:
         same = target.ndim == image.ndim and target.rgb == image.rgb
         target_axes = axes if same else possible_axes(target)[0]
         source = frames_of(image, axes, channels)
-        used = len(source.channels)
-        available = len(frames_of(target, target_axes).channels)
-        if max(channels or [used - 1]) >= available or (channels is None and available != used):
-            raise InputError(
-                f"'{target.name}' has {count(available, 'channel')}, but the "
-                f"annotations of '{image.name}' use {used}: choose an image with the same channels."
-            )
+        compare_channels(
+            frames_of(target, target_axes, channels),
+            len(source.channels),
+            f"'{target.name}'",
+            projected=source.projected,
+        )
         accepted = self._form.accepted()
         read = self._form.reference_reader()
         base = self._job(SegmentationJob, [], ())

@@ -10,6 +10,8 @@ from qtpy.QtGui import QShowEvent
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import plan
+from napari_vrp_sam.plugin.batch.opening import FileOpener
+from napari_vrp_sam.plugin.batch.panel import FilesPanel
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 from napari_vrp_sam.plugin.layers.accepted import ACCEPTED
@@ -103,6 +105,11 @@ class SegmentStackWidget(PluginDock):
             self.objects_panel.is_outdated,
         )
         self.apply_button = ApplyButton(viewer, self.form.image_box, self._jobs.apply)
+        classes = self.form.class_list.classes
+        # Tests pass an engine without a process.
+        own = isinstance(self._engine, ProcessEngine)
+        self.files_panel = FilesPanel(ProcessEngine if own else lambda: self._engine)
+        self._opener = FileOpener(viewer, classes.as_dicts, self)
         self.session_panel = SessionPanel(viewer, self.form, lambda: self.result_tools.settings)
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
@@ -129,6 +136,7 @@ class SegmentStackWidget(PluginDock):
             self.result_tools,
             self.export_button,
             self.apply_button,
+            self.files_panel,
             self.form.notes,
             self.form.advanced,
             self.objects_panel,
@@ -216,6 +224,12 @@ class SegmentStackWidget(PluginDock):
         relabelling.started.connect(lambda: self.objects_panel.lock(locked=True))
         relabelling.finished.connect(lambda: self.objects_panel.lock(locked=self.running))
         self.apply_button.made.connect(self._apply)
+        self.apply_button.files_made.connect(self.files_panel.start)
+        self.files_panel.opened.connect(self._opener.open)
+        self._opener.opened.connect(self.form.image_box.choose)
+        self._opener.warned.connect(self._warn)
+        self.files_panel.reported.connect(self._panel.notify)
+        self.files_panel.warned.connect(lambda text: self._warn(text, "action"))
         self.apply_button.reported.connect(self._panel.notify)
         self.apply_button.warned.connect(self._warn)
         self.export_button.reported.connect(self._panel.notify)
@@ -324,7 +338,7 @@ class SegmentStackWidget(PluginDock):
         """Choose the image that the annotations were applied to, if it has a result."""
         target, self._target = self._target, None
         if outcome != "done":
-            self.apply_button.forget_files()
+            self.apply_button.forget_images()
         if target is None or target not in self._viewer.layers or self.apply_button.apply_next():
             return
         if outcome in ("done", "cancelled"):
@@ -403,6 +417,7 @@ class SegmentStackWidget(PluginDock):
             self._end("cancelled", "because the dock was closed")
         self.result_tools.relabelling.stop()
         self.objects_panel.abandon()
+        self.files_panel.abandon()
         self.session_panel.detach()
         self.preview_box.abandon()
         self.preview_box.lock(locked=True)
@@ -420,6 +435,8 @@ class SegmentStackWidget(PluginDock):
             self.result_tools,
             self.export_button,
             self.apply_button,
+            self.files_panel,
+            self._opener,
             self.objects_panel,
             self.session_panel,
             self._preferences,

@@ -62,8 +62,7 @@ def test_an_image_with_other_channels_is_refused_in_one_sentence(viewer, dock, a
     viewer.layers.selection.active = viewer.layers["stack"]
     dock.apply_button.apply(unwrap(colour))
     assert dock.status.text() == (
-        "'colours' has 3 channels, but the annotations of 'stack' use 1: choose an image with the "
-        "same channels."
+        "'colours' has 3 channels, but the annotations use 1: give an image with the same channels."
     )
     assert not dock.running
 
@@ -85,31 +84,25 @@ def test_no_other_image(viewer, dock, images):
     assert dock.apply_button.targets() == []
     dock.apply_button.menu().aboutToShow.emit()
     entries = [entry for entry in dock.apply_button.menu().actions() if not entry.isSeparator()]
-    assert [entry.isEnabled() for entry in entries] == [images == 1] * 2
+    assert [entry.isEnabled() for entry in entries] == [images == 1] * 3
 
 
-def test_files_are_segmented_one_after_the_other(
-    qtbot, viewer, dock, engine, annotated, stack, tmp_path
+def test_all_open_images_are_segmented_one_after_the_other(
+    qtbot, viewer, dock, engine, annotated, stack
 ):
     for number in range(2):
-        frames = stack[0][number : number + 3]
-        imwrite(tmp_path / f"file{number}.tif", frames, photometric="minisblack")
+        viewer.add_image(stack[0][number : number + 3], name=f"image{number}")
+    viewer.add_image(np.zeros((3, 48, 64, 3), np.uint8), rgb=True, name="colours")
+    viewer.layers.selection.active = viewer.layers["stack"]
     engine.let_through()
-    dock.apply_button.apply_to_files([tmp_path / "file0.tif", tmp_path / "file1.tif"])
+    dock.apply_button.apply_to_images([viewer.layers["colours"], *dock.apply_button.targets()[:2]])
     qtbot.waitUntil(lambda: len(results(viewer)) == 2 and not dock.running, timeout=60_000)
-    applied = "Applied the annotations to 'file1'."
+    applied = "Applied the annotations to 'image1'."
     qtbot.waitUntil(lambda: dock.status.text() == applied, timeout=60_000)
     by_name = {layer.name: layer.data for layer in results(viewer)}
     for number in range(2):
         expected = stack[1][number : number + 3]
-        np.testing.assert_array_equal(by_name[f"file{number} segmented"], expected)
-
-
-def test_files_that_are_no_images(qtbot, viewer, dock, annotated, tmp_path):
-    (tmp_path / "notes.xyz").write_text("no image")
-    dock.apply_button.apply_to_files([tmp_path / "notes.xyz"])
-    assert "cannot be opened" in dock.status.text()
-    assert dock.form.image.name == "stack"
+        np.testing.assert_array_equal(by_name[f"image{number} segmented"], expected)
 
 
 def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path):

@@ -219,12 +219,16 @@ def incomplete_path(labels: Path) -> Path:
 
 
 def check_channels(job: SegmentationJob, stack: Frames, name: str) -> None:
-    """Raise an `InputError` if a stack has other channels than the references of a job.
+    """Raise an `InputError` if a stack has other channels than the references of a job."""
+    projected = job.normalisation is not None and bool(job.normalisation.projection)
+    compare_channels(stack, job.references[0].image.shape[-1], name, projected=projected)
+
+
+def compare_channels(stack: Frames, used: int, name: str, *, projected: bool) -> None:
+    """Raise an `InputError` if a stack has other channels than annotations that use so many.
 
     Without a projection, models use three channels at most, so further ones do not matter.
     """
-    used = job.references[0].image.shape[-1]
-    projected = job.normalisation is not None and bool(job.normalisation.projection)
     most = used if projected else 3
     if min(len(stack.channels), most) != min(used, most):
         raise InputError(

@@ -1,9 +1,10 @@
-"""Button that applies the annotations of the chosen image to another one."""
+"""Button that applies the annotations of the chosen image to other images and to files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.segmenter_file import write_segmenter
+from napari_vrp_sam.plugin.batch.choice import FileChoice, choose_files, images_of_folder
 from napari_vrp_sam.plugin.layers.belonging import user_images
-from napari_vrp_sam.plugin.layers.metadata import unwrap
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -43,10 +45,13 @@ class ApplyButton(QPushButton):
     Signals
     -------
     made : (image, job)
+    files_made : (choice,)
+        A `FileChoice`.
     reported, warned : (message,)
     """
 
     made = Signal(object, object)
+    files_made = Signal(object)
     reported = Signal(str)
     warned = Signal(str)
     _finished = Signal(object, object)
@@ -57,7 +62,7 @@ class ApplyButton(QPushButton):
         image_box: ImageBox,
         make_job: Callable[[Image], Callable[[], SegmentationJob]],
     ) -> None:
-        super().__init__("Apply to another image")
+        super().__init__("Apply to other images")
         self._viewer = viewer
         self._image_box = image_box
         self._make_job = make_job
@@ -69,10 +74,10 @@ class ApplyButton(QPushButton):
         self.setMenu(self._menu)
         set_help(
             self,
-            "Segment another open image, or image files, with the annotations of this one. They "
+            "Segment other open images, or image files, with the annotations of this one. They "
             "need the same channels and a similar contrast, because the contrast limits of this "
-            "image are used. <b>Save as segmenter</b> writes the annotations to a file for Python "
-            "and the command line.",
+            "image are used. Labels of files are written beside them. <b>Save as segmenter</b> "
+            "writes the annotations to a file for later, for Python and the command line.",
         )
         self._finished.connect(self._hand_over)
         self._writer = FileWriter(self)
@@ -85,31 +90,43 @@ class ApplyButton(QPushButton):
             make = self._make_job(target)
         except InputError as error:
             self.warned.emit(str(error))
+            self.apply_next()  # one bad image does not stop the others
             return
         self.setEnabled(False)
         self.reported.emit(f"Reading the annotations for '{target.name}'…")
         self._thread.submit(make).add_done_callback(partial(self._finished.emit, target))
 
-    def apply_to_files(self, paths: Sequence[Path]) -> None:
-        """Open image files and apply the annotations to one after the other."""
-        annotated = self._image_box.layer
-        if annotated is None:
-            return
-        try:
-            opened = self._viewer.open([str(path) for path in paths], stack=False)
-        except Exception as error:  # of any reader
-            self.warned.emit(
-                f"The files cannot be opened: choose files that napari can open.\n{error}"
-            )
-            return
-        # napari has selected what it has opened, and the choice has followed.
-        self._viewer.layers.selection.active = annotated
-        self._image_box.choose(annotated)
-        self._queue = [unwrap(layer) for layer in opened if isinstance(layer, Image)]
+    def apply_to_images(self, targets: Sequence[Image]) -> None:
+        """Apply the annotations to open images, one after the other."""
+        self._queue = list(targets)
         self.apply_next()
 
+    def apply_to_files(self, paths: Sequence[Path]) -> None:
+        """Make the job for image files; emits `files_made` or `warned`."""
+        image = self._image_box.layer
+        if image is None:
+            return
+        if not paths:
+            self.warned.emit("There is no image in this folder: choose another one.")
+            return
+        try:
+            make = self._make_job(image)
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+        sources = [Path(layer.source.path) for layer in self._viewer.layers if layer.source.path]
+
+        def choose() -> FileChoice:
+            # The worker process reads the files itself.
+            job = replace(make(), data=None, levels=False)
+            return choose_files(job, paths, [path for path in sources if path not in paths])
+
+        self.setEnabled(False)
+        self.reported.emit(f"Reading the annotations for {count(len(paths), 'file')}…")
+        self._thread.submit(choose).add_done_callback(partial(self._finished.emit, None))
+
     def apply_next(self) -> bool:
-        """Apply the annotations to the next of several files; return False if there is none."""
+        """Apply the annotations to the next of several images; return False if there is none."""
         while self._queue:
             target = self._queue.pop(0)
             if target in self._viewer.layers:
@@ -117,8 +134,8 @@ class ApplyButton(QPushButton):
                 return True
         return False
 
-    def forget_files(self) -> None:
-        """Do not continue with the next file."""
+    def forget_images(self) -> None:
+        """Do not continue with the next image."""
         self._queue = []
 
     def save(self, path: Path) -> None:
@@ -155,18 +172,30 @@ class ApplyButton(QPushButton):
 
     def _fill_menu(self) -> None:
         self._menu.clear()
-        for image in self.targets():
+        targets = self.targets()
+        for image in targets:
             self._menu.addAction(image.name.replace("&", "&&"), partial(self.apply, image))
-        if not self._menu.isEmpty():
+        if len(targets) > 1:
+            self._menu.addAction("All open images", partial(self.apply_to_images, targets))
+        if targets:
             self._menu.addSeparator()
         annotated = self._image_box.layer is not None
-        self._menu.addAction("Image files…", self._open_files).setEnabled(annotated)
-        self._menu.addAction("Save as segmenter…", self._open_save_dialog).setEnabled(annotated)
+        for text, slot in (
+            ("Image files…", self._open_files),
+            ("All images of a folder…", self._open_folder),
+            ("Save as segmenter…", self._open_save_dialog),
+        ):
+            self._menu.addAction(text, slot).setEnabled(annotated)
 
     def _open_files(self, _checked: Any = None) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Apply to image files")
         if paths:
             self.apply_to_files([Path(path) for path in paths])
+
+    def _open_folder(self, _checked: Any = None) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Apply to all images of a folder")
+        if folder:
+            self.apply_to_files(images_of_folder(Path(folder)))
 
     def _open_save_dialog(self, _checked: Any = None) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -175,13 +204,15 @@ class ApplyButton(QPushButton):
         if path:
             self.save(Path(path) if Path(path).suffix else Path(path).with_suffix(SUFFIX))
 
-    def _hand_over(self, target: Image, making: Future[SegmentationJob]) -> None:
+    def _hand_over(self, target: Image | None, making: Future[Any]) -> None:
         self.setEnabled(True)
         try:
-            job = making.result()
+            made = making.result()
         except InputError as error:
-            self.forget_files()
+            self.forget_images()
             self.warned.emit(str(error))
             return
-        if target in self._viewer.layers:
-            self.made.emit(target, job)
+        if target is None:
+            self.files_made.emit(made)
+        elif target in self._viewer.layers:
+            self.made.emit(target, made)
