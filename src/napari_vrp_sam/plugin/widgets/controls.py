@@ -185,5 +185,5 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        metrics = self.fontMetrics()
-        self.setText(metrics.elidedText(self.full_text, Qt.TextElideMode.ElideRight, self.width()))
+        metrics, width = self.fontMetrics(), self.width() - 2  # labels need two pixels more
+        self.setText(metrics.elidedText(self.full_text, Qt.TextElideMode.ElideRight, width))
