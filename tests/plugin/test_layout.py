@@ -169,3 +169,12 @@ def test_help_links_open_existing_pages(qtbot, panel, monkeypatch):
         assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}
         place = page.removesuffix(".md")
         assert opened[-1] == f"{DOCUMENTATION}{place}/" + (f"#{anchor}" if anchor else "")
+
+
+def test_the_status_stays_in_view(qtbot, viewer, dock, annotated):
+    dock.window().resize(1280, 800)
+    for button in (dock.export_button, dock.objects_panel.find_button):
+        dock.scroll.ensureWidgetVisible(button)
+        qtbot.wait(50)
+        assert not dock.status.visibleRegion().isEmpty()
+        assert dock.status.visibleRegion().boundingRect() == dock.status.rect()

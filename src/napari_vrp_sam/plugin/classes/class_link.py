@@ -51,6 +51,9 @@ class ClassLink(QObject):
     warned = Signal(str)
     """Emits a message if a class does not exist or cannot be drawn in the active layer."""
 
+    followed = Signal(str)
+    """Emits a message after the selection of an annotation layer has changed the current class."""
+
     def __init__(
         self,
         viewer: napari.viewer.Viewer,
@@ -111,8 +114,21 @@ class ClassLink(QObject):
     def _follow_active(self, _event: Any = None) -> None:
         active = self._viewer.layers.selection.active
         layers = class_layers(self._viewer, self._annotation_list)
+        before = self._active
         self._follow(unwrap(active) if active in layers else None)
+        if self._active in (None, before):
+            self._show_class()
+            return
+        if is_result_layer(self._active):
+            # Looking at a result must not change what is drawn next.
+            self._draw_chosen(self._classes.current)
+            return
+        current = self._classes.current
         self._show_class()
+        number = self._classes.current
+        if number not in (current, NOT_THIS):
+            name = self._classes.name(number)
+            self.followed.emit(f"Drawing {name} now, as in '{self._active.name}'.")
 
     def _follow(self, layer: Any) -> None:
         self._keys.bind(layer if self._keys_enabled else None)

@@ -51,6 +51,8 @@ class ClassList(QWidget):
 
     warned = Signal(str)
     """Emits a message if an input of the user was rejected."""
+    followed = Signal(str)
+    """Emits a message after the selection of a layer has changed the current class."""
 
     def __init__(
         self, viewer: napari.viewer.Viewer, annotation_list: AnnotationList, history: UndoHistory
@@ -58,6 +60,7 @@ class ClassList(QWidget):
         super().__init__()
         self.classes = Classes(history, partial(layer_with_class, viewer, annotation_list), self)
         self._link = ClassLink(viewer, annotation_list, self.classes, self)
+        self._link.followed.connect(self.followed)
         self._rows: dict[int, ClassRow] = {}
         self._group = QButtonGroup(self)
         self._area = QScrollArea()

@@ -15,7 +15,7 @@ from napari_vrp_sam.models.zoo.user_models import (
     new_model_path,
 )
 from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
-from napari_vrp_sam.plugin.inputs.stack_form import DEVICES, StackForm
+from napari_vrp_sam.plugin.inputs.stack_form import StackForm
 from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result_with_frames
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
 from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, stack_data
@@ -43,7 +43,7 @@ class FineTuneForm(StackForm):
         self.minutes_box.setDecimals(1)
         self.minutes_box.setSuffix(" min")
         self.minutes_box.setSpecialValueText("Automatic")
-        self.device_box.setCurrentText(get_preference("device", DEVICES[0]))
+        self.device_box.setCurrentText(get_preference("device", "auto"))
         self.model_box.setCurrentText(get_preference("model", ""))
         self.name_box.setMaxLength(MAX_NAME_LENGTH)
         self._set_help()

@@ -166,7 +166,9 @@ class SegmentForm(StackForm):
         head.addWidget(self.draw_help)
         grid.setSpacing(3)
         for place, (kind, button) in enumerate(self.draw_buttons.items()):
-            set_help(button, f"Add {DRAW_BUTTONS[kind][1]}, and start drawing.")
+            set_help(
+                button, f"Draw in {DRAW_BUTTONS[kind][1]}; it is added if this image has none."
+            )
             grid.addWidget(button, place // 2, place % 2)
         rows.setSpacing(2)
         rows.addLayout(head)
@@ -178,7 +180,8 @@ class SegmentForm(StackForm):
         self._add_row(
             "Device",
             self.device_box,
-            "Device of the model: <b>auto</b> uses a GPU if there is one.",
+            "Device of the model: <b>auto</b> uses a GPU if there is one. Only the devices of this "
+            "computer are listed.",
             form,
         )
         form.addRow("Frames", self.frame_range)
@@ -232,6 +235,9 @@ class SegmentForm(StackForm):
 
     def _draw(self, kind: AnnotationKind) -> None:
         try:
-            open_annotation_layer(self._viewer, self.image, kind, self.class_list.classes.current)
+            current = self.class_list.classes.current
+            layer = open_annotation_layer(self._viewer, self.image, kind, current)
         except InputError as error:
             self.warned.emit(str(error))
+        else:
+            self.annotation_list.tick(layer)

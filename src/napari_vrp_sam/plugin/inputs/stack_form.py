@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
+from napari_vrp_sam.plugin.inputs.devices import offered_devices
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.label_question import LabelQuestionBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vrp_sam.annotations.reference import Reference
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class StackForm(QWidget):
@@ -68,7 +67,7 @@ class StackForm(QWidget):
         self.noted.connect(self.label_question.show_note)
         self.model_box = ModelBox()
         self.device_box = NarrowComboBox(elided=False)
-        self.device_box.addItems(DEVICES)
+        self.device_box.addItems(offered_devices())
         self._form, self._advanced_form = form_layout(), form_layout()
         self._axes_label = QLabel("Axes")
         self._axes_label.setBuddy(self.axes_box)

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.status.state import Outcome, Topic
 
 
+PARTIAL = "The masks are partial: unmarked pixels are unknown. {}Press Segment stack to use this."
+
+
 class SegmentStackWidget(PluginDock):
     """Segment a class, annotated on one or more frames, on every frame of a stack.
 
@@ -127,7 +130,6 @@ class SegmentStackWidget(PluginDock):
         self._add_widgets(
             self.form,
             self._controls,
-            self.card,
             self.incomplete_mask,
             self.quality_panel,
             self.accept_button,
@@ -142,6 +144,8 @@ class SegmentStackWidget(PluginDock):
             self.objects_panel,
             self.session_panel,
         )
+        # Below the scroll area, where the answers to all buttons are visible.
+        self.layout().addWidget(self.card)
         self._panel = PanelStatus(
             viewer, self.form, self.quality_panel, self.card, controls, self._engine, self
         )
@@ -201,6 +205,8 @@ class SegmentStackWidget(PluginDock):
         self.preview_box.drawn.connect(self.incomplete_mask.withdraw)
         self.preview_box.state_changed.connect(self._panel.on_preview)
         self.incomplete_mask.warned.connect(self._panel.warn_of_mask)
+        self.incomplete_mask.accepted.connect(self._on_partial)
+        self.form.class_list.followed.connect(self._panel.notify)
         self.preview_box.loaded.connect(self._panel.on_loaded)
         self.preview_box.learned.connect(self.incomplete_mask.show_calibrations)
         self.segment_button.clicked.connect(self.segment)
@@ -358,6 +364,10 @@ class SegmentStackWidget(PluginDock):
     def _warn(self, message: str, topic: Topic = "inputs") -> None:
         self._panel.notify(message, "warning", topic)
         show_warning(split_message(message)[0])
+
+    def _on_partial(self) -> None:
+        renewed = self.preview_box.isChecked()
+        self._panel.notify(PARTIAL.format("The preview is renewed. " if renewed else ""))
 
     def _on_accepted(self, message: str) -> None:
         self.quality_panel.refresh()

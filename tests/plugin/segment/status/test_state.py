@@ -196,8 +196,11 @@ def test_details_of_long_messages_are_folded():
 
 def test_device_and_worker():
     state = READY.worker_changed("starting")
-    assert view(state, 0).engine == "Worker starting"
-    assert view(state.loaded("CPU").worker_changed("busy"), 0).engine == "CPU · worker busy"
+    assert view(state, 0).engine == "Background process starting"
+    assert (
+        view(state.loaded("CPU").worker_changed("busy"), 0).engine
+        == "CPU · background process busy"
+    )
     assert not view(READY, 0).engine
 
 
@@ -219,4 +222,4 @@ def test_messages_on_objects_follow_that_on_their_result():
 
 
 def test_the_worker_line_says_that_the_process_restarts():
-    assert view(READY.worker_changed("restarting"), 0).engine == "Worker restarting"
+    assert view(READY.worker_changed("restarting"), 0).engine == "Background process restarting"

@@ -76,7 +76,7 @@ class ApplyButton(QPushButton):
             self,
             "Segment other open images, or image files, with the annotations of this one. They "
             "need the same channels and a similar contrast, because the contrast limits of this "
-            "image are used. Labels of files are written beside them. <b>Save as segmenter</b> "
+            "image are used. Labels of files are written beside them. <b>Save segmenter</b> "
             "writes the annotations to a file for later, for Python and the command line.",
         )
         self._finished.connect(self._hand_over)
@@ -183,7 +183,7 @@ class ApplyButton(QPushButton):
         for text, slot in (
             ("Image files…", self._open_files),
             ("All images of a folder…", self._open_folder),
-            ("Save as segmenter…", self._open_save_dialog),
+            ("Save segmenter…", self._open_save_dialog),
         ):
             self._menu.addAction(text, slot).setEnabled(annotated)
 
@@ -199,7 +199,7 @@ class ApplyButton(QPushButton):
 
     def _open_save_dialog(self, _checked: Any = None) -> None:
         path, _ = QFileDialog.getSaveFileName(
-            self, "Save as segmenter", f"annotations{SUFFIX}", f"Segmenters (*{SUFFIX})"
+            self, "Save segmenter", f"annotations{SUFFIX}", f"Segmenters (*{SUFFIX})"
         )
         if path:
             self.save(Path(path) if Path(path).suffix else Path(path).with_suffix(SUFFIX))

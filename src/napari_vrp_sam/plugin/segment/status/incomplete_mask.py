@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 
-AGAIN = "Pixels that are not marked are unknown now: press Segment stack again."
-
 
 class IncompleteMaskButton(QPushButton):
     """Button that answers the warning of an incomplete mask; the status shows the warning.
@@ -29,6 +27,8 @@ class IncompleteMaskButton(QPushButton):
     """
 
     warned = Signal(str)
+    accepted = Signal()
+    """Emitted after the masks have become partial masks."""
 
     def __init__(self, annotation_list: AnnotationList) -> None:
         super().__init__("Only some are marked")
@@ -69,6 +69,5 @@ class IncompleteMaskButton(QPushButton):
         for row in self._annotation_list.rows:
             if row.ticked and row.kind == "mask":
                 self._annotation_list.set_kind(row.layer, "partial")
-        self._annotations = self._annotated()
-        self.hide()
-        self.warned.emit(AGAIN)
+        self.withdraw()
+        self.accepted.emit()

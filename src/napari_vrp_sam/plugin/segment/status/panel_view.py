@@ -26,11 +26,11 @@ QUALITY_HELP = (
 OUTDATED = "The objects are out of date: press Find objects."
 
 WORKER_TEXTS = {
-    "stopped": "worker stopped until the next run",
-    "starting": "worker starting",
-    "restarting": "worker restarting",
-    "ready": "worker ready",
-    "busy": "worker busy",
+    "stopped": "background process stopped until the next run",
+    "starting": "background process starting",
+    "restarting": "background process restarting",
+    "ready": "background process ready",
+    "busy": "background process busy",
 }
 
 

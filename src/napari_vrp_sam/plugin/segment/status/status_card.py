@@ -31,7 +31,11 @@ class StatusCard(QWidget):
         self.quality.setAccessibleName("Expected IoU")
         self.engine = QLabel()
         self.engine.setWordWrap(True)
-        set_help(self.engine, "Device that the model runs on, and state of the worker process.")
+        set_help(
+            self.engine,
+            "Device that the model runs on, and state of the background process that runs it. "
+            "Choose the device under <b>Advanced</b>.",
+        )
         self.details_button = QToolButton()
         self.details_button.setText("Details")
         self.details_button.setCheckable(True)
