@@ -76,7 +76,7 @@ SPECIALISED: tuple[ModelSpec, ...] = (
         "SAM ViT-B fine-tuned for medical images: CT, MRI, ultrasound, endoscopy.",
         "https://zenodo.org/records/10689643/files/medsam_vit_b.pth",
         "md5:3bb6db55bd0c9ca30b61248bca72f8d6",
-        "Apache-2.0",
+        "CC-BY-4.0",
         "Ma et al., Segment Anything in Medical Images, Nature Communications 2024",
     ),
 )
