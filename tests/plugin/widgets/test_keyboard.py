@@ -69,6 +69,7 @@ def test_tab_visits_controls_in_visual_order(qtbot, viewer, dock, annotated, at_
         tick_drawn,
         form.annotation_list.kind_box(1),
         form.model_box,
+        form.gallery_button,
         dock.preview_box,
         dock.segment_button,
     ]

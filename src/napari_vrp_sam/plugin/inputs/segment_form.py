@@ -146,7 +146,9 @@ class SegmentForm(StackForm):
         self._form.addRow(self.label_question)
         model_row = QHBoxLayout()
         pack(model_row, self.model_box, self.gallery_button, spacing=3)
-        self._form.addRow("Model", model_row)
+        label = QLabel("Model")
+        label.setBuddy(self.model_box)
+        self._form.addRow(label, model_row)
         set_help(
             self.model_box,
             "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
