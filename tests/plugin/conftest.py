@@ -93,7 +93,9 @@ class GatedEngine:
             self.runs.append(ThreadEngine().submit(gated))
             return self.runs[-1]
         model = BrightnessModel(self.gate, self.calibrations).eval()  # not copied
-        self.runs.append(ThreadEngine().submit(replace(job, model=model)))
+        # Frames wait one by one, so no other one may be needed for them.
+        job = replace(job, model=model, neighbours=False)
+        self.runs.append(ThreadEngine().submit(job))
         return self.runs[-1]
 
     def let_through(self, frames=1000):

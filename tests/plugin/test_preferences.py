@@ -16,7 +16,6 @@ from napari_vrp_sam.models.weights.downloads import (
     cache_folder,
 )
 from napari_vrp_sam.models.zoo.registry import list_models
-from napari_vrp_sam.plugin.inputs.stack_form import DEVICES
 from napari_vrp_sam.plugin.preferences import INHERITED_ENVIRONMENT
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
@@ -47,7 +46,7 @@ def test_manifest_offers_all_models_and_devices():
     manifest = PluginManifest.from_distribution("napari-vrp-sam")
     offered = manifest.contributions.configurations["segmentation"].properties
     assert offered["model"].enum == [spec.name for spec in list_models()]
-    assert offered["device"].enum == list(DEVICES)
+    assert offered["device"].enum == ["auto", "cpu", "cuda", "mps"]
     assert all(choice.title and choice.description for choice in offered.values())
 
 
@@ -73,10 +72,10 @@ def test_changed_preferences_are_applied_at_once(dock, dialog, tmp_path):
         edit for edit in page.findChildren(QLineEdit) if edit.objectName() != "qt_spinbox_lineedit"
     ]
     model.setCurrentText("vit_h")
-    device.setCurrentText("cuda")
+    device.setCurrentText("cpu")
     folder.setText(str(tmp_path))
     assert dock.form.model_box.model == "vit_h"
-    assert dock.form.device_box.currentText() == "cuda"
+    assert dock.form.device_box.currentText() == "cpu"
     assert cache_folder() == tmp_path
     folder.setText("")
     assert CACHE_VARIABLE not in os.environ

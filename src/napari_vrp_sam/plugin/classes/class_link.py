@@ -69,6 +69,7 @@ class ClassLink(QObject):
         self._keys_enabled = False
         self._active: Any = None
         self._known: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._selected: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._colours = classes.colours()
         classes.chosen.connect(self._draw_chosen)
         classes.changed.connect(self._show_classes)
@@ -126,7 +127,10 @@ class ClassLink(QObject):
         current = self._classes.current
         self._show_class()
         number = self._classes.current
-        if number not in (current, NOT_THIS):
+        returned = self._active in self._selected
+        self._selected.add(self._active)
+        # A layer that was just added, or opened with a session, is no surprise.
+        if returned and number not in (current, NOT_THIS):
             name = self._classes.name(number)
             self.followed.emit(f"Drawing {name} now, as in '{self._active.name}'.")
 
