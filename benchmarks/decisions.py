@@ -17,10 +17,9 @@ import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
-from shared_work import SharedPredictions
+from shared_work import SharedPredictions, write_scores
 from torch import Tensor
 
-from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.decision import follow_edges, shift_to_best_threshold
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
@@ -29,7 +28,7 @@ from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.datasets.open import find_datasets
-from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset, mean_over_datasets
+from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset
 
 SIZE = 256
 """Longest side of the images in pixels."""
@@ -127,17 +126,7 @@ def main(
         results[dataset.name] = evaluate_dataset(
             small, {name: method(name) for name in names}, max_frames=max_frames, max_sequences=1
         )
-        write_json(
-            json,
-            {
-                "max_frames": max_frames,
-                "datasets": {
-                    name: {method: score["mean_iou"] for method, score in by_method.items()}
-                    for name, by_method in results.items()
-                },
-                "mean_iou": mean_over_datasets(results),
-            },
-        )
+        write_scores(json, results, max_frames)
         typer.echo(f"{dataset.name}: {results[dataset.name]['default']['mean_iou']:.3f}")
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from shared_work import SharedPredictions
+from shared_work import SharedPredictions, write_scores
 from torch import Tensor
 
-from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
@@ -28,7 +27,6 @@ from napari_vrp_sam.research.protocols.one_slice import (
     Frame,
     Method,
     evaluate_dataset,
-    mean_over_datasets,
 )
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -94,17 +92,7 @@ def main(
         results[dataset.name] = evaluate_dataset(dataset, methods, max_frames=max_frames)
         scores = {name: round(r["mean_iou"], 3) for name, r in results[dataset.name].items()}
         typer.echo(f"{dataset.name}: {scores}")
-        write_json(
-            json,
-            {
-                "max_frames": max_frames,
-                "datasets": {
-                    name: {method: score["mean_iou"] for method, score in by_method.items()}
-                    for name, by_method in results.items()
-                },
-                "mean_iou": mean_over_datasets(results),
-            },
-        )
+        write_scores(json, results, max_frames)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from typing import Annotated, Any, cast
 import torch
 import typer
 from decisions import SmallImages
+from shared_work import write_scores
 
-from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.backbones.dense_features import DenseBackbone
 from napari_vrp_sam.models.backbones.model import ProbeModel
 from napari_vrp_sam.models.calibration import ClassCalibration
@@ -28,7 +28,7 @@ from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.datasets.open import find_datasets
 from napari_vrp_sam.research.protocols.model_method import ModelMethod
-from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset, mean_over_datasets
+from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset
 
 
 class ProbeOfLite(LiteModel):
@@ -75,17 +75,7 @@ def main(
         results[dataset.name] = evaluate_dataset(small, methods, max_frames=max_frames)
         scores = {name: score["mean_iou"] for name, score in results[dataset.name].items()}
         typer.echo(f"{dataset.name}: {scores}")
-        write_json(
-            json,
-            {
-                "max_frames": max_frames,
-                "datasets": {
-                    name: {method: score["mean_iou"] for method, score in by_method.items()}
-                    for name, by_method in results.items()
-                },
-                "mean_iou": mean_over_datasets(results),
-            },
-        )
+        write_scores(json, results, max_frames)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,27 @@
-"""Methods on one model that share its references and the features of frames."""
+"""Parts of several benchmarks: methods that share features of frames, and files of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.files import write_json
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.research.protocols.model_method import ModelMethod
-from napari_vrp_sam.research.protocols.one_slice import Frame, FrameMasks, Method, SegmentFrame
+from napari_vrp_sam.research.protocols.one_slice import (
+    Frame,
+    FrameMasks,
+    Method,
+    SegmentFrame,
+    mean_over_datasets,
+)
 
 Logits = Callable[[FrameFeatures, PreparedClass], Tensor]
 """Maps features of a frame and a prepared class to logits of shape (1, Y, X)."""
@@ -50,3 +59,20 @@ class SharedPredictions:
             return FrameMasks(torch.stack(masks).cpu().numpy())
 
         return learn
+
+
+def write_scores(
+    path: Path, results: Mapping[str, Mapping[str, Mapping[str, Any]]], max_frames: int
+) -> None:
+    """Write the mean IoU of each dataset and method, and the means over the datasets, as JSON."""
+    write_json(
+        path,
+        {
+            "max_frames": max_frames,
+            "datasets": {
+                name: {method: score["mean_iou"] for method, score in by_method.items()}
+                for name, by_method in results.items()
+            },
+            "mean_iou": mean_over_datasets(results),
+        },
+    )

@@ -9,7 +9,7 @@ import typer
 
 from napari_vrp_sam.cli.app import app, console, progress_bar
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import resolve_axes
+from napari_vrp_sam.cli.image_axes import open_frames
 from napari_vrp_sam.cli.label_questions import OneClassOption
 from napari_vrp_sam.cli.options import (
     INPUT,
@@ -88,21 +88,13 @@ def compare(
         comparison_events,
     )
     from napari_vrp_sam.inference.comparison.result import ModelResult
-    from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.control import Control
     from napari_vrp_sam.inference.runs.events import Progress
-    from napari_vrp_sam.io.images.opening import open_image
 
     forbid_downloads(offline)
     if reference is None:
         raise InputError("There is nothing to compare on: annotate a frame, and give --reference.")
-    stored = open_image(image, image=image_number)
-    stack = Frames(
-        stored.data,
-        resolve_axes(image, axes, stored.axes),
-        channel or None,
-        nodata=stored.metadata.nodata if nodata is None else nodata,
-    )
+    stored, stack = open_frames(image, image_number, axes, channel, nodata)
     options = ReferenceOptions(
         reference,
         reference_frame,

@@ -11,12 +11,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.io.metadata import StoredImage
 
 MAX_LISTED = 12
 """Largest number of channels that are listed one by one."""
 
 USUAL_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TZCYX"}
 """The most common axes of images, by number of dimensions."""
+
+
+def open_frames(
+    image: Path,
+    image_number: int | str | None,
+    axes: str | None,
+    channels: Sequence[int] | None,
+    nodata: float | None,
+) -> tuple[StoredImage, Frames]:
+    """Open an image, and return it with its frames; options override what the file states.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read, or the options do not suit it.
+    """
+    from napari_vrp_sam.inference.frames import Frames
+    from napari_vrp_sam.io.images.opening import open_image
+
+    stored = open_image(image, image=image_number)
+    missing = stored.metadata.nodata if nodata is None else nodata
+    return stored, Frames(
+        stored.data, resolve_axes(image, axes, stored.axes), channels or None, nodata=missing
+    )
 
 
 def resolve_axes(image: Path, given: str | None, stored: str | None) -> str | None:

@@ -215,7 +215,7 @@ class Prediction:
         scheduler: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> list[FileResult]:
-        """Segment files one after the other; one that cannot be segmented does not stop the others.
+        """Segment files in turn; continue if one of them fails.
 
         The table of the results is written, too: vrp-sam-summary.csv in the folder of the labels.
 

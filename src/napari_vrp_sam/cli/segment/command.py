@@ -10,7 +10,7 @@ import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
 from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import describe_channels, resolve_axes
+from napari_vrp_sam.cli.image_axes import describe_channels, open_frames
 from napari_vrp_sam.cli.label_questions import OneClassOption
 from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
@@ -199,9 +199,7 @@ def segment(
 
     Finished frames are saved if the run is interrupted with Ctrl+C.
     """
-    from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of
-    from napari_vrp_sam.io.images.opening import open_image
     from napari_vrp_sam.io.images.stacks import frame_files
     from napari_vrp_sam.models.zoo.registry import describe_prompting, weights_file
 
@@ -219,13 +217,7 @@ def segment(
             "--session."
         )
     else:
-        stored = open_image(image, image=image_number)
-        stack = Frames(
-            stored.data,
-            resolve_axes(image, axes, stored.axes),
-            channel or None,
-            nodata=stored.metadata.nodata if nodata is None else nodata,
-        )
+        stored, stack = open_frames(image, image_number, axes, channel, nodata)
         annotated = ReferenceOptions(
             reference,
             reference_frame,

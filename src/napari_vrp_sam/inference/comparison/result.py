@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelResult(JobEvent):
-    """Result of one model.
+    """Accuracy, time and memory of one model.
 
     Attributes
     ----------

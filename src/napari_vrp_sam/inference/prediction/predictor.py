@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     crop_references,
     image_key,
 )
+from napari_vrp_sam.inference.prediction.steps import finish, without_steps
 from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
 from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, TileProgress, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
@@ -40,8 +41,6 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import shift_to_best_threshold
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.precision import Precision, half_precision_dtype
-
-Result = TypeVar("Result")
 
 
 class Predictor:
@@ -132,7 +131,7 @@ class Predictor:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes from annotated frames, unless these were learned last.
+        """Learn the classes of annotated frames; do nothing if the same ones were learned last.
 
         Parameters
         ----------
@@ -223,7 +222,7 @@ class Predictor:
         """
         if max(frame.shape[:2]) <= self.tile_size:
             return self.probabilities(clear_missing(self._logits(self.encode(frame)), frame))
-        return self.probabilities(_finished(self._tiled_logits(frame)))
+        return self.probabilities(finish(self._tiled_logits(frame)))
 
     @overload
     def predict_stream(
@@ -282,7 +281,7 @@ class Predictor:
                 yield from run_pipeline(map(checked_frame, ahead), work)
                 return
         for steps in self.logits_stream(ahead):
-            found = self.probabilities((yield from steps) if tiles else _finished(steps))
+            found = self.probabilities((yield from steps) if tiles else finish(steps))
             prediction = predict_from_probabilities(found, self.class_ids)
             yield prediction if probabilities else replace(prediction, probabilities=None)
 
@@ -326,7 +325,7 @@ class Predictor:
             if max(batch[0].shape[:2]) > self.tile_size:  # its tiles are batches already
                 yield from map(self._tiled_logits, batch)
             else:
-                yield from map(_done, self._batch_logits(batch))
+                yield from map(without_steps, self._batch_logits(batch))
 
     @torch.no_grad()
     def _batch_logits(self, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -380,12 +379,6 @@ class Predictor:
         return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
 
 
-def _done(result: Result) -> Generator[TileProgress, None, Result]:
-    """Return a result as steps that have no progress."""
-    yield from ()
-    return result
-
-
 def check_effort(effort: float) -> float:
     """Return an effort of learning.
 
@@ -397,13 +390,3 @@ def check_effort(effort: float) -> float:
     if not 0 < effort <= 1:
         raise InputError(f"The effort {effort} is out of range: choose one above 0 and up to 1.")
     return effort
-
-
-def _finished(steps: Generator[Any, None, Result]) -> Result:
-    """Return the result of steps without their progress."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result

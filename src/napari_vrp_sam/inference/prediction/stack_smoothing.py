@@ -24,6 +24,7 @@ from napari_vrp_sam.inference.prediction.neighbours import (
     reduced_image,
 )
 from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
+from napari_vrp_sam.inference.prediction.steps import finish
 from napari_vrp_sam.inference.prediction.tiling import TileProgress
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ EXACT_PIXELS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """What is kept of a frame while it has neighbours to come."""
+    """Logits and image of a frame, kept until the last frame that needs them."""
 
     logits: Tensor
     """Shape (K, Y, X)."""
@@ -89,12 +90,7 @@ class StackSmoother:
 
     def measure(self) -> bool:
         """Find out which classes are smoothed, and return True if any is."""
-        steps = self._measure()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return any(end.value)
+        return any(finish(self._measure()))
 
     def stream(
         self, indices: Sequence[int], *, probabilities: bool = True

@@ -32,6 +32,7 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, norm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
     from napari_vrp_sam.inference.prediction.logit_source import LogitSource
@@ -152,15 +153,21 @@ def stack_smoother(
     frames: Frames,
     read: Callable[[int], NDArray[Any]] | None = None,
 ) -> StackSmoother | None:
-    """Return what averages the frames of a job with their neighbours; None if nothing does."""
+    """Return the smoother of a job; None if its frames are not averaged with their neighbours."""
     from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
 
-    shown = [r for r in job.references if r.frame is not None and r.frame < len(frames)]
-    if not job.neighbours or not shown or not frames.neighbours(0):
-        return None
-    if prod(frames.frame_shape) > LARGEST_SMOOTHED:
+    shown = references_to_compare(job, frames)
+    if not shown:
         return None
     return StackSmoother(source, read or frames.__getitem__, frames.neighbours, shown)
+
+
+def references_to_compare(job: SegmentationJob, frames: Frames) -> list[Reference]:
+    """Return the references that can be compared with neighbours; none if the job uses none."""
+    large = prod(frames.frame_shape) > LARGEST_SMOOTHED
+    if not job.neighbours or large or not frames.neighbours(0):
+        return []
+    return [r for r in job.references if r.frame is not None and r.frame < len(frames)]
 
 
 def frame_events(

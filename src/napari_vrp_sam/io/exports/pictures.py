@@ -20,7 +20,7 @@ OPACITY = 0.15
 
 
 def write_overlays(path: Path, stack: LabelledStack, _options: ExportOptions) -> None:
-    """Write one full-size picture per frame; pictures of a stack have numbered names.
+    """Write each frame as a picture of full size, with a number in its name if there are several.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def picture_files(path: Path, count: int) -> list[Path]:
 
 
 def write_video(path: Path, stack: LabelledStack, options: ExportOptions) -> None:
-    """Write the frames, in the order of T and Z, as an animation in GIF or a video in MP4 (H.264).
+    """Write an animation (GIF) or a video (MP4, H.264) of the frames, in the order of T and Z.
 
     Raises
     ------

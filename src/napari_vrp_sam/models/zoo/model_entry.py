@@ -1,4 +1,4 @@
-"""What users need to know of a model before they choose or download it, and its removal."""
+"""Description of models for users: purpose, size, licence and state; and their removal."""
 
 from __future__ import annotations
 

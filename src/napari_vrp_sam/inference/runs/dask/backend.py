@@ -37,7 +37,7 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
     frame_progress,
 )
-from napari_vrp_sam.inference.runs.segmentation import stack_smoother
+from napari_vrp_sam.inference.runs.segmentation import references_to_compare, stack_smoother
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
@@ -213,13 +213,14 @@ class DaskBackend:
 
 
 def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neighbourhood | None:
-    """Return what workers need to average frames with their neighbours, if the job asks for it."""
+    """Return the neighbourhood for workers; None if frames are not averaged, or in tiles."""
     from napari_vrp_sam.inference.prediction.annotated_frames import measured_frames
 
     tiled = max(frames.frame_shape) > check_tile(job.tile_size)
-    if not job.neighbours or tiled or not frames.neighbours(0):
+    shown = [] if tiled else references_to_compare(job, frames)
+    if not shown:
         return None
-    annotated = {r.frame for r in job.references if r.frame is not None and r.frame < len(frames)}
+    annotated = {r.frame for r in shown if r.frame is not None}
     measured = measured_frames(annotated, frames.neighbours)
     needed = {j for index in measured for j in (index, *frames.neighbours(index))}
     pixels = {} if sent else {index: frames[index] for index in sorted(needed)}

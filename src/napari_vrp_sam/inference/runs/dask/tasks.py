@@ -70,7 +70,7 @@ class PickledJob:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """What a worker needs to average frames with their neighbours; see `StackSmoother`.
+    """Neighbours of the frames of a job, for `StackSmoother` on a worker.
 
     Attributes
     ----------

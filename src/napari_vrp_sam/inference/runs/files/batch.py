@@ -225,7 +225,7 @@ def check_channels(job: SegmentationJob, stack: Frames, name: str) -> None:
 
 
 def compare_channels(stack: Frames, used: int, name: str, *, projected: bool) -> None:
-    """Raise an `InputError` if a stack has other channels than annotations that use so many.
+    """Raise an `InputError` if the number of channels differs from that of the annotations.
 
     Without a projection, models use three channels at most, so further ones do not matter.
     """

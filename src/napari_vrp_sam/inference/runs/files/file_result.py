@@ -1,4 +1,4 @@
-"""What became of each of many files: events, and the table of results."""
+"""Results of many files: events, and the table."""
 
 from __future__ import annotations
 

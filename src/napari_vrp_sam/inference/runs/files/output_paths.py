@@ -15,7 +15,7 @@ Identity = tuple[int, int] | Path
 
 
 def default_labels_path(image: Path) -> Path:
-    """Return where the labels of an image are written by default: beside it."""
+    """Return the default path of the labels of an image, beside it."""
     from napari_vrp_sam.io.images.frame_files import PICTURE_SUFFIXES, is_pattern
     from napari_vrp_sam.io.images.ome_zarr import is_zarr
 
@@ -36,7 +36,7 @@ def plan_files(
     *,
     replace: bool = False,
 ) -> list[Path]:
-    """Return where the labels of each image are written, after checking that they can be.
+    """Return the paths of the labels of images; check that they can be written.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def plan_files(
 
 
 def default_objects_path(labels: Path) -> Path:
-    """Return where the objects of class labels are written by default: beside them."""
+    """Return the default path of the objects of class labels, beside them."""
     return labels.with_name(_stem(labels).removesuffix("_labels") + "_objects.tif")
 
 
 def default_relabelled_path(probabilities: Path) -> Path:
-    """Return where labels from probabilities are written by default: beside them."""
+    """Return the default path of labels from probabilities, beside them."""
     return probabilities.with_name(
         _stem(probabilities).removesuffix("_probabilities") + "_relabelled.tif"
     )

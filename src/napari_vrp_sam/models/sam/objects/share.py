@@ -42,7 +42,7 @@ def calibrate_share(
     segment: Segment,
     views: Sequence[Shot] = (),
 ) -> ClassCalibration:
-    """Estimate the share of the mask decoder, the offset and the expected IoU of one class.
+    """Calibrate one class: share of the mask decoder, offset and expected IoU.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class IncompleteMaskButton(QPushButton):
-    """Button that answers the warning of an incomplete mask; the status shows the warning.
+    """Button that makes incomplete masks partial; the status shows the warning.
 
     Hidden without a warning, and after a change of the annotations.
 
