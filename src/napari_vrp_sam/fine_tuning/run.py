@@ -36,7 +36,7 @@ from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
+from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events

@@ -33,9 +33,9 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     crop_references,
     image_key,
 )
-from napari_vrp_sam.inference.prediction.steps import finish, without_steps
-from napari_vrp_sam.inference.prediction.tile_plan import tiled_logits
-from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE, TileProgress, check_tile
+from napari_vrp_sam.inference.prediction.tiles.steps import finish, without_steps
+from napari_vrp_sam.inference.prediction.tiles.tile_plan import tiled_logits
+from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, TileProgress, check_tile
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import shift_to_best_threshold

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_vrp_sam.inference.prediction.tiling import check_tile
+from napari_vrp_sam.inference.prediction.tiles.tiling import check_tile
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache

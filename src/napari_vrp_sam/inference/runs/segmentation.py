@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
-from napari_vrp_sam.inference.prediction.tiling import TileProgress
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise
 from napari_vrp_sam.inference.relabelling.relabel import relabel_frame
 from napari_vrp_sam.inference.runs.control import Control
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from napari_vrp_sam.annotations.reference import Reference
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.normalisation import Normalisation
-    from napari_vrp_sam.inference.prediction.logit_source import LogitSource
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+    from napari_vrp_sam.inference.prediction.smoothing.logit_source import LogitSource
+    from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
 
 LARGEST_SMOOTHED = 1 << 24
 """Number of pixels of a frame above which several do not fit into memory at once."""
@@ -154,7 +154,7 @@ def stack_smoother(
     read: Callable[[int], NDArray[Any]] | None = None,
 ) -> StackSmoother | None:
     """Return the smoother of a job; None if its frames are not averaged with their neighbours."""
-    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+    from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
 
     shown = references_to_compare(job, frames)
     if not shown:

@@ -15,7 +15,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
-from napari_vrp_sam.inference.prediction.tiling import check_tile
+from napari_vrp_sam.inference.prediction.tiles.tiling import check_tile
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.prediction.tiling import DEFAULT_TILE
+from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE
 from napari_vrp_sam.models.zoo.model_entry import suggest_models
 from napari_vrp_sam.plugin.classes.annotation_layers import open_annotation_layer
 from napari_vrp_sam.plugin.classes.class_list import ClassList

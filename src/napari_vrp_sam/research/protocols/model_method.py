@@ -180,7 +180,7 @@ class _SequencePredictions:
         references: Sequence[Reference],
     ) -> None:
         from napari_vrp_sam.inference.prediction.outputs import FramePrediction
-        from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+        from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
 
         self._found: list[FramePrediction] = []
         smoother = StackSmoother(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
-from napari_vrp_sam.inference.prediction.tile_plan import plan_tiles
-from napari_vrp_sam.inference.prediction.tiling import TileProgress, check_tile
+from napari_vrp_sam.inference.prediction.tiles.tile_plan import plan_tiles
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress, check_tile
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
 from napari_vrp_sam.inference.runs.dask.task_queue import TaskQueue, in_order
@@ -214,7 +214,7 @@ class DaskBackend:
 
 def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neighbourhood | None:
     """Return the neighbourhood for workers; None if frames are not averaged, or in tiles."""
-    from napari_vrp_sam.inference.prediction.annotated_frames import measured_frames
+    from napari_vrp_sam.inference.prediction.smoothing.annotated_frames import measured_frames
 
     tiled = max(frames.frame_shape) > check_tile(job.tile_size)
     shown = [] if tiled else references_to_compare(job, frames)
@@ -237,7 +237,7 @@ def _consecutive(indices: list[int], length: int) -> list[list[int]]:
 
 def _pixels(frames: Frames, chunk: list[int], *, around: bool) -> dict[int, NDArray[Any]]:
     """Read the frames that a task needs."""
-    from napari_vrp_sam.inference.prediction.neighbours import frames_around
+    from napari_vrp_sam.inference.prediction.smoothing.neighbours import frames_around
 
     if not around:
         return {index: frames[index] for index in chunk}

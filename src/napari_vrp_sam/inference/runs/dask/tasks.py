@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-from napari_vrp_sam.inference.prediction.tile_plan import ContextTile, Tile, tile_logits
-from napari_vrp_sam.inference.prediction.tiling import TileProgress
+from napari_vrp_sam.inference.prediction.tiles.tile_plan import ContextTile, Tile, tile_logits
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
-    from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+    from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
     from napari_vrp_sam.models.calibration import ClassCalibration
 
 
@@ -285,7 +285,7 @@ def _prepare(pickled: PickledJob) -> _Prepared:
         sent = {} if around is None else dict(around.measured)
         smoother = None
         if around is not None:
-            from napari_vrp_sam.inference.prediction.stack_smoothing import StackSmoother
+            from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
 
             smoother = StackSmoother(
                 predictor,

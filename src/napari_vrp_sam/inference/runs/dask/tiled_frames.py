@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.tiling import TileProgress
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from torch import nn
 
 from napari_vrp_sam import Reference, Segmenter
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.neighbours import average, motion, reduced_image
+from napari_vrp_sam.inference.prediction.smoothing.neighbours import average, motion, reduced_image
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_vrp_sam.inference.prediction.annotated_frames import AnnotatedFrames
-from napari_vrp_sam.inference.prediction.neighbours import (
+from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
+from napari_vrp_sam.inference.prediction.smoothing.annotated_frames import AnnotatedFrames
+from napari_vrp_sam.inference.prediction.smoothing.neighbours import (
     ROUNDS,
     Motion,
     NeighboursOf,
@@ -23,13 +24,12 @@ from napari_vrp_sam.inference.prediction.neighbours import (
     motion,
     reduced_image,
 )
-from napari_vrp_sam.inference.prediction.outputs import FramePrediction, predict_from_probabilities
-from napari_vrp_sam.inference.prediction.steps import finish
-from napari_vrp_sam.inference.prediction.tiling import TileProgress
+from napari_vrp_sam.inference.prediction.tiles.steps import finish
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 
 if TYPE_CHECKING:
     from napari_vrp_sam.annotations.reference import Reference
-    from napari_vrp_sam.inference.prediction.logit_source import LogitSource
+    from napari_vrp_sam.inference.prediction.smoothing.logit_source import LogitSource
 
 CERTAIN = 0.8
 """Expected IoU of a class on a frame from which on its mask is not averaged."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.inference.prediction.neighbours import NeighboursOf
+from napari_vrp_sam.inference.prediction.smoothing.neighbours import NeighboursOf
 
 KNOWN_LOGIT = 4.0
 """Logit of the pixels of a complete annotated mask, where its frame is a neighbour."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.prediction.tiling import (
+from napari_vrp_sam.inference.prediction.tiles.tiling import (
     ALIGNMENT,
     DEFAULT_TILE,
     OVERLAP,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
-    from napari_vrp_sam.inference.prediction.tiling import TileProgress
+    from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 
 
 class LogitSource(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.inference.prediction.tiling import (
+from napari_vrp_sam.inference.prediction.tiles.tiling import (
     ALIGNMENT,
     DEFAULT_TILE,
     OVERLAP,

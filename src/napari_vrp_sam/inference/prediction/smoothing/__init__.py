@@ -1,0 +1,1 @@
+"""Averages of uncertain frames of a stack with their neighbours."""

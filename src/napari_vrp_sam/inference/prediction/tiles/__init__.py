@@ -1,0 +1,1 @@
+"""Tiles of large frames: their plan, the blending of results, and computations in steps."""
