@@ -27,6 +27,8 @@ from napari_vrp_sam.plugin.layers.stacks import (
 RESULT_OF = "result of"
 """Metadata key of the image's unique id; its name may change."""
 CONFIDENCE = "confidence"
+FRAMES_DONE = "frames_done"
+"""Metadata key of the indices of the frames that a run has segmented."""
 
 
 class ResultLayer:
@@ -114,7 +116,8 @@ class ResultLayer:
         layer = self._ensure_layer()
         # Corrections of frames that are not segmented yet would be overwritten.
         layer.editable = False
-        set_metadata(layer, frames_done=sorted(self._done), **{CONFIDENCE: dict(confidence or {})})
+        done = {FRAMES_DONE: sorted(self._done), CONFIDENCE: dict(confidence or {})}
+        set_metadata(layer, **done)
         if layer.data is not self._data:  # the user converted its dtype
             layer.data = self._data
         elif self._in_view(layer, written):  # refreshing is slow

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE_MILLISECONDS = 500
 """Delay after the last stroke, so that a series of strokes starts only one job."""
+COVERED = "hidden by the result"
+"""State of a preview of a frame whose result is visible."""
 FAILURE_MESSAGE = "The preview could not be shown; you can still draw and segment."
 
 
@@ -95,6 +97,7 @@ class PreviewBox(QCheckBox):
         self._changed = False  # since the last run
         self._target: tuple[Image, Frames, int] | None = None
         self._outline = FrameOutline(viewer, "preview")
+        self._covered = False
         self._layers: list[Layer] = []
         self._undone: list[int] = []
         set_help(
@@ -136,6 +139,12 @@ class PreviewBox(QCheckBox):
         self._changed = False
         if locked:
             self._clear()
+
+    def cover(self, covered: bool) -> None:  # noqa: FBT001 # Qt's signal
+        """Hide the outlines while a result of the frame in view is visible."""
+        self._covered = covered
+        self._outline.set_visible(visible=not covered)
+        self._show_state(self.state)
 
     def abandon(self) -> None:
         """Remove the preview and cancel its job; the dock is closing."""
@@ -192,7 +201,8 @@ class PreviewBox(QCheckBox):
 
     def _show_state(self, state: PreviewState) -> None:
         self.state = state
-        self.state_label.set_full_text(state.text)
+        covered = self._covered and state.outlined
+        self.state_label.set_full_text(COVERED if covered else state.text)
         self.state_changed.emit(state)
 
     def _start(self) -> None:

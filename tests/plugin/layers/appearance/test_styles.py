@@ -70,6 +70,15 @@ def test_styles_look_different():
     assert len(set(pictures)) == len(SHOWN)
 
 
+def test_flat_classes_have_no_contour():
+    rgba = drawn(squares("flat", 1))
+    np.testing.assert_array_equal(rgba[..., 3] > 0, squares("flat", 1).data > 0)
+    assert {hexed(pixel) for pixel in rgba[8:-8, 8:-8].reshape(-1, 4)} == {default_colour(1)}
+    assert set(np.unique(rgba[..., 3])) == {np.float32(0), np.float32(FILL_OPACITY)}
+    # A class that is too high to be filled keeps its contour.
+    assert (drawn(squares("flat", 200))[8, 8:-8, 3] == 1).all()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.int64])
 def test_any_dtype(dtype):
     expected = drawn(squares("filled", 1, 7))

@@ -34,6 +34,7 @@ class FrameOutline:
         self._suffix = suffix
         self._classes = classes
         self.layer: Labels | None = None
+        self._visible = True
 
     @property
     def deleted(self) -> bool:
@@ -56,6 +57,12 @@ class FrameOutline:
         else:
             self._add(image, data)
 
+    def set_visible(self, *, visible: bool) -> None:
+        """Show or hide the layer, now and when it is added again."""
+        self._visible = visible
+        if self.layer is not None:
+            self.layer.visible = visible
+
     def remove(self) -> None:
         """Remove the layer."""
         layer, self.layer = self.layer, None
@@ -65,7 +72,11 @@ class FrameOutline:
     def _add(self, image: Image, data: Any) -> None:
         self.remove()  # the layer on another image
         self.layer = Labels(
-            data, name=f"{image.name} {self._suffix}", opacity=1, **placement(image)
+            data,
+            name=f"{image.name} {self._suffix}",
+            opacity=1,
+            visible=self._visible,
+            **placement(image),
         )
         self.layer.editable = False
         set_metadata(self.layer, **{PREVIEW: True})

@@ -2,7 +2,8 @@
 
 A class is drawn as a contour in its colour with a casing, a line beside it of contrasting
 luminance, which makes it visible on backgrounds of any brightness; two styles also fill it with a
-translucent colour. napari draws contours without a casing, and never both contour and filling.
+translucent colour, and the style "flat" only fills it. napari draws contours without a casing, and
+never both contour and filling.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from napari_vrp_sam.plugin.layers.appearance.palette import (
 )
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata, unwrap
 
-Style = Literal["filled", "contour", "hatched", "dashed"]
+Style = Literal["filled", "flat", "contour", "hatched", "dashed"]
 STYLE = "style"
 """Metadata key of the style of a layer."""
 FILL_OPACITY = 0.4
@@ -163,8 +164,11 @@ class ClassDrawing:
         window = tuple(slice(max(part.start, 0), part.stop) for part in window)
         block = labels[window]
         lines = self._lines(block, width, style, (window[0].start, window[1].start))
-        if style == "filled":
-            lines = np.where(lines, lines, self._look_up(self._fillings, block))
+        if style in ("filled", "flat"):
+            fillings = self._look_up(self._fillings, block)
+            # Classes that are too many to be filled keep their contours.
+            flat = style == "flat" and bool(fillings[block > 0].all())
+            lines = fillings if flat else np.where(lines, lines, fillings)
         inner = tuple(
             slice(part.start - outer.start, part.stop - outer.start)
             for part, outer in zip(data_slice, window, strict=True)

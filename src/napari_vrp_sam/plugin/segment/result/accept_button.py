@@ -18,6 +18,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
 )
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.results import FRAMES_DONE
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
@@ -86,7 +87,7 @@ class AcceptButton(QPushButton):
         )
         if not accept:
             message = "is no longer accepted: the next run may change it."
-        elif index in (get_metadata(layer, "frames_done") or []):
+        elif index in (get_metadata(layer, FRAMES_DONE) or []):
             message = "is accepted: the next run learns from it and does not change it."
         else:
             message = "is accepted, although no run has segmented it."

@@ -16,6 +16,7 @@ from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.results import is_result_layer
 from napari_vrp_sam.plugin.preferences import get_preference, set_preference
 from napari_vrp_sam.plugin.segment.result.hidden_results import HiddenResults
+from napari_vrp_sam.plugin.segment.result.result_in_view import ResultInView
 from napari_vrp_sam.plugin.session.layers import PEN
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
@@ -45,6 +46,7 @@ class ResultRow(QWidget):
         self._viewer = viewer
         self._image_box = form.image_box
         self.hidden_results = HiddenResults(viewer, form, self)
+        self.in_view = ResultInView(viewer, form, self)
         self._widths = ContourWidths(viewer, self)
         self._layer: Labels | None = None
         self._last: weakref.ref[Labels] | None = None
@@ -91,6 +93,7 @@ class ResultRow(QWidget):
             emitter.disconnect(self.refresh)
         self._widths.release()
         self.hidden_results.release()
+        self.in_view.release()
 
     def refresh(self, _event: Any = None) -> None:
         """Update the controls from the current result; disable them without one."""
