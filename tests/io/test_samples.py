@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from skimage.draw import polygon2mask
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
+from napari_vrp_sam.io.samples import sample_nuclei, sample_scene, sample_stack
 from napari_vrp_sam.research.protocols.random_forest import RandomForest
 from napari_vrp_sam.training.metrics import iou
 
@@ -47,3 +48,26 @@ def test_a_threshold_or_a_random_forest_does_not_solve_the_stack() -> None:
     assert threshold < 0.3
     segment = RandomForest(trees=20)([], [Reference(stack[4], ground_truth[4])])
     assert iou(segment(stack[7][..., None]).masks[0], expected) < 0.6
+
+
+def test_a_scene_depends_on_its_seed_and_outlines_the_class() -> None:
+    scene, ground_truth, polygons = sample_scene(seed=3, size=256, drawn=1)
+    assert (scene.shape, scene.dtype, ground_truth.shape) == ((256, 256, 3), np.uint8, (256, 256))
+    np.testing.assert_array_equal(scene, sample_scene(seed=3, size=256, drawn=1)[0])
+    assert (scene != sample_scene(seed=4, size=256)[0]).mean() > 0.5
+    drawn = sum(polygon2mask(ground_truth.shape, polygon).astype(int) for polygon in polygons)
+    assert len(polygons) == 1
+    assert drawn.max() == 1
+    assert ground_truth[drawn > 0].mean() > 0.95
+    assert np.count_nonzero(ground_truth) > np.count_nonzero(drawn) > 500
+
+
+def test_a_colour_does_not_solve_the_scene() -> None:
+    scene, ground_truth, _ = sample_scene(seed=0, size=384)
+    truth = ground_truth > 0
+    ious = [
+        max(iou(scene[..., c] < level, truth), iou(scene[..., c] > level, truth))
+        for c in range(3)
+        for level in range(40, 220, 5)
+    ]
+    assert max(ious) < 0.6

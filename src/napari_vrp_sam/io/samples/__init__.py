@@ -1,10 +1,11 @@
-"""Generated sample stacks with ground truth.
+"""Generated sample images with ground truth.
 
 They resemble real images and their difficulties: objects with the gray values of the background,
 similar neighbours, and slices that differ in contrast and noise.
 """
 
 from napari_vrp_sam.io.samples.nuclei import sample_nuclei
+from napari_vrp_sam.io.samples.scene import sample_scene
 from napari_vrp_sam.io.samples.tissue import sample_stack
 
-__all__ = ["sample_nuclei", "sample_stack"]
+__all__ = ["sample_nuclei", "sample_scene", "sample_stack"]
