@@ -143,3 +143,22 @@ def test_limits_that_are_no_range(limits):
 def test_another_number_of_channels():
     with pytest.raises(InputError, match="3 channels where 1"):
         Normalisation((0.0,), (1.0,)).apply(np.zeros((16, 16, 3)))
+
+
+def test_frames_that_cannot_be_read_are_left_out_of_the_sample():
+    class Damaged:
+        def __init__(self, *damaged):
+            self.damaged = damaged
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            if index in self.damaged:
+                raise OSError("The chunk is damaged.")
+            return np.linspace(0, 10 + index, 400).reshape(20, 20, 1)
+
+    part = Normalisation.fit(Damaged(1))
+    assert part.low == pytest.approx(Normalisation.fit(Damaged()).low, abs=0.5)
+    with pytest.raises(OSError, match="damaged"):
+        Normalisation.fit(Damaged(0, 1, 2))

@@ -92,7 +92,7 @@ class Normalisation:
         Parameters
         ----------
         frames : Frames or sequence of ndarray, shape (Y, X, C)
-            Only the sampled frames are read.
+            Only the sampled frames are read, and those that cannot be read are left out.
         percentiles : tuple of float
         max_frames : int
             Largest number of frames to read.
@@ -110,14 +110,21 @@ class Normalisation:
         sample = np.unique(np.linspace(0, last, min(len(frames), max_frames)).round().astype(int))
         pixels: list[NDArray[Any]] = []
         rgb = eight_bits = False
+        problem: Exception | None = None
         for index in sample:
-            frame = frames[int(index)]
+            try:
+                frame = frames[int(index)]
+            except Exception as error:  # reported when the frame itself is segmented
+                problem = error
+                continue
             eight_bits = getattr(frames, "dtype", frame.dtype) == np.uint8
             rgb = bool(getattr(frames, "rgb", eight_bits and frame.shape[2] in (3, 4)))
             used = min(frame.shape[2], PLANES) if rgb else frame.shape[2]
             count = frame.shape[0] * frame.shape[1] * max(1, used / PLANES)
             step = max(1, int(np.ceil(np.sqrt(count / MAX_SAMPLES))))
             pixels.append(frame[::step, ::step, :used].reshape(-1, used))
+        if not pixels and problem is not None:
+            raise problem
         values = np.concatenate(pixels)
         if contrast_limits is not None:
             limits = [contrast_limits] * values.shape[1]

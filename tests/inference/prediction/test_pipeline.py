@@ -157,6 +157,26 @@ def test_read_errors_are_raised_after_earlier_frames(make_predictor, frames):
     assert not readers()
 
 
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("damaged", [1, 5, 9])
+def test_every_frame_before_one_that_cannot_be_read_is_predicted(
+    make_predictor, frames, damaged, cached
+):
+    def breaking():
+        for index in range(len(frames)):
+            if index == damaged:
+                raise OSError("The chunk is damaged.")
+            yield frames[index]
+
+    predictor = make_predictor(4)
+    predictor.cache = FeatureCache(2**20) if cached else None
+    found = []
+    with pytest.raises(OSError, match="damaged"):
+        found.extend(prediction for prediction in predictor.predict_stream(breaking()))
+    assert len(found) == damaged
+    assert not readers()
+
+
 def test_frames_that_do_not_fit_are_reported(make_predictor, frames):
     predictor = make_predictor(2)
     for wrong, sentence in ((frames[0][:10], "too small"), (frames[0][..., :1], "channels")):

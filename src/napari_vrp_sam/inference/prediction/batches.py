@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -77,6 +76,19 @@ class FrameBatches:
 
 def batches_of_one_shape(frames: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
     """Yield consecutive frames in batches of at most `size` frames of one shape."""
-    for _, same in itertools.groupby(frames, key=lambda frame: frame.shape):
-        while batch := list(itertools.islice(same, size)):
+    batch: list[NDArray[Any]] = []
+    try:
+        for frame in frames:
+            if batch and frame.shape != batch[0].shape:
+                yield batch
+                batch = []
+            batch.append(frame)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except Exception:  # a frame that cannot be read must not take others of its batch with it
+        if batch:
             yield batch
+        raise
+    if batch:
+        yield batch

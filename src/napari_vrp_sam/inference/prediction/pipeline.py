@@ -81,10 +81,15 @@ def run_pipeline(
     reader = _Reader(frames, work)
     awaited: deque[_PendingResults] = deque()
     try:
-        for batch in reader:
-            awaited += _compute(batch, work)
-            while len(awaited) > IN_FLIGHT:
+        try:
+            for batch in reader:
+                awaited += _compute(batch, work)
+                while len(awaited) > IN_FLIGHT:
+                    yield from awaited.popleft().results()
+        except Exception:  # the frames before one that fails are finished
+            while awaited:
                 yield from awaited.popleft().results()
+            raise
         while awaited:
             yield from awaited.popleft().results()
     finally:
@@ -218,6 +223,10 @@ class _Reader:
                 frame = next(frames)
             except StopIteration:
                 break
+            except Exception:
+                if gathered:
+                    yield self._stacked(gathered)
+                raise
             given = self._transferable(frame)
             if gathered and (given.shape, given.dtype) != (gathered[0].shape, gathered[0].dtype):
                 yield self._stacked(gathered)

@@ -1,5 +1,7 @@
 """Averages with neighbouring frames: when they are used, and that they help."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.smoothing.neighbours import average, motion, reduced_image
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult
-from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.base import FrameFeatures, Model, Prompts
 
 NOISE = np.array([40, 40, 5, 5, 5, 40, 40])
@@ -149,3 +151,48 @@ def test_a_fitted_segmenter_recognises_its_stack():
 )
 def test_neighbours_lie_along_z_or_time(axes, shape, index, expected):
     assert Frames(np.zeros(shape, np.uint8), axes).neighbours(index) == expected
+
+
+class Damaged:
+    """A lazy stack with a frame that cannot be read."""
+
+    def __init__(self, stack, frame):
+        self.stack, self.frame = stack, frame
+        self.shape, self.dtype = stack.shape, stack.dtype
+
+    def __getitem__(self, selection):
+        if selection[0] == self.frame:
+            raise OSError("checksum of the chunk is wrong")
+        return self.stack[selection]
+
+
+@pytest.mark.parametrize("damaged", [1, 2, 5])
+def test_a_frame_that_cannot_be_read_fails_alone(damaged):
+    stack, truth = stack_of()
+    job = SegmentationJob(
+        Damaged(stack, damaged),
+        references=[Reference(stack[3], truth[3], frame=3)],
+        axes="ZYX",
+        model=Brightness().eval(),
+        device="cpu",
+        contrast_limits=(40, 210),
+    )
+    found = {}
+
+    def run(frames):
+        for event in replace(job, frames=frames).events(Control()):
+            if isinstance(event, FrameResult):
+                found[event.index] = event.labels
+
+    run((0, damaged))
+    run((damaged + 1, 7))
+    assert sorted(found) == [z for z in range(7) if z != damaged]
+    whole = labels(stack, truth)
+    for z, result in found.items():
+        if abs(z - damaged) > 2:  # it has not been among the frames around this one
+            np.testing.assert_array_equal(result, whole[z])
+    found.clear()
+    with pytest.raises(OSError, match="checksum"):
+        run(None)
+    earlier = plan(job)[1]
+    assert list(found) == earlier[: earlier.index(damaged)]

@@ -38,10 +38,19 @@ class AnnotatedFrames:
             if reference.frame is not None:
                 self._references.setdefault(reference.frame, []).append(reference)
 
-    def measured(self, neighbours: NeighboursOf, read: Callable[[int], NDArray[Any]]) -> list[int]:
-        """Return the frames that tell whether a stack is smoothed, at most `MOST_FRAMES`."""
+    def measured(
+        self, neighbours: NeighboursOf, read: Callable[[int], NDArray[Any] | None]
+    ) -> list[int]:
+        """Return the frames that tell whether a stack is smoothed, at most `MOST_FRAMES`.
+
+        `read` returns None for a frame that cannot be read.
+        """
         chosen = measured_frames(self._references, neighbours)
-        return [index for index in chosen if self._shows(index, read(index))]
+        return [
+            index
+            for index in chosen
+            if (pixels := read(index)) is not None and self._shows(index, pixels)
+        ]
 
     def known(self, index: int, pixels: NDArray[Any]) -> Tensor | None:
         """Return the logits (K, Y, X) that complete masks of a frame state.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class StackSmoother:
     Neighbours are moved onto a frame by the optical flow of the images. The logits of a class are
     averaged only if its masks on annotated frames agree with those of their neighbours, and only on
     frames where its expected IoU is low. Results do not depend on the order or range of frames.
+    A frame that cannot be read raises at its own turn, and is no neighbour of any other.
 
     Parameters
     ----------
@@ -87,6 +89,7 @@ class StackSmoother:
         self._frames: dict[int, _Frame] = {}
         self._averaged: dict[tuple[int, int], Tensor] = {}
         self._motions: dict[tuple[int, int], Motion | None] = {}
+        self._unreadable: dict[int, Exception] = {}
 
     def measure(self) -> bool:
         """Find out which classes are smoothed, and return True if any is."""
@@ -118,8 +121,11 @@ class StackSmoother:
         self._forget(set(self._frames) - set(last_use))
         missing = self._compute([index for index in last_use if index not in self._frames])
         for position, index in enumerate(indices):
-            while not self._frames.keys() >= set(frames_around(index, self._neighbours)):
-                yield from next(missing)
+            around = set(frames_around(index, self._neighbours))
+            while not self._frames.keys() | self._unreadable.keys() >= around:
+                yield from next(missing, ())
+            if index in self._unreadable:
+                raise self._unreadable[index]
             yield self._prediction(self._result(index), probabilities=probabilities)
             self._forget({at for at in self._frames if last_use[at] <= position})
 
@@ -146,7 +152,7 @@ class StackSmoother:
         """Return for each class whether it is smoothed, by its masks on annotated frames."""
         if self._smoothed is not None:
             return self._smoothed
-        indices = self._annotated.measured(self._neighbours, self._read)
+        indices = self._annotated.measured(self._neighbours, self._try_to_read)
         needed = sorted({j for index in indices for j in (index, *self._neighbours(index))})
         for steps in self._compute(needed):
             yield from steps
@@ -154,7 +160,7 @@ class StackSmoother:
         for index in indices:
             moved = [
                 way.move(self._frames[j].logits.float())
-                for j in self._neighbours(index)
+                for j in self._readable(index)
                 if (way := self._motion(index, j)) is not None
             ]
             if not moved:
@@ -190,7 +196,7 @@ class StackSmoother:
                 for at, confidence in enumerate(frame.confidence)
                 if self._smoothed[at] and confidence < CERTAIN
             ]
-            ways = [(j, self._motion(index, j)) for j in self._neighbours(index) if uncertain]
+            ways = [(j, self._motion(index, j)) for j in self._readable(index) if uncertain]
             neighbours = [
                 (way, self._average(j, rounds - 1)[uncertain]) for j, way in ways if way is not None
             ]
@@ -214,11 +220,15 @@ class StackSmoother:
     def _compute(self, indices: Sequence[int]) -> Iterator[Generator[TileProgress]]:
         """Compute frames, in batches; yield the steps after which each is in `_frames`."""
         pixels: dict[int, NDArray[Any]] = {}
+        order: deque[int] = deque()
 
         def reading() -> Iterator[NDArray[Any]]:
             for index in indices:
-                pixels[index] = self._read(index)
-                yield pixels[index]
+                frame = self._try_to_read(index)
+                if frame is not None:
+                    pixels[index] = frame
+                    order.append(index)
+                    yield frame
 
         def added(
             index: int, steps: Generator[TileProgress, None, NDArray[np.float32]]
@@ -233,8 +243,19 @@ class StackSmoother:
                 self._annotated.known(index, frame),
             )
 
-        for index, steps in zip(indices, self._source.logits_stream(reading()), strict=False):
-            yield added(index, steps)
+        for steps in self._source.logits_stream(reading()):
+            yield added(order.popleft(), steps)
+
+    def _try_to_read(self, index: int) -> NDArray[Any] | None:
+        """Return a frame; None if it cannot be read, which is an error at its own turn only."""
+        try:
+            return self._read(index)
+        except Exception as error:  # codecs raise exceptions of any type for damaged files
+            self._unreadable[index] = error
+            return None
+
+    def _readable(self, index: int) -> list[int]:
+        return [j for j in self._neighbours(index) if j not in self._unreadable]
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float32]:
         return self._source.probabilities(logits.float().clone().numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,7 +224,7 @@ def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neigh
     annotated = {r.frame for r in shown if r.frame is not None}
     measured = measured_frames(annotated, frames.neighbours)
     needed = {j for index in measured for j in (index, *frames.neighbours(index))}
-    pixels = {} if sent else {index: frames[index] for index in sorted(needed)}
+    pixels = {} if sent else _readable(frames, needed)
     return Neighbourhood({index: frames.neighbours(index) for index in range(len(frames))}, pixels)
 
 
@@ -241,8 +242,18 @@ def _pixels(frames: Frames, chunk: list[int], *, around: bool) -> dict[int, NDAr
 
     if not around:
         return {index: frames[index] for index in chunk}
+    own = {index: frames[index] for index in chunk}
     needed = {j for index in chunk for j in frames_around(index, frames.neighbours)}
-    return {index: frames[index] for index in sorted(needed)}
+    return own | _readable(frames, needed - own.keys())
+
+
+def _readable(frames: Frames, indices: set[int]) -> dict[int, NDArray[Any]]:
+    """Read frames that are only neighbours; leave out those that cannot be read."""
+    found = {}
+    for index in sorted(indices):
+        with suppress(Exception):  # an error at its own turn, see `StackSmoother`
+            found[index] = frames[index]
+    return found
 
 
 def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any] | None:
