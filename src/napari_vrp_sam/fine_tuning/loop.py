@@ -22,6 +22,7 @@ from napari_vrp_sam.fine_tuning.tunable.base import BatchStream, FoldEvaluation,
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate, set_weights
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.events import Event, Progress
+from napari_vrp_sam.models.devices import is_out_of_memory
 
 
 @dataclass(eq=False)
@@ -190,12 +191,6 @@ def learning_rate_factor(step: int, progress: float, warm_up: int) -> float:
     """
     rise = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
     return rise * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether an error reports a lack of memory, on any device."""
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
 
 
 def _slice(value: Any, start: int, stop: int, device: torch.device) -> Any:

@@ -245,7 +245,12 @@ class Model(ABC):
         """
         parameters = list(self.parameters())
         here = all(parameter.device == device for parameter in parameters)
-        model = copy(self) if here and not self.training else deepcopy(self).to(device).eval()
+        if here:
+            model = copy(self) if not self.training else deepcopy(self).eval()
+        else:
+            # Not moved after it is copied: a GPU may have no room for a second model.
+            moved = {id(t): _moved(t, device) for t in [*parameters, *self.buffers()]}
+            model = deepcopy(self, moved).to(device).eval()
         model.precision, model.compiled = precision, compiled
         return model
 
@@ -253,8 +258,18 @@ class Model(ABC):
         # Methods of `torch.nn.Module`; a model without that base defines them itself.
         training: bool
 
+        def buffers(self) -> Iterator[Tensor]: ...  # noqa: D102
+
         def parameters(self) -> Iterator[Tensor]: ...  # noqa: D102
 
         def to(self, device: torch.device | str) -> Self: ...  # noqa: D102
 
         def eval(self) -> Self: ...  # noqa: D102
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a parameter or buffer to another device."""
+    copied = tensor.detach().to(device)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(copied, requires_grad=tensor.requires_grad)
+    return copied

@@ -184,20 +184,22 @@ def test_frames_that_do_not_fit_are_reported(make_predictor, frames):
             list(predictor.predict_stream([frames[0], wrong]))
 
 
-def test_a_batch_that_exceeds_the_memory_is_halved():
-    sizes = []
+def test_batches_before_one_that_exceeds_the_memory_are_finished():
+    calls = []
 
     def logits(images):
-        sizes.append(len(images))
-        if len(images) > 2:
+        calls.append(len(images))
+        if len(calls) == 3:
             raise torch.cuda.OutOfMemoryError
         return images[:, :1] - 0.5
 
     frames = np.random.default_rng(0).random((7, 20, 20, 1)).astype(np.float32)
-    work = PipelineSettings(logits, Normalisation((0,), (1,)), (1,), CPU, batch=7)
-    found = np.stack([prediction.labels for prediction in run_pipeline(frames, work)])
-    np.testing.assert_array_equal(found, frames[..., 0] > 0.5)
-    assert sizes == [7, 3, 1, 2, 4, 2, 2]
+    work = PipelineSettings(logits, Normalisation((0,), (1,)), (1,), CPU, batch=2)
+    found = []
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        found.extend(prediction.labels for prediction in run_pipeline(frames, work))
+    np.testing.assert_array_equal(found, frames[:4, ..., 0] > 0.5)
+    assert not readers()
 
 
 def test_a_fixed_batch_is_filled_up():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from tests.plugin.window import press, results, run
 
+from napari_vrp_sam.inference.prediction.memory import next_step
+from napari_vrp_sam.inference.runs.events import MemoryShortage
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import device_name, resolve_device
 from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
@@ -54,6 +56,17 @@ def test_tiles_of_a_large_frame_are_shown_and_can_be_cancelled(qtbot, viewer, do
     engine.let_through(1)
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     assert dock.status.text() == "Cancelled: no frame was finished."
+
+
+def test_a_full_memory_is_reported_during_the_run(qtbot, viewer, dock, engine, annotated):
+    press(qtbot, dock.segment_button)
+    qtbot.waitUntil(lambda: "Frame 1 of 7" in dock.status.text(), timeout=60_000)
+    step = next_step(2, 512, "cuda", tiles=True)
+    dock._panel._run._handle_events([MemoryShortage(step.message)])
+    assert step.message in dock.status.text()
+    assert dock.status.severity == "warning"
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
 
 
 def test_message_and_quality_follow_the_result(qtbot, viewer, dock, engine, annotated, stack):

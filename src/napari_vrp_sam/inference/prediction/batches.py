@@ -58,6 +58,10 @@ class FrameBatches:
             self._frames = size  # fixed, because another size would be captured again
         return size
 
+    def limit(self, frames: int) -> None:
+        """Compute no more than some frames at a time from now on; drop what was captured."""
+        self._frames, self._graph = frames, None
+
     def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:
         """Return a function from normalised frames (B, 3, Y, X) to logits (B, K, Y, X)."""
 

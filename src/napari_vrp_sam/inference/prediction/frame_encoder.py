@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, frame_key
-from napari_vrp_sam.models.base import FrameFeatures, Model
+from napari_vrp_sam.inference.prediction.reference_crops import image_key
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 
 
 class FrameEncoder:
@@ -67,6 +69,35 @@ class FrameEncoder:
                 key, features = keys[at], encoded[row]
                 found[at] = features if key is None or cache is None else cache.put(key, features)
         return [features.to(self._device) for features in found if features is not None]
+
+    def encode_references(self, references: Sequence[Reference]) -> list[EncodedReference]:
+        """Encode references, those on one image once, for `Model.prepare`."""
+        images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
+        encoded = []
+        for reference in references:
+            key = image_key(reference)
+            if key not in images:
+                planes = self.planes(reference.image)
+                images[key] = planes, self.encode([reference.image])[0]
+            image, features = images[key]
+            mask, ignored, negative = (
+                None if pixels is None else torch.from_numpy(pixels).to(self._device)
+                for pixels in (reference.mask, reference.ignored, reference.negative)
+            )
+            assert mask is not None
+            encoded.append(
+                EncodedReference(
+                    features,
+                    mask,
+                    reference.class_id,
+                    reference.kind,
+                    reference.frame,
+                    ignored,
+                    image,
+                    negative,
+                )
+            )
+        return encoded
 
 
 def checked_frame(frame: NDArray[Any]) -> NDArray[Any]:

@@ -72,6 +72,9 @@ def run_pipeline(
 ) -> Generator[FramePrediction]:
     """Predict frames, in their order; leaving the loop stops the reading.
 
+    If a frame cannot be read, or a batch exceeds the memory, the frames before it are yielded
+    before the error is raised.
+
     Parameters
     ----------
     frames : iterable of ndarray, shape (Y, X, C)
@@ -83,7 +86,7 @@ def run_pipeline(
     try:
         try:
             for batch in reader:
-                awaited += _compute(batch, work)
+                awaited.append(_start(batch, work))
                 while len(awaited) > IN_FLIGHT:
                     yield from awaited.popleft().results()
         except Exception:  # the frames before one that fails are finished
@@ -112,18 +115,6 @@ def normalise(frames: Tensor, normalisation: Normalisation) -> Tensor:
     if len(planes) == 2:
         planes.append((planes[0] + planes[1]) / 2)
     return torch.stack(planes, dim=1).expand(-1, 3, -1, -1)
-
-
-def _compute(batch: Tensor, work: PipelineSettings) -> list[_PendingResults]:
-    """Start a batch; split it in halves if it does not fit into memory."""
-    try:
-        return [_start(batch, work)]
-    except torch.cuda.OutOfMemoryError:
-        if len(batch) == 1 or work.fixed:
-            raise
-    torch.cuda.empty_cache()
-    half = len(batch) // 2
-    return _compute(batch[:half], work) + _compute(batch[half:], work)
 
 
 @torch.no_grad()

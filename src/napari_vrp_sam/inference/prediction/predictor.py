@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -11,39 +10,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_vrp_sam.annotations.labels import class_ids_of
-from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.batches import FrameBatches, batches_of_one_shape
-from napari_vrp_sam.inference.prediction.feature_cache import (
-    FeatureCache,
-    annotations_digest,
-)
-from napari_vrp_sam.inference.prediction.frame_encoder import FrameEncoder, checked_frame
+from napari_vrp_sam.inference.prediction.batches import batches_of_one_shape
+from napari_vrp_sam.inference.prediction.frame_encoder import checked_frame
+from napari_vrp_sam.inference.prediction.learned_model import LearnedModel
+from napari_vrp_sam.inference.prediction.memory import UnfinishedFrames
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
     clear_missing,
     predict_from_probabilities,
 )
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
-from napari_vrp_sam.inference.prediction.reference_crops import (
-    LARGEST_CROP,
-    check_images,
-    crop_references,
-    image_key,
-)
 from napari_vrp_sam.inference.prediction.tiles.steps import finish, without_steps
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import tiled_logits
-from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, TileProgress, check_tile
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
-from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
+from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.decision import shift_to_best_threshold
-from napari_vrp_sam.models.devices import resolve_device
-from napari_vrp_sam.models.precision import Precision, half_precision_dtype
+from napari_vrp_sam.models.devices import is_out_of_memory
 
 
-class Predictor:
+class Predictor(LearnedModel):
     """Predict the classes of annotated references on frames.
 
     Gradients are off, but not through torch's inference mode: a model may fit a small classifier
@@ -74,134 +60,6 @@ class Predictor:
         If the device does not exist, or tiles are too small.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: str | torch.device = "auto",
-        tile_size: int | None = None,
-        precision: Precision = "auto",
-        compile: bool = False,
-        batch: int | None = None,
-    ) -> None:
-        self.device = resolve_device(device)
-        half_precision_dtype(self.device, precision)  # raises for unknown names
-        self.model = model.configured(self.device, precision=precision, compiled=compile)
-        self.tile_size = check_tile(tile_size)
-        self._batches = FrameBatches(self.model, self.device, batch, compiled=compile)
-        self._encoder = FrameEncoder(self.model, self.device)
-        self._class_ids: tuple[int, ...] = ()
-        self._prepared: Any = None
-        self._learned: object = None
-
-    @property
-    def batch_size(self) -> int:
-        """Number of frames that `predict_stream` computes at a time, as memory allows now."""
-        return self._batches.size
-
-    @property
-    def cache(self) -> FeatureCache | None:
-        """Cache of frame features, if one is set."""
-        return self._encoder.cache
-
-    @cache.setter
-    def cache(self, cache: FeatureCache | None) -> None:
-        self._encoder.cache = cache
-
-    @property
-    def class_ids(self) -> tuple[int, ...]:
-        """The K classes of the references, ascending."""
-        return self._class_ids
-
-    @property
-    def prepared(self) -> Any:
-        """Return value of `Model.prepare` for the references."""
-        return self._prepared
-
-    @property
-    def calibrations(self) -> dict[int, ClassCalibration]:
-        """Calibration and expected IoU of each class; empty for models without calibration."""
-        return self.model.calibrations(self._prepared)
-
-    @torch.no_grad()
-    def set_references(
-        self,
-        references: Sequence[Reference],
-        normalisation: Normalisation,
-        *,
-        effort: float = 1.0,
-    ) -> None:
-        """Learn the classes of annotated frames; do nothing if the same ones were learned last.
-
-        Parameters
-        ----------
-        references : sequence of Reference
-            References of any number of classes and frames.
-        normalisation : Normalisation
-            Normalisation of the stack to predict, applied to the references too.
-        effort : float, default 1
-            Effort of learning, above 0 up to 1; see `Model.effort`.
-
-        Raises
-        ------
-        InputError
-            If the effort is out of range, there is no reference, a reference has another number of
-            channels than the stack, or two references with the same frame have different images.
-        """
-        if not references:
-            raise InputError("There is no annotation: annotate a class on at least one frame.")
-        check_images(references)
-        check_effort(effort)
-        known = self._key(references, normalisation, effort)
-        if known == self._learned:
-            return
-        self._learned = None
-        self._encoder.normalisation = normalisation
-        # The model is this predictor's copy. Points and scribbles do not show the size of objects.
-        self.model.adapt([r.mask > 0.5 for r in references if r.kind in {"mask", "partial", "box"}])
-        images: dict[object, tuple[torch.Tensor, FrameFeatures]] = {}
-        encoded = []
-        part = self._reference_side if self.model.input_side else LARGEST_CROP
-        for reference in crop_references(references, self._reference_side, part):
-            key = image_key(reference)
-            if key not in images:
-                planes = self._encoder.planes(reference.image)
-                images[key] = planes, self.encode(reference.image)
-            image, features = images[key]
-            mask, ignored, negative = (
-                None if pixels is None else torch.from_numpy(pixels).to(self.device)
-                for pixels in (reference.mask, reference.ignored, reference.negative)
-            )
-            assert mask is not None
-            encoded.append(
-                EncodedReference(
-                    features,
-                    mask,
-                    reference.class_id,
-                    reference.kind,
-                    reference.frame,
-                    ignored,
-                    image,
-                    negative,
-                )
-            )
-        self._class_ids = class_ids_of(references)
-        self.model.effort = effort
-        self._prepared = self.model.prepare(encoded)
-        self._learned = known
-
-    def has_learned(
-        self, references: Sequence[Reference], normalisation: Normalisation, *, effort: float = 1.0
-    ) -> bool:
-        """Return True if `set_references` with the same arguments has nothing to do."""
-        return self._key(references, normalisation, effort) == self._learned
-
-    def _key(
-        self, references: Sequence[Reference], normalisation: Normalisation, effort: float
-    ) -> object:
-        effort = effort if self.model.uses_effort else 1.0
-        return annotations_digest(references), normalisation, self._reference_side, effort
-
     def predict(self, frame: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probability of each class in each pixel of a frame; large frames are tiled.
 
@@ -220,9 +78,7 @@ class Predictor:
         InputError
             If no references are set, or the frame does not match them.
         """
-        if max(frame.shape[:2]) <= self.tile_size:
-            return self.probabilities(clear_missing(self._logits(self.encode(frame)), frame))
-        return self.probabilities(finish(self._tiled_logits(frame)))
+        return self.probabilities(finish(self._frame_steps(checked_frame(frame))))
 
     @overload
     def predict_stream(
@@ -264,26 +120,39 @@ class Predictor:
         InputError
             See `predict`.
         """
-        size = self._batches.size
-        ahead = iter(frames)
-        if size > 1 and self.cache is None and (first := next(ahead, None)) is not None:
-            ahead = itertools.chain([first], ahead)
-            if max(first.shape[:2]) <= self.tile_size:
-                work = PipelineSettings(
-                    self._batches.logits(self._prepared),
-                    self._encoder.known_normalisation(),
-                    self.class_ids,
-                    self.device,
-                    size,
-                    fixed=self._batches.compiled,
-                    probabilities=probabilities,
-                )
-                yield from run_pipeline(map(checked_frame, ahead), work)
+        ahead = UnfinishedFrames(frames)
+        while self._uses_pipeline(ahead):
+            size = self._batches.size
+            work = PipelineSettings(
+                self._batches.logits(self._prepared),
+                self._encoder.known_normalisation(),
+                self.class_ids,
+                self.device,
+                size,
+                fixed=self._batches.compiled,
+                probabilities=probabilities,
+            )
+            try:
+                for prediction in run_pipeline(map(checked_frame, ahead), work):
+                    ahead.finish()
+                    yield prediction
                 return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._use_less_memory(ahead.rewind(), size)
         for steps in self.logits_stream(ahead):
+            ahead.finish()
             found = self.probabilities((yield from steps) if tiles else finish(steps))
             prediction = predict_from_probabilities(found, self.class_ids)
             yield prediction if probabilities else replace(prediction, probabilities=None)
+
+    def _uses_pipeline(self, frames: UnfinishedFrames) -> bool:
+        """Return whether the next frames are computed in batches, without a cache or tiles."""
+        if self._batches.size == 1 or self.cache is not None:
+            return False
+        first = frames.peek()
+        return first is not None and max(first.shape[:2]) <= self.tile_size
 
     def encode_ahead(self, frame: NDArray[Any], normalisation: Normalisation) -> None:
         """Encode a frame for `set_references` and `predict`, if features are cached.
@@ -322,10 +191,47 @@ class Predictor:
             Read a batch ahead.
         """
         for batch in batches_of_one_shape(frames, self._batches.size):
-            if max(batch[0].shape[:2]) > self.tile_size:  # its tiles are batches already
-                yield from map(self._tiled_logits, batch)
-            else:
-                yield from map(without_steps, self._batch_logits(batch))
+            yield from self._batch_steps(batch)
+
+    def _batch_steps(
+        self, batch: Sequence[NDArray[Any]]
+    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
+        """Yield the steps of frames of one shape; a batch that does not fit is halved."""
+        # The tiles of large frames are batches already.
+        if len(batch) == 1 or max(batch[0].shape[:2]) > self.tile_size:
+            yield from map(self._frame_steps, batch)
+            return
+        if len(batch) <= self._batches.size:  # it may have become smaller meanwhile
+            found = None
+            try:
+                found = self._batch_logits(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            if found is not None:
+                yield from map(without_steps, found)
+                return
+            self._use_less_memory(batch[0], len(batch))
+        size = self._batches.size
+        for start in range(0, len(batch), size):
+            yield from self._batch_steps(batch[start : start + size])
+
+    def _frame_steps(
+        self, frame: NDArray[Any]
+    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+        """Return the logits of a frame, with less memory than usual if it does not fit."""
+        while True:
+            tiled = max(frame.shape[:2]) > self.tile_size
+            batch = self._batches.size if tiled else 1
+            try:
+                if tiled:
+                    return (yield from self._tiled_logits(frame))
+                logits: NDArray[np.float32] = self._batch_logits([frame])[0]
+                return logits
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._use_less_memory(frame, batch)
 
     @torch.no_grad()
     def _batch_logits(self, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -370,23 +276,3 @@ class Predictor:
             shift_to_best_threshold(values)
         probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
         return probabilities
-
-    @property
-    def _reference_side(self) -> int:
-        """Longest side of references that are learned without cropping."""
-        # A class must have the same size on a reference as in a tile. This matters for models that
-        # resize frames only; others learn from as much as memory allows.
-        return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
-
-
-def check_effort(effort: float) -> float:
-    """Return an effort of learning.
-
-    Raises
-    ------
-    InputError
-        If it is not above 0 up to 1.
-    """
-    if not 0 < effort <= 1:
-        raise InputError(f"The effort {effort} is out of range: choose one above 0 and up to 1.")
-    return effort

@@ -47,7 +47,7 @@ class PredictorCache:
         from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
 
         key = _key(job)
-        if self._predictor is None or key != self._key:
+        if self._predictor is None or key != self._key or self._predictor.moved:
             self.clear()  # free the memory before the next model needs it
             predictor = _loaded(job, progress)
             # A GPU encodes `lite` faster than its features are copied from main memory.

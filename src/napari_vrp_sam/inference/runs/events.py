@@ -88,6 +88,13 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class MemoryShortage:
+    """The memory was exceeded; the run continues with less of it, as the message says."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Learned:
     """The model has learned the annotations: calibration and expected IoU of each class."""
 
@@ -170,6 +177,7 @@ class Cancelled:
 Event = (
     Progress
     | Loaded
+    | MemoryShortage
     | Learned
     | FrameResult
     | FrameWritten

@@ -18,6 +18,7 @@ from napari_vrp_sam.inference.runs.events import (
     FrameResult,
     Learned,
     Loaded,
+    MemoryShortage,
     Progress,
     frame_progress,
 )
@@ -103,8 +104,20 @@ def learning_events(
     yield Progress(0, total, "Learning from the annotations", "learning")
     with interruptible(control.check):
         predictor.set_references(job.references, normalisation, effort=job.effort)
+    yield from memory_events(predictor)
     yield Learned(predictor.calibrations)
     control.check()
+
+
+def memory_events(predictor: Predictor) -> Generator[Event]:
+    """Report what was done since the last call because the memory was full."""
+    from napari_vrp_sam.models.devices import device_name
+
+    while predictor.memory_steps:
+        step = predictor.memory_steps.pop(0)
+        yield MemoryShortage(step.message)
+        if step.cpu:
+            yield Loaded(str(predictor.device), device_name(predictor.device))
 
 
 def segmentation_events(
@@ -117,6 +130,8 @@ def segmentation_events(
     Progress
         Before the first frame and after each one, and before each tile of a large frame.
     Loaded
+    MemoryShortage
+        Whenever the memory was exceeded; followed by `Loaded` if the model moved to the CPU.
     Learned
         Before the first frame.
     FrameResult
@@ -197,6 +212,7 @@ def frame_events(
         else smoother.stream(indices, probabilities=job.needs_probabilities)
     ) as predictions:
         for prediction in predictions:
+            yield from memory_events(predictor)
             if isinstance(prediction, TileProgress):
                 control.check()
                 yield frame_progress(done, total, prediction.number, prediction.total)

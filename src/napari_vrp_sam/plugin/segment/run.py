@@ -14,6 +14,7 @@ from napari_vrp_sam.inference.runs.events import (
     FrameResult,
     Learned,
     Loaded,
+    MemoryShortage,
     Progress,
 )
 from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
@@ -43,6 +44,8 @@ class SegmentationRun(WatchedRun):
     """Emits `Progress` events."""
     loaded = Signal(object)
     """Emits the `Loaded` event."""
+    warned = Signal(str)
+    """Emits what was done because the memory was full."""
     written = Signal()
     """Emitted after frames were added to the result layer."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
@@ -79,6 +82,8 @@ class SegmentationRun(WatchedRun):
                 self.learned.emit(event.calibrations)
             elif isinstance(event, Loaded):
                 self.loaded.emit(event)
+            elif isinstance(event, MemoryShortage):
+                self.warned.emit(event.message)
         self._write([event for event in events if isinstance(event, FrameResult)])
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:

@@ -133,6 +133,7 @@ class PanelStatus(QObject):
         self._run, self._settings = run, settings
         run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
         run.loaded.connect(self.on_loaded)
+        run.warned.connect(lambda text: self.notify(text, "warning", "run"))
         run.learned.connect(lambda found: self._on_learned(found, describe))
         self._set(self.state.started(run.frame_count - run.frames_done, _now()))
 
