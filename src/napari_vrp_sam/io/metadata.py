@@ -71,8 +71,11 @@ class StoredImage:
     axes : str, optional
         One letter of T, Z, C, Y, X, S for each axis; None if unknown.
     metadata : ImageMetadata
+    axes_guessed : bool
+        True if the file does not say what some of its axes are.
     """
 
     data: Any
     axes: str | None
     metadata: ImageMetadata = field(default_factory=ImageMetadata)
+    axes_guessed: bool = False

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QMouseEvent
 from qtpy.QtWidgets import QMenu
 
+from napari_vrp_sam.plugin.layers.metadata import CHANNEL_NAMES, get_metadata
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 from napari_vrp_sam.plugin.widgets.controls import ElidedButton, set_help
 
@@ -107,8 +108,8 @@ class _CheckableMenu(QMenu):
 def channel_names(image: Image, axes: str) -> list[str]:
     """Return the names of an image's channels; none without a C or S axis.
 
-    Names come from the metadata ("channel_names" or OME "Channel"). Otherwise, they are colours for
-    RGB(A), and numbers from 0.
+    Names come from the metadata ("channel_names" or OME "Channel") or the file. Otherwise, they are
+    colours for RGB(A), and numbers from 0.
     """
     if "S" in axes:
         return list(COLOURS[: stack_data(image).shape[-1]])
@@ -117,6 +118,7 @@ def channel_names(image: Image, axes: str) -> list[str]:
     count = int(stack_data(image).shape[axes.index("C")])
     ome = image.metadata.get("Channel")  # OME metadata as read by tifffile
     names = ome.get("Name") if isinstance(ome, dict) else None
+    names = get_metadata(image, CHANNEL_NAMES) or names
     names = image.metadata.get("channel_names", names)
     if isinstance(names, list | tuple) and len(names) == count:
         return [str(name) for name in names]

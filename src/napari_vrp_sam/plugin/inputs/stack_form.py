@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
+from napari_vrp_sam.plugin.inputs.axes_reader import AxesReader
 from napari_vrp_sam.plugin.inputs.channel_box import ChannelBox, channel_names
 from napari_vrp_sam.plugin.inputs.devices import offered_devices
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
@@ -23,7 +24,13 @@ from napari_vrp_sam.plugin.layers.accepted import (
     references_with_accepted,
 )
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
-from napari_vrp_sam.plugin.layers.stacks import axes_are_obvious, possible_axes
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.stacks import (
+    STATED_AXES,
+    axes_are_obvious,
+    possible_axes,
+    state_axes,
+)
 from napari_vrp_sam.plugin.widgets.controls import (
     NarrowComboBox,
     form_layout,
@@ -37,6 +44,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_vrp_sam.annotations.reference import Reference
+
+
+GUESS = "<qt>Neither the image nor its file names the axes: check them.</qt>"
 
 
 class StackForm(QWidget):
@@ -61,6 +71,7 @@ class StackForm(QWidget):
         self._viewer = viewer
         self.image_box = ImageBox(viewer)
         self.axes_box = NarrowComboBox(elided=False)
+        self.axes_reader = AxesReader(viewer, self)
         self.channel_box = ChannelBox()
         self.annotation_list = AnnotationList(viewer, self.image_box)
         self.label_question = LabelQuestionBox(self.annotation_list)
@@ -101,6 +112,11 @@ class StackForm(QWidget):
     def point_radius(self) -> float | None:
         """Radius in pixels around point annotations; None for the default."""
         raise NotImplementedError
+
+    def choose_axes(self, axes: str) -> None:
+        """Choose the axes of the image, which keeps them."""
+        self.axes_box.setCurrentText(axes)
+        self._state_axes()
 
     def accepted(self) -> dict[int, NDArray[Any]]:
         """Return the labels of the accepted frames, each of shape (Y, X), by frame index."""
@@ -157,6 +173,7 @@ class StackForm(QWidget):
     def release(self) -> None:
         """Disconnect from the viewer, which is closing."""
         self._shared.release()
+        self.axes_reader.release()
         self.annotation_list.release()
         for emitter in self._layer_emitters():
             emitter.disconnect(self._refresh_layers)
@@ -165,10 +182,13 @@ class StackForm(QWidget):
         self._shared = SharedSelection(self._viewer, self.image_box, self.annotation_list, self)
         self.image_box.chosen.connect(self._refresh_image)
         self.axes_box.currentTextChanged.connect(self._refresh_axes)
+        self.axes_box.activated.connect(self._state_axes)
+        self.axes_reader.found.connect(self._on_axes)
         self.annotation_list.changed.connect(self._refresh_guide)
         for emitter in self._layer_emitters():
             emitter.connect(self._refresh_layers)
         self._refresh_image()
+        self.axes_reader.read()
 
     def _layer_emitters(self) -> list[Any]:
         emitters = self._viewer.layers.events.emitters
@@ -178,6 +198,17 @@ class StackForm(QWidget):
     def _refresh_layers(self, _event: Any = None) -> None:
         self.image_box.refresh()
         self.annotation_list.refresh()
+        self.axes_reader.read()
+
+    def _on_axes(self, image: Image) -> None:
+        if image is unwrap(self.image_box.layer):
+            self._refresh_image()
+
+    def _state_axes(self, _index: int = 0) -> None:
+        """Let the image keep the axes that the user chose."""
+        if self.image_box.layer is not None:
+            state_axes(self.image_box.layer, self.axes)
+            self._place_axes()
 
     def _refresh_image(self) -> None:
         self.axes_box.clear()
@@ -202,6 +233,9 @@ class StackForm(QWidget):
                 other.takeRow(self.axes_box)
             row = form.getWidgetPosition(self.image_box)[0] + 1 if ambiguous else 0
             form.insertRow(row, self._axes_label, self.axes_box)
+        guessed = ambiguous and image is not None and not get_metadata(image, STATED_AXES)
+        self._axes_label.setText("Axes (guess)" if guessed else "Axes")
+        self._axes_label.setToolTip(GUESS if guessed else "")
         self._axes_label.setVisible(self.axes_box.count() > 1)
         self.axes_box.setVisible(self.axes_box.count() > 1)
 

@@ -15,14 +15,18 @@ from numpy.typing import DTypeLike, NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.axes import MAX_LIKELY_CHANNELS, axis_letter
-from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
 
+STATED_AXES, FILE_AXES = "stated axes", "file axes"
+"""Metadata keys of the axes of an image: those that the user chose, and those of its file."""
 NODATA = "nodata"
 """Key of the value of missing pixels in the metadata of an image."""
 
 
 def possible_axes(image: Image) -> list[str]:
     """Return the possible axes of an image layer, such as "ZYX", the most likely first.
+
+    These are the axes that the user chose, else those that the layer or its file names.
 
     Raises
     ------
@@ -36,21 +40,24 @@ def possible_axes(image: Image) -> list[str]:
         )
     tail = "YXS" if image.rgb else "YX"
     letters = "TZ" if image.rgb else "TZC"
-    named = "".join(_letter(label) for label in image.axis_labels[:lead])
-    likely = named if len(set(named) & set(letters)) == lead else ("", "Z", "TZ", "TZC")[lead]
-    candidates = ["".join(axes) for axes in itertools.permutations(letters, lead)]
-    return [axes + tail for axes in sorted(candidates, key=lambda axes: axes != likely)]
+    likely = known_axes(image) or ("", "Z", "TZ", "TZC")[lead] + tail
+    candidates = ["".join(axes) + tail for axes in itertools.permutations(letters, lead)]
+    return sorted(candidates, key=lambda axes: axes != likely)
+
+
+def state_axes(image: Image, axes: str) -> None:
+    """Store the axes that the user chose for an image."""
+    set_metadata(image, **{STATED_AXES: axes})
 
 
 def axes_are_obvious(image: Image) -> bool:
-    """Return True if there is one choice of axes, or if the image names them.
+    """Return True if there is one choice of axes, or if the image or its file names them.
 
     An unnamed stack counts as obvious too if its length cannot be a number of channels: planes and
     time points are segmented in the same way.
     """
     lead = image.ndim - 2
-    names = {_letter(label) for label in image.axis_labels[:lead]}
-    if len(names & set("TZC")) == lead:
+    if lead == 0 or _named_axes(image) is not None:
         return True
     return lead == 1 and int(stack_data(image).shape[0]) > MAX_LIKELY_CHANNELS
 
@@ -73,6 +80,22 @@ def nodata_of(image: Image) -> float | None:
     """Return the value of missing pixels that the file of an image states."""
     nodata: float | None = get_metadata(image, NODATA)
     return nodata
+
+
+def known_axes(image: Image) -> str | None:
+    """Return the axes that the user chose, or that an image or its file names; None if unknown."""
+    return get_metadata(image, STATED_AXES) or _named_axes(image)
+
+
+def _named_axes(image: Image) -> str | None:
+    """Return the axes that an image or its file names."""
+    lead, tail = image.ndim - 2, "YXS" if image.rgb else "YX"
+    labels = "".join(_letter(label) for label in image.axis_labels[:lead])
+    for named in (labels + tail, get_metadata(image, FILE_AXES) or ""):
+        letters = set(named.removesuffix(tail)) & set("TZ" if image.rgb else "TZC")
+        if named.endswith(tail) and len(letters) == lead == len(named) - len(tail):
+            return named
+    return None
 
 
 def _letter(label: str) -> str:

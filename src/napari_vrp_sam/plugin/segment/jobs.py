@@ -19,7 +19,13 @@ from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
 from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, view_problem
-from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, possible_axes, stack_data
+from napari_vrp_sam.plugin.layers.stacks import (
+    frames_of,
+    known_axes,
+    nodata_of,
+    possible_axes,
+    stack_data,
+)
 
 if TYPE_CHECKING:
     import napari
@@ -121,7 +127,7 @@ class JobFactory:
         """
         image, axes, channels = self._form.image, self._form.axes, self._form.channels
         same = target.ndim == image.ndim and target.rgb == image.rgb
-        target_axes = axes if same else possible_axes(target)[0]
+        target_axes = known_axes(target) or (axes if same else possible_axes(target)[0])
         source = frames_of(image, axes, channels)
         compare_channels(
             frames_of(target, target_axes, channels),

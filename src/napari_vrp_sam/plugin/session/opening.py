@@ -123,7 +123,7 @@ def _apply_choices(
     for row in form.annotation_list.rows:
         if get_metadata(row.layer, ANNOTATION_OF) != get_metadata(image, SESSION_ID):
             form.annotation_list.tick(row.layer, on=False)
-    form.axes_box.setCurrentText(axes)
+    form.choose_axes(axes)
     missing = missing_model_message(settings.model)
     if missing:
         warn(missing)

@@ -10,7 +10,12 @@ import numpy as np
 import tifffile
 
 from napari_vrp_sam.io.images.reader import ImageReader
-from napari_vrp_sam.io.images.tiff.images import TiffImage, main_image, tiff_images
+from napari_vrp_sam.io.images.tiff.images import (
+    TiffImage,
+    has_unknown_axes,
+    main_image,
+    tiff_images,
+)
 from napari_vrp_sam.io.images.tiff.metadata import tiff_metadata
 from napari_vrp_sam.io.images.tiff.pages import missing_planes, open_pages
 from napari_vrp_sam.io.images.tiff.quiet import quiet_tifffile
@@ -38,7 +43,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:
         _report_others(path, images, image)
     if missing:
         _report_missing(path, image, missing)
-    return StoredImage(data, axes, metadata)
+    return StoredImage(data, axes, metadata, axes_guessed=has_unknown_axes(image))
 
 
 def _image_names(path: Path) -> list[str]:

@@ -13,6 +13,8 @@ from napari_vrp_sam.io.images.tiff.samples import Samples, page_samples
 
 GENERIC_KINDS = ("generic", "imagej", "shaped", "uniform")
 """Kinds of TIFF, in the terms of tifffile, that are not specific to a microscope or scanner."""
+KNOWN = "TZCYXS"
+"""Letters of the axes whose meaning is known."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ def main_image(images: Sequence[TiffImage]) -> TiffImage:
     return max(images, key=lambda image: image.size)
 
 
+def has_unknown_axes(image: TiffImage) -> bool:
+    """Return True if the file does not say what some of the axes are along which pages count."""
+    if len(image.series) > 1:  # the axis along which they are joined
+        return len(image.lead_shape) > 1
+    series = image.series[0]
+    sizes = zip(series.axes.upper(), series.shape, strict=True)
+    return any(size > 1 and letter not in KNOWN for letter, size in sizes)
+
+
 def _describe(series: tifffile.TiffPageSeries, *, raw: bool) -> TiffImage:
     page = series.keyframe
     shape = tuple(series.shape)
@@ -134,6 +145,6 @@ def _known_axes(axes: str, shape: Sequence[int]) -> str:
     known = list(axes.upper())
     free = [letter for letter in "ZT" if letter not in known]
     for index, letter in enumerate(known):
-        if letter not in "TZCYXS" and shape[index] > 1 and free:
+        if letter not in KNOWN and shape[index] > 1 and free:
             known[index] = free.pop(0)
     return "".join(known)
