@@ -17,12 +17,11 @@ from napari_vrp_sam.inference.arguments import as_array, as_frame_range, as_indi
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.opening import open_stack
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-from napari_vrp_sam.inference.runs.events import FrameResult, Progress
+from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.files.dispatch import job_events, segment_to
 from napari_vrp_sam.inference.runs.files.file_result import (
-    FileFinished,
     FileResult,
-    FileStarted,
+    gather_results,
     summary_path,
 )
 from napari_vrp_sam.inference.runs.files.output import RunOutput
@@ -262,9 +261,7 @@ class Prediction:
         paths = [Path(image) for image in images]
         folder = None if output is None else Path(output)
         labels = plan_files(paths, folder, replace=resume or overwrite)
-        results: list[FileResult] = []
-        title = ""
-        for event in segment_files(
+        events = segment_files(
             job,
             paths,
             labels,
@@ -275,16 +272,8 @@ class Prediction:
             workers=workers,
             scheduler=scheduler,
             cache=self._predictors,
-        ):
-            match event:
-                case FileStarted(number, total, image):
-                    title = f"{number} of {total}: {image.name}"
-                case Progress(done, total, message):
-                    if progress is not None:
-                        progress(done, total, f"{title}: {message}")
-                case FileFinished(result):
-                    results.append(result)
-        return results
+        )
+        return gather_results(events, progress)
 
     def _job(
         self, stack: Any, axes: str | Sequence[str] | None = None, nodata: float | None = None

@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
-from typing import Any
 
 import torch
 from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
@@ -39,6 +37,7 @@ from napari_vrp_sam.models.sam.square_canvas import (
     place_on_square_canvas,
     resize_longest_side,
 )
+from napari_vrp_sam.models.sam.vectorised import vectorised
 from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask
 from napari_vrp_sam.models.vrp.semantic_encoders import SemanticEncoder, concatenate_stages
 from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding, VRPEncoder, concatenate_shots
@@ -95,12 +94,7 @@ class FullSizeModel(nn.Module, Model):
         super().__init__()
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         if vrp_encoder is not None:
-            sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
-            if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
-                raise InputError(
-                    "The VRP encoder was trained with another SAM or semantic encoder: choose "
-                    "those that it was trained with."
-                )
+            _check_sizes(vrp_encoder, semantic, sam)
         self.name = name
         self.sam = sam.requires_grad_(requires_grad=False)
         self.semantic = semantic.to(memory_format=torch.channels_last)  # for fast convolutions
@@ -301,26 +295,16 @@ class FullSizeModel(nn.Module, Model):
     ) -> Tensor:
         """Run `segment` with `torch.vmap`, because the steps of one frame do not fill a GPU."""
 
-        def segment_frame(*maps: Tensor) -> Tensor:
-            embedding, *semantic = (m[None] for m in maps)
-            frame = FrameFeatures(features.size, embedding, tuple(semantic))
+        def segment_frame(frame: FrameFeatures) -> Tensor:
             return self.decode(frame, self.prompt(frame, prepared))
 
-        # `torch.vmap` does not support PyTorch's other implementations of attention.
-        fast_path = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            with sdpa_kernel(SDPBackend.MATH):
-                maps = features.embedding, *features.semantic
-                logits: Tensor = torch.vmap(segment_frame)(*maps)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast_path)
-        return logits
+        return vectorised(segment_frame, features)
 
 
-def build_sam(variant: str) -> Sam:
-    """Return a SAM with random weights; `variant` is "vit_b", "vit_l" or "vit_h"."""
-    from segment_anything import sam_model_registry
-
-    model: Any = sam_model_registry[variant]()
-    return model
+def _check_sizes(vrp_encoder: VRPEncoder, semantic: SemanticEncoder, sam: Sam) -> None:
+    sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
+    if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
+        raise InputError(
+            "The VRP encoder was trained with another SAM or semantic encoder: choose those that "
+            "it was trained with."
+        )

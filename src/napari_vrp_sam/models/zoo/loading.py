@@ -101,12 +101,14 @@ def load_full_size(
     See `load_model` for the parameters. `sam_file` holds the weights of SAM; default: those of the
     catalogue.
     """
+    from segment_anything import sam_model_registry
+
     from napari_vrp_sam.models.sam.files import (
         load_tuned_weights,
         read_vrp_encoder,
         sam_tensors,
     )
-    from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
+    from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
     from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
     from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
     from napari_vrp_sam.models.weights.checkpoints import load_tensors, read_checkpoint
@@ -134,7 +136,7 @@ def load_full_size(
             prompting = prompting or TUNED_DECODER_PROMPTING
     semantic_encoder = semantic_encoder or spec.semantic_encoder
     semantic = build_semantic_encoder(semantic_encoder)
-    sam = build_sam(spec.image_encoder)
+    sam = sam_model_registry[spec.image_encoder]()
     if weights == RANDOM:
         vrp_encoder = VRPEncoder(sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim)
     else:

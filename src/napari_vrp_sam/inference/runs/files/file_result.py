@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_vrp_sam.inference.runs.events import JobEvent
+from napari_vrp_sam.inference.runs.events import Event, JobEvent, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,24 @@ class FileFinished(JobEvent):
     """Work on one of several files has ended, well or not."""
 
     result: FileResult
+
+
+def gather_results(
+    events: Iterable[Event], progress: Callable[[int, int, str], object] | None = None
+) -> list[FileResult]:
+    """Return the results of the events of `segment_files`; `progress` is called as they come."""
+    results: list[FileResult] = []
+    title = ""
+    for event in events:
+        match event:
+            case FileStarted(number, total, image):
+                title = f"{number} of {total}: {image.name}"
+            case Progress(done, total, message):
+                if progress is not None:
+                    progress(done, total, f"{title}: {message}")
+            case FileFinished(result):
+                results.append(result)
+    return results
 
 
 def summary_path(images: Sequence[Path], folder: Path | None) -> Path:
