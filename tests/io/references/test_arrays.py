@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from typing import Any
 
 import h5py
@@ -63,6 +65,45 @@ def test_nothing_in_a_file_is_executed(tmp_path, monkeypatch, content):
     with pytest.raises(InputError, match="nothing in a file is executed: save the labels"):
         references(tmp_path / "x_seg.npy", reference_frame=0)
     assert not (tmp_path / "executed").exists()
+
+
+class Forged:
+    """An array of objects whose bytes would become their addresses."""
+
+    def __reduce__(self):
+        array = np.empty(0).__reduce__()[0]
+        return array, (np.ndarray, (0,), b"b"), (1, (16, 16), ForgedType(), False, b"A" * 2048)
+
+
+class ForgedType:
+    """The type of objects, with the claim that it is plain memory."""
+
+    def __reduce__(self):
+        return np.dtype, ("O8", False, True), (3, "|", None, None, None, -1, -1, 0)
+
+
+class TooLarge:
+    def __reduce__(self):
+        array = np.empty(0).__reduce__()[0]
+        state = 1, (1 << 20, 1 << 20), np.dtype(np.uint8), False, b"A"
+        return array, (np.ndarray, (0,), b"b"), state
+
+
+@pytest.mark.parametrize("content", [Forged, TooLarge])
+def test_pickled_arrays_cannot_describe_memory(tmp_path, content):
+    """In a process of its own, which NumPy's unpickling would crash."""
+    holder = np.array({"masks": content()}, dtype=object)
+    np.save(tmp_path / "x_seg.npy", holder, allow_pickle=True)
+    code = f"""
+from pathlib import Path
+from napari_vrp_sam.io.references.readers.numpy_array import read_arrays
+try:
+    print(read_arrays(Path({str(tmp_path / "x_seg.npy")!r})).labels.tolist())
+except Exception as error:
+    print(type(error).__name__)
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "InputError\n"), run.stderr
 
 
 def tags(axes: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,15 +17,26 @@ import tifffile
 from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyStack, full_selection
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.images.tiff.metadata import is_geotiff
 from napari_vrp_sam.io.images.tiff.quiet import quiet_tifffile
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.optional import require
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NO_NETWORK = {"CPL_VSIL_CURL_ALLOWED_FILENAME": "-", "GDAL_HTTP_PROXY": "http://127.0.0.1:9"}
+"""Settings of GDAL that let no request leave this computer."""
+ADDRESSES = re.compile(
+    rb"<source(?:filename|dataset)[^>]*>[^<]*(?:://|/vsi(?:curl|s3|gs|az|adls|oss|swift|w?e?b?hdfs))"
+    rb"|<(?:gdal_wms|wms|wmts|wcs)|\A\s*\{.*://",
+    re.DOTALL,
+)
+"""Addresses of a network, or a driver that uses it, in the lower-case text of a raster."""
+MOST_TEXT = 1 << 24
+"""Largest number of bytes of such a text that are searched."""
 STACK_AXES, STACK_SHAPE = "stack_axes", "stack_shape"
 """Tags of results with several frames or classes, each of which is a band."""
 SUFFIXES = (".vrt", ".img", ".asc", ".bil", ".bsq", ".dem", ".hgt", ".dt2", ".grd", ".ecw")
@@ -187,8 +199,24 @@ def _dataset(path: Path) -> Iterator[Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as dataset:
+        _check_addresses(path)
+        # Also not through a local file that this one names.
+        with rasterio.Env(**NO_NETWORK), rasterio.open(path) as dataset:
             yield dataset
+
+
+def _check_addresses(path: Path) -> None:
+    """Raise `InputError` for a description of a raster elsewhere, which GDAL would request."""
+    with path.open("rb") as file:
+        if file.read(HEAD_SIZE).lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in (b"<", b"{"):
+            return
+        file.seek(0)
+        content = file.read(MOST_TEXT).lower()
+    if ADDRESSES.search(content):
+        raise InputError(
+            f"{path} names an address on a network, and no file makes this program connect to one: "
+            "download the image, and open it from the disk."
+        )
 
 
 READER = ImageReader("GeoTIFF, COG", "rasterio", SUFFIXES, _recognises, _open, priority=-1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,11 @@ from numpy.lib import format as npy
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
+from napari_vrp_sam.io.references.pickled_arrays import read_pickled_arrays
 from napari_vrp_sam.io.references.reading import AnnotationReader, Request
 
 KEYS = ("masks", "labels", "label", "mask", "segmentation", "arr_0")
 """Usual names of the labels among the arrays of a file."""
-RESTORED_BY: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("multiarray", "scalar"): np.float64(0).__reduce__()[0],
-}
-"""All that pickled arrays and numbers of NumPy need."""
 
 
 def read_arrays(path: Path) -> StoredAnnotations:
@@ -66,21 +59,9 @@ def _load(path: Path) -> Any:
         shape, _, dtype = read(file)
         if not dtype.hasobject:
             return np.load(path, mmap_mode="r", allow_pickle=False)
-        content = _ArrayUnpickler(file).load()
-        return content.item() if shape == () else content
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler of arrays, numbers, strings and containers, which calls nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        place = "multiarray" if module.startswith("numpy") and "multiarray" in module else module
-        if (place, name) in RESTORED_BY:
-            return RESTORED_BY[place, name]
-        raise InputError(
-            f"The file contains {module}.{name}, not only arrays, and nothing in a file is "
-            "executed: save the labels as an array."
-        )
+        content = read_pickled_arrays(file.read())
+    # An array of one object, such as the dictionary of cellpose.
+    return content[0] if shape == () and isinstance(content, list) else content
 
 
 def _read(request: Request) -> StoredAnnotations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from napari_vrp_sam.io.references.classes import class_column, number_classes
 from napari_vrp_sam.io.references.geometries import geometry_drawings
 from napari_vrp_sam.io.references.reading import AnnotationReader, Request
 
+ROOT = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*>)*<([\w.:-]+)", re.DOTALL)
+"""Start of an XML file up to the name of its root element."""
+MOST_TEXT = 1 << 16
+"""Number of bytes in which that name is searched."""
 SUFFIXES = (".gpkg", ".shp", ".fgb", ".kml", ".gml", ".parquet", ".geoparquet", ".shz")
 
 
@@ -37,6 +42,7 @@ def read_vector_file(request: Request) -> StoredAnnotations:
             f"{path} has coordinates of a map, but the image has no place on a map: give a GeoTIFF "
             "with a transform, or annotations in pixels."
         )
+    _check_driver(path)
     parquet = path.suffix.lower().endswith("parquet")
     table = geopandas.read_parquet(path) if parquet else geopandas.read_file(path)
     notes: tuple[str, ...] = ()
@@ -60,6 +66,20 @@ def read_vector_file(request: Request) -> StoredAnnotations:
     return StoredAnnotations(
         drawings=tuple(drawings), class_names=classes.names, notes=notes + classes.notes
     )
+
+
+def _check_driver(path: Path) -> None:
+    """Raise `InputError` for XML of other drivers of GDAL, which name addresses to connect to."""
+    with path.open("rb") as file:
+        head = file.read(MOST_TEXT)
+    text = head.lstrip(b"\xef\xbb\xbf \r\n\t")
+    root = ROOT.match(text)
+    name = b"" if root is None else root[1].rpartition(b":")[2].upper()
+    if text.startswith(b"<") and (not name or name.startswith((b"OGR", b"GDAL"))):
+        raise InputError(
+            f"{path} describes data elsewhere, and no file makes this program connect to an "
+            "address: give the file with the shapes."
+        )
 
 
 class _Inverse:
