@@ -12,9 +12,23 @@ import pytest
 
 # Before any window is opened: Triton, which it brings along, crashes once Mesa's OpenGL runs.
 import torchvision  # noqa: F401
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from napari_vrp_sam.research.datasets.dataset import Dataset
+
+# Examples take as long as the machine is busy; fixtures are shared by the examples on purpose.
+settings.register_profile(
+    "few",
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile(
+    "many", settings.get_profile("few"), max_examples=500, derandomize=False, print_blob=True
+)
+settings.load_profile("few")
 
 MakeDataset = Callable[..., Dataset]
 MakeDisc = Callable[..., np.ndarray]

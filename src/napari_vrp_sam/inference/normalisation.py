@@ -106,14 +106,12 @@ class Normalisation:
         The channels of an RGB image share their contrast limits, which preserves hues, unless they
         have more than 8 bits and very different ranges.
         """
-        last = len(frames) - 1
-        sample = np.unique(np.linspace(0, last, min(len(frames), max_frames)).round().astype(int))
         pixels: list[NDArray[Any]] = []
         rgb = eight_bits = False
         problem: Exception | None = None
-        for index in sample:
+        for index in _evenly_spaced(frames, max_frames):
             try:
-                frame = frames[int(index)]
+                frame = frames[index]
             except Exception as error:  # reported when the frame itself is segmented
                 problem = error
                 continue
@@ -212,6 +210,16 @@ class Normalisation:
             mean = planes.mean(axis=0, dtype=np.float32, keepdims=True)
             return np.concatenate([planes, mean])
         return planes
+
+
+def _evenly_spaced(frames: FrameSequence, count: int) -> list[int]:
+    """Return the indices of frames that are spread over a stack, in any order of its axes."""
+    indices = np.arange(len(frames))
+    if isinstance(frames, Frames) and frames.label_axes == "ZTYX":  # the same frames as of TZYX
+        indices = indices.reshape(frames.lead_shape).T.ravel()
+    places = np.linspace(0, len(indices) - 1, min(len(indices), count)).round().astype(int)
+    chosen: list[int] = indices[np.unique(places)].tolist()
+    return chosen
 
 
 def _bands(frame: NDArray[Any], low: Sequence[float], high: Sequence[float]) -> NDArray[np.float32]:

@@ -129,20 +129,25 @@ def digest(*parts: NDArray[Any] | str | None) -> bytes:
 
 
 def annotations_digest(references: Sequence[Reference]) -> bytes:
-    """Return a digest that is equal for equal references."""
-    return digest(
-        *(
-            part
-            for r in references
-            for part in (
-                r.image,
-                r.mask,
-                r.ignored,
-                r.negative,
-                repr((r.class_id, r.kind, r.frame)),
-            )
-        )
-    )
+    """Return a digest that is equal for equal references, in any order."""
+    return digest(*(part for r in ordered(references) for part in _parts(r)))
+
+
+def ordered(references: Sequence[Reference]) -> list[Reference]:
+    """Return references by frame and class, so that models learn the same from any order."""
+    keys = [(r.frame is None, r.frame or 0, r.class_id) for r in references]
+    unique = len(set(keys)) == len(keys)  # else their contents decide
+    complete = [
+        (*key, b"" if unique else digest(*_parts(r)))
+        for key, r in zip(keys, references, strict=True)
+    ]
+    return [references[at] for at in sorted(range(len(references)), key=complete.__getitem__)]
+
+
+def _parts(reference: Reference) -> tuple[NDArray[Any] | str | None, ...]:
+    """Return all that a reference consists of, for a digest."""
+    what = repr((reference.class_id, reference.kind, reference.frame))
+    return reference.image, reference.mask, reference.ignored, reference.negative, what
 
 
 def _size(features: FrameFeatures) -> int:

@@ -14,7 +14,11 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.batches import FrameBatches
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, annotations_digest
+from napari_vrp_sam.inference.prediction.feature_cache import (
+    FeatureCache,
+    annotations_digest,
+    ordered,
+)
 from napari_vrp_sam.inference.prediction.frame_encoder import FrameEncoder
 from napari_vrp_sam.inference.prediction.memory import MemoryStep, next_step
 from napari_vrp_sam.inference.prediction.reference_crops import (
@@ -128,7 +132,7 @@ class LearnedModel:
         Parameters
         ----------
         references : sequence of Reference
-            References of any number of classes and frames.
+            References of any number of classes and frames; their order does not matter.
         normalisation : Normalisation
             Normalisation of the stack to predict, applied to the references too.
         effort : float, default 1
@@ -162,7 +166,8 @@ class LearnedModel:
     def _learn(self) -> None:
         """Learn the given references."""
         assert self._given is not None
-        references, normalisation, effort = self._given
+        given, normalisation, effort = self._given
+        references = ordered(given)
         self._learned = None
         self._encoder.normalisation = normalisation
         # The model is this predictor's copy. Points and scribbles do not show the size of objects.
