@@ -55,33 +55,41 @@ def test_preferences_are_applied_to_the_form(viewer, engine, preferences, tmp_pa
     preferences().device = "cpu"
     preferences().point_radius = 4.5
     preferences().tile = 1024
+    preferences().neighbours = False
+    preferences().prompting = "box"
     preferences().cache_folder = str(tmp_path / "models")
     form = SegmentStackWidget(viewer, engine).form
     assert form.model_box.model == "vit_b"
     assert form.device_box.currentText() == "cpu"
     assert form.radius_box.value() == 4.5
     assert form.tile == 1024
+    assert not form.neighbours_box.isChecked()
+    assert form.prompting_box.prompting == "box"
     assert cache_folder() == tmp_path / "models"
     assert "vit_b" in (tmp_path / "napari-vrp-sam.yaml").read_text()
 
 
 def test_changed_preferences_are_applied_at_once(dock, dialog, tmp_path):
     page = dialog._stack.currentWidget()
-    model, device, _style = page.findChildren(QComboBox)
+    model, device, prompting, _style = page.findChildren(QComboBox)
     folder, mirror = [
         edit for edit in page.findChildren(QLineEdit) if edit.objectName() != "qt_spinbox_lineedit"
     ]
     model.setCurrentText("vit_h")
     device.setCurrentText("cpu")
+    prompting.setCurrentText("points")
     folder.setText(str(tmp_path))
     assert dock.form.model_box.model == "vit_h"
     assert dock.form.device_box.currentText() == "cpu"
+    assert dock.form.prompting_box.prompting == "points"
     assert cache_folder() == tmp_path
     folder.setText("")
     assert CACHE_VARIABLE not in os.environ
     mirror.setText("http://weights.lab/sam")
     assert os.environ[MIRROR_VARIABLE] == "http://weights.lab/sam"
-    (offline,) = page.findChildren(QCheckBox)
+    neighbours, offline = page.findChildren(QCheckBox)
+    neighbours.setChecked(False)
+    assert not dock.form.neighbours_box.isChecked()
     offline.setChecked(True)
     assert os.environ[OFFLINE_VARIABLE] == "1"
     offline.setChecked(False)

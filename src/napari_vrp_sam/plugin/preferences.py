@@ -45,6 +45,8 @@ class Preferences(QObject):
             "device": form.device_box.setCurrentText,
             "point_radius": form.radius_box.setValue,
             "tile": form.tile_box.setValue,
+            "neighbours": form.neighbours_box.setChecked,
+            "prompting": form.prompting_box.choose,
             "cache_folder": self._set_cache_folder,
             "mirror": lambda mirror: self._set_variable(MIRROR_VARIABLE, mirror.strip()),
             "offline": lambda offline: self._set_variable(OFFLINE_VARIABLE, "1" if offline else ""),

@@ -21,6 +21,11 @@ def test_axes_of_the_file_replace_a_guess(qtbot, viewer, dock, tmp_path):
     assert form.frame_range.value() is None
     assert form.frame_range.last.value() == 5
 
+    # What the user has set meanwhile stays.
+    form.frame_range.choose((1, 4))
+    form.axes_reader.found.emit(form.axes_reader._viewer.layers[0])
+    assert form.frame_range.value() == (1, 4)
+
     # Axes that the user chooses are kept with the image.
     form.choose_axes("TCYX")
     viewer.add_image(np.zeros((4, 32, 32)), name="other")

@@ -256,7 +256,7 @@ def segment(
         stderr_console.print(note, soft_wrap=True)
     changed = overrides(
         context,
-        segmenter,
+        segmenter or session,
         cache=cache,
         precision=precision.value,
         compile=compile,

@@ -36,7 +36,7 @@ STORED_IN_SEGMENTER = (
 )  # fmt: skip
 """Options that cannot be combined with a segmenter."""
 OVERRIDES = "cache", "precision", "compile", "effort", "neighbours"
-"""Settings of a segmenter that options of the command override."""
+"""Settings of a segmenter or session that options of the command override."""
 
 
 def read_segmenter_input(
@@ -86,7 +86,7 @@ def read_segmenter_input(
     )
 
 
-def overrides(context: typer.Context, segmenter: Path | None, **given: Any) -> dict[str, Any]:
-    """Return the settings of the command; with a segmenter, only those that the user gave."""
+def overrides(context: typer.Context, stored: Path | None, **given: Any) -> dict[str, Any]:
+    """Return the settings of the command; with stored settings, only those that the user gave."""
     names: Sequence[str] = OVERRIDES
-    return {name: given[name] for name in names if segmenter is None or is_given(context, name)}
+    return {name: given[name] for name in names if stored is None or is_given(context, name)}

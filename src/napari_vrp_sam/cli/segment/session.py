@@ -30,7 +30,8 @@ SessionOption = Annotated[
         "--session",
         metavar="FOLDER",
         help="Session saved in napari: its image, annotations, accepted frames and settings. "
-        "--model, --prompting, --device and --precision override those of the session.",
+        "--model, --prompting, --neighbours, --device and --precision override those of the "
+        "session.",
         rich_help_panel=INPUT,
     ),
 ]
@@ -100,7 +101,8 @@ def read_session_input(
     model = context.params["model"] if is_given(context, "model") else settings.model
     if message := missing_model_message(model):
         raise InputError(message)
-    prompting = context.params["prompting"]
+    chosen = context.params["prompting"]
+    prompting = settings.prompting if chosen is None else chosen.value
     frames = Frames(data, session.image.axes, settings.channels)
     job = SegmentationJob(
         data,
@@ -112,8 +114,9 @@ def read_session_input(
         frames=settings.frames,
         contrast_limits=settings.contrast_limits,
         pseudo_mask=settings.pseudo_mask,
-        prompting=None if prompting is None else prompting.value,
+        prompting=prompting,
         tile_size=settings.tile_size,
+        neighbours=settings.neighbours,
         relabelling=clean_up.of_run,
         accepted=frozenset(session.accepted),
     )

@@ -43,6 +43,7 @@ from napari_vrp_sam.io.sessions.references import (
     write_references,
 )
 from napari_vrp_sam.io.sessions.values import PortableModel
+from napari_vrp_sam.models.sam.prompting import Prompting
 
 SUFFIX = ".vrpsam"
 FORMAT = 2
@@ -79,6 +80,8 @@ class Settings:
     tile_size: int | None = pydantic.Field(
         default=None, validation_alias=AliasChoices("tile_size", "tile")
     )
+    prompting: Prompting | None = None
+    neighbours: bool = True
     point_radius: float | None = None
     frame_in_view: int | None = None
     clean_up: dict[str, Any] | None = None

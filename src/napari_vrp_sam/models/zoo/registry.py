@@ -105,9 +105,7 @@ def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
     Parameters
     ----------
     model : str
-        Name or path.
     prompting : Prompting, optional
-        Chosen prompting.
 
     Returns
     -------
@@ -120,10 +118,7 @@ def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
         return ""  # the error is reported when the model is loaded
     if base.sam_weights is None:
         return ""
-    # Files of the original code have no header: they hold a VRP encoder and nothing else.
-    trained = header is not None and (
-        not header.shapes or any(name.endswith(VRP_ENCODER_SUFFIXES) for name in header.shapes)
-    )
+    trained = _has_vrp_encoder(header)
     default = default_prompting(trained=trained)
     if header is not None and any(n.startswith(MASK_DECODER_PREFIX) for n in header.shapes):
         default = "vrp" if trained else TUNED_DECODER_PROMPTING
@@ -133,6 +128,24 @@ def describe_prompting(model: str, prompting: Prompting | None = None) -> str:
     return (
         "This model has no VRP encoder, because none has been published; SAM is prompted by "
         f"{source}. Fine-tuning adapts its mask decoder to your images."
+    )
+
+
+def offered_promptings(model: str) -> tuple[Prompting, ...]:
+    """Return the promptings that a model supports; none for `lite` and for probe models."""
+    try:
+        base, header = _base_and_header(model)
+    except InputError:
+        return ()
+    if base.sam_weights is None:
+        return ()
+    return tuple(name for name in PROMPTINGS if name != "vrp" or _has_vrp_encoder(header))
+
+
+def _has_vrp_encoder(header: Header | None) -> bool:
+    # Files of the original code have no header: they hold a VRP encoder and nothing else.
+    return header is not None and (
+        not header.shapes or any(name.endswith(VRP_ENCODER_SUFFIXES) for name in header.shapes)
     )
 
 

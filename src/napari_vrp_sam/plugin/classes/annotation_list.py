@@ -117,6 +117,11 @@ class AnnotationList(QTreeWidget):
         self.refresh()
 
     @property
+    def image(self) -> Image | None:
+        """Image to annotate."""
+        return self._image_box.layer
+
+    @property
     def annotations(self) -> list[Annotation]:
         """Ticked layers, topmost first."""
         return [Annotation(row.layer, row.kind) for row in self.rows if row.ticked]

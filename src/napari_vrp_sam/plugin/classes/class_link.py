@@ -17,6 +17,7 @@ from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
 from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.appearance.styles import style_of
+from napari_vrp_sam.plugin.layers.belonging import image_of
 from napari_vrp_sam.plugin.layers.colours import (
     apply_class_colours,
     contains_objects,
@@ -68,9 +69,11 @@ class ClassLink(QObject):
         self._keys = ClassKeys(self._choose_by_key)
         self._keys_enabled = False
         self._active: Any = None
-        self._known: weakref.WeakSet[Layer] = weakref.WeakSet()
+        # By the unique id of the image, because a layer may annotate several images.
+        self._known: dict[Any, weakref.WeakSet[Layer]] = {}
         self._selected: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._colours = classes.colours()
+        classes.switched.connect(self._switch)
         classes.chosen.connect(self._draw_chosen)
         classes.changed.connect(self._show_classes)
         annotation_list.changed.connect(self._follow_layers)
@@ -87,10 +90,19 @@ class ClassLink(QObject):
         self._viewer.layers.selection.events.active.disconnect(self._follow_active)
         self._follow(None)
 
+    def _switch(self) -> None:
+        """Follow the choice of another image, whose layers have their colours already."""
+        self._colours = self._classes.colours()
+        self._follow(None)  # a layer of the image before, whose class stays
+
     def _follow_layers(self) -> None:
+        image = self._annotation_list.image
+        image_id = None if image is None else image.unique_id
+        self._classes.follow(image_id)
+        known = self._known.setdefault(image_id, weakref.WeakSet())
         for layer in self._coloured():
-            if layer not in self._known:
-                self._known.add(layer)
+            if layer not in known:
+                known.add(layer)
                 self._add_layer(layer)
         self._follow_active()
 
@@ -230,16 +242,18 @@ class ClassLink(QObject):
 def class_layers(
     viewer: napari.viewer.Viewer, annotation_list: AnnotationList
 ) -> list[Labels | Points | Shapes]:
-    """Return the layers that the plugin created, and those that are ticked as annotations.
+    """Return the chosen image's layers that the plugin created, and its ticked annotations.
 
     All other layers keep their colours and key bindings.
     """
+    image = annotation_list.image
     ticked = [annotation.layer for annotation in annotation_list.annotations]
     return [
         layer
         for layer in viewer.layers
         if isinstance(layer, ANNOTATION_LAYERS)
         and (layer in ticked or get_metadata(layer, "drawing") or is_result_layer(layer))
+        and (image is None or image_of(viewer, layer) in (None, image))
     ]
 
 

@@ -70,6 +70,7 @@ class ClassList(QWidget):
         self._set_help()
         self._link.warned.connect(self.warned)
         self.classes.changed.connect(self._follow)
+        self.classes.switched.connect(self._follow)
         self.classes.chosen.connect(self._mark)
         self.add_button.clicked.connect(self._add)
         self.remove_button.clicked.connect(self._remove)

@@ -1,8 +1,8 @@
-"""Segmentation classes of a dock: number, name and colour of each, and the current one."""
+"""Classes of the chosen image: number, name and colour of each, and the current one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.plugin.widgets.undo import UndoHistory
+    from napari_vrp_sam.plugin.widgets.undo import Change, UndoHistory
 
 MAX_CLASS = 255
+CLASSES_GONE = "There is nothing to undo: the image of these classes was deleted."
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ClassEntry:
 class Classes(QObject):
     """At least one class, iterated in ascending order of numbers; the user's changes can be undone.
 
+    Each image has its own classes. Those of the time without an image become those of the first.
+
     Parameters
     ----------
     history : UndoHistory
@@ -47,6 +50,8 @@ class Classes(QObject):
         Class of new drawings, or `NOT_THIS`.
     """
 
+    switched = Signal()
+    """Emitted after the choice of another image, whose layers show its classes already."""
     changed = Signal()
     """Emitted after a class was added, removed, renamed or recoloured."""
     chosen = Signal(int)
@@ -61,7 +66,9 @@ class Classes(QObject):
         super().__init__(parent)
         self._history = history
         self._layer_with_class = layer_with_class
+        self._image: Hashable = None
         self._entries = {1: ClassEntry.default(1)}
+        self._others: dict[Hashable, tuple[dict[int, ClassEntry], int]] = {}
         self.current = 1
 
     def __iter__(self) -> Iterator[ClassEntry]:
@@ -84,6 +91,20 @@ class Classes(QObject):
         """Return some of the classes as dicts with the keys number, name and colour."""
         return [asdict(self._entries[number]) for number in sorted(numbers) if number in self]
 
+    def follow(self, image: Hashable) -> None:
+        """Switch to the classes of an image, given by its unique id; None without an image."""
+        before = self._image
+        if image == before:
+            return
+        self._image = image
+        if before is None and image not in self._others:
+            return
+        self._others[before] = self._entries, self.current
+        default = {1: ClassEntry.default(1)}, 1
+        self._entries, current = self._others.pop(image, default)
+        self.switched.emit()
+        self.choose(current)
+
     def choose(self, number: int) -> None:
         """Make a class the current one; it need not be in the list yet."""
         if number != self.current:
@@ -103,9 +124,7 @@ class Classes(QObject):
             raise InputError(f"There are {MAX_CLASS} classes already: remove one first.")
         entry = ClassEntry.default(number)
         self._put(entry)
-        self._history.push(
-            f"add '{entry.name}'", lambda: self._drop(number), lambda: self._put(entry), image=None
-        )
+        self._push(f"add '{entry.name}'", lambda: self._drop(number), lambda: self._put(entry))
 
     def remove(self, number: int) -> None:
         """Remove a class from the list; results keep their labels.
@@ -121,12 +140,7 @@ class Classes(QObject):
         message = self._drop(number)
         if message is not None:
             raise InputError(message)
-        self._history.push(
-            f"remove '{entry.name}'",
-            lambda: self._put(entry),
-            lambda: self._drop(number),
-            image=None,
-        )
+        self._push(f"remove '{entry.name}'", lambda: self._put(entry), lambda: self._drop(number))
 
     def rename(self, number: int, name: str) -> None:
         """Change the name of a class.
@@ -150,8 +164,18 @@ class Classes(QObject):
             self._change(f"change the colour of '{self.name(number)}'", number, colour=colour)
 
     def include(self, entries: Iterable[ClassEntry]) -> None:
-        """Add the classes whose numbers are not in the list, without an entry in the history."""
-        new = {e.number: e for e in entries if e.number not in self and 1 <= e.number <= MAX_CLASS}
+        """Add the classes whose numbers are not in the list, without an entry in the history.
+
+        Their names and colours replace those of classes that the user has not changed.
+        """
+        new = {
+            entry.number: entry
+            for entry in entries
+            if 1 <= entry.number <= MAX_CLASS
+            and self._entries.get(entry.number, ClassEntry.default(entry.number))
+            == ClassEntry.default(entry.number)
+            and self._entries.get(entry.number) != entry
+        }
         if new:
             self._entries.update(new)
             self.changed.emit()
@@ -180,9 +204,17 @@ class Classes(QObject):
     def _change(self, text: str, number: int, **fields: str) -> None:
         before = {field: getattr(self._entries[number], field) for field in fields}
         self._set(number, fields)
-        self._history.push(
-            text, lambda: self._set(number, before), lambda: self._set(number, fields), image=None
-        )
+        self._push(text, lambda: self._set(number, before), lambda: self._set(number, fields))
+
+    def _push(self, text: str, undo: Change, redo: Change) -> None:
+        """Add an action to the history that is about the classes of this image."""
+        image = self._image
+
+        def only_here(step: Change) -> Change:
+            # The history also offers the actions on images that are gone.
+            return lambda: step() if image in (None, self._image) else CLASSES_GONE
+
+        self._history.push(text, only_here(undo), only_here(redo), image=image)
 
     def _set(self, number: int, fields: dict[str, Any]) -> str | None:
         if number not in self:

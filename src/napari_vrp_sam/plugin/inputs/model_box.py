@@ -1,4 +1,4 @@
-"""Combo box of models, and a note on how the chosen model is prompted."""
+"""Combo box of models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_vrp_sam.models.zoo.registry import describe_prompting, list_models
+from napari_vrp_sam.models.zoo.registry import list_models
 from napari_vrp_sam.plugin.models.changes import user_model_signals
-from napari_vrp_sam.plugin.widgets.controls import MessageLabel, NarrowComboBox
+from napari_vrp_sam.plugin.widgets.controls import NarrowComboBox
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.weights.model_spec import ModelSpec
@@ -101,16 +101,3 @@ class ModelBox(NarrowComboBox):
         )
         if path:
             self.add_file(Path(path))
-
-
-class PromptingLabel(MessageLabel):
-    """Note on how SAM is prompted in the chosen model; hidden for `lite`."""
-
-    def __init__(self, model_box: ModelBox) -> None:
-        super().__init__()
-        self._model_box = model_box
-        model_box.currentIndexChanged.connect(self._refresh)
-        self._refresh()
-
-    def _refresh(self, _row: int = 0) -> None:
-        self.show_message(describe_prompting(self._model_box.model))

@@ -22,7 +22,7 @@ from napari_vrp_sam.plugin.classes.annotation_layers import open_annotation_laye
 from napari_vrp_sam.plugin.classes.class_list import ClassList
 from napari_vrp_sam.plugin.gallery.button import GalleryButton
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
-from napari_vrp_sam.plugin.inputs.model_box import PromptingLabel
+from napari_vrp_sam.plugin.inputs.prompting_box import PromptingBox, PromptingLabel
 from napari_vrp_sam.plugin.inputs.stack_form import StackForm
 from napari_vrp_sam.plugin.layers.metadata import CRS, METADATA_KEY
 from napari_vrp_sam.plugin.layers.stacks import stack_data
@@ -70,13 +70,18 @@ class SegmentForm(StackForm):
         self.draw_help = HelpButton(
             "getting-started/napari.md#how-drawings-are-interpreted", "kinds of annotation"
         )
-        self.prompting_label = PromptingLabel(self.model_box)
+        self.prompting_box = PromptingBox(self.model_box)
+        self.neighbours_box = QCheckBox("Average neighbouring frames")
+        self.neighbours_box.setChecked(True)
+        self.prompting_label = PromptingLabel(self.model_box, self.prompting_box)
         self.gallery_button = GalleryButton(
             self._suggest_models, lambda: self.model_box.model, self.model_box.choose
         )
         self._set_ranges()
         self._set_help()
         self._lay_out()
+        self.model_box.currentIndexChanged.connect(self._refresh_prompting)
+        self._refresh_prompting()
         self.channel_box.changed.connect(self._refresh_channels)
         self.class_list.warned.connect(self.warned)
         self.sample_button.clicked.connect(self._open_sample)
@@ -202,6 +207,21 @@ class SegmentForm(StackForm):
             "finer detail.",
             form,
         )
+        self._add_row(
+            "Prompting",
+            self.prompting_box,
+            "Prompts of SAM: <b>automatic</b> uses the VRP encoder if the model has one, otherwise "
+            "a point, a box and a mask for each object. The message below the result describes "
+            "the choice.",
+            form,
+        )
+        set_help(
+            self.neighbours_box,
+            "Average uncertain frames with the frames before and after them, where the masks of "
+            "annotated frames agree with those of their neighbours. Untick if neighbouring frames "
+            "do not show the same objects.",
+        )
+        form.addRow(self.neighbours_box)
         set_help(
             self.probability_box,
             "Also add the probability of each class in percent: one Image layer per class, as "
@@ -218,6 +238,10 @@ class SegmentForm(StackForm):
         length = lengths[0] if len(lengths) == 1 else 0
         self.frame_range.set_length(length)
         self._show_row(self.frame_range, visible=length > 1)
+        self.neighbours_box.setVisible(any(size > 1 for size in lengths))
+
+    def _refresh_prompting(self, _row: int = 0) -> None:
+        self._show_row(self.prompting_box, visible=self.prompting_box.count() > 0)
 
     def _refresh_channels(self) -> None:
         self.channel_problem.show_message(self.channel_box.problem, "warning")

@@ -201,7 +201,12 @@ class StackForm(QWidget):
         self.axes_reader.read()
 
     def _on_axes(self, image: Image) -> None:
-        if image is unwrap(self.image_box.layer):
+        if image is not unwrap(self.image_box.layer):
+            return
+        if possible_axes(image)[0] == self.axes:  # the settings of these axes stay
+            self._place_axes()
+            self._refresh_axes()
+        else:
             self._refresh_image()
 
     def _state_axes(self, _index: int = 0) -> None:

@@ -197,6 +197,8 @@ class JobFactory:
             model=self._form.model_box.model,
             device=self._form.device_box.currentText(),
             tile_size=self._form.tile,
+            prompting=self._form.prompting_box.prompting,
+            neighbours=self._form.neighbours_box.isChecked(),
             relabelling=self._relabelling(),
             accepted=frozenset(accepted),
         )

@@ -196,6 +196,7 @@ class SegmentStackWidget(PluginDock):
         self.form.model_box.currentIndexChanged.connect(self._warm_up)
         self.form.device_box.currentIndexChanged.connect(self._warm_up)
         self.form.model_box.currentIndexChanged.connect(self.preview_box.request_update)
+        self.form.prompting_box.currentIndexChanged.connect(self.preview_box.request_update)
         self.form.channel_box.changed.connect(self.preview_box.request_update)
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
         self.form.tour_button.clicked.connect(self.tour.start)

@@ -132,13 +132,14 @@ def _apply_choices(
     form.device_box.setCurrentText(settings.device)
     form.radius_box.setValue(settings.point_radius or 0)
     form.tile_box.setValue(settings.tile_size or 0)
+    form.prompting_box.choose(settings.prompting)
+    form.neighbours_box.setChecked(settings.neighbours)
     form.frame_range.choose(settings.frames)
     if settings.channels is not None:
         form.channel_box.choose(settings.channels)
     entries = [ClassEntry(**item) for item in classes]
-    numbers = {entry.number for entry in entries}
-    others = [entry for entry in form.class_list.classes if entry.number not in numbers]
-    form.class_list.classes.replace_all([*entries, *others])
+    if entries:
+        form.class_list.classes.replace_all(entries)
     if settings.frame_in_view is not None:
         show_frame(image, frames_of(image, axes), viewer.dims, settings.frame_in_view)
 

@@ -70,6 +70,8 @@ def collect_session(
             frames=form.frame_range.value(),
             channels=form.channels,
             tile_size=form.tile,
+            prompting=form.prompting_box.prompting,
+            neighbours=form.neighbours_box.isChecked(),
             point_radius=form.radius_box.value() or None,
             frame_in_view=frame_in_view(image, frames, viewer.dims),
             clean_up=clean_up.as_dict(),

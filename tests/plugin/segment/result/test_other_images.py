@@ -35,17 +35,16 @@ def test_undo_is_offered_with_its_image(qtbot, viewer, dock, engine, annotated):
     assert not dock.undo_buttons.undo_button.isEnabled()
     press(qtbot, dock.form.draw_buttons["mask"])
     press(qtbot, dock.form.class_list.add_button)
-    assert dock.history.undo_text == "add 'class 3'"
+    assert dock.history.undo_text == "add 'class 2'"
     viewer.layers.selection.active = image
-    assert dock.history.undo_text == "add 'class 3'"  # classes are those of all images
-    press(qtbot, dock.undo_buttons.undo_button)
     assert dock.history.undo_text.startswith("accept frame")
-    assert dock.history.redo_text == "add 'class 3'"
     press(qtbot, dock.undo_buttons.undo_button)
     assert dock.history.undo_text == "segment stack"
     viewer.layers.selection.active = other
+    assert dock.history.undo_text == "add 'class 2'"
+    press(qtbot, dock.undo_buttons.undo_button)
     assert dock.history.undo_text == "add layer 'masks'"
-    assert dock.history.redo_text == "add 'class 3'"
+    assert dock.history.redo_text == "add 'class 2'"
 
 
 def test_another_image_is_shown_from_the_top_of_the_dock(qtbot, viewer, dock, annotated):
