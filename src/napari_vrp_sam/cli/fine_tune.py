@@ -99,10 +99,10 @@ def fine_tune(
         PartsName | None,
         typer.Option(
             metavar="NAME",
-            help="Parts to train. head: a dense head on a copy of the backbone (default for lite); "
-            "decoder: everything except the image encoder (default for other models); "
-            "vrp-encoder: only the VRP encoder, as in the paper; lora: as decoder, and low-rank "
-            "adapters in the image encoder of a full-size model.",
+            help="Parts to train. head: a dense head (default for lite and probe models); decoder: "
+            "everything except the image encoder (default for SAM models); vrp-encoder: only the "
+            "VRP encoder, as in the paper; lora: as decoder, and low-rank adapters in the image "
+            "encoder of a full-size model.",
             rich_help_panel=MODEL,
         ),
     ] = None,

@@ -73,7 +73,7 @@ def fine_tune(
     model : str or Path
         Name or file of the base model.
     parts : {"head", "decoder", "vrp-encoder", "lora"}, optional
-        Parts of the model to train: a dense head on a copy of the backbone (default for `lite`);
+        Parts of the model to train: a dense head (default for `lite` and probe models);
         everything except the image encoder (default for other models); the VRP encoder only, as in
         the paper; or everything with low-rank adapters in the image encoder of a full-size model.
     minutes : float, optional

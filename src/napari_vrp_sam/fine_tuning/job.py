@@ -15,8 +15,9 @@ from napari_vrp_sam.inference.job import Job
 TrainableParts = Literal["head", "decoder", "vrp-encoder", "lora"]
 """Parts of a model to train:
 
-- "head": a dense head on a copy of the backbone (`lite` only);
-- "decoder": everything except the image encoder or backbone;
+- "head": a dense head, on a copy of the backbone of `lite` or on the frozen backbone of a probe
+  model;
+- "decoder": everything except the image encoder or backbone (not of probe models);
 - "vrp-encoder": the VRP encoder only, as in the paper;
 - "lora": as "decoder", and low-rank adapters in the image encoder (full-size models only).
 """

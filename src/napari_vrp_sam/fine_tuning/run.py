@@ -35,11 +35,13 @@ from napari_vrp_sam.fine_tuning.tunable.full_size import TunableFullSizeModel
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
+from napari_vrp_sam.inference.prediction.learned_model import adapt_model
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Event, Progress
 from napari_vrp_sam.inference.runs.reporting import ReportProgress, progress_events
+from napari_vrp_sam.models.backbones.model import ProbeModel
 from napari_vrp_sam.models.devices import resolve_device
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
@@ -213,9 +215,16 @@ def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Tun
     """Select the parts of a model to train; raise `InputError` if it does not have them."""
     if isinstance(model, FullSizeModel):
         return TunableFullSizeModel(model, job.parts or "decoder", recipe)
-    if not isinstance(model, LiteModel):
+    if isinstance(model, ProbeModel):
+        if job.parts not in (None, "head"):
+            raise InputError(
+                f"'{model.name}' is a probe model, which has a dense head only: choose 'head'."
+            )
+        adapt_model(model, job.references)
+    elif not isinstance(model, LiteModel):
         raise InputError(
-            f"The model '{model.name}' cannot be fine-tuned: choose 'lite' or a SAM model."
+            f"The model '{model.name}' cannot be fine-tuned: choose 'lite', a probe model or a SAM "
+            "model."
         )
     if job.parts in (None, "head"):
         return TunableDenseHead(model, class_ids_of(job.references), recipe)

@@ -6,12 +6,13 @@ import torch
 
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
-from napari_vrp_sam.models.lite.dense_head import DenseHead
+from napari_vrp_sam.models.heads.dense_head import HeadSettings
+from napari_vrp_sam.models.lite.dense_head import LiteHead
 
 
 def test_inference_between_steps_uses_the_present_weights():
     torch.manual_seed(0)
-    head = DenseHead((1,)).requires_grad_(requires_grad=True)
+    head = LiteHead(HeadSettings((1,))).requires_grad_(requires_grad=True)
     frame = torch.rand(1, 3, 64, 64)
     recipe = FineTuningRecipe(clip=1e9)
     candidate = Candidate(dict(head.named_parameters()), recipe, lambda _: 0.01)

@@ -13,8 +13,9 @@ from torch import Tensor
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.dense_head import DenseHead, head_metadata, head_tensors
-from napari_vrp_sam.models.lite.head_share import agreement, calibrate_head, mix_with_head
+from napari_vrp_sam.models.heads.dense_head import HeadSettings
+from napari_vrp_sam.models.heads.share import agreement, calibrate_head, mix_with_head
+from napari_vrp_sam.models.lite.dense_head import LiteHead
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.lite.parts import LiteConfig
@@ -33,9 +34,9 @@ def network() -> LiteNetwork:
 
 
 @pytest.fixture
-def head(network: LiteNetwork) -> DenseHead:
+def head(network: LiteNetwork) -> LiteHead:
     torch.manual_seed(1)
-    return DenseHead.from_network(network, (3, 8)).requires_grad_(requires_grad=False)
+    return LiteHead.from_network(network, (3, 8)).requires_grad_(requires_grad=False)
 
 
 @pytest.fixture
@@ -53,14 +54,14 @@ def reference_of(head_mask: Tensor, mask: Tensor, kind: str = "mask") -> Encoded
     return EncodedReference(features, mask, 3, kind)
 
 
-def test_logits_have_half_the_padded_size_and_can_be_resized_to_the_frame(head: DenseHead) -> None:
+def test_logits_have_half_the_padded_size_and_can_be_resized_to_the_frame(head: LiteHead) -> None:
     logits = head(torch.rand(2, 3, *SIZE))
     assert logits.shape == (2, 2, 32, 48)  # padded to 64 x 96
     assert resize_to_frame(logits, SIZE).shape == (2, 2, *SIZE)
 
 
 def test_a_head_starts_from_a_copy_of_the_backbone(network: LiteNetwork) -> None:
-    head = DenseHead.from_network(network, (1,))
+    head = LiteHead.from_network(network, (1,))
     before = {name: t.clone() for name, t in network.backbone.state_dict().items()}
     for name, tensor in head.backbone.state_dict().items():
         torch.testing.assert_close(tensor, before[name])
@@ -75,7 +76,7 @@ def test_a_head_starts_from_a_copy_of_the_backbone(network: LiteNetwork) -> None
 
 
 def test_a_head_that_reproduces_the_annotation_has_its_full_share(
-    head: DenseHead, square: Tensor
+    head: LiteHead, square: Tensor
 ) -> None:
     head.share = 0.6
     reference = reference_of(torch.stack([1 - square, square]), square)
@@ -92,7 +93,7 @@ def test_a_head_that_reproduces_the_annotation_has_its_full_share(
 
 
 def test_a_head_that_does_not_reproduce_the_annotation_has_no_share(
-    head: DenseHead, square: Tensor
+    head: LiteHead, square: Tensor
 ) -> None:
     corner = torch.zeros_like(square)
     corner[:9, :12] = 1
@@ -102,7 +103,7 @@ def test_a_head_that_does_not_reproduce_the_annotation_has_no_share(
 
 
 def test_sparse_annotations_are_compared_at_their_marks_only(
-    head: DenseHead, square: Tensor
+    head: LiteHead, square: Tensor
 ) -> None:
     point = torch.zeros_like(square)
     point[10:14, 12:16] = 1
@@ -128,12 +129,12 @@ def test_a_frame_on_which_head_and_base_disagree_keeps_the_base(square: Tensor) 
 
 
 def test_a_model_with_a_head_survives_its_weights_file(
-    network: LiteNetwork, head: DenseHead, tmp_path: Path
+    network: LiteNetwork, head: LiteHead, tmp_path: Path
 ) -> None:
     path = tmp_path / "tuned.safetensors"
-    tensors = {**half_precision_weights(network), **head_tensors(head)}
+    tensors = {**half_precision_weights(network), **head.tensors()}
     metrics = {"metrics": '{"held_out_iou_after": 0.75}'}
-    write_checkpoint(path, tensors, {**lite_header(network), **head_metadata(head), **metrics})
+    write_checkpoint(path, tensors, {**lite_header(network), **head.metadata(), **metrics})
     model = LiteModel.from_checkpoint(read_checkpoint(path))
     assert model.head is not None
     assert (model.head.class_ids, model.head.share) == ((3, 8), head.share)
@@ -144,18 +145,16 @@ def test_a_model_with_a_head_survives_its_weights_file(
     torch.testing.assert_close(features.semantic[-1], head(frame), atol=0.1, rtol=0.1)
 
 
-def test_a_damaged_head_raises(network: LiteNetwork, head: DenseHead) -> None:
-    tensors = {**half_precision_weights(network), **head_tensors(head)}
+def test_a_damaged_head_raises(network: LiteNetwork, head: LiteHead) -> None:
+    tensors = {**half_precision_weights(network), **head.tensors()}
     with pytest.raises(InputError, match="damaged"):
         LiteModel.from_checkpoint(Checkpoint(tensors, lite_header(network)))
     del tensors["dense.output.3.bias"]
     with pytest.raises(InputError, match="weights file"):
-        LiteModel.from_checkpoint(
-            Checkpoint(tensors, {**lite_header(network), **head_metadata(head)})
-        )
+        LiteModel.from_checkpoint(Checkpoint(tensors, {**lite_header(network), **head.metadata()}))
 
 
-def test_probabilities_lie_between_base_and_head(network: LiteNetwork, head: DenseHead) -> None:
+def test_probabilities_lie_between_base_and_head(network: LiteNetwork, head: LiteHead) -> None:
     """Includes preparing, prompting and decoding."""
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.random((3, *SIZE), dtype=np.float32))
@@ -163,13 +162,13 @@ def test_probabilities_lie_between_base_and_head(network: LiteNetwork, head: Den
     mask[4:30, 8:50] = 1
     image[:, mask > 0] += 1.0
 
-    class Square(DenseHead):
+    class Square(LiteHead):
         def forward(self, frames: Tensor) -> Tensor:
             head_logits = torch.full((1, 2, 32, 48), -8.0)
             head_logits[..., 2:15, 4:25] = 8.0
             return head_logits
 
-    model = LiteModel(network, decoder_share=0.0, head=Square((3, 8), share=1.0))
+    model = LiteModel(network, decoder_share=0.0, head=Square(HeadSettings((3, 8), share=1.0)))
     features = model.encode(image[None])
     (prepared,) = model.prepare([EncodedReference(features, mask, 3, "mask", 0, None, image)])
     assert prepared.calibration.head_share == 1.0

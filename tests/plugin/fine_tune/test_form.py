@@ -110,6 +110,10 @@ def test_parts_depend_on_the_base_model(tuner, user_models):
     tuner.form.model_box.choose(str(user_models / "gone.safetensors"))
     assert box.parts == "head"
 
+    box.refresh("dinov2_s")  # only a dense head beside a probe model
+    enabled = [box.itemData(row) for row in range(box.count()) if box.model().item(row).isEnabled()]
+    assert enabled == ["head"]
+
 
 def test_job_contains_the_chosen_values(qtbot, viewer, tuner, opened, user_models):
     form = tuner.form

@@ -1,4 +1,4 @@
-"""Fine-tuning of a dense head beside `lite`, which is not changed."""
+"""Fine-tuning of a dense head beside `lite` or a probe model, which is not changed."""
 
 from __future__ import annotations
 
@@ -17,39 +17,54 @@ from napari_vrp_sam.fine_tuning.data.crops import CropStream
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
+from napari_vrp_sam.models.backbones.dense_head import FrozenHead
+from napari_vrp_sam.models.backbones.model import ProbeModel
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.calibration import MAX_REFERENCES
-from napari_vrp_sam.models.lite.dense_head import (
-    DenseHead,
-    head_metadata,
-    head_tensors,
-)
-from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
+from napari_vrp_sam.models.heads.dense_head import DenseHead, HeadSettings
+from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mix_with_head
+from napari_vrp_sam.models.lite.dense_head import LiteHead
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.padding import resize_to_frame
+from napari_vrp_sam.models.weights.catalogue import NETWORK_KEY, PROBE_KIND, REPOSITORY_KEY
 from napari_vrp_sam.training.losses import segmentation_loss
 
 
 class TunableDenseHead(TunableModel):
-    """Dense head beside `lite`: a new one, or that of the model if it has the same classes."""
+    """Dense head beside a model: a new one, or that of the model if it has the same classes.
+
+    Parameters
+    ----------
+    model : LiteModel or ProbeModel
+        Adapted to the annotation; a probe model is used without its head.
+    class_ids : sequence of int
+    recipe : FineTuningRecipe
+    """
 
     trains_on_all_frames = True
 
     def __init__(
-        self, model: LiteModel, class_ids: Sequence[int], recipe: FineTuningRecipe
+        self, model: LiteModel | ProbeModel, class_ids: Sequence[int], recipe: FineTuningRecipe
     ) -> None:
         self.model = model
-        self._base = TunableLite(model, "decoder", recipe)
         self._class_ids = tuple(class_ids)
         self._recipe = recipe
-        if model.head is not None and model.head.class_ids == self._class_ids:
-            self.head = copy.deepcopy(model.head)
-        else:
-            self.head = DenseHead.from_network(model.network, self._class_ids)
+        self._base = TunableLite(model, "decoder", recipe) if isinstance(model, LiteModel) else None
+        self.head = self._head(model)
         self.head.share = recipe.head_shares[-1]
         self.head.requires_grad_(requires_grad=True)
         self.parameters = dict(self.head.named_parameters())
+
+    def _head(self, model: LiteModel | ProbeModel) -> DenseHead:
+        known = model.head if model.head and model.head.class_ids == self._class_ids else None
+        if isinstance(model, LiteModel):
+            return copy.deepcopy(known or LiteHead.from_network(model.network, self._class_ids))
+        head = FrozenHead(model.backbone, HeadSettings(self._class_ids))
+        head.scale = model.scale
+        if known is not None:
+            head.load_state_dict(known.state_dict())
+        model.head = None
+        return head.to(next(model.backbone.parameters()).device)
 
     def learning_rate(self, name: str) -> float:
         """Return the peak learning rate of a parameter; it is lower for the pretrained backbone."""
@@ -85,17 +100,39 @@ class TunableDenseHead(TunableModel):
         """Segment reference frames and frames by the base model, once."""
         shown = [r for r in references if bool(r.mask.any())]
         images = [r.image for r in shown if r.image is not None]
-        logits = self._base.evaluation(references, [*frames, *images]).logits()
+        logits = self._base_logits(references, [*frames, *images])
         count = len(frames)
         return DenseHeadEvaluation(self.head, shown, logits[count:], frames, logits[:count])
 
+    def _base_logits(
+        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Return the logits of the model without a head, each of shape (K, Y, X)."""
+        if self._base is not None:
+            return self._base.evaluation(references, frames).logits()
+        model = self.model
+        model.effort = self._recipe.exam_effort
+        prepared = model.prepare(references)
+        encoded = map(self.encode, frames)
+        return [model.decode(features, model.prompt(features, prepared)) for features in encoded]
+
     def card(self) -> dict[str, str]:
-        """Return kind and sizes of `lite` and of the head."""
-        return {**self._base.card(), **head_metadata(self.head)}
+        """Return kind and sizes of the model and of the head."""
+        if isinstance(self.model, ProbeModel):
+            config = self.model.backbone.network.pretrained_cfg
+            base = {
+                "kind": PROBE_KIND,
+                NETWORK_KEY: self.model.backbone.name,
+                REPOSITORY_KEY: str(config.get("hf_hub_id") or ""),
+                "licence": str(config.get("license") or "unknown licence"),
+            }
+            return {**base, **self.head.metadata()}
+        assert self._base is not None
+        return {**self._base.card(), **self.head.metadata()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the weights of `lite` and of the head, in half precision."""
-        return {**self._base.tensors(), **head_tensors(self.head)}
+        """Return the weights in half precision; of a probe model those of the head only."""
+        return {**(self._base.tensors() if self._base else {}), **self.head.tensors()}
 
 
 @dataclass(eq=False)

@@ -170,8 +170,7 @@ class LearnedModel:
         references = ordered(given)
         self._learned = None
         self._encoder.normalisation = normalisation
-        # The model is this predictor's copy. Points and scribbles do not show the size of objects.
-        self.model.adapt([r.mask > 0.5 for r in references if r.kind in {"mask", "partial", "box"}])
+        adapt_model(self.model, references)  # this predictor's copy
         part = self._reference_side if self.model.input_side else LARGEST_CROP
         crops = crop_references(references, self._reference_side, part)
         encoded = self._encoder.encode_references(crops)
@@ -220,6 +219,12 @@ class LearnedModel:
         # A class must have the same size on a reference as in a tile. This matters for models that
         # resize frames only; others learn from as much as memory allows.
         return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
+
+
+def adapt_model(model: Model, references: Sequence[Reference]) -> None:
+    """Adapt a model to the size of the annotated objects."""
+    # Points and scribbles do not show it.
+    model.adapt([r.mask > 0.5 for r in references if r.kind in {"mask", "partial", "box"}])
 
 
 def check_effort(effort: float) -> float:

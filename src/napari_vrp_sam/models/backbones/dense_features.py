@@ -41,6 +41,8 @@ class DenseBackbone(nn.Module):
         Pixels per token of a vision transformer, or the coarsest stride of a convolutional network.
     tokens : bool
         True for a vision transformer, which has one grid; False for a pyramid of several strides.
+    channels : tuple of int
+        Channels of the maps, finest first.
 
     Raises
     ------
@@ -58,6 +60,8 @@ class DenseBackbone(nn.Module):
         strides = [int(level["reduction"]) for level in self.network.feature_info]
         self.tokens = len(set(strides)) == 1
         self.unit = max(strides)
+        widths = [int(level["num_chs"]) for level in self.network.feature_info]
+        self.channels = (sum(widths[-VIT_BLOCKS:]),) if self.tokens else tuple(widths)
         config = self.network.pretrained_cfg
         for kind in ("mean", "std"):
             self.register_buffer(kind, torch.tensor(config[kind])[:, None, None], persistent=False)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_vrp_sam.models.backbones.dense_features import DenseBackbone
+from napari_vrp_sam.models.backbones.dense_head import FrozenHead
 from napari_vrp_sam.models.backbones.token_basis import TokenBasis
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import USUAL_EDGE_SHARE, follow_edges
+from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mix_with_head
 from napari_vrp_sam.models.object_scale import median_diameter
 from napari_vrp_sam.models.padding import pad_frames, resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
@@ -77,6 +79,8 @@ class ProbeModel(nn.Module, Model):
     name : str
         Name of the model.
     backbone : DenseBackbone
+    head : FrozenHead, optional
+        Head of a fine-tuned model.
 
     Attributes
     ----------
@@ -87,13 +91,15 @@ class ProbeModel(nn.Module, Model):
     uses_effort = True
     best_threshold = True
 
-    def __init__(self, name: str, backbone: DenseBackbone) -> None:
+    def __init__(
+        self, name: str, backbone: DenseBackbone, *, head: FrozenHead | None = None
+    ) -> None:
         super().__init__()
         self.name = name
         self.backbone = backbone
+        self.head = head
         self.scale = 1.0
-        levels = 1 if backbone.tokens else len(backbone.network.feature_info)
-        self.recipe = _recipe(levels)
+        self.recipe = _recipe(len(backbone.channels))
         self.eval()
 
     @property
@@ -118,16 +124,18 @@ class ProbeModel(nn.Module, Model):
         """Encode frames of shape (B, 3, H, W), float32 in 0..1.
 
         The semantic maps are `intensities`, `structures`, then those of the backbone, except for
-        the coarsest, which is the embedding.
+        the coarsest, which is the embedding; with a dense head, its logits are the last.
         """
         padded = pad_frames(frames)
         precision = self.precision
         if precision == "auto":
             precision = "float16" if frames.is_cuda else "float32"
         with mixed_precision(frames.device, precision):
-            *maps, embedding = self.backbone(padded, self.scale)
+            *maps, embedding = found = self.backbone(padded, self.scale)
+            head_maps = () if self.head is None else (self.head.logits(found, padded),)
         size = (frames.shape[-2], frames.shape[-1])
-        semantic = (intensities(padded), structures(padded), *(m.float() for m in maps))
+        backbone_maps = (m.float() for m in (*maps, *head_maps))
+        semantic = (intensities(padded), structures(padded), *backbone_maps)
         return FrameFeatures(size, embedding.float(), semantic)
 
     @torch.no_grad()
@@ -144,7 +152,13 @@ class ProbeModel(nn.Module, Model):
         for class_id in sorted({r.class_id for r in references}):
             of_class = [r for r in references if r.class_id == class_id]
             shots = [self._with_maps(shot_from_reference(r, references), basis) for r in of_class]
-            prepared.append(self._prepare_class(class_id, of_class, shots, basis))
+            one = self._prepare_class(class_id, of_class, shots, basis)
+            if self.head is not None:
+                marked = [r for r in of_class if bool(r.mask.any())][:MAX_REFERENCES]
+                base = [self.decode(r.features, self.prompt(r.features, [one]))[0] for r in marked]
+                calibration = calibrate_head(one.calibration, self.head, marked, base)
+                one = replace(one, calibration=calibration)
+            prepared.append(one)
         return prepared
 
     def _prepare_class(
@@ -175,7 +189,7 @@ class ProbeModel(nn.Module, Model):
     @torch.no_grad()
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Return the logits of every prepared class for one frame, as pseudo-masks."""
-        maps = _maps(features, prepared[0].basis)
+        maps = self._maps(features, prepared[0].basis)
         logits = torch.cat([_grid_logits(c.probe, maps) for c in prepared])
         empty = logits.new_empty(len(prepared), 0)
         return Prompts(
@@ -196,10 +210,20 @@ class ProbeModel(nn.Module, Model):
         ]
         shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(shifted), features.semantic[0], shares)
-        return resize_to_frame(edged, features.size)[:, 0]
+        logits = resize_to_frame(edged, features.size)[:, 0]
+        if not any(c.head_share for c in prompts.calibrations):
+            return logits
+        from_head = resize_to_frame(features.semantic[-1], features.size)[0]
+        return mix_with_head(logits, from_head, prompts.calibrations)
 
     def _with_maps(self, shot: Shot, basis: TokenBasis | None) -> Shot:
-        return replace(shot, maps=_maps(shot.features, basis))
+        return replace(shot, maps=self._maps(shot.features, basis))
+
+    def _maps(self, features: FrameFeatures, basis: TokenBasis | None) -> tuple[Tensor, ...]:
+        """Return the maps that probes read, without the logits of the head."""
+        maps = features.semantic[: 1 + len(self.backbone.channels)]
+        embedding = features.embedding if basis is None else basis.project(features.embedding)
+        return (*maps, embedding)
 
 
 def _recipe(levels: int) -> ProbeRecipe:
@@ -230,11 +254,6 @@ def _better_recipe(
 def _learn(recipe: ProbeRecipe, shots: Sequence[Shot], views: Sequence[Shot]) -> Predict:
     probe = fit_ensemble(shots, recipe, views, effort=FOLD_EFFORT)
     return lambda shot: _grid_logits(probe, shot.maps)
-
-
-def _maps(features: FrameFeatures, basis: TokenBasis | None) -> tuple[Tensor, ...]:
-    embedding = features.embedding if basis is None else basis.project(features.embedding)
-    return (*features.semantic, embedding)
 
 
 def _grid_logits(probe: Any, maps: Sequence[Tensor]) -> Tensor:

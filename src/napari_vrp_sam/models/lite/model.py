@@ -15,14 +15,13 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import follow_edges
+from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mix_with_head
 from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import (
-    MAX_REFERENCES,
     calibrate_class,
     decoder_share,
 )
-from napari_vrp_sam.models.lite.dense_head import DenseHead, read_head
-from napari_vrp_sam.models.lite.head_share import calibrate_head, mix_with_head
+from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
 from napari_vrp_sam.models.padding import resize_to_frame
@@ -58,7 +57,7 @@ class LiteModel(nn.Module, Model):
     decoder_share : float, optional
         Share of the mask decoder's logits in the result, 0..1; the pseudo-mask has the rest.
         Default: estimated for each class, with the offset; see `calibrate_class`.
-    head : DenseHead, optional
+    head : LiteHead, optional
         Head of a fine-tuned model.
 
     Attributes
@@ -85,7 +84,7 @@ class LiteModel(nn.Module, Model):
         *,
         pseudo_mask: PseudoMaskKind = "probe",
         decoder_share: float | None = None,
-        head: DenseHead | None = None,
+        head: LiteHead | None = None,
     ) -> None:
         super().__init__()
         self.network = (network or LiteNetwork()).requires_grad_(requires_grad=False)

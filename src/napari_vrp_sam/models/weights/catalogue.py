@@ -13,7 +13,15 @@ from napari_vrp_sam.models.weights.specialised import SPECIALISED
 
 VRP_ENCODER_KIND = "vrp-encoder"
 LITE_KIND = "lite"
+PROBE_KIND = "probe"
 """Values of `kind` in the metadata of weights files."""
+
+NETWORK_KEY, REPOSITORY_KEY = "network", "repository"
+"""Metadata of the weights file of a fine-tuned probe model: timm's name of its backbone, and the
+repository of the Hugging Face Hub with the weights of the backbone."""
+
+TIMM_PREFIX = "timm:"
+"""Prefix of the names of timm's networks, as in "timm:resnet50.a1_in1k"."""
 
 DENSE_HEAD_PREFIX, MASK_DECODER_PREFIX = "dense.", "mask_decoder."
 """Name prefixes of the tensors that fine-tuning adds to a file."""
@@ -73,6 +81,11 @@ def find_published(path: Path) -> WeightsFile | None:
     return next((weights for weights in published if weights.matches(path)), None)
 
 
+def is_probe_model(name: str) -> bool:
+    """Return True for the name of a built-in probe model or of a network of timm."""
+    return name.startswith(TIMM_PREFIX) or any(spec.name == name for spec in PROBE_MODELS)
+
+
 def base_model_name(metadata: Mapping[str, str], path: Path) -> str:
     """Return the name of the built-in model that a weights file is a variant of.
 
@@ -94,4 +107,8 @@ def base_model_name(metadata: Mapping[str, str], path: Path) -> str:
         return metadata.get("sam", "vit_h")
     if kind == LITE_KIND:
         return "lite"
+    if kind == PROBE_KIND and NETWORK_KEY in metadata:
+        network = metadata[NETWORK_KEY]
+        known = (spec.name for spec in PROBE_MODELS if spec.image_encoder == network)
+        return next(known, TIMM_PREFIX + network)
     raise InputError(f"{path} holds an unknown kind of model, '{kind}': update napari-vrp-sam.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.sam.prompting import TUNED_DECODER_PROMPTING
-from napari_vrp_sam.models.weights.catalogue import BUILT_IN, LITE_KIND
+from napari_vrp_sam.models.weights.catalogue import BUILT_IN, LITE_KIND, PROBE_KIND
 from napari_vrp_sam.models.weights.downloads import fetch
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, SEMANTIC_WEIGHTS, ModelSpec
 
@@ -62,13 +62,25 @@ def load_probe_model(
     See `load_model` for the parameters.
     """
     from napari_vrp_sam.models.backbones.dense_features import DenseBackbone
+    from napari_vrp_sam.models.backbones.dense_head import FrozenHead
     from napari_vrp_sam.models.backbones.model import ProbeModel
+    from napari_vrp_sam.models.heads.dense_head import head_state, read_settings
+    from napari_vrp_sam.models.weights.checkpoints import load_tensors, read_checkpoint
 
+    tuned, source = None, os.fspath(weights or "")
+    if weights is not None and weights != RANDOM:
+        checkpoint = read_checkpoint(weights)
+        if checkpoint.metadata.get("kind") == PROBE_KIND:
+            tuned, weights = checkpoint, None
     if weights is None:
         assert spec.backbone_weights is not None
         weights = fetch(spec.backbone_weights, progress=progress)
-    file = None if weights == RANDOM else weights
-    return ProbeModel(spec.name, DenseBackbone(spec.image_encoder, file))
+    backbone = DenseBackbone(spec.image_encoder, None if weights == RANDOM else weights)
+    if tuned is None:
+        return ProbeModel(spec.name, backbone)
+    head = FrozenHead(backbone, read_settings(tuned.metadata, source=source))
+    load_tensors(head, head_state(tuned.tensors), source=source)
+    return ProbeModel(spec.name, backbone, head=head.requires_grad_(requires_grad=False))
 
 
 def _load_packaged(semantic: SemanticEncoder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from napari_vrp_sam.models.sam.prompting import (
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.catalogue import (
     MASK_DECODER_PREFIX,
+    NETWORK_KEY,
+    REPOSITORY_KEY,
+    TIMM_PREFIX,
     VRP_ENCODER_SUFFIXES,
     base_model_name,
 )
@@ -39,10 +43,6 @@ if TYPE_CHECKING:
     from napari_vrp_sam.models.sam.prompting import Prompting
     from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
-
-
-TIMM_PREFIX = "timm:"
-"""Prefix of the names of timm's networks, as in "timm:resnet50.a1_in1k"."""
 
 
 def list_models() -> tuple[ModelSpec, ...]:
@@ -288,7 +288,8 @@ def _timm_spec(name: str) -> ModelSpec:
 
 def _user_model_spec(model: UserModel) -> ModelSpec:
     base = base_model_name(model.card, model.path)
-    spec = next(spec for spec in catalogue.BUILT_IN if spec.name == base)
+    known = (spec for spec in catalogue.BUILT_IN if spec.name == base)
+    spec = next(known, None) or _tuned_probe_spec(model.card)
     return replace(
         spec,
         name=model.name,
@@ -298,3 +299,10 @@ def _user_model_spec(model: UserModel) -> ModelSpec:
         packaged_weights="",
         user_weights=model.path,
     )
+
+
+def _tuned_probe_spec(card: Mapping[str, str]) -> ModelSpec:
+    """Return the entry of a fine-tuned model on any network of timm, without importing timm."""
+    network, licence = card[NETWORK_KEY], card.get("licence", "unknown licence")
+    weights = HubFile.of(card[REPOSITORY_KEY], licence, network)
+    return ModelSpec(TIMM_PREFIX + network, "", network, "", licence, backbone_weights=weights)

@@ -20,6 +20,8 @@ from napari_vrp_sam.models.weights.catalogue import (
     DENSE_HEAD_PREFIX,
     LITE_KIND,
     MASK_DECODER_PREFIX,
+    PROBE_KIND,
+    REPOSITORY_KEY,
     VRP_ENCODER_KIND,
     VRP_ENCODER_SUFFIXES,
     base_model_name,
@@ -230,9 +232,11 @@ def check_model(path: Path) -> Header:
     """
     header = read_header(path)
     base = base_model_name(header.metadata, path)
-    if all(spec.name != base for spec in catalogue.BUILT_IN):
+    probe = header.metadata.get("kind") == PROBE_KIND
+    if not probe and all(spec.name != base for spec in catalogue.BUILT_IN):
         raise InputError(f"{path} is based on '{base}', which is unknown: update napari-vrp-sam.")
-    if not (_fits_lite(header) if base == LITE_KIND else _fits_full_size(header)):
+    fits = _fits_probe if probe else _fits_lite if base == LITE_KIND else _fits_full_size
+    if not fits(header):
         raise InputError(
             f"{path} does not hold weights of a variant of '{base}': choose another file."
         )
@@ -247,6 +251,11 @@ def _fits_lite(header: Header) -> bool:
     if any(header.metadata.get(key, value) != value for key, value in sizes.items()):
         return shapes.keys() == packaged.shapes.keys()
     return shapes == packaged.shapes
+
+
+def _fits_probe(header: Header) -> bool:
+    head = any(name.startswith(DENSE_HEAD_PREFIX) for name in header.shapes)
+    return head and REPOSITORY_KEY in header.metadata
 
 
 def _fits_full_size(header: Header) -> bool:

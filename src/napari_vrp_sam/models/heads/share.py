@@ -1,8 +1,8 @@
 """Share of a dense head in the result, for each class and each frame.
 
-A head trained on few frames fails without warning on frames of another appearance. The rest of
-`lite` was trained on many kinds of images; it fails less often, and on other frames. So the head
-has no share on frames where the two agree less than on the annotated frames.
+A head trained on few frames fails without warning on frames of another appearance. The model beside
+it knows many kinds of images; it fails less often, and on other frames. So the head has no share on
+frames where the two agree less than on the annotated frames.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import SPARSE_KINDS, EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.dense_head import DenseHead
-from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
+from napari_vrp_sam.models.heads.dense_head import DenseHead
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.probe.cross_validation import OTHER_FRAMES_RATIO
+
+LOGIT_LIMIT = 8.0
+"""Bound of the head's logits, that of the models."""
+
+MAX_REFERENCES = 3
+"""Number of references that the share is estimated from."""
 
 IOU_RAMP = (0.25, 0.55)
 """IoU of the head with the annotation up to which its share is 0, and from which it is full."""
