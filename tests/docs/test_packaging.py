@@ -1,0 +1,73 @@
+"""Recipes for conda and containers, templates of the repository, and contents of the wheel."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.docs.pages import METADATA, ROOT
+
+CONDA = {"torch": "pytorch", "dask[array]": "dask-core", "lazy-loader": "lazy_loader"}
+"""Names of packages that differ on conda-forge."""
+LARGEST_WHEEL = 40_000_000
+
+
+def test_the_conda_recipe_has_the_dependencies_of_the_package() -> None:
+    text = (ROOT / "packaging/conda/meta.yaml").read_text("utf-8")
+    text = re.sub(r"{%.*?%}\n|{{(.*?)}}", r"\1", text)
+    recipe = yaml.safe_load(text)
+    listed = [line.replace(" ", "") for line in recipe["requirements"]["run"]]
+    expected = ["python" + METADATA["requires-python"]]
+    for requirement in METADATA["dependencies"]:
+        name = re.match(r"[\w-]+(\[\w+\])?", requirement)[0]
+        conda = CONDA.get(name, name.replace("huggingface-", "huggingface_"))
+        expected.append(conda + requirement.removeprefix(name))
+    assert sorted(listed) == sorted(expected)
+    assert recipe["build"]["entry_points"] == ["vrp-sam = napari_vrp_sam.cli:main"]
+
+
+def test_the_container_copies_what_exists_and_installs_known_extras() -> None:
+    text = (ROOT / "packaging/Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    instructions = [line.split(maxsplit=1) for line in text.splitlines() if line[:1].isupper()]
+    assert {word for word, _ in instructions} <= {
+        "FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "ENTRYPOINT",
+    }  # fmt: skip
+    for word, rest in instructions:
+        if word == "COPY" and not rest.startswith("--from"):
+            for name in rest.split()[:-1]:
+                assert (ROOT / name).exists(), name
+    (extras,) = re.findall(r'"\$wheel\[([^\]]+)\]"', text)
+    assert set(extras.split(",")) <= set(METADATA["optional-dependencies"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda p: p.name)
+def test_files_of_the_repository_can_be_read(path: Path) -> None:
+    content = yaml.safe_load(path.read_text("utf-8"))
+    if path.parent.name == "ISSUE_TEMPLATE" and path.name != "config.yml":
+        assert {"name", "description", "body"} <= set(content)
+        assert all(field["attributes"]["label"] for field in content["body"])
+
+
+@pytest.mark.slow
+def test_the_wheel_is_small_and_holds_what_users_need(tmp_path: Path) -> None:
+    code = f"from hatchling.build import build_wheel; print(build_wheel({str(tmp_path)!r}))"
+    built = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    path = tmp_path / built.stdout.split()[-1]
+    assert path.stat().st_size < LARGEST_WHEEL
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        metadata = wheel.read(next(n for n in names if n.endswith("METADATA"))).decode()
+    package = "napari_vrp_sam"
+    for name in ("napari.yaml", "py.typed", "__init__.pyi", "models/weights/lite.safetensors"):
+        assert f"{package}/{name}" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {package}
+    assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
+    assert "Annotate a class on one slice" in metadata
