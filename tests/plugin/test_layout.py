@@ -178,3 +178,30 @@ def test_the_status_stays_in_view(qtbot, viewer, dock, annotated):
         qtbot.wait(50)
         assert not dock.status.visibleRegion().isEmpty()
         assert dock.status.visibleRegion().boundingRect() == dock.status.rect()
+
+
+def test_the_status_is_as_high_as_its_text_and_moves_no_button(qtbot, viewer, dock, annotated):
+    dock.window().resize(1280, 700)
+    bar = dock.scroll.verticalScrollBar()
+    qtbot.waitUntil(lambda: bar.maximum() > 100)
+    bar.setValue(bar.maximum())
+    buttons = dock.session_panel.save_button, dock.undo_buttons.undo_button
+
+    def places():
+        qtbot.wait(100)  # for the layout
+        return [button.mapTo(dock, QPoint(0, 0)).y() for button in buttons]
+
+    before = places()
+    height = dock.card.height()
+    assert height < 5 * dock.card.fontMetrics().lineSpacing()
+    dock._panel.notify("A message of one sentence" + ", which takes several lines" * 4 + ".")
+    dock.incomplete_mask.show()
+    assert places()[1] == before[1]
+    assert dock.card.height() > height + 40
+    assert not dock.scroll.visibleRegion().isEmpty()
+    dock._panel.notify("Short.")
+    dock.incomplete_mask.hide()
+    assert places() == before
+    assert dock.card.height() <= height
+    bar.setValue(0)
+    assert bar.maximum() > 100

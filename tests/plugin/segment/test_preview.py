@@ -169,8 +169,7 @@ def test_preview_continues_after_an_error(
     with monkeypatch.context() as broken, qtbot.capture_exceptions() as faults:
         broken.setattr(FrameOutline, "show", fail)
         live[1].paint((3, 14, 45), 2)
-        label = dock.preview_box.state_label
-        qtbot.waitUntil(lambda: label.full_text == sentence, timeout=30_000)
+        qtbot.waitUntil(lambda: dock.preview_box.state.reason == sentence, timeout=30_000)
     assert dock.preview_box.state.phase == "failed"
     assert [kind for kind, *_ in faults] == (
         [] if sentence != FAILURE_MESSAGE else [ZeroDivisionError]

@@ -30,5 +30,6 @@ def test_states_of_a_preview_in_their_order():
 
 def test_a_failed_preview_has_a_reason_and_no_outline():
     state = PreviewState().shown().failed("There is no annotation yet.")
-    assert (state.text, state.outlined) == ("There is no annotation yet.", False)
+    assert (state.reason, state.outlined) == ("There is no annotation yet.", False)
+    assert state.text == "not available"
     assert state.changed().text == ""

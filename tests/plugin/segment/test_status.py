@@ -183,4 +183,6 @@ def test_outline_does_not_outlive_an_undone_stroke(qtbot, viewer, dock, engine, 
     qtbot.waitUntil(lambda: bool(previews(viewer)), timeout=30_000)
     labels.undo()
     qtbot.waitUntil(lambda: not previews(viewer), timeout=30_000)
-    assert "no annotation" in dock.preview_box.state_label.full_text
+    assert "no annotation" in dock.preview_box.state.reason
+    assert dock.preview_box.state_label.full_text == "not available"
+    assert "no annotation" in dock.preview_box.state_label.toolTip()

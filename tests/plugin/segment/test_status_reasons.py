@@ -45,7 +45,7 @@ def test_reason_of_the_preview_is_the_status(qtbot, viewer, dock, stack):
     qtbot.waitUntil(
         lambda: dock.status.text().startswith("There is no annotation yet"), timeout=30_000
     )
-    assert dock.preview_box.state_label.full_text == dock.status.text()
+    assert dock.preview_box.state.reason == dock.status.text()
     dock.preview_box.setChecked(False)
     assert dock.status.text().startswith("Ready")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import Change, UndoHistory
 
 MAX_CLASS = 255
-CLASSES_GONE = "There is nothing to undo: the image of these classes was deleted."
+CLASSES_GONE = "Nothing has changed, because the image of these classes was deleted."
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class SegmentForm(StackForm):
             "getting-started/napari.md#how-drawings-are-interpreted", "kinds of annotation"
         )
         self.prompting_box = PromptingBox(self.model_box)
-        self.neighbours_box = QCheckBox("Average neighbouring frames")
+        self.neighbours_box = QCheckBox("Average neighbours")
         self.neighbours_box.setChecked(True)
         self.prompting_label = PromptingLabel(self.model_box, self.prompting_box)
         self.gallery_button = GalleryButton(

@@ -16,7 +16,7 @@ from napari_vrp_sam.plugin.layers.results import RESULT_OF, ResultLayer, is_resu
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory
 
-LAYER_DELETED = "There is nothing to undo: the layer was deleted."
+LAYER_DELETED = "Nothing has changed, because the layer was deleted."
 
 
 class AddedLayers:

@@ -202,7 +202,7 @@ class PreviewBox(QCheckBox):
     def _show_state(self, state: PreviewState) -> None:
         self.state = state
         covered = self._covered and state.outlined
-        self.state_label.set_full_text(COVERED if covered else state.text)
+        self.state_label.set_full_text(COVERED if covered else state.text, state.reason)
         self.state_changed.emit(state)
 
     def _start(self) -> None:

@@ -20,6 +20,7 @@ TEXTS: dict[PreviewPhase, str] = {
     "refining": "refining…",
     "up to date": "up to date",
     "out of date": "out of date",
+    "failed": "not available",
 }
 
 
@@ -43,8 +44,8 @@ class PreviewState:
 
     @property
     def text(self) -> str:
-        """Text beside the check box."""
-        return self.reason if self.phase == "failed" else TEXTS[self.phase]
+        """Text beside the check box, which is too narrow for the reason of a failure."""
+        return TEXTS[self.phase]
 
     def changed(self) -> PreviewState:
         """Return the state after a change of the annotation, a setting or the frame in view."""

@@ -87,9 +87,9 @@ class SegmentStackWidget(PluginDock):
         self._controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = self.form.probability_box, controls.progress
-        self.card = StatusCard()
-        self.status, self.expected_iou_label = self.card.message, self.card.quality
         self.incomplete_mask = IncompleteMaskButton(self.form.annotation_list)
+        self.card = StatusCard(self.incomplete_mask)
+        self.status, self.expected_iou_label = self.card.message, self.card.quality
         self.result_row = ResultRow(viewer, self.form)
         self.accept_button = AcceptButton(viewer, self.form.image_box, self.history)
         keep_place(self.accept_button)
@@ -130,10 +130,8 @@ class SegmentStackWidget(PluginDock):
         self._add_widgets(
             self.form,
             self._controls,
-            self.incomplete_mask,
             self.quality_panel,
             self.accept_button,
-            self.undo_buttons,
             self.result_row,
             self.result_tools,
             self.export_button,
@@ -146,6 +144,7 @@ class SegmentStackWidget(PluginDock):
         )
         # Below the scroll area, where the answers to all buttons are visible.
         self.layout().addWidget(self.card)
+        self.layout().addWidget(self.undo_buttons)  # at the edge, where nothing moves them
         self._panel = PanelStatus(
             viewer, self.form, self.quality_panel, self.card, controls, self._engine, self
         )

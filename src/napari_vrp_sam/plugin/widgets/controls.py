@@ -173,10 +173,10 @@ class ElidedLabel(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
-    def set_full_text(self, text: str) -> None:
-        """Show a text."""
+    def set_full_text(self, text: str, more: str = "") -> None:
+        """Show a text; the tooltip says more."""
         self.full_text = text
-        set_help(self, escape(text))
+        set_help(self, escape(more or text))
         self._elide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

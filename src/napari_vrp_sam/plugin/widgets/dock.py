@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFrame,
     QMainWindow,
@@ -112,6 +113,31 @@ class ScrollColumn(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._window_height = 0
+        self.verticalScrollBar().valueChanged.connect(self._hold)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the controls in place if only the parts of the dock around them become smaller."""
+        height = self.window().height()
+        if height != self._window_height:
+            self._window_height = height
+            self._leave(0)
+        else:
+            self._hold()
+        super().resizeEvent(event)
+
+    def _hold(self, _value: int = 0) -> None:
+        """Leave space below the controls, or Qt would scroll up to fill a larger view."""
+        scrolled, view = self.verticalScrollBar().value(), self.viewport().size()
+        column = self.column
+        needed = max(column.totalMinimumSize().height(), column.totalHeightForWidth(view.width()))
+        needed -= column.contentsMargins().bottom()
+        self._leave(max(0, scrolled + view.height() - needed) if scrolled else 0)
+
+    def _leave(self, space: int) -> None:
+        margins = self.column.contentsMargins()
+        if space != margins.bottom():
+            self.column.setContentsMargins(margins.left(), margins.top(), margins.right(), space)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return a size that is wide enough for all controls and the scroll bar."""

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import ElidedButton, pack, set_help
 
@@ -177,7 +177,10 @@ class UndoButtons(QWidget):
         self.undo_button, self.redo_button = ElidedButton(), ElidedButton()
         self.undo_button.clicked.connect(history.undo)
         self.redo_button.clicked.connect(history.redo)
-        pack(QVBoxLayout(self), self.undo_button, self.redo_button, spacing=3)
+        row = QHBoxLayout(self)
+        pack(row, self.undo_button, self.redo_button, spacing=3)
+        row.setStretch(0, 3)  # always the same, whatever their texts
+        row.setStretch(1, 2)
         history.changed.connect(self.refresh)
         self.refresh()
 

@@ -13,21 +13,26 @@ from napari_vrp_sam.plugin.widgets.controls import MessageLabel, keep_place, pac
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.status.panel_view import PanelView
 
-MESSAGE_LINES, QUALITY_LINES = 3, 3
-"""Lines whose height is reserved, so that texts that come and go move no button."""
-
-PADDING = 16
+PADDING = 4
 """Pixels that a message takes in addition to its lines."""
 
 
 class StatusCard(QWidget):
-    """Message of the panel, its details, the expected IoU, and the device and worker."""
+    """Message of the panel, its details, the expected IoU, and the device and worker.
 
-    def __init__(self) -> None:
+    It is as high as its texts; the scroll area above gives way, and its controls stay in place.
+
+    Parameters
+    ----------
+    answer : QWidget
+        Button that answers the message, if it is visible.
+    """
+
+    def __init__(self, answer: QWidget) -> None:
         super().__init__()
-        self.message = ReservedLabel(MESSAGE_LINES)
+        self.message = WrappedLabel()
         self.message.setAccessibleName("Status")
-        self.quality = ReservedLabel(QUALITY_LINES)
+        self.quality = WrappedLabel()
         self.quality.setAccessibleName("Expected IoU")
         self.engine = QLabel()
         self.engine.setWordWrap(True)
@@ -50,7 +55,8 @@ class StatusCard(QWidget):
         foot = QWidget()
         pack(QHBoxLayout(foot), self.engine, self.details_button)
         foot.layout().setStretch(0, 1)
-        pack(QVBoxLayout(self), self.message, self.details, self.quality, foot, spacing=4)
+        widgets = self.message, answer, self.details, self.quality, foot
+        pack(QVBoxLayout(self), *widgets, spacing=4)
         self._show_details()
 
     def show_view(self, view: PanelView) -> None:
@@ -71,25 +77,23 @@ class StatusCard(QWidget):
         self.details.setVisible(self.details_button.isChecked() and bool(self.details.text()))
 
 
-class ReservedLabel(MessageLabel):
-    """Message that takes the height of a number of lines, even while it is empty."""
+class WrappedLabel(MessageLabel):
+    """Message that is as high as its text at the present width."""
 
-    def __init__(self, lines: int) -> None:
-        self._lines = lines
+    def __init__(self) -> None:
         super().__init__()
         self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.setTextFormat(Qt.TextFormat.PlainText)
         policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        keep_place(self)
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
-        """Return the height of the text, or of the reserved lines."""
-        return max(super().heightForWidth(width), self._reserved)
+        """Return the height of the text, at least of one line."""
+        return max(super().heightForWidth(width), self._one_line)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size with the height of the text at the present width; at least the reserved."""
+        """Return a size with the height of the text at the present width."""
         # The scroll area of the dock does not ask for the height for a width.
         return QSize(super().minimumSizeHint().width(), self.heightForWidth(self.width()))
 
@@ -100,9 +104,9 @@ class ReservedLabel(MessageLabel):
             self.updateGeometry()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a size with the reserved height; see also `heightForWidth`."""
-        return QSize(super().sizeHint().width(), self._reserved)
+        """Return a size with the height of one line; see also `heightForWidth`."""
+        return QSize(super().sizeHint().width(), self._one_line)
 
     @property
-    def _reserved(self) -> int:
-        return self._lines * self.fontMetrics().lineSpacing() + PADDING
+    def _one_line(self) -> int:
+        return self.fontMetrics().lineSpacing() + PADDING
