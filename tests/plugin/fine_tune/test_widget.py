@@ -160,6 +160,18 @@ def test_frame_in_view_is_compared(qtbot, viewer, tuner, lessons, opened):
     assert outlines(viewer) == []  # the user deleted it
 
 
+def test_pause_is_available_from_the_first_step(qtbot, viewer, tuner, lessons, opened):
+    pause = tuner.controls.pause_button
+    press(qtbot, tuner.controls.start_button)
+    qtbot.waitUntil(lambda: "Loading the model" in tuner.status.text(), timeout=30_000)
+    assert not pause.isEnabled()
+    assert "after the first training step" in pause.toolTip()
+    lessons.let_through(1)
+    qtbot.waitUntil(pause.isEnabled, timeout=30_000)
+    press(qtbot, tuner.controls.cancel_button)
+    assert not pause.isEnabled()
+
+
 def test_paused_run_waits(qtbot, viewer, tuner, lessons, opened):
     start(qtbot, tuner, lessons, 2)
     press(qtbot, tuner.controls.pause_button)

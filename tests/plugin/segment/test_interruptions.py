@@ -11,7 +11,7 @@ from tests.plugin.disturbances import (
     edit_image,
     rename_everything,
 )
-from tests.plugin.window import results
+from tests.plugin.window import press, results
 
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
@@ -119,3 +119,16 @@ def test_killed_worker_is_reported_and_replaced(qtbot, make_napari_viewer):
     second = results(viewer)[-1]
     assert second is not result
     np.testing.assert_array_equal(second.data[done(result)], kept[done(result)])
+
+
+def test_napari_says_what_closing_the_window_means_for_a_run(
+    qtbot, viewer, dock, engine, annotated
+):
+    tasks = dock.window()._window._task_status_manager
+    press(qtbot, dock.segment_button)
+    (text,) = tasks.get_status()  # part of napari's question
+    assert "Segment stack" in text
+    assert "save a session" in text
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    assert tasks.get_status() == []

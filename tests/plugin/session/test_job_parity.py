@@ -39,7 +39,11 @@ def test_window_and_command_line_make_the_same_job(viewer, dock, annotated, tmp_
     assert "bounding box" in form.prompting_label.text()
 
     folder = tmp_path / "a.vrpsam"
-    write_session(folder, *collect_session(form, viewer, dock.result_tools.settings))
+    objects = dock.objects_panel.form
+    objects.output_box.setCurrentIndex(2)
+    objects.split_slider.setValue(0.8)
+    state = collect_session(form, viewer, dock.result_tools.settings, objects.options())
+    write_session(folder, *state)
     replayed = job_of_command(folder)
     for name in SETTINGS:
         assert getattr(replayed, name) == getattr(job, name), name
@@ -48,5 +52,9 @@ def test_window_and_command_line_make_the_same_job(viewer, dock, annotated, tmp_
 
     form.model_box.choose("lite")
     form.neighbours_box.setChecked(True)
+    objects.output_box.setCurrentIndex(0)
+    objects.split_slider.setValue(0.1)
     dock.session_panel.open(folder)
     assert (form.prompting_box.prompting, form.neighbours_box.isChecked()) == ("box", False)
+    assert objects.output_box.currentText() == "Objects through Z"
+    assert objects.split_slider.value() == 0.8

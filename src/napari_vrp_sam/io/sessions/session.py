@@ -56,12 +56,24 @@ SESSION_ENTRIES = frozenset(
 """Files and folders of a session; all others in its folder belong to the user."""
 
 
+ObjectOutput = Literal["classes", "objects", "linked objects"]
+
+
 class SessionClass(NamedTuple):
     """Label value, name and colour ("#rrggbb") of a class."""
 
     number: int
     name: str
     colour: str
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class ObjectOptions:
+    """Options of the section *Objects* of the window."""
+
+    output: ObjectOutput
+    divisions: bool
+    split_strength: float
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -86,6 +98,8 @@ class Settings:
     frame_in_view: int | None = None
     clean_up: dict[str, Any] | None = None
     """Thresholds and clean-up of labels, as `ResultSettings.as_dict` returns them."""
+    objects: ObjectOptions | None = None
+    """Options of the window for finding objects."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,10 @@ class BatchRun(WatchedRun):
     started = Signal(int, int, object)
     progressed = Signal(object)
     finished = Signal(object)
+    closing_message = (
+        "Closing the window ends the run. Finished files are kept; start it again to segment the "
+        "others."
+    )
     failure_message = "The list of results could not be shown; the files are written."
 
     def __init__(self, run: Run, files: int, parent: QWidget) -> None:

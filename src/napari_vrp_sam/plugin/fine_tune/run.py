@@ -50,6 +50,10 @@ class FineTuningRun(WatchedRun):
     trained = Signal(list, list)
     compared = Signal(object)
     finished = Signal(object)
+    closing_message = (
+        "Closing the window ends the training. Later, the tab Fine-tune offers to resume it from "
+        "its last checkpoint."
+    )
     failure_message = "The progress of the fine-tuning could not be shown."
 
     def __init__(self, run: Run, name: str, parent: QWidget) -> None:

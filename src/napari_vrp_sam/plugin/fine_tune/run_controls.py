@@ -29,7 +29,6 @@ class FineTuneControls(QWidget):
             "Train on the annotated frames in a separate process; napari remains usable. The "
             "new model is saved only if it is better on the held-out part of the annotation.",
         )
-        set_help(self.pause_button, "Pause the training, or resume it.")
         set_help(
             self.cancel_button,
             "Cancel the training. It can be resumed or discarded later.",
@@ -48,8 +47,8 @@ class FineTuneControls(QWidget):
     def show_running(self, *, running: bool) -> None:
         """Enable the buttons that apply during a run, or before one."""
         self.start_button.setEnabled(not running)
-        for button in (self.pause_button, self.cancel_button):
-            button.setEnabled(running)
+        self.cancel_button.setEnabled(running)
+        self._enable_pause(enabled=False)  # until the first step: loading cannot be paused
         self.show_paused(paused=False)
         self._progress_row.setVisible(running)
         if running:
@@ -57,6 +56,8 @@ class FineTuneControls(QWidget):
 
     def show_progress(self, last: TrainingStep) -> None:
         """Show the time used of the budget, or the number of steps if it is given."""
+        if self.cancel_button.isEnabled():
+            self._enable_pause(enabled=True)
         if last.budget is None:
             self.progress.setFormat("step %v of %m")
             self.progress.setRange(0, last.steps)
@@ -66,6 +67,14 @@ class FineTuneControls(QWidget):
         self.progress.setFormat(f"{format_elapsed(used)} of {format_elapsed(last.budget)}")
         self.progress.setRange(0, max(1, round(last.budget)))
         self.progress.setValue(round(used))
+
+    def _enable_pause(self, *, enabled: bool) -> None:
+        self.pause_button.setEnabled(enabled)
+        help_text = "Pause the training, or resume it."
+        set_help(
+            self.pause_button,
+            help_text if enabled else f"{help_text} Available after the first training step.",
+        )
 
     def show_paused(self, *, paused: bool) -> None:
         """Label the pause button according to its next action."""

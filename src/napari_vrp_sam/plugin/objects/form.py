@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QAbstractSlider, QCheckBox, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
+from napari_vrp_sam.io.sessions.session import ObjectOptions, ObjectOutput
 from napari_vrp_sam.plugin.widgets.controls import (
     NarrowComboBox,
     add_wide_row,
@@ -17,6 +18,8 @@ from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 CLASSES, ON_FRAMES, LINKED = range(3)
 """Rows of the output box; `LINKED` is not available for a single frame."""
+OUTPUTS: tuple[ObjectOutput, ...] = "classes", "objects", "linked objects"
+"""Names of the rows in sessions."""
 
 
 class ObjectsForm(QWidget):
@@ -74,6 +77,21 @@ class ObjectsForm(QWidget):
             divisions=linked and "T" in self._axes and self.divisions_check.isChecked(),
             split_strength=round(self.split_slider.value(), 2),
         )
+
+    def options(self) -> ObjectOptions:
+        """Return the state of the controls, as sessions store it."""
+        return ObjectOptions(
+            OUTPUTS[self.output_box.currentIndex()],
+            self.divisions_check.isChecked(),
+            round(self.split_slider.value(), 2),
+        )
+
+    def set_options(self, options: ObjectOptions) -> None:
+        """Restore the state of the controls; an output that the axes do not allow becomes none."""
+        row = OUTPUTS.index(options.output)
+        self.output_box.setCurrentIndex(row if row < self.output_box.count() else CLASSES)
+        self.divisions_check.setChecked(options.divisions)
+        self.split_slider.setValue(options.split_strength)
 
     def set_axes(self, axes: str) -> None:
         """Offer linking of objects along T and Z if an image has these axes."""

@@ -50,6 +50,10 @@ class SegmentationRun(WatchedRun):
     """Emitted after frames were added to the result layer."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
     """Emits a dict of `ClassCalibration` by class id."""
+    closing_message = (
+        "Closing the window ends the run, and its frames are lost. To keep them, cancel the run "
+        "and save a session."
+    )
     failure_message = "The result could not be shown; finished frames are kept."
 
     def __init__(

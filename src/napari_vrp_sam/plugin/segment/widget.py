@@ -113,7 +113,9 @@ class SegmentStackWidget(PluginDock):
         own = isinstance(self._engine, ProcessEngine)
         self.files_panel = FilesPanel(ProcessEngine if own else lambda: self._engine)
         self._opener = FileOpener(viewer, classes.as_dicts, self)
-        self.session_panel = SessionPanel(viewer, self.form, lambda: self.result_tools.settings)
+        self.session_panel = SessionPanel(
+            viewer, self.form, self.objects_panel.form, lambda: self.result_tools.settings
+        )
         self.undo_buttons = UndoButtons(self.history)
         self._preferences = Preferences(self.form, self)
         self.preview_box.refused.connect(self.form.label_question.show_error)

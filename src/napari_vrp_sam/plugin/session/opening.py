@@ -14,7 +14,13 @@ from napari.utils.notifications import show_warning
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import IMAGE_COPY, open_image
-from napari_vrp_sam.io.sessions.session import SUFFIX, Session, Settings, read_session
+from napari_vrp_sam.io.sessions.session import (
+    SUFFIX,
+    ObjectOptions,
+    Session,
+    Settings,
+    read_session,
+)
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.models.zoo.registry import missing_model_message
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
@@ -36,6 +42,7 @@ from napari_vrp_sam.plugin.session.layers import (
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.objects.form import ObjectsForm
 
 SESSION, CHOICES = "session", "choices"
 """Metadata keys of a session's image: the session's folder; settings that are not applied yet."""
@@ -83,7 +90,10 @@ def session_layers(folder: Path, image_path: Path | None = None) -> list[LayerTu
 
 
 def apply_opened_sessions(
-    viewer: napari.viewer.Viewer, form: SegmentForm, warn: Callable[[str], None]
+    viewer: napari.viewer.Viewer,
+    form: SegmentForm,
+    objects: ObjectsForm,
+    warn: Callable[[str], None],
 ) -> bool:
     """Link results to images and apply settings of new sessions; return False if there are none."""
     changed = False
@@ -100,6 +110,8 @@ def apply_opened_sessions(
         if choices is not None:
             set_metadata(image, **{CHOICES: None})
             _apply_choices(viewer, form, image, choices, warn)
+            if choices["objects"] is not None:
+                objects.set_options(ObjectOptions(**choices["objects"]))
             changed = True
     return changed
 

@@ -24,6 +24,7 @@ from napari_vrp_sam.plugin.widgets.help_button import HelpButton
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
+    from napari_vrp_sam.plugin.objects.form import ObjectsForm
 
 
 class SessionPanel(QWidget):
@@ -33,6 +34,7 @@ class SessionPanel(QWidget):
     ----------
     viewer : napari.viewer.Viewer
     form : SegmentForm
+    objects : ObjectsForm
     clean_up : callable
         Returns the thresholds and the clean-up of the next run.
     parent : QWidget, optional
@@ -54,12 +56,14 @@ class SessionPanel(QWidget):
         self,
         viewer: napari.viewer.Viewer,
         form: SegmentForm,
+        objects: ObjectsForm,
         clean_up: Callable[[], ResultSettings],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._form = form
+        self._objects = objects
         self._clean_up = clean_up
         self._writer: SessionWriter | None = None
         self._image: Image | None = None
@@ -99,7 +103,9 @@ class SessionPanel(QWidget):
         if self.saving:
             return
         try:
-            session, data = collect_session(self._form, self._viewer, self._clean_up())
+            session, data = collect_session(
+                self._form, self._viewer, self._clean_up(), self._objects.options()
+            )
         except InputError as error:
             self.reported.emit(str(error), "warning")
             return
@@ -138,7 +144,7 @@ class SessionPanel(QWidget):
         def warn(message: str) -> None:
             self.reported.emit(message, "warning")
 
-        if apply_opened_sessions(self._viewer, self._form, warn):
+        if apply_opened_sessions(self._viewer, self._form, self._objects, warn):
             self.opened.emit()
 
     def detach(self) -> None:

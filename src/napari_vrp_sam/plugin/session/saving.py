@@ -26,6 +26,7 @@ from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings
+    from napari_vrp_sam.io.sessions.session import ObjectOptions
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,10 @@ THREAD_NAME = "vrp-sam-save"
 
 
 def collect_session(
-    form: SegmentForm, viewer: napari.viewer.Viewer, clean_up: ResultSettings
+    form: SegmentForm,
+    viewer: napari.viewer.Viewer,
+    clean_up: ResultSettings,
+    objects: ObjectOptions | None = None,
 ) -> tuple[Session, Any]:
     """Return a session with the state of the window, and the array of its image.
 
@@ -75,6 +79,7 @@ def collect_session(
             point_radius=form.radius_box.value() or None,
             frame_in_view=frame_in_view(image, frames, viewer.dims),
             clean_up=clean_up.as_dict(),
+            objects=objects,
         ),
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,

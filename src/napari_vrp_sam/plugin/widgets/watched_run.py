@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -35,6 +35,21 @@ def single_shot_timer(parent: QObject, milliseconds: int, slot: Callable[[], Non
     return timer
 
 
+def register_task(window: QWidget, text: str) -> Callable[[], None]:
+    """Let napari name a task when the user closes the window; return a function that ends it.
+
+    Does nothing in versions of napari that do not ask, or in other windows.
+    """
+    owner: Any = getattr(window, "_window", None)
+    if not hasattr(owner, "_register_task_status"):
+        return lambda: None
+    from napari.utils.task_status import Status
+
+    # napari has no public function for this: it is part of its `create_worker`.
+    task = owner._register_task_status("VRP-SAM", Status.BUSY, text)  # noqa: SLF001
+    return lambda: owner._update_task_status(task, Status.COMPLETED)  # noqa: SLF001
+
+
 class WatchedRun(QObject):
     """Poll the events of a run and show it in napari's activity dock, where it can be cancelled.
 
@@ -48,11 +63,14 @@ class WatchedRun(QObject):
     """
     failure_message = ""
     """Message if the events cannot be shown."""
+    closing_message = ""
+    """What closing the window means for the run, for napari's question."""
 
     def __init__(self, run: Run, total: int, title: str, parent: QWidget) -> None:
         super().__init__(parent)
         self._run = run
         self._bar = cancelable_progress(total=total, desc=title)
+        self._end_task = register_task(parent.window(), f"{title}. {self.closing_message}")
         self._ended = False
         self._timer = single_shot_timer(self, POLL_MILLISECONDS, self._poll)
         self._timer.start()
@@ -103,4 +121,5 @@ class WatchedRun(QObject):
     def _stop(self) -> None:
         self._ended = True
         self._timer.stop()
+        self._end_task()
         self._bar.close()
