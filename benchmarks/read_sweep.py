@@ -1,10 +1,12 @@
 """Open every picture in the test data of installed packages, and in folders of your choice.
 
 Each file must open as a stack, or be refused in one sentence (an `InputError`). Anything else is a
-fault: another exception, a warning of a library, messages on stderr, a frame that cannot be read,
-or axes that do not fit the shape.
+fault: another exception, a crash, more than 8 GB of address space, a warning of a library, messages
+on stderr, a frame that cannot be read, or axes that do not fit the shape. Each file is read in a
+process of its own. Folders of your choice may be unpacked sdists of Pillow, tifffile, imageio and
+rasterio, whose test data the wheels lack:
 
-    python benchmarks/read_sweep.py [FOLDER ...] [--list]
+    python benchmarks/read_sweep.py [FOLDER ...] [--list] [--json FILE]
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
+import multiprocessing
+import platform
 import sys
 import sysconfig
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +42,11 @@ MORE_SUFFIXES = (
     ".xpm", ".icns", ".fits", ".fli", ".flc", ".im", ".mpo", ".cur", ".wmf", ".qoi", ".hdr", ".raw",
 )  # fmt: skip
 SLOW = 20.0
-"""Seconds after which a file is reported."""
+"""CPU seconds after which a file is reported."""
+STUCK = 120.0
+"""Seconds after which its process is ended."""
+MEMORY = 8_000_000_000
+"""Address space of a process in bytes."""
 
 
 def pictures(roots: list[Path]) -> Iterator[Path]:
@@ -54,7 +64,7 @@ def fault(path: Path) -> tuple[str, str]:
     logged, printed = io.StringIO(), io.StringIO()
     handler = logging.StreamHandler(logged)
     logging.getLogger().addHandler(handler)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stderr(printed):
             warnings.simplefilter("always")
@@ -70,9 +80,39 @@ def fault(path: Path) -> tuple[str, str]:
     noise = logged.getvalue() + printed.getvalue()
     if foreign or noise:
         return "fault", f"warnings: {foreign} {noise.strip()}"
-    if time.perf_counter() - start > SLOW:
-        return "fault", f"took {time.perf_counter() - start:.0f} s"
+    if time.process_time() - start > SLOW:
+        return "fault", f"took {time.process_time() - start:.0f} s"
     return verdict
+
+
+def in_process(path: Path) -> tuple[str, str]:
+    """Return `fault` of a file, from a process with limited memory."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if "fork" in methods else None)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=send_fault, args=(sender, path))
+    process.start()
+    sender.close()
+    try:
+        if receiver.poll(STUCK):
+            found: tuple[str, str] = receiver.recv()
+            return found
+        return "fault", f"is not read after {STUCK:.0f} s"
+    except EOFError:
+        process.join()
+        return "fault", f"the process ended with {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+
+
+def send_fault(sender: Connection, path: Path) -> None:
+    """Send `fault` of a file."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    sender.send(fault(path))
 
 
 def open_and_read(path: Path) -> tuple[str, str]:
@@ -109,16 +149,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--list", action="store_true", help="print every file")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
     given = parser.parse_args()
     site = Path(sysconfig.get_paths()["purelib"])
     roots = [*(site / name for name in PACKAGES if (site / name).is_dir()), *given.folders]
     counts: Counter[str] = Counter()
     for path in pictures(roots):
-        verdict, details = fault(path)
+        verdict, details = in_process(path)
         counts[verdict] += 1
         if given.list or verdict == "fault":
             print(f"{verdict:8} {path}: {details}", flush=True)
     print(", ".join(f"{counts[key]} {key}" for key in ("opened", "refused", "fault")))
+    if given.json:
+        folders = sorted(folder.name.rsplit("_", 1)[0] for folder in given.folders)
+        result = {
+            "folders": [*(name for name in PACKAGES if (site / name).is_dir()), *folders],
+            **{key: counts[key] for key in ("opened", "refused", "fault")},
+            "python": platform.python_version(),
+        }
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
     sys.exit(1 if counts["fault"] else 0)
 
 

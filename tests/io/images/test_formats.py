@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,40 @@ def test_a_missing_package_is_named(
     (tmp_path / f"a.{suffix}").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=rf"pip install 'napari-vrp-sam\[{extra}\]'"):
         open_image(tmp_path / f"a.{suffix}")
+
+
+def test_picture_that_its_file_cannot_hold_is_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "large.bmp"
+    Image.new("RGB", (30, 20)).save(path)
+    content = bytearray(path.read_bytes())
+    content[18:26] = struct.pack("<ii", 3_000_000, 2_000_000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"3000000 x 2000000 pixels .* bytes of the file"):
+        open_image(path)
+
+
+def test_tiff_with_a_palette_of_two_colours(tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = Image.fromarray((VOLUME[0] % 2).astype(np.uint8))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.save(tmp_path / "a.tif", bits=1)
+    stored = open_image(tmp_path / "a.tif")
+    colours = np.array([[10, 20, 30], [200, 100, 50]], np.uint8)
+    assert np.array_equal(stored.data, colours[VOLUME[0] % 2])
+
+
+def test_frames_of_a_gif_are_cut_to_its_canvas(tmp_path: Path) -> None:
+    from PIL import Image
+
+    frames = [Image.fromarray(np.full((20, 20), value, np.uint8)) for value in (50, 90)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    content = bytearray((tmp_path / "a.gif").read_bytes())
+    second = content.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 20, 20))
+    content[second + 1 : second + 3] = struct.pack("<H", 10)  # begins at column 10
+    (tmp_path / "a.gif").write_bytes(content)
+    stored = open_image(tmp_path / "a.gif")
+    assert stored.data.shape[:3] == (2, 20, 20)
+    assert np.asarray(stored.data[1]).shape[:2] == (20, 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import threading
 import warnings
@@ -22,6 +23,11 @@ COLOUR_MODES = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX")
 FRAME_FORMATS = ("GIF", "PNG", "WEBP", "AVIF", "DCX", "FLI", "SPIDER", "IM")
 """Formats whose frames form a stack; in others they are layers, sizes or previews."""
 
+MOST_COMPRESSED = 4000
+"""Number of bytes of pixels that a byte of a file can stand for: deflate reaches 1032."""
+ALWAYS_READ = 2**28
+"""Size in bytes up to which frames are read whatever the size of the file."""
+
 _PILLOW_LIMIT = threading.Lock()
 
 
@@ -40,13 +46,32 @@ def picture_header(path: Path, *, raw: bool) -> PictureHeader:
         return PictureHeader(1, (*shape[:2], *samples), np.dtype(np.uint16))
     with open_picture(path) as picture:
         count = getattr(picture, "n_frames", 1) if picture.format in FRAME_FORMATS else 1
-        mode = _mode(picture, raw=raw)
+        mode, size = _mode(picture, raw=raw), picture.size
         if count > 1:  # the palette of the second frame decides on the type of all others
             picture.seek(1)
             mode = "RGB" if "RGB" in (mode, _mode(picture, raw=raw)) else mode
         pixel = np.asarray(Image.new(mode, (1, 1)))
-        shape = (picture.height, picture.width, *pixel.shape[2:])
+        shape = (size[1], size[0], *pixel.shape[2:])
+        _check_size(path, shape, pixel.dtype)
         return PictureHeader(count, shape, pixel.dtype.newbyteorder("="))
+
+
+def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a frame that its file cannot hold, or the memory of this computer."""
+    size, held = math.prod(shape) * dtype.itemsize, path.stat().st_size
+    if size <= ALWAYS_READ:
+        return
+    stated = f"its header states {shape[1]} x {shape[0]} pixels ({size / 1e9:,.1f} GB)"
+    if size > held * MOST_COMPRESSED:
+        raise ValueError(f"{stated}, more than the {held:,} bytes of the file can hold")
+    import psutil
+
+    memory = psutil.virtual_memory().total
+    if size > memory:
+        raise ValueError(
+            f"{stated}, but this computer has {memory / 1e9:,.1f} GB of memory; save it as tiled "
+            "TIFF, which is read in windows"
+        )
 
 
 @explain_read_errors
@@ -99,7 +124,7 @@ def has_alpha(picture: Image.Image) -> bool:
 def open_picture(path: Path) -> Image.Image:
     """Open an image of any size, without Pillow's limit against decompression bombs."""
     with _PILLOW_LIMIT, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of rare formats
+        warnings.simplefilter("ignore")  # rare formats, and damages that Pillow works around
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(path)

@@ -33,7 +33,7 @@ def _recognises(path: Path, head: bytes) -> bool:
     try:
         with open_picture(path):
             return True
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, NotImplementedError):
         return False
 
 
@@ -44,21 +44,24 @@ def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:
         frame = LazyStack([partial(read_picture, path, raw=raw)], (), header.shape, header.dtype)
         return StoredImage(frame, axes)
     shape = (header.frames, *header.shape)
-    mode = frame_mode(header.shape)
-    data = SequentialStack(path, partial(_Animation, mode=mode), shape, header.dtype)
+    size = header.shape[0], header.shape[1]
+    opened = partial(_Animation, mode=frame_mode(header.shape), size=size)
+    data = SequentialStack(path, opened, shape, header.dtype)
     return StoredImage(data, "T" + axes, ImageMetadata(**_interval(path)))
 
 
 class _Animation:
     """Open animation, which Pillow decodes frame by frame."""
 
-    def __init__(self, path: Path, *, mode: str) -> None:
+    def __init__(self, path: Path, *, mode: str, size: tuple[int, int]) -> None:
         self._picture = open_picture(path)
         self._mode = mode
+        self._size = size
 
     def read(self, index: int) -> NDArray[Any]:
         self._picture.seek(index)
-        return to_array(self._picture, self._mode)
+        # Pillow extends the canvas of GIF for frames that exceed it; viewers cut them.
+        return to_array(self._picture, self._mode)[: self._size[0], : self._size[1]]
 
     def close(self) -> None:
         self._picture.close()

@@ -109,7 +109,7 @@ def _palette(colormap: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _look_up(palette: NDArray[np.uint8], indices: NDArray[Any]) -> NDArray[Any]:
-    colours: NDArray[Any] = palette[indices]
+    colours: NDArray[Any] = palette[indices.astype(np.intp, copy=False)]  # 1 bit is read as bool
     return colours
 
 
