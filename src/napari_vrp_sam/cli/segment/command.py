@@ -14,10 +14,6 @@ from napari_vrp_sam.cli.image_axes import describe_channels, open_frames
 from napari_vrp_sam.cli.label_questions import OneClassOption
 from napari_vrp_sam.cli.object_output import ObjectOutput
 from napari_vrp_sam.cli.options import (
-    ADVANCED,
-    INPUT,
-    OUTPUT,
-    WORKERS,
     AnnotationKindOption,
     AxesOption,
     BackgroundOption,
@@ -37,6 +33,20 @@ from napari_vrp_sam.cli.options import (
     kind_of,
 )
 from napari_vrp_sam.cli.segment.batch import refuse_single, segment_images
+from napari_vrp_sam.cli.segment.options import (
+    CacheOption,
+    EffortOption,
+    FramesOption,
+    NeighboursOption,
+    OutputOption,
+    OverwriteOption,
+    ProbabilitiesOption,
+    ResumeOption,
+    SchedulerOption,
+    TileSizeOption,
+    WorkersOption,
+    parse_range,
+)
 from napari_vrp_sam.cli.segment.reference_labels import (
     ClassColumnOption,
     ReferenceImageOption,
@@ -68,7 +78,7 @@ def segment(
     images: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="IMAGE...",
+            metavar="IMAGE",
             help="Image file of any supported format, OME-Zarr, folder with one image per frame, "
             "or quoted pattern such as 'scan/*_ch1.tif'. Several images are segmented one after "
             "the other; --reference annotates the first, unless --reference-image is given. With "
@@ -89,98 +99,25 @@ def segment(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     nodata: NodataOption = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(metavar="A:B", help="Segment frames A to B - 1 only.", rich_help_panel=INPUT),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Labels: TIFF file, .zarr, or folder; for several images, a folder. Default: "
-            "*_labels beside each image.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    probabilities: Annotated[
-        Path | None,
-        typer.Option(help="Class probabilities: TIFF file or .zarr.", rich_help_panel=OUTPUT),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Resume an interrupted run that writes a .zarr or a folder; of several images, "
-            "skip those that are finished.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Replace existing results; in a folder, all files of the earlier run.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    frames: FramesOption = None,
+    output: OutputOption = None,
+    probabilities: ProbabilitiesOption = None,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "lite",
     device: DeviceOption = "auto",
     prompting: PromptingOption = None,
     contrast_limits: ContrastLimitsOption = None,
-    tile_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS",
-            help="Segment larger frames in overlapping tiles of this size. Default: 2048.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None,
-    effort: Annotated[
-        float,
-        typer.Option(
-            help="Learning effort, above 0 and up to 1: less is faster but less accurate. Only for "
-            "'lite'.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = 1.0,
-    neighbours: Annotated[
-        bool,
-        typer.Option(
-            "--neighbours/--no-neighbours",
-            help="Average uncertain frames with those before and after them, where annotated "
-            "frames agree with their neighbours.",
-            rich_help_panel=ADVANCED,
-        ),
-    ] = True,
+    tile_size: TileSizeOption = None,
+    effort: EffortOption = 1.0,
+    neighbours: NeighboursOption = True,
     pseudo_mask: PseudoMaskOption = None,
     precision: PrecisionOption = PrecisionName.AUTO,
     compile: CompileOption = False,
-    cache: Annotated[
-        bool | None,
-        typer.Option(
-            "--cache/--no-cache",
-            help="Cache image features on disk for later runs. Default: only for full-size models "
-            "on a CPU.",
-            show_default=False,
-            rich_help_panel=ADVANCED,
-        ),
-    ] = None,
+    cache: CacheOption = None,
     offline: OfflineOption = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Number of worker processes. Default: segment in this process.",
-            rich_help_panel=WORKERS,
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Use the workers of this dask scheduler: tcp://HOST:PORT.",
-            rich_help_panel=WORKERS,
-        ),
-    ] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     instances: Annotated[
         bool, typer.Option("--instances", hidden=True, help="vrp-sam objects")
     ] = False,
@@ -207,7 +144,7 @@ def segment(
     image = images[0] if images else None
     if segmenter is not None:
         given = read_segmenter_input(
-            context, segmenter, image, axes=axes, frames=_parse_range(frames)
+            context, segmenter, image, axes=axes, frames=parse_range(frames)
         )
     elif session is not None:
         given = read_session_input(context, session, image)
@@ -241,7 +178,7 @@ def segment(
             nodata=stack.nodata,
             model=model,
             device=device,
-            frames=_parse_range(frames),
+            frames=parse_range(frames),
             contrast_limits=contrast_limits,
             pseudo_mask=None if pseudo_mask is None else pseudo_mask.value,
             prompting=None if prompting is None else prompting.value,
@@ -319,17 +256,3 @@ def segment(
     if objects is not None:
         labels = read_output(results, job, stack, label_files)
         objects.write(labels, job.data, stack, confidence=confidence, metadata=given.metadata)
-
-
-def _parse_range(frames: str | None) -> tuple[int | None, int | None] | None:
-    """Parse `A:B`, of which either number may be missing."""
-    if frames is None:
-        return None
-    try:
-        start, stop = (int(part) if part.strip() else None for part in frames.split(":"))
-    except ValueError:
-        raise InputError(
-            f"--frames {frames} is not a range: write A:B for the frames A to B - 1, counted from "
-            "0."
-        ) from None
-    return start, stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -11,25 +11,22 @@ import torch
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.batches import batches_of_one_shape
 from napari_vrp_sam.inference.prediction.frame_encoder import checked_frame
-from napari_vrp_sam.inference.prediction.learned_model import LearnedModel
+from napari_vrp_sam.inference.prediction.frame_logits import FrameLogits
 from napari_vrp_sam.inference.prediction.memory import UnfinishedFrames
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
-    clear_missing,
     predict_from_probabilities,
 )
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
-from napari_vrp_sam.inference.prediction.tiles.steps import finish, without_steps
-from napari_vrp_sam.inference.prediction.tiles.tile_plan import tiled_logits
+from napari_vrp_sam.inference.prediction.tiles.steps import finish
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.decision import shift_to_best_threshold
 from napari_vrp_sam.models.devices import is_out_of_memory
 
 
-class Predictor(LearnedModel):
+class Predictor(FrameLogits):
     """Predict the classes of annotated references on frames.
 
     Gradients are off, but not through torch's inference mode: a model may fit a small classifier
@@ -171,102 +168,9 @@ class Predictor(LearnedModel):
                 self._encoder.normalisation = normalisation
             self.encode(frame)
 
-    def planes(self, frame: NDArray[Any]) -> torch.Tensor:
-        """Return a frame, shape (Y, X, C), as models see it: (3, Y, X), normalised."""
-        return self._encoder.planes(frame)
-
-    @torch.no_grad()
-    def encode(self, frame: NDArray[Any]) -> FrameFeatures:
-        """Encode a frame, the expensive half of `predict`; features do not depend on references."""
-        return self._encoder.encode([frame])[0]
-
-    def logits_stream(
-        self, frames: Iterable[NDArray[Any]]
-    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
-        """Yield the steps that return the logits (K, Y, X) of each frame; see `probabilities`.
-
-        Parameters
-        ----------
-        frames : iterable of ndarray, shape (Y, X, C)
-            Read a batch ahead.
-        """
-        for batch in batches_of_one_shape(frames, self._batches.size):
-            yield from self._batch_steps(batch)
-
-    def _batch_steps(
-        self, batch: Sequence[NDArray[Any]]
-    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
-        """Yield the steps of frames of one shape; a batch that does not fit is halved."""
-        # The tiles of large frames are batches already.
-        if len(batch) == 1 or max(batch[0].shape[:2]) > self.tile_size:
-            yield from map(self._frame_steps, batch)
-            return
-        if len(batch) <= self._batches.size:  # it may have become smaller meanwhile
-            found = None
-            try:
-                found = self._batch_logits(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            if found is not None:
-                yield from map(without_steps, found)
-                return
-            self._use_less_memory(batch[0], len(batch))
-        size = self._batches.size
-        for start in range(0, len(batch), size):
-            yield from self._batch_steps(batch[start : start + size])
-
-    def _frame_steps(
-        self, frame: NDArray[Any]
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
-        """Return the logits of a frame, with less memory than usual if it does not fit."""
-        while True:
-            tiled = max(frame.shape[:2]) > self.tile_size
-            batch = self._batches.size if tiled else 1
-            try:
-                if tiled:
-                    return (yield from self._tiled_logits(frame))
-                logits: NDArray[np.float32] = self._batch_logits([frame])[0]
-                return logits
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            self._use_less_memory(frame, batch)
-
-    @torch.no_grad()
-    def _batch_logits(self, frames: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-        """Return the logits (B, K, Y, X) of frames of one shape."""
-        features = FrameFeatures.concatenate(self._encoder.encode(frames))
-        logits: NDArray[np.float32] = (
-            self.model.segment(features, self._prepared).float().cpu().numpy()
-        )
-        for one, frame in zip(logits, frames, strict=True):
-            clear_missing(one, frame)
-        return logits
-
-    @torch.no_grad()
-    def _tiled_logits(
-        self, frame: NDArray[Any]
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
-        """Return the logits of a frame of several tiles; yield the progress."""
-
-        def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
-            for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
-                yield from self._encoder.encode(batch)
-
-        size = frame.shape[0], frame.shape[1]
-        steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
-        return clear_missing((yield from steps), frame)
-
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""
         return self.probabilities(self._logits(features))
-
-    @torch.no_grad()
-    def _logits(self, features: FrameFeatures) -> NDArray[np.float32]:
-        prompts = self.model.prompt(features, self._prepared)
-        logits: NDArray[np.float32] = self.model.decode(features, prompts).float().cpu().numpy()
-        return logits
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn the logits of whole frames, shape (..., K, Y, X), into probabilities, in place."""
