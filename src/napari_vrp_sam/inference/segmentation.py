@@ -24,6 +24,7 @@ from napari_vrp_sam.inference.relabelling.relabel import (
 from napari_vrp_sam.inference.runs.events import (
     Event,
     FrameResult,
+    FrameResumed,
     FrameWritten,
     Learned,
     Progress,
@@ -251,12 +252,12 @@ def gather_segmentation(
                 expected |= {c: calibrations[c].expected_iou for c in calibrations}
                 found_alike = [calibrations[c].look_alikes for c in sorted(calibrations)]
                 warnings = tuple(one for one in found_alike if one is not None)
-            case FrameResult() | FrameWritten():
+            case FrameResult() | FrameWritten() | FrameResumed():
                 at = view.position(event.index)
                 if labels is not None and isinstance(event, FrameResult):
                     labels[at] = event.labels
                 confidence[at] = [event.confidence.get(c, np.nan) for c in class_ids]
-                if found is not None:
+                if found is not None and not isinstance(event, FrameResumed):
                     found[at] = event.probabilities
     if output is not None:
         from napari_vrp_sam.io.images.stacks import read_labels

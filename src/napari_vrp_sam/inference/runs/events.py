@@ -138,6 +138,14 @@ class FrameWritten:
     probabilities: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True)
+class FrameResumed:
+    """A frame that an interrupted run has written; `confidence` is as in `FrameResult`."""
+
+    index: int
+    confidence: dict[int, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectsFound:
     """Result of an `ObjectsJob`; ids are known once all frames are linked."""
@@ -181,6 +189,7 @@ Event = (
     | Learned
     | FrameResult
     | FrameWritten
+    | FrameResumed
     | ObjectsFound
     | JobEvent
     | Done

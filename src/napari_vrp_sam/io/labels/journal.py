@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,19 @@ class FinishedFrame:
         See `labels_checksum`.
     confidence : float, optional
         Confidence of the frame, if an object was found.
+    classes : dict of int to float
+        Confidence of each class that was found.
     """
 
     index: int
     checksum: int
     confidence: float | None = None
+    classes: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # JSON turns the numbers of classes into text.
+        known = {int(class_id): sure for class_id, sure in self.classes.items()}
+        object.__setattr__(self, "classes", known)
 
 
 class Journal:

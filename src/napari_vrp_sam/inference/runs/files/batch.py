@@ -15,7 +15,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import rename
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
-from napari_vrp_sam.inference.runs.events import Event, FrameResult, FrameWritten
+from napari_vrp_sam.inference.runs.events import Event, FrameResult, FrameResumed, FrameWritten
 from napari_vrp_sam.inference.runs.files.dispatch import segment_to
 from napari_vrp_sam.inference.runs.files.file_result import (
     FileFinished,
@@ -247,5 +247,5 @@ def _without_frames(
         except StopIteration as end:
             result: FileResult = end.value
             return result
-        if not isinstance(event, FrameResult | FrameWritten):
+        if not isinstance(event, FrameResult | FrameWritten | FrameResumed):
             yield event

@@ -66,6 +66,7 @@ def segment_to(
     writer = OutputWriter(job, frames, output)
     earlier = len(writer.finished.keys() & set(writer.indices))
     try:
+        yield from writer.resumed
         if earlier < len(writer.indices):
             normalisation = writer.normalisation or normalisation_of(job, frames)
             writer.begin(normalisation)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.relabelling.levels import quantise
-from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
+from napari_vrp_sam.inference.runs.events import FrameResult, FrameResumed, FrameWritten
 from napari_vrp_sam.inference.runs.files.earlier_files import FACT as FILES
 from napari_vrp_sam.inference.runs.files.earlier_files import earlier_files, remove_earlier_files
 from napari_vrp_sam.io.metadata import ImageMetadata
@@ -82,6 +82,8 @@ class OutputWriter:
         Frames of the job, including those that an interrupted run has finished.
     finished : dict of int to float or None
         Confidence of the frames that are written, by index.
+    resumed : list of FrameResumed
+        Frames that an interrupted run has finished.
 
     Raises
     ------
@@ -103,6 +105,7 @@ class OutputWriter:
             )
         self.indices = plan(job)[1]
         self.finished: dict[int, float | None] = {}
+        self.resumed: list[FrameResumed] = []
         self._accepted = output.accepted
         self._dtype = labels_dtype(class_ids_of(job.references))
         given = (output.labels, frames.label_shape, self._dtype, frames.label_axes, output.names)
@@ -126,6 +129,7 @@ class OutputWriter:
                 self._writer = label_writer(*given, **kept)
             known = self._journal.finished.values()
             self.finished = {frame.index: frame.confidence for frame in known}
+            self.resumed = [FrameResumed(frame.index, frame.classes) for frame in known]
         self._probabilities = None
         if output.probabilities is not None:
             class_ids = class_ids_of(job.references)
@@ -161,7 +165,7 @@ class OutputWriter:
             self._probabilities.write(result.index, quantise(result.probabilities))
         confidence = frame_confidence(result.confidence.values())
         if not isinstance(result, FrameResult):
-            self._record(result.index, result.checksum, confidence)
+            self._record(result.index, result.checksum, confidence, result.confidence)
             return
         if self._journal is not None:
             # The old journal lists these files until they are removed.
@@ -169,7 +173,8 @@ class OutputWriter:
             self._earlier = {}
             self._journal.begin()
         self._writer.write(result.index, result.labels)
-        self._record(result.index, labels_checksum(result.labels), confidence)
+        checksum = labels_checksum(result.labels)
+        self._record(result.index, checksum, confidence, result.confidence)
 
     def shared_writer(self) -> ZarrWriter | None:
         """Return a writer that several processes can use at once; None for other formats."""
@@ -181,11 +186,14 @@ class OutputWriter:
             self._journal.begin()
         return self._writer
 
-    def _record(self, index: int, labels_checksum: int, confidence: float | None) -> None:
+    def _record(
+        self, index: int, checksum: int, confidence: float | None, classes: Mapping[int, float]
+    ) -> None:
         from napari_vrp_sam.io.labels.journal import FinishedFrame
 
         if self._journal is not None:
-            self._journal.add(FinishedFrame(index, labels_checksum, confidence))
+            sure = {class_id: float(value) for class_id, value in classes.items()}
+            self._journal.add(FinishedFrame(index, checksum, confidence, sure))
         self.finished[index] = confidence
 
     @property
