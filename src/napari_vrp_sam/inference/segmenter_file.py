@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
@@ -119,7 +119,7 @@ def read_segmenter(path: str | os.PathLike[str]) -> tuple[SegmentationJob, str |
         If the file does not exist, is damaged or was written by a newer version, or if its model
         is not available or has other weights.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
@@ -130,16 +130,16 @@ def read_segmenter(path: str | os.PathLike[str]) -> tuple[SegmentationJob, str |
             if described["version"] > VERSION:
                 raise InputError(f"{path} was written by a newer version: update napari-vrp-sam.")
             job = _job(described, file.get_tensor, set(file.keys()))
-            axes = described["axes"]
+            axes, weights = described["axes"], str(described["weights"])
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: check the path.") from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise exceptions of any type
         raise InputError(
-            f"{path} is damaged ({error}): fit and save the segmenter again."
+            f"{path} is damaged ({reason(error)}): fit and save the segmenter again."
         ) from error
-    _check_model(job, described["weights"], path)
+    _check_model(job, weights, path)
     return job, axes
 
 

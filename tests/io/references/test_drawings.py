@@ -16,6 +16,7 @@ from skimage import draw
 from tests.io.references.conftest import STACK, only, references
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.references.run_lengths import decode_runs
 
 RING = [[20, 10], [50, 10], [50, 25], [20, 25], [20, 10]]
 HOLE = [[30, 15], [40, 15], [40, 20], [30, 20], [30, 15]]
@@ -267,3 +268,30 @@ class TestImageJ:
         assert mask[12, 30]
         assert mask[40, 50]
         assert mask.sum() == 10
+
+
+class TestDamagedRuns:
+    """pycocotools writes beyond its memory for these, and ends the interpreter."""
+
+    @pytest.mark.parametrize(
+        ("size", "counts"),
+        [
+            ([60, 2**31], [10, 20, 1250]),
+            ([60, 80], [10, 20]),
+            ([60, 80], [5000, -200]),
+            ([60, 80], "\x00\x01"),
+            ([2**20, 2**20], [2**40]),
+        ],
+    )
+    def test_they_are_refused(self, tmp_path, size, counts):
+        entry = {"image_id": 1, "category_id": 3, "segmentation": {"size": size, "counts": counts}}
+        content = coco([{"id": 1, "width": 80, "height": 60, "file_name": "a.png"}], entry)
+        with pytest.raises(InputError):
+            references(write(tmp_path / "a.json", content), reference_frame=0)
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_intact_ones_are_those_of_pycocotools(self, seed):
+        rng = np.random.default_rng(seed)
+        mask = np.asfortranarray(rng.random((23, 31)) < (0.5, 0.01, 0.99, 0, 1)[seed])
+        runs = coco_mask.encode(mask.astype(np.uint8))
+        np.testing.assert_array_equal(decode_runs(runs, (1, 1)), mask)

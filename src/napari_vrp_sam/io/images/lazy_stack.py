@@ -91,7 +91,7 @@ class LazyStack(LazyArray):
         selection = full_selection(selection, self.ndim)
         lead = self._numbers.ndim
         numbers = self._numbers[selection[:lead]]
-        frames = [self._readers[int(number)]()[selection[lead:]] for number in np.ravel(numbers)]
+        frames = [self._frame(int(number))[selection[lead:]] for number in np.ravel(numbers)]
         for frame in frames:
             # Files may have changed since the stack was opened.
             if not np.can_cast(frame.dtype, self.dtype):
@@ -101,6 +101,16 @@ class LazyStack(LazyArray):
                 )
         shape = (*np.shape(numbers), *frames[0].shape)
         return stack_frames(frames).astype(self.dtype, copy=False).reshape(shape)
+
+    def _frame(self, number: int) -> NDArray[Any]:
+        frame = self._readers[number]()
+        expected = self.shape[self._numbers.ndim :]
+        if frame.shape != expected:
+            raise InputError(
+                f"A frame has the shape {frame.shape}, but its stack has {expected}: the file is "
+                "damaged, or has changed since it was opened."
+            )
+        return frame
 
 
 class LazyZarr(LazyArray):

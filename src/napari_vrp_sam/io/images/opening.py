@@ -64,7 +64,8 @@ def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) 
     >>> stored.axes, stored.metadata.pixel_size["Z"]  # doctest: +SKIP
     ('ZYX', 0.5)
     """
-    return load_small(open_file(path, image))
+    stored = open_file(path, image)
+    return explain_read_errors(lambda _: load_small(stored))(Path(path))
 
 
 def image_names(path: str | os.PathLike[str]) -> list[str]:

@@ -7,7 +7,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,5 +31,4 @@ def explain_read_errors(read: PathReader[P, T]) -> PathReader[P, T]:
 
 def read_error(path: Path, error: Exception) -> InputError:
     """Return the error to raise for a file that a library failed to read."""
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return InputError(f"{path} cannot be read as an image: {reason}.")
+    return InputError(f"{path} cannot be read as an image: {reason(error)}.")

@@ -104,6 +104,10 @@ class Drawing:
     width: float = 1.0
     mask: NDArray[np.bool_] | None = None
 
+    def __post_init__(self) -> None:
+        if any(ring.ndim != 2 or ring.shape[1] != 2 or not len(ring) for ring in self.rings):
+            raise InputError("An annotation has coordinates that are not pairs of numbers.")
+
 
 @dataclass(frozen=True, eq=False)
 class StoredAnnotations:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 from napari_vrp_sam.io.references.annotations import AnnotatedStack, StoredAnnotations
 
 HEAD_SIZE = 512
@@ -106,7 +106,7 @@ def read_annotations(
     except InputError:
         raise
     except Exception as error:  # libraries raise exceptions of any type for damaged files
-        raise InputError(f"{path} cannot be read as {reader.name}: {error}.") from error
+        raise InputError(f"{path} cannot be read as {reader.name}: {reason(error)}.") from error
     for note in found.notes:
         logger.info("%s: %s", path.name, note)
     return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, PlainSerializer, ValidationError
 
 import napari_vrp_sam
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 from napari_vrp_sam.files import atomic_folder, link_or_copy, write_json
 from napari_vrp_sam.io.sessions.image import (
     IMAGE_COPY,
@@ -236,12 +236,13 @@ def read_session(folder: str | os.PathLike[str]) -> Session:
     except InputError:
         raise
     except Exception as error:  # damaged files raise exceptions of any type
-        reason = f"{type(error).__name__}: {error}"
+        problem = f"{type(error).__name__}: {reason(error)}"
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            reason = f"{SESSION_FILE}, {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            place = ".".join(map(str, first["loc"]))
+            problem = f"{SESSION_FILE}, {place}: {reason(ValueError(first['msg']))}"
         raise InputError(
-            f"{folder.name} is damaged ({reason}): restore it from a backup, or save it again."
+            f"{folder.name} is damaged ({problem}): restore it from a backup, or save it again."
         ) from error
 
 

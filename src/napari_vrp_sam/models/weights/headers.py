@@ -13,7 +13,7 @@ from typing import Any
 
 import safetensors
 
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 
@@ -79,7 +79,7 @@ def sam_variant(path: str | os.PathLike[str]) -> str | None:
         else:  # PyTorch before 1.6 wrote no zip archives; names come first
             with Path(path).open("rb") as file:
                 names = file.read(NAMES_SIZE)
-    except (OSError, zipfile.BadZipFile, InputError):
+    except Exception:  # damaged archives raise exceptions of any type
         return None  # reported when the file is loaded
     blocks = [int(number) for number in SAM_BLOCK.findall(names)]
     return SAM_VARIANTS.get(1 + max(blocks)) if blocks else None
@@ -109,7 +109,7 @@ def open_safetensors(path: str | os.PathLike[str], framework: str) -> Iterator[A
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
     except safetensors.SafetensorError as error:
         raise InputError(
-            f"{path} is damaged or not a safetensors file ({error}): replace it."
+            f"{path} is damaged or not a safetensors file ({reason(error)}): replace it."
         ) from error
 
 

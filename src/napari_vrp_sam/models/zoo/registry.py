@@ -82,21 +82,30 @@ def weights_file(model: str) -> Path | None:
 def missing_model_message(model: str) -> str:
     """Return a message if a session's model does not exist, or else an empty string."""
     if is_weights_path(model):
-        if Path(model).exists():
+        if _is_file(model):
             return ""
-        return f"The session's model is no longer at {model}: choose another model."
+        return f"The session's model is no longer at {model:.300}: choose another model."
     try:
         model_spec(model)
     except InputError:
-        return f"The session's model '{model}' does not exist: import it or choose another model."
+        return (
+            f"The session's model '{model:.300}' does not exist: import it or choose another model."
+        )
     return ""
 
 
 def is_weights_path(model: str) -> bool:
     """Return whether a model is given by the path of a weights file rather than by name."""
     return _find_spec(model) is None and (
-        model.endswith(WEIGHTS_SUFFIXES) or Path(model).is_file() or len(Path(model).parts) > 1
+        model.endswith(WEIGHTS_SUFFIXES) or _is_file(model) or len(Path(model).parts) > 1
     )
+
+
+def _is_file(model: str) -> bool:
+    try:
+        return Path(model).is_file()
+    except OSError:  # the name is too long, for example
+        return False
 
 
 def describe_prompting(model: str, prompting: Prompting | None = None) -> str:

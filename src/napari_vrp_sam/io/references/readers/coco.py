@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.optional import require
 from napari_vrp_sam.io.references.annotations import Drawing, StoredAnnotations
 from napari_vrp_sam.io.references.reading import Request
+from napari_vrp_sam.io.references.run_lengths import decode_runs
 
 
 def is_coco(content: Any) -> bool:
@@ -32,7 +30,6 @@ def read_coco(content: Any, request: Request) -> StoredAnnotations:
     InputError
         If no image is a frame of the stack.
     """
-    require("pycocotools", "coco", "COCO files")
     frames = _frames(content["images"], request)
     sizes = {image["id"]: (image.get("height"), image.get("width")) for image in content["images"]}
     categories = {item["id"]: str(item["name"]) for item in content.get("categories", [])}
@@ -67,7 +64,7 @@ def _drawings(
     role: Any = "ignored" if crowd else "class"
     segmentation = entry.get("segmentation")
     if isinstance(segmentation, Mapping):
-        mask = _decode(segmentation, size)
+        mask = decode_runs(segmentation, size)
         return [Drawing("mask", (), class_id, frame, role, mask=mask)]
     if segmentation:
         # Corners of pixels are counted from 0: the centre of the first pixel is at 0.5.
@@ -79,18 +76,6 @@ def _drawings(
         box = np.array([*corners, (top + height, left)]) - 0.5
         return [Drawing("rectangle", (box,), class_id, frame, role)]
     return []
-
-
-def _decode(segmentation: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    from pycocotools import mask as coco
-
-    encoded: Any = segmentation
-    if isinstance(segmentation["counts"], list):
-        encoded = coco.frPyObjects(dict(segmentation), *size)
-    with warnings.catch_warnings():
-        # The arrays of pycocotools are deprecated under NumPy 2.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return np.asarray(coco.decode(encoded), dtype=bool)
 
 
 def _frames(images: list[Mapping[str, Any]], request: Request) -> dict[Any, int | None]:
