@@ -67,8 +67,8 @@ def fuzz(name: str, first: int, count: int, seconds: float) -> Tally:
                 kind = "did not end in time" if ended == 1 else f"ended the process ({ended})"
                 tally.found[kind].append(running)
                 number = running + 1
-            elif running is None and ready is None:
-                raise RuntimeError(f"{name} cannot be fuzzed: the seeds are not read")
+            elif ended not in (0, -9):
+                raise RuntimeError(f"{name} cannot be fuzzed: the harness fails after {number}")
     tally.seconds = time.monotonic() - (ready or begin)
     tally.last = number - 1
     return tally

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import struct
@@ -57,7 +58,7 @@ def mutated_json(content: Any, rng: random.Random) -> Any:
         parent, key = rng.choice(places)
         match rng.randrange(6):
             case 0 | 1:
-                parent[key] = rng.choice(VALUES)
+                parent[key] = copy.deepcopy(rng.choice(VALUES))
             case 2:
                 del parent[key]
             case 3:

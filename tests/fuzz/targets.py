@@ -74,7 +74,8 @@ def _mutated_safetensors(content: bytes, rng: random.Random) -> bytes:
 
 def _pixels(stored: Any) -> None:
     data = stored.data
-    if data.ndim >= 2 and 0 < np.prod(data.shape[-3:], dtype=float) <= MOST_PIXELS:
+    # `Frames` refuses empty ones.
+    if data.ndim >= 2 and 0 not in data.shape and np.prod(data.shape[-3:]) <= MOST_PIXELS:
         np.asarray(data[(0,) * max(0, data.ndim - 3)])
 
 

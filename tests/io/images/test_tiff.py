@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.opening import image_names, open_file, open_image
 
 STACK = np.random.default_rng(0).integers(0, 250, (6, 24, 32), dtype=np.uint8)
@@ -264,3 +265,18 @@ def test_compression(tmp_path: Path, codec: str) -> None:
     options: dict[str, Any] = {"compressionargs": {"lossless": True}} if codec == "webp" else {}
     tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb", compression=codec, **options)
     np.testing.assert_array_equal(open_image(tmp_path / "a.tif").data, colours)
+
+
+def test_pages_in_a_circle_are_refused(tmp_path):
+    """tifffile follows them for ever."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 32, 32), np.uint8), photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        first, last = file.pages.first.offset, file.pages[-1].offset
+    content = bytearray(path.read_bytes())
+    end = last + 2 + 12 * int.from_bytes(content[last : last + 2], "little")
+    content[end : end + 4] = first.to_bytes(4, "little")
+    path.write_bytes(content)
+    for read in (open_image, image_names):
+        with pytest.raises(InputError, match="in a circle"):
+            read(path)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.errors import InputError, reason
 from napari_vrp_sam.files import link_or_copy
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyZarr
 from napari_vrp_sam.io.images.ome_zarr import is_zarr, open_zarr
@@ -105,8 +105,17 @@ def open_image(folder: Path, image: SessionImage, path: Path | None = None) -> A
             f"The image of {folder.name} is no longer at {path}: move it back, or give its new "
             "path."
         )
-    data = _open_file(path, image.shape)
-    if not is_session_image(data, image):
+    try:
+        data = _open_file(path, image.shape)
+        found = is_session_image(data, image)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise exceptions of any type
+        raise InputError(
+            f"The image of {folder.name} cannot be read from {path} ({reason(error)}): the session "
+            "or the image is damaged."
+        ) from error
+    if not found:
         raise InputError(
             f"{path} is not the image that was annotated in {folder.name}: use that image, which "
             f"has the shape {image.shape} and the type {image.dtype}."

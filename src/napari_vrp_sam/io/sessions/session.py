@@ -239,7 +239,7 @@ def read_session(folder: str | os.PathLike[str]) -> Session:
         problem = f"{type(error).__name__}: {reason(error)}"
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
+            place = ".".join(map(str, first["loc"]))[:200]
             problem = f"{SESSION_FILE}, {place}: {reason(ValueError(first['msg']))}"
         raise InputError(
             f"{folder.name} is damaged ({problem}): restore it from a backup, or save it again."

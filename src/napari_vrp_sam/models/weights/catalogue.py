@@ -111,4 +111,6 @@ def base_model_name(metadata: Mapping[str, str], path: Path) -> str:
         network = metadata[NETWORK_KEY]
         known = (spec.name for spec in PROBE_MODELS if spec.image_encoder == network)
         return next(known, TIMM_PREFIX + network)
-    raise InputError(f"{path} holds an unknown kind of model, '{kind}': update napari-vrp-sam.")
+    raise InputError(
+        f"{path} holds an unknown kind of model, '{kind:.100}': update napari-vrp-sam."
+    )

@@ -22,7 +22,7 @@ from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyStack, full_selec
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.images.tiff.metadata import is_geotiff
-from napari_vrp_sam.io.images.tiff.quiet import quiet_tifffile
+from napari_vrp_sam.io.images.tiff.quiet import open_tiff
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.optional import require
 
@@ -90,7 +90,7 @@ def _recognises(path: Path, head: bytes) -> bool:
     if not head.startswith(TIFF_MAGIC) or find_spec("rasterio") is None:
         return False
     try:
-        with quiet_tifffile(), tifffile.TiffFile(path) as file:
+        with open_tiff(path) as file:
             page = file.pages.first
             # Palettes, inks and inverted grays are converted there too.
             plain = page.photometric in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)

@@ -18,7 +18,7 @@ from napari_vrp_sam.io.images.tiff.images import (
 )
 from napari_vrp_sam.io.images.tiff.metadata import tiff_metadata
 from napari_vrp_sam.io.images.tiff.pages import missing_planes, open_pages
-from napari_vrp_sam.io.images.tiff.quiet import quiet_tifffile
+from napari_vrp_sam.io.images.tiff.quiet import open_tiff
 from napari_vrp_sam.io.metadata import StoredImage
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"EP*\0")
@@ -33,7 +33,7 @@ def _recognises(_path: Path, head: bytes) -> bool:
 
 
 def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:
-    with quiet_tifffile(), tifffile.TiffFile(path) as file:
+    with open_tiff(path) as file:
         images = _images(file, raw=raw)
         image = main_image(images) if number is None else images[number]
         data, axes = open_pages(file, image)
@@ -47,7 +47,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:
 
 
 def _image_names(path: Path) -> list[str]:
-    with quiet_tifffile(), tifffile.TiffFile(path) as file:
+    with open_tiff(path) as file:
         images = _images(file, raw=False)
     return [image.name or image.describe() for image in images]
 
