@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 from tests.docs.pages import METADATA, ROOT
 
 CONDA = {"torch": "pytorch", "dask[array]": "dask-core", "lazy-loader": "lazy_loader"}
@@ -71,3 +72,16 @@ def test_the_wheel_is_small_and_holds_what_users_need(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {package}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
     assert "Annotate a class on one slice" in metadata
+
+
+def test_clips_are_small_and_animated() -> None:
+    for name in ("annotate", "correct"):
+        path = ROOT / "docs/images" / f"{name}.gif"
+        assert path.stat().st_size < 2_000_000
+        with Image.open(path) as clip:
+            assert clip.n_frames > 10
+            assert clip.info["loop"] == 0
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 120
