@@ -124,6 +124,21 @@ def test_truncated_files(tmp_path: Path, tensors: dict[str, Tensor], keep: float
             read_checkpoint(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pth"])
+def test_a_file_that_is_cut_at_any_of_its_blocks(tmp_path: Path, name: str) -> None:
+    tensors = {f"layer.{n}.weight": torch.full((64, 40), float(n)) for n in range(12)}
+    path = tmp_path / name
+    if name.endswith("pth"):
+        torch.save(tensors, path)
+    else:
+        write_checkpoint(path, tensors)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 4096):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(path)
+
+
 def test_digest_detects_a_changed_byte(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     path = tmp_path / "m.safetensors"
     write_checkpoint(path, tensors)

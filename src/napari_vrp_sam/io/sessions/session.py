@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, PlainSerializer, ValidationError
 
 import napari_vrp_sam
 from napari_vrp_sam.errors import InputError, reason
-from napari_vrp_sam.files import atomic_folder, link_or_copy, write_json
+from napari_vrp_sam.files import atomic_folder, explain_write_errors, link_or_copy, write_json
 from napari_vrp_sam.io.sessions.image import (
     IMAGE_COPY,
     CopyProgress,
@@ -197,7 +197,9 @@ def write_session(
         If the folder exists and is not a session, or cannot be written.
     """
     folder = Path(folder).absolute()
-    if folder.exists() and not (folder / SESSION_FILE).is_file():
+    with explain_write_errors(folder):  # its name may be too long
+        foreign = folder.exists() and not (folder / SESSION_FILE).is_file()
+    if foreign:
         raise InputError(f"{folder} already exists and is not a session: choose another name.")
     annotated = [reference.frame for reference in session.references]
     fingerprints = frame_fingerprints(data, session.image.axes, also=annotated)

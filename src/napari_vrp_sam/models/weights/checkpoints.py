@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -173,9 +174,10 @@ def _unpickle(path: Path) -> Any:
     try:
         # With `weights_only`, because a pickle can run any code.
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:
+        # Where an archive ends too early, torch seeks before its start.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         # A damaged pickle can fail in any of its instructions, with any error.
         raise InputError(
             f"{path} is damaged, or not a PyTorch file that holds only tensors."

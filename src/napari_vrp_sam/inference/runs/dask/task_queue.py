@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.errors import InputError
@@ -68,16 +69,18 @@ class TaskQueue:
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers that are connected."""
-        return list(self._client.nthreads())
+        with _connected():
+            return list(self._client.nthreads())
 
     def next_result(self, pending: list[Future[Any]]) -> Any:
         """Wait for any of the tasks, remove it from the list, and return its result."""
-        from distributed import CancelledError, KilledWorker, wait
+        from distributed import KilledWorker, wait
 
         while True:
             self.control.check()
             try:
-                done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
+                with _connected():
+                    done = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done
             except TimeoutError:
                 self._paused_workers.check()
                 continue
@@ -85,16 +88,12 @@ class TaskQueue:
             future = done.pop()
             pending.remove(future)
             try:
-                return future.result()
+                with _connected():
+                    return future.result()
             except KilledWorker as error:
                 raise InputError(
                     "Several workers died on the same frame, perhaps because they ran out of "
                     "memory: give each more memory, start fewer per machine, or use smaller tiles."
-                ) from error
-            except CancelledError as error:
-                raise InputError(
-                    "The connection to the scheduler was lost: finished frames are kept; start the "
-                    "run again."
                 ) from error
 
     def _most_pending(self) -> int:
@@ -103,6 +102,21 @@ class TaskQueue:
             self._asked = time.monotonic()
             self._workers = len(self.workers())
         return AHEAD * max(self._workers, 1)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Turn the errors of a lost connection to the scheduler into one sentence."""
+    from distributed import CancelledError
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError) as error:
+        raise InputError(
+            "The connection to the scheduler was lost: finished frames are kept; start the run "
+            "again."
+        ) from error
 
 
 def in_order(results: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
