@@ -194,12 +194,12 @@ def test_the_status_is_as_high_as_its_text_and_moves_no_button(qtbot, viewer, do
     before = places()
     height = dock.card.height()
     assert height < 5 * dock.card.fontMetrics().lineSpacing()
-    dock._panel.notify("A message of one sentence" + ", which takes several lines" * 4 + ".")
+    dock.panel.notify("A message of one sentence" + ", which takes several lines" * 4 + ".")
     dock.incomplete_mask.show()
     assert places()[1] == before[1]
     assert dock.card.height() > height + 40
     assert not dock.scroll.visibleRegion().isEmpty()
-    dock._panel.notify("Short.")
+    dock.panel.notify("Short.")
     dock.incomplete_mask.hide()
     assert places() == before
     assert dock.card.height() <= height

@@ -545,7 +545,7 @@ def test_a_result_of_another_image_brings_its_names(qtbot, viewer, dock, engine,
     assert classes.name(1) == "class 1"
     dock.form.image_box.choose(image)
     engine.let_through()
-    dock._apply(other, dock._jobs.apply(other)())
+    dock.runs.apply(other, dock.jobs.apply(other)())
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     assert dock.form.image == other
     assert classes.name(1) == "mitochondria"

@@ -125,7 +125,7 @@ def test_models_are_compared_on_the_annotated_frame(
     monkeypatch.setenv(OFFLINE_VARIABLE, "1")
     submit = ThreadEngine().submit
     button = dock.form.gallery_button
-    button.compare = lambda models: submit(dock._jobs.compare(models))
+    button.compare = lambda models: submit(dock.jobs.compare(models))
     button.open()
     for row in range(gallery.list.count()):
         item = gallery.list.item(row)

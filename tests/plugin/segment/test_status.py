@@ -62,7 +62,7 @@ def test_a_full_memory_is_reported_during_the_run(qtbot, viewer, dock, engine, a
     press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: "Frame 1 of 7" in dock.status.text(), timeout=60_000)
     step = next_step(2, 512, "cuda", tiles=True)
-    dock._panel._run._handle_events([MemoryShortage(step.message)])
+    dock.panel._run._handle_events([MemoryShortage(step.message)])
     assert step.message in dock.status.text()
     assert dock.status.severity == "warning"
     engine.let_through()

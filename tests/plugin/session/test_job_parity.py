@@ -30,11 +30,11 @@ def test_window_and_command_line_make_the_same_job(viewer, dock, annotated, tmp_
     form.model_box.choose("vit_b")
     assert form.prompting_box.isVisibleTo(form.advanced)
     assert form.prompting_box.findText("vrp") < 0  # vit_b has no VRP encoder
-    assert dock._jobs.run(form.references({}), (), probabilities=False).neighbours
+    assert dock.jobs.run(form.references({}), (), probabilities=False).neighbours
     form.prompting_box.choose("box")
     form.neighbours_box.setChecked(False)
     form.tile_box.setValue(512)
-    job = dock._jobs.run(form.references({}), (), probabilities=False)
+    job = dock.jobs.run(form.references({}), (), probabilities=False)
     assert (job.prompting, job.neighbours) == ("box", False)
     assert "bounding box" in form.prompting_label.text()
 

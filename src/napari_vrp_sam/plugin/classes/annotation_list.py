@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from napari.layers import Labels, Layer, Points, Shapes
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHeaderView,
     QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
     QTreeWidget,
     QTreeWidgetItem,
     QWidget,
 )
 
 from napari_vrp_sam.annotations.reference import AnnotationKind
-from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS, KIND_KEY, Annotation
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
-from napari_vrp_sam.plugin.layers.belonging import candidate_images, image_of, user_images
-from napari_vrp_sam.plugin.layers.colours import contains_objects
+from napari_vrp_sam.plugin.classes.annotation_ticks import (
+    can_annotate,
+    is_ticked,
+    note_layer,
+    remember_tick,
+)
+from napari_vrp_sam.plugin.classes.kind_box import (
+    LONGEST_KINDS,
+    KindBox,
+    default_kind,
+    has_only_boxes,
+)
+from napari_vrp_sam.plugin.layers.annotations import Annotation
+from napari_vrp_sam.plugin.layers.belonging import candidate_images
 from napari_vrp_sam.plugin.layers.drawing import EditWatch
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.objects import is_objects_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
-from napari_vrp_sam.plugin.widgets.controls import TEXT_MARGIN, set_help
+from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
-from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:
     import napari
@@ -46,22 +48,6 @@ BOX_PADDING = 56
 """Pixels of a combo box besides its text, in napari's style."""
 TICK, NAME, KIND = range(3)
 """Columns of a row. The checkbox is a widget because napari does not style those of items."""
-KINDS: dict[type, tuple[AnnotationKind, ...]] = {
-    Labels: ("mask", "partial", "scribble"),
-    Shapes: ("mask", "partial"),
-}
-"""Kinds of annotation that a layer may contain."""
-KIND_TEXTS: dict[AnnotationKind, str] = {
-    "mask": "mask",
-    "partial": "partial",
-    "scribble": "scribble",
-}
-
-
-_ticks: weakref.WeakKeyDictionary[Layer, dict[Any, bool]] = weakref.WeakKeyDictionary()
-"""Ticks of each layer by the unique id of the image, the same in all lists."""
-_first_images: weakref.WeakKeyDictionary[Layer, Any] = weakref.WeakKeyDictionary()
-"""Unique id of the chosen image when a layer was listed first; None without an image."""
 
 
 class Row(NamedTuple):
@@ -139,15 +125,16 @@ class AnnotationList(QTreeWidget):
         kinds = {row.layer: row.kind for row in self.rows}
         image = self._image_box.layer
         self.clear()
-        layers = [layer for layer in reversed(self._viewer.layers) if _can_annotate(layer)]
+        layers = [layer for layer in reversed(self._viewer.layers) if can_annotate(layer)]
         candidates = {layer: candidate_images(self._viewer, layer) for layer in layers}
         self._layers = [layer for layer in layers if image is None or image in candidates[layer]]
         for layer in layers:
-            _first_images.setdefault(unwrap(layer), _image_id(image))
+            note_layer(layer, image)
         for layer in self._layers:
-            ticked = self._is_ticked(layer, unique=len(candidates[layer]) == 1)
+            unique = len(candidates[layer]) == 1
+            ticked = is_ticked(self._viewer, layer, image, unique=unique)
             self._remember(layer, ticked)
-            self._add_row(Row(layer, ticked, kinds.get(layer) or _default_kind(layer)))
+            self._add_row(Row(layer, ticked, kinds.get(layer) or default_kind(layer)))
         self._watch_shapes()
         self.changed.emit()
 
@@ -181,28 +168,11 @@ class AnnotationList(QTreeWidget):
         tick.toggled.connect(self.changed)
         tick.installEventFilter(self)
         self.setItemWidget(item, TICK, tick)
-        if isinstance(layer, Points) or _has_only_boxes(layer):
+        if isinstance(layer, Points) or has_only_boxes(layer):
             item.setText(KIND, "points" if isinstance(layer, Points) else "box")
             return
-        box = QComboBox()
-        WheelFilter(box)
-        for kind in KINDS[type(unwrap(layer))]:
-            box.addItem(KIND_TEXTS[kind], kind)
-        box.setCurrentIndex(box.findData(row.kind))
+        box = KindBox(layer, row.kind)
         box.currentIndexChanged.connect(self.changed)
-        box.setStyleSheet("QComboBox { margin: 2px 0; }")  # a gap between rows
-        set_help(
-            box,
-            "<b>mask</b>: every object of the class on an annotated frame is filled; unmarked "
-            "pixels are background. <b>partial</b>: only some of the objects are filled; "
-            "unmarked pixels are unknown."
-            + (
-                " <b>scribble</b>: strokes on parts of the objects; unmarked pixels are unknown."
-                if isinstance(layer, Labels)
-                else " Boxes, lines and paths are not affected."
-            ),
-        )
-        box.setAccessibleName(f"Kind of annotation in {layer.name}")
         box.installEventFilter(self)
         self.setItemWidget(item, KIND, box)
 
@@ -214,20 +184,8 @@ class AnnotationList(QTreeWidget):
     def _fit_kinds(self) -> None:
         """Make the column of the kinds wide enough for the font and the style of its boxes."""
         boxes = [box for row in range(len(self._layers)) if (box := self.kind_box(row)) is not None]
-        width = BOX_PADDING + max(
-            map(self.fontMetrics().horizontalAdvance, KIND_TEXTS.values()), default=0
-        )
-        for box in boxes:
-            option = QStyleOptionComboBox()
-            box.initStyleOption(option)
-            field = box.style().subControlRect(
-                QStyle.ComplexControl.CC_ComboBox,
-                option,
-                QStyle.SubControl.SC_ComboBoxEditField,
-                box,
-            )
-            texts = map(box.fontMetrics().horizontalAdvance, KIND_TEXTS.values())
-            width = max(width, max(texts) + box.width() - field.width() + TEXT_MARGIN)
+        texts = map(self.fontMetrics().horizontalAdvance, LONGEST_KINDS)
+        width = max(BOX_PADDING + max(texts), *(box.needed_width for box in boxes), 0)
         if width != self.header().sectionSize(KIND):
             self.header().resizeSection(KIND, width)
 
@@ -248,26 +206,13 @@ class AnnotationList(QTreeWidget):
     def _refresh_kinds(self) -> None:
         """Offer the kinds of the shapes, after a change from or to boxes alone."""
         for row, layer in enumerate(self._layers):
-            if isinstance(layer, Shapes) and _has_only_boxes(layer) != (self.kind_box(row) is None):
+            if isinstance(layer, Shapes) and has_only_boxes(layer) != (self.kind_box(row) is None):
                 # Later, as the layer still informs others of the new shape.
                 self._refresh_later.start()
                 return
 
-    def _is_ticked(self, layer: Labels | Points | Shapes, *, unique: bool) -> bool:
-        """Return the tick for the image; `unique` if the layer fits no other image as well."""
-        image = self._image_box.layer
-        known = _ticks.get(unwrap(layer), {})
-        ticked = known.get(_image_id(image), known.get(None))
-        if ticked is not None:
-            return ticked
-        images = len(user_images(self._viewer))
-        owned = image_of(self._viewer, layer) is not None or (unique and images > 1)
-        if not owned and _first_images[unwrap(layer)] not in (None, _image_id(image)):
-            return False  # annotates another image, even if that was deleted
-        return _default_tick(layer)
-
     def _remember(self, layer: Layer, ticked: bool) -> None:  # noqa: FBT001 # Qt's signal
-        _ticks.setdefault(unwrap(layer), {})[_image_id(self._image_box.layer)] = ticked
+        remember_tick(layer, self.image, ticked=ticked)
 
     def _toggle(self, item: QTreeWidgetItem, _column: int) -> None:
         """Let a click on the name toggle the checkbox."""
@@ -279,49 +224,11 @@ class AnnotationList(QTreeWidget):
         assert isinstance(box, QCheckBox)
         return box
 
-    def kind_box(self, row: int) -> QComboBox | None:
+    def kind_box(self, row: int) -> KindBox | None:
         """Return the choice of the kind of a row; None for points and boxes."""
         box = self.itemWidget(self.topLevelItem(row), KIND)
-        return box if isinstance(box, QComboBox) else None
+        return box if isinstance(box, KindBox) else None
 
     def _kind(self, row: int) -> AnnotationKind:
         box = self.kind_box(row)
-        kind: AnnotationKind = "mask" if box is None else box.currentData()
-        return kind
-
-
-def _can_annotate(layer: Any) -> bool:
-    """Return True for layers that the user draws in; an accepted frame makes a result teach."""
-    added_by_run = is_preview_layer(layer) or is_result_layer(layer) or is_objects_layer(layer)
-    return isinstance(layer, ANNOTATION_LAYERS) and not added_by_run
-
-
-def _has_only_boxes(layer: Labels | Points | Shapes) -> bool:
-    """Return True for a Shapes layer of rectangles, and for one that was added for boxes."""
-    if not isinstance(layer, Shapes):
-        return False
-    if not layer.data:
-        return get_metadata(layer, "drawing") == "box"
-    return set(layer.shape_type) == {"rectangle"}
-
-
-def _image_id(image: Image | None) -> Any:
-    return image.unique_id if image is not None else None
-
-
-def _default_tick(layer: Labels | Points | Shapes) -> bool:
-    saved = get_metadata(layer, "ticked")
-    if saved is not None:
-        return bool(saved)
-    # Hidden layers are often ground truth, and object labels are not classes.
-    return bool(layer.visible) and not contains_objects(layer)
-
-
-def _default_kind(layer: Labels | Points | Shapes) -> AnnotationKind:
-    saved: AnnotationKind | None = get_metadata(layer, KIND_KEY)
-    if saved in KINDS.get(type(unwrap(layer)), ()):
-        return saved
-    sparse = get_metadata(layer, "sparse")  # sessions of earlier versions
-    if sparse is None:
-        sparse = get_metadata(layer, "drawing") == "scribble" or "scribble" in layer.name.lower()
-    return "scribble" if sparse and isinstance(layer, Labels) else "mask"
+        return "mask" if box is None else box.kind

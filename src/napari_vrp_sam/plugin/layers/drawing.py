@@ -39,3 +39,45 @@ class EditWatch:
 
     def _on_edit(self, _event: Any = None) -> None:
         self._edited()
+
+
+class StrokeWatch(EditWatch):
+    """Watch that also calls the function after strokes were undone or redone with napari's keys.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+    edited : callable
+    """
+
+    def __init__(
+        self, layers: Iterable[Layer] = (), edited: Callable[[], None] = lambda: None
+    ) -> None:
+        self._layers = list(layers)
+        super().__init__(self._layers, edited)
+        self._undone = self._count_undone()
+        for layer in self._layers:
+            layer.events.set_data.connect(self._on_refreshed)
+
+    def __bool__(self) -> bool:
+        return bool(self._layers)
+
+    def release(self) -> None:
+        """Disconnect from the layers."""
+        super().release()
+        for layer in self._layers:
+            layer.events.set_data.disconnect(self._on_refreshed)
+        self._layers = []
+
+    def _on_refreshed(self, _event: Any = None) -> None:
+        undone = self._count_undone()
+        if undone != self._undone:
+            self._undone = undone
+            self._on_edit()
+
+    def _count_undone(self) -> list[int]:
+        """Return the number of strokes of each layer that can be redone.
+
+        napari undoes strokes without an event.
+        """
+        return [len(getattr(layer, "_redo_history", ())) for layer in self._layers]

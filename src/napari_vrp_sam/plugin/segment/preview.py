@@ -21,9 +21,10 @@ from napari_vrp_sam.inference.runs.events import (
     Progress,
 )
 from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
-from napari_vrp_sam.plugin.layers.drawing import drawing_events
+from napari_vrp_sam.plugin.layers.drawing import StrokeWatch
+from napari_vrp_sam.plugin.segment.preview_label import PreviewLabel
 from napari_vrp_sam.plugin.segment.preview_state import PreviewState
-from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, set_help
+from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 from napari_vrp_sam.plugin.widgets.wording import split_message
 
@@ -40,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 PAUSE_MILLISECONDS = 500
 """Delay after the last stroke, so that a series of strokes starts only one job."""
-COVERED = "hidden by the result"
-"""State of a preview of a frame whose result is visible."""
 FAILURE_MESSAGE = "The preview could not be shown; you can still draw and segment."
 
 
@@ -53,14 +52,12 @@ class PreviewBox(QCheckBox):
     viewer : napari.viewer.Viewer
     engine : Engine
     make_job : callable
-        Returns a function that makes the job in another thread; see `JobFactory.preview`. Both
-        raise `InputError` if there is nothing to preview.
+        See `JobFactory.preview`.
 
     Attributes
     ----------
     state : PreviewState
-    state_label : QLabel
-        Shows the state; the caller places it beside the check box.
+    state_label : PreviewLabel
     """
 
     drawn = Signal()
@@ -85,8 +82,7 @@ class PreviewBox(QCheckBox):
         self._engine = engine
         self._make_job = make_job
         self.state = PreviewState()
-        self.state_label = ElidedLabel()
-        self.state_label.setAccessibleName("State of the live preview")
+        self.state_label = PreviewLabel()
         self._run: Run | None = None
         self._making: Future[PreviewInputs] | None = None
         # Reading annotations of large frames takes seconds.
@@ -97,9 +93,7 @@ class PreviewBox(QCheckBox):
         self._changed = False  # since the last run
         self._target: tuple[Image, Frames, int] | None = None
         self._outline = FrameOutline(viewer, "preview")
-        self._covered = False
-        self._layers: list[Layer] = []
-        self._undone: list[int] = []
+        self._strokes = StrokeWatch()
         set_help(
             self,
             "Segment the frame in view and show the outlines, half a second after each change of "
@@ -114,16 +108,8 @@ class PreviewBox(QCheckBox):
 
     def watch(self, layers: list[Layer]) -> None:
         """Follow the changes of these layers instead of the previous ones."""
-        for layer in self._layers:
-            layer.events.set_data.disconnect(self._on_refreshed)
-            for emitter in drawing_events(layer):
-                emitter.disconnect(self._on_drawn)
-        self._layers = list(layers)
-        self._undone = [_undone_strokes(layer) for layer in layers]
-        for layer in self._layers:
-            layer.events.set_data.connect(self._on_refreshed)
-            for emitter in drawing_events(layer):
-                emitter.connect(self._on_drawn)
+        self._strokes.release()
+        self._strokes = StrokeWatch(layers, self._on_drawn)
         self.request_update()
 
     def request_update(self, _event: Any = None) -> None:
@@ -142,9 +128,8 @@ class PreviewBox(QCheckBox):
 
     def cover(self, covered: bool) -> None:  # noqa: FBT001 # Qt's signal
         """Hide the outlines while a result of the frame in view is visible."""
-        self._covered = covered
         self._outline.set_visible(visible=not covered)
-        self._show_state(self.state)
+        self.state_label.cover(covered=covered)
 
     def abandon(self) -> None:
         """Remove the preview and cancel its job; the dock is closing."""
@@ -168,15 +153,9 @@ class PreviewBox(QCheckBox):
         else:
             self._clear()
 
-    def _on_drawn(self, _event: Any = None) -> None:
+    def _on_drawn(self) -> None:
         self.drawn.emit()
         self.request_update()
-
-    def _on_refreshed(self, _event: Any = None) -> None:
-        undone = [_undone_strokes(layer) for layer in self._layers]
-        if undone != self._undone:
-            self._undone = undone
-            self._on_drawn()
 
     def _scrolled(self, _event: Any = None) -> None:
         if self._changed:
@@ -201,8 +180,7 @@ class PreviewBox(QCheckBox):
 
     def _show_state(self, state: PreviewState) -> None:
         self.state = state
-        covered = self._covered and state.outlined
-        self.state_label.set_full_text(COVERED if covered else state.text, state.reason)
+        self.state_label.show_state(state)
         self.state_changed.emit(state)
 
     def _start(self) -> None:
@@ -247,7 +225,7 @@ class PreviewBox(QCheckBox):
             return
         if self._run is None:
             return
-        ended = True
+        ended = True  # after an error, too
         try:
             ended = self._handle_events(self._run.poll())
         except InputError as error:
@@ -258,7 +236,6 @@ class PreviewBox(QCheckBox):
             self._fail(FAILURE_MESSAGE)
             raise
         finally:
-            # Also after an error, so that the next stroke gets a preview.
             self._continue(ended=ended)
 
     def _handle_events(self, events: list[Event]) -> bool:
@@ -287,7 +264,7 @@ class PreviewBox(QCheckBox):
 
     def _refuse(self, error: InputError) -> None:
         outdated = self._outdated
-        if self._layers:
+        if self._strokes:
             self._fail(str(error))
             self.refused.emit(error)
         else:
@@ -320,8 +297,3 @@ class PreviewBox(QCheckBox):
         self._outline.show(image, frames, index, result.labels)
         shown = self.state.shown()
         self._show_state(shown.changed() if self._outdated or self._pause.isActive() else shown)
-
-
-def _undone_strokes(layer: Layer) -> int:
-    """Return the number of strokes that can be redone; napari undoes strokes without an event."""
-    return len(getattr(layer, "_redo_history", ()))

@@ -2,7 +2,7 @@ from tests.plugin.window import press, results, run
 
 from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.appearance.styles import style_of
-from napari_vrp_sam.plugin.segment.preview import COVERED
+from napari_vrp_sam.plugin.segment.preview_label import COVERED
 
 
 def test_result_preview_and_annotation_add_no_contours_to_each_other(
