@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.objects.find import objects_from_labels
 from napari_vrp_sam.inference.objects.linking import LinkedObjects
 from napari_vrp_sam.inference.objects.table import measure_objects, object_table
 from napari_vrp_sam.io.metadata import ImageMetadata
@@ -127,3 +128,10 @@ def test_a_channel_may_have_gaps(labels, known):
     found = row(object_table(seen, known), 1)
     assert found["mean_intensity_0"] == pytest.approx(100)
     assert found["mean_intensity_1"] == pytest.approx(30)
+
+
+def test_parents_are_listed_if_objects_may_divide_but_none_does():
+    still = np.zeros((3, 20, 20), np.uint8)
+    still[:, 5:12, 5:12] = 1
+    found = objects_from_labels(still, axes="TYX", linked=True, divisions=True)
+    assert found.table["parent"].tolist() == [0]

@@ -147,7 +147,10 @@ def find_objects(
         confidence=confidence or {},
         step=lambda: steps("Measuring objects"),
     )
-    return Objects(ids, object_table(seen, known, metadata=metadata, tracked=settings.linked))
+    table = object_table(
+        seen, known, metadata=metadata, tracked=settings.linked, divisions=settings.divisions
+    )
+    return Objects(ids, table)
 
 
 def objects_from_labels(

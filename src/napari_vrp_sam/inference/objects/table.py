@@ -68,6 +68,7 @@ def object_table(
     *,
     metadata: ImageMetadata | None = None,
     tracked: bool = False,
+    divisions: bool = False,
 ) -> pd.DataFrame:
     """Summarise the measurements of each object.
 
@@ -81,6 +82,8 @@ def object_table(
         Calibration of the image, for physical units.
     tracked : bool
         Whether objects keep their id over time.
+    divisions : bool
+        Whether objects may divide: the table then has the column `parent`, even if none does.
 
     Returns
     -------
@@ -110,7 +113,7 @@ def object_table(
     table[list(physical)] = physical
     if "confidence" in seen:
         table["confidence"] = by_id["confidence"].mean()
-    if known.parents.any():
+    if divisions or known.parents.any():
         table["parent"] = known.parents[table["index"]]
     return table.reset_index(drop=True)
 
