@@ -184,3 +184,21 @@ def test_errors_are_one_sentence(
     assert result.stderr.strip().startswith("Error: ")
     assert result.stderr.strip().count("\n") == 0
     assert sorted(files.rglob("*")) == before
+
+
+def test_image_of_a_file_and_names_of_classes(files: Path) -> None:
+    truth = tifffile.imread(files / "truth.tif")
+    with tifffile.TiffWriter(files / "two.ome.tif") as file:
+        for value in (10, 200):
+            file.write(np.full(truth.shape, value, np.uint8), metadata={"axes": "ZYX"})
+    for number, value in ((0, 10), (1, 200)):
+        result = objects(
+            files / "truth.tif", "--image", files / "two.ome.tif", "--image-number", number,
+            "--class-name", "3=nucleus", "--table", files / "objects.csv", "--overwrite",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+        table = pd.read_csv(files / "objects.csv")
+        assert set(table["mean_intensity"]) == {value}
+        assert set(table["class_name"]) == {"nucleus"}
+    result = objects(files / "truth.tif", "--image-number", 1)
+    assert "--image-number needs --image" in result.stderr

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.exporting import export_labels
 from napari_vrp_sam.inference.frames import Frames
@@ -36,3 +37,16 @@ def test_exports_are_references(tmp_path: Path, name: str) -> None:
     assert [reference.class_id for reference in references] == [1, 2]
     for reference in references:
         np.testing.assert_array_equal(reference.mask, labels == reference.class_id)
+
+
+def test_existing_files_are_replaced_on_request_only(tmp_path: Path) -> None:
+    labels = np.zeros((2, 32, 32), np.uint8)
+    labels[:, 8:20, 8:20] = 1
+    kept = tmp_path / "a_1.png"
+    kept.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"a_1.png already exists.*overwrite=True"):
+        export_labels(labels, tmp_path / "a.png", image=labels * 90)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_1.png"]
+    assert kept.read_bytes() == b"mine"
+    export_labels(labels, tmp_path / "a.png", image=labels * 90, overwrite=True)
+    assert kept.read_bytes() != b"mine"

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, stderr_console
-from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, OverwriteOption
+from napari_vrp_sam.cli.options import (
+    INPUT,
+    OUTPUT,
+    AxesOption,
+    ClassNameOption,
+    OverwriteOption,
+    parse_class_names,
+)
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.files.output_paths import check_outputs
 
@@ -60,14 +67,7 @@ def export(
             rich_help_panel=INPUT,
         ),
     ] = None,
-    class_name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLASS=NAME",
-            help="Name of a class, such as 1=nucleus; repeat for several.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
+    class_name: ClassNameOption = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -87,7 +87,7 @@ def export(
     """
     from napari_vrp_sam.inference.exporting import export_labels
     from napari_vrp_sam.io.exports.export import export_format
-    from napari_vrp_sam.io.exports.pictures import picture_files
+    from napari_vrp_sam.io.exports.pictures import export_files
     from napari_vrp_sam.io.images.opening import open_file, open_image
     from napari_vrp_sam.io.images.stacks import read_labels
     from napari_vrp_sam.io.labels.journal import read_journal
@@ -101,7 +101,7 @@ def export(
     frames = 1
     for size in data.shape[:-2]:
         frames *= int(size)
-    files = picture_files(output, frames) if output.suffix.lower() == ".png" else [output]
+    files = export_files(output, frames)
     for file in files:
         check_outputs(
             file, [], [path for path in (labels, image, table) if path], overwrite=overwrite
@@ -114,7 +114,7 @@ def export(
         metadata=metadata,
         objects=objects,
         table=None if table is None else _read_table(table),
-        class_names=_parse_names(class_name or []),
+        class_names=parse_class_names(class_name or []),
         confidence={
             frame.index: frame.confidence
             for frame in read_journal(labels)[1]
@@ -122,6 +122,7 @@ def export(
         },
         tolerance=tolerance,
         frame_rate=frame_rate,
+        overwrite=overwrite,
     )
     last = f" to {files[-1].name}" if len(files) > 1 else ""
     stderr_console.print(f"The labels are in {files[0]}{last} ({known.name}).", soft_wrap=True)
@@ -137,13 +138,3 @@ def _read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a table: {error}.") from error
-
-
-def _parse_names(values: list[str]) -> dict[int, str]:
-    names = {}
-    for value in values:
-        class_id, _, name = value.partition("=")
-        if not class_id.strip().isdecimal() or not name:
-            raise InputError(f"--class-name {value} is not valid: write CLASS=NAME.")
-        names[int(class_id)] = name
-    return names

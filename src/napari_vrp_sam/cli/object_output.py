@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,14 @@ class ObjectOutput:
     table : Path, optional
         CSV or Parquet file of the objects.
     settings : ObjectSettings
+    class_names : mapping of int to str
+        Names of classes, for the table.
     """
 
     labels: Path
     table: Path | None = None
     settings: ObjectSettings = ObjectSettings()
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
@@ -86,7 +89,7 @@ class ObjectOutput:
             Calibration and place of the image.
         """
         from napari_vrp_sam.inference.objects.find import find_objects
-        from napari_vrp_sam.io.exports.tables import write_table
+        from napari_vrp_sam.io.exports.tables import with_class_names, write_table
 
         with progress_bar() as bar:
             task = bar.add_task("Finding objects", total=None)
@@ -108,7 +111,7 @@ class ObjectOutput:
             soft_wrap=True,
         )
         if self.table is not None:
-            write_table(self.table, objects.table)
+            write_table(self.table, with_class_names(objects.table, self.class_names))
             stderr_console.print(f"Their table is in {self.table}.", soft_wrap=True)
 
 

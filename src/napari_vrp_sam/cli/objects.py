@@ -10,7 +10,15 @@ import typer
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app
 from napari_vrp_sam.cli.image_axes import resolve_axes
 from napari_vrp_sam.cli.object_output import ObjectOutput, object_id_files
-from napari_vrp_sam.cli.options import INPUT, OUTPUT, AxesOption, ChannelOption, OverwriteOption
+from napari_vrp_sam.cli.options import (
+    INPUT,
+    OUTPUT,
+    AxesOption,
+    ChannelOption,
+    ClassNameOption,
+    OverwriteOption,
+    parse_class_names,
+)
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.settings import (
     SMOOTHING,
@@ -39,6 +47,15 @@ def objects(
     image: Annotated[
         Path | None,
         typer.Option(help="Segmented image, to measure intensities.", rich_help_panel=INPUT),
+    ] = None,
+    image_number: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Number or name of the image in a file with several; see `vrp-sam images`. "
+            "Default: the largest.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -93,6 +110,7 @@ def objects(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    class_name: ClassNameOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Number the objects in a label image, link them through the stack, and measure them.
@@ -109,11 +127,12 @@ def objects(
     if image is not None:
         if same_file(image, labels):
             raise InputError(f"{image} is the label image itself: give the segmented image.")
-        stored = open_image(image)
+        stored = open_image(image, image=image_number)
         data = stored.data
         frames = Frames(data, resolve_axes(image, axes, stored.axes), channel or None)
-    elif channel:
-        raise InputError("--channel needs --image: intensities are measured on the image.")
+    elif channel or image_number:
+        option = "--channel" if channel else "--image-number"
+        raise InputError(f"{option} needs --image: intensities are measured on the image.")
     else:
         stored = open_file(labels, raw=True)
         frames = Frames(classes, resolve_axes(labels, axes, stored.axes))
@@ -125,7 +144,9 @@ def objects(
         fill_holes=fill_holes,
         smoothing=smoothing,
     )
-    found = ObjectOutput(output or default_objects_path(labels), table, settings)
+    class_names = parse_class_names(class_name or [])
+    target = output or default_objects_path(labels)
+    found = ObjectOutput(target, table, settings, class_names)
     found.check(frames.label_axes)
     names = frame_names(image or labels)
     check_outputs(

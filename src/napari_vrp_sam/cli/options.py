@@ -123,6 +123,14 @@ ImageNumberOption = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+ClassNameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS=NAME",
+        help="Name of a class, such as 1=nucleus; repeat for several.",
+        rich_help_panel=INPUT,
+    ),
+]
 ChannelOption = Annotated[
     list[int] | None,
     typer.Option(
@@ -232,3 +240,20 @@ def parse_frame(frame: str | None) -> int | tuple[int, ...] | None:
             f"--reference-frame {frame} is not a frame: give a number, or T,Z."
         ) from None
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def parse_class_names(values: list[str]) -> dict[int, str]:
+    """Return the names of classes that are given as CLASS=NAME.
+
+    Raises
+    ------
+    InputError
+        If a text has another form.
+    """
+    names = {}
+    for value in values:
+        class_id, _, name = value.partition("=")
+        if not class_id.strip().isdecimal() or not name:
+            raise InputError(f"--class-name {value} is not valid: write CLASS=NAME.")
+        names[int(class_id)] = name
+    return names

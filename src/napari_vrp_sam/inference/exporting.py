@@ -18,6 +18,7 @@ from napari_vrp_sam.io.exports.contact_sheet import to_rgb
 from napari_vrp_sam.io.exports.export import export_format
 from napari_vrp_sam.io.exports.labelled_stack import LabelledStack
 from napari_vrp_sam.io.exports.options import ExportOptions
+from napari_vrp_sam.io.exports.pictures import export_files
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def export_labels(
     confidence: Mapping[int, float] | None = None,
     tolerance: float = 0.0,
     frame_rate: float = 10.0,
+    overwrite: bool = False,
 ) -> None:
     """Write labels in the format of another program, selected by the suffix of the path.
 
@@ -50,7 +52,7 @@ def export_labels(
         Class of each pixel, as `segment_stack` returns it, or ids of objects, as
         `objects_from_labels` does; lazy arrays are read frame by frame.
     path : path
-        File to write. Existing files are replaced.
+        File to write; pictures of several frames get numbers: NAME_0.png, ...
     image : array, path or StoredImage, optional
         The labelled image. Pictures need it; its file also tells calibration and place.
     axes : str, optional
@@ -70,12 +72,14 @@ def export_labels(
         Largest distance in pixels by which simplified polygons may differ from the exact outlines.
     frame_rate : float
         Frames of a video per second.
+    overwrite : bool, default: False
+        Replace existing files.
 
     Raises
     ------
     InputError
         If the format is unknown, something that it needs is missing, labels and image do not fit,
-        or the file cannot be written.
+        or the file exists or cannot be written.
 
     Examples
     --------
@@ -97,6 +101,11 @@ def export_labels(
         confidence=confidence,
         pictures=known.needs == "image",
     )
+    existing = [file for file in export_files(path, len(stack)) if file.exists()]
+    if existing and not overwrite:
+        raise InputError(
+            f"{existing[0]} already exists: choose another path, or replace it (`overwrite=True`)."
+        )
     known.write(path, stack, options)
 
 

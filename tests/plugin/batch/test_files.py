@@ -67,6 +67,7 @@ def segment(qtbot, dock, paths):
     panel = dock.files_panel
     dock.apply_button.apply_to_files(paths)
     qtbot.waitUntil(lambda: panel.running, timeout=60_000)
+    assert "Reading" not in dock.status.text()
     qtbot.waitUntil(lambda: not panel.running, timeout=120_000)
 
 

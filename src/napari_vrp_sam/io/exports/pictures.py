@@ -32,6 +32,11 @@ def write_overlays(path: Path, stack: LabelledStack, _options: ExportOptions) ->
             Image.fromarray(picture).save(temporary)
 
 
+def export_files(path: Path, count: int) -> list[Path]:
+    """Return the files that an export of a number of frames writes; see `picture_files`."""
+    return picture_files(path, count) if path.suffix.lower() == ".png" else [path]
+
+
 def picture_files(path: Path, count: int) -> list[Path]:
     """Return the paths of the pictures of a stack: NAME.png, or NAME_0.png, NAME_1.png, ..."""
     if count == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,16 @@ def write_table(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
             table.to_csv(temporary, index=False, encoding="utf-8")
         else:
             table.to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def with_class_names(table: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
+    """Return a table of objects with a column `class_name`, if a class has a name."""
+    if not names or "class" not in table or "class_name" in table:
+        return table
+    table = table.copy()
+    named = [names.get(int(number), f"class {int(number)}") for number in table["class"]]
+    table.insert(table.columns.get_loc("class") + 1, "class_name", named)
+    return table
 
 
 def check_table_path(path: str | os.PathLike[str]) -> None:

@@ -24,6 +24,7 @@ from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.batch.choice import FileChoice, ask_about_existing
 from napari_vrp_sam.plugin.batch.run import BatchRun
 from napari_vrp_sam.plugin.widgets.controls import ElidedLabel, MessageLabel, pack, set_help
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Engine
@@ -108,6 +109,7 @@ class FilesPanel(QWidget):
         self.progress.setRange(0, 0)
         self._show_running(running=True)
         self.show()
+        self.reported.emit(f"Segmenting {count(len(choice.images), 'file')}: see the list.")
 
     def cancel(self) -> None:
         """Stop after the frame in progress; finished files are kept."""

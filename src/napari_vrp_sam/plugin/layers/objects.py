@@ -9,6 +9,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Labels
 
+from napari_vrp_sam.io.exports.tables import with_class_names
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, add_inactive
 from napari_vrp_sam.plugin.layers.transforms import bring_into_view, slice_in_view
@@ -94,12 +95,7 @@ def named_table(layer: Labels) -> pd.DataFrame:
     """Return the table of objects with the names of the classes that have one."""
     table = table_from_features(layer)
     names = {item["number"]: item["name"] for item in get_metadata(layer, CLASSES) or []}
-    if not names or "class" not in table or "class_name" in table:
-        return table
-    table = table.copy()
-    named = [names.get(int(number), f"class {int(number)}") for number in table["class"]]
-    table.insert(table.columns.get_loc("class") + 1, "class_name", named)
-    return table
+    return with_class_names(table, names)
 
 
 def show_object(viewer: napari.viewer.Viewer, layer: Labels, label: int) -> None:

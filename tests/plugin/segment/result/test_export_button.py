@@ -19,7 +19,7 @@ from napari.layers import Labels
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_vrp_sam.inference.objects.find import objects_from_labels
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
@@ -168,6 +168,29 @@ def test_the_dialog_offers_the_formats(
     assert name == "cells_labels.tif"
     assert filters.split(";;")[0] == "TIFF (*.tif)"
     assert kind in filters
+
+
+def test_pictures_ask_before_they_replace_files(
+    qtbot: Any, button: ExportButton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "a_1.png"
+    kept.write_bytes(b"mine")
+    chosen = str(tmp_path / "a.png"), "PNG overlays (*.png)"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    asked = []
+    answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+
+    def ask(*arguments: Any) -> Any:
+        asked.append(arguments[2])
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(QMessageBox, "question", ask)
+    button.actions_by_content["labels"].trigger()
+    assert asked == ["Replace a_1.png?"]
+    assert kept.read_bytes() == b"mine"
+    with qtbot.waitSignal(button.reported, check_params_cb=lambda text: "Saved" in text):
+        button.actions_by_content["labels"].trigger()
+    assert kept.read_bytes() != b"mine"
 
 
 def test_an_unknown_format_is_refused(qtbot: Any, button: ExportButton, tmp_path: Path) -> None:

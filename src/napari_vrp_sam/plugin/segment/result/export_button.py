@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.exports.export import FORMATS, ExportFormat, export_format
 from napari_vrp_sam.io.exports.options import ExportOptions
+from napari_vrp_sam.io.exports.pictures import export_files
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
 from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
@@ -22,6 +23,7 @@ from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.objects import current_objects, named_table
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
+from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -197,8 +199,23 @@ class ExportButton(QPushButton):
         chosen, kind = QFileDialog.getSaveFileName(
             self, f"Export {content}", str(folder / name), ";;".join(filters)
         )
-        if chosen:
-            self.export(content, _with_suffix(Path(chosen), filters.get(kind, first), name))
+        if not chosen:
+            return
+        path = _with_suffix(Path(chosen), filters.get(kind, first), name)
+        if self._may_write(path, Path(chosen)):
+            self.export(content, path)
+
+    def _may_write(self, path: Path, confirmed: Path) -> bool:
+        """Ask about existing files that the file dialog has not asked about."""
+        current = current_result_with_frames(self._viewer, self._image_box.layer)
+        files = export_files(path, 1 if current is None else len(current[1]))
+        existing = [file.name for file in files if file.exists() and file != confirmed]
+        if not existing:
+            return True
+        more = f" and {count(len(existing) - 1, 'other file')}" if len(existing) > 1 else ""
+        question = f"Replace {existing[0]}{more}?"
+        answer = QMessageBox.question(self, "Export", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
 
 def _format_name(suffix: str) -> str:
