@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,3 +184,21 @@ def lock(
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def exclusive(path: str | os.PathLike[str], message: str) -> Iterator[None]:
+    """Hold a lock on a file or folder that is written; for the processes of this computer.
+
+    Raises
+    ------
+    InputError
+        With the message, if another process or thread holds it.
+    """
+    # Not beside or inside a folder that is replaced: Windows keeps open files.
+    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:20]
+    try:
+        with lock(Path(tempfile.gettempdir()) / f"napari-vrp-sam-{name}.lock", wait=False):
+            yield
+    except LockedError as error:
+        raise InputError(message) from error

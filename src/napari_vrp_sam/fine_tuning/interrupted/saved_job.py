@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import LockedError, explain_write_errors, lock, write_json
+from napari_vrp_sam.files import exclusive, explain_write_errors, write_json
 from napari_vrp_sam.fine_tuning.job import FOLDER_SUFFIX, JOB_FILE, FineTuneJob
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.references import StoredReference, read_references, write_references
@@ -23,18 +21,13 @@ REFERENCES = "references"
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
     """Lock a run until its process ends; raise `InputError` if another process has locked it."""
-    # Not inside the folder, which the run deletes at its end: Windows keeps open files.
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:20]
-    path = Path(tempfile.gettempdir()) / f"napari-vrp-sam-{name}.lock"
-    try:
-        with lock(path, wait=False):
-            yield
-    except LockedError as error:
-        stem = folder.name.removesuffix(FOLDER_SUFFIX).removesuffix(".safetensors")
-        raise InputError(
-            f"'{stem}' is being fine-tuned in another window or process: wait until it ends, or "
-            "choose another name."
-        ) from error
+    stem = folder.name.removesuffix(FOLDER_SUFFIX).removesuffix(".safetensors")
+    message = (
+        f"'{stem}' is being fine-tuned in another window or process: wait until it ends, or choose "
+        "another name."
+    )
+    with exclusive(folder, message):
+        yield
 
 
 def save_job(job: FineTuneJob, settings: Mapping[str, Any]) -> None:

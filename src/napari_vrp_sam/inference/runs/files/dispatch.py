@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import exclusive
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.engine import RunFailedError
 from napari_vrp_sam.inference.runs.events import Event, Failed, FrameResult, FrameWritten, Progress
@@ -61,6 +63,39 @@ def segment_to(
     RunFailedError
         If the run failed for another reason.
     """
+    message = (
+        f"{output.labels} is being written by another window or process: wait until it ends, or "
+        "choose another output."
+    )
+    with (
+        exclusive(output.labels, message),
+        closing(
+            _written_events(
+                job,
+                frames,
+                output,
+                workers=workers,
+                scheduler=scheduler,
+                cache=cache,
+                control=control,
+                close=close,
+            )
+        ) as events,
+    ):
+        yield from events
+
+
+def _written_events(
+    job: SegmentationJob,
+    frames: Frames,
+    output: RunOutput,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    cache: PredictorCache | None,
+    control: Control | None,
+    close: Callable[[OutputWriter], None] | None,
+) -> Generator[Event]:
     from napari_vrp_sam.inference.runs.segmentation_job import normalisation_of
 
     writer = OutputWriter(job, frames, output)
