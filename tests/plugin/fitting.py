@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.widgets.controls import ElidedButton
-from napari_vrp_sam.plugin.widgets.outline import Outline
+from napari_vrp_sam.plugin.widgets.focus.outline import Outline
 
 NAMES = ImageBox, ModelBox, ElidedButton
 """Controls that show names of layers and files: they elide them and have tooltips."""

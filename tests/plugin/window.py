@@ -2,7 +2,7 @@
 
 from qtpy.QtCore import Qt
 
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 
 def press(qtbot, button):

@@ -11,7 +11,7 @@ from napari.layers import Labels, Layer
 
 from napari_vrp_sam.io.exports.export import export_format
 from napari_vrp_sam.io.exports.options import ExportOptions
-from napari_vrp_sam.plugin.layers.exporting import image_of, layer_stack
+from napari_vrp_sam.plugin.layers.outputs.exporting import image_of, layer_stack
 
 
 def write_labels_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

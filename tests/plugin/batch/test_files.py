@@ -15,7 +15,7 @@ from napari_vrp_sam.inference.runs.files.file_result import SUMMARY
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.batch.choice import images_of_folder
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
-from napari_vrp_sam.plugin.layers.results import CONFIDENCE
+from napari_vrp_sam.plugin.layers.outputs.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

@@ -18,7 +18,6 @@ from napari_vrp_sam.plugin.classes.annotation_layers import (
 )
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.metadata import (
     BACKGROUND_LABEL,
@@ -28,7 +27,8 @@ from napari_vrp_sam.plugin.layers.metadata import (
     set_metadata,
     unwrap,
 )
-from napari_vrp_sam.plugin.layers.results import RESULT_OF, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF, is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 LEFT = Qt.MouseButton.LeftButton

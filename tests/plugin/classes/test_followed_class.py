@@ -3,7 +3,7 @@
 from tests.plugin.window import run
 
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 
 def test_selecting_an_annotation_layer_says_which_class_is_drawn(dock, annotated, viewer):

@@ -12,7 +12,7 @@ from napari_vrp_sam.fine_tuning.events import TrainingStep, Validation
 from napari_vrp_sam.models.zoo import user_models
 from napari_vrp_sam.plugin.fine_tune.learning_plot import IOU_COLOUR, LearningPlot
 from napari_vrp_sam.plugin.models.changes import user_model_signals
-from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
+from napari_vrp_sam.plugin.widgets.focus.keyboard import visible_controls
 
 
 @pytest.fixture

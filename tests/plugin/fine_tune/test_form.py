@@ -9,9 +9,9 @@ from qtpy.QtCore import Qt
 
 from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune.parts_box import NO_LORA
-from napari_vrp_sam.plugin.layers.accepted import ACCEPTED, set_accepted_frames
 from napari_vrp_sam.plugin.layers.metadata import set_metadata
-from napari_vrp_sam.plugin.layers.results import RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.accepted import ACCEPTED, set_accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 
 PACKAGED = resources.files("napari_vrp_sam") / "models/weights/lite.safetensors"

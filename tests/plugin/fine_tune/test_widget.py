@@ -20,7 +20,7 @@ from napari_vrp_sam.inference.runs.events import Cancelled
 from napari_vrp_sam.models.zoo import user_models as models
 from napari_vrp_sam.plugin.fine_tune import run
 from napari_vrp_sam.plugin.fine_tune.comparison import AFTER, BEFORE, OFF
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline, is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline, is_preview_layer
 
 
 def press(qtbot, button):

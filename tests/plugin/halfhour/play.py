@@ -11,7 +11,7 @@ from skimage.measure import label, regionprops
 from tests.plugin.fitting import misfits
 from tests.plugin.mouse import Mouse, wait_until
 
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 SIZE, DOCK_WIDTH = (1280, 800), 300
 RUN_SECONDS = 900

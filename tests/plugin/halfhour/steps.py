@@ -13,8 +13,8 @@ from tests.plugin.halfhour.play import RUN_SECONDS, iou, regions
 from tests.plugin.mouse import wait_until
 
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result
-from napari_vrp_sam.plugin.layers.objects import current_objects
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames, current_result
+from napari_vrp_sam.plugin.layers.outputs.objects import current_objects
 
 FRAME, OTHER = 12, 15
 """The annotated frame, and one that nobody annotates."""

@@ -13,7 +13,7 @@ from tests.plugin.halfhour.play import Play, in_view, set_size
 from tests.plugin.mouse import Mouse, wait_until
 from tests.plugin.window import results
 
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames
 
 pytestmark = [
     pytest.mark.alone,

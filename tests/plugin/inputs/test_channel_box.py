@@ -8,7 +8,7 @@ from tests.plugin.window import press
 
 from napari_vrp_sam.plugin.inputs.channel_box import COLOURS, ChannelBox, channel_names
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from tests.plugin.window import press
 
 from napari_vrp_sam.plugin.inputs.frame_range import FrameRange
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
-from napari_vrp_sam.plugin.layers.objects import is_objects_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.objects import is_objects_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.objects.form import CLASSES, LINKED, ON_FRAMES
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS
+from napari_vrp_sam.plugin.widgets.background.watched_run import POLL_MILLISECONDS
 
 
 def objects_layers(viewer):

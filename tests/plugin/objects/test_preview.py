@@ -8,8 +8,8 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QAbstractSlider, QApplication
 
 from napari_vrp_sam.inference.objects.find import objects_from_labels
-from napari_vrp_sam.plugin.layers.objects import is_objects_layer
-from napari_vrp_sam.plugin.layers.results import RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.objects import is_objects_layer
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.objects.form import CLASSES, ON_FRAMES
 
 

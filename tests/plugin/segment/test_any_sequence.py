@@ -22,7 +22,7 @@ from tests.properties.conftest import examples
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.preview_job import PreviewJob
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 FRAMES = 4

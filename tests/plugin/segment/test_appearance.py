@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel
 from tests.plugin.fitting import misfits
 
-from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
+from napari_vrp_sam.plugin.widgets.focus.keyboard import visible_controls
 
 WIDTH = 300
 

@@ -8,9 +8,9 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from tests.plugin.window import press
 
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames
 from napari_vrp_sam.plugin.layers.annotations import Annotation, references_from_layers
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 SIZES = {"T": 2, "Z": 3, "C": 2, "Y": 48, "X": 64}
 

@@ -13,10 +13,10 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_vrp_sam.plugin.layers.metadata import unwrap
-from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
-from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer, is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
 pytestmark = pytest.mark.alone
 

@@ -14,8 +14,8 @@ from skimage.morphology import disk
 from tests.plugin.mouse import Mouse
 
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames, current_result
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 pytestmark = [
     pytest.mark.alone,

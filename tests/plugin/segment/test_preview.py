@@ -10,8 +10,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.engine import Run
 from napari_vrp_sam.inference.runs.events import Cancelled
 from napari_vrp_sam.plugin.inputs import stack_form
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline, is_preview_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline, is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.segment.preview import FAILURE_MESSAGE
 
 

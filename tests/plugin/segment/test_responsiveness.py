@@ -8,7 +8,7 @@ from tests.plugin.responsiveness import RecordedStack, TickCounter
 
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

@@ -10,7 +10,7 @@ from napari_vrp_sam.inference.prediction.memory import next_step
 from napari_vrp_sam.inference.runs.events import MemoryShortage
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import device_name, resolve_device
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 
 
 def previews(viewer):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_vrp_sam.plugin.layers.accepted import current_result
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

@@ -15,7 +15,7 @@ from napari_vrp_sam.io.sessions.layers import StoredLayer, read_layer, write_lay
 from napari_vrp_sam.io.sessions.values import from_json_value, to_json_value
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer, set_drawing_class
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer, is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.session.layers import (
     image_attributes,

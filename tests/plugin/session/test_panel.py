@@ -21,18 +21,18 @@ from napari_vrp_sam.io.sessions import layers as stored_layers
 from napari_vrp_sam.io.sessions.session import read_session
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_frames,
     current_result,
     set_accepted_frames,
 )
-from napari_vrp_sam.plugin.layers.kept_probabilities import keep_probabilities
-from napari_vrp_sam.plugin.layers.result_settings import settings_of
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import keep_probabilities
+from napari_vrp_sam.plugin.layers.outputs.result_settings import settings_of
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 from napari_vrp_sam.plugin.session.opening import session_reader
 from napari_vrp_sam.plugin.session.saving import THREAD_NAME
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS
+from napari_vrp_sam.plugin.widgets.background.watched_run import POLL_MILLISECONDS
 
 
 def wait_for(qtbot, condition):

@@ -13,9 +13,9 @@ from tests.plugin.window import press, run
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_layers import annotate_with_points
 from napari_vrp_sam.plugin.classes.classes import Classes
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.probabilities import is_probability_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.widgets.undo import LIMIT, UndoHistory
 
 LEFT = Qt.MouseButton.LeftButton

@@ -18,7 +18,7 @@ from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels.journal import read_journal
 from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.metadata import CLASSES
-from napari_vrp_sam.plugin.layers.results import ResultLayer
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of, possible_axes
 from napari_vrp_sam.plugin.reading.layers import LayerTuple, image_layer
 

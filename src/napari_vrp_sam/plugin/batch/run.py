@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QWidget
 from napari_vrp_sam.inference.runs.engine import Run
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed, Progress
 from napari_vrp_sam.inference.runs.files.file_result import FileFinished, FileStarted
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
 
 class BatchRun(WatchedRun):

@@ -24,7 +24,7 @@ from napari_vrp_sam.plugin.layers.metadata import (
     parse_class_id,
     set_metadata,
 )
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import allocate_zeros, placement
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.widgets.undo import push_for_layer

@@ -33,8 +33,8 @@ from napari_vrp_sam.plugin.classes.kind_box import (
 from napari_vrp_sam.plugin.layers.annotations import Annotation
 from napari_vrp_sam.plugin.layers.belonging import candidate_images
 from napari_vrp_sam.plugin.layers.drawing import EditWatch
+from napari_vrp_sam.plugin.widgets.background.watched_run import single_shot_timer
 from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
 
 if TYPE_CHECKING:
     import napari

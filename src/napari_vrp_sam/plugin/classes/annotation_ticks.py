@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels, Layer, Points, Shapes
 
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.belonging import image_of, user_images
 from napari_vrp_sam.plugin.layers.colours import contains_objects
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.objects import is_objects_layer
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.objects import is_objects_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 if TYPE_CHECKING:
     import napari

@@ -14,7 +14,6 @@ from napari_vrp_sam.plugin.classes.annotation_layers import drawing_class, set_d
 from napari_vrp_sam.plugin.classes.class_keys import ClassKeys
 from napari_vrp_sam.plugin.classes.classes import MAX_CLASS, ClassEntry, Classes
 from napari_vrp_sam.plugin.layers.annotations import ANNOTATION_LAYERS
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.appearance.styles import style_of
 from napari_vrp_sam.plugin.layers.belonging import image_of
@@ -33,7 +32,8 @@ from napari_vrp_sam.plugin.layers.metadata import (
     set_metadata,
     unwrap,
 )
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 if TYPE_CHECKING:
     import napari

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:

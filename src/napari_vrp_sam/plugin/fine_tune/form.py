@@ -16,8 +16,11 @@ from napari_vrp_sam.models.zoo.user_models import (
 )
 from napari_vrp_sam.plugin.fine_tune.parts_box import PartsBox, base_model
 from napari_vrp_sam.plugin.inputs.stack_form import StackForm
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result_with_frames
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
+    accepted_frames,
+    current_result_with_frames,
+)
 from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, stack_data
 from napari_vrp_sam.plugin.preferences import get_preference
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel, add_wide_row, set_help

@@ -16,7 +16,7 @@ from napari_vrp_sam.fine_tuning.events import (
 from napari_vrp_sam.fine_tuning.verdict import describe_step
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Failed, Progress
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 from napari_vrp_sam.plugin.widgets.wording import time_left
 
 if TYPE_CHECKING:

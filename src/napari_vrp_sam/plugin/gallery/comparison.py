@@ -23,8 +23,8 @@ from napari_vrp_sam.inference.comparison.job import Compared
 from napari_vrp_sam.inference.comparison.result import Comparison
 from napari_vrp_sam.inference.runs.engine import Run
 from napari_vrp_sam.inference.runs.events import Cancelled, Event, Failed, Progress
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
 
 HEADINGS = ("Model", "IoU", "s per frame", "Memory", "Note")
 

@@ -18,13 +18,13 @@ from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 from napari_vrp_sam.plugin.inputs.label_question import LabelQuestionBox
 from napari_vrp_sam.plugin.inputs.model_box import ModelBox
 from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.annotations import references_from_layers
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_labels,
     current_result,
     references_with_accepted,
 )
-from napari_vrp_sam.plugin.layers.annotations import references_from_layers
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.stacks import (
     STATED_AXES,
     axes_are_obvious,

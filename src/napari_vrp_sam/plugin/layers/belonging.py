@@ -11,9 +11,9 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from numpy.typing import NDArray
 
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.objects import OBJECTS_OF
-from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
-from napari_vrp_sam.plugin.layers.results import RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.objects import OBJECTS_OF
+from napari_vrp_sam.plugin.layers.outputs.probabilities import is_probability_layer
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.transforms import layer_map
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from napari_vrp_sam.plugin.layers.metadata import (
     get_metadata,
     label_meaning,
 )
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import stack_data
 
 MAX_CLASSES = 32

@@ -10,8 +10,8 @@ import napari
 from napari.layers import Layer
 
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
-from napari_vrp_sam.plugin.layers.results import RESULT_OF, ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF, ResultLayer, is_result_layer
 
 if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import UndoHistory

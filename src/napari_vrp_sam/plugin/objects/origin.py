@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_vrp_sam.plugin.layers.accepted import frame_labels
-from napari_vrp_sam.plugin.layers.result_settings import settings_of
+from napari_vrp_sam.plugin.layers.outputs.accepted import frame_labels
+from napari_vrp_sam.plugin.layers.outputs.result_settings import settings_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels

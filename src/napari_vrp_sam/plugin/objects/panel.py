@@ -17,22 +17,22 @@ from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.inference.objects.settings import ObjectSettings
 from napari_vrp_sam.inference.runs.engine import Engine
 from napari_vrp_sam.inference.runs.objects_job import ObjectsJob
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.calibration import image_metadata
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     current_result_with_frames,
     result_events,
     result_labels,
 )
-from napari_vrp_sam.plugin.layers.calibration import image_metadata
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.objects import (
+from napari_vrp_sam.plugin.layers.outputs.objects import (
     add_objects_layer,
     current_objects,
     is_objects_layer,
     show_object,
 )
-from napari_vrp_sam.plugin.layers.result_settings import settings_of
-from napari_vrp_sam.plugin.layers.results import CONFIDENCE
+from napari_vrp_sam.plugin.layers.outputs.result_settings import settings_of
+from napari_vrp_sam.plugin.layers.outputs.results import CONFIDENCE
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout, stack_data
 from napari_vrp_sam.plugin.objects.form import ObjectsForm
 from napari_vrp_sam.plugin.objects.origin import Origin, checksum

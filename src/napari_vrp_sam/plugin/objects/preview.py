@@ -13,11 +13,14 @@ from qtpy.QtWidgets import QWidget
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.events import Cancelled, Done, Event, Failed, FrameResult
 from napari_vrp_sam.inference.runs.objects_job import ObjectsPreviewJob
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_labels
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result_with_frames, result_labels
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
+from napari_vrp_sam.plugin.widgets.background.watched_run import (
+    POLL_MILLISECONDS,
+    single_shot_timer,
+)
 
 if TYPE_CHECKING:
     import napari

@@ -13,7 +13,7 @@ from napari_vrp_sam.inference.runs.events import (
     ObjectsFound,
     Progress,
 )
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
 
 class ObjectsRun(WatchedRun):

@@ -20,12 +20,15 @@ from napari_vrp_sam.inference.runs.events import (
     Loaded,
     Progress,
 )
-from napari_vrp_sam.plugin.layers.appearance.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.drawing import StrokeWatch
+from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
 from napari_vrp_sam.plugin.segment.preview_label import PreviewLabel
 from napari_vrp_sam.plugin.segment.preview_state import PreviewState
+from napari_vrp_sam.plugin.widgets.background.watched_run import (
+    POLL_MILLISECONDS,
+    single_shot_timer,
+)
 from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
 from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:

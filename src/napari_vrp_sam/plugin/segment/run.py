@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.runs.events import (
     MemoryShortage,
     Progress,
 )
-from napari_vrp_sam.plugin.widgets.watched_run import WatchedRun
+from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.runs.engine import Run
     from napari_vrp_sam.inference.runs.events import Event
-    from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
-    from napari_vrp_sam.plugin.layers.results import ResultLayer
+    from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
+    from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 
 
 class SegmentationRun(WatchedRun):

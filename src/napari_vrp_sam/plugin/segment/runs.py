@@ -10,10 +10,10 @@ from qtpy.QtCore import QObject, Signal
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import plan
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
-from napari_vrp_sam.plugin.layers.accepted import ACCEPTED
 from napari_vrp_sam.plugin.layers.metadata import CLASSES
-from napari_vrp_sam.plugin.layers.probabilities import ProbabilityLayers
-from napari_vrp_sam.plugin.layers.results import ResultLayer
+from napari_vrp_sam.plugin.layers.outputs.accepted import ACCEPTED
+from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.layers.undo import RunRecord
 from napari_vrp_sam.plugin.segment.run import SegmentationRun

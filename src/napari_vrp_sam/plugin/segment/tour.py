@@ -10,10 +10,13 @@ from napari.layers import Labels
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames, current_result_with_frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
+    accepted_frames,
+    current_result_with_frames,
+)
 from napari_vrp_sam.plugin.widgets.controls import SEVERITY_COLOURS, MessageLabel, set_help
-from napari_vrp_sam.plugin.widgets.outline import Outline
+from napari_vrp_sam.plugin.widgets.focus.outline import Outline
 
 if TYPE_CHECKING:
     import napari

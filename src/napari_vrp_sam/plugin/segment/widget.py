@@ -8,8 +8,8 @@ from napari.utils.notifications import show_warning
 from qtpy.QtGui import QShowEvent
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.drawing import EditWatch
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.models.changes import user_model_signals
 from napari_vrp_sam.plugin.segment.parts import SegmentParts

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
 from napari_vrp_sam.io.sessions.values import json_copy
-from napari_vrp_sam.plugin.layers.accepted import result_labels
 from napari_vrp_sam.plugin.layers.annotations import KIND_KEY
 from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.results import RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.accepted import result_labels
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import spread_over_channels, stack_data
 
 LayerTuple = tuple[Any, dict[str, Any], str]

@@ -28,8 +28,8 @@ from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF, SESSION_ID
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.frame_view import show_frame
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.result_settings import NEXT_RUN
-from napari_vrp_sam.plugin.layers.results import RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.result_settings import NEXT_RUN
+from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.reading.reader import NOTHING, read_folder
 from napari_vrp_sam.plugin.session.layers import (

@@ -16,13 +16,16 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.references import StoredReference
 from napari_vrp_sam.io.sessions.session import Session, SessionClass, Settings, write_session
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 from napari_vrp_sam.plugin.session.layers import image_attributes, stored_layer, stored_result
-from napari_vrp_sam.plugin.widgets.watched_run import POLL_MILLISECONDS, single_shot_timer
+from napari_vrp_sam.plugin.widgets.background.watched_run import (
+    POLL_MILLISECONDS,
+    single_shot_timer,
+)
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings

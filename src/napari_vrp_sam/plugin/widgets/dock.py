@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
-from napari_vrp_sam.plugin.widgets.keyboard import TabNavigation
+from napari_vrp_sam.plugin.widgets.focus.keyboard import TabNavigation
 
 if TYPE_CHECKING:
     import napari

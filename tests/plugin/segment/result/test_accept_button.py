@@ -5,7 +5,7 @@ import pytest
 from napari.utils.key_bindings import coerce_keybinding
 from tests.plugin.window import press, results
 
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames
 from napari_vrp_sam.plugin.segment.result.accept_button import KEY
 
 

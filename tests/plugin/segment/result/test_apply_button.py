@@ -13,8 +13,8 @@ from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.samples import sample_stack
-from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import kept_probabilities
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 from napari_vrp_sam.inference.objects.find import objects_from_labels
 from napari_vrp_sam.plugin.layers.calibration import SOURCE
 from napari_vrp_sam.plugin.layers.metadata import set_metadata
-from napari_vrp_sam.plugin.layers.objects import add_objects_layer
+from napari_vrp_sam.plugin.layers.outputs.objects import add_objects_layer
 from napari_vrp_sam.plugin.layers.stacks import ImageLayout
 from napari_vrp_sam.plugin.segment.result.export_button import ExportButton
 

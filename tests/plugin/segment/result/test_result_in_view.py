@@ -1,7 +1,7 @@
 from tests.plugin.window import press, results, run
 
-from napari_vrp_sam.plugin.layers.appearance.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.appearance.styles import style_of
+from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 from napari_vrp_sam.plugin.segment.preview_label import COVERED
 
 

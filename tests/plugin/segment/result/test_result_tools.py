@@ -16,9 +16,12 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.result_settings import ResultSettings
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
 from napari_vrp_sam.io.images.stacks import read_stack
-from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
-from napari_vrp_sam.plugin.layers.result_settings import SETTINGS
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
+    KeptProbabilities,
+    kept_probabilities,
+)
+from napari_vrp_sam.plugin.layers.outputs.result_settings import SETTINGS
 from napari_vrp_sam.plugin.session.layers import NOTES, stored_result
 
 

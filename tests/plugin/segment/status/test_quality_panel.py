@@ -3,8 +3,8 @@
 from qtpy.QtCore import QPoint, Qt
 from tests.plugin.window import press, results, run
 
-from napari_vrp_sam.plugin.layers.accepted import set_accepted_frames
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
+from napari_vrp_sam.plugin.layers.outputs.accepted import set_accepted_frames
 
 
 def test_lowest_confidence_skips_accepted_frames(qtbot, viewer, dock, engine, annotated):

@@ -10,15 +10,15 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton
 
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
+from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_frames,
     current_result_with_frames,
     result_events,
     set_accepted_frames,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number
-from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.results import FRAMES_DONE
+from napari_vrp_sam.plugin.layers.outputs.results import FRAMES_DONE
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
 from napari_vrp_sam.plugin.widgets.controls import set_help
 

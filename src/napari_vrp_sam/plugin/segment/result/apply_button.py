@@ -17,8 +17,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.segmenter_file import write_segmenter
 from napari_vrp_sam.plugin.batch.choice import FileChoice, choose_files, images_of_folder
 from napari_vrp_sam.plugin.layers.belonging import user_images
+from napari_vrp_sam.plugin.widgets.background.file_writer import FileWriter
 from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from napari_vrp_sam.io.exports.options import ExportOptions
 from napari_vrp_sam.io.exports.pictures import export_files
 from napari_vrp_sam.io.exports.tables import write_table
 from napari_vrp_sam.io.labels.probabilities import write_probabilities
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames
 from napari_vrp_sam.plugin.layers.calibration import image_metadata, image_source
-from napari_vrp_sam.plugin.layers.exporting import layer_name, layer_stack
-from napari_vrp_sam.plugin.layers.kept_probabilities import kept_probabilities
-from napari_vrp_sam.plugin.layers.objects import current_objects, named_table
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result_with_frames
+from napari_vrp_sam.plugin.layers.outputs.exporting import layer_name, layer_stack
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import kept_probabilities
+from napari_vrp_sam.plugin.layers.outputs.objects import current_objects, named_table
+from napari_vrp_sam.plugin.widgets.background.file_writer import FileWriter
 from napari_vrp_sam.plugin.widgets.controls import set_help
-from napari_vrp_sam.plugin.widgets.file_writer import FileWriter
 from napari_vrp_sam.wording import count
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject
 from napari_vrp_sam.plugin.layers.belonging import image_of
 from napari_vrp_sam.plugin.layers.drawing import drawing_events
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

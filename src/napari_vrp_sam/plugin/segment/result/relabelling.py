@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_frames,
     frame_labels,
     set_frame_labels,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.result_settings import store_settings
+from napari_vrp_sam.plugin.layers.outputs.result_settings import store_settings
 
 if TYPE_CHECKING:
     import napari
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
-    from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, Relabelled
+    from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
+        KeptProbabilities,
+        Relabelled,
+    )
 
 
 @dataclass(eq=False)

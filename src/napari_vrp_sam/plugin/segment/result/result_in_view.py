@@ -12,7 +12,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.appearance.styles import Style, set_style, style_of
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.results import FRAMES_DONE, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import FRAMES_DONE, is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 if TYPE_CHECKING:

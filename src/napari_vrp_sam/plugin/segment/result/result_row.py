@@ -9,17 +9,17 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSlider, QWidget
 
-from napari_vrp_sam.plugin.layers.accepted import current_result, result_events
 from napari_vrp_sam.plugin.layers.appearance.contour_widths import ContourWidths
 from napari_vrp_sam.plugin.layers.appearance.styles import Style, set_style, style_of
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result, result_events
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.preferences import get_preference, set_preference
 from napari_vrp_sam.plugin.segment.result.hidden_results import HiddenResults
 from napari_vrp_sam.plugin.segment.result.result_in_view import ResultInView
 from napari_vrp_sam.plugin.session.layers import PEN
+from napari_vrp_sam.plugin.widgets.background.watched_run import single_shot_timer
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
-from napari_vrp_sam.plugin.widgets.watched_run import single_shot_timer
 from napari_vrp_sam.plugin.widgets.wheel import WheelFilter
 
 if TYPE_CHECKING:

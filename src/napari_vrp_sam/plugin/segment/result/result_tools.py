@@ -10,10 +10,13 @@ from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
-from napari_vrp_sam.plugin.layers.accepted import current_result_with_frames, result_events
-from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, kept_probabilities
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.result_settings import settings_of, take_opened_settings
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result_with_frames, result_events
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
+    KeptProbabilities,
+    kept_probabilities,
+)
+from napari_vrp_sam.plugin.layers.outputs.result_settings import settings_of, take_opened_settings
 from napari_vrp_sam.plugin.layers.undo import LAYER_DELETED
 from napari_vrp_sam.plugin.segment.result.clean_up_form import CleanUpForm
 from napari_vrp_sam.plugin.segment.result.relabelling import Relabelling

@@ -9,14 +9,14 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_vrp_sam.inference.prediction.confidence import least_confident
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number, show_frame
+from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_frames,
     current_result_with_frames,
     result_events,
 )
-from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number, show_frame
-from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata
-from napari_vrp_sam.plugin.layers.results import CONFIDENCE
+from napari_vrp_sam.plugin.layers.outputs.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.status.confidence_plot import ConfidencePlot
 from napari_vrp_sam.plugin.segment.status.state import Quality
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help

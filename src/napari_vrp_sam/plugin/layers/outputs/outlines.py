@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.plugin.layers.appearance.styles import set_style
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.objects import CONTOUR_WIDTH
+from napari_vrp_sam.plugin.layers.outputs.objects import CONTOUR_WIDTH
 from napari_vrp_sam.plugin.layers.stacks import (
     add_inactive,
     allocate_zeros,

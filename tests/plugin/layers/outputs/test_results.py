@@ -3,7 +3,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC
-from napari_vrp_sam.plugin.layers.results import ResultLayer, is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer, is_result_layer
 
 TRANSFORM = {
     "scale": (2, 0.5, 0.5),

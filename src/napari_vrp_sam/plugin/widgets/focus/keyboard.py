@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QScrollBar, QWidget
 
 from napari_vrp_sam.plugin.widgets.controls import SEVERITY_COLOURS
-from napari_vrp_sam.plugin.widgets.outline import Outline
+from napari_vrp_sam.plugin.widgets.focus.outline import Outline
 
 OVERLAP = 3
 """Minimum vertical overlap of controls in the same row, in pixels."""

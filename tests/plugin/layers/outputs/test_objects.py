@@ -6,7 +6,7 @@ from napari.layers import Image, Labels
 
 from napari_vrp_sam.inference.objects.find import Objects
 from napari_vrp_sam.plugin.layers.metadata import set_metadata
-from napari_vrp_sam.plugin.layers.objects import (
+from napari_vrp_sam.plugin.layers.outputs.objects import (
     add_objects_layer,
     current_objects,
     features_from_table,

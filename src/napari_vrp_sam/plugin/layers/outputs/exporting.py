@@ -12,11 +12,11 @@ from napari_vrp_sam.inference.exporting import labelled_stack
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.exports.labelled_stack import LabelledStack
 from napari_vrp_sam.io.metadata import StoredImage
-from napari_vrp_sam.plugin.layers.accepted import result_labels
 from napari_vrp_sam.plugin.layers.calibration import image_metadata, image_source
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata
-from napari_vrp_sam.plugin.layers.objects import OBJECTS_OF, table_from_features
-from napari_vrp_sam.plugin.layers.results import CONFIDENCE, RESULT_OF
+from napari_vrp_sam.plugin.layers.outputs.accepted import result_labels
+from napari_vrp_sam.plugin.layers.outputs.objects import OBJECTS_OF, table_from_features
+from napari_vrp_sam.plugin.layers.outputs.results import CONFIDENCE, RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import frames_of, stack_data
 
 

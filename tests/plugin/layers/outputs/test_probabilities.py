@@ -1,7 +1,7 @@
 import numpy as np
 from napari.layers import Image
 
-from napari_vrp_sam.plugin.layers.probabilities import is_probability_layer
+from napari_vrp_sam.plugin.layers.outputs.probabilities import is_probability_layer
 
 
 def probability_layers(viewer):

@@ -7,7 +7,7 @@ from napari.components import ViewerModel
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, plan
-from napari_vrp_sam.plugin.layers.accepted import (
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
     accepted_frames,
     accepted_labels,
     current_result,
@@ -16,7 +16,7 @@ from napari_vrp_sam.plugin.layers.accepted import (
     set_accepted_frames,
     set_frame_labels,
 )
-from napari_vrp_sam.plugin.layers.results import ResultLayer
+from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 FRAME = np.zeros((20, 30), dtype=np.uint8)

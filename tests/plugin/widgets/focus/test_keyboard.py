@@ -8,10 +8,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_vrp_sam.plugin.layers.accepted import accepted_frames
-from napari_vrp_sam.plugin.layers.results import is_result_layer
+from napari_vrp_sam.plugin.layers.outputs.accepted import accepted_frames
+from napari_vrp_sam.plugin.layers.outputs.results import is_result_layer
 from napari_vrp_sam.plugin.segment.run_controls import RUN_KEYS
-from napari_vrp_sam.plugin.widgets.keyboard import visible_controls
+from napari_vrp_sam.plugin.widgets.focus.keyboard import visible_controls
 
 
 def focused():

@@ -14,9 +14,12 @@ from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSe
 from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
 from napari_vrp_sam.plugin.layers.appearance.styles import set_style
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
-from napari_vrp_sam.plugin.layers.kept_probabilities import KeptProbabilities, keep_probabilities
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata
-from napari_vrp_sam.plugin.layers.result_settings import SETTINGS
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
+    KeptProbabilities,
+    keep_probabilities,
+)
+from napari_vrp_sam.plugin.layers.outputs.result_settings import SETTINGS
 from napari_vrp_sam.plugin.layers.stacks import (
     ImageLayout,
     add_inactive,

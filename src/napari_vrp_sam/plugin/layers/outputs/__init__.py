@@ -1,0 +1,1 @@
+"""Layers that runs add: results, previews, probabilities and objects, with accepted frames."""

@@ -1,0 +1,1 @@
+"""Runs and files that are followed on the GUI thread while others do the work."""

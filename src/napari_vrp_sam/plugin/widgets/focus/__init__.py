@@ -1,0 +1,1 @@
+"""Keyboard navigation of docks, and the outline of the focused control."""
