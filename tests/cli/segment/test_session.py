@@ -72,6 +72,21 @@ def test_a_session_equals_segment_stack_with_its_references(
     assert (expected == stack[1]).mean() > 0.9
 
 
+def test_a_session_takes_nodata_from_the_file(
+    tmp_path: Path, session: Session, stack: tuple[np.ndarray, np.ndarray]
+) -> None:
+    data = stack[0].copy()
+    data[2, 18:30, 20:30] = 255  # inside the square
+    nodata = (42113, "s", 0, "255", True)
+    tifffile.imwrite(tmp_path / "stack.tif", data, photometric="minisblack", extratags=[nodata])
+    write_session(tmp_path / "a.vrpsam", session, data)
+    result = run("--session", tmp_path / "a.vrpsam")
+    assert result.exit_code == 0, result.stderr
+    labels = labels_of(tmp_path / "a_labels.tif")
+    assert not labels[2, 18:30, 20:30].any()
+    assert labels[2].sum() > 300
+
+
 @pytest.mark.parametrize("earlier_version", [False, True])
 def test_thresholds_and_clean_up_are_applied(
     tmp_path: Path,

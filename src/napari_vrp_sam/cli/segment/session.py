@@ -103,12 +103,22 @@ def read_session_input(
         raise InputError(message)
     chosen = context.params["prompting"]
     prompting = settings.prompting if chosen is None else chosen.value
-    frames = Frames(data, session.image.axes, settings.channels)
+    shown = session.image.attributes
+    metadata = layer_metadata(
+        session.image.axes,
+        session.image.shape,
+        scale=shown.get("scale", ()),
+        translate=shown.get("translate", ()),
+        units=shown.get("units", ()),
+        source=image or session.image.source,
+    )
+    frames = Frames(data, session.image.axes, settings.channels, metadata.nodata)
     job = SegmentationJob(
         data,
         references=[reference.on(frames[reference.frame]) for reference in session.references],
         axes=frames.axes,
         channels=settings.channels,
+        nodata=frames.nodata,
         model=model,
         device=context.params["device"] if is_given(context, "device") else settings.device,
         frames=settings.frames,
@@ -128,15 +138,6 @@ def read_session_input(
         *folder.iterdir(),
     )
     default_output = folder.with_name(f"{folder.stem}_labels.tif")
-    shown = session.image.attributes
-    metadata = layer_metadata(
-        session.image.axes,
-        session.image.shape,
-        scale=shown.get("scale", ()),
-        translate=shown.get("translate", ()),
-        units=shown.get("units", ()),
-        source=image or session.image.source,
-    )
     return SegmentationInput(
         job, frames, session.accepted, files, default_output, metadata, clean_up
     )
