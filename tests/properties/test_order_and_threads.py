@@ -117,7 +117,7 @@ assert torch.get_num_threads() == int(sys.argv[1])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("effort", [0.2, 1.0])
-def test_two_runs_are_identical_for_any_number_of_threads(effort, tmp_path):
+def test_two_runs_give_the_same_labels_for_any_number_of_threads(effort, tmp_path):
     """Processes of their own: a process cannot be trusted to forget its threads."""
     results = []
     for number, threads in enumerate((1, 2, 2)):
@@ -125,7 +125,10 @@ def test_two_runs_are_identical_for_any_number_of_threads(effort, tmp_path):
         command = [sys.executable, "-c", SCRIPT, str(threads), str(effort), str(path)]
         subprocess.run(command, check=True)
         results.append(np.load(path))
-    assert results[0]["labels"].any()
-    for other in results[1:]:
-        for name in ("labels", "confidence"):
-            np.testing.assert_array_equal(other[name], results[0][name])
+    one, two, again = results
+    assert one["labels"].any()
+    np.testing.assert_array_equal(two["labels"], one["labels"])
+    # Sums of more than one thread are rounded in another order.
+    np.testing.assert_allclose(two["confidence"], one["confidence"], rtol=0, atol=1e-5)
+    for name in ("labels", "confidence"):
+        np.testing.assert_array_equal(again[name], two[name])
