@@ -71,11 +71,11 @@ def test_an_interrupted_run_keeps_no_files_of_the_earlier_one(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Predictor, "predict_stream", interrupted)
-    assert run("stack.tif", "--overwrite").exit_code == 130
+    assert run("stack.tif", "--overwrite", "--no-neighbours").exit_code == 130
     assert names(output) == ["01.png", "05.png", "mine.png"]
     monkeypatch.undo()
     monkeypatch.chdir(output.parent)
-    assert run("stack.tif", "--resume").exit_code == 0
+    assert run("stack.tif", "--resume", "--no-neighbours").exit_code == 0
     assert names(output) == [*(f"{index:02}.png" for index in range(12)), "mine.png"]
 
 
