@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, console, progress_bar
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import open_frames
-from napari_vrp_sam.cli.label_questions import OneClassOption
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.image_axes import open_frames
+from napari_vrp_sam.cli.common.label_questions import OneClassOption
+from napari_vrp_sam.cli.common.options import (
     INPUT,
     OUTPUT,
     AnnotationKindOption,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import app, console, stderr_console
-from napari_vrp_sam.cli.options import DeviceOption, ModelOption
+from napari_vrp_sam.cli.common.options import DeviceOption, ModelOption
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:

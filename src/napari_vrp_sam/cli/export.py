@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, stderr_console
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.options import (
     INPUT,
     OUTPUT,
     AxesOption,

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, console, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import resolve_axes
-from napari_vrp_sam.cli.label_questions import OneClassOption, name_options
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.image_axes import resolve_axes
+from napari_vrp_sam.cli.common.label_questions import OneClassOption, name_options
+from napari_vrp_sam.cli.common.options import (
     ADVANCED,
     INPUT,
     MODEL,

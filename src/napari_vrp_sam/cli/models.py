@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, console, stderr_console
-from napari_vrp_sam.cli.downloads import download_bar
+from napari_vrp_sam.cli.common.downloads import download_bar
 from napari_vrp_sam.errors import InputError
 
 models_app = typer.Typer(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app
-from napari_vrp_sam.cli.image_axes import resolve_axes
-from napari_vrp_sam.cli.object_output import ObjectOutput, object_id_files
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.image_axes import resolve_axes
+from napari_vrp_sam.cli.common.object_output import ObjectOutput, object_id_files
+from napari_vrp_sam.cli.common.options import (
     INPUT,
     OUTPUT,
     AxesOption,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, progress_bar, stderr_console
-from napari_vrp_sam.cli.options import OUTPUT, OverwriteOption
+from napari_vrp_sam.cli.common.options import OUTPUT, OverwriteOption
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.files.output_paths import check_outputs, default_relabelled_path
 from napari_vrp_sam.wording import count

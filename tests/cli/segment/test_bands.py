@@ -11,7 +11,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.image_axes import describe_channels
+from napari_vrp_sam.cli.common.image_axes import describe_channels
 from napari_vrp_sam.inference.frames import Frames
 
 TRUTH = np.zeros((2, 64, 80), np.uint8)

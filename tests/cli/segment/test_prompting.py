@@ -11,7 +11,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
-from napari_vrp_sam.cli.options import PromptingName
+from napari_vrp_sam.cli.common.options import PromptingName
 from napari_vrp_sam.models.sam.prompting import PROMPTINGS
 from napari_vrp_sam.models.weights.downloads import CACHE_VARIABLE, OFFLINE_VARIABLE
 

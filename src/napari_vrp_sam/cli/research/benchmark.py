@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, console, stderr_console
-from napari_vrp_sam.cli.options import CompileOption, DeviceOption, PrecisionName, PrecisionOption
+from napari_vrp_sam.cli.common.options import (
+    CompileOption,
+    DeviceOption,
+    PrecisionName,
+    PrecisionOption,
+)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, console
-from napari_vrp_sam.cli.options import Benchmark
+from napari_vrp_sam.cli.common.options import Benchmark
 from napari_vrp_sam.errors import InputError
 
 data_app = typer.Typer(help="Check the datasets of the paper.", no_args_is_help=True)

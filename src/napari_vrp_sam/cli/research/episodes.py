@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import evaluate_app, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.options import (
     AnnotationKindName,
     DeviceOption,
     ModelOption,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, download_bar, forbid_downloads
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, download_bar, forbid_downloads
+from napari_vrp_sam.cli.common.options import (
     MODEL,
     AnnotationKindName,
     DeviceOption,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from napari_vrp_sam.cli.app import console, evaluate_app, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.options import (
     MODEL,
     AnnotationKindName,
     Benchmark,

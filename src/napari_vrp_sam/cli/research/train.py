@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, console
-from napari_vrp_sam.cli.options import DeviceOption
+from napari_vrp_sam.cli.common.options import DeviceOption
 from napari_vrp_sam.errors import InputError
 
 OutputOption = Annotated[

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import console, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.options import AnnotationKindName, Benchmark, DeviceOption
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.options import AnnotationKindName, Benchmark, DeviceOption
 from napari_vrp_sam.cli.research.few_shot import AnnotationOption, DataOption, ReferencesOption
 from napari_vrp_sam.cli.research.train import (
     BatchSizeOption,

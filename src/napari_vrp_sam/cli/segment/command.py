@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, stderr_console
-from napari_vrp_sam.cli.downloads import OfflineOption, forbid_downloads
-from napari_vrp_sam.cli.image_axes import describe_channels, open_frames
-from napari_vrp_sam.cli.label_questions import OneClassOption
-from napari_vrp_sam.cli.object_output import ObjectOutput
-from napari_vrp_sam.cli.options import (
+from napari_vrp_sam.cli.common.downloads import OfflineOption, forbid_downloads
+from napari_vrp_sam.cli.common.image_axes import describe_channels, open_frames
+from napari_vrp_sam.cli.common.label_questions import OneClassOption
+from napari_vrp_sam.cli.common.object_output import ObjectOutput
+from napari_vrp_sam.cli.common.options import (
     AnnotationKindOption,
     AxesOption,
     BackgroundOption,

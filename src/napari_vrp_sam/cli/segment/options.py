@@ -1,4 +1,4 @@
-"""Options of `vrp-sam segment` alone; see `cli.options` for those that commands share."""
+"""Options of `vrp-sam segment` alone; see `cli.common.options` for those that commands share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_vrp_sam.cli.options import ADVANCED, INPUT, OUTPUT, WORKERS
+from napari_vrp_sam.cli.common.options import ADVANCED, INPUT, OUTPUT, WORKERS
 from napari_vrp_sam.errors import InputError
 
 FramesOption = Annotated[

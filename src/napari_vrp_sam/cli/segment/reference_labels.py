@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import stderr_console
-from napari_vrp_sam.cli.image_axes import check_frame, resolve_axes
-from napari_vrp_sam.cli.label_questions import name_options
-from napari_vrp_sam.cli.options import INPUT, parse_frame
+from napari_vrp_sam.cli.common.image_axes import check_frame, resolve_axes
+from napari_vrp_sam.cli.common.label_questions import name_options
+from napari_vrp_sam.cli.common.options import INPUT, parse_frame
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import is_given, refuse_stored
-from napari_vrp_sam.cli.image_axes import resolve_axes
-from napari_vrp_sam.cli.options import INPUT
+from napari_vrp_sam.cli.common.image_axes import resolve_axes
+from napari_vrp_sam.cli.common.options import INPUT
 from napari_vrp_sam.cli.segment.session import SegmentationInput
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.files.output_paths import default_labels_path

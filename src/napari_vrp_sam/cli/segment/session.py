@@ -11,7 +11,7 @@ import typer
 
 import napari_vrp_sam
 from napari_vrp_sam.cli.app import is_given, refuse_stored
-from napari_vrp_sam.cli.options import INPUT
+from napari_vrp_sam.cli.common.options import INPUT
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
 from napari_vrp_sam.io.metadata import ImageMetadata

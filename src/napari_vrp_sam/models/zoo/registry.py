@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ from napari_vrp_sam.models.sam.prompting import (
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.catalogue import (
     MASK_DECODER_PREFIX,
-    NETWORK_KEY,
-    REPOSITORY_KEY,
     TIMM_PREFIX,
     VRP_ENCODER_SUFFIXES,
     base_model_name,
@@ -30,10 +27,10 @@ from napari_vrp_sam.models.weights.headers import (
     read_header,
     sam_variant,
 )
-from napari_vrp_sam.models.weights.hub import HubFile
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, ModelSpec
+from napari_vrp_sam.models.zoo.derived_specs import timm_spec, user_model_spec
 from napari_vrp_sam.models.zoo.loading import load_full_size, load_lite, load_probe_model
-from napari_vrp_sam.models.zoo.user_models import UserModel, list_user_models
+from napari_vrp_sam.models.zoo.user_models import list_user_models
 
 # Importing this module does not import torch: models are also listed without loading one.
 if TYPE_CHECKING:
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
 
 def list_models() -> tuple[ModelSpec, ...]:
     """Return the models that `load_model` knows by name: the default first, user models last."""
-    usable = (_user_model_spec(model) for model in list_user_models() if not model.problem)
+    usable = (user_model_spec(model) for model in list_user_models() if not model.problem)
     return *catalogue.BUILT_IN, *usable
 
 
@@ -260,7 +257,7 @@ def load_model(
 
 def _find_spec(name: str) -> ModelSpec | None:
     if name.startswith(TIMM_PREFIX):
-        return _timm_spec(name)
+        return timm_spec(name)
     return next((spec for spec in list_models() if spec.name == name), None)
 
 
@@ -276,42 +273,3 @@ def _base_and_header(model: str) -> tuple[ModelSpec, Header | None]:
         return replace(base, semantic_encoder=PACKAGED), Header({}, {"": ()})
     header = read_header(path) if path.suffix == ".safetensors" else Header({}, {})
     return model_spec(base_model_name(header.metadata, path)), header
-
-
-def _timm_spec(name: str) -> ModelSpec:
-    """Return the entry of `timm:NAME`, with the source and licence that timm lists."""
-    import timm
-
-    network = name.removeprefix(TIMM_PREFIX)
-    config = timm.models.get_pretrained_cfg(network) if timm.is_model(network) else None
-    if config is None or not config.hf_hub_id:
-        raise InputError(
-            f"timm has no published weights for '{network}': choose one of timm.list_pretrained()."
-        )
-    licence = str(config.license or "unknown licence")
-    repository = str(config.hf_hub_id)
-    weights = HubFile.of(repository, licence, network)
-    description = f"Probe on features of timm's {network}."
-    return ModelSpec(name, description, network, "", licence, backbone_weights=weights)
-
-
-def _user_model_spec(model: UserModel) -> ModelSpec:
-    base = base_model_name(model.card, model.path)
-    known = (spec for spec in catalogue.BUILT_IN if spec.name == base)
-    spec = next(known, None) or _tuned_probe_spec(model.card)
-    return replace(
-        spec,
-        name=model.name,
-        description=model.description,
-        semantic_encoder=model.card.get("semantic_encoder", spec.semantic_encoder),
-        licence=model.card.get("licence", spec.licence),
-        packaged_weights="",
-        user_weights=model.path,
-    )
-
-
-def _tuned_probe_spec(card: Mapping[str, str]) -> ModelSpec:
-    """Return the entry of a fine-tuned model on any network of timm, without importing timm."""
-    network, licence = card[NETWORK_KEY], card.get("licence", "unknown licence")
-    weights = HubFile.of(card[REPOSITORY_KEY], licence, network)
-    return ModelSpec(TIMM_PREFIX + network, "", network, "", licence, backbone_weights=weights)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_vrp_sam.cli.options import INPUT
+from napari_vrp_sam.cli.common.options import INPUT
 from napari_vrp_sam.errors import InputError
 
 if TYPE_CHECKING:

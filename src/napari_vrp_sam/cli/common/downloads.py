@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_vrp_sam.cli.app import progress_bar
-from napari_vrp_sam.cli.options import ADVANCED
+from napari_vrp_sam.cli.common.options import ADVANCED
 
 if TYPE_CHECKING:
     from napari_vrp_sam.models.weights.downloads import DownloadProgress

@@ -1,0 +1,1 @@
+"""Options, inputs and outputs that commands share."""
