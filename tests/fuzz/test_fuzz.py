@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-resource = pytest.importorskip("resource", reason="the limits are those of Unix")
 FILES = 12
 """Mutated files of each kind; `tox -e fuzz` reads thousands."""
 

@@ -7,7 +7,6 @@ import faulthandler
 import json
 import os
 import random
-import resource
 import shutil
 import sys
 import time
@@ -130,10 +129,21 @@ def attempt(read: Callable[[], Any], guard: Guard) -> tuple[str, list[str]]:
     # CPU time, because the computer may be busy.
     if (spent := time.process_time() - begin) > SECONDS:
         found.append(f"{spent:.0f} s")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if sys.platform == "linux" and memory > GIGABYTES:
+    if (memory := peak_memory()) > GIGABYTES:
         found.append(f"{memory:.1f} GB of memory")
     return "read" if error is None else "refused", found
+
+
+def peak_memory() -> float:
+    """Return the largest memory of this process so far in GB; 0 where it is unknown.
+
+    `getrusage` would count the memory of the process that started this one, too.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from napari_vrp_sam.cli.common.options import (
     ChannelOption,
     ContrastLimitsOption,
     DeviceOption,
+    EffortOption,
     IgnoreOption,
     ImageNumberOption,
     NodataOption,
@@ -76,6 +77,7 @@ def compare(
     ] = None,
     device: DeviceOption = "auto",
     contrast_limits: ContrastLimitsOption = None,
+    effort: EffortOption = 1.0,
     offline: OfflineOption = False,
 ) -> None:
     """Compare models on a stack: accuracy on held-out annotations, seconds, memory, pictures.
@@ -112,6 +114,7 @@ def compare(
         nodata=stack.nodata,
         device=device,
         contrast_limits=contrast_limits,
+        effort=effort,
         first_frame=shown_frame,
         models=tuple(name.strip() for name in models.split(",") if name.strip()),
     )

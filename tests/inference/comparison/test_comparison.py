@@ -82,6 +82,7 @@ def test_models_are_measured_and_one_that_fails_does_not_stop_the_others(tmp_pat
         axes="ZYX",
         reference_frame=0,
         device="cpu",
+        effort=0.2,
         progress=lambda done, total, message: steps.append(message),
     )
     missing, lite, unknown = comparison.results
@@ -118,7 +119,7 @@ def test_command(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
     tifffile.imwrite(tmp_path / "drawn.tif", DRAWN)
     command = ["compare", str(tmp_path / "stack.tif"), "--reference", str(tmp_path / "drawn.tif")]
-    command += ["--reference-frame", "0", "--device", "cpu", "--models"]
+    command += ["--reference-frame", "0", "--device", "cpu", "--effort", "0.2", "--models"]
     result = CliRunner().invoke(app, [*command, "lite, vit_b"])
     assert result.exit_code == 0, result.stderr
     assert "halves of the annotated frame" in result.stdout

@@ -32,7 +32,6 @@ def scenes(tmp_path):
         else:
             tifffile.imwrite(tmp_path / name, stack, imagej=True, metadata={"axes": "ZYX"})
         if number == 0:
-            tifffile.imwrite(tmp_path / "drawn" / "truth.tif", truth[0]) if False else None
             first = stack, truth
     (tmp_path / "bad.tif").write_bytes(b"no image")
     (tmp_path / "notes.xyz").write_text("no image either")
@@ -148,7 +147,7 @@ def test_a_double_click_opens_the_image_with_its_labels(qtbot, viewer, window, s
     assert window.form.image.name == "c"
     assert layer.editable
     assert get_metadata(layer, CONFIDENCE) == {}
-    with qtbot.waitSignal(window._opener.warned, timeout=60_000):
+    with qtbot.waitSignal(window.opener.warned, timeout=60_000):
         files.itemActivated.emit(files.topLevelItem(1), 0)
 
 

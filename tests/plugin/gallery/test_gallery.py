@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from dataclasses import replace
 
 import pytest
 from qtpy.QtCore import Qt
@@ -125,7 +126,7 @@ def test_models_are_compared_on_the_annotated_frame(
     monkeypatch.setenv(OFFLINE_VARIABLE, "1")
     submit = ThreadEngine().submit
     button = dock.form.gallery_button
-    button.compare = lambda models: submit(dock.jobs.compare(models))
+    button.compare = lambda models: submit(replace(dock.jobs.compare(models), effort=0.2))
     button.open()
     for row in range(gallery.list.count()):
         item = gallery.list.item(row)

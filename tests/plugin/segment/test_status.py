@@ -110,29 +110,6 @@ def test_device_of_the_model_is_shown(qtbot, viewer, dock, engine, annotated):
     assert dock.card.engine.text() == device_name(resolve_device("auto"))
 
 
-def test_the_card_keeps_its_height(qtbot, viewer, dock, engine, annotated):
-    engine.calibrations = {1: ClassCalibration(0.5, expected_iou=0.744), 2: ClassCalibration(0.5)}
-
-    def height():
-        qtbot.wait(100)  # for the layout
-        return dock.card.height()
-
-    heights = [height()]
-    press(qtbot, dock.segment_button)
-    for frames in (1, 2):
-        engine.let_through(1)
-        qtbot.waitUntil(lambda n=frames: dock.progress.value() == n, timeout=60_000)
-        heights.append(height())
-    press(qtbot, dock.cancel_button)
-    heights.append(height())
-    engine.let_through()
-    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    heights.append(height())
-    dock._warn("The first sentence. " * 5 + "\nDetails.")
-    heights.append(height())
-    assert heights == [heights[0]] * 6
-
-
 def test_details_of_a_long_error_are_folded(qtbot, viewer, dock):
     dock._warn("SAM ViT-B is missing.\n" + "Its address does not answer. " * 9)
     assert dock.status.text() == "SAM ViT-B is missing."

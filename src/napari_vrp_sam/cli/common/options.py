@@ -257,3 +257,13 @@ def parse_class_names(values: list[str]) -> dict[int, str]:
             raise InputError(f"--class-name {value} is not valid: write CLASS=NAME.")
         names[int(class_id)] = name
     return names
+
+
+EffortOption = Annotated[
+    float,
+    typer.Option(
+        help="Learning effort, above 0 and up to 1: less is faster but less accurate. Only for "
+        "'lite'.",
+        rich_help_panel=ADVANCED,
+    ),
+]

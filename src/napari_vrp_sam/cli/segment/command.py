@@ -21,6 +21,7 @@ from napari_vrp_sam.cli.common.options import (
     CompileOption,
     ContrastLimitsOption,
     DeviceOption,
+    EffortOption,
     IgnoreOption,
     ImageNumberOption,
     ModelOption,
@@ -35,7 +36,6 @@ from napari_vrp_sam.cli.common.options import (
 from napari_vrp_sam.cli.segment.batch import refuse_single, segment_images
 from napari_vrp_sam.cli.segment.options import (
     CacheOption,
-    EffortOption,
     FramesOption,
     NeighboursOption,
     OutputOption,

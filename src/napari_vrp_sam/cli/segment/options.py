@@ -51,14 +51,6 @@ TileSizeOption = Annotated[
         rich_help_panel=ADVANCED,
     ),
 ]
-EffortOption = Annotated[
-    float,
-    typer.Option(
-        help="Learning effort, above 0 and up to 1: less is faster but less accurate. Only for "
-        "'lite'.",
-        rich_help_panel=ADVANCED,
-    ),
-]
 NeighboursOption = Annotated[
     bool,
     typer.Option(

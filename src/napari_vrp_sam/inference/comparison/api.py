@@ -35,6 +35,7 @@ def compare_models(
     device: str = "auto",
     contrast_limits: tuple[float, float] | None = None,
     tile_size: int | None = None,
+    effort: float = 1.0,
     progress: ProgressCallback | None = None,
 ) -> Comparison:
     """Compare models on a stack: accuracy on held-out annotations, time and memory.
@@ -47,7 +48,7 @@ def compare_models(
     ----------
     stack, annotation, axes, channels, nodata, reference_frame, annotation_kind, background
         See `segment_stack`.
-    ignore, one_class, class_column, device, contrast_limits, tile_size
+    ignore, one_class, class_column, device, contrast_limits, tile_size, effort
         See `segment_stack`.
     models : sequence of str
         Names or weights files. Missing weights are downloaded; a model that fails is reported in
@@ -96,6 +97,7 @@ def compare_models(
         device=device,
         contrast_limits=contrast_limits,
         tile_size=tile_size,
+        effort=effort,
         first_frame=shown_frame,
         models=tuple(map(str, models)),
     )

@@ -105,6 +105,7 @@ def test_all_open_images_are_segmented_one_after_the_other(
         np.testing.assert_array_equal(by_name[f"image{number} segmented"], expected)
 
 
+@pytest.mark.slow
 def test_the_command_line_applies_what_the_window_saves(qtbot, viewer, tmp_path):
     stack, truth = sample_stack(seed=4, size=96, frames=3)
     other = (sample_stack(seed=5, size=96, frames=2)[0] * 0.8).astype(stack.dtype)
