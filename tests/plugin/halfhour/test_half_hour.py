@@ -53,7 +53,8 @@ def test_the_short_path(qtbot, viewer, dock, engine, stack):
 
     def click(button):
         qtbot.wait(100)  # for the layout
-        assert in_view(button, dock.scroll)
+        scrolled = dock.scroll.widget().isAncestorOf(button)  # others are always in view
+        assert in_view(button, dock.scroll) or not scrolled
         assert button.isEnabled()
         mouse.click(button)
 
