@@ -117,6 +117,7 @@ def test_every_download_is_described() -> None:
             assert len(file.digest) >= 32 or file.digest in file.url
 
 
+@pytest.mark.thorough
 @torch.no_grad()
 def test_weights_are_downloaded_once_and_loaded(
     tiny: ModelSpec, server: Any, cache: Path, make_tiny_sam: MakeSam
@@ -133,6 +134,7 @@ def test_weights_are_downloaded_once_and_loaded(
     assert sorted(server.requests) == ["sam.pth", "semantic.pth"]
 
 
+@pytest.mark.thorough
 @torch.no_grad()
 def test_vrp_encoder_by_option_and_by_path(tiny: ModelSpec, vrp_file: Path) -> None:
     by_weights = load_model("tiny", weights=vrp_file)
@@ -145,6 +147,7 @@ def test_vrp_encoder_by_option_and_by_path(tiny: ModelSpec, vrp_file: Path) -> N
     torch.testing.assert_close(segment(by_weights), segment(by_file))
 
 
+@pytest.mark.thorough
 @torch.no_grad()
 def test_pseudo_mask_option(tiny: ModelSpec, vrp_file: Path) -> None:
     results = {}
