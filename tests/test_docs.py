@@ -1,7 +1,6 @@
 """Run the examples of the README and the documentation, and check generated pages."""
 
 import doctest
-import importlib.util
 import json
 import re
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from tests.scripts import load_script
 
 import napari_vrp_sam
 from napari_vrp_sam.fine_tuning import run
@@ -72,14 +72,10 @@ def test_the_export_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_the_package_map_is_up_to_date() -> None:
-    path = ROOT / "docs/developers/package_map.py"
-    spec = importlib.util.spec_from_file_location("package_map", path)
-    assert spec is not None
-    assert spec.loader is not None
-    package_map = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(package_map)
+    path = "docs/developers/package_map.py"
+    package_map = load_script(path)
     page = package_map.PAGE.read_text("utf-8")
-    assert page == package_map.page_with_map(page), f"run python {path.relative_to(ROOT)}"
+    assert page == package_map.page_with_map(page), f"run python {path}"
 
 
 def _documented(name: str) -> list[doctest.DocTest]:

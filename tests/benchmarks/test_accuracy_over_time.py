@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from tests.scripts import load_script
 
 from napari_vrp_sam.io.samples import sample_nuclei
 from napari_vrp_sam.research.datasets.dataset import Dataset
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks/accuracy_over_time.py"
-
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("accuracy_over_time", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/accuracy_over_time.py")
 
 
 def test_a_drop_is_noticed(script):

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "window_responsiveness.py"
+from tests.scripts import load_script
 
 
 def test_waiting_time_agrees_with_simulated_events():
-    spec = importlib.util.spec_from_file_location("window_responsiveness", SCRIPT)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = load_script("benchmarks/window_responsiveness.py")
     rng = np.random.default_rng(0)
     gaps = rng.exponential(10, 500)
     ends = gaps.cumsum()

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
-def _module() -> ModuleType:
-    path = ROOT / "docs/developers/figures.py"
-    spec = importlib.util.spec_from_file_location("figures_of_the_documentation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-figures = _module()
+figures = load_script("docs/developers/figures.py")
 
 
 @pytest.mark.parametrize("row", figures.rows(), ids=lambda row: f"{row['page']}: {row['figure']}")

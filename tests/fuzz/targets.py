@@ -122,9 +122,9 @@ def _read_session(path: Path) -> None:
 
 
 def _read_annotations(path: Path) -> None:
-    from napari_vrp_sam.inference.drawn_references import read_reference
     from napari_vrp_sam.inference.frames import Frames
-    from napari_vrp_sam.inference.references import gather_references
+    from napari_vrp_sam.inference.references.drawn import read_reference
+    from napari_vrp_sam.inference.references.gather import gather_references
 
     frames = Frames(STACK, "ZYX")
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What only a GPU shows: kernels, streams, graphs; compared with the processor."""
+"""Kernels, streams and graphs of a GPU, compared with the CPU."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import DiskFeatureCache
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.inference.segmenter_file import write_segmenter
 from napari_vrp_sam.io.labels.writers import label_writer

@@ -1,4 +1,4 @@
-"""What is exported can be read again as a reference, with the same pixels and classes."""
+"""Exported files can be read again as a reference, with the same pixels and classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import rasterio
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.exporting import export_labels
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.drawn import read_reference
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.io.images.opening import open_image
 
 

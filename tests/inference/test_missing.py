@@ -13,10 +13,10 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.feature_cache import frame_key
+from napari_vrp_sam.inference.prediction.caches.feature_cache import frame_key
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import plan_tiles
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.dask.tasks import PickledJob, segment_tile
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine

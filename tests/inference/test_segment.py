@@ -7,7 +7,7 @@ import pytest
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult, Progress
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob

@@ -10,9 +10,9 @@ import rasterio
 import roifile
 import shapely
 
-from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.drawn import read_reference
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.plugin.annotation_reader import annotation_layers, annotation_reader
 
 RING = [[20, 10], [50, 10], [50, 25], [20, 25], [20, 10]]

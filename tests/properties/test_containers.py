@@ -117,7 +117,7 @@ def fitted(lite_model) -> Segmenter:
 @given(stacks(axes=st.sampled_from(("TZYX", "ZTYX", "YTXZ", "YXZT")), frames=(3, 5)))
 @examples(10)
 def test_contrast_limits_do_not_depend_on_the_order_of_the_axes(example):
-    """Of many frames, a sample is read."""
+    """A sample of many frames is read."""
     fitted, plain = (
         fit_normalisation(Frames(one.data, one.axes)) for one in (example, example.plain())
     )

@@ -16,7 +16,7 @@ from napari_vrp_sam import Reference, Segmenter
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import fit_normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.io.samples import sample_stack
 
 

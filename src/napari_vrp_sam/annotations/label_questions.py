@@ -45,7 +45,7 @@ FIXES: dict[Topic, str] = {
 VOID_VALUES = (255, 65535)
 """Highest values of unsigned integers, which mean "unknown" in many datasets."""
 MAX_FRAMES = 8
-"""Of more frames, a sample is searched."""
+"""Largest number of frames that are searched; of more, a sample is."""
 
 
 class LabelQuestion(InputError):  # noqa: N818

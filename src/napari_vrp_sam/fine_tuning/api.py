@@ -18,7 +18,7 @@ from napari_vrp_sam.inference.arguments import (
     as_position,
 )
 from napari_vrp_sam.inference.opening import as_annotation, open_stack
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Progress
 

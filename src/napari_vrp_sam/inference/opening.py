@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.arguments import as_array, is_path
-from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.references.drawn import read_reference
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 

@@ -31,14 +31,12 @@ from napari_vrp_sam.inference.segmentation import (
     Segmentation,
     gather_segmentation,
 )
+from napari_vrp_sam.inference.segmenter_file import SHARED_SETTINGS
 from napari_vrp_sam.io.axes import parse_axes
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
     from napari_vrp_sam.models.base import Model
-    from napari_vrp_sam.models.precision import Precision
-    from napari_vrp_sam.models.sam.prompting import Prompting
-    from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind
 
 
 class Prediction:
@@ -46,15 +44,6 @@ class Prediction:
 
     model: str | Path | Model
     device: str
-    precision: Precision
-    compile: bool
-    contrast_limits: tuple[float, float] | None
-    tile_size: int | None
-    pseudo_mask: PseudoMaskKind | None
-    prompting: Prompting | None
-    cache: bool | None
-    effort: float
-    neighbours: bool
     relabelling: RelabelSettings | None
     references_: list[Reference]
     class_ids_: tuple[int, ...]
@@ -214,9 +203,10 @@ class Prediction:
         scheduler: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> list[FileResult]:
-        """Segment files in turn; continue if one of them fails.
+        """Segment several files, one after the other.
 
-        The table of the results is written, too: vrp-sam-summary.csv in the folder of the labels.
+        A file that fails does not stop the others. The results are also written to a table,
+        vrp-sam-summary.csv in the folder of the labels.
 
         Parameters
         ----------
@@ -297,15 +287,7 @@ class Prediction:
             nodata=self._nodata if nodata is None else nodata,
             model=self.model,
             device=self.device,
-            precision=self.precision,
-            compile=self.compile,
-            contrast_limits=self.contrast_limits,
-            tile_size=self.tile_size,
-            pseudo_mask=self.pseudo_mask,
-            prompting=self.prompting,
-            cache=self.cache,
-            effort=self.effort,
-            neighbours=self.neighbours,
+            **{name: getattr(self, name) for name in SHARED_SETTINGS},
             relabelling=self.relabelling,
             normalisation=self.normalisation_,
             references_on_stack=False,

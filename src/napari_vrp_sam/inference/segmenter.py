@@ -15,9 +15,9 @@ from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisat
 from napari_vrp_sam.inference.opening import as_annotation, open_stack
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction_methods import Prediction
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.segmentation_job import check_references
-from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
+from napari_vrp_sam.inference.segmenter_file import SHARED_SETTINGS, read_segmenter, write_segmenter
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
@@ -251,15 +251,7 @@ class Segmenter(Prediction):
         segmenter = cls(
             job.model,
             device=device,
-            precision=job.precision,
-            compile=job.compile,
-            contrast_limits=job.contrast_limits,
-            tile_size=job.tile_size,
-            pseudo_mask=job.pseudo_mask,
-            prompting=job.prompting,
-            cache=job.cache,
-            effort=job.effort,
-            neighbours=job.neighbours,
+            **{name: getattr(job, name) for name in SHARED_SETTINGS},
             relabelling=job.relabelling,
         )
         assert job.normalisation is not None  # checked when the file is read

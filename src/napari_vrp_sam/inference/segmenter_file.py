@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KIND = "napari-vrp-sam segmenter"
 VERSION = 1
-SETTINGS = (
+SHARED_SETTINGS = (
     "precision",
     "compile",
     "contrast_limits",
@@ -36,9 +36,9 @@ SETTINGS = (
     "cache",
     "effort",
     "neighbours",
-    "channels",
-    "nodata",
 )
+"""Settings that a segmenter and its jobs share."""
+SETTINGS = (*SHARED_SETTINGS, "channels", "nodata")
 """Fields of a job that are stored as they are."""
 PIXELS = "ignored", "negative"
 """Optional masks of a reference."""

@@ -14,8 +14,8 @@ from napari.utils.notifications import show_info, show_warning
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.references.drawn import read_reference
 from napari_vrp_sam.io.references.annotations import Drawing, StoredAnnotations
 from napari_vrp_sam.io.references.reading import find_annotation_reader
 from napari_vrp_sam.plugin.layers.annotations import KIND_KEY

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.confidence import frame_confidence
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.relabelling.levels import quantise
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import FrameResult

@@ -8,7 +8,7 @@ from napari_vrp_sam import Reference, load_model, segment_stack
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Done, FrameResult, Learned
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob

@@ -12,7 +12,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction import learned_model
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
 from napari_vrp_sam.inference.prediction.learned_model import LearnedModel
 from napari_vrp_sam.inference.prediction.memory import UnfinishedFrames, next_step
 from napari_vrp_sam.inference.prediction.predictor import Predictor

@@ -15,7 +15,7 @@ from napari_vrp_sam.annotations.labels import references_from_labels
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
     predict_from_probabilities,

@@ -10,7 +10,7 @@ from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.zoo import user_models as store
 

@@ -27,7 +27,7 @@ def stack():
 
 
 def quiet(run, seconds=0.3):
-    """Whether nothing more comes, once what was on its way is there."""
+    """Return True if nothing arrives after the events that were on their way."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         time.sleep(seconds)

@@ -9,7 +9,7 @@ from tests.inference.conftest import GREEN, frame_results
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.find import find_objects
 from napari_vrp_sam.inference.prediction.batches import FrameBatches
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.engine import Run, ThreadBackend, ThreadEngine
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,

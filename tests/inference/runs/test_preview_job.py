@@ -9,7 +9,7 @@ from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.control import StopRunError
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Done, Failed, FrameResult, Learned, Loaded

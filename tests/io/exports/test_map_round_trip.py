@@ -15,7 +15,7 @@ from shapely.geometry import Polygon, box
 from napari_vrp_sam.inference.exporting import export_labels
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.opening import as_annotation, open_stack
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 
 NORTH_UP = rasterio.Affine(0.5, 0, 689_000, 0, -0.5, 5_336_000)
 TRANSFORMS = {"north up": NORTH_UP, "rotated": NORTH_UP @ rasterio.Affine.rotation(30)}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_vrp_sam.inference.drawn_references import read_reference
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.drawn import read_reference
+from napari_vrp_sam.inference.references.gather import gather_references
 
 STACK = np.random.default_rng(0).integers(0, 255, (4, 60, 80), dtype=np.uint8)
 

@@ -107,7 +107,7 @@ def test_small_objects_are_enlarged(vit: ProbeModel) -> None:
 
 
 def test_features_are_cached_for_each_scale(vit: ProbeModel, sample: tuple[Any, Any]) -> None:
-    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
 
     stack, truth = sample
     predictor = Predictor(vit, device="cpu")

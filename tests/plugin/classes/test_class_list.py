@@ -11,18 +11,10 @@ from tests.plugin.window import press, run
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.plugin.classes.annotation_layers import (
-    drawing_class,
-    new_annotation_layer,
-    set_drawing_class,
-)
 from napari_vrp_sam.plugin.classes.class_link import ClassLink
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.layers.appearance.palette import default_colour
 from napari_vrp_sam.plugin.layers.metadata import (
-    BACKGROUND_LABEL,
-    NOT_THIS,
-    background_label,
     get_metadata,
     set_metadata,
     unwrap,
@@ -32,18 +24,6 @@ from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF, is_result_la
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 
 LEFT = Qt.MouseButton.LeftButton
-
-
-@pytest.fixture
-def class_list(dock):
-    return dock.form.class_list
-
-
-@pytest.fixture
-def press_key(qtbot, canvas):
-    """Press Alt and a key over the canvas."""
-    alt = Qt.KeyboardModifier.AltModifier
-    return lambda text: qtbot.keyClick(canvas, getattr(Qt.Key, f"Key_{text}"), alt)
 
 
 def numbers(class_list):
@@ -451,101 +431,3 @@ def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_v
     assert not layer.keymap
     assert len(viewer.keymap) == before
     assert [ours(emitter) for emitter in emitters] == [[], [], []]
-
-
-@pytest.mark.parametrize("kind", ["scribble", "mask", "point", "box"])
-def test_not_this_is_drawn_with_every_tool(viewer, dock, class_list, stack, kind):
-    viewer.add_image(stack[0])
-    layer = new_annotation_layer(viewer, viewer.layers[0], kind)
-    class_list.not_this_button.click()
-    assert class_list.classes.current == NOT_THIS
-    assert class_list.not_this_button.isChecked()
-    assert not class_list.row(1).number_button.isChecked()
-    if kind in ("scribble", "mask"):
-        layer.paint((1, 3, 5), layer.selected_label)
-        assert layer.data[1, 3, 5] == BACKGROUND_LABEL
-    elif kind == "point":
-        layer.add((1, 3, 5))
-    else:
-        layer.add_rectangles(np.array([(1, 3, 5), (1, 3, 20), (1, 9, 20), (1, 9, 5)], float))
-    if kind in ("point", "box"):
-        assert list(layer.features["class"]) == [BACKGROUND_LABEL]
-    assert shown_colour(layer, BACKGROUND_LABEL) == default_colour(NOT_THIS)
-    assert numbers(class_list) == [1]  # it is no class
-    class_list.classes.choose(1)
-    assert not class_list.not_this_button.isChecked()
-    assert drawing_class(layer) == 1
-
-
-def test_not_this_erases_in_a_result(viewer, dock, class_list, stack):
-    viewer.add_image(stack[0])
-    layer = viewer.add_labels(np.ones(stack[0].shape, np.uint8))
-    set_metadata(layer, **{RESULT_OF: viewer.layers[0].unique_id})
-    set_drawing_class(layer, NOT_THIS)
-    assert layer.selected_label == 0
-    assert background_label(layer) is None
-
-
-def test_not_this_is_refused_in_a_layer_with_a_class_of_its_value(viewer, dock, class_list, stack):
-    data = np.zeros(stack[0].shape, np.uint8)
-    data[0, :5] = BACKGROUND_LABEL
-    layer = viewer.add_labels(data)
-    with pytest.raises(InputError, match="draw it in another layer"):
-        set_drawing_class(layer, NOT_THIS)
-    assert background_label(layer) is None
-
-
-def test_key_0_chooses_not_this(qtbot, viewer, dock, class_list, annotated, press_key):
-    viewer.layers.selection.active = annotated[1]
-    press_key("0")
-    qtbot.waitUntil(lambda: class_list.classes.current == NOT_THIS)
-    press_key("1")
-    qtbot.waitUntil(lambda: class_list.classes.current == 1)
-
-
-def test_each_image_has_its_own_classes(qtbot, viewer, dock, engine, annotated, class_list):
-    image, drawn = annotated
-    classes = class_list.classes
-    classes.rename(1, "mitochondria")
-    classes.recolour(2, "#ff00ff")
-    run(qtbot, dock, engine)
-    other = viewer.add_image(np.zeros(image.data.shape, np.uint8), name="other")
-    assert [entry.name for entry in classes] == ["class 1"]
-    press(qtbot, dock.form.draw_buttons["mask"])
-    masks = viewer.layers["masks"]
-    classes.rename(1, "nuclei")
-    classes.recolour(1, "#00ff00")
-    np.testing.assert_allclose(masks.get_color(1), (0, 1, 0, 1))
-
-    dock.form.image_box.choose(image)
-    assert [entry.name for entry in classes] == ["mitochondria", "class 2"]
-    np.testing.assert_allclose(drawn.get_color(2), (1, 0, 1, 1))
-    assert class_list.row(1).name_box.text() == "mitochondria"
-    assert dock.history.undo_text == "segment stack"
-    dock.form.image_box.choose(other)
-    np.testing.assert_allclose(masks.get_color(1), (0, 1, 0, 1))
-    dock.history.undo()
-    dock.history.undo()
-    assert [entry.name for entry in classes] == ["class 1"]
-    dock.form.image_box.choose(image)
-    assert [entry.name for entry in classes] == ["mitochondria", "class 2"]
-
-
-def test_names_typed_before_an_image_is_opened_are_those_of_the_first(viewer, dock, class_list):
-    class_list.classes.rename(1, "cells")
-    viewer.add_image(np.zeros((3, 20, 20)))
-    assert class_list.classes.name(1) == "cells"
-
-
-def test_a_result_of_another_image_brings_its_names(qtbot, viewer, dock, engine, annotated):
-    image, _ = annotated
-    classes = dock.form.class_list.classes
-    classes.rename(1, "mitochondria")
-    other = viewer.add_image(image.data, name="other", scale=image.scale, units=image.units)
-    assert classes.name(1) == "class 1"
-    dock.form.image_box.choose(image)
-    engine.let_through()
-    dock.runs.apply(other, dock.jobs.apply(other)())
-    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
-    assert dock.form.image == other
-    assert classes.name(1) == "mitochondria"

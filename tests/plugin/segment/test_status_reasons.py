@@ -1,4 +1,4 @@
-"""What the status says when the frame in view cannot be drawn on, and after undo and redo."""
+"""Status if the frame in view cannot be drawn on, and after undo and redo."""
 
 import numpy as np
 import pytest

@@ -77,8 +77,8 @@ def read_annotated(
     InputError
         If they cannot be read, do not belong to the image, or have to be explained by an option.
     """
-    from napari_vrp_sam.inference.drawn_references import read_reference
-    from napari_vrp_sam.inference.references import gather_references
+    from napari_vrp_sam.inference.references.drawn import read_reference
+    from napari_vrp_sam.inference.references.gather import gather_references
 
     frame = check_frame(parse_frame(options.frame), frames, axes_given=axes_given)
     found = read_reference(

@@ -14,7 +14,7 @@ from napari_vrp_sam.fine_tuning.clock import TrainingPlan
 from napari_vrp_sam.fine_tuning.job import JOB_FILE, FineTuneJob
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.candidate import Candidate
-from napari_vrp_sam.inference.prediction.feature_cache import annotations_digest, digest
+from napari_vrp_sam.inference.prediction.caches.feature_cache import annotations_digest, digest
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
 
 CHECKPOINT = "checkpoint.safetensors"

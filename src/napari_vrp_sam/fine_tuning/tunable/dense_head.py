@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,9 @@ from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.fine_tuning.data.annotated_frames import AnnotatedFrame
 from napari_vrp_sam.fine_tuning.data.crops import CropStream
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
-from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
+from napari_vrp_sam.fine_tuning.tunable.base import Evaluation, TunableModel
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
+from napari_vrp_sam.fine_tuning.tunable.probe import ProbeBesideHead
 from napari_vrp_sam.models.backbones.dense_head import FrozenHead
 from napari_vrp_sam.models.backbones.model import ProbeModel
 from napari_vrp_sam.models.base import EncodedReference
@@ -26,8 +27,19 @@ from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mi
 from napari_vrp_sam.models.lite.dense_head import LiteHead
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.padding import resize_to_frame
-from napari_vrp_sam.models.weights.catalogue import NETWORK_KEY, PROBE_KIND, REPOSITORY_KEY
 from napari_vrp_sam.training.losses import segmentation_loss
+
+
+class _Base(Protocol):
+    """Model beside the head."""
+
+    def evaluation(
+        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
+    ) -> Evaluation: ...
+
+    def card(self) -> dict[str, str]: ...
+
+    def tensors(self) -> dict[str, Tensor]: ...
 
 
 class TunableDenseHead(TunableModel):
@@ -49,22 +61,15 @@ class TunableDenseHead(TunableModel):
         self.model = model
         self._class_ids = tuple(class_ids)
         self._recipe = recipe
-        self._base = TunableLite(model, "decoder", recipe) if isinstance(model, LiteModel) else None
-        self.head = self._head(model)
+        self.head = _new_head(model, self._class_ids)
         self.head.share = recipe.head_shares[-1]
         self.head.requires_grad_(requires_grad=True)
         self.parameters = dict(self.head.named_parameters())
-
-    def _head(self, model: LiteModel | ProbeModel) -> DenseHead:
-        known = model.head if model.head and model.head.class_ids == self._class_ids else None
+        self._base: _Base
         if isinstance(model, LiteModel):
-            return copy.deepcopy(known or LiteHead.from_network(model.network, self._class_ids))
-        head = FrozenHead(model.backbone, HeadSettings(self._class_ids))
-        head.scale = model.scale
-        if known is not None:
-            head.load_state_dict(known.state_dict())
-        model.head = None
-        return head.to(next(model.backbone.parameters()).device)
+            self._base = TunableLite(model, "decoder", recipe)
+        else:
+            self._base = ProbeBesideHead(model, recipe)
 
     def learning_rate(self, name: str) -> float:
         """Return the peak learning rate of a parameter; it is lower for the pretrained backbone."""
@@ -100,39 +105,29 @@ class TunableDenseHead(TunableModel):
         """Segment reference frames and frames by the base model, once."""
         shown = [r for r in references if bool(r.mask.any())]
         images = [r.image for r in shown if r.image is not None]
-        logits = self._base_logits(references, [*frames, *images])
+        logits = self._base.evaluation(references, [*frames, *images]).logits()
         count = len(frames)
         return DenseHeadEvaluation(self.head, shown, logits[count:], frames, logits[:count])
 
-    def _base_logits(
-        self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Return the logits of the model without a head, each of shape (K, Y, X)."""
-        if self._base is not None:
-            return self._base.evaluation(references, frames).logits()
-        model = self.model
-        model.effort = self._recipe.exam_effort
-        prepared = model.prepare(references)
-        encoded = map(self.encode, frames)
-        return [model.decode(features, model.prompt(features, prepared)) for features in encoded]
-
     def card(self) -> dict[str, str]:
         """Return kind and sizes of the model and of the head."""
-        if isinstance(self.model, ProbeModel):
-            config = self.model.backbone.network.pretrained_cfg
-            base = {
-                "kind": PROBE_KIND,
-                NETWORK_KEY: self.model.backbone.name,
-                REPOSITORY_KEY: str(config.get("hf_hub_id") or ""),
-                "licence": str(config.get("license") or "unknown licence"),
-            }
-            return {**base, **self.head.metadata()}
-        assert self._base is not None
         return {**self._base.card(), **self.head.metadata()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights in half precision; of a probe model those of the head only."""
-        return {**(self._base.tensors() if self._base else {}), **self.head.tensors()}
+        return {**self._base.tensors(), **self.head.tensors()}
+
+
+def _new_head(model: LiteModel | ProbeModel, class_ids: tuple[int, ...]) -> DenseHead:
+    """Return a head for training: a copy of that of the model if it has the same classes."""
+    known = model.head if model.head and model.head.class_ids == class_ids else None
+    if isinstance(model, LiteModel):
+        return copy.deepcopy(known or LiteHead.from_network(model.network, class_ids))
+    head = FrozenHead(model.backbone, HeadSettings(class_ids))
+    head.scale = model.scale
+    if known is not None:
+        head.load_state_dict(known.state_dict())
+    return head.to(next(model.backbone.parameters()).device)
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
 from napari_vrp_sam.fine_tuning.job import TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, digest
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache, digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.probe.ensemble import fit_linear_probe
 from napari_vrp_sam.models.probe.pseudo_labels import complete_shots

@@ -16,7 +16,7 @@ from napari_vrp_sam.fine_tuning.data.episodes import episode_stream
 from napari_vrp_sam.fine_tuning.job import NO_LORA, TrainableParts
 from napari_vrp_sam.fine_tuning.recipe import FineTuningRecipe
 from napari_vrp_sam.fine_tuning.tunable.base import TunableModel
-from napari_vrp_sam.inference.prediction.feature_cache import digest
+from napari_vrp_sam.inference.prediction.caches.feature_cache import digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share

@@ -11,7 +11,7 @@ from napari_vrp_sam.inference.arguments import as_array, as_position
 from napari_vrp_sam.inference.comparison.job import Compared, ComparisonJob, comparison_events
 from napari_vrp_sam.inference.comparison.result import Comparison
 from napari_vrp_sam.inference.opening import as_annotation, open_stack
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import Progress
 from napari_vrp_sam.inference.segmentation import ProgressCallback

@@ -109,7 +109,7 @@ def _compare_one(
     control: Control,
     done: int,
 ) -> Generator[Event, None, ModelResult]:
-    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
     from napari_vrp_sam.models.devices import resolve_device
     from napari_vrp_sam.models.interruption import interruptible
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelResult(JobEvent):
-    """Accuracy, time and memory of one model.
+    """Measured accuracy, time and memory of one model.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ class FrameBatches:
         return size
 
     def limit(self, frames: int) -> None:
-        """Compute no more than some frames at a time from now on; drop what was captured."""
+        """Limit the number of frames per batch, and discard the CUDA graph."""
         self._frames, self._graph = frames, None
 
     def logits(self, prepared: Any) -> Callable[[Tensor], Tensor]:

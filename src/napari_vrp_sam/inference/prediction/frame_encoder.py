@@ -12,7 +12,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache, frame_key
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache, frame_key
 from napari_vrp_sam.inference.prediction.reference_crops import image_key
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
 

@@ -14,7 +14,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.batches import FrameBatches
-from napari_vrp_sam.inference.prediction.feature_cache import (
+from napari_vrp_sam.inference.prediction.caches.feature_cache import (
     FeatureCache,
     annotations_digest,
     ordered,
@@ -127,7 +127,7 @@ class LearnedModel:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes of annotated frames; do nothing if the same ones were learned last.
+        """Learn the classes of annotated frames, unless the model has learned them already.
 
         Parameters
         ----------

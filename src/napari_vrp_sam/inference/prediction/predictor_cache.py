@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_vrp_sam.inference.prediction.tiles.tiling import check_tile
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
+    from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import DiskFeatureCache
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.models.weights.downloads import DownloadProgress
@@ -44,7 +44,7 @@ class PredictorCache:
         InputError
             If the model cannot be loaded.
         """
-        from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+        from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
 
         key = _key(job)
         if self._predictor is None or key != self._key or self._predictor.moved:
@@ -82,7 +82,7 @@ def load_predictor(job: SegmentationJob, progress: DownloadProgress | None = Non
     InputError
         If the model cannot be loaded, or the device does not exist.
     """
-    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
 
     predictor = _loaded(job, progress)
     disk = _disk_cache(job, predictor)
@@ -118,13 +118,16 @@ def _disk_cache(job: SegmentationJob, predictor: Predictor) -> DiskFeatureCache 
     """Return the cache on disk for the features of the job's model, if it uses one."""
     if job.cache is False or not isinstance(job.model, str | Path):
         return None
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import disk_cache, uses_disk_cache
+    from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import (
+        disk_cache,
+        uses_disk_cache,
+    )
 
     resizing = predictor.model.input_side is not None
     if not uses_disk_cache(job.cache, resizing=resizing, device=predictor.device.type):
         return None
     from napari_vrp_sam import __version__
-    from napari_vrp_sam.inference.prediction.feature_cache import digest
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import digest
     from napari_vrp_sam.models.zoo.digests import weights_digest
 
     precision = predictor.model.precision

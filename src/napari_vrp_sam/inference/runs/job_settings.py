@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.feature_cache import annotations_digest
+from napari_vrp_sam.inference.prediction.caches.feature_cache import annotations_digest
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 
@@ -27,7 +27,7 @@ def settings_of(job: SegmentationJob, frames: Frames) -> dict[str, Any]:
     other devices.
     """
     from napari_vrp_sam import __version__
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import uses_disk_cache
+    from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import uses_disk_cache
     from napari_vrp_sam.models.zoo.digests import weights_digest
     from napari_vrp_sam.models.zoo.registry import base_spec
 

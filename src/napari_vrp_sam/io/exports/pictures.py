@@ -20,7 +20,9 @@ OPACITY = 0.15
 
 
 def write_overlays(path: Path, stack: LabelledStack, _options: ExportOptions) -> None:
-    """Write each frame as a picture of full size, with a number in its name if there are several.
+    """Write one full-size picture per frame.
+
+    The names of several pictures end with the number of the frame.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def picture_files(path: Path, count: int) -> list[Path]:
 
 
 def write_video(path: Path, stack: LabelledStack, options: ExportOptions) -> None:
-    """Write an animation (GIF) or a video (MP4, H.264) of the frames, in the order of T and Z.
+    """Write the frames as an animation (GIF) or a video (MP4, H.264), in the order of T and Z.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def image_suffixes() -> frozenset[str]:
 
 
 def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) -> StoredImage:
-    """Open an image of any supported format; pixels are read when they are indexed.
+    """Open an image of any supported format without reading its pixels.
 
     Parameters
     ----------

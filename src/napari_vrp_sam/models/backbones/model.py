@@ -18,7 +18,7 @@ from napari_vrp_sam.models.backbones.token_basis import TokenBasis
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import USUAL_EDGE_SHARE, follow_edges
-from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mix_with_head
+from napari_vrp_sam.models.heads.share import add_head, calibrate_model_head
 from napari_vrp_sam.models.object_scale import median_diameter
 from napari_vrp_sam.models.padding import pad_frames, resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
@@ -154,9 +154,7 @@ class ProbeModel(nn.Module, Model):
             shots = [self._with_maps(shot_from_reference(r, references), basis) for r in of_class]
             one = self._prepare_class(class_id, of_class, shots, basis)
             if self.head is not None:
-                marked = [r for r in of_class if bool(r.mask.any())][:MAX_REFERENCES]
-                base = [self.decode(r.features, self.prompt(r.features, [one]))[0] for r in marked]
-                calibration = calibrate_head(one.calibration, self.head, marked, base)
+                calibration = calibrate_model_head(self, self.head, one, of_class)
                 one = replace(one, calibration=calibration)
             prepared.append(one)
         return prepared
@@ -211,10 +209,7 @@ class ProbeModel(nn.Module, Model):
         shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(shifted), features.semantic[0], shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
-        if not any(c.head_share for c in prompts.calibrations):
-            return logits
-        from_head = resize_to_frame(features.semantic[-1], features.size)[0]
-        return mix_with_head(logits, from_head, prompts.calibrations)
+        return add_head(logits, features, prompts.calibrations)
 
     def _with_maps(self, shot: Shot, basis: TokenBasis | None) -> Shot:
         return replace(shot, maps=self._maps(shot.features, basis))

@@ -15,7 +15,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import follow_edges
-from napari_vrp_sam.models.heads.share import MAX_REFERENCES, calibrate_head, mix_with_head
+from napari_vrp_sam.models.heads.share import add_head, calibrate_model_head
 from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import (
     calibrate_class,
@@ -159,9 +159,7 @@ class LiteModel(nn.Module, Model):
                 class_id, conditioning, calibration, tuple(map(self._correlation_reference, shown))
             )
             if self.head is not None:
-                marked = [r for r in of_class if bool(r.mask.any())][:MAX_REFERENCES]
-                base = [self.decode(r.features, self.prompt(r.features, [one]))[0] for r in marked]
-                calibration = calibrate_head(calibration, self.head, marked, base)
+                calibration = calibrate_model_head(self, self.head, one, of_class)
             # Features of large references and their views take a gigabyte of memory.
             released = replace(conditioning, shots=(), views=())
             prepared.append(replace(one, conditioning=released, calibration=calibration))
@@ -220,10 +218,7 @@ class LiteModel(nn.Module, Model):
         shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
-        if not any(c.head_share for c in prompts.calibrations):
-            return logits
-        from_head = resize_to_frame(features.semantic[-1], features.size)[0]
-        return mix_with_head(logits, from_head, prompts.calibrations)
+        return add_head(logits, features, prompts.calibrations)
 
     @torch.no_grad()
     def tile_context(

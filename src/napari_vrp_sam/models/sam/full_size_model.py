@@ -12,7 +12,6 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
-from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.precision import Precision, mixed_precision
@@ -24,6 +23,7 @@ from napari_vrp_sam.models.sam.objects.model import ObjectPrompting
 from napari_vrp_sam.models.sam.objects.prompts import ObjectPrompts
 from napari_vrp_sam.models.sam.preparation import (
     PreparedClass,
+    check_sizes,
     clear_padding,
     correlate,
     stages_and_masks,
@@ -94,16 +94,14 @@ class FullSizeModel(nn.Module, Model):
         super().__init__()
         self.pseudo_mask = check_pseudo_mask(pseudo_mask)
         if vrp_encoder is not None:
-            _check_sizes(vrp_encoder, semantic, sam)
+            check_sizes(vrp_encoder, semantic, sam)
         self.name = name
         self.sam = sam.requires_grad_(requires_grad=False)
         self.semantic = semantic.to(memory_format=torch.channels_last)  # for fast convolutions
         self.vrp_encoder = vrp_encoder
         self.semantic_side = semantic_side
         self.lora_updates: dict[str, Tensor] = {}
-        trained = vrp_encoder is not None
-        default = default_prompting(trained=trained, pseudo_mask=self.pseudo_mask)
-        self.prompting = self._check_prompting(prompting or default)
+        self.prompting = self._check_prompting(prompting)
 
     def with_prompting(self, prompting: Prompting) -> FullSizeModel:
         """Return a model with another prompting that shares its weights with this one.
@@ -117,8 +115,9 @@ class FullSizeModel(nn.Module, Model):
         other.prompting = self._check_prompting(prompting)
         return other
 
-    def _check_prompting(self, prompting: Prompting) -> Prompting:
+    def _check_prompting(self, prompting: Prompting | None) -> Prompting:
         trained = self.vrp_encoder is not None
+        prompting = prompting or default_prompting(trained=trained, pseudo_mask=self.pseudo_mask)
         return check_prompting(
             prompting, model=self.name, trained=trained, pseudo_mask=self.pseudo_mask
         )
@@ -299,12 +298,3 @@ class FullSizeModel(nn.Module, Model):
             return self.decode(frame, self.prompt(frame, prepared))
 
         return vectorised(segment_frame, features)
-
-
-def _check_sizes(vrp_encoder: VRPEncoder, semantic: SemanticEncoder, sam: Sam) -> None:
-    sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
-    if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
-        raise InputError(
-            "The VRP encoder was trained with another SAM or semantic encoder: choose those that "
-            "it was trained with."
-        )

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from segment_anything.modeling import Sam
 from torch import Tensor
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.sam.square_canvas import frame_cells, pad_to_square
 from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
 from napari_vrp_sam.models.vrp.pseudo_mask import correlation
-from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding
+from napari_vrp_sam.models.vrp.semantic_encoders import SemanticEncoder
+from napari_vrp_sam.models.vrp.vrp_encoder import ReferenceEncoding, VRPEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,3 +77,13 @@ def correlate(target: FrameFeatures, *, reference_masked: Tensor, masks: Tensor)
     return F.interpolate(
         similarity, target.semantic[1].shape[-2:], mode="bilinear", align_corners=True
     )
+
+
+def check_sizes(vrp_encoder: VRPEncoder, semantic: SemanticEncoder, sam: Sam) -> None:
+    """Raise `InputError` if a VRP encoder does not fit the semantic encoder or SAM."""
+    sizes = sum(semantic.channels[:2]), sam.prompt_encoder.embed_dim
+    if (vrp_encoder.config["in_channels"], vrp_encoder.config["dim"]) != sizes:
+        raise InputError(
+            "The VRP encoder was trained with another SAM or semantic encoder: choose those that "
+            "it was trained with."
+        )

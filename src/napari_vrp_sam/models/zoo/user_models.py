@@ -88,7 +88,7 @@ def list_user_models() -> list[UserModel]:
 
 
 def user_model(name: str) -> UserModel:
-    """Return a user model by name, damaged or not.
+    """Return the user model with a given name, even if its file is damaged.
 
     Raises
     ------

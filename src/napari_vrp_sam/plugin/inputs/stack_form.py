@@ -134,7 +134,7 @@ class StackForm(QWidget):
         return self.reference_reader()(accepted)
 
     def reference_reader(self) -> Callable[[dict[int, NDArray[Any]]], list[Reference]]:
-        """Return a function that reads the references; it may run in any thread.
+        """Return a function that reads the references and can be called in any thread.
 
         Reading the annotations of large frames takes seconds.
 

@@ -17,7 +17,7 @@ from napari_vrp_sam.plugin.reading.chooser import choose_images
 from napari_vrp_sam.plugin.reading.layers import LayerTuple, image_layer
 
 NOTHING: Any = (None,)
-"""What a reader returns if it adds no layer, as npe2 defines it."""
+"""Return value of a reader that adds no layer, as npe2 defines it."""
 
 
 def image_reader(path: Any) -> Callable[[Any], list[LayerTuple]] | None:

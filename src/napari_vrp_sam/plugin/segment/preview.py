@@ -173,10 +173,10 @@ class PreviewBox(QCheckBox):
         if self._target is not None and event.value is self._target[0]:
             self._clear()
 
-    def _clear(self, state: PreviewState | None = None) -> None:
+    def _clear(self, state: PreviewState | None = None, *, outdated: bool = False) -> None:
         """Remove the outlines and ignore the result of a job in progress."""
         self._pause.stop()
-        self._outdated = False
+        self._outdated = outdated
         self._making = self._target = None
         self._outline.remove()
         self._show_state(state or self.state.cleared())
@@ -266,20 +266,16 @@ class PreviewBox(QCheckBox):
         return ended
 
     def _refuse(self, error: InputError) -> None:
-        outdated = self._outdated
         if self._strokes:
             self._fail(str(error))
             self.refused.emit(error)
         else:
-            self._clear(self.state.cleared(waiting=True))
-        self._outdated = outdated
+            self._clear(self.state.cleared(waiting=True), outdated=self._outdated)
 
     def _fail(self, reason: str) -> None:
         """Remove the preview and show the reason; the next stroke starts another one."""
-        outdated = self._outdated
         # An outline must not outlive the annotation that it was learned from.
-        self._clear(self.state.failed(split_message(reason)[0]))
-        self._outdated = outdated
+        self._clear(self.state.failed(split_message(reason)[0]), outdated=self._outdated)
 
     def _continue(self, *, ended: bool) -> None:
         if not ended:

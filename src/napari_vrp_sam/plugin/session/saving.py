@@ -43,7 +43,7 @@ def collect_session(
     clean_up: ResultSettings,
     objects: ObjectOptions | None = None,
 ) -> tuple[Session, Any]:
-    """Return a session with the state of the window, and the array of its image.
+    """Collect the state of the window as a session, and return it with the array of its image.
 
     The session contains copies of everything that the user may change.
 

@@ -16,7 +16,7 @@ from napari_vrp_sam.research.protocols.few_shot import FewShotMethod
 from napari_vrp_sam.research.protocols.one_slice import FrameMasks, SegmentFrame
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.models.base import Model
@@ -83,7 +83,7 @@ def prompted_methods(
     InputError
         If the model does not support a prompting.
     """
-    from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+    from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
     from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 
     if not promptings:
@@ -146,7 +146,7 @@ class ModelMethod:
         self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> list[Predictor]:
         """Make a predictor for each class, with the normalisation of the sequence."""
-        from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
+        from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
         from napari_vrp_sam.inference.prediction.predictor import Predictor
 
         normalisation = Normalisation.fit(frames)

@@ -8,7 +8,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.inference.prediction.tiles import tile_plan
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import STRIDE, plan_tiles
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.zoo.registry import load_model
 

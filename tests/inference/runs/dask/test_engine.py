@@ -24,7 +24,7 @@ from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
 from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
 from napari_vrp_sam.inference.runs.dask.paused_workers import PausedWorkerWatch

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
 from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
 from napari_vrp_sam.inference.runs.events import Failed, FrameResult

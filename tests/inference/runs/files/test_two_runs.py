@@ -6,7 +6,7 @@ import pytest
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.files.dispatch import segment_to
 from napari_vrp_sam.inference.runs.files.output import RunOutput
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob

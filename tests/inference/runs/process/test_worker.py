@@ -1,4 +1,4 @@
-"""What comes in at the working process goes to whom it is for."""
+"""Messages reach the run of the worker process that they are for."""
 
 import pickle
 import subprocess

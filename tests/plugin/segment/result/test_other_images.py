@@ -1,4 +1,4 @@
-"""What belongs to one image does not disturb the work on another one."""
+"""Layers of one image do not disturb the work on another one."""
 
 import numpy as np
 from tests.plugin.window import press, results, run

@@ -36,7 +36,7 @@ def plan_files(
     *,
     replace: bool = False,
 ) -> list[Path]:
-    """Return the paths of the labels of images; check that they can be written.
+    """Return the path of the labels of each image, after checking that they can be written.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def calibrate_share(
     segment: Segment,
     views: Sequence[Shot] = (),
 ) -> ClassCalibration:
-    """Calibrate one class: share of the mask decoder, offset and expected IoU.
+    """Estimate the share of the mask decoder, the offset and the expected IoU of one class.
 
     Parameters
     ----------

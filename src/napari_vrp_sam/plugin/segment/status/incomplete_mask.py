@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class IncompleteMaskButton(QPushButton):
-    """Button that makes incomplete masks partial; the status shows the warning.
+    """Button that changes the kind of incomplete masks to partial masks.
 
-    Hidden without a warning, and after a change of the annotations.
+    The status shows the warning; without one, and after a change of the annotations, the button is
+    hidden.
 
     Signals
     -------

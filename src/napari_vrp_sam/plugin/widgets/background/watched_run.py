@@ -64,7 +64,7 @@ class WatchedRun(QObject):
     failure_message = ""
     """Message if the events cannot be shown."""
     closing_message = ""
-    """What closing the window means for the run, for napari's question."""
+    """Effect of closing the window on the run, for napari's question."""
 
     def __init__(self, run: Run, total: int, title: str, parent: QWidget) -> None:
         super().__init__(parent)

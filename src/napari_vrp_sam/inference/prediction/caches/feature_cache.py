@@ -21,7 +21,7 @@ from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.models.base import FrameFeatures
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
+    from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import DiskFeatureCache
 
 SHARE_OF_MEMORY = 0.25
 """Share of the free memory to use, measured when the cache is created."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.feature_cache import (
+from napari_vrp_sam.inference.prediction.caches.feature_cache import (
     FeatureCache,
     annotations_digest,
     digest,

@@ -17,13 +17,13 @@ from tests.inference.conftest import frame_results
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.prediction.disk_feature_cache import (
+from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import (
     SUFFIX,
     DiskFeatureCache,
     disk_cache,
 )
-from napari_vrp_sam.inference.prediction.feature_cache import FeatureCache
-from napari_vrp_sam.inference.references import gather_references
+from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache
+from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.lite.network import LiteNetwork
@@ -92,9 +92,11 @@ def test_the_least_recently_used_features_are_evicted(tmp_path):
 
 
 def test_many_processes_do_not_add_up_to_much_more_than_the_limit(tmp_path, monkeypatch):
-    """Of a large limit the slack of each would be gigabytes."""
+    """With a large limit, the slack of each process would be gigabytes."""
     one = 2_000  # bytes of a file; more than that here
-    monkeypatch.setattr("napari_vrp_sam.inference.prediction.disk_feature_cache.MAX_UNCHECKED", one)
+    monkeypatch.setattr(
+        "napari_vrp_sam.inference.prediction.caches.disk_feature_cache.MAX_UNCHECKED", one
+    )
     DiskFeatureCache(tmp_path, "model", ROOM).put(b"a", features())
     limit = 100 * files(tmp_path)[0].stat().st_size
     caches = [DiskFeatureCache(tmp_path, "model", limit) for _ in range(30)]
@@ -158,7 +160,7 @@ def test_the_limit_can_be_set(tmp_path, monkeypatch, given, limit):
 WRITER = """
 import sys, torch
 from pathlib import Path
-from napari_vrp_sam.inference.prediction.disk_feature_cache import DiskFeatureCache
+from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import DiskFeatureCache
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.base import FrameFeatures
 

@@ -23,8 +23,8 @@ from napari_vrp_sam.annotations.labels import (
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.arguments import as_array
-from napari_vrp_sam.inference.drawn_references import drawn_references
 from napari_vrp_sam.inference.frames import Frames, read_selection
+from napari_vrp_sam.inference.references.drawn import drawn_references
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Caches of the features of frames, in memory and on disk."""

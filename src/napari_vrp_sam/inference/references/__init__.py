@@ -1,0 +1,1 @@
+"""References from what users give: label images, drawings and files."""

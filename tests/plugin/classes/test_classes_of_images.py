@@ -1,0 +1,71 @@
+"""Classes of each image."""
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from tests.plugin.window import press, run
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def numbers(class_list):
+    return [entry.number for entry in class_list.classes]
+
+
+def shown_colour(layer, number):
+    """Colour "#rrggbb" in which a layer shows a class."""
+    if isinstance(layer, Labels):
+        rgba = layer.get_color(number)
+    else:
+        each = layer.face_color if layer.name == "points" else layer.edge_color
+        rgba = each[layer.features["class"].tolist().index(number)]
+    return QColor.fromRgbF(*map(float, rgba)).name()
+
+
+def test_each_image_has_its_own_classes(qtbot, viewer, dock, engine, annotated, class_list):
+    image, drawn = annotated
+    classes = class_list.classes
+    classes.rename(1, "mitochondria")
+    classes.recolour(2, "#ff00ff")
+    run(qtbot, dock, engine)
+    other = viewer.add_image(np.zeros(image.data.shape, np.uint8), name="other")
+    assert [entry.name for entry in classes] == ["class 1"]
+    press(qtbot, dock.form.draw_buttons["mask"])
+    masks = viewer.layers["masks"]
+    classes.rename(1, "nuclei")
+    classes.recolour(1, "#00ff00")
+    np.testing.assert_allclose(masks.get_color(1), (0, 1, 0, 1))
+
+    dock.form.image_box.choose(image)
+    assert [entry.name for entry in classes] == ["mitochondria", "class 2"]
+    np.testing.assert_allclose(drawn.get_color(2), (1, 0, 1, 1))
+    assert class_list.row(1).name_box.text() == "mitochondria"
+    assert dock.history.undo_text == "segment stack"
+    dock.form.image_box.choose(other)
+    np.testing.assert_allclose(masks.get_color(1), (0, 1, 0, 1))
+    dock.history.undo()
+    dock.history.undo()
+    assert [entry.name for entry in classes] == ["class 1"]
+    dock.form.image_box.choose(image)
+    assert [entry.name for entry in classes] == ["mitochondria", "class 2"]
+
+
+def test_names_typed_before_an_image_is_opened_are_those_of_the_first(viewer, dock, class_list):
+    class_list.classes.rename(1, "cells")
+    viewer.add_image(np.zeros((3, 20, 20)))
+    assert class_list.classes.name(1) == "cells"
+
+
+def test_a_result_of_another_image_brings_its_names(qtbot, viewer, dock, engine, annotated):
+    image, _ = annotated
+    classes = dock.form.class_list.classes
+    classes.rename(1, "mitochondria")
+    other = viewer.add_image(image.data, name="other", scale=image.scale, units=image.units)
+    assert classes.name(1) == "class 1"
+    dock.form.image_box.choose(image)
+    engine.let_through()
+    dock.runs.apply(other, dock.jobs.apply(other)())
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+    assert dock.form.image == other
+    assert classes.name(1) == "mitochondria"
