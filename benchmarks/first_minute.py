@@ -1,4 +1,4 @@
-"""How long a user waits in the first minute: panel, first preview, first frame of a run.
+"""Waiting times of a user in the first minute: panel, first preview, first frame of a run.
 
     python benchmarks/first_minute.py --repeats 3 --json first-minute.json
     python benchmarks/first_minute.py --baseline OTHER_CHECKOUT/src --json before-and-after.json

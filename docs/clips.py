@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE = (960, 600)
-"""Of a clip, in pixels."""
+"""Size of a clip in pixels."""
 GRAYS, COLOURS = 32, 32
 """Numbers of grays and of other colours in a clip: more of them make larger files."""
 INTERVAL = 400

@@ -38,7 +38,7 @@ CLIPS = {
 SCROLLED = range(0, 24, 3)
 """Frames that the end of a clip shows."""
 COLOURS = 256
-"""Of the pictures: a palette makes them small."""
+"""Number of colours of the pictures: a palette makes them small."""
 SIZES = {"": (1280, 800), "-large": (1920, 1080)}
 THEMES = {"": "dark", "-light": "light"}
 
