@@ -39,7 +39,7 @@ WHOLE_RANGE = Normalisation((0,), (255,))
 
 
 def sam_of(dim: int, heads: int) -> Sam:
-    """Encoder with SAM's real grid, with windows of 14 and an image of 64 x 64 tokens; two blocks."""
+    """Encoder of two blocks on the grid of SAM: 64 x 64 tokens, windows of 14 x 14."""
     torch.manual_seed(0)
     encoder = ImageEncoderViT(
         depth=2,
