@@ -2,11 +2,9 @@
 
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
-import yaml
 
 import napari_vrp_sam
 
@@ -76,11 +74,6 @@ def test_the_public_names_exist() -> None:
     )
     with pytest.raises(AttributeError):
         napari_vrp_sam.no_such_name  # noqa: B018
-
-
-def test_versions_agree() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert metadata.version("napari-vrp-sam") == napari_vrp_sam.__version__ == citation["version"]
 
 
 def test_manifest_at_the_top_is_the_packaged_one() -> None:

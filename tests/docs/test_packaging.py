@@ -36,7 +36,7 @@ def test_the_container_copies_what_exists_and_installs_known_extras() -> None:
     text = (ROOT / "packaging/Dockerfile").read_text("utf-8").replace("\\\n", " ")
     instructions = [line.split(maxsplit=1) for line in text.splitlines() if line[:1].isupper()]
     assert {word for word, _ in instructions} <= {
-        "FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "ENTRYPOINT",
+        "ARG", "FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "ENTRYPOINT",
     }  # fmt: skip
     for word, rest in instructions:
         if word == "COPY" and not rest.startswith("--from"):

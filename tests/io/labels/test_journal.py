@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.labels import journal as module
-from napari_vrp_sam.io.labels.journal import FinishedFrame, Journal, journal_path, read_journal
+from napari_vrp_sam.io.labels.journal import Journal, journal_path, read_journal
+from napari_vrp_sam.io.labels.journal_lines import FinishedFrame
 from napari_vrp_sam.io.labels.writers import label_writer
 
 SETTINGS = {"model": "abc", "limits": None, "channels": (0, 1)}
@@ -136,12 +138,88 @@ def test_an_output_without_a_journal_is_refused(output: Path) -> None:
         resumed(output)
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense\n", b'{"facts": {}}\n', b"[]\n"])
-def test_a_damaged_journal_is_refused(output: Path, content: bytes) -> None:
+def test_a_journal_cut_at_any_byte_is_resumed(output: Path) -> None:
+    started(output, frames=2)
+    whole = journal_path(output).read_bytes()
+    ends = [place for place, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(len(whole) + 1):
+        journal_path(output).write_bytes(whole[:cut])
+        journal = resumed(output)
+        assert list(journal.finished) == list(range(sum(end < cut for end in ends[1:])))
+        journal.facts["normalisation"] = [[0.1], [0.7]]
+        journal.begin()
+        for index in range(2):
+            if index not in journal.finished:
+                journal.add(
+                    FinishedFrame(index, labels_checksum(FRAMES[index]), 0.5 * index or None)
+                )
+        assert journal_path(output).read_bytes() == whole
+
+
+@pytest.mark.parametrize("zeros", [1, 40, None])
+def test_frames_after_a_damaged_first_line_are_proven(
+    output: Path, caplog: pytest.LogCaptureFixture, zeros: int | None
+) -> None:
+    started(output, frames=4)
+    whole = journal_path(output).read_bytes()
+    zeros = whole.index(b"\n") if zeros is None else zeros
+    journal_path(output).write_bytes(bytes(zeros) + whole[zeros:])
+    journal = Journal(output, SETTINGS)
+    with caplog.at_level(logging.WARNING):
+        journal.resume(lambda index: FRAMES[0 if index == 2 else index])
+    assert list(journal.finished) == [0, 1, 3]
+    (record,) = caplog.records
+    assert "is resumed after 3 frames, whose labels match their checksums" in record.message
+    journal.begin()
+    assert list(resumed(output).finished) == [0, 1, 3]
+
+
+def test_a_run_without_proven_frames_starts_from_the_beginning(
+    output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    started(output)
+    journal_path(output).write_bytes(journal_path(output).read_bytes()[:30])
+    with caplog.at_level(logging.WARNING):
+        assert not resumed(output).finished
+    (record,) = caplog.records
+    assert record.message.endswith("is damaged: the run starts from the beginning.")
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut"])
+def test_labels_of_another_run_are_not_resumed_after_damage(output: Path, damage: str) -> None:
+    started(output)
+    whole = journal_path(output).read_bytes()
+    left = whole[whole.index(b"\n") :] if damage == "lost" else whole[:30]
+    journal_path(output).write_bytes(left)
+    other = Journal(output, {**SETTINGS, "model": "xyz"})
+    with pytest.raises(InputError, match="may be the output of a run with other settings"):
+        other.resume(FRAMES.__getitem__)
+    assert journal_path(output).read_bytes() == left
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"nonsense", b"[]", b'{"index":1}', b'{"index":"1","checksum":2}', b'{"a":1,"index":1}'],
+)
+def test_a_damaged_line_costs_only_its_frame(
+    output: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(output, frames=4)
+    lines = journal_path(output).read_bytes().split(b"\n")
+    journal_path(output).write_bytes(b"\n".join([*lines[:2], line, *lines[3:]]))
+    monkeypatch.setattr(module, "VERIFIED_FRAMES", 1)
+    journal = Journal(output, SETTINGS)
+    journal.resume(lambda index: FRAMES[4 if index == 0 else index])
+    assert list(journal.finished) == [2, 3]  # all are verified
+
+
+@pytest.mark.parametrize("content", [b"nonsense\n", b'{"facts": {}}\n', b"[]\n"])
+def test_a_file_that_is_no_journal_is_refused(output: Path, content: bytes) -> None:
     started(output)
     journal_path(output).write_bytes(content)
-    with pytest.raises(InputError, match="cannot be read: delete it"):
+    with pytest.raises(InputError, match=r"damaged, and .* may be the output of a run with other"):
         resumed(output)
+    assert journal_path(output).read_bytes() == content
 
 
 def test_a_journal_that_cannot_be_written(output: Path) -> None:

@@ -1,16 +1,18 @@
 """Journal of finished frames beside an output, from which an interrupted run is resumed.
 
 The first line describes the run, each other line a finished frame. A line is appended after the
-labels of its frame are written; an incomplete last line is ignored.
+labels of its frame are written; incomplete lines are ignored. Each line contains a digest of the
+settings of the run, so that frames are recognised even if the first line is damaged.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +21,22 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
+from napari_vrp_sam.io.labels.journal_lines import (
+    FinishedFrame,
+    JournalContent,
+    frame_line,
+    head_line,
+    line_of,
+    read_content,
+)
+from napari_vrp_sam.wording import count
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
 VERIFIED_FRAMES = 256
 """Number of most recent frames whose labels are verified: after a power failure, the line of a
 frame may have reached the disk, but not its labels."""
-
-
-@dataclass(frozen=True)
-class FinishedFrame:
-    """Frame whose labels are written.
-
-    Attributes
-    ----------
-    index : int
-        Index along the flattened leading axes.
-    checksum : int
-        See `labels_checksum`.
-    confidence : float, optional
-        Confidence of the frame, if an object was found.
-    classes : dict of int to float
-        Confidence of each class that was found.
-    """
-
-    index: int
-    checksum: int
-    confidence: float | None = None
-    classes: dict[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        # JSON turns the numbers of classes into text.
-        known = {int(class_id): sure for class_id, sure in self.classes.items()}
-        object.__setattr__(self, "classes", known)
 
 
 class Journal:
@@ -74,6 +60,7 @@ class Journal:
         self._output = output
         self._path = journal_path(output)
         self._settings = json.loads(json.dumps(settings))
+        self._run = hashlib.sha256(line_of(self._settings)).hexdigest()[:16]
         self._created = False
         self.finished: dict[int, FinishedFrame] = {}
         self.facts: dict[str, Any] = {}
@@ -100,7 +87,30 @@ class Journal:
             return
         if not _has_content(self._output):
             return  # the user deleted the result in order to replace it
-        settings, facts, frames = _read(self._path)
+        journal = read_content(self._path)
+        if journal.head is None:
+            self._check_remains(journal)
+        else:
+            self._check_settings(journal.head["settings"])
+            self.facts = journal.head["facts"]
+        frames = journal.frames if journal.damaged else journal.frames[-VERIFIED_FRAMES:]
+        self.finished = {frame.index: frame for frame in journal.frames}
+        for frame in frames:
+            if not _labels_match(frame, read):
+                self.finished.pop(frame.index, None)
+        if journal.head is None:
+            logger.warning(
+                "The first line of %s is damaged: the run %s.",
+                self._path,
+                f"is resumed after {count(len(self.finished), 'frame')}, whose labels match "
+                "their checksums"
+                if self.finished
+                else "starts from the beginning",
+            )
+        else:
+            self._write()
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
         if not settings.keys() >= self._settings.keys():
             raise InputError(
                 f"{self._output} was started by another version of napari-vrp-sam, which recorded "
@@ -113,12 +123,18 @@ class Journal:
                 f"{self._output} was started with another {' and '.join(differing)}: use the same "
                 "settings, choose another output, or overwrite it instead of resuming the run."
             )
-        self.facts = facts
-        self.finished = {frame.index: frame for frame in frames}
-        for frame in frames[-VERIFIED_FRAMES:]:
-            if not _labels_match(frame, read):
-                self.finished.pop(frame.index, None)
-        self._write()
+
+    def _check_remains(self, journal: JournalContent) -> None:
+        """Refuse a journal without a first line if it may be that of another run."""
+        expected = head_line(self._run, self._settings, {}).partition(b',"facts":')[0]
+        remains = journal.first_line.rstrip(b"\0")  # file systems may fill lost blocks with zeros
+        same = expected.startswith(remains) or remains.startswith(expected)
+        if journal.runs != {self._run} and (journal.runs or not same):
+            raise InputError(
+                f"The first line of {self._path} is damaged, and {self._output} may be the output "
+                "of a run with other settings: choose another output, or overwrite it instead of "
+                "resuming the run."
+            )
 
     def begin(self) -> None:
         """Create the journal, before anything is written to the output."""
@@ -133,7 +149,7 @@ class Journal:
         InputError
             If the journal cannot be written: disk full, no permission.
         """
-        line = _line(asdict(frame))
+        line = frame_line(self._run, frame)
         try:
             with self._path.open("ab", buffering=0) as file:
                 # On a full disk, operating systems may write a part without an error.
@@ -152,10 +168,10 @@ class Journal:
             self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        head = {"settings": self._settings, "facts": self.facts}
-        frames = [asdict(frame) for frame in self.finished.values()]
+        head = head_line(self._run, self._settings, self.facts)
+        frames = (frame_line(self._run, frame) for frame in self.finished.values())
         with atomic(self._path) as temporary:
-            temporary.write_bytes(b"".join(map(_line, (head, *frames))))
+            temporary.write_bytes(b"".join((head, *frames)))
         self._created = True
 
 
@@ -167,9 +183,10 @@ def journal_path(output: Path) -> Path:
 def read_journal(output: Path) -> tuple[dict[str, Any], list[FinishedFrame]]:
     """Return the facts and finished frames of an output; empty if its journal cannot be read."""
     try:
-        return _read(journal_path(output))[1:]
+        journal = read_content(journal_path(output))
     except InputError:
         return {}, []
+    return ({}, []) if journal.head is None else (journal.head["facts"], journal.frames)
 
 
 def _has_content(output: Path) -> bool:
@@ -177,26 +194,8 @@ def _has_content(output: Path) -> bool:
     return any(output.iterdir()) if output.is_dir() else output.exists()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any], list[FinishedFrame]]:
-    """Settings, facts and finished frames of a journal."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # the last piece is empty or incomplete
-        head = json.loads(lines[0])
-        frames = [FinishedFrame(**json.loads(line)) for line in lines[1:]]
-        return dict(head["settings"]), dict(head["facts"]), frames
-    except (OSError, IndexError, ValueError, KeyError, TypeError) as error:
-        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-        raise InputError(
-            f"{path} cannot be read{reason}: delete it, and overwrite the output with a new run."
-        ) from error
-
-
 def _labels_match(frame: FinishedFrame, read: Callable[[int], NDArray[Any]]) -> bool:
     try:
         return labels_checksum(read(frame.index)) == frame.checksum
     except Exception:  # missing or incomplete: codecs raise exceptions of any type
         return False
-
-
-def _line(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode() + b"\n"

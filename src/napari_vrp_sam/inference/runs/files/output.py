@@ -141,12 +141,11 @@ class OutputWriter:
 
     @property
     def normalisation(self) -> Normalisation | None:
-        """Normalisation of the interrupted run that is resumed."""
+        """Normalisation of the interrupted run that is resumed; None if it has to be repeated."""
         from napari_vrp_sam.inference.normalisation import Normalisation
 
-        if not self.finished or self._journal is None:
-            return None
-        return Normalisation.from_json(self._journal.facts["normalisation"])
+        known = self._journal.facts.get("normalisation") if self._journal else None
+        return Normalisation.from_json(known) if self.finished and known else None
 
     def begin(self, normalisation: Normalisation) -> None:
         """Record the normalisation of the run, with its first frame."""
@@ -189,7 +188,7 @@ class OutputWriter:
     def _record(
         self, index: int, checksum: int, confidence: float | None, classes: Mapping[int, float]
     ) -> None:
-        from napari_vrp_sam.io.labels.journal import FinishedFrame
+        from napari_vrp_sam.io.labels.journal_lines import FinishedFrame
 
         if self._journal is not None:
             sure = {class_id: float(value) for class_id, value in classes.items()}
