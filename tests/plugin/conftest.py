@@ -180,6 +180,18 @@ def _frozen_imports():
 
 
 @pytest.fixture(autouse=True)
+def _frozen_survivors(_frozen_imports):
+    """Exclude from the collections of the next tests what several windows have left.
+
+    Set up before the viewer, and so torn down after its garbage was collected.
+    """
+    yield
+    if len(gc.get_objects()) > 50_000:
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.fixture(autouse=True)
 def preferences(monkeypatch, tmp_path):
     """Return the plugin's preferences: defaults, saved for this test only."""
     from napari import settings
