@@ -98,6 +98,7 @@ def user_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     """Folder of the user's own models: one for each test, never that of whoever runs it."""
     folder = tmp_path_factory.mktemp("data") / "models"
     monkeypatch.setenv("VRP_SAM_MODELS", str(folder))
+    monkeypatch.setenv("VRP_SAM_UNFINISHED", str(folder.parent / "unfinished"))
     monkeypatch.setenv("VRP_SAM_FEATURES", "0")
     return folder
 

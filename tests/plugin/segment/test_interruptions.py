@@ -128,7 +128,7 @@ def test_napari_says_what_closing_the_window_means_for_a_run(
     press(qtbot, dock.segment_button)
     (text,) = tasks.get_status()  # part of napari's question
     assert "Segment stack" in text
-    assert "save a session" in text
+    assert "finished frames are kept" in text
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     assert tasks.get_status() == []

@@ -70,7 +70,12 @@ def frame_fingerprints(data: Any, axes: str, also: Iterable[int] = ()) -> dict[i
     """Return the SHA-256 of evenly spaced frames and of the frames `also`, by index."""
     count = int(np.prod(_frame_axes_shape(data.shape, axes), dtype=int))
     spaced = np.linspace(0, count - 1, min(FINGERPRINT_COUNT, count)).round().astype(int).tolist()
-    return {index: _digest(data, axes, index) for index in sorted({*spaced, *also})}
+    return fingerprints_of(data, axes, [*spaced, *also])
+
+
+def fingerprints_of(data: Any, axes: str, indices: Iterable[int]) -> dict[int, str]:
+    """Return the SHA-256 of the frames at these indices."""
+    return {index: _digest(data, axes, index) for index in sorted(set(indices))}
 
 
 def is_session_image(data: Any, image: SessionImage) -> bool:

@@ -181,8 +181,9 @@ def write_session(
     ----------
     folder : str or path
     session : Session
-    data : array
-        The image. It is copied into the session unless its source file holds it.
+    data : array, optional
+        The image. It is copied into the session unless its source file holds it. None: the
+        session does not need the image.
     progress : callable, optional
         Reports the number of copied frames. An exception from it cancels the write.
 
@@ -201,11 +202,13 @@ def write_session(
         foreign = folder.exists() and not (folder / SESSION_FILE).is_file()
     if foreign:
         raise InputError(f"{folder} already exists and is not a session: choose another name.")
-    annotated = [reference.frame for reference in session.references]
-    fingerprints = frame_fingerprints(data, session.image.axes, also=annotated)
-    image = replace(session.image, fingerprints=fingerprints)
+    image = session.image
+    if data is not None:
+        annotated = [reference.frame for reference in session.references]
+        fingerprints = frame_fingerprints(data, image.axes, also=annotated)
+        image = replace(image, fingerprints=fingerprints)
     with atomic_folder(folder) as new:
-        if not source_holds(image):
+        if data is not None and not source_holds(image):
             copy_image(new, data, image, progress)
             image = replace(image, source=None)
         session = replace(session, image=image)

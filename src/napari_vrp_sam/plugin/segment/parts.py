@@ -23,6 +23,8 @@ from napari_vrp_sam.plugin.segment.status.panel_status import PanelStatus
 from napari_vrp_sam.plugin.segment.status.quality_panel import QualityPanel
 from napari_vrp_sam.plugin.segment.status.status_card import StatusCard
 from napari_vrp_sam.plugin.segment.tour import Tour, tour_steps
+from napari_vrp_sam.plugin.segment.unfinished.offer import UnfinishedOffer
+from napari_vrp_sam.plugin.segment.unfinished.restoring import restore_inputs
 from napari_vrp_sam.plugin.session.panel import SessionPanel
 from napari_vrp_sam.plugin.widgets.controls import keep_place
 from napari_vrp_sam.plugin.widgets.dock import PluginDock
@@ -30,8 +32,10 @@ from napari_vrp_sam.plugin.widgets.undo import UndoButtons, UndoHistory
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
     from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.io.sessions.session import Session
 
 
 class SegmentParts(PluginDock):
@@ -76,6 +80,13 @@ class SegmentParts(PluginDock):
         """True during a segmentation run."""
         raise NotImplementedError
 
+    def restore_inputs(self, image: Image, session: Session) -> None:
+        """Apply the inputs of an interrupted run on an image."""
+        restore_inputs(
+            self._viewer, self.form, image, session, lambda text: self.panel.notify(text, "warning")
+        )
+        self.result_tools.refresh()
+
     def lock(self, *, locked: bool) -> None:
         """Lock what a run relies on."""
         self.form.lock(locked=locked)
@@ -103,6 +114,7 @@ class SegmentParts(PluginDock):
             self.apply_button,
             self.files_panel,
             self.opener,
+            self.unfinished_offer,
             self.objects_panel,
             self.session_panel,
             self.preferences,
@@ -123,7 +135,8 @@ class SegmentParts(PluginDock):
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = self.form.probability_box, controls.progress
         self.incomplete_mask = IncompleteMaskButton(self.form.annotation_list)
-        self.card = StatusCard(self.incomplete_mask)
+        self.unfinished_offer = UnfinishedOffer(self.form.image_box)
+        self.card = StatusCard(self.incomplete_mask, self.unfinished_offer)
         self.status, self.expected_iou_label = self.card.message, self.card.quality
 
     def _make_result_controls(self, viewer: napari.viewer.Viewer) -> None:

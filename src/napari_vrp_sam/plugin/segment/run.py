@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.prediction.confidence import frame_confidence
+from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
 from napari_vrp_sam.inference.runs.events import (
     Cancelled,
     Done,
@@ -20,11 +21,14 @@ from napari_vrp_sam.inference.runs.events import (
 from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.layers import Labels
     from qtpy.QtWidgets import QWidget
 
     from napari_vrp_sam.inference.runs.engine import Run
     from napari_vrp_sam.inference.runs.events import Event
+    from napari_vrp_sam.io.sessions.unfinished.run import StoredFrame
     from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
     from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 
@@ -46,13 +50,15 @@ class SegmentationRun(WatchedRun):
     """Emits the `Loaded` event."""
     warned = Signal(str)
     """Emits what was done because the memory was full."""
+    segmented = Signal(object)
+    """Emits lists of `FrameResult` before they are added to the result layer."""
     written = Signal()
     """Emitted after frames were added to the result layer."""
     learned = Signal(object)  # PySide cannot pass a dict with int keys as dict
     """Emits a dict of `ClassCalibration` by class id."""
     closing_message = (
-        "Closing the window ends the run, and its frames are lost. To keep them, cancel the run "
-        "and save a session."
+        "Closing the window ends the run. Its finished frames are kept, and the run can be resumed "
+        "when the image is opened again."
     )
     failure_message = "The result could not be shown; finished frames are kept."
 
@@ -80,6 +86,15 @@ class SegmentationRun(WatchedRun):
         """Number of frames with a result."""
         return self._result.frames_done
 
+    def show_earlier(self, frames: Mapping[int, StoredFrame]) -> None:
+        """Add the frames that an interrupted run has finished to the result layer."""
+        for index, frame in frames.items():
+            if frame.confidence is not None:
+                self.confidence[index] = frame.confidence
+            if frame.levels is not None:
+                self._result.keep(index, CompressedLevels(*frame.levels))
+        self._result.write([(i, one.labels) for i, one in frames.items()], self.confidence)
+
     def _handle_events(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Learned):
@@ -100,6 +115,7 @@ class SegmentationRun(WatchedRun):
     def _write(self, results: list[FrameResult]) -> None:
         if not results:
             return
+        self.segmented.emit(results)
         for result in results:
             mean = frame_confidence(result.confidence.values())
             if mean is not None:

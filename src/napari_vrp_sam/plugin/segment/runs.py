@@ -18,6 +18,8 @@ from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.layers.undo import RunRecord
 from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.status.quality_panel import quality_metadata
+from napari_vrp_sam.plugin.segment.unfinished.keeper import RunKeeper
+from napari_vrp_sam.plugin.segment.unfinished.snapshot import RunSnapshot, resumed_job
 from napari_vrp_sam.plugin.widgets.wording import hidden_layers_used, split_message
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_vrp_sam.inference.runs.engine import Engine
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+    from napari_vrp_sam.io.sessions.unfinished.run import StoredFrame, UnfinishedRun
     from napari_vrp_sam.plugin.segment.parts import SegmentParts
     from napari_vrp_sam.plugin.segment.status.state import Outcome
 
@@ -53,6 +56,7 @@ class StackRuns(QObject):
         self._dock = dock
         self._run: SegmentationRun | None = None
         self._record: RunRecord | None = None
+        self._keeper: RunKeeper | None = None
         self._target: Image | None = None
 
     @property
@@ -70,7 +74,7 @@ class StackRuns(QObject):
         """End the run at once, without touching any layer again."""
         if self._run is not None:
             self._run.abandon()
-            self._end("cancelled", reason)
+            self._end("cancelled", reason, keep=True)
 
     def start(self) -> None:
         """Start a run on the chosen image.
@@ -104,6 +108,27 @@ class StackRuns(QObject):
             return
         self._target = target
 
+    def resume(self, image: Image, unfinished: UnfinishedRun) -> None:
+        """Show the finished frames of an interrupted run, and segment the remaining ones."""
+        if self.running:
+            return
+        try:
+            session, finished = unfinished.session(), unfinished.frames()
+            if len(finished) + len(session.accepted) >= unfinished.total:
+                finished.popitem()  # only its end is missing
+            job = resumed_job(unfinished, session, image, finished)
+            self._dock.restore_inputs(image, session)
+            frames = sorted({r.frame for r in job.references if r.frame is not None})
+            self._submit(
+                job,
+                image,
+                dict(session.accepted),
+                reference_frames=frames if job.references_on_stack else [],
+                earlier=(unfinished, finished),
+            )
+        except InputError as error:
+            self.refused.emit(error)
+
     def _submit(
         self,
         job: SegmentationJob,
@@ -111,13 +136,15 @@ class StackRuns(QObject):
         accepted: dict[int, NDArray[Any]],
         *,
         reference_frames: list[int],
+        earlier: tuple[UnfinishedRun | None, dict[int, StoredFrame]] = (None, {}),
     ) -> None:
-        """Start a run whose result is a layer on an image."""
+        """Start a run whose result is a layer on an image, or resume an interrupted one."""
         axes = job.axes or ""
+        unfinished, finished = earlier
         classes = self._dock.form.class_list.classes
         class_ids = {reference.class_id for reference in job.references}
         classes.include(map(ClassEntry.default, class_ids))
-        frame_count = len(plan(job)[1]) + len(accepted)
+        frame_count = len(plan(job)[1]) + len(accepted) + len(finished)
         result = ResultLayer(
             self._viewer,
             image,
@@ -140,11 +167,26 @@ class StackRuns(QObject):
             if job.probabilities
             else None
         )
+        # Copied before the run may change anything.
+        snapshot = RunSnapshot.of(
+            self._dock.form,
+            image,
+            job,
+            accepted=accepted,
+            clean_up=self._dock.result_tools.settings,
+            total=frame_count,
+        )
         self._run = run = SegmentationRun(
             self._engine.submit(job), result, frame_count, self._dock, probabilities
         )
+        self._keeper = keeper = RunKeeper(self, snapshot, unfinished)
+        run.segmented.connect(keeper.add)
+        keeper.ended.connect(self._dock.unfinished_offer.search)
+        keeper.warned.connect(lambda text: self._dock.panel.notify(text, "warning", "run"))
         self._dock.result_row.hidden_results.restore()
         self._record = RunRecord(self._viewer, result, probabilities)
+        if finished:
+            run.show_earlier(finished)
         run.written.connect(self._dock.quality_panel.refresh)
         run.written.connect(self._dock.result_row.in_view.refresh)
         run.learned.connect(lambda _: self._dock.jobs.loaded.add(str(job.model)))
@@ -156,8 +198,12 @@ class StackRuns(QObject):
             str(self._dock.result_tools.settings),
         )
         self._dock.lock(locked=True)
+        self._dock.quality_panel.refresh()
 
-    def _end(self, outcome: Outcome, message: str) -> None:
+    def _end(self, outcome: Outcome, message: str, *, keep: bool = False) -> None:
+        if self._keeper is not None:
+            self._keeper.end(keep=keep or outcome == "failed")
+            self._keeper = None
         if self._record is not None:
             self._record.push(self._dock.history)
         self._dock.panel.end(outcome, message)

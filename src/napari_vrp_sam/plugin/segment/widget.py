@@ -61,6 +61,8 @@ class SegmentStackWidget(SegmentParts):
         if self._closed:
             self._closed = False
             self.preview_box.lock(locked=False)
+        if not self.running:
+            self.unfinished_offer.search()
         self._warm_up()
 
     def segment(self) -> None:
@@ -138,6 +140,11 @@ class SegmentStackWidget(SegmentParts):
         self.apply_button.warned.connect(self._warn)
         self.export_button.reported.connect(self.panel.notify)
         self.export_button.warned.connect(lambda text: self._warn(text, "action"))
+        self.unfinished_offer.found.connect(self.panel.on_unfinished)
+        self.unfinished_offer.resumed.connect(self.runs.resume)
+        self.unfinished_offer.discarded.connect(
+            lambda: self.panel.notify("The interrupted run was discarded.")
+        )
         self.history.changed.connect(self.panel.edited)
         self.history.reported.connect(self._on_undo)
         user_model_signals.created.connect(self.form.model_box.choose)

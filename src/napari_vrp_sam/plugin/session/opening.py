@@ -116,6 +116,17 @@ def apply_opened_sessions(
     return changed
 
 
+def apply_session(
+    viewer: napari.viewer.Viewer,
+    form: SegmentForm,
+    image: Image,
+    session: Session,
+    warn: Callable[[str], None],
+) -> None:
+    """Apply the settings and classes of a session to the form, and choose an image."""
+    _apply_choices(viewer, form, image, _choices(session), warn)
+
+
 def _choices(session: Session) -> dict[str, Any]:
     classes = [item._asdict() for item in session.classes]
     return json_copy({"axes": session.image.axes, **asdict(session.settings), "classes": classes})

@@ -28,7 +28,10 @@ from napari_vrp_sam.plugin.widgets.background.watched_run import (
 )
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings
+    from napari_vrp_sam.io.sessions.layers import StoredLayer
     from napari_vrp_sam.io.sessions.session import ObjectOptions
     from napari_vrp_sam.plugin.inputs.segment_form import SegmentForm
 
@@ -91,15 +94,19 @@ def collect_session(
             SessionClass(entry.number, entry.name, entry.colour)
             for entry in form.class_list.classes
         ],
-        layers=[
-            stored_layer(row.layer, ticked=row.ticked, kind=row.kind)
-            for row in reversed(form.annotation_list.rows)
-            if (row.ticked or get_metadata(row.layer, "drawing"))
-            and (result is None or row.layer is not result[0])
-        ],
+        layers=annotation_layers(form, result[0] if result is not None else None),
         result=stored_result(*result) if result is not None else None,
     )
     return session, data
+
+
+def annotation_layers(form: SegmentForm, result: Labels | None = None) -> list[StoredLayer]:
+    """Return copies of the layers that annotate the chosen image, except a result."""
+    return [
+        stored_layer(row.layer, ticked=row.ticked, kind=row.kind)
+        for row in reversed(form.annotation_list.rows)
+        if (row.ticked or get_metadata(row.layer, "drawing")) and row.layer is not result
+    ]
 
 
 class SessionWriter(QObject):

@@ -182,6 +182,10 @@ class PanelStatus(QObject):
         """Show that the objects are out of date, or no longer."""
         self._set(self.state.objects_checked(outdated=outdated))
 
+    def on_unfinished(self, text: str) -> None:
+        """Offer to resume an interrupted run of the image, or no longer."""
+        self._set(self.state.unfinished_found(text))
+
     def edited(self, _event: Any = None) -> None:
         """Remove the message on an action that was undone or redone."""
         self._set(self.state.edited())

@@ -48,7 +48,7 @@ class PanelView:
         Device and worker.
     value, maximum, progress : float or str
         Value, maximum and text of the progress bar.
-    running, can_segment, can_cancel : bool
+    running, can_segment, can_cancel, can_resume : bool
     """
 
     message: str
@@ -63,6 +63,7 @@ class PanelView:
     running: bool
     can_segment: bool
     can_cancel: bool
+    can_resume: bool
 
 
 def view(state: PanelState, now: float) -> PanelView:
@@ -95,6 +96,7 @@ def view(state: PanelState, now: float) -> PanelView:
         running=run is not None,
         can_segment=run is None,
         can_cancel=run is not None and not run.cancelling,
+        can_resume=bool(state.unfinished) and state.unfinished in message,
     )
 
 
@@ -138,6 +140,8 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     if not state.image:
         text = "No image is open: drop an image stack onto the window, or open the sample stack."
         return text, "info", ""
+    if state.unfinished:
+        return state.unfinished, "info", ""
     if state.view_problem:
         return state.view_problem, "warning", ""
     if not state.annotated:
@@ -178,9 +182,11 @@ def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
             kept = f"{frames} {'is' if end.done == 1 else 'are'} kept"
             kept = kept if end.done else "no frame was finished"
             reason = f" {end.message}" if end.message else ""
-            return f"Cancelled{reason}: {kept}.", "info", ""
+            text = f"Cancelled{reason}: {kept}."
+            return " ".join(filter(None, (text, state.unfinished))), "info", ""
         case outcome:
             first, details = split_message(end.message)
+            first = " ".join(filter(None, (first, state.unfinished)))
             return first, "warning" if outcome == "refused" else "error", details
 
 

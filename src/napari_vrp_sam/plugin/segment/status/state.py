@@ -169,6 +169,8 @@ class PanelState:
         Why the frame in view cannot be drawn on, or has no preview; empty if it can, or has.
     outdated : bool
         True if the result has changed since its objects were found.
+    unfinished : str
+        Sentence on an interrupted run of the image, which can be resumed; empty without one.
     """
 
     image: bool = False
@@ -185,6 +187,7 @@ class PanelState:
     view_problem: str = ""
     preview_problem: str = ""
     outdated: bool = False
+    unfinished: str = ""
 
     @property
     def phase(self) -> Phase | Stage:
@@ -224,6 +227,10 @@ class PanelState:
     def objects_checked(self, *, outdated: bool) -> PanelState:
         """Return the state after the objects were compared with the result."""
         return replace(self, outdated=outdated)
+
+    def unfinished_found(self, text: str) -> PanelState:
+        """Return the state after an interrupted run of the image was found, or is gone."""
+        return replace(self, unfinished=text)
 
     def result_changed(self, quality: Quality) -> PanelState:
         """Return the state after a change of the current result or its quality."""

@@ -26,10 +26,13 @@ class StatusCard(QWidget):
     ----------
     answer : QWidget
         Button that answers the message, if it is visible.
+    offer : QWidget
+        Buttons that resume or discard an interrupted run.
     """
 
-    def __init__(self, answer: QWidget) -> None:
+    def __init__(self, answer: QWidget, offer: QWidget) -> None:
         super().__init__()
+        self._offer = offer
         self.message = WrappedLabel()
         self.message.setAccessibleName("Status")
         self.quality = WrappedLabel()
@@ -55,7 +58,7 @@ class StatusCard(QWidget):
         foot = QWidget()
         pack(QHBoxLayout(foot), self.engine, self.details_button)
         foot.layout().setStretch(0, 1)
-        widgets = self.message, answer, self.details, self.quality, foot
+        widgets = self.message, answer, offer, self.details, self.quality, foot
         pack(QVBoxLayout(self), *widgets, spacing=4)
         self._show_details()
 
@@ -66,6 +69,7 @@ class StatusCard(QWidget):
         if self.quality.text() != view.quality:
             self.quality.show_message(view.quality)
         set_help(self.quality, view.quality_help)
+        self._offer.setVisible(view.can_resume)
         self.engine.setText(view.engine)
         if self.details.text() != view.details:
             self.details.setText(view.details)

@@ -1,0 +1,1 @@
+"""Runs that were interrupted because napari closed: their frames are kept, and can be resumed."""
