@@ -12,7 +12,9 @@ from tests.inference.conftest import GREEN, RED
 from napari_vrp_sam import InputError, Segmenter, segment_stack
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.segmenter_file import read_segmenter, write_segmenter
+from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.samples import sample_stack
+from napari_vrp_sam.testing import PixelModel
 
 
 @pytest.fixture
@@ -101,6 +103,21 @@ def test_output_is_written_and_read_lazily(segmenter, stack, tmp_path: Path):
         segmenter.predict(stack, output=path)
     again = segmenter.predict(stack, output=path, overwrite=True)
     np.testing.assert_array_equal(np.asarray(again.labels), expected.labels)
+
+
+def test_output_in_the_order_of_ome_zarr_is_read_in_that_of_the_stack(stack, truth, tmp_path: Path):
+    """OME-Zarr requires T before Z, whatever the order of the stack."""
+    turned, annotation = stack.swapaxes(0, 1), truth[1, 1]
+    axes = "ZT" + "YXC"[: turned.ndim - 2]
+    segmenter = Segmenter(PixelModel(), device="cpu")
+    segmenter.fit(turned, annotation, axes=axes, reference_frame=(1, 1))
+    expected = segmenter.predict(turned, axes=axes)
+    result = segmenter.predict(turned, axes=axes, output=tmp_path / "labels.zarr")
+    np.testing.assert_array_equal(np.asarray(result.labels), expected.labels)
+    np.testing.assert_array_equal(result.labels[2], expected.labels[2])
+    stored, stored_axes = read_stack(tmp_path / "labels.zarr")
+    assert stored_axes == "TZYX"
+    np.testing.assert_array_equal(np.asarray(stored), expected.labels.swapaxes(0, 1))
 
 
 def test_old_names_still_work_with_a_warning(model, stack, truth):

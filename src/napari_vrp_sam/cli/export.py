@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_vrp_sam.cli.app import app, stderr_console
+from napari_vrp_sam.cli.common.image_axes import open_frames
 from napari_vrp_sam.cli.common.options import (
     INPUT,
     OUTPUT,
@@ -88,16 +89,20 @@ def export(
     from napari_vrp_sam.inference.exporting import export_labels
     from napari_vrp_sam.io.exports.export import export_format
     from napari_vrp_sam.io.exports.pictures import export_files
-    from napari_vrp_sam.io.images.opening import open_file, open_image
+    from napari_vrp_sam.io.images.opening import open_file
     from napari_vrp_sam.io.images.stacks import read_labels
     from napari_vrp_sam.io.labels.journal import read_journal
 
     known = export_format(output)
-    data = read_labels(labels, image)
     stored = open_file(labels, raw=True)
     metadata = stored.metadata
-    if image is not None and not (metadata.pixel_size or metadata.transform):
-        metadata = open_image(image).metadata
+    label_axes = None
+    if image is not None:
+        labelled, view = open_frames(image, None, axes, None, None)
+        label_axes = view.label_axes
+        if not (metadata.pixel_size or metadata.transform):
+            metadata = labelled.metadata
+    data = read_labels(labels, image, axes=label_axes)
     frames = 1
     for size in data.shape[:-2]:
         frames *= int(size)

@@ -122,7 +122,6 @@ def objects(
     from napari_vrp_sam.io.images.stacks import read_labels
     from napari_vrp_sam.io.labels.journal import read_journal
 
-    classes = read_labels(labels, image)
     data = None
     if image is not None:
         if same_file(image, labels):
@@ -130,11 +129,13 @@ def objects(
         stored = open_image(image, image=image_number)
         data = stored.data
         frames = Frames(data, resolve_axes(image, axes, stored.axes), channel or None)
+        classes = read_labels(labels, image, axes=frames.label_axes)
     elif channel or image_number:
         option = "--channel" if channel else "--image-number"
         raise InputError(f"{option} needs --image: intensities are measured on the image.")
     else:
         stored = open_file(labels, raw=True)
+        classes = read_labels(labels)
         frames = Frames(classes, resolve_axes(labels, axes, stored.axes))
     settings = ObjectSettings(
         link,

@@ -262,7 +262,7 @@ def gather_segmentation(
     if output is not None:
         from napari_vrp_sam.io.images.stacks import read_labels
 
-        labels = read_labels(output)
+        labels = read_labels(output, axes=view.label_axes)
     return Segmentation(
         labels,
         class_ids=class_ids,

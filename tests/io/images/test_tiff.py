@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.images.opening import image_names, open_file, open_image
 
 STACK = np.random.default_rng(0).integers(0, 250, (6, 24, 32), dtype=np.uint8)
@@ -280,3 +281,42 @@ def test_pages_in_a_circle_are_refused(tmp_path):
     for read in (open_image, image_names):
         with pytest.raises(InputError, match="in a circle"):
             read(path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ("CYXS", {"photometric": "rgb", "ome": True}),
+        ("ZCYXS", {"photometric": "rgb", "ome": True}),
+        ("CSYX", {"photometric": "rgb", "planarconfig": "separate", "ome": True}),
+        ("TCYXS", {"photometric": "rgb", "imagej": True}),
+        ("CYXS", {"photometric": "minisblack", "planarconfig": "contig", "ome": True}),
+    ],
+)
+def test_colours_of_several_channels_are_bands(
+    tmp_path: Path, axes: str, options: dict[str, Any]
+) -> None:
+    samples = 3 if options["photometric"] == "rgb" else 2
+    sizes = {"T": 3, "Z": 4, "C": 2, "Y": 24, "X": 32, "S": samples}
+    shape = [sizes[axis] for axis in axes]
+    pixels = np.random.default_rng(0).integers(0, 250, shape, dtype=np.uint8)
+    metadata: dict[str, Any] = {"axes": axes}
+    if options.get("ome"):
+        metadata["Channel"] = {"Name": ["a", "b"]}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=metadata, **options)
+    stored = open_image(tmp_path / "a.tif")
+    assert stored.axes == axes.replace("S", "")
+    lead = [axes.index(axis) for axis in axes if axis in "TZ"]
+    order = [*lead, *(axes.index(axis) for axis in "CSYX")]
+    turned = pixels.transpose(order)
+    expected = turned.reshape(*turned.shape[: len(lead)], 2 * samples, 24, 32)
+    np.testing.assert_array_equal(np.asarray(stored.data), expected)
+    where = (0,) * len(lead)
+    for bands in (3, slice(1, 3), slice(None, None, 2), slice(3, 3)):
+        np.testing.assert_array_equal(stored.data[(*where, bands)], expected[(*where, bands)])
+        np.testing.assert_array_equal(stored.data[..., bands, 5:9, 3], expected[..., bands, 5:9, 3])
+    first = "a" if options.get("ome") else "channel 0"
+    kinds = ["red", "green", "blue"] if samples == 3 else ["sample 0", "sample 1"]
+    assert stored.metadata.channel_names[:samples] == tuple(f"{first} {kind}" for kind in kinds)
+    frame = Frames(stored.data, stored.axes)[0]
+    np.testing.assert_array_equal(frame, np.moveaxis(expected[where], 0, -1))

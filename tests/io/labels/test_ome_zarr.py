@@ -13,10 +13,14 @@ from napari_ome_zarr import napari_get_reader
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
+from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels.ome_zarr import create_image
 from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
 from napari_vrp_sam.io.labels.writers import is_folder_output, label_writer, write_label_frames
 from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.io.references.annotations import AnnotatedStack
+from napari_vrp_sam.io.references.reading import read_annotations
 
 CALIBRATION = ImageMetadata(
     pixel_size={"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.2},
@@ -105,6 +109,47 @@ def test_labels_inside_an_image(tmp_path: Path, zarr_format: int) -> None:
         np.testing.assert_array_equal(
             np.asarray(data[0] if isinstance(data, list) else data), stack()
         )
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_stack_in_another_order_of_axes(tmp_path: Path, inside: bool) -> None:
+    """OME-Zarr requires T before Z; frames are still counted in the order of the stack."""
+    labels = np.random.default_rng(0).integers(0, 5, (3, 2, 20, 30), dtype=np.uint8)  # ZTYX
+    path = tmp_path / "labels.zarr"
+    if inside:
+        image = tmp_path / "cells.zarr"
+        create_image(image, (2, 3, 20, 30), np.dtype("u1"), "TZYX", CALIBRATION, labels=False)
+        path = image / "labels/cells"
+    pages = labels.reshape(-1, 20, 30)
+    write_label_frames(path, pages, labels.shape, labels.dtype, "ZTYX", metadata=CALIBRATION)
+    node = nodes(tmp_path / "cells.zarr")[-1] if inside else nodes(path)[0]
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["t", "z", "y", "x"]
+    assert [axis["type"] for axis in node.metadata["axes"]] == ["time", *["space"] * 3]
+    assert node.metadata["coordinateTransformations"][0][0]["scale"] == [2.0, 0.5, 0.1, 0.2]
+    np.testing.assert_array_equal(np.asarray(node.data[0]), labels.swapaxes(0, 1))
+    read = napari_get_reader(str(tmp_path / "cells.zarr" if inside else path))
+    assert read is not None
+    layers = [Layer.create(*data) for data in read(str(path))]
+    np.testing.assert_array_equal(layers[-1].extent.world, layers[0].extent.world)
+    np.testing.assert_array_equal(np.asarray(layers[-1].data), labels.swapaxes(0, 1))
+    np.testing.assert_array_equal(read_labels(path, axes="ZTYX"), labels)
+    writer = label_writer(path, labels.shape, labels.dtype, "ZTYX", resume=True)
+    np.testing.assert_array_equal(writer.read(3), labels[1, 1])
+    with pytest.raises(InputError, match="another shape, type or order"):
+        label_writer(path, (2, 3, 20, 30), labels.dtype, "ZTYX", resume=True).read(0)
+
+
+def test_labels_of_another_order_as_annotation(tmp_path: Path) -> None:
+    """Labels of a TZYX file annotate the frames of a ZTYX stack at the same T and Z."""
+    labels = np.zeros((2, 3, 20, 30), np.uint8)
+    labels[1, 0, 4:9] = 1  # T 1, Z 0
+    write(tmp_path / "a.zarr", labels)
+    stack = AnnotatedStack((20, 30), "ZT", (3, 2))
+    found = read_annotations(tmp_path / "a.zarr", stack).labels
+    assert found.shape == (3, 2, 20, 30)
+    np.testing.assert_array_equal(found[0, 1], labels[1, 0])
+    np.testing.assert_array_equal(np.asarray(found), labels.swapaxes(0, 1))
+    np.testing.assert_array_equal(found[..., 5, :], labels.swapaxes(0, 1)[..., 5, :])
 
 
 def test_large_frames_get_lower_resolutions(tmp_path: Path) -> None:

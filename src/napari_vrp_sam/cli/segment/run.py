@@ -40,7 +40,7 @@ def read_output(
     from napari_vrp_sam.io.images.stacks import read_labels
 
     if not output.in_folder:
-        return read_labels(output.labels)
+        return read_labels(output.labels, axes=frames.label_axes)
     labels = np.zeros(frames.label_shape, labels_dtype(class_ids_of(job.references)))
     for index, file in frame_files.items():
         labels[frames.position(index)] = read_labels(file)

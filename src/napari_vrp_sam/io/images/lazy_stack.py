@@ -113,6 +113,51 @@ class LazyStack(LazyArray):
         return frame
 
 
+class Transposed(LazyArray):
+    """Lazy array with its axes in another order.
+
+    Parameters
+    ----------
+    array : lazy array
+    order : sequence of int
+        Axes of `array`, in the order of the new axes, as for `numpy.transpose`.
+    """
+
+    def __init__(self, array: LazyArray, order: Sequence[int]) -> None:
+        self._array = array
+        self._order = tuple(order)
+        self.is_frame = array.is_frame
+        self.shape = tuple(array.shape[axis] for axis in self._order)
+        self.dtype = array.dtype
+
+    def __getitem__(self, selection: Any) -> NDArray[Any]:
+        given = dict(zip(self._order, full_selection(selection, self.ndim), strict=True))
+        part = self._array[tuple(given[axis] for axis in range(self.ndim))]
+        sliced = [axis for axis in range(self.ndim) if isinstance(given[axis], slice)]
+        kept = [axis for axis in self._order if axis in sliced]
+        return part.transpose([sliced.index(axis) for axis in kept])
+
+
+def in_order(array: Any, axes: str | None, wanted: str | None) -> Any:
+    """Return an array with its axes in another order.
+
+    Parameters
+    ----------
+    array : ndarray or LazyArray
+    axes, wanted : str, optional
+        One letter for each axis: the present order and the wanted one.
+
+    Returns
+    -------
+    ndarray or LazyArray
+        The same array if the letters are not the same, or one of the orders is unknown.
+    """
+    if not axes or not wanted or axes == wanted or sorted(axes) != sorted(wanted):
+        return array
+    order = [axes.index(axis) for axis in wanted]
+    return Transposed(array, order) if isinstance(array, LazyArray) else array.transpose(order)
+
+
 class LazyZarr(LazyArray):
     """Zarr array that raises an `InputError` for damaged data.
 

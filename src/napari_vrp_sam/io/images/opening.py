@@ -12,6 +12,7 @@ from pathlib import Path
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import is_pattern
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
+from napari_vrp_sam.io.images.merged_samples import merge_samples
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.metadata import StoredImage
@@ -95,7 +96,7 @@ def open_file(
     path = _existing(path)
     reader = find_reader(path)
     number = None if image is None else _number(path, reader, image)
-    return explain_read_errors(reader.open)(path, number, raw=raw)
+    return merge_samples(explain_read_errors(reader.open)(path, number, raw=raw))
 
 
 def find_reader(path: Path) -> ImageReader:

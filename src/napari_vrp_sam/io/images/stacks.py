@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import JPEG_SUFFIXES, folder_images, is_pattern
 from napari_vrp_sam.io.images.frame_names import file_order
-from napari_vrp_sam.io.images.lazy_stack import LazyStack
+from napari_vrp_sam.io.images.lazy_stack import LazyStack, in_order
 from napari_vrp_sam.io.images.ome_zarr import is_zarr
 from napari_vrp_sam.io.images.opening import load_small, open_file, open_image
 from napari_vrp_sam.io.metadata import StoredImage
@@ -83,7 +83,12 @@ def frame_shape(path: str | os.PathLike[str], *, palette: bool = False) -> tuple
     return (*shape[1:], shape[0]) if stored.axes and stored.axes[0] in "CS" else shape
 
 
-def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | None = None) -> Any:
+def read_labels(
+    path: str | os.PathLike[str],
+    image: str | os.PathLike[str] | None = None,
+    *,
+    axes: str | None = None,
+) -> Any:
     """Open a label image of a stack or of one frame.
 
     Parameters
@@ -93,6 +98,9 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     image : str or path, optional
         The labelled image. If both are folders, labels are assigned to the image of the same
         name, and images without labels are not annotated.
+    axes : str, optional
+        Axes of the labelled stack without C and S, such as "ZTYX": labels whose file has the same
+        axes in another order, as OME-Zarr requires it, are returned in this one.
 
     Returns
     -------
@@ -107,19 +115,16 @@ def read_labels(path: str | os.PathLike[str], image: str | os.PathLike[str] | No
     path = Path(path)
     if path.is_file() or is_picture_folder(path):
         label_files(path)
-    labels: Any
-    axes: str | None
     if image is not None and is_picture_folder(path) and is_picture_folder(Path(image)):
-        labels, axes = _labels_by_name(path, Path(image))
+        stored = StoredImage(*_labels_by_name(path, Path(image)))
     else:
         stored = load_small(open_file(path, raw=True))
-        labels, axes = stored.data, stored.axes
-    if axes and not set(axes).isdisjoint("CS"):
+    if stored.axes and not set(stored.axes).isdisjoint("CS"):
         raise InputError(
             f"{path} has colours or channels and is not a label image: save labels as one channel "
             "of integers, 0 for background."
         )
-    return labels
+    return stored.data if stored.axes_guessed else in_order(stored.data, stored.axes, axes)
 
 
 def label_files(path: Path) -> list[Path]:

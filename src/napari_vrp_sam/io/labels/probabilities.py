@@ -67,17 +67,7 @@ class ProbabilityWriter:
         notes = {CLASS_IDS: ",".join(map(str, class_ids)), SCALE: MEANING}
         self._writer: ZarrWriter | StagedWriter
         if is_zarr_output(path):
-            # OME-Zarr requires the order of time, channels and space.
-            order = sorted(range(len(axes)), key=lambda at: "TCZYX".index(axes[at]))
-            self._writer = ZarrWriter(
-                path,
-                tuple(shape[at] for at in order),
-                np.dtype(np.uint8),
-                "".join(axes[at] for at in order),
-                metadata,
-                notes=notes,
-                lead_axes=axes[:-3],
-            )
+            self._writer = ZarrWriter(path, shape, np.dtype(np.uint8), axes, metadata, notes=notes)
         elif path.suffix.lower() in TIFF_SUFFIXES:
             self._writer = StagedWriter(
                 path, shape, np.dtype(np.uint8), axes, metadata, notes=notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from napari_vrp_sam.io.labels.ome_zarr import add_levels, create_image
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 FRAME_AXES = "CYX"
+STORED_ORDER = "TCZYX"
+"""Order of axes that OME-Zarr requires: time, channels, space."""
 
 
 class ZarrWriter:
@@ -29,12 +31,11 @@ class ZarrWriter:
         Size of each axis.
     dtype : dtype
     axes : str
-        One letter for each axis. Frames are written along C, if present, Y and X.
+        One letter for each axis, in any order; the image has them in the order of `STORED_ORDER`.
+        Frames are written along C, if present, Y and X, and are counted along the other axes.
     metadata : ImageMetadata, optional
     notes : mapping of str to str, optional
         See `create_image`.
-    lead_axes : str, optional
-        Axes along which frames are counted; default: in the order of `axes`.
     resume : bool
         Add frames to an existing image with the same layout.
     """
@@ -48,16 +49,15 @@ class ZarrWriter:
         metadata: ImageMetadata | None = None,
         *,
         notes: Mapping[str, str] | None = None,
-        lead_axes: str | None = None,
         resume: bool = False,
     ) -> None:
         self._path = path.absolute()  # other processes may have another working directory
-        self._shape = shape
+        self._sizes = dict(zip(axes, shape, strict=True))
+        """Size of each axis, in the order in which frames and planes are counted."""
+        self._axes = "".join(sorted(axes, key=STORED_ORDER.index))
         self._dtype = dtype
-        self._axes = axes
         self._metadata = metadata
         self._notes = notes
-        self._lead_axes = lead_axes or "".join(axis for axis in axes if axis not in FRAME_AXES)
         self._keep_existing = resume and path.exists()
         self._created = False
         self._array: Any = None
@@ -74,7 +74,7 @@ class ZarrWriter:
             if not self._keep_existing:
                 self._array = create_image(
                     self._path,
-                    self._shape,
+                    self._stored_shape,
                     self._dtype,
                     self._axes,
                     self._metadata,
@@ -83,10 +83,12 @@ class ZarrWriter:
                 )
                 self._keep_existing = self._created = True
                 return
-            self._array = open_zarr(self._path, mode="r+")[0]
-        if (self._array.shape, self._array.dtype) != (self._shape, self._dtype):
+            self._array, axes = open_zarr(self._path, mode="r+")
+        found = self._array.shape, self._array.dtype, axes
+        if found != (self._stored_shape, self._dtype, self._axes):
             raise InputError(
-                f"{self._path} holds labels of another shape or type: choose another output."
+                f"{self._path} holds labels of another shape, type or order of axes: choose "
+                "another output."
             )
 
     def write(
@@ -100,20 +102,20 @@ class ZarrWriter:
         if self._array is None:
             self.open()
         with explain_write_errors(self._path):
-            self._array[self._selection(index, rows, columns)] = labels
+            self._array[self._selection(index, self._lead_axes, {"Y": rows, "X": columns})] = labels
 
     def read(self, index: int) -> NDArray[Any]:
         """Read a frame that was written."""
         if self._array is None:
             self.open()
-        return np.asarray(self._array[self._selection(index, slice(None), slice(None))])
+        return np.asarray(self._array[self._selection(index, self._lead_axes, {})])
 
     def read_plane(self, plane: int, rows: slice) -> NDArray[Any]:
         """Read rows of a plane, indexed along all flattened axes except Y and X."""
         if self._array is None:
             self.open()
-        lead = self._shape[:-2]
-        return np.asarray(self._array[(*np.unravel_index(plane, lead), rows) if lead else rows])
+        lead = [axis for axis in self._sizes if axis not in "YX"]
+        return np.asarray(self._array[self._selection(plane, lead, {"Y": rows})])
 
     def close(self) -> None:
         """Add lower resolutions of large frames; each frame is complete when it is written."""
@@ -130,10 +132,20 @@ class ZarrWriter:
         # A copy in another process adds to the image that this writer created.
         return {**self.__dict__, "_array": None, "_keep_existing": True, "_created": False}
 
-    def _selection(self, index: int, rows: slice, columns: slice) -> tuple[int | slice, ...]:
-        sizes = dict(zip(self._axes, self._shape, strict=True))
-        lead = tuple(sizes[axis] for axis in self._lead_axes)
+    @property
+    def _stored_shape(self) -> tuple[int, ...]:
+        return tuple(self._sizes[axis] for axis in self._axes)
+
+    def _selection(
+        self, index: int, lead_axes: Sequence[str], where: Mapping[str, slice]
+    ) -> tuple[int | slice, ...]:
+        """Return where to find a frame or plane, given its index along flattened axes."""
+        lead = tuple(self._sizes[axis] for axis in lead_axes)
         position = np.unravel_index(index, lead) if lead else ()
-        where: dict[str, int | slice] = {"C": slice(None), "Y": rows, "X": columns}
-        where.update(zip(self._lead_axes, map(int, position), strict=True))
-        return tuple(where[axis] for axis in self._axes)
+        chosen: dict[str, int | slice] = {**dict.fromkeys("CYX", slice(None)), **where}
+        chosen.update(zip(lead_axes, map(int, position), strict=True))
+        return tuple(chosen[axis] for axis in self._axes)
+
+    @property
+    def _lead_axes(self) -> list[str]:
+        return [axis for axis in self._sizes if axis not in FRAME_AXES]

@@ -122,7 +122,9 @@ def _read_file(result: FileResult) -> Opened:
     layer = image_layer(result.image)
     if result.state == "failed":
         return layer, None, {}
-    labels = np.asarray(read_labels(result.labels, result.image))
+    lead = "".join(str(name) for name in layer[1].get("axis_labels", ())).upper()
+    axes = lead.replace("C", "") or None
+    labels = np.asarray(read_labels(result.labels, result.image, axes=axes))
     known = read_journal(result.labels)[1] if result.labels.is_dir() else []
     confidence = {one.index: one.confidence for one in known if one.confidence is not None}
     return layer, labels, confidence

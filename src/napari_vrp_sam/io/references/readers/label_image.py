@@ -17,7 +17,7 @@ from napari_vrp_sam.io.images.frame_files import (
     folder_images,
     foreign_files,
 )
-from napari_vrp_sam.io.images.lazy_stack import LazyStack
+from napari_vrp_sam.io.images.lazy_stack import LazyStack, in_order
 from napari_vrp_sam.io.images.opening import open_file
 from napari_vrp_sam.io.images.stacks import is_picture_folder, label_files, read_frame, read_labels
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
@@ -42,10 +42,10 @@ def _read(request: Request) -> StoredAnnotations:
         return _by_name(files, request)
     if folder and stack.frame_names:
         return _by_name(label_files(path), request)
-    return _folder_as_stack(path) if folder else _file(path)
+    return _folder_as_stack(path) if folder else _file(path, stack.lead_axes + "YX")
 
 
-def _file(path: Path) -> StoredAnnotations:
+def _file(path: Path, stack_axes: str) -> StoredAnnotations:
     if path.suffix.lower() in JPEG_SUFFIXES:
         label_files(path)  # refuses it
     stored = open_file(path, raw=True)
@@ -53,7 +53,8 @@ def _file(path: Path) -> StoredAnnotations:
     ignore = None if nodata is None or nodata != nodata or not nodata else int(nodata)
     colours = next((axis for axis in "SC" if axis in axes), None)
     if colours is None:
-        return StoredAnnotations(_integers(stored.data), ignore=ignore)
+        labels = stored.data if stored.axes_guessed else in_order(stored.data, axes, stack_axes)
+        return StoredAnnotations(_integers(labels), ignore=ignore)
     at = axes.index(colours)
     count = stored.data.shape[at]
     if count not in (1, 3) or (colours == "C" and stored.data.dtype != np.uint8):
