@@ -45,6 +45,8 @@ def test_entries_say_what_is_needed_to_choose() -> None:
     assert (lite.state, lite.speed, lite.state_text) == ("packaged", "CPU", "in the package")
     assert gated.agreement == "https://huggingface.co/timm/vit_small_patch16_dinov3.lvd1689m"
     assert gated.licence == "DINOv3 License"
+    assert gated.speed == "GPU"  # small, but a transformer
+    assert ModelEntry.of(model_spec("dinov3_convnext_t")).speed == "CPU"
     assert cells.agreement == ""
     assert (cells.speed, cells.state) == ("GPU", "missing")
     assert cells.state_text == "not downloaded (375 MB)"

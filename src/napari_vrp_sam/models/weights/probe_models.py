@@ -21,7 +21,7 @@ PROBE_MODELS: tuple[ModelSpec, ...] = (
         "dinov2_s",
         "vit_small_patch14_reg4_dinov2.lvd142m",
         "Apache-2.0",
-        "Probe on DINOv2 ViT-S features: most kinds of images, with a few annotations.",
+        "Probe on DINOv2 ViT-S features: most kinds of images; a GPU is recommended.",
         88_000_000,
     ),
     timm_model(
@@ -35,7 +35,7 @@ PROBE_MODELS: tuple[ModelSpec, ...] = (
         "dinov3_s",
         "vit_small_patch16_dinov3.lvd1689m",
         DINOV3_LICENCE,
-        "Probe on DINOv3 ViT-S features.",
+        "Probe on DINOv3 ViT-S features; a GPU is recommended.",
         86_000_000,
     ),
     timm_model(

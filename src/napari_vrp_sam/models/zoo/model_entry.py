@@ -16,7 +16,8 @@ from napari_vrp_sam.models.zoo.registry import list_models
 SpeedClass = Literal["CPU", "GPU"]
 
 CPU_BYTES = 150_000_000
-"""Largest download of a model that is quick enough on a CPU; larger networks need a GPU."""
+"""Largest download of a convolutional model that is quick enough on a CPU. Transformers of any size
+are slow: they compare all patches of an enlarged frame with each other."""
 
 HISTOLOGY, SATELLITE, MICROSCOPY = "vit_b_histopathology", "dinov3_l_satellite", "vit_b_lm"
 
@@ -38,7 +39,7 @@ class ModelEntry:
     citation : str
         Publication to cite; empty for models of the package.
     speed : {"CPU", "GPU"}
-        The least that the model is comfortable with.
+        "GPU": a frame takes long without one.
     state : {"packaged", "user", "downloaded", "partial", "missing"}
         "partial": a download was interrupted and can be resumed.
     """
@@ -63,7 +64,7 @@ class ModelEntry:
             spec.licence,
             _agreement(spec),
             spec.citation,
-            "GPU" if size > CPU_BYTES else "CPU",
+            "GPU" if size > CPU_BYTES or spec.image_encoder.startswith("vit_") else "CPU",
             _state(spec),
         )
 
@@ -92,7 +93,7 @@ def suggest_models(*, rgb: bool = False, channels: int = 1, on_map: bool = False
         Whether it has a place on a map, as a GeoTIFF.
     """
     if on_map:
-        return f"For scenes on a map: {SATELLITE}, or dinov2_s without a GPU."
+        return f"For scenes on a map: {SATELLITE}, or dinov3_convnext_t without a GPU."
     if rgb:
         return f"For colour images: dinov2_s; for histology {HISTOLOGY}."
     if channels == 1:

@@ -36,7 +36,7 @@ CERTAIN = 0.8
 """Expected IoU of a class on a frame from which on its mask is not averaged."""
 
 LEAST_AGREEMENT = 0.9
-"""Least IoU of a class's mask on an annotated frame with the mask that its neighbours give.
+"""Smallest IoU of a class's mask on an annotated frame with the mask that its neighbours give.
 Below it, the frames are too far apart, or unrelated, and averages would blur them."""
 
 EXACT_PIXELS = 1 << 22
