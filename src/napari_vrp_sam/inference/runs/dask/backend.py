@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMOOTHED_CHUNK = 8
-"""Smallest number of consecutive frames per task, because the frames around them are computed too."""
+"""Smallest number of consecutive frames per task: the frames around them are computed too."""
 
 
 class DaskBackend:
