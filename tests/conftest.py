@@ -99,6 +99,7 @@ def user_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.mktemp("data") / "models"
     monkeypatch.setenv("VRP_SAM_MODELS", str(folder))
     monkeypatch.setenv("VRP_SAM_UNFINISHED", str(folder.parent / "unfinished"))
+    monkeypatch.setenv("VRP_SAM_SEGMENTERS", str(folder.parent / "segmenters.json"))
     monkeypatch.setenv("VRP_SAM_FEATURES", "0")
     return folder
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 # Importing a command registers it; heavy packages are imported when a command runs.
-from napari_vrp_sam.cli import compare, demo, export, fine_tune, images, models, objects, relabel  # noqa: F401
+from napari_vrp_sam.cli import (  # noqa: F401
+    compare,
+    demo,
+    export,
+    fine_tune,
+    images,
+    models,
+    objects,
+    relabel,
+    segmenter,
+)
 from napari_vrp_sam.cli.app import app
 from napari_vrp_sam.cli.segment import command  # noqa: F401
 

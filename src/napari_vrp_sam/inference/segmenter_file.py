@@ -15,17 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.reference import Reference
-from napari_vrp_sam.errors import InputError, reason
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
+from napari_vrp_sam.inference.segmenter_summary import (
+    KIND,
+    THUMBNAIL,
+    VERSION,
+    make_thumbnail,
+    open_segmenter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KIND = "napari-vrp-sam segmenter"
-VERSION = 1
 SHARED_SETTINGS = (
     "precision",
     "compile",
@@ -50,6 +55,7 @@ def write_segmenter(
     *,
     axes: str | None,
     expected_iou: Mapping[int, float | None],
+    class_names: Mapping[int, str] | None = None,
 ) -> None:
     """Write the settings and references of a job.
 
@@ -61,6 +67,8 @@ def write_segmenter(
     axes : str, optional
         Axes of the fitted stack.
     expected_iou : mapping of int to float or None
+        For readers of the file.
+    class_names : mapping of int to str, optional
         For readers of the file.
 
     Raises
@@ -86,13 +94,16 @@ def write_segmenter(
         "axes": axes,
         "normalisation": job.normalisation.to_json(),
         "expected_iou": expected_iou,
+        "class_names": class_names,
         **{name: getattr(job, name) for name in SETTINGS},
         "relabelling": None if job.relabelling is None else job.relabelling.as_dict(),
         "references": [
             {"class_id": r.class_id, "kind": r.kind, "frame": r.frame} for r in job.references
         ],
     }
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {
+        THUMBNAIL: make_thumbnail(job.references[0], job.normalisation)
+    }
     for number, reference in enumerate(job.references):
         arrays[f"{number}.image"] = _native(reference.image)
         arrays[f"{number}.mask"] = _native(reference.mask)
@@ -119,26 +130,9 @@ def read_segmenter(path: str | os.PathLike[str]) -> tuple[SegmentationJob, str |
         If the file does not exist, is damaged or was written by a newer version, or if its model
         is not available or has other weights.
     """
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("kind") != KIND:
-                raise InputError(f"{path} is not a segmenter: choose a file of `Segmenter.save`.")
-            described = json.loads(metadata["segmenter"])
-            if described["version"] > VERSION:
-                raise InputError(f"{path} was written by a newer version: update napari-vrp-sam.")
-            job = _job(described, file.get_tensor, set(file.keys()))
-            axes, weights = described["axes"], str(described["weights"])
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path.") from None
-    except InputError:
-        raise
-    except Exception as error:  # damaged files raise exceptions of any type
-        raise InputError(
-            f"{path} is damaged ({reason(error)}): fit and save the segmenter again."
-        ) from error
+    with open_segmenter(path) as (described, file):
+        job = _job(described, file.get_tensor, set(file.keys()))
+        axes, weights = described["axes"], str(described["weights"])
     _check_model(job, weights, path)
     return job, axes
 

@@ -155,7 +155,14 @@ class SegmentParts(PluginDock):
         self.export_button = ExportButton(
             viewer, image_box, self.result_tools.relabelling, self.objects_panel.is_outdated
         )
-        self.apply_button = ApplyButton(viewer, image_box, self.jobs.apply)
+        self.apply_button = ApplyButton(
+            viewer,
+            image_box,
+            self.jobs.apply,
+            lambda: self.form.axes,
+            self.form.device_box.currentText,
+            self.form.class_list.classes.as_dicts,
+        )
 
     def _lay_out(self) -> None:
         self.layout().insertWidget(0, self.tour)

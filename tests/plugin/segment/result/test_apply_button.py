@@ -84,7 +84,7 @@ def test_no_other_image(viewer, dock, images):
     assert dock.apply_button.targets() == []
     dock.apply_button.menu().aboutToShow.emit()
     entries = [entry for entry in dock.apply_button.menu().actions() if not entry.isSeparator()]
-    assert [entry.isEnabled() for entry in entries] == [images == 1] * 3
+    assert [entry.isEnabled() for entry in entries] == [*[images == 1] * 3, True]
 
 
 def test_all_open_images_are_segmented_one_after_the_other(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,9 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.segmenter_file import write_segmenter
 from napari_vrp_sam.plugin.batch.choice import FileChoice, choose_files, images_of_folder
 from napari_vrp_sam.plugin.layers.belonging import user_images
+from napari_vrp_sam.plugin.segmenters.applying import apply_segmenter
+from napari_vrp_sam.plugin.segmenters.dialog import SUFFIX, SegmentersDialog
+from napari_vrp_sam.plugin.segmenters.recent import remember_segmenter
 from napari_vrp_sam.plugin.widgets.background.file_writer import FileWriter
 from napari_vrp_sam.plugin.widgets.controls import set_help
 from napari_vrp_sam.wording import count
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.plugin.inputs.image_box import ImageBox
 
-SUFFIX = ".segmenter"
+ClassDescriptions = Callable[[Iterable[int]], list[dict[str, Any]]]
 
 
 class ApplyButton(QPushButton):
@@ -41,6 +44,12 @@ class ApplyButton(QPushButton):
     make_job : callable
         Returns, for an image, a function that makes the job in any thread; either may raise an
         `InputError`.
+    chosen_axes : callable
+        Returns the axes of the chosen image.
+    device : callable
+        Returns the name of the chosen device.
+    describe_classes : callable
+        Returns the names of classes, as they are stored in a layer.
 
     Signals
     -------
@@ -61,11 +70,17 @@ class ApplyButton(QPushButton):
         viewer: napari.viewer.Viewer,
         image_box: ImageBox,
         make_job: Callable[[Image], Callable[[], SegmentationJob]],
+        chosen_axes: Callable[[], str | None],
+        device: Callable[[], str],
+        describe_classes: ClassDescriptions,
     ) -> None:
         super().__init__("Apply to other images")
         self._viewer = viewer
         self._image_box = image_box
         self._make_job = make_job
+        self._chosen_axes, self._device = chosen_axes, device
+        self._describe_classes = describe_classes
+        self.dialog: SegmentersDialog | None = None
         self._queue: list[Image] = []
         # Reading annotations and intensities of large frames takes seconds.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vrp-sam-apply")
@@ -77,7 +92,8 @@ class ApplyButton(QPushButton):
             "Segment other open images, or image files, with the annotations of this one. They "
             "need the same channels and a similar contrast, because the contrast limits of this "
             "image are used. Labels of files are written beside them. <b>Save segmenter</b> "
-            "writes the annotations to a file for later, for Python and the command line.",
+            "writes the annotations to a file for later, for Python and the command line; "
+            "<b>Saved segmenters</b> lists these files and applies them.",
         )
         self._finished.connect(self._hand_over)
         self._writer = FileWriter(self)
@@ -151,9 +167,36 @@ class ApplyButton(QPushButton):
 
         def write() -> None:
             job = make()
-            write_segmenter(path, job, axes=job.axes, expected_iou={})
+            names = self._class_names({reference.class_id for reference in job.references})
+            write_segmenter(path, job, axes=job.axes, expected_iou={}, class_names=names)
+            remember_segmenter(path)
 
         self._writer.write(path, write)
+
+    def apply_saved(self, path: Path) -> None:
+        """Segment the chosen image with a saved segmenter; emits `made` or `warned`."""
+        target = self._image_box.layer
+        if target is None:
+            self.warned.emit("There is no image: open the one to segment.")
+            return
+        try:
+            make = apply_segmenter(path, target, self._chosen_axes(), self._device())
+        except InputError as error:
+            self.warned.emit(str(error))
+            return
+        self.setEnabled(False)
+        self.reported.emit(f"Reading {path.name}…")
+        self._thread.submit(make).add_done_callback(partial(self._finished.emit, target))
+
+    def open_saved(self) -> SegmentersDialog:
+        """Show the list of saved segmenters."""
+        if self.dialog is None:
+            self.dialog = SegmentersDialog(self.window())
+            self.dialog.chosen.connect(self.apply_saved)
+        self.dialog.refresh()
+        self.dialog.show()
+        self.dialog.raise_()
+        return self.dialog
 
     def lock(self, *, locked: bool) -> None:
         """Disable the button during a run."""
@@ -162,6 +205,10 @@ class ApplyButton(QPushButton):
     def release(self) -> None:
         """End the thread, because the viewer is closing."""
         self._finished.disconnect(self._hand_over)
+        if self.dialog is not None:
+            self.dialog.close()
+            self.dialog.deleteLater()
+            self.dialog = None
         self._writer.release(cancel=True)
         self._thread.shutdown(cancel_futures=True)
 
@@ -186,6 +233,10 @@ class ApplyButton(QPushButton):
             ("Save segmenter…", self._open_save_dialog),
         ):
             self._menu.addAction(text, slot).setEnabled(annotated)
+        self._menu.addAction("Saved segmenters…", self.open_saved)
+
+    def _class_names(self, class_ids: Iterable[int]) -> Mapping[int, str]:
+        return {one["number"]: one["name"] for one in self._describe_classes(sorted(class_ids))}
 
     def _open_files(self, _checked: Any = None) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Apply to image files")
