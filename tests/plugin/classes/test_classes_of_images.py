@@ -6,6 +6,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from tests.plugin.window import press, run
 
+from napari_vrp_sam.plugin.classes.classes import ClassEntry
+
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -69,3 +71,30 @@ def test_a_result_of_another_image_brings_its_names(qtbot, viewer, dock, engine,
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
     assert dock.form.image == other
     assert classes.name(1) == "mitochondria"
+
+
+def test_classes_of_another_or_of_a_closed_image_can_be_copied(viewer, dock, annotated, class_list):
+    image, drawn = annotated
+    classes, menu = class_list.classes, class_list.class_menu
+    classes.replace_all([ClassEntry(1, "cells", "#00ff00"), ClassEntry(4, "walls", "#ff00ff")])
+    viewer.add_image(np.zeros(image.data.shape, np.uint8), name="other")
+    before = list(classes)
+    viewer.add_labels(np.full((7, 48, 64), 3, np.uint8), name="more")
+    assert 3 in classes
+    viewer.layers.remove(drawn)
+    viewer.layers.remove(image)
+    menu.refresh()
+    (action,) = menu.menu_of_images.actions()
+    assert action.text() == "Copy classes from 'stack'"
+    action.trigger()
+    assert [(one.number, one.name) for one in classes] == [
+        (1, "cells"),
+        (3, "class 3"),  # drawn on this image
+        (4, "walls"),
+    ]
+    assert class_list.row(4).name_box.text() == "walls"
+    np.testing.assert_allclose(viewer.layers["more"].get_color(4), (1, 0, 1, 1))
+    assert dock.status.text() == "The classes of 'stack' were copied."
+    dock.history.undo()
+    assert [one.number for one in classes] == sorted({one.number for one in before} | {3})
+    assert classes.name(1) == "class 1"

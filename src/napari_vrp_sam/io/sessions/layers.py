@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_vrp_sam.io.sessions.levels import PROBABILITIES, StoredLevels, write_levels
 from napari_vrp_sam.io.sessions.values import read_values, write_values
 
 RESULT, RESULT_INFO = "result.ome.tif", "result.json"
@@ -71,11 +72,23 @@ class StoredLayer:
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """Labels of a result, shape of the leading axes + (Y, X), and attributes of their layer."""
+    """Result of a run.
+
+    Attributes
+    ----------
+    labels : ndarray
+        Labels, shape of the leading axes + (Y, X).
+    axes : str
+    attributes : mapping
+        Attributes of their layer.
+    levels : StoredLevels or Path, optional
+        Probabilities, if they are kept; of a result that was read, their file.
+    """
 
     labels: NDArray[Any]
     axes: str
     attributes: Mapping[str, Any]
+    levels: StoredLevels | Path | None = None
 
 
 def write_layer(folder: Path, number: int, layer: StoredLayer) -> str:
@@ -122,14 +135,17 @@ def write_result(folder: Path, result: StoredResult) -> None:
     _write_pages(folder / RESULT, labels.astype(smallest), **options)
     array = {"shape": labels.shape, "dtype": labels.dtype.str, "axes": result.axes}
     write_values(folder / RESULT_INFO, {**array, "attributes": result.attributes})
+    if isinstance(result.levels, StoredLevels):
+        write_levels(folder, result.levels)
 
 
-def read_result(folder: Path) -> StoredResult:
-    """Read the result that `write_result` wrote."""
+def read_result(folder: Path, probabilities: bool) -> StoredResult:  # noqa: FBT001
+    """Read the result that `write_result` wrote, with or without probabilities."""
     content = read_values(folder / RESULT_INFO)
     shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])
     labels = _read_pages(folder / RESULT, shape, dtype)
-    return StoredResult(labels, content["axes"], content["attributes"])
+    levels = folder / PROBABILITIES if probabilities else None
+    return StoredResult(labels, content["axes"], content["attributes"], levels)
 
 
 def _write_pages(path: Path, pages: NDArray[Any], **options: Any) -> None:

@@ -35,6 +35,7 @@ from napari_vrp_sam.io.sessions.layers import (
     write_layer,
     write_result,
 )
+from napari_vrp_sam.io.sessions.levels import PROBABILITIES
 from napari_vrp_sam.io.sessions.references import (
     StoredReference,
     read_frames,
@@ -51,7 +52,7 @@ FORMAT = 2
 SESSION_FILE = "session.json"
 REFERENCES, ACCEPTED, ANNOTATIONS = "references", "accepted.npz", "annotations"
 SESSION_ENTRIES = frozenset(
-    {SESSION_FILE, REFERENCES, ANNOTATIONS, RESULT, RESULT_INFO, IMAGE_COPY}
+    {SESSION_FILE, REFERENCES, ANNOTATIONS, RESULT, RESULT_INFO, PROBABILITIES, IMAGE_COPY}
 )
 """Files and folders of a session; all others in its folder belong to the user."""
 
@@ -161,6 +162,8 @@ class _SessionFile(BaseModel):
     obstacle: str
     layers: list[str]
     result: bool
+    # Earlier versions ignore this field, and drop it when they save the session again.
+    probabilities: bool = False
 
 
 def session_folder(path: str | os.PathLike[str]) -> Path:
@@ -271,6 +274,7 @@ def _write(new: Path, folder: Path, session: Session) -> None:
         obstacle=session.obstacle,
         layers=layers,
         result=session.result is not None,
+        probabilities=session.result is not None and session.result.levels is not None,
     )
     fields = content.model_dump(mode="json", by_alias=True, context={"folder": folder})
     write_json(new / SESSION_FILE, fields)
@@ -285,7 +289,7 @@ def _read(folder: Path, content: _SessionFile) -> Session:
         accepted=read_frames(folder / REFERENCES / ACCEPTED),
         classes=content.classes,
         layers=[read_layer(folder / ANNOTATIONS, name) for name in content.layers],
-        result=read_result(folder) if content.result else None,
+        result=read_result(folder, content.probabilities) if content.result else None,
         version=content.version,
     )
 

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.class_link import ClassLink, layer_with_class
+from napari_vrp_sam.plugin.classes.class_menu import ClassMenu
 from napari_vrp_sam.plugin.classes.classes import ClassEntry, Classes
 from napari_vrp_sam.plugin.layers.appearance.palette import NOT_THIS_COLOUR
 from napari_vrp_sam.plugin.layers.metadata import NOT_THIS
@@ -66,6 +67,8 @@ class ClassList(QWidget):
         self._area = QScrollArea()
         self.add_button, self.remove_button = QPushButton("+"), QPushButton("-")
         self.not_this_button = QRadioButton("Not this")
+        self.class_menu = ClassMenu(viewer, annotation_list, self.classes)
+        self.class_menu.copied.connect(self.followed)
         self._lay_out()
         self._set_help()
         self._link.warned.connect(self.warned)
@@ -104,6 +107,7 @@ class ClassList(QWidget):
         not_this = QHBoxLayout()
         pack(not_this, self.not_this_button, swatch, spacing=4)
         not_this.addStretch(1)
+        not_this.addWidget(self.class_menu)
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)

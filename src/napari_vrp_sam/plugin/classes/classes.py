@@ -201,6 +201,29 @@ class Classes(QObject):
         if self.current not in self:
             self.choose(min(numbers))
 
+    def other_images(self) -> list[Hashable]:
+        """Return the ids of the other images with classes, the one in view last at the end."""
+        return [image for image in self._others if image is not None]
+
+    def copy_from(self, image: Hashable, name: str) -> None:
+        """Replace the classes by those of another image; classes that are drawn here stay."""
+        before, (copied, _) = self._entries, self._others[image]
+        after = dict(copied)
+        self._replace(after)
+        self._push(
+            f"copy the classes of '{name}'",
+            lambda: self._replace(before),
+            lambda: self._replace(after),
+        )
+
+    def _replace(self, entries: dict[int, ClassEntry]) -> None:
+        drawn = {
+            number: entry
+            for number, entry in self._entries.items()
+            if number not in entries and self._layer_with_class(number) is not None
+        }
+        self.replace_all((drawn | entries).values())
+
     def _change(self, text: str, number: int, **fields: str) -> None:
         before = {field: getattr(self._entries[number], field) for field in fields}
         self._set(number, fields)

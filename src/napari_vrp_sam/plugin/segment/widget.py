@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_vrp_sam.inference.runs.engine import Engine
+    from napari_vrp_sam.plugin.segment.preview_state import PreviewState
     from napari_vrp_sam.plugin.segment.status.state import Topic
 
 PARTIAL = "The masks are partial: unmarked pixels are unknown. {}Press Segment stack to use this."
@@ -39,7 +40,7 @@ class SegmentStackWidget(SegmentParts):
 
     def __init__(self, viewer: napari.viewer.Viewer, engine: Engine | None = None) -> None:
         super().__init__(viewer, engine)
-        self._closed = self._restart_due = False
+        self._closed = self._restart_due = self._uncovers = False
         self._annotations: list[dict[str, Any]] = []
         self._edits = EditWatch()
         self._worker = WarmUp(self._engine, self.form, self.jobs)
@@ -90,9 +91,12 @@ class SegmentStackWidget(SegmentParts):
         self.form.image_box.chosen.connect(self._warm_up)
         self.form.model_box.currentIndexChanged.connect(self._warm_up)
         self.form.device_box.currentIndexChanged.connect(self._warm_up)
-        self.form.model_box.currentIndexChanged.connect(self.preview_box.request_update)
-        self.form.prompting_box.currentIndexChanged.connect(self.preview_box.request_update)
-        self.form.channel_box.changed.connect(self.preview_box.request_update)
+        for setting in (
+            self.form.model_box.currentIndexChanged,
+            self.form.prompting_box.currentIndexChanged,
+            self.form.channel_box.changed,
+        ):
+            setting.connect(self._on_setting)
         self.form.axes_box.currentTextChanged.connect(self.objects_panel.refresh)
         self.form.tour_button.clicked.connect(self.tour.start)
         self.form.class_list.classes.changed.connect(self.quality_panel.refresh)
@@ -101,6 +105,7 @@ class SegmentStackWidget(SegmentParts):
         self.preview_box.drawn.connect(self.panel.on_inputs)
         self.preview_box.drawn.connect(self.incomplete_mask.withdraw)
         self.preview_box.state_changed.connect(self.panel.on_preview)
+        self.preview_box.state_changed.connect(self._uncover)
         self.incomplete_mask.warned.connect(self.panel.warn_of_mask)
         self.incomplete_mask.accepted.connect(self._on_partial)
         self.form.class_list.followed.connect(self.panel.notify)
@@ -117,6 +122,7 @@ class SegmentStackWidget(SegmentParts):
         self.session_panel.reported.connect(
             lambda text, severity: self.panel.notify(text, severity, "session")
         )
+        self.session_panel.opened.connect(self._keep_covered)
         self.session_panel.opened.connect(self.quality_panel.refresh)
         self.session_panel.opened.connect(self.accept_button.refresh)
         self.session_panel.opened.connect(self.result_row.refresh)
@@ -154,6 +160,21 @@ class SegmentStackWidget(SegmentParts):
         if annotations != self._annotations:  # the list also reports other layers, as the preview
             self._annotations = annotations
             self.preview_box.watch([annotation["layer"] for annotation in annotations])
+
+    def _on_setting(self) -> None:
+        """Preview the frame in view by another setting."""
+        self._uncovers = self.preview_box.isChecked() and not self.running
+        self.preview_box.request_update()
+
+    def _uncover(self, preview: PreviewState) -> None:
+        """Hide the result as soon as the preview by another setting is there."""
+        if self._uncovers and preview.phase == "refining":
+            self._uncovers = False
+            self.result_row.hidden_results.hide()
+
+    def _keep_covered(self) -> None:
+        """Keep the result of a session in view, which has changed the settings."""
+        self._uncovers = False
 
     def _scroll_to_top(self) -> None:
         """Show what concerns another image from the start."""

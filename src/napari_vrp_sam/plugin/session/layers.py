@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,17 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.io.sessions.layers import DrawnPlanes, StoredLayer, StoredResult
+from napari_vrp_sam.io.sessions.levels import read_levels
 from napari_vrp_sam.io.sessions.values import json_copy
 from napari_vrp_sam.plugin.layers.annotations import KIND_KEY
 from napari_vrp_sam.plugin.layers.belonging import ANNOTATION_OF
 from napari_vrp_sam.plugin.layers.metadata import METADATA_KEY, get_metadata, set_metadata
 from napari_vrp_sam.plugin.layers.outputs.accepted import result_labels
+from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
+    KeptProbabilities,
+    keep_probabilities,
+    kept_probabilities,
+)
 from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 from napari_vrp_sam.plugin.layers.stacks import spread_over_channels, stack_data
 
@@ -51,6 +58,8 @@ NOTES = "notes"
 """Key of the plugin's metadata among the stored attributes."""
 NAPARI_LABEL_COLOURS = (49, 0.5)
 """Number and seed of the colours in a new Labels layer."""
+LEVELS = "probabilities in session"
+"""Metadata key of the file of a result's probabilities, until they are read."""
 PEN = "pen"
 """Metadata key of the drawing settings."""
 DRAWING_SETTINGS: dict[type[Layer], tuple[str, ...]] = {
@@ -88,8 +97,25 @@ def stored_layer(layer: Labels | Points | Shapes, *, ticked: bool, kind: str) ->
 
 
 def stored_result(layer: Labels, frames: Frames) -> StoredResult:
-    """Return a copy of a result layer."""
-    return StoredResult(result_labels(layer, frames), frames.label_axes, _attributes(layer))
+    """Return a copy of a result layer, with its probabilities if they are kept."""
+    kept = kept_probabilities(layer)
+    levels = None if kept is None else kept.store()
+    labels = result_labels(layer, frames)
+    return StoredResult(labels, frames.label_axes, _attributes(layer), levels)
+
+
+def take_kept_levels(layer: Labels) -> None:
+    """Keep the probabilities of a result that was opened from a session, once.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    path = get_metadata(layer, LEVELS)
+    if path is not None:
+        set_metadata(layer, **{LEVELS: None})
+        keep_probabilities(layer, KeptProbabilities.restore(read_levels(Path(path))))
 
 
 def image_tuple(
@@ -127,6 +153,8 @@ def result_tuple(
     options = _options(result.attributes)
     metadata = options["metadata"][METADATA_KEY]
     metadata |= added
+    if isinstance(result.levels, Path):
+        metadata[LEVELS] = str(result.levels)
     metadata[RESULT_OF] = image_id
     axes = metadata.get("axes", axes)  # the axes setting may have changed since the run
     return spread_over_channels(result.labels, axes, shape), options, "labels"

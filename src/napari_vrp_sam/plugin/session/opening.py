@@ -38,6 +38,7 @@ from napari_vrp_sam.plugin.session.layers import (
     layer_tuple,
     restore_drawing_settings,
     result_tuple,
+    take_kept_levels,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ def apply_opened_sessions(
             restore_drawing_settings(layer)
             if isinstance(layer, Labels) and get_metadata(layer, RESULT_OF) == token:
                 set_metadata(layer, **{RESULT_OF: image.unique_id})
+                try:
+                    take_kept_levels(layer)
+                except InputError as error:  # the labels are shown without them
+                    warn(str(error))
                 changed = True
         choices = get_metadata(image, CHOICES)
         if choices is not None:

@@ -40,3 +40,28 @@ def test_result_preview_and_annotation_add_no_contours_to_each_other(
     assert [preview.visible, style_of(masks)] == [False, "flat"]
     viewer.layers.remove(result)
     assert [preview.visible, style_of(masks)] == [True, "filled"]
+
+
+def test_another_model_shows_its_preview_instead_of_the_result(
+    qtbot, viewer, dock, engine, annotated
+):
+    viewer.dims.set_current_step(0, 3)
+    run(qtbot, dock, engine)
+    (result,) = results(viewer)
+    dock.preview_box.setChecked(True)
+    qtbot.waitUntil(lambda: dock.preview_box.state.phase == "up to date", timeout=30_000)
+    assert result.visible
+    assert dock.preview_box.state_label.full_text == COVERED
+
+    dock.jobs.loaded.add("vit_b")
+    dock.form.model_box.choose("vit_b")
+    qtbot.waitUntil(lambda: not result.visible, timeout=30_000)
+    (preview,) = filter(is_preview_layer, viewer.layers)
+    assert preview.visible
+    assert engine.jobs[-1].frames == (3, 4)
+
+    press(qtbot, dock.result_row.show_box)
+    dock.form.model_box.choose("vit_h")  # without a download
+    qtbot.waitUntil(lambda: dock.preview_box.state.phase == "failed", timeout=30_000)
+    assert result.visible
+    assert "The model may have to be downloaded" in dock.status.text()

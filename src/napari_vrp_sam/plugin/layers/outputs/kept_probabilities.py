@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.inference.relabelling.levels import CompressedLevels
 from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings, relabel_frame
+from napari_vrp_sam.io.sessions.levels import StoredLevels
 from napari_vrp_sam.plugin.layers.metadata import unwrap
 
 # Not in the metadata of the layer, which a copy of the layer would share.
@@ -52,6 +53,28 @@ class KeptProbabilities:
         self._dtype = labels_dtype(class_ids)
         self._computed: dict[int, bytes] = {}
         self._changed: dict[int, bytes] = {}
+
+    @classmethod
+    def restore(cls, stored: StoredLevels) -> KeptProbabilities:
+        """Return the probabilities that `store` has returned."""
+        kept = cls(stored.class_ids, RelabelSettings.from_dict(stored.settings))
+        kept.frames = {i: CompressedLevels(stored.shape, one) for i, one in stored.levels.items()}
+        kept._computed, kept._changed = dict(stored.computed), dict(stored.changed)
+        return kept
+
+    def store(self) -> StoredLevels | None:
+        """Return a copy for a session; None without frames."""
+        frames = dict(self.frames)
+        if not frames:
+            return None
+        return StoredLevels(
+            self.class_ids,
+            next(iter(frames.values())).shape,
+            self._settings.as_dict(),
+            {index: levels.data for index, levels in frames.items()},
+            dict(self._computed),
+            dict(self._changed),
+        )
 
     @property
     def nbytes(self) -> int:
@@ -97,5 +120,5 @@ def keep_probabilities(layer: Labels, kept: KeptProbabilities) -> None:
 
 
 def kept_probabilities(layer: Labels) -> KeptProbabilities | None:
-    """Return the probabilities of a result; None if they are not kept, as in opened sessions."""
+    """Return the probabilities of a result; None if they are not kept, as in old sessions."""
     return _kept.get(unwrap(layer))

@@ -53,6 +53,10 @@ class HiddenResults(QObject):
         self._follow_results()
         self._watch()
 
+    def hide(self) -> None:
+        """Hide the results, because the preview of another setting is to be seen."""
+        self._hide()
+
     def restore(self) -> None:
         """Show the hidden results."""
         self._show(list(self._hidden))

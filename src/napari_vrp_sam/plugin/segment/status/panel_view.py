@@ -133,10 +133,7 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
         first, details = split_message(notice.text)
         return first, notice.severity, details
     if state.end is not None:
-        text, severity, details = _end_text(state, state.end)
-        if state.incomplete and severity == "info":
-            return f"{text} {state.incomplete.partition('. ')[0]}.", "warning", details
-        return text, severity, details
+        return _end_message(state, state.end)
     if not state.image:
         text = "No image is open: drop an image stack onto the window, or open the sample stack."
         return text, "info", ""
@@ -165,6 +162,16 @@ def _run_text(run: RunState, now: float) -> str:
         times.append(time_left(max(left - (now - estimated), 0)))
     text = "Cancelling…" if run.cancelling else run.progress.message
     return f"{text} ({', '.join(times)})" if times else text
+
+
+def _end_message(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
+    text, severity, details = _end_text(state, end)
+    if severity == "info":
+        # Settings that were changed since the run.
+        text = " ".join(filter(None, (text, state.preview_problem)))
+        if state.incomplete:
+            return f"{text} {state.incomplete.partition('. ')[0]}.", "warning", details
+    return text, severity, details
 
 
 def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
