@@ -48,6 +48,7 @@ def main(folder: Path, *, everything: bool, clips_only: bool) -> None:
     # napari remembers windows and themes; the pictures must not depend on whose they are.
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
     os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
+    os.environ["VRP_SAM_UNFINISHED"] = tempfile.mkdtemp()
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
     import napari
     from clips import Clip

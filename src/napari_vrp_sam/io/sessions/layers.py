@@ -40,8 +40,9 @@ class DrawnPlanes:
     def of(cls, labels: Any) -> DrawnPlanes:
         """Copy the planes with labels from an array, which is read plane by plane."""
         shape = tuple(int(size) for size in labels.shape)
-        planes = ((index, np.array(labels[index])) for index in np.ndindex(*shape[:-2]))
-        drawn = {index: plane for index, plane in planes if plane.any()}
+        planes = ((index, np.asarray(labels[index])) for index in np.ndindex(*shape[:-2]))
+        # Only planes with labels are copied: most planes of a large stack have none.
+        drawn = {index: plane.copy() for index, plane in planes if plane.any()}
         return cls(shape, np.dtype(labels.dtype), drawn)
 
     def dense(self) -> NDArray[Any]:

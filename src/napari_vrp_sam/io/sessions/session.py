@@ -162,8 +162,7 @@ class _SessionFile(BaseModel):
     obstacle: str
     layers: list[str]
     result: bool
-    # Earlier versions ignore this field, and drop it when they save the session again.
-    probabilities: bool = False
+    probabilities: bool = False  # earlier versions ignore it, and drop it when they save
 
 
 def session_folder(path: str | os.PathLike[str]) -> Path:

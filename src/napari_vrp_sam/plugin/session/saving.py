@@ -16,6 +16,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.references import StoredReference
 from napari_vrp_sam.io.sessions.session import Session, SessionClass, Settings, write_session
+from napari_vrp_sam.plugin.layers.annotations import is_lazy
 from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import get_metadata
@@ -100,12 +101,19 @@ def collect_session(
     return session, data
 
 
-def annotation_layers(form: SegmentForm, result: Labels | None = None) -> list[StoredLayer]:
-    """Return copies of the layers that annotate the chosen image, except a result."""
+def annotation_layers(
+    form: SegmentForm, result: Labels | None = None, *, lazy: bool = True
+) -> list[StoredLayer]:
+    """Return copies of the layers that annotate the chosen image, except a result.
+
+    Lazy labels, which must be read, can be left out.
+    """
     return [
         stored_layer(row.layer, ticked=row.ticked, kind=row.kind)
         for row in reversed(form.annotation_list.rows)
-        if (row.ticked or get_metadata(row.layer, "drawing")) and row.layer is not result
+        if (row.ticked or get_metadata(row.layer, "drawing"))
+        and row.layer is not result
+        and (lazy or not is_lazy(row.layer))
     ]
 
 

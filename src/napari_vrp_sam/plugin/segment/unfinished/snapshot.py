@@ -93,7 +93,7 @@ class RunSnapshot:
                 SessionClass(entry.number, entry.name, entry.colour)
                 for entry in form.class_list.classes
             ],
-            layers=annotation_layers(form) if job.references_on_stack else (),
+            layers=annotation_layers(form, lazy=False) if job.references_on_stack else (),
         )
         normalisation = job.normalisation and job.normalisation.to_json()
         facts = {NORMALISATION: normalisation, PROBABILITIES: job.probabilities}
