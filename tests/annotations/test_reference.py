@@ -45,6 +45,7 @@ def test_an_empty_mask_means_that_the_class_is_absent():
         ({"mask": half_mask() * 255}, "between 0 and 1"),
         ({"class_id": 0}, "classes start at 1"),
         ({"kind": "lasso"}, "point, scribble, partial, box, mask"),
+        ({"kind": "x" * 2000}, "^Unknown annotation kind .x{59}: use one of"),
     ],
 )
 def test_invalid_references_are_refused(arguments, message):

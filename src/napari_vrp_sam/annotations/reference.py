@@ -105,7 +105,8 @@ class Reference:
         negative = _pixels("negative", self.negative, mask.shape)
         if self.kind not in ANNOTATION_KINDS:
             raise InputError(
-                f"Unknown annotation kind {self.kind!r}: use one of {', '.join(ANNOTATION_KINDS)}."
+                f"Unknown annotation kind {self.kind!r:.60}: use one of "
+                f"{', '.join(ANNOTATION_KINDS)}."
             )
         if self.class_id < 1:
             raise InputError(

@@ -11,6 +11,7 @@ import zarr
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.io.images.lazy_stack import LazyZarr
 from napari_vrp_sam.io.images.opening import image_names, open_image
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
 
@@ -191,3 +192,14 @@ def test_variables_of_xarray_are_images(tmp_path: Path) -> None:
             array, axes = read_stack(path)
         assert axes == "TCYX"
         np.testing.assert_array_equal(np.asarray(array), IMAGE[0])
+
+
+def test_an_empty_axis_is_not_dropped(tmp_path: Path) -> None:
+    """Frames would be read where there are none."""
+    array = zarr.create_array(
+        str(tmp_path), shape=(1, 0, 32, 40), chunks=(1, 1, 32, 40), dtype="u1"
+    )
+    data = LazyZarr(array, tmp_path, squeeze=True)
+    assert data.shape == (0, 32, 40)
+    with pytest.raises(InputError, match="The image is empty"):
+        Frames(data)

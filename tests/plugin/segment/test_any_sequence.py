@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -26,13 +28,16 @@ from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 FRAMES = 4
+MODELS = "lite", "vit_b", "dinov2_s"
+"""Of different kinds; the engine of the tests replaces them."""
 
 
 class PanelMachine(RuleBasedStateMachine):
     """Actions of a user, in any order, in one window for all sequences."""
 
-    def __init__(self, qtbot, viewer, dock, stack, gate) -> None:
+    def __init__(self, qtbot, viewer, dock, stack, gate, models) -> None:
         super().__init__()
+        self.models = models
         self.qtbot, self.viewer, self.dock, self.gate = qtbot, viewer, dock, gate
         self.data, self.truth = (one[:FRAMES] for one in stack)
         self.add_image()
@@ -56,7 +61,8 @@ class PanelMachine(RuleBasedStateMachine):
         return self.dock.form.image_box.layer
 
     def drawings(self) -> list[Labels]:
-        return [layer for layer in self.viewer.layers if layer.name.startswith("drawn")]
+        labels = (layer for layer in self.viewer.layers if isinstance(layer, Labels))
+        return [layer for layer in labels if layer.name.startswith("drawn")]
 
     @rule()
     def add_image(self) -> None:
@@ -143,6 +149,32 @@ class PanelMachine(RuleBasedStateMachine):
         if box.count():
             box.setCurrentIndex(data.draw(st.integers(0, box.count() - 1)))
 
+    @rule(data=st.data())
+    def change_model(self, data) -> None:
+        box = self.dock.form.model_box
+        if box.isEnabled():
+            box.choose(data.draw(st.sampled_from(self.models)))
+
+    @rule(changed=st.booleans())
+    def close_and_open_the_panel(self, changed: bool) -> None:
+        """A closed panel has ended its run, and touches no layer."""
+        image, result = self.image, [layer.data.copy() for layer in results(self.viewer)]
+        frame = self.dock.parentWidget()
+        frame.close()
+        assert not self.dock.running
+        self.let_through(100)
+        if changed:
+            self.add_image()
+            self.annotate(0, new=False, partly=True)
+        self.qtbot.wait(20)
+        assert not any(map(is_preview_layer, self.viewer.layers))
+        for layer, before in zip(results(self.viewer), result, strict=True):
+            np.testing.assert_array_equal(layer.data, before)
+        frame.show()
+        self.gate.drain()
+        if not changed:
+            assert self.image is image
+
     @rule(step=st.sampled_from((1, -1)))
     def change_tile_size(self, step: int) -> None:
         box = self.dock.form.tile_box
@@ -205,10 +237,10 @@ def engine():
         list(run.events())
 
 
-def play(qtbot, viewer, dock, stack, gate, *, count: int, steps: int) -> None:
+def play(qtbot, viewer, dock, stack, gate, *, count: int, steps: int, models=MODELS) -> None:
     settings = examples(count)
     run_state_machine_as_test(
-        lambda: PanelMachine(qtbot, viewer, dock, stack, gate),
+        lambda: PanelMachine(qtbot, viewer, dock, stack, gate, models),
         settings=type(settings)(settings, stateful_step_count=steps),
     )
 
@@ -225,8 +257,11 @@ def test_any_long_sequence_of_actions(qtbot, viewer, dock, engine, stack):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_any_sequence_with_lite(qtbot, viewer, stack):
+def test_any_sequence_with_lite(qtbot, viewer, stack, tmp_path):
     dock = SegmentStackWidget(viewer)  # with its worker process
     dock.preview_box.setChecked(False)
     viewer.window.add_dock_widget(dock, name="Segment stack")
-    play(qtbot, viewer, dock, stack, OpenGate(), count=8, steps=20)
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(resources.files("napari_vrp_sam") / "models/weights/lite.safetensors", copy)
+    models = "lite", str(copy)
+    play(qtbot, viewer, dock, stack, OpenGate(), count=8, steps=20, models=models)

@@ -180,7 +180,7 @@ class LazyZarr(LazyArray):
         self._path = path
         last = array.ndim - 2
         sizes = list(enumerate(array.shape))
-        self.remaining = [not squeeze or size > 1 or axis >= last for axis, size in sizes]
+        self.remaining = [not squeeze or size != 1 or axis >= last for axis, size in sizes]
         self.shape = tuple(size for axis, size in sizes if self.remaining[axis])
         self.dtype = np.dtype(array.dtype)
 

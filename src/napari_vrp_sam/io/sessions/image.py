@@ -176,11 +176,13 @@ def _open_file(path: Path, shape: tuple[int, ...]) -> Any:
     else:
         data, _ = read_stack(path)
         chunks = (*(1,) * (data.ndim - 2), *data.shape[-2:])
+    own, expected = ([size for size in sizes if size > 1] for sizes in (data.shape, shape))
+    if own != expected:  # before dask lists the chunks of a shape that is damaged
+        return data
     if isinstance(data, LazyArray):
         # napari expects lazy data as dask arrays.
         data = da.from_array(data, chunks)  # type: ignore[no-untyped-call]
-    own, expected = ([size for size in sizes if size > 1] for sizes in (data.shape, shape))
-    return data.reshape(shape) if own == expected else data
+    return data.reshape(shape)
 
 
 def _file_holds(path: Path, image: SessionImage) -> bool:

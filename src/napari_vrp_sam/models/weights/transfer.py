@@ -68,9 +68,10 @@ def receive(
             exceptions.Timeout,
         ) as error:
             if not attempts_left or _size(partial) <= before:
-                interrupted = isinstance(error, exceptions.ChunkedEncodingError)
-                if interrupted:
+                if isinstance(error, exceptions.ChunkedEncodingError):
                     raise OSError("the connection was interrupted") from error
+                if isinstance(error, exceptions.SSLError):
+                    raise OSError(_tls_problem(error)) from error
                 raise NoConnectionError(f"no connection, or no answer for {TIMEOUT:g} s") from error
         else:
             return
@@ -109,6 +110,13 @@ def _receive_once(url: str, partial: Path, report: Report | None, size: int | No
             timeout=TIMEOUT, chunk_size=CHUNK, headers=headers, hooks={"response": begin}
         )
         download(url, SimpleNamespace(write=write, flush=stream.flush), None)
+
+
+def _tls_problem(error: Exception) -> str:
+    """Return why there is no encrypted connection; nothing is ever received without one."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "the certificate of the server is not valid"
+    return "the server does not encrypt the connection"
 
 
 def _size(path: Path) -> int:

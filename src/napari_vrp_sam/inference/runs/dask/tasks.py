@@ -15,6 +15,7 @@ from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import ContextTile, Tile, tile_logits
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
+from napari_vrp_sam.inference.runs.dask.full_memory import try_twice
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -160,7 +161,8 @@ def segment_frames(
     frames : dict of int to ndarray, each of shape (Y, X, C), optional
         The pixels of these and of the frames around them, if the worker cannot read them.
     """
-    with _lock:
+
+    def segment() -> list[FrameResult | FrameWritten]:
         prepared = _prepare(pickled)
         job, predictor, smoother = prepared.job, prepared.predictor, prepared.smoother
         prepared.sent.clear()
@@ -176,6 +178,9 @@ def segment_frames(
             for index, prediction in zip(indices, predictions, strict=True)
             if not isinstance(prediction, TileProgress)  # no frame is larger than a tile
         ]
+
+    with _lock:
+        return try_twice(segment, _release)
 
 
 def frame_event(
@@ -194,17 +199,25 @@ def tile_context(
     pickled: PickledJob, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
 ) -> Any:
     """Compute what a tile contributes to the context of its frame; see `Model.tile_context`."""
-    with _lock:
+
+    def compute() -> Any:
         predictor = _prepare(pickled).predictor
         features = predictor.encode(_pixels(pickled, index, tile.pixels, pixels))
         return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
 
+    with _lock:
+        return try_twice(compute, _release)
+
 
 def frame_context(pickled: PickledJob, parts: list[Any]) -> Any:
     """Combine the contributions of tiles; see `Model.frame_context`."""
-    with _lock:
+
+    def combine() -> Any:
         predictor = _prepare(pickled).predictor
         return predictor.model.frame_context(parts, predictor.prepared)
+
+    with _lock:
+        return try_twice(combine, _release)
 
 
 def segment_tile(
@@ -239,19 +252,32 @@ def segment_tile(
 
     from napari_vrp_sam.inference.prediction.outputs import clear_missing
 
-    with _lock, torch.no_grad():
+    def segment() -> NDArray[np.float32]:
         predictor = _prepare(pickled).predictor
-        pixels = _pixels(pickled, index, tile.pixels, pixels)
+        own = _pixels(pickled, index, tile.pixels, pixels)
         logits = tile_logits(
-            predictor.model, predictor.prepared, predictor.encode(pixels), context, tile.place
+            predictor.model, predictor.prepared, predictor.encode(own), context, tile.place
         )
-        return number, clear_missing(logits, pixels)
+        return clear_missing(logits, own)
+
+    with _lock, torch.no_grad():
+        return number, try_twice(segment, _release)
 
 
 def _pixels(
     pickled: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
 ) -> NDArray[Any]:
     return _frame(pickled, index)[part] if pixels is None else pixels
+
+
+def _release() -> None:
+    """Release memory that the next task does not need."""
+    import torch
+
+    global _last_frame  # noqa: PLW0603
+    _last_frame = None
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _read(pickled: PickledJob, sent: dict[int, NDArray[Any]], index: int) -> NDArray[Any]:
