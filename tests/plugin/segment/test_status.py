@@ -161,5 +161,5 @@ def test_outline_does_not_outlive_an_undone_stroke(qtbot, viewer, dock, engine, 
     labels.undo()
     qtbot.waitUntil(lambda: not previews(viewer), timeout=30_000)
     assert "no annotation" in dock.preview_box.state.reason
-    assert dock.preview_box.state_label.full_text == "not available"
+    assert dock.preview_box.state_label.full_text == "nothing drawn yet"
     assert "no annotation" in dock.preview_box.state_label.toolTip()

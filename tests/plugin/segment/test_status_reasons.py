@@ -45,7 +45,9 @@ def test_reason_of_the_preview_is_the_status(qtbot, viewer, dock, stack):
     qtbot.waitUntil(
         lambda: dock.status.text().startswith("There is no annotation yet"), timeout=30_000
     )
+    assert dock.status.text().endswith("on a frame of 'stack' in 'scribbles'.")  # it is ticked
     assert dock.preview_box.state.reason == dock.status.text()
+    assert dock.preview_box.state_label.full_text == "nothing drawn yet"
     dock.preview_box.setChecked(False)
     assert dock.status.text().startswith("Ready")
 

@@ -21,6 +21,7 @@ from napari_vrp_sam.plugin.inputs.shared_choice import SharedSelection
 from napari_vrp_sam.plugin.layers.annotations import references_from_layers
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, unwrap
 from napari_vrp_sam.plugin.layers.outputs.accepted import (
+    accepted_frames,
     accepted_labels,
     current_result,
     references_with_accepted,
@@ -123,17 +124,29 @@ class StackForm(QWidget):
         result = current_result(self._viewer, self.image)
         return accepted_labels(result, self.image, self.axes) if result is not None else {}
 
-    def references(self, accepted: dict[int, NDArray[Any]]) -> list[Reference]:
+    def accepted_indices(self) -> list[int]:
+        """Return the indices of the accepted frames; empty without an image."""
+        image = self.image_box.layer
+        result = current_result(self._viewer, image) if image is not None else None
+        return accepted_frames(result) if result is not None else []
+
+    def references(
+        self, accepted: dict[int, NDArray[Any]], overruled: set[int] | None = None
+    ) -> list[Reference]:
         """Return references from the ticked layers and the accepted frames.
+
+        Adds the accepted frames with drawings, which are not used, to `overruled`.
 
         Raises
         ------
         InputError
             If the annotations cannot be used; see `references_from_layers`.
         """
-        return self.reference_reader()(accepted)
+        return self.reference_reader(overruled)(accepted)
 
-    def reference_reader(self) -> Callable[[dict[int, NDArray[Any]]], list[Reference]]:
+    def reference_reader(
+        self, overruled: set[int] | None = None
+    ) -> Callable[[dict[int, NDArray[Any]]], list[Reference]]:
         """Return a function that reads the references and can be called in any thread.
 
         Reading the annotations of large frames takes seconds.
@@ -158,6 +171,8 @@ class StackForm(QWidget):
                 required=not accepted,
                 report=self._report,
             )
+            if overruled is not None:
+                overruled.update({r.frame for r in drawn if r.frame is not None} & accepted.keys())
             return references_with_accepted(drawn, accepted, image, axes, channels)
 
         return read

@@ -41,6 +41,10 @@ class Annotation:
     kind: AnnotationKind = "mask"
 
 
+class NothingDrawn(InputError):  # noqa: N818 # no mistake: the user is about to draw
+    """There is no annotation in the ticked layers, if any."""
+
+
 def references_from_layers(
     image: Image,
     annotations: Iterable[Annotation],
@@ -84,9 +88,11 @@ def references_from_layers(
 
     Raises
     ------
+    NothingDrawn
+        If nothing is annotated.
     InputError
-        If nothing is annotated, all annotations of a layer lie outside the image, a shape spans
-        several frames, or a class is not a positive integer.
+        If all annotations of a layer lie outside the image, a shape spans several frames, or a
+        class is not a positive integer.
     LayerQuestion
         If the user has to say what the values of a Labels layer mean.
     """
@@ -95,7 +101,9 @@ def references_from_layers(
     found: dict[tuple[int, int], Reference] = {}
     negative: dict[int, NDArray[np.bool_]] = {}
     notes: list[str] = []
+    layers = []
     for annotation in annotations:
+        layers.append(annotation.layer)
         target = ImageTarget(image, frames, annotation.layer, dims)
         background = background_label(annotation.layer)
         for reference in _references(annotation, target, read_frame, point_radius):
@@ -113,11 +121,14 @@ def references_from_layers(
         report(" ".join(notes))
     if not found and required:
         start = f"{' '.join(notes)} Mark" if notes else "There is no annotation yet: mark"
-        raise InputError(
-            f"{start} the class on a frame of '{image.name}' in a Labels, Points or Shapes layer, "
-            "and tick that layer."
-        )
+        raise NothingDrawn(f"{start} the class on a frame of '{image.name}' in {_where(layers)}.")
     return [found[key] for key in sorted(found)]
+
+
+def _where(layers: Sequence[Labels | Points | Shapes]) -> str:
+    if not layers:
+        return "a Labels, Points or Shapes layer, and tick that layer"
+    return f"'{layers[0].name}'" if len(layers) == 1 else "one of the ticked layers"
 
 
 def _references(

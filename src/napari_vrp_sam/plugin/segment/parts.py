@@ -134,7 +134,9 @@ class SegmentParts(PluginDock):
         self.controls = controls = RunControls(self.preview_box)
         self.segment_button, self.cancel_button = controls.segment_button, controls.cancel_button
         self.probability_box, self.progress = self.form.probability_box, controls.progress
-        self.incomplete_mask = IncompleteMaskButton(self.form.annotation_list)
+        self.incomplete_mask = IncompleteMaskButton(
+            self.form.annotation_list, self.form.accepted_indices
+        )
         self.unfinished_offer = UnfinishedOffer(self.form.image_box)
         self.card = StatusCard(self.incomplete_mask, self.unfinished_offer)
         self.status, self.expected_iou_label = self.card.message, self.card.quality

@@ -20,6 +20,7 @@ from napari_vrp_sam.inference.runs.events import (
     Loaded,
     Progress,
 )
+from napari_vrp_sam.plugin.layers.annotations import NothingDrawn
 from napari_vrp_sam.plugin.layers.drawing import StrokeWatch
 from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
 from napari_vrp_sam.plugin.segment.preview_label import PreviewLabel
@@ -267,15 +268,16 @@ class PreviewBox(QCheckBox):
 
     def _refuse(self, error: InputError) -> None:
         if self._strokes:
-            self._fail(str(error))
+            self._fail(str(error), undrawn=isinstance(error, NothingDrawn))
             self.refused.emit(error)
         else:
             self._clear(self.state.cleared(waiting=True), outdated=self._outdated)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, undrawn: bool = False) -> None:
         """Remove the preview and show the reason; the next stroke starts another one."""
         # An outline must not outlive the annotation that it was learned from.
-        self._clear(self.state.failed(split_message(reason)[0]), outdated=self._outdated)
+        state = self.state.failed(split_message(reason)[0], undrawn=undrawn)
+        self._clear(state, outdated=self._outdated)
 
     def _continue(self, *, ended: bool) -> None:
         if not ended:

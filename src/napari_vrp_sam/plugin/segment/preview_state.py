@@ -9,12 +9,21 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.events import Stage
 
 PreviewPhase = Literal[
-    "off", "waiting", "loading", "busy", "refining", "up to date", "out of date", "failed"
+    "off",
+    "waiting",
+    "undrawn",
+    "loading",
+    "busy",
+    "refining",
+    "up to date",
+    "out of date",
+    "failed",
 ]
 
 TEXTS: dict[PreviewPhase, str] = {
     "off": "",
     "waiting": "",
+    "undrawn": "nothing drawn yet",
     "loading": "loading the model…",
     "busy": "updating…",
     "refining": "refining…",
@@ -31,9 +40,10 @@ class PreviewState:
     Attributes
     ----------
     phase : PreviewPhase
-        "off" without a preview, also during a run; "waiting" for an annotation.
+        "off" without a preview, also during a run; "waiting" for an annotation; "undrawn" if the
+        ticked layers are empty.
     reason : str
-        Reason in one sentence, if the preview failed.
+        Reason in one sentence, if there is no preview because it failed or nothing is drawn.
     outlined : bool
         True while an outline is shown.
     """
@@ -68,9 +78,9 @@ class PreviewState:
         """Return the state after the job has ended, whose last result is shown."""
         return replace(self, phase="up to date") if self.phase == "refining" else self
 
-    def failed(self, reason: str) -> PreviewState:
-        """Return the state after a failure, which also removes an old outline."""
-        return PreviewState("failed", reason)
+    def failed(self, reason: str, *, undrawn: bool = False) -> PreviewState:
+        """Return the state after a failure, or without drawings; an old outline is removed."""
+        return PreviewState("undrawn" if undrawn else "failed", reason)
 
     def cleared(self, *, waiting: bool = False) -> PreviewState:
         """Return the state after the outline was removed."""

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import plan
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.layers.frame_view import frame_number
 from napari_vrp_sam.plugin.layers.metadata import CLASSES
 from napari_vrp_sam.plugin.layers.outputs.accepted import ACCEPTED
 from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
@@ -20,7 +21,7 @@ from napari_vrp_sam.plugin.segment.run import SegmentationRun
 from napari_vrp_sam.plugin.segment.status.quality_panel import quality_metadata
 from napari_vrp_sam.plugin.segment.unfinished.keeper import RunKeeper
 from napari_vrp_sam.plugin.segment.unfinished.snapshot import RunSnapshot, resumed_job
-from napari_vrp_sam.plugin.widgets.wording import hidden_layers_used, split_message
+from napari_vrp_sam.plugin.widgets.wording import accepted_over_drawn, hidden_used, split_message
 
 if TYPE_CHECKING:
     import napari
@@ -86,7 +87,8 @@ class StackRuns(QObject):
         """
         image = self._dock.form.image
         accepted = self._dock.form.accepted()
-        references = self._dock.form.references(accepted)
+        overruled: set[int] = set()
+        references = self._dock.form.references(accepted, overruled)
         job = self._dock.jobs.run(
             references, accepted, probabilities=self._dock.probability_box.isChecked()
         )
@@ -94,8 +96,10 @@ class StackRuns(QObject):
         annotations = self._dock.form.annotation_list.annotations
         hidden = [a.layer.name for a in annotations if not a.layer.visible]
         self._submit(job, image, accepted, reference_frames=frames)
-        if hidden:
-            self._dock.panel.notify(hidden_layers_used(hidden), "warning", "run")
+        position = frames_of(image, job.axes).position
+        replaced = [frame_number(position(index)) for index in sorted(overruled)]
+        if notes := " ".join(filter(None, (hidden_used(hidden), accepted_over_drawn(replaced)))):
+            self._dock.panel.notify(notes, "warning" if hidden else "info", "run")
 
     def apply(self, target: Image, job: SegmentationJob) -> None:
         """Start the run that segments another image by the annotations of the chosen one."""

@@ -19,13 +19,14 @@ from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
 
     from napari_vrp_sam.inference.runs.engine import Engine
     from napari_vrp_sam.plugin.segment.preview_state import PreviewState
     from napari_vrp_sam.plugin.segment.status.state import Topic
 
 PARTIAL = "The masks are partial: unmarked pixels are unknown. {}Press Segment stack to use this."
+CORRECTION = "Correct the result with the brush and the eraser, then press Accept frame {}."
 
 
 class SegmentStackWidget(SegmentParts):
@@ -115,6 +116,7 @@ class SegmentStackWidget(SegmentParts):
         self.segment_button.clicked.connect(self.segment)
         self.cancel_button.clicked.connect(self.cancel)
         self.accept_button.changed.connect(self._on_accepted)
+        self.quality_panel.asked.connect(self._prepare_correction)
         self.objects_panel.reported.connect(lambda text: self.panel.notify(text, topic="objects"))
         self.objects_panel.warned.connect(lambda text: self._warn(text, "objects"))
         self.objects_panel.added.connect(self._record_added)
@@ -191,13 +193,24 @@ class SegmentStackWidget(SegmentParts):
     def _on_accepted(self, message: str) -> None:
         self.quality_panel.refresh()
         self.objects_panel.check()
+        self.incomplete_mask.check()
         self.panel.notify(message)
         self._warm_up()
+
+    def _prepare_correction(self, layer: Labels, number: str) -> None:
+        """Let the user paint in the result, and not in the annotation that was drawn before."""
+        if self.running:
+            return
+        self._viewer.layers.selection.active = layer
+        layer.visible = True
+        layer.mode = "paint"
+        self.panel.notify(CORRECTION.format(number), topic="view")
 
     def _on_undo(self, message: str) -> None:
         self.accept_button.refresh()
         self.quality_panel.refresh()
         self.objects_panel.check()
+        self.incomplete_mask.check()
         self.panel.notify(message, topic="undo")
         self._edits.release()
         self._edits = EditWatch(

@@ -55,9 +55,27 @@ def split_message(text: str) -> tuple[str, str]:
     return first.strip(), details.strip()
 
 
-def hidden_layers_used(names: Sequence[str]) -> str:
-    """Say that layers are used as annotation although they are hidden."""
+def hidden_used(names: Sequence[str]) -> str:
+    """Say that layers are used as annotation although they are hidden; "" without any."""
+    if not names:
+        return ""
     quoted = " and ".join(f"'{name}'" for name in names)
     if len(names) == 1:
         return f"{quoted} is hidden but ticked, so it is used as annotation."
     return f"{quoted} are hidden but ticked, so they are used as annotation."
+
+
+def accepted_over_drawn(numbers: Sequence[str]) -> str:
+    """Say that frames are accepted, so that what is drawn on them is not used; "" without any.
+
+    Examples
+    --------
+    >>> accepted_over_drawn(["3"])
+    'Frame 3 is accepted: drawings on it are not used.'
+    """
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return f"Frame {numbers[0]} is accepted: drawings on it are not used."
+    listed = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    return f"Frames {listed} are accepted: drawings on them are not used."

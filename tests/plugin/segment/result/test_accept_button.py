@@ -99,3 +99,21 @@ def test_run_does_not_start_if_all_frames_are_accepted(qtbot, viewer, dock, engi
     assert not dock.running
     assert "nothing left to segment" in dock.status.text()
     assert len(results(viewer)) == 1
+
+
+def test_what_is_accepted_is_seen_instead_of_other_drawings(
+    qtbot, viewer, dock, engine, segmented, annotated
+):
+    _, drawn = annotated
+    viewer.dims.set_current_step(0, 5)
+    viewer.layers.selection.active = drawn
+    drawn.paint((5, 30, 30), 1)
+    assert not segmented.visible
+    press(qtbot, dock.accept_button)
+    assert segmented.visible
+    assert viewer.layers.selection.active == segmented
+
+    press(qtbot, dock.segment_button)
+    assert "Frame 5 is accepted: drawings on it are not used." in dock.status.text()
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)

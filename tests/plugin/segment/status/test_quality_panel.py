@@ -63,3 +63,28 @@ def test_next_frame_is_the_least_confident_unknown_frame(qtbot, viewer, dock, en
     set_accepted_frames(result, [0, 1, 2, 4, 5, 6])
     dock.quality_panel.refresh()
     assert not dock.quality_panel.next_button.isEnabled()
+
+
+def test_next_frame_is_corrected_in_the_result(qtbot, viewer, dock, engine, annotated):
+    _, drawn = annotated
+    run(qtbot, dock, engine)
+    (result,) = results(viewer)
+    viewer.layers.selection.active = drawn
+    drawn.mode = "paint"
+    drawn.paint((3, 30, 30), 1)
+    assert not result.visible
+
+    press(qtbot, dock.quality_panel.next_button)
+    frame = viewer.dims.current_step[0]
+    assert (viewer.layers.selection.active, result.visible) == (result, True)
+    assert (result.mode, result.selected_label) == ("paint", 1)
+    assert dock.status.text().endswith(f"then press Accept frame {frame}.")
+    viewer.dims.set_current_step(0, 3 if frame != 3 else 4)
+    assert "Accept frame" not in dock.status.text()
+    press(qtbot, dock.segment_button)
+    press(qtbot, dock.quality_panel.next_button)
+    viewer.layers.selection.active = drawn
+    press(qtbot, dock.quality_panel.next_button)  # goes to the frame, and the run goes on
+    assert viewer.layers.selection.active == drawn
+    engine.let_through()
+    qtbot.waitUntil(lambda: not dock.running, timeout=60_000)

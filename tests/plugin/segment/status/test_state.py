@@ -56,8 +56,28 @@ def test_the_status_warns_of_an_incomplete_mask():
     ended = doubted.started(7, 0).ended(RunEnd("done", done=7, total=7, layer=1))
     assert message(ended).endswith(" s. More objects look like the 5 that are marked.")
     assert view(ended, 0).severity == "warning"
+    assert shown.asks
+    assert view(ended, 0).asks
     assert message(doubted.mask_doubted("")).startswith("Ready")
     assert message(doubted.image_chosen(image=True)).startswith("Ready")
+
+
+def test_the_answer_to_an_incomplete_mask_is_offered_with_the_warning_only():
+    doubted = READY.mask_doubted("More objects look like the 5 that are marked. Others follow.")
+    undone = view(doubted.noticed(Notice("Undone: accept frame 12.", topic="undo")), 0)
+    assert undone.message.startswith("Undone: accept frame 12. More objects look like the 5")
+    assert (undone.asks, undone.severity) == (True, "warning")
+    refused = view(doubted.noticed(NO_ANNOTATION), 0)
+    assert (refused.message, refused.asks) == (NO_ANNOTATION.text, False)
+    assert not view(doubted.started(7, 0), 0).asks
+    assert not view(READY, 0).asks
+
+
+def test_objects_are_called_out_of_date_once():
+    outdated = READY.objects_checked(outdated=True)
+    reason = "The result has changed since its objects were found: press Find objects."
+    assert message(outdated).count("press Find objects") == 1
+    assert message(outdated.noticed(Notice(reason, severity="warning"))) == reason
 
 
 def test_nothing_that_was_said_before_stays_when_a_run_starts():

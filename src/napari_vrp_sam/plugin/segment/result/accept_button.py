@@ -79,6 +79,10 @@ class AcceptButton(QPushButton):
         number = frame_number(frames.position(index))
         accept = index not in accepted_frames(layer)
         ref = weakref.ref(unwrap(layer))
+        if accept and not layer.visible:
+            # The user may have drawn in another layer; what was accepted must be seen.
+            self._viewer.layers.selection.active = layer
+            layer.visible = True
         self._set(ref, index, accepted=accept)
         self._history.push(
             f"{'accept' if accept else 'unaccept'} frame {number}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -11,15 +11,22 @@ from qtpy.QtWidgets import QPushButton
 from napari_vrp_sam.plugin.widgets.controls import set_help
 
 if TYPE_CHECKING:
-    from napari_vrp_sam.models.calibration import ClassCalibration
+    from napari.layers import Labels, Points, Shapes
+
+    from napari_vrp_sam.models.calibration import ClassCalibration, LookAlikes
     from napari_vrp_sam.plugin.classes.annotation_list import AnnotationList
 
 
 class IncompleteMaskButton(QPushButton):
     """Button that changes the kind of incomplete masks to partial masks.
 
-    The status shows the warning; without one, and after a change of the annotations, the button is
-    hidden.
+    The status card shows the button with the warning, which a change of the annotations withdraws.
+
+    Parameters
+    ----------
+    annotation_list : AnnotationList
+    accepted : callable
+        Returns the indices of the accepted frames.
 
     Signals
     -------
@@ -31,9 +38,13 @@ class IncompleteMaskButton(QPushButton):
     accepted = Signal()
     """Emitted after the masks have become partial masks."""
 
-    def __init__(self, annotation_list: AnnotationList) -> None:
+    def __init__(
+        self, annotation_list: AnnotationList, accepted: Callable[[], Collection[int]]
+    ) -> None:
         super().__init__("Only some are marked")
         self._annotation_list = annotation_list
+        self._accepted = accepted
+        self._doubted: LookAlikes | None = None
         set_help(
             self,
             "Treat the masks as <b>partial</b>: unmarked pixels are unknown, not background.",
@@ -44,17 +55,25 @@ class IncompleteMaskButton(QPushButton):
         self.hide()
 
     def show_calibrations(self, calibrations: Mapping[int, ClassCalibration]) -> None:
-        """Give the first warning of the classes, or withdraw it."""
+        """Give the first warning of the classes, or withdraw it.
+
+        Accepted frames, which were checked, and masks that are not drawn here are not doubted.
+        """
+        accepted = self._accepted()
         found = [c.look_alikes for _, c in sorted(calibrations.items()) if c.look_alikes]
-        self._show(str(found[0]) if found else "")
+        found = [one for one in found if one.frame not in accepted and self._masks()]
+        self._doubted = found[0] if found else None
+        self.warned.emit(str(found[0]) if found else "")
+
+    def check(self) -> None:
+        """Withdraw the warning if its frame was accepted."""
+        if self._doubted is not None and self._doubted.frame in self._accepted():
+            self.withdraw()
 
     def withdraw(self) -> None:
         """Withdraw the warning."""
-        self._show("")
-
-    def _show(self, text: str) -> None:
-        self.setVisible(bool(text))
-        self.warned.emit(text)
+        self._doubted = None
+        self.warned.emit("")
 
     def _annotated(self) -> list[tuple[int, str]]:
         return [(id(one.layer), one.kind) for one in self._annotation_list.annotations]
@@ -66,9 +85,12 @@ class IncompleteMaskButton(QPushButton):
             self._annotations = annotations
             self.withdraw()
 
+    def _masks(self) -> list[Labels | Points | Shapes]:
+        rows = self._annotation_list.rows
+        return [row.layer for row in rows if row.ticked and row.kind == "mask"]
+
     def _accept(self) -> None:
-        for row in self._annotation_list.rows:
-            if row.ticked and row.kind == "mask":
-                self._annotation_list.set_kind(row.layer, "partial")
+        for layer in self._masks():
+            self._annotation_list.set_kind(layer, "partial")
         self.withdraw()
         self.accepted.emit()

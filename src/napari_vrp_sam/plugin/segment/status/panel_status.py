@@ -176,7 +176,7 @@ class PanelStatus(QObject):
 
     def on_preview(self, preview: PreviewState) -> None:
         """Show why the frame in view has no preview."""
-        self._set(self.state.previewed(preview.reason if preview.phase == "failed" else ""))
+        self._set(self.state.previewed(preview.reason))
 
     def on_objects(self, *, outdated: bool) -> None:
         """Show that the objects are out of date, or no longer."""
@@ -206,7 +206,7 @@ class PanelStatus(QObject):
         self.on_inputs()
         self._on_result()
 
-    def _on_view(self, _event: Any = None) -> None:
+    def _on_view(self, event: Any = None) -> None:
         image = self._form.image_box.layer
         problem = ""
         if image is not None:
@@ -215,7 +215,7 @@ class PanelStatus(QObject):
                 problem = view_problem(image, frames, self._viewer.dims)
             except InputError as error:  # such as an image that is too small
                 problem = split_message(str(error))[0]
-        self._set(self.state.view_changed(problem))
+        self._set(self.state.view_changed(problem, moved=event is not None))
 
     def _on_result(self) -> None:
         self._set(self.state.result_changed(self._quality_panel.quality()))

@@ -23,7 +23,8 @@ QUALITY_HELP = (
     "wrong, annotate it too."
 )
 
-OUTDATED = "The objects are out of date: press Find objects."
+FIND_OBJECTS = "press Find objects"
+OUTDATED = f"The objects are out of date: {FIND_OBJECTS}."
 
 WORKER_TEXTS = {
     "stopped": "background process stopped until the next run",
@@ -48,6 +49,8 @@ class PanelView:
         Device and worker.
     value, maximum, progress : float or str
         Value, maximum and text of the progress bar.
+    asks : bool
+        True if the message warns of an incomplete mask, which a button answers.
     running, can_segment, can_cancel, can_resume : bool
     """
 
@@ -60,6 +63,7 @@ class PanelView:
     value: int
     maximum: int
     progress: str
+    asks: bool
     running: bool
     can_segment: bool
     can_cancel: bool
@@ -93,6 +97,7 @@ def view(state: PanelState, now: float) -> PanelView:
         value=value,
         maximum=maximum,
         progress=progress,
+        asks=run is None and bool(state.incomplete) and _short(state.incomplete) in message,
         running=run is not None,
         can_segment=run is None,
         can_cancel=run is not None and not run.cancelling,
@@ -106,7 +111,9 @@ def _message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     # Without how many were found, which is no longer true.
     text, severity, details = _main_message(state, now)
     severity = "warning" if severity == "info" else severity
-    return f"{text} {OUTDATED}", severity, details
+    if FIND_OBJECTS not in text:  # such as the reason why they were not exported
+        text = f"{text} {OUTDATED}"
+    return text, severity, details
 
 
 def _message_with_objects(state: PanelState, now: float) -> tuple[str, Severity, str]:
@@ -131,7 +138,7 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
         return f"{text}. {first}", notice.severity, details
     if notice is not None:
         first, details = split_message(notice.text)
-        return first, notice.severity, details
+        return _with_doubt(state, first, notice.severity, details)
     if state.end is not None:
         return _end_message(state, state.end)
     if not state.image:
@@ -154,6 +161,20 @@ def _main_message(state: PanelState, now: float) -> tuple[str, Severity, str]:
     return "Ready: press Segment stack when the class is drawn.", "info", ""
 
 
+def _with_doubt(
+    state: PanelState, text: str, severity: Severity, details: str
+) -> tuple[str, Severity, str]:
+    """Return a message that also warns of an incomplete mask, unless it is a warning itself."""
+    if not state.incomplete or severity != "info":
+        return text, severity, details
+    return f"{text} {_short(state.incomplete)}", "warning", details
+
+
+def _short(warning: str) -> str:
+    """Return the first sentence of a warning."""
+    return f"{warning.partition('. ')[0].removesuffix('.')}."
+
+
 def _run_text(run: RunState, now: float) -> str:
     seconds = now - run.stage_started
     times = [format_elapsed(seconds)] if seconds >= 1 else []
@@ -169,9 +190,7 @@ def _end_message(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
     if severity == "info":
         # Settings that were changed since the run.
         text = " ".join(filter(None, (text, state.preview_problem)))
-        if state.incomplete:
-            return f"{text} {state.incomplete.partition('. ')[0]}.", "warning", details
-    return text, severity, details
+    return _with_doubt(state, text, severity, details)
 
 
 def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:

@@ -46,6 +46,8 @@ class QualityPanel(QWidget):
 
     refreshed = Signal()
     """Emitted when the current result, or its quality, may have changed."""
+    asked = Signal(object, str)
+    """Emits the result, and the number of its frame that the user wants to correct next."""
 
     def __init__(self, viewer: napari.viewer.Viewer, image_box: ImageBox) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class QualityPanel(QWidget):
         set_help(
             self.next_button,
             "Go to the frame with the lowest confidence that is neither annotated nor accepted, "
-            "where an annotation or a correction helps most.",
+            "where a correction helps most, and select the result with the brush.",
         )
         policy = self.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # the buttons below must not move
@@ -118,8 +120,9 @@ class QualityPanel(QWidget):
     def _show_next(self, _checked: Any = None) -> None:
         current = self._current()
         frame = _next_frame(current[0]) if current else None
-        if frame is not None:
+        if current is not None and frame is not None:
             self._show(frame)
+            self.asked.emit(current[0], frame_number(current[1].position(frame)))
 
     def _show(self, frame: int) -> None:
         current = self._current()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
     from napari_vrp_sam.plugin.widgets.controls import Severity
 
-Topic = Literal["inputs", "run", "result", "objects", "session", "action", "undo"]
+Topic = Literal["inputs", "run", "result", "objects", "session", "action", "undo", "view"]
 """Subject of a notice, which disappears when its subject changes."""
 
 Outcome = Literal["done", "cancelled", "refused", "failed"]
@@ -203,7 +203,7 @@ class PanelState:
 
     def image_chosen(self, *, image: bool) -> PanelState:
         """Return the state after the choice of another image, or of none, without old messages."""
-        state = self._without("inputs", "run", "result", "objects", "action", "undo")
+        state = self._without("inputs", "run", "result", "objects", "action", "undo", "view")
         return replace(state, image=image, end=None, quality=Quality(), incomplete="")
 
     def inputs_changed(self, *, image: bool, annotated: bool) -> PanelState:
@@ -216,9 +216,9 @@ class PanelState:
         """Return the state after an edit by the user, without a message on undo or redo."""
         return self._without("undo")
 
-    def view_changed(self, problem: str) -> PanelState:
+    def view_changed(self, problem: str, *, moved: bool = False) -> PanelState:
         """Return the state after a change of the view, which may show nothing to draw on."""
-        return replace(self, view_problem=problem)
+        return replace(self._without("view") if moved else self, view_problem=problem)
 
     def previewed(self, problem: str) -> PanelState:
         """Return the state after the preview was shown, or failed for this reason."""
@@ -239,7 +239,7 @@ class PanelState:
     def layers_changed(self, layers: Mapping[Hashable, str]) -> PanelState:
         """Return the state after layers were added, removed or renamed."""
         removed = bool(self.layers.keys() - layers.keys())
-        state = self._without("result", "objects", "action", "undo") if removed else self
+        state = self._without("result", "objects", "action", "undo", "view") if removed else self
         end = self.end
         if end is not None and end.layer is not None and end.layer not in layers:
             end = None

@@ -25,14 +25,14 @@ class StatusCard(QWidget):
     Parameters
     ----------
     answer : QWidget
-        Button that answers the message, if it is visible.
+        Button that answers a message which asks something; hidden otherwise.
     offer : QWidget
         Buttons that resume or discard an interrupted run.
     """
 
     def __init__(self, answer: QWidget, offer: QWidget) -> None:
         super().__init__()
-        self._offer = offer
+        self._answer, self._offer = answer, offer
         self.message = WrappedLabel()
         self.message.setAccessibleName("Status")
         self.quality = WrappedLabel()
@@ -66,6 +66,7 @@ class StatusCard(QWidget):
         """Show the texts of a view."""
         if (self.message.text(), self.message.severity) != (view.message, view.severity):
             self.message.show_message(view.message, view.severity)
+        self._answer.setVisible(view.asks)
         if self.quality.text() != view.quality:
             self.quality.show_message(view.quality)
         set_help(self.quality, view.quality_help)
