@@ -133,6 +133,9 @@ class Prompts:
         Calibrations of the K classes; empty for models without any.
     frame_context : object, optional
         Context of the whole frame, for a tile; see `Model.frame_context`.
+    scenes : tuple of (Tensor, shape (R, C), or None)
+        Descriptions of the annotated frames of each class, for models that compare them with the
+        frame; see `lite.scenes`.
     """
 
     class_ids: tuple[int, ...]
@@ -141,6 +144,7 @@ class Prompts:
     pseudo_mask: Tensor | None = None
     calibrations: tuple[ClassCalibration, ...] = ()
     frame_context: Any = None
+    scenes: tuple[Tensor | None, ...] = ()
 
 
 class Model(ABC):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition
+from napari_vrp_sam.models.lite.scenes import describe_scene
 from napari_vrp_sam.models.lite.tile_tokens import stack_tokens
 from napari_vrp_sam.models.zoo.registry import load_model
 
@@ -78,6 +79,7 @@ def test_tiles_are_decoded_as_the_whole_frame(model, features, prepared, whole):
             contexts.append(model.tile_context(tile, prepared, place, cells))
     assert sum(g.image.shape[1] for g in contexts) == GRID[0] * GRID[1]
     context = model.frame_context(contexts, prepared)
+    torch.testing.assert_close(context.scene, describe_scene(features))
     for rows, columns in TILES:
         place = GridPosition(rows.start, columns.start, GRID)
         tile, tile_prompts = crop(features, prompts, rows, columns)

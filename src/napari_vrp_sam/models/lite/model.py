@@ -17,13 +17,11 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import follow_edges
 from napari_vrp_sam.models.heads.share import add_head, calibrate_model_head
 from napari_vrp_sam.models.lite import tile_tokens
-from napari_vrp_sam.models.lite.calibration import (
-    calibrate_class,
-    decoder_share,
-)
+from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
+from napari_vrp_sam.models.lite.scenes import decoder_shares, describe_scene
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
@@ -43,6 +41,9 @@ class PreparedClass:
     calibration: ClassCalibration
     correlation_references: tuple[tuple[Tensor, Tensor], ...]
     """Masked deepest features and mask of each reference; empty to use the probe."""
+
+    scenes: Tensor | None = None
+    """Scenes of the references, shape (R, C), if the decoder's share depends on them."""
 
 
 class LiteModel(nn.Module, Model):
@@ -149,15 +150,17 @@ class LiteModel(nn.Module, Model):
             shots = [shot_from_reference(r, references) for r in of_class]
             conditioning = self.network.condition(shots, effort=self.effort)
             shown = shots_with_class(shots) if self.pseudo_mask == "correlation" else ()
+            scenes = None
             if self.decoder_share is None:
                 calibration = self._calibrate(conditioning)
+                if not shown and not any(shot.incomplete for shot in shots):
+                    scenes = torch.stack([describe_scene(r.features) for r in of_class])
                 found = most_look_alikes(of_class, shots, PROBE_RECIPE)
                 calibration = replace(calibration, look_alikes=found)
             else:
                 calibration = ClassCalibration(self.decoder_share)
-            one = PreparedClass(
-                class_id, conditioning, calibration, tuple(map(self._correlation_reference, shown))
-            )
+            correlated = tuple(map(self._correlation_reference, shown))
+            one = PreparedClass(class_id, conditioning, calibration, correlated, scenes)
             if self.head is not None:
                 calibration = calibrate_model_head(self, self.head, one, of_class)
             # Features of large references and their views take a gigabyte of memory.
@@ -191,6 +194,7 @@ class LiteModel(nn.Module, Model):
             torch.cat(dense),
             torch.cat(pseudo_masks),
             tuple(map(_calibration, prepared)),
+            scenes=tuple(c.scenes for c in prepared),
         )
 
     @torch.no_grad()
@@ -213,10 +217,13 @@ class LiteModel(nn.Module, Model):
         # Class by class with Python numbers: copying a tensor of them to the device would wait for
         # all kernels in its queue.
         mixed = []
-        for base, mask, c in zip(pseudo_masks, decoded, prompts.calibrations, strict=True):
-            mixed.append(torch.lerp(base, mask, c.decoder_share) + c.offset)
-        shares = [c.edge_share for c in prompts.calibrations]
-        edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], shares)
+        shares = decoder_shares(features, prompts)
+        for base, mask, share, c in zip(
+            pseudo_masks, decoded, shares, prompts.calibrations, strict=True
+        ):
+            mixed.append(torch.lerp(base, mask, share) + c.offset)
+        edge_shares = [c.edge_share for c in prompts.calibrations]
+        edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], edge_shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
         return add_head(logits, features, prompts.calibrations)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from napari_vrp_sam.models.base import FrameFeatures, GridPosition, Prompts
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
+from napari_vrp_sam.models.lite.scenes import LEVEL
 from napari_vrp_sam.models.vrp.prompt_generator import sine_axis_embedding
 
 
@@ -34,6 +35,8 @@ class TileContext:
     position: Tensor
     enhanced: tuple[tuple[Tensor, ...], ...]
     enhanced_position: Tensor
+    features: Tensor
+    """Features (n, C) that describe the scene; see `scenes.describe_scene`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,13 @@ class FrameContext:
     """Tokens (K, T, D) of K classes that have attended to the whole frame.
 
     They are those before the mask decoder's transformer, after each of its layers, and at its end.
+    `scene` (C,) describes the whole frame.
     """
 
     tokens: Tensor
     layers: tuple[Tensor, ...]
     final: Tensor
+    scene: Tensor
 
 
 def tile_context(
@@ -89,6 +94,7 @@ def tile_context(
         _position_embedding(network, place.grid, rows, columns),
         enhanced,
         sine.flatten(0, 1)[None],
+        _flatten(features.semantic[LEVEL], cells)[0],
     )
 
 
@@ -117,7 +123,9 @@ def frame_context(
         queries, keys = layer(queries=queries, keys=keys, query_pe=tokens, key_pe=position)
         layers.append(queries)
     attended = transformer.final_attn_token_to_image(q=queries + tokens, k=keys + position, v=keys)
-    return FrameContext(tokens, tuple(layers), transformer.norm_final_attn(queries + attended))
+    final = transformer.norm_final_attn(queries + attended)
+    scene = torch.cat([tile.features for tile in tiles]).mean(dim=0)
+    return FrameContext(tokens, tuple(layers), final, scene)
 
 
 def decode_tile(
