@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from napari_vrp_sam.annotations.labels import references_from_labels
+from napari_vrp_sam.annotations.labels import (
+    MAX_CLASSES,
+    check_class_count,
+    class_ids_of,
+    labels_checksum,
+    labels_dtype,
+    merge_classes,
+    references_from_labels,
+)
 from napari_vrp_sam.errors import InputError
 
 
@@ -96,3 +104,33 @@ def test_classes_of_other_frames_are_not_mentioned_without_background(image, lab
 def test_invalid_label_values_are_refused(image, labels, values, message):
     with pytest.raises(InputError, match=message):
         references_from_labels(labels, image, **values)
+
+
+def test_the_smallest_dtype_holds_the_largest_class():
+    assert [labels_dtype(ids) for ids in ((2, 255), (1, 256), (70_000, 3))] == ["u1", "u2", "u4"]
+
+
+def test_classes_are_listed_once_and_in_order(image, labels):
+    references = references_from_labels(labels, image)
+    assert class_ids_of([*references[::-1], *references]) == (2, 7)
+
+
+def test_values_are_merged_except_those_with_a_meaning():
+    labels = np.array([[0, 1, 5, 9, -3]])
+    assert merge_classes(labels, (9, None)).tolist() == [[0, 1, 1, 9, -3]]
+    assert merge_classes(labels).tolist() == [[0, 1, 1, 1, -3]]
+
+
+def test_the_largest_number_of_classes():
+    check_class_count(range(1, 33))
+    with pytest.raises(InputError, match="more than the 32 classes"):
+        check_class_count(range(1, 34))
+    assert MAX_CLASSES == 32
+
+
+def test_a_checksum_depends_on_pixels_and_dtype_and_not_on_the_layout(labels):
+    known = labels_checksum(labels)
+    assert labels_checksum(np.asfortranarray(labels)) == known
+    assert labels_checksum(labels.astype(np.int64)) != known
+    labels[0, 0] = 1
+    assert labels_checksum(labels) != known

@@ -81,3 +81,50 @@ def test_an_empty_mask_with_negative_pixels_still_means_that_the_class_is_absent
 def test_negative_pixels_must_have_the_size_of_the_mask():
     with pytest.raises(InputError, match="negative pixels has the shape"):
         Reference(IMAGE, half_mask(), negative=stroke()[1:])
+
+
+def with_missing():
+    image = IMAGE.astype(np.float32)
+    image[:, :6] = np.nan
+    missing = np.isnan(image)
+    return image, missing
+
+
+def test_missing_pixels_are_neither_class_nor_negative_nor_known():
+    image, missing = with_missing()
+    ignored = np.zeros((20, 24), dtype=bool)
+    ignored[15:, 10:] = True
+    reference = Reference(image, half_mask(), ignored=ignored, negative=stroke())
+    assert not stroke()[~missing].any()
+    assert reference.negative is None  # all of it is missing
+    np.testing.assert_array_equal(reference.ignored, ignored | missing)
+    np.testing.assert_array_equal(reference.mask, half_mask() & ~missing)
+    np.testing.assert_array_equal(Reference(image, half_mask()).ignored, missing)
+
+    wide = np.zeros((20, 24), dtype=bool)
+    wide[18] = True
+    negative = Reference(image, half_mask(), negative=wide).negative
+    np.testing.assert_array_equal(negative, wide & ~missing)
+
+
+def test_an_annotation_of_missing_pixels_is_refused():
+    image, missing = with_missing()
+    with pytest.raises(InputError, match="lies on pixels without data only"):
+        Reference(image, missing)
+    assert Reference(image, np.zeros((20, 24))).empty
+
+
+def test_ignored_pixels_stay_unknown_on_a_frame_with_negative_pixels_only():
+    ignored = np.zeros((20, 24), dtype=bool)
+    ignored[8, 3] = True
+    reference = Reference(
+        IMAGE, np.zeros((20, 24)), kind="point", ignored=ignored, negative=stroke()
+    )
+    np.testing.assert_array_equal(reference.ignored, ~stroke() | ignored)
+
+
+def test_masks_may_not_exceed_one():
+    mask = half_mask().astype(np.float32)
+    mask[0, 0] = 1.5
+    with pytest.raises(InputError, match="between 0 and 1"):
+        Reference(IMAGE, mask)

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.io.exports.tables import check_table_path, write_table
+from napari_vrp_sam.io.exports.tables import check_table_path, with_class_names, write_table
 
 
 @pytest.fixture
@@ -46,3 +46,15 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, table: pd.Data
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(InputError, match="cannot be written"):
         write_table(tmp_path / "file" / "objects.csv", table)
+
+
+def test_classes_are_named_beside_their_number(table: pd.DataFrame) -> None:
+    objects = table.assign(**{"class": [2, 5], "frame": 0})
+    named = with_class_names(objects, {2: "nucleus"})
+    assert named["class_name"].tolist() == ["nucleus", "class 5"]
+    place = list(named.columns).index("class")
+    assert named.columns[place + 1] == "class_name"
+    assert "class_name" not in objects
+    for unchanged in (with_class_names(objects, {}), with_class_names(table, {2: "nucleus"})):
+        assert "class_name" not in unchanged
+    assert with_class_names(named, {2: "other"}) is named

@@ -11,7 +11,7 @@ import zarr
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.stacks import read_labels, read_stack
-from napari_vrp_sam.io.labels.writers import is_incremental, label_writer
+from napari_vrp_sam.io.labels.writers import is_incremental, label_writer, write_frames
 from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 
 U8 = np.dtype(np.uint8)
@@ -123,3 +123,14 @@ def test_names_of_folders_may_contain_dots(tmp_path: Path) -> None:
 def test_folders_and_zarr_are_incremental() -> None:
     names = ("a.zarr", "a", "a.tif", "a.TIFF", "a.png")
     assert [is_incremental(Path(name)) for name in names] == [True, True, False, False, False]
+
+
+def test_an_error_while_frames_are_written_leaves_no_file(tmp_path: Path) -> None:
+    def frames():
+        yield 0, np.ones((20, 30), np.uint8)
+        raise InputError("The second frame is damaged.")
+
+    writer = label_writer(tmp_path / "a.tif", (2, 20, 30), U8, "ZYX")
+    with pytest.raises(InputError, match="The second frame is damaged"):
+        write_frames(writer, frames())
+    assert list(tmp_path.iterdir()) == []

@@ -86,6 +86,22 @@ class TestGeoJson:
         assert mask[12, 30]
         np.testing.assert_array_equal(np.flatnonzero(mask[40]), np.arange(10, 21))
 
+    def test_collections_of_several_kinds(self, tmp_path, box):
+        parts = [
+            polygon(RING),
+            {"type": "MultiPoint", "coordinates": [[60.5, 40.5], [62.5, 40.5]]},
+            {"type": "MultiLineString", "coordinates": [[], [[10.5, 50.5], [20.5, 50.5]]]},
+            {"type": "MultiPolygon", "coordinates": []},
+        ]
+        geometry = {"type": "GeometryCollection", "geometries": parts}
+        ((_, mask, _),) = references(
+            write(tmp_path / "a.geojson", feature(geometry)), reference_frame=0
+        )
+        assert mask[box].all()
+        assert mask[40, 60]
+        assert mask[40, 62]
+        np.testing.assert_array_equal(np.flatnonzero(mask[50]), np.arange(10, 21))
+
     def test_the_frame_has_to_be_known(self, tmp_path):
         path = write(tmp_path / "a.geojson", collection(feature(polygon(RING))))
         with pytest.raises(InputError, match=r"do not say their frame.*reference_frame"):
