@@ -10,6 +10,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QWidget
 from tests.plugin.fitting import misfits
+from tests.plugin.halfhour.play import in_view
 from tests.plugin.window import press, run
 
 from napari_vrp_sam.plugin.widgets.help_button import DOCUMENTATION, HelpButton
@@ -205,3 +206,13 @@ def test_the_status_is_as_high_as_its_text_and_moves_no_button(qtbot, viewer, do
     assert dock.card.height() <= height
     bar.setValue(0)
     assert bar.maximum() > 100
+
+
+def test_an_opened_section_scrolls_into_view(qtbot, viewer, dock, annotated):
+    dock.window().resize(1280, 800)
+    button = dock.objects_panel.toggleButton()
+    dock.scroll.ensureWidgetVisible(button, 0, 0)
+    qtbot.waitUntil(lambda: in_view(button, dock.scroll), timeout=10_000)
+    press(qtbot, button)
+    qtbot.waitUntil(lambda: in_view(dock.objects_panel.find_button, dock.scroll), timeout=10_000)
+    assert in_view(button, dock.scroll)

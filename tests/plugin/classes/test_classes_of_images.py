@@ -7,6 +7,7 @@ from qtpy.QtGui import QColor
 from tests.plugin.window import press, run
 
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
+from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -98,3 +99,18 @@ def test_classes_of_another_or_of_a_closed_image_can_be_copied(viewer, dock, ann
     dock.history.undo()
     assert [one.number for one in classes] == sorted({one.number for one in before} | {3})
     assert classes.name(1) == "class 1"
+
+
+def test_classes_outlive_the_dock(qtbot, viewer, dock, engine, annotated):
+    classes = dock.form.class_list.classes
+    classes.rename(1, "cell")
+    classes.recolour(2, "#00ff00")
+    viewer.window.remove_dock_widget(dock)
+    again = SegmentStackWidget(viewer, engine)
+    viewer.window.add_dock_widget(again, name="again")
+    entries = list(again.form.class_list.classes)
+    assert [(entry.number, entry.name) for entry in entries] == [(1, "cell"), (2, "class 2")]
+    assert entries[1].colour == "#00ff00"
+    other = viewer.add_image(np.zeros(annotated[0].data.shape, np.uint8), name="other")
+    assert again.form.image_box.layer == other
+    assert [entry.name for entry in again.form.class_list.classes] == ["class 1"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.plugin.window import press
+from tests.plugin.window import press, results, run
 
 from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
 
@@ -83,3 +83,14 @@ def test_hidden_annotations_are_named_at_the_run(qtbot, viewer, dock, engine, an
     press(qtbot, dock.segment_button)
     assert "hidden but ticked" in dock.status.text()
     assert all(f"'{name}'" in dock.status.text() for name in names)
+
+
+def test_a_layer_is_selected_after_the_result_is_undone(qtbot, viewer, dock, engine, annotated):
+    run(qtbot, dock, engine)
+    run(qtbot, dock, engine)
+    first, second = results(viewer)
+    viewer.layers.selection.active = second
+    dock.history.undo()
+    assert viewer.layers.selection.active == first
+    dock.history.undo()
+    assert viewer.layers.selection.active == annotated[0]

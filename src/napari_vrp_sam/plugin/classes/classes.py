@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.widgets.undo import Change, UndoHistory
 
 MAX_CLASS = 255
+_kept: dict[Hashable, dict[int, ClassEntry]] = {}
+"""Classes by the unique id of their image, for a dock that is closed and opened again."""
 CLASSES_GONE = "Nothing has changed, because the image of these classes was deleted."
 
 
@@ -70,6 +72,7 @@ class Classes(QObject):
         self._entries = {1: ClassEntry.default(1)}
         self._others: dict[Hashable, tuple[dict[int, ClassEntry], int]] = {}
         self.current = 1
+        self.changed.connect(self._keep)
 
     def __iter__(self) -> Iterator[ClassEntry]:
         return iter([self._entries[number] for number in sorted(self._entries)])
@@ -97,11 +100,12 @@ class Classes(QObject):
         if image == before:
             return
         self._image = image
-        if before is None and image not in self._others:
+        if before is None and image not in self._others and image not in _kept:
+            self._keep()
             return
         self._others[before] = self._entries, self.current
-        default = {1: ClassEntry.default(1)}, 1
-        self._entries, current = self._others.pop(image, default)
+        entries = dict(_kept.get(image) or {1: ClassEntry.default(1)})
+        self._entries, current = self._others.pop(image, (entries, min(entries)))
         self.switched.emit()
         self.choose(current)
 
@@ -223,6 +227,10 @@ class Classes(QObject):
             if number not in entries and self._layer_with_class(number) is not None
         }
         self.replace_all((drawn | entries).values())
+
+    def _keep(self) -> None:
+        if self._image is not None:
+            _kept[self._image] = dict(self._entries)
 
     def _change(self, text: str, number: int, **fields: str) -> None:
         before = {field: getattr(self._entries[number], field) for field in fields}

@@ -9,6 +9,7 @@ from qtpy.QtGui import QShowEvent
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.layers.drawing import EditWatch
+from napari_vrp_sam.plugin.layers.outputs.accepted import current_result
 from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
 from napari_vrp_sam.plugin.layers.undo import AddedLayers
 from napari_vrp_sam.plugin.models.changes import user_model_signals
@@ -194,6 +195,7 @@ class SegmentStackWidget(SegmentParts):
         self.quality_panel.refresh()
         self.objects_panel.check()
         self.incomplete_mask.check()
+        self.result_tools.refresh()
         self.panel.notify(message)
         self._warm_up()
 
@@ -211,7 +213,13 @@ class SegmentStackWidget(SegmentParts):
         self.quality_panel.refresh()
         self.objects_panel.check()
         self.incomplete_mask.check()
+        self.result_tools.refresh()
         self.panel.notify(message, topic="undo")
+        image = self.form.image_box.layer
+        if not self._viewer.layers.selection and image is not None:
+            # The selected layer is gone; keys and tools need another one.
+            selected = current_result(self._viewer, image) or image
+            self._viewer.layers.selection.active = selected
         self._edits.release()
         self._edits = EditWatch(
             [layer for layer in self._viewer.layers if not is_preview_layer(layer)],

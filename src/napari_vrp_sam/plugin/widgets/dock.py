@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import (
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.widgets.controls import MessageLabel
 from napari_vrp_sam.plugin.widgets.focus.keyboard import TabNavigation
+from napari_vrp_sam.plugin.widgets.section import Section
 
 if TYPE_CHECKING:
     import napari
@@ -71,6 +73,8 @@ class PluginDock(QWidget):
     def _add_widgets(self, *widgets: QWidget) -> None:
         for widget in widgets:
             self.scroll.column.addWidget(widget)
+            if isinstance(widget, Section):
+                widget.toggled.connect(partial(self.scroll.reveal, widget))
         self.scroll.column.addStretch(1)
 
     def _warn(self, message: str) -> None:
@@ -115,6 +119,13 @@ class ScrollColumn(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._window_height = 0
         self.verticalScrollBar().valueChanged.connect(self._hold)
+
+    def reveal(self, section: Section, opened: bool) -> None:  # noqa: FBT001 # Qt's signal
+        """Scroll to the controls of a section that was opened, and at least to its title."""
+        if opened:
+            self.content.layout().activate()  # now, and not after the events in the queue
+            self.ensureWidgetVisible(section, 0, 0)
+            self.ensureWidgetVisible(section.toggleButton(), 0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Keep the controls in place if only the parts of the dock around them become smaller."""

@@ -317,3 +317,18 @@ def test_the_settings_of_the_result_in_view_are_shown(qtbot, viewer, dock, engin
     viewer.layers.selection.active = first
     tools.refresh()
     assert tools.form.threshold_slider.value() == 3
+
+
+def test_the_note_says_why_an_accepted_frame_does_not_change(qtbot, viewer, dock, tools, applied):
+    note = "The frame in view is accepted and keeps its labels."
+    viewer.dims.set_current_step(0, 5)
+    press(qtbot, dock.accept_button)
+    assert not tools.note.text()
+    tools.form.threshold_moved.emit(1, 0.3)
+    applied()
+    assert tools.note.text().endswith(note)
+    viewer.dims.set_current_step(0, 4)
+    assert note not in tools.note.text()
+    viewer.dims.set_current_step(0, 5)
+    press(qtbot, dock.accept_button)  # no longer
+    assert note not in tools.note.text()

@@ -10,8 +10,13 @@ from qtpy.QtCore import Signal
 
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.objects.result_settings import AUTOMATIC, ResultSettings
+from napari_vrp_sam.plugin.layers.frame_view import frame_in_view
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata, unwrap
-from napari_vrp_sam.plugin.layers.outputs.accepted import current_result_with_frames, result_events
+from napari_vrp_sam.plugin.layers.outputs.accepted import (
+    accepted_frames,
+    current_result_with_frames,
+    result_events,
+)
 from napari_vrp_sam.plugin.layers.outputs.kept_probabilities import (
     KeptProbabilities,
     kept_probabilities,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 NOT_KEPT = "The probabilities of this result are not available: segment the stack again."
 USED_LATER = "Later runs and Apply use these settings too."
+KEPT_LABELS = "The frame in view is accepted and keeps its labels."
 NAMES = {
     "thresholds": "threshold",
     "min_size": "minimum size",
@@ -96,6 +102,7 @@ class ResultTools(Section):
         self._emitters = [*result_events(viewer)]
         for emitter in self._emitters:
             emitter.connect(self.refresh)
+        viewer.dims.events.current_step.connect(self._scrolled)
         image_box.chosen.connect(self.refresh)
         self.refresh()
 
@@ -141,6 +148,7 @@ class ResultTools(Section):
         """Disconnect from the viewer, which is closing."""
         for emitter in self._emitters:
             emitter.disconnect(self.refresh)
+        self._viewer.dims.events.current_step.disconnect(self._scrolled)
         self.relabelling.release()
 
     def _result(self) -> Labels | None:
@@ -157,6 +165,10 @@ class ResultTools(Section):
             self._settings = settings
             self.changed.emit()
 
+    def _scrolled(self, _event: Any = None) -> None:
+        if self.settings != AUTOMATIC:  # or there is no note
+            self._show()
+
     def _show(self) -> None:
         """Show the settings, and where they apply."""
         self.form.show_settings(self.settings)
@@ -167,8 +179,15 @@ class ResultTools(Section):
         elif self._current() is None:
             text = NOT_KEPT
         else:
-            text = USED_LATER if in_words else ""
+            kept = f" {KEPT_LABELS}" if self._shows_accepted_frame() else ""
+            text = f"{USED_LATER}{kept}" if in_words else ""
         self.note.show_message(text)
+
+    def _shows_accepted_frame(self) -> bool:
+        current = current_result_with_frames(self._viewer, self._image_box.layer)
+        if current is None:
+            return False
+        return frame_in_view(*current, self._viewer.dims) in accepted_frames(current[0])
 
     def _begin(self) -> None:
         """Begin a new step of the undo history with each drag of the slider."""
