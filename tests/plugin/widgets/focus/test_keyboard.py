@@ -65,6 +65,7 @@ def test_tab_visits_controls_in_visual_order(qtbot, viewer, dock, annotated, at_
         *rows,
         form.class_list.add_button,
         form.class_list.remove_button,
+        form.class_list.class_menu,
         tick_points,
         tick_drawn,
         form.annotation_list.kind_box(1),
