@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.layers.labels import labels as napari_labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_vrp_sam.plugin.classes.annotation_layers import new_annotation_layer
+from napari_vrp_sam.plugin.layers.appearance import styles
 from napari_vrp_sam.plugin.layers.appearance.contour_widths import camera_of
 from napari_vrp_sam.plugin.layers.appearance.palette import contrast, default_colour
 from napari_vrp_sam.plugin.layers.appearance.styles import (
@@ -212,3 +215,36 @@ def test_classes_contrast_with_every_grey_on_the_screen(make_napari_viewer):
                 # screen; dashes cover only half of it.
                 expected = 9 * 36 // (4 if style == "dashed" else 2)
                 assert visible >= expected, (style, row, grey)
+
+
+@pytest.mark.parametrize("style", ["filled", "flat", "contour", "hatched", "dashed"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_only_the_labelled_part_is_computed(monkeypatch, style, width):
+    rng = np.random.default_rng(0)
+    for start, stop in ((10, 24), (0, 40), (37, 47)):
+        data = np.zeros((47, 61), np.uint8)
+        data[start:stop, start:stop] = rng.integers(0, 3, (stop - start, stop - start))
+        layer = Labels(data)
+        set_style(layer, style)
+        layer.contour = 2 * width
+        for window in ((slice(0, 47), slice(0, 61)), (slice(5, 30), slice(8, 41))):
+            found = layer._calculate_contour(data, window)
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    styles, "labelled_part", lambda block, _: tuple(map(slice, (0, 0), block.shape))
+                )
+                np.testing.assert_array_equal(found, layer._calculate_contour(data, window))
+
+
+def test_a_new_annotation_layer_draws_no_contours(monkeypatch):
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((64, 64), np.uint8))
+
+    def fail(*_args, **_kwargs):
+        raise AssertionError("seconds in a large image")
+
+    monkeypatch.setattr(napari_labels, "get_contours", fail)
+    monkeypatch.setattr(styles.ClassDrawing, "_lines", fail)
+    layer = new_annotation_layer(viewer, image, "mask")
+    assert style_of(layer) == "filled"
+    assert layer.contour

@@ -24,6 +24,11 @@ from napari_vrp_sam.plugin.layers.appearance.palette import (
     casing_colour,
     default_colour,
 )
+from napari_vrp_sam.plugin.layers.appearance.raster import (
+    labelled_part,
+    max_pool,
+    oblique_stripes,
+)
 from napari_vrp_sam.plugin.layers.metadata import get_metadata, set_metadata, unwrap
 
 Style = Literal["filled", "flat", "contour", "hatched", "dashed"]
@@ -56,13 +61,13 @@ def set_style(layer: Labels, style: Style) -> None:
     """Draw the classes of a layer in a style; they keep their colours."""
     layer = unwrap(layer)
     set_metadata(layer, **{STYLE: style})
-    if not layer.contour:
-        layer.contour = LINES
     drawing = vars(layer).get(DRAWING)
     if drawing is not None and drawing.colormap is layer.colormap:
         layer.refresh(thumbnail=False, extent=False, highlight=False)
     else:
         colour_classes(layer, {}, _given_colours(layer.colormap))
+    if not layer.contour:
+        layer.contour = LINES  # last, or napari would draw contours of its own, which is slow
 
 
 def colour_classes(
@@ -163,23 +168,34 @@ class ClassDrawing:
         )
         window = tuple(slice(max(part.start, 0), part.stop) for part in window)
         block = labels[window]
-        lines = self._lines(block, width, style, (window[0].start, window[1].start))
-        if style in ("filled", "flat"):
-            fillings = self._look_up(self._fillings, block)
-            # Classes that are too many to be filled keep their contours.
-            flat = style == "flat" and bool(fillings[block > 0].all())
-            lines = fillings if flat else np.where(lines, lines, fillings)
+        drawn = np.zeros(block.shape, block.dtype)
+        labelled = labelled_part(block, width)
+        if labelled is not None:
+            origin = window[0].start + labelled[0].start, window[1].start + labelled[1].start
+            drawn[labelled] = self._draw(block[labelled], width, style, origin)
         inner = tuple(
             slice(part.start - outer.start, part.stop - outer.start)
             for part, outer in zip(data_slice, window, strict=True)
         )
-        return lines[inner]
+        return drawn[inner]
+
+    def _draw(
+        self, block: NDArray[Any], width: int, style: Style, origin: tuple[int, int]
+    ) -> NDArray[Any]:
+        """Return the values to draw in a block that starts at a multiple of the line's width."""
+        lines = self._lines(block, width, style, origin)
+        if style not in ("filled", "flat"):
+            return lines
+        fillings = self._look_up(self._fillings, block)
+        # Classes that are too many to be filled keep their contours.
+        flat = style == "flat" and bool(fillings[block > 0].all())
+        return fillings if flat else np.where(lines, lines, fillings)
 
     def _lines(
         self, block: NDArray[Any], width: int, style: Style, origin: tuple[int, int]
     ) -> NDArray[Any]:
-        """Return contours and casings of a block that starts at a multiple of the line's width."""
-        cells = _max_pool(block, width)
+        """Return contours and casings of such a block."""
+        cells = max_pool(block, width)
         around = np.pad(cells, 1, mode="edge")
         neighbours = [around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]]
         edges = np.zeros(cells.shape, bool)
@@ -191,11 +207,11 @@ class ClassDrawing:
         lines[nearest == 0] = 0
         drawn = cells
         if style == "dashed":
-            gaps = _stripes(cells.shape, origin, width, 2, DASH_PERIOD)
+            gaps = oblique_stripes(cells.shape, origin, width, 2, DASH_PERIOD)
             # White and not dark gaps, which would be lost on a dark image.
             drawn = np.where(gaps, self._look_up(self._gaps, cells), cells)
         elif style == "hatched":
-            stripes = _stripes(cells.shape, origin, width, 1, HATCH_PERIOD)
+            stripes = oblique_stripes(cells.shape, origin, width, 1, HATCH_PERIOD)
             lines = np.where(stripes & (lines == 0), self._look_up(self._fillings, cells), lines)
         lines = np.where(edges, drawn, lines).astype(block.dtype, copy=False)
         if width > 1:
@@ -218,26 +234,6 @@ def _given_colours(colormap: Any) -> dict[int, str]:
         for label, colour in colormap.color_dict.items()
         if label is not None and 0 < label <= HIGHEST_LABEL
     }
-
-
-def _stripes(
-    shape: tuple[int, ...], origin: tuple[int, int], width: int, slope: int, period: int
-) -> NDArray[np.bool_]:
-    """Return oblique stripes that are continued from block to block."""
-    rows, columns = (
-        (np.arange(size) + start // width) % period
-        for size, start in zip(shape, origin, strict=True)
-    )
-    phase = rows.astype(np.uint8)[:, None] + (slope * columns).astype(np.uint8)
-    return phase % period >= period // 2
-
-
-def _max_pool(labels: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the highest label of each square of `size` pixels; those at the end may be smaller."""
-    if size == 1:
-        return labels
-    rows = np.maximum.reduceat(labels, np.arange(0, labels.shape[0], size), axis=0)
-    return np.maximum.reduceat(rows, np.arange(0, labels.shape[1], size), axis=1)
 
 
 def _rgb(colour: str) -> tuple[float, float, float]:
