@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -58,6 +59,12 @@ class ImageMetadata:
             object.__setattr__(
                 self, key, MappingProxyType(value) if isinstance(value, dict) else value
             )
+
+
+def pixel_sides(transform: Affine) -> dict[str, float]:
+    """Return the height and width of a pixel on a map, which may be rotated, by axis letter."""
+    a, b, _, d, e, _ = transform
+    return {"Y": math.hypot(b, e), "X": math.hypot(a, d)}
 
 
 @dataclass(frozen=True)

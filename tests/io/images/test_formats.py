@@ -150,7 +150,9 @@ def test_npy_is_mapped_and_has_no_axes(tmp_path: Path) -> None:
 def test_the_largest_array_of_npz_is_the_main_image(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", thumbnail=VOLUME[0, ::2, ::2], stack=VOLUME, scale=np.ones(3))
     assert image_names(tmp_path / "a.npz") == ["thumbnail", "stack"]
-    check(open_image(tmp_path / "a.npz"), None, VOLUME)
+    with pytest.warns(UserWarning, match=r"2 images \(0: thumbnail, 1: stack\): number 1 is used"):
+        stored = open_image(tmp_path / "a.npz")
+    check(stored, None, VOLUME)
     np.testing.assert_array_equal(
         open_image(tmp_path / "a.npz", image="thumbnail").data, VOLUME[0, ::2, ::2]
     )
@@ -167,7 +169,9 @@ def test_hdf5_datasets_are_images(tmp_path: Path) -> None:
         )
         file["name"] = "text"
     assert image_names(tmp_path / "a.h5") == ["preview", "volumes/raw"]
-    check(open_image(tmp_path / "a.h5"), "ZYX", VOLUME)
+    with pytest.warns(UserWarning, match=r"2 images \(0: preview, 1: volumes/raw\): number 1 is"):
+        stored = open_image(tmp_path / "a.h5")
+    check(stored, "ZYX", VOLUME)
     np.testing.assert_array_equal(open_image(tmp_path / "a.h5", image=0).data, VOLUME[0])
     with pytest.raises(InputError, match=r"choose one of 0 \(preview\), 1 \(volumes/raw\)"):
         open_image(tmp_path / "a.h5", image="volumes")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.enums import ColorInterp
-from rasterio.transform import from_origin
+from rasterio.transform import Affine, from_origin
 
 from napari_vrp_sam.io.images.opening import open_image
 from napari_vrp_sam.io.images.readers import raster
@@ -149,3 +149,28 @@ def test_palettes_become_colours(tmp_path: Path, library: str) -> None:
     stored = open_image(tmp_path / "a.tif")
     assert stored.axes == "YXS"
     np.testing.assert_array_equal(stored.data[classes[0] == 2][0], [0, 9, 200])
+
+
+def test_a_named_fourth_band_is_not_transparency(tmp_path: Path) -> None:
+    """GDAL declares the fourth of four bands of 8 bits as alpha, unless it is told not to."""
+    bands = np.random.default_rng(2).integers(0, 250, (4, 96, 80), dtype=np.uint8)
+    bands[3, :9] = 0
+    write(tmp_path / "a.tif", bands, descriptions=("blue", "green", "red", "nir"))
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert file.colorinterp[3] == ColorInterp.alpha
+    stored = open_image(tmp_path / "a.tif")
+    assert stored.axes == "CYX"
+    np.testing.assert_array_equal(as_bands(stored), bands)
+    assert not np.ma.is_masked(stored.data[()])
+    assert stored.metadata.channel_names[3] == "nir"
+    for names in ((), ("red", "green", "blue", "Alpha channel")):
+        write(tmp_path / "b.tif", bands, descriptions=names)
+        assert open_image(tmp_path / "b.tif").data.shape == (3, 96, 80)
+
+
+def test_pixel_size_of_a_rotated_scene(tmp_path: Path, library: str) -> None:
+    transform = Affine.translation(5e5, 5e6) * Affine.rotation(30) * Affine.scale(2, -3)
+    write(tmp_path / "a.tif", BANDS[:1], transform=transform)
+    stored = open_image(tmp_path / "a.tif")
+    assert stored.metadata.pixel_size == pytest.approx({"Y": 3, "X": 2}), library
+    assert stored.metadata.transform == pytest.approx(tuple(transform)[:6])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,10 +13,25 @@ from napari_vrp_sam.io.metadata import StoredImage
 HEAD_SIZE = 512
 """Number of bytes at the start of a file by which formats are recognised."""
 
+MOST_LISTED = 9
+"""Number of images that are listed by name."""
+
 
 def single_image(path: Path) -> list[str]:
     """Return the name of the only image in a file of a format without several images."""
     return [path.stem]
+
+
+def report_others(path: Path, names: Sequence[str], used: int, kind: str = "images") -> None:
+    """Warn that a file holds several images, of which one is used by default."""
+    listed = ", ".join(f"{number}: {name}" for number, name in enumerate(names[:MOST_LISTED]))
+    left = len(names) - MOST_LISTED
+    more = f", and {left} more" if left > 0 else ""
+    warnings.warn(
+        f"{path.name} holds {len(names)} {kind} ({listed}{more}): number {used} is used; choose "
+        "another by its number.",
+        stacklevel=5,
+    )
 
 
 class OpenImage(Protocol):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, full_selection
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 from napari_vrp_sam.io.optional import require
 
@@ -69,13 +69,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
     if number is None:
         number = _main_scene(image, len(names))
         if len(names) > 1:
-            listed = ", ".join(f"{at}: {name}" for at, name in enumerate(names[:9]))
-            more = f", and {len(names) - 9} more" if len(names) > 9 else ""
-            warnings.warn(
-                f"{path.name} holds {len(names)} scenes ({listed}{more}): number {number} is used; "
-                "choose another by its number.",
-                stacklevel=4,
-            )
+            report_others(path, names, number, "scenes")
     image.set_scene(number)
     order, sizes = str(image.dims.order), tuple(image.shape)
     kept = [size > 1 or axis in "YX" for axis, size in zip(order, sizes, strict=True)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.io.axes import axis_letters
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, full_selection
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".ilp", ".nc", ".nc4", ".ims")
@@ -53,6 +53,8 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
         datasets = [file[name] for name in names]
         if number is None:
             number = max(range(len(names)), key=lambda at: math.prod(datasets[at].shape))
+            if len(names) > 1:
+                report_others(path, names, number)
         dataset = datasets[number]
         axes = _axes(dataset)
         kept = _kept(dataset.shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
 from napari_vrp_sam.io.metadata import StoredImage
 
 
@@ -22,10 +22,11 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
             return StoredImage(opened, None)
         with opened:
             names = _image_names(path)
-            if number is not None:
-                return StoredImage(opened[names[number]], None)
-            arrays = (opened[name] for name in names)
-            return StoredImage(max(arrays, key=lambda array: math.prod(array.shape)), None)
+            if number is None:
+                number = max(range(len(names)), key=lambda at: math.prod(opened[names[at]].shape))
+                if len(names) > 1:
+                    report_others(path, names, number)
+            return StoredImage(opened[names[number]], None)
     except ValueError as error:
         if "pickle" in str(error) or "Python objects" in str(error):
             raise ValueError("it holds Python objects and not an array of numbers") from error

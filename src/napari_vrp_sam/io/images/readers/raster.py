@@ -23,7 +23,7 @@ from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.images.tiff.metadata import is_geotiff
 from napari_vrp_sam.io.images.tiff.quiet import open_tiff
-from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
+from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage, pixel_sides
 from napari_vrp_sam.io.optional import require
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -37,6 +37,8 @@ ADDRESSES = re.compile(
 """Addresses of a network, or a driver that uses it, in the lower-case text of a raster."""
 MOST_TEXT = 1 << 24
 """Largest number of bytes of such a text that are searched."""
+ALPHA_NAME = re.compile("alpha|mask|transparen|opacity", re.IGNORECASE)
+"""Descriptions of bands that are not part of the image."""
 STACK_AXES, STACK_SHAPE = "stack_axes", "stack_shape"
 """Tags of results with several frames or classes, each of which is a band."""
 SUFFIXES = (".vrt", ".img", ".asc", ".bil", ".bsq", ".dem", ".hgt", ".dt2", ".grd", ".ecw")
@@ -113,9 +115,15 @@ def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:  # noqa:
         if not dataset.count:
             raise ValueError("it holds several rasters: open one of them")
         kinds = dataset.colorinterp
-        bands = [n for n, kind in enumerate(kinds, 1) if kind != ColorInterp.alpha] or [1]
+        bands = [
+            number
+            for number, (kind, name) in enumerate(zip(kinds, dataset.descriptions, strict=True), 1)
+            if kind != ColorInterp.alpha or _is_band(name)
+        ] or [1]
         flags = dataset.mask_flag_enums[bands[0] - 1]
         masked = MaskFlags.per_dataset in flags and MaskFlags.all_valid not in flags
+        if len(bands) == dataset.count and MaskFlags.alpha in flags:
+            masked = False
         dtype = np.result_type(*(dataset.dtypes[n - 1] for n in bands))
         metadata = _metadata(dataset, bands)
         size = dataset.height, dataset.width
@@ -128,6 +136,14 @@ def _open(path: Path, _image: int | None, *, raw: bool) -> StoredImage:  # noqa:
     colours = used == (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
     axis = "" if len(bands) == 1 else "S" if colours and dtype == np.uint8 else "C"
     return StoredImage(data, axis + "YX", metadata)
+
+
+def _is_band(description: str | None) -> bool:
+    """Return whether a band that GDAL declares as alpha has the name of something else.
+
+    GDAL does so for the fourth of four bands of 8 bits, unless it is told not to.
+    """
+    return bool(description) and not ALPHA_NAME.search(str(description))
 
 
 def _stack(
@@ -150,7 +166,7 @@ def _metadata(dataset: Any, bands: list[int]) -> ImageMetadata:
     unit = None
     if crs:
         unit = "degree" if crs.is_geographic else crs.linear_units
-    sizes = {"Y": abs(transform.e), "X": abs(transform.a)} if placed and crs else {}
+    sizes = pixel_sides(tuple(transform)[:6]) if placed and crs else {}
     nodata = dataset.nodata
     return ImageMetadata(
         pixel_size=sizes,

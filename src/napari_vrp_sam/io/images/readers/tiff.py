@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
 from napari_vrp_sam.io.images.tiff.images import (
     TiffImage,
     has_unknown_axes,
@@ -40,7 +40,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:
         metadata = tiff_metadata(file, image.series[0])
         missing = missing_planes(image)
     if number is None and len(images) > 1:
-        _report_others(path, images, image)
+        report_others(path, [one.describe() for one in images], images.index(image))
     if missing:
         _report_missing(path, image, missing)
     return StoredImage(data, axes, metadata, axes_guessed=has_unknown_axes(image))
@@ -57,16 +57,6 @@ def _images(file: tifffile.TiffFile, *, raw: bool) -> list[TiffImage]:
     if not images:
         raise ValueError("it holds no image")
     return images
-
-
-def _report_others(path: Path, images: list[TiffImage], used: TiffImage) -> None:
-    listed = ", ".join(f"{number}: {image.describe()}" for number, image in enumerate(images[:9]))
-    more = f", and {len(images) - 9} more" if len(images) > 9 else ""
-    warnings.warn(
-        f"{path.name} holds {len(images)} images ({listed}{more}): number {images.index(used)} is "
-        "used; choose another by its number.",
-        stacklevel=4,
-    )
 
 
 def _report_missing(path: Path, image: TiffImage, missing: list[int]) -> None:

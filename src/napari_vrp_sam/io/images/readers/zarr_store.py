@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from napari_vrp_sam.io.images.ome_zarr import (
     ome_attributes,
     zip_root,
 )
-from napari_vrp_sam.io.images.reader import ImageReader
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
 from napari_vrp_sam.io.images.units import unit_name
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 
@@ -33,13 +32,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
     images = images_at(path)
     image = main_image(images) if number is None else images[number]
     if number is None and len(images) > 1:
-        names = ", ".join(f"{at}: {other.name}" for at, other in enumerate(images[:9]))
-        more = f", and {len(images) - 9} more" if len(images) > 9 else ""
-        warnings.warn(
-            f"{path.name} holds {len(images)} images ({names}{more}): number "
-            f"{images.index(image)} is used; choose another by its number.",
-            stacklevel=4,
-        )
+        report_others(path, [other.name for other in images], images.index(image))
     axes = image.axes
     # Many programs write all five axes.
     array = LazyZarr(image.array, path, squeeze=axes is not None)

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 
 from napari_vrp_sam.io.images.units import unit_name
-from napari_vrp_sam.io.metadata import Affine, ImageMetadata
+from napari_vrp_sam.io.metadata import Affine, ImageMetadata, pixel_sides
 
 GEO_TAGS = ("ModelPixelScaleTag", "ModelTransformationTag", "GeoKeyDirectoryTag")
 NODATA_TAG = 42113
@@ -140,7 +140,8 @@ def _geotiff(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, Any]
         "channel_names": _band_names(file, page.samplesperpixel),
     }
     if transform and code:
-        fields |= _calibration({"Y": (abs(transform[4]), unit), "X": (abs(transform[0]), unit)})
+        sides = pixel_sides(transform)
+        fields |= _calibration({axis: (size, unit) for axis, size in sides.items()})
     return fields
 
 
