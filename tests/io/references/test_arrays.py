@@ -154,6 +154,7 @@ def test_strokes_of_an_ilastik_project(tmp_path):
         "index,axis-0,axis-1,axis-2\n0,1,30,40\n1,1,20,10\n",
         "y,x,z\n30,40,1\n20,10,1\n",
         "X;Y;Slice\n40;30;2\n10;20;2\n",
+        "X;Y;Slice;Area\n40,0;30,0;2;1,5\n10;20,0;2;2\n",
         "ID\tPOSITION_X\tPOSITION_Y\tFRAME\n0\t40\t30\t1\n0\t10\t20\t1\n",
         "x, y, frame, class\n40, 30, 1, 1\n10, 20, 1, 1\n",
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import geopandas
@@ -54,6 +55,17 @@ def test_other_crs_are_transformed(tmp_path, box, epsg):
     _, mask = only(tmp_path / "a.gpkg", metadata=SCENE, **FRAME)
     box[15:20, 30:40] = False
     np.testing.assert_array_equal(mask, box)  # corners move by less than half a pixel
+
+
+@pytest.mark.parametrize("crs", [None, "no key"])
+def test_geojson_whose_coordinates_are_no_degrees(tmp_path, box, crs):
+    """Without a CRS, GeoJSON counts as degrees; many programs write any coordinates."""
+    content = json.loads(table().to_json())
+    content.pop("crs", None)
+    (tmp_path / "a.geojson").write_text(json.dumps(content if crs else {**content, "crs": None}))
+    _, mask = only(tmp_path / "a.geojson", metadata=SCENE, **FRAME)
+    box[15:20, 30:40] = False
+    np.testing.assert_array_equal(mask, box)
 
 
 def test_classes_points_and_lines(tmp_path):

@@ -99,9 +99,10 @@ def gather_references(
     shape = tuple(labels.shape)
     one_frame = shape[-2:] == frames.frame_shape and np.prod(shape[:-2]) == 1
     if not one_frame and shape != frames.label_shape:
+        one = f", or {frames.frame_shape} for one frame" if frames.lead_shape else ""
         raise InputError(
-            f"The labels have the shape {shape}, but the image needs {frames.label_shape}, or "
-            f"{frames.frame_shape} for one frame: give the labels of this image."
+            f"The labels have the shape {shape}, but the image needs {frames.label_shape}{one}: "
+            "give the labels of this image."
         )
     chosen = _frame_index(frames, reference_frame)
     if one_frame and chosen is None and len(frames) > 1:

@@ -33,6 +33,7 @@ def _read(request: Request) -> StoredAnnotations:
 
     table = pd.read_csv(request.path, sep=None, engine="python", skipinitialspace=True)
     table.columns = [str(name).strip() for name in table.columns]
+    table = table.apply(_with_points)
     if table.empty:
         raise InputError(f"{request.path} has no rows: save at least one point.")
     column = class_column(list(table.columns), request.class_column)
@@ -52,6 +53,16 @@ def _read(request: Request) -> StoredAnnotations:
             if of is not None
         )
     return StoredAnnotations(drawings=drawings, class_names=classes.names, notes=classes.notes)
+
+
+def _with_points(column: Any) -> Any:
+    """Return a column whose numbers have a comma, as in many countries, as numbers."""
+    if column.dtype.kind in "biuf":
+        return column
+    text = column.astype(str).str.strip()
+    decimal = text.str.fullmatch(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?").all()
+    has_commas = text.str.contains(",", regex=False).any()
+    return text.str.replace(",", ".").astype(float) if decimal and has_commas else column
 
 
 def _napari_places(table: pd.DataFrame) -> Iterator[tuple[Any, tuple[float, float]]]:

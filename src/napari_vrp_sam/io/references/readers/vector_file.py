@@ -48,6 +48,9 @@ def read_vector_file(request: Request) -> StoredAnnotations:
     notes: tuple[str, ...] = ()
     if table.crs is None:
         notes = ("It has no CRS: that of the image is assumed.",)
+    elif table.crs.is_geographic and _beyond_degrees(table.total_bounds):
+        # GeoJSON without a CRS counts as degrees, but many programs write any coordinates.
+        notes = ("Its coordinates are no degrees: the CRS of the image is assumed.",)
     elif metadata.crs is not None:
         table = table.to_crs(metadata.crs)
     columns = [str(name) for name in table.columns if name != table.geometry.name]
@@ -66,6 +69,12 @@ def read_vector_file(request: Request) -> StoredAnnotations:
     return StoredAnnotations(
         drawings=tuple(drawings), class_names=classes.names, notes=notes + classes.notes
     )
+
+
+def _beyond_degrees(bounds: NDArray[np.float64]) -> bool:
+    """Return whether x and y are too large for longitude (also from 0 to 360) and latitude."""
+    left, bottom, right, top = bounds
+    return bool(min(left, right) < -360 or max(left, right) > 360 or bottom < -90 or top > 90)
 
 
 def _check_driver(path: Path) -> None:
