@@ -166,3 +166,16 @@ def test_channels_that_are_not_there(channels, sentence):
 def test_positions_that_are_not_there(position):
     with pytest.raises(InputError, match="no frame at"):
         Frames(np.zeros((3, 32, 32))).index(position)
+
+
+def test_labels_have_the_leading_axes_and_those_of_a_frame():
+    frames = Frames(counted("CTZYX"), "CTZYX")
+    assert (frames.label_axes, frames.label_shape) == ("TZYX", (2, 3, 17, 19))
+
+
+def test_neighbours_lie_along_z_before_t():
+    frames = Frames(counted("TZYX"), "TZYX")
+    assert [frames.neighbours(index) for index in range(6)] == [[1], [0, 2], [1], [4], [3, 5], [4]]
+    assert Frames(counted("TYX"), "TYX").neighbours(0) == [1]
+    assert Frames(counted("TZYX")[:, :1], "TZYX").neighbours(1) == [0]
+    assert Frames(counted("YX"), "YX").neighbours(0) == []

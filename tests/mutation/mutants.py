@@ -48,8 +48,8 @@ def _places(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             continue
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue  # documentation
-        if isinstance(child, ast.arg):
-            continue
+        if isinstance(child, ast.arg) or (isinstance(child, ast.keyword) and child.arg == "strict"):
+            continue  # `strict` of `zip` only guards against mistakes of ours
         if isinstance(child, ast.expr | ast.stmt) and _can_change(child):
             yield child
         if isinstance(child, ast.AnnAssign) and child.value is not None:

@@ -82,3 +82,43 @@ def test_some_tiles_give_the_context_of_a_very_large_frame(predictor, strip, mon
     predictor.predict(strip)
     assert len(contexts) == 2
     assert 80 < sum(context.image.shape[1] for context in contexts) <= 200
+
+
+def test_of_many_tiles_some_spread_evenly_give_the_context():
+    plan = plan_tiles((20_000, 500), 1024, context=True)
+    # As many pixels as four of the largest tiles.
+    assert len(plan.tiles) > len(plan.context) == 16
+    tops = [tile.pixels[0].start for tile in plan.context]
+    gaps = np.diff(tops)
+    assert 0 < gaps.min() <= gaps.max() <= 2 * gaps.min()
+    # The same distance from both ends, up to a tile.
+    assert abs(tops[0] - (plan.tiles[-1].rows.start - tops[-1])) <= 1024
+    assert len(plan_tiles((3000, 500), 1024, context=True).context) < 16
+
+
+def test_tiles_with_context_overlap_more():
+    with_context, without = (plan_tiles((9000, 500), 1024, context=on) for on in (True, False))
+    assert len(with_context.tiles) > len(without.tiles)
+    assert without.context == ()
+    first, second = (tile.rows for tile in with_context.tiles[:2])
+    assert first.stop - second.start >= tile_plan.WIDE_OVERLAP
+
+
+def test_merging_counts_the_context_first():
+    plan = plan_tiles((2000, 500), 1024, context=True)
+    logits = [np.ones((1, *_shape(tile)), np.float32) for tile in plan.tiles]
+    steps = plan.merge(logits)
+    seen = []
+    try:
+        while True:
+            seen.append(next(steps))
+    except StopIteration as end:
+        whole = end.value
+    total = len(plan.context) + len(plan.tiles)
+    numbers = range(len(plan.context) + 1, total + 1)
+    assert [(step.number, step.total) for step in seen] == [(n, total) for n in numbers]
+    np.testing.assert_allclose(whole, np.ones((1, 2000, 500)), atol=1e-6)
+
+
+def _shape(tile):
+    return tuple(part.stop - part.start for part in tile.pixels)
