@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFrame,
@@ -118,14 +118,21 @@ class ScrollColumn(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._window_height = 0
+        self._opened: Section | None = None
+        self._reveal_later = QTimer(self)
+        self._reveal_later.setSingleShot(True)
+        self._reveal_later.timeout.connect(self._reveal)
         self.verticalScrollBar().valueChanged.connect(self._hold)
 
     def reveal(self, section: Section, opened: bool) -> None:  # noqa: FBT001 # Qt's signal
         """Scroll to the controls of a section that was opened, and at least to its title."""
-        if opened:
-            self.content.layout().activate()  # now, and not after the events in the queue
-            self.ensureWidgetVisible(section, 0, 0)
-            self.ensureWidgetVisible(section.toggleButton(), 0, 0)
+        self._opened = section if opened else None
+        self._reveal_later.start()  # when the controls have their places
+
+    def _reveal(self) -> None:
+        if self._opened is not None:
+            self.ensureWidgetVisible(self._opened, 0, 0)
+            self.ensureWidgetVisible(self._opened.toggleButton(), 0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
         """Keep the controls in place if only the parts of the dock around them become smaller."""
