@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QPushButton
 
@@ -186,3 +186,21 @@ def test_shortcut_is_not_used_by_napari(viewer, dock):
         if thing is not dock.segment_button:
             keys = thing.shortcuts() if isinstance(thing, QAction) else [thing.shortcut()]
             assert RUN_KEYS not in keys
+
+
+def test_outline_follows_a_control_whose_section_is_moved(qtbot, viewer, dock, annotated):
+    button = dock.objects_panel.toggleButton()
+    outline = dock.keyboard.outline
+    outline.point_at(button)
+    dock.form.advanced.expand()  # above it
+    content = dock.scroll.content
+
+    def on_the_button():
+        return (
+            outline.geometry().center()
+            == QRect(button.mapTo(content, QPoint(0, 0)), button.size()).center()
+        )
+
+    before = outline.y()
+    qtbot.waitUntil(lambda: button.mapTo(content, QPoint(0, 0)).y() > before + 20, timeout=10_000)
+    qtbot.waitUntil(on_the_button, timeout=10_000)

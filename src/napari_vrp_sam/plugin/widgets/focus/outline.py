@@ -33,10 +33,10 @@ class Outline(QWidget):
     def point_at(self, control: QWidget | None) -> None:
         """Outline a control inside one of the containers; hide if it is None or not visible."""
         if control is not self.control:
-            if self.control is not None:
-                self.control.removeEventFilter(self)
-            if control is not None:
-                control.installEventFilter(self)
+            for widget in self._watched(self.control):
+                widget.removeEventFilter(self)
+            for widget in self._watched(control):
+                widget.installEventFilter(self)
             self.control = control
         if control is None or not control.isVisible():
             self.hide()
@@ -49,8 +49,16 @@ class Outline(QWidget):
         self.show()
         self.raise_()
 
+    def _watched(self, control: QWidget | None) -> list[QWidget]:
+        """Return a control and the parents that move it within a container."""
+        widgets = []
+        while control is not None and control not in self._containers:
+            widgets.append(control)
+            control = control.parentWidget()
+        return widgets
+
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802
-        """Follow the control's geometry."""
+        """Follow the geometry of the control and of its parents."""
         if event.type() in {QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.Hide}:
             self.point_at(self.control)
         return False
