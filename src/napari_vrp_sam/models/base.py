@@ -173,6 +173,8 @@ class Model(ABC):
         many small kernels and their launches take longer than their execution.
     uses_frame_context : bool
         Whether tiles of a large frame need context from the whole frame; see `tile_context`.
+    zoom : int
+        Factor by which `encode` enlarges frames; see `adapt`. Tiles are smaller by this factor.
     best_threshold : bool
         Whether the logits of whole frames are shifted to the threshold with the highest expected
         IoU; see `decision.shift_to_best_threshold`.
@@ -185,6 +187,7 @@ class Model(ABC):
     uses_effort: bool = False
     uses_cuda_graphs: bool = False
     uses_frame_context: bool = False
+    zoom: int = 1
     best_threshold: bool = False
 
     @property

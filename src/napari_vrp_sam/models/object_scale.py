@@ -34,3 +34,30 @@ def median_diameter(masks: Iterable[NDArray[np.bool_]]) -> float | None:
         objects, _ = ndimage.label(mask)
         areas += np.bincount(objects.ravel())[1:].tolist()
     return 2 * math.sqrt(float(np.median(areas)) / math.pi) if areas else None
+
+
+def median_width(mask: NDArray[np.bool_]) -> float | None:
+    """Return the median width of the objects of a mask, in pixels.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (Y, X), bool
+
+    Returns
+    -------
+    float or None
+        Twice the median distance of the marked pixels to the nearest pixel that is not marked; None
+        if no pixel is marked.
+
+    Examples
+    --------
+    >>> mask = np.zeros((64, 64), bool)
+    >>> mask[10:14] = True
+    >>> median_width(mask)
+    3.0
+    """
+    if not mask.any():
+        return None
+    # Outside of the frame, objects may go on.
+    distances = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
+    return 2 * float(np.median(distances[mask]))

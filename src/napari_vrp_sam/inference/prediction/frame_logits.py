@@ -49,7 +49,7 @@ class FrameLogits(LearnedModel):
     ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
         """Yield the steps of frames of one shape; a batch that does not fit is halved."""
         # The tiles of large frames are batches already.
-        if len(batch) == 1 or max(batch[0].shape[:2]) > self.tile_size:
+        if len(batch) == 1 or max(batch[0].shape[:2]) > self.tile_side:
             yield from map(self._frame_steps, batch)
             return
         if len(batch) <= self._batches.size:  # it may have become smaller meanwhile
@@ -72,7 +72,7 @@ class FrameLogits(LearnedModel):
     ) -> Generator[TileProgress, None, NDArray[np.float32]]:
         """Return the logits of a frame, with less memory than usual if it does not fit."""
         while True:
-            tiled = max(frame.shape[:2]) > self.tile_size
+            tiled = max(frame.shape[:2]) > self.tile_side
             batch = self._batches.size if tiled else 1
             try:
                 if tiled:
@@ -106,7 +106,7 @@ class FrameLogits(LearnedModel):
                 yield from self._encoder.encode(batch)
 
         size = frame.shape[0], frame.shape[1]
-        steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_size)
+        steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_side)
         return clear_missing((yield from steps), frame)
 
     @torch.no_grad()

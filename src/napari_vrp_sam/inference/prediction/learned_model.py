@@ -26,7 +26,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     check_images,
     crop_references,
 )
-from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, check_tile
+from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, MIN_TILE, check_tile
 from napari_vrp_sam.models.base import Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import is_out_of_memory, resolve_device
@@ -56,7 +56,7 @@ class LearnedModel:
     model : Model
         Copy on this device.
     tile_size : int
-        Longest side in pixels of frames that are not tiled.
+        Longest side in pixels of frames that are not tiled, after the model has enlarged them.
     memory_steps : list of MemoryStep
         Steps that were taken because the memory was full; whoever reports them empties the list.
     moved : bool
@@ -103,6 +103,11 @@ class LearnedModel:
     @cache.setter
     def cache(self, cache: FeatureCache | None) -> None:
         self._encoder.cache = cache
+
+    @property
+    def tile_side(self) -> int:
+        """Longest side of tiles, and of frames that are not tiled, in pixels of the frame."""
+        return max(MIN_TILE, self.tile_size // self.model.zoom)
 
     @property
     def class_ids(self) -> tuple[int, ...]:

@@ -149,7 +149,7 @@ class Predictor(FrameLogits):
         if self._batches.size == 1 or self.cache is not None:
             return False
         first = frames.peek()
-        return first is not None and max(first.shape[:2]) <= self.tile_size
+        return first is not None and max(first.shape[:2]) <= self.tile_side
 
     def encode_ahead(self, frame: NDArray[Any], normalisation: Normalisation) -> None:
         """Encode a frame for `set_references` and `predict`, if features are cached.
@@ -162,7 +162,7 @@ class Predictor(FrameLogits):
         normalisation : Normalisation
             Normalisation of the stack.
         """
-        if self.cache is not None and max(frame.shape[:2]) <= self.tile_size:
+        if self.cache is not None and max(frame.shape[:2]) <= self.tile_side:
             if self._encoder.normalisation != normalisation:
                 self._learned = None
                 self._encoder.normalisation = normalisation

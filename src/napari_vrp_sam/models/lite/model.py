@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
@@ -22,6 +24,12 @@ from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
 from napari_vrp_sam.models.lite.scenes import decoder_shares, describe_scene
+from napari_vrp_sam.models.lite.zoom import (
+    choose_zoom,
+    enlarge,
+    enlarge_reference,
+    reduce_logits,
+)
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
@@ -123,12 +131,25 @@ class LiteModel(nn.Module, Model):
         head = read_head(head_tensors, checkpoint.metadata) if head_tensors else None
         return cls(network, pseudo_mask=pseudo_mask, head=head)
 
+    @property
+    def encoding_key(self) -> str:
+        """See the base class."""
+        return "" if self.zoom == 1 else f"zoom {self.zoom}"
+
+    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+        """Enlarge small frames with thin objects; see `zoom`. A dense head needs their size."""
+        self.zoom = 1 if self.head is not None else choose_zoom(masks)
+        # The context is that of cells of the frame itself.
+        self.uses_frame_context = self.zoom == 1
+
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
         """Encode frames of shape (B, 3, H, W), float32 in 0..1.
 
-        With a dense head, its logits are the last of the semantic maps.
+        With a dense head, its logits are the last of the semantic maps. The features have the size
+        of the enlarged frames; see `adapt`.
         """
+        frames = enlarge(frames, self.zoom)
         # Channels-last saves about a fifth of the backbone's time on a CPU.
         frames = frames.contiguous(memory_format=torch.channels_last)
         with self._precision(frames):
@@ -144,6 +165,7 @@ class LiteModel(nn.Module, Model):
         With an `effort` below 1, the probe is fitted faster (see `LiteNetwork.condition`), and
         offset and expected IoU are not estimated.
         """
+        references = [enlarge_reference(r, self.zoom) for r in references]
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             of_class = [r for r in references if r.class_id == class_id]
@@ -225,7 +247,7 @@ class LiteModel(nn.Module, Model):
         edge_shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], edge_shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
-        return add_head(logits, features, prompts.calibrations)
+        return reduce_logits(add_head(logits, features, prompts.calibrations), self.zoom)
 
     @torch.no_grad()
     def tile_context(

@@ -136,7 +136,7 @@ class DaskBackend:
         sent: bool,
     ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
         """Yield the results of frames as they come; the tiles of large frames are merged here."""
-        if max(frames.frame_shape) > check_tile(job.tile_size):
+        if max(frames.frame_shape) > learned.tile_side:
             yield from self._large_frames(job, pickled, frames, indices, learned, sent=sent)
             return
         if learned.smoothed:
@@ -170,7 +170,7 @@ class DaskBackend:
 
         def merge(index: int) -> Generator[TileProgress, None, NDArray[np.float32]]:
             pixels = None if sent else frames[index]
-            return self._large_frame(job, pickled, index, pixels, frames, learned)
+            return self._large_frame(pickled, index, pixels, frames, learned)
 
         source = TiledFrames(job, frames, merge, best_threshold=learned.best_threshold)
         smoother = stack_smoother(job, source, frames, source.read)
@@ -188,7 +188,6 @@ class DaskBackend:
 
     def _large_frame(
         self,
-        job: SegmentationJob,
         pickled: Future[Any],
         index: int,
         pixels: NDArray[Any] | None,
@@ -197,7 +196,7 @@ class DaskBackend:
     ) -> Generator[TileProgress, None, NDArray[np.float32]]:
         """Compute the logits of a frame whose tiles are tasks; yield the progress."""
         tiles = plan_tiles(
-            frames.frame_shape, check_tile(job.tile_size), context=learned.uses_frame_context
+            frames.frame_shape, learned.tile_side, context=learned.uses_frame_context
         )
         context = None
         if tiles.context:

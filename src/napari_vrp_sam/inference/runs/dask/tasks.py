@@ -93,6 +93,8 @@ class WorkerState:
     ----------
     calibrations : dict of int to ClassCalibration
         Calibration of each class.
+    tile_side : int
+        Longest side of tiles in pixels; see `Predictor.tile_side`.
     uses_frame_context : bool
         Whether tiles of large frames need context; see `Model.uses_frame_context`.
     best_threshold : bool
@@ -104,6 +106,7 @@ class WorkerState:
     """
 
     calibrations: dict[int, ClassCalibration]
+    tile_side: int
     uses_frame_context: bool
     best_threshold: bool
     chunk: int
@@ -141,6 +144,7 @@ def load_and_learn(pickled: PickledJob) -> WorkerState:
         predictor, smoother = prepared.predictor, prepared.smoother
         return WorkerState(
             predictor.calibrations,
+            predictor.tile_side,
             predictor.model.uses_frame_context,
             predictor.model.best_threshold,
             predictor.batch_size,

@@ -1,0 +1,154 @@
+"""Frames with thin objects are enlarged, and the labels have the size of the frames."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from napari_vrp_sam import Segmenter, load_model
+from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.prediction.predictor import Predictor
+from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
+from napari_vrp_sam.models.lite import zoom
+from napari_vrp_sam.models.lite.zoom import (
+    MAX_SIDE,
+    choose_zoom,
+    enlarge,
+    enlarge_reference,
+    reduce_logits,
+)
+
+NORMALISATION = Normalisation.from_limits((0, 255), 1)
+
+
+def lines(seed, size=96):
+    """Return a noisy frame with lines of two pixels and their mask, beside fainter wide lines."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((size, size), bool)
+    frame = np.full((size, size), 110.0)
+    for row in rng.choice(np.arange(4, size - 8, 8), 6, replace=False):
+        frame[row + 3 : row + 9] += 25
+    for row in rng.choice(np.arange(4, size - 4, 8), 6, replace=False):
+        mask[row : row + 2] = True
+    frame[mask] += 45
+    return np.clip(rng.normal(frame, 22), 0, 255).astype(np.uint8), mask
+
+
+def thin(size=64):
+    mask = np.zeros((size, size), bool)
+    mask[::16] = mask[1::16] = True
+    return mask
+
+
+def wide(size=64):
+    mask = np.zeros((size, size), bool)
+    mask[8:40, 8:40] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("masks", "factor"),
+    [
+        ([thin()], 2),
+        ([thin(), thin(), np.zeros((64, 64), bool)], 2),
+        ([wide()], 1),
+        ([thin(), wide()], 1),
+        ([thin(MAX_SIDE + 1)], 1),
+        ([np.zeros((64, 64), bool)], 1),
+        ([np.ones((64, 64), bool)], 1),
+        ([], 1),
+    ],
+)
+def test_only_small_frames_with_thin_objects_are_enlarged(masks, factor):
+    assert choose_zoom(masks) == factor
+
+
+def test_reduced_logits_are_those_of_the_frame():
+    frame = torch.rand(1, 3, 20, 31)
+    large = enlarge(frame, 2)
+    assert large.shape[-2:] == (40, 62)
+    assert large.min() >= 0
+    assert large.max() <= 1
+    flat = torch.full((2, 20, 31), 0.25)
+    assert_close(reduce_logits(enlarge(flat[None], 2)[0], 2), flat)
+
+
+def test_annotations_follow_the_frame():
+    mask, other = torch.zeros(8, 8), torch.zeros(8, 8, dtype=torch.bool)
+    mask[2:4, 2:6] = 1
+    other[5, 7] = True
+    features = FrameFeatures((16, 16), torch.zeros(1, 1, 2, 2), ())
+    reference = EncodedReference(
+        features, mask, 1, ignored=other, image=torch.rand(3, 8, 8), negative=other
+    )
+    large = enlarge_reference(reference, 2)
+    assert [t.shape[-2:] for t in (large.mask, large.image, large.ignored)] == [(16, 16)] * 3
+    assert large.negative.nonzero().tolist() == [[10, 14], [10, 15], [11, 14], [11, 15]]
+    assert (large.mask > 0.5).sum() == 4 * mask.sum()
+    assert enlarge_reference(reference, 1) is reference
+
+
+@pytest.fixture
+def predictor():
+    return Predictor(load_model("lite", device="cpu"), device="cpu")
+
+
+def learn(predictor, mask, frame, tile_size=2048):
+    predictor.tile_size = tile_size
+    reference = Reference(frame, mask.astype(np.float32), frame=0)
+    predictor.set_references([reference], NORMALISATION, effort=0.2)
+
+
+def test_thin_lines_are_found_better(predictor, monkeypatch):
+    frame, mask = lines(0)
+    others = [lines(seed) for seed in (1, 2, 3)]
+
+    def mean_iou():
+        learn(predictor, mask, frame)
+        found = [predictor.predict(f)[0] > 0.5 for f, _ in others]
+        each = [(f & m).sum() / (f | m).sum() for f, (_, m) in zip(found, others, strict=True)]
+        return float(np.mean(each))
+
+    enlarged = mean_iou()
+    assert predictor.model.zoom == 2
+    monkeypatch.setattr(zoom, "THIN", 0.0)
+    predictor._learned = None
+    plain = mean_iou()
+    assert predictor.model.zoom == 1
+    assert enlarged > plain + 0.02
+
+
+def test_features_of_both_sizes_are_told_apart(predictor):
+    frame, mask = lines(0)
+    learn(predictor, mask, frame)
+    large = predictor.encode(frame[..., None]).size, predictor.model.encoding_key
+    learn(predictor, wide(96), frame)
+    assert large == ((192, 192), "zoom 2")
+    assert predictor.encode(frame[..., None]).size == (96, 96)
+    assert predictor.model.encoding_key == ""
+
+
+def test_tiles_are_smaller_by_the_zoom(predictor):
+    frame, mask = lines(0)
+    large = np.vstack([np.hstack([lines(seed, 96)[0] for seed in range(4)])] * 3)
+    learn(predictor, mask, frame, tile_size=512)
+    assert predictor.tile_side == 256
+    assert not predictor.model.uses_frame_context
+    tiled = predictor.predict(large)[0] > 0.5
+    learn(predictor, mask, frame)
+    assert predictor.tile_side == 1024
+    whole = predictor.predict(large)[0] > 0.5
+    assert tiled.shape == large.shape
+    assert (tiled & whole).sum() / (tiled | whole).sum() > 0.9
+
+
+def test_the_segmenter_does_the_same():
+    (frame, mask), (other, _) = lines(0), lines(1)
+    stack = np.stack([frame, other])
+    segmenter = Segmenter(device="cpu", effort=0.2).fit(
+        stack, mask.astype(np.uint8), axes="ZYX", reference_frame=0
+    )
+    labels = segmenter.predict(stack).labels
+    assert labels.shape == stack.shape
+    assert labels.any(axis=(1, 2)).all()
