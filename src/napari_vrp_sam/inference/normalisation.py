@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 MAX_SAMPLES = 1_000_000
 """Approximate number of pixels to take percentiles from; larger frames are subsampled."""
 
+NO_CONTRAST = (
+    "The stack shows no contrast: all sampled pixels have the same intensity or are not numbers. "
+    "Check the image and its channels, or give contrast limits."
+)
+
 PERCENTILES = (0.5, 99.5)
 """Percentiles of the intensities that are mapped to 0 and 1."""
 
@@ -289,8 +294,5 @@ def fit_normalisation(
         frames, references=references, contrast_limits=contrast_limits
     )
     if normalisation.flat:
-        logger.warning(
-            "The stack shows no contrast: all sampled pixels have the same intensity or are "
-            "not numbers. Check the image and its channels, or give contrast limits."
-        )
+        logger.warning(NO_CONTRAST)
     return normalisation

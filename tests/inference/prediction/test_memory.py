@@ -18,7 +18,7 @@ from napari_vrp_sam.inference.prediction.memory import UnfinishedFrames, next_st
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
-from napari_vrp_sam.inference.runs.events import Done, Failed, FrameResult, Loaded, MemoryShortage
+from napari_vrp_sam.inference.runs.events import Done, Failed, FrameResult, Loaded, RunWarning
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 UNIT = Normalisation((0,) * 3, (255,) * 3)
@@ -190,7 +190,7 @@ def test_each_step_is_an_event_and_the_next_job_begins_anew(job, gpu, neighbours
         events = list(ThreadEngine(cache).submit(job).events())
         assert isinstance(events[-1], Done)
         assert sum(isinstance(event, FrameResult) for event in events) == 5
-        (at,) = [n for n, event in enumerate(events) if isinstance(event, MemoryShortage)]
+        (at,) = [n for n, event in enumerate(events) if isinstance(event, RunWarning)]
         assert "the model runs on the CPU" in events[at].message
         assert events[at + 1] == Loaded("cpu", "CPU")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.plugin.window import press, results, run
 
 from napari_vrp_sam.inference.prediction.memory import next_step
-from napari_vrp_sam.inference.runs.events import MemoryShortage
+from napari_vrp_sam.inference.runs.events import RunWarning
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import device_name, resolve_device
 from napari_vrp_sam.plugin.layers.outputs.outlines import is_preview_layer
@@ -62,11 +62,21 @@ def test_a_full_memory_is_reported_during_the_run(qtbot, viewer, dock, engine, a
     press(qtbot, dock.segment_button)
     qtbot.waitUntil(lambda: "Frame 1 of 7" in dock.status.text(), timeout=60_000)
     step = next_step(2, 512, "cuda", tiles=True)
-    dock.panel._run._handle_events([MemoryShortage(step.message)])
+    dock.panel._run._handle_events([RunWarning(step.message)])
     assert step.message in dock.status.text()
     assert dock.status.severity == "warning"
     engine.let_through()
     qtbot.waitUntil(lambda: not dock.running, timeout=60_000)
+
+
+def test_an_image_without_contrast_is_reported(qtbot, viewer, dock, engine):
+    viewer.add_image(np.full((3, 48, 64), 7, np.uint8), name="empty")
+    drawn = np.zeros((3, 48, 64), np.uint8)
+    drawn[1, 5:20, 5:20] = 1
+    viewer.add_labels(drawn, name="drawn")
+    run(qtbot, dock, engine)
+    assert "The stack shows no contrast" in dock.status.text()
+    assert dock.status.severity == "warning"
 
 
 def test_message_and_quality_follow_the_result(qtbot, viewer, dock, engine, annotated, stack):

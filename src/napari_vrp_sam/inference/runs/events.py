@@ -88,8 +88,8 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class MemoryShortage:
-    """The memory was exceeded; the run continues with less of it, as the message says."""
+class RunWarning:
+    """Something that the user should know, such as a full memory; the run continues."""
 
     message: str
 
@@ -185,7 +185,7 @@ class Cancelled:
 Event = (
     Progress
     | Loaded
-    | MemoryShortage
+    | RunWarning
     | Learned
     | FrameResult
     | FrameWritten

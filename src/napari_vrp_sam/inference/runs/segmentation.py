@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of
+from napari_vrp_sam.inference.normalisation import NO_CONTRAST
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise
@@ -18,8 +19,8 @@ from napari_vrp_sam.inference.runs.events import (
     FrameResult,
     Learned,
     Loaded,
-    MemoryShortage,
     Progress,
+    RunWarning,
     frame_progress,
 )
 from napari_vrp_sam.inference.runs.reporting import (
@@ -87,6 +88,8 @@ def loading_events(
     predictor = yield from model_events(job, total, control, cache)
     yield Progress(0, total, "Sampling intensities", "sampling")
     normalisation = normalisation_of(job, frames)
+    if normalisation.flat:
+        yield RunWarning(NO_CONTRAST)
     control.check()
     return predictor, normalisation
 
@@ -115,7 +118,7 @@ def memory_events(predictor: Predictor) -> Generator[Event]:
 
     while predictor.memory_steps:
         step = predictor.memory_steps.pop(0)
-        yield MemoryShortage(step.message)
+        yield RunWarning(step.message)
         if step.cpu:
             yield Loaded(str(predictor.device), device_name(predictor.device))
 
@@ -130,8 +133,9 @@ def segmentation_events(
     Progress
         Before the first frame and after each one, and before each tile of a large frame.
     Loaded
-    MemoryShortage
-        Whenever the memory was exceeded; followed by `Loaded` if the model moved to the CPU.
+    RunWarning
+        If the stack shows no contrast, and whenever the memory was exceeded; the latter is followed
+        by `Loaded` if the model moved to the CPU.
     Learned
         Before the first frame.
     FrameResult

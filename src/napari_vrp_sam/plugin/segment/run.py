@@ -15,8 +15,8 @@ from napari_vrp_sam.inference.runs.events import (
     FrameResult,
     Learned,
     Loaded,
-    MemoryShortage,
     Progress,
+    RunWarning,
 )
 from napari_vrp_sam.plugin.widgets.background.watched_run import WatchedRun
 
@@ -101,7 +101,7 @@ class SegmentationRun(WatchedRun):
                 self.learned.emit(event.calibrations)
             elif isinstance(event, Loaded):
                 self.loaded.emit(event)
-            elif isinstance(event, MemoryShortage):
+            elif isinstance(event, RunWarning):
                 self.warned.emit(event.message)
         self._write([event for event in events if isinstance(event, FrameResult)])
         progress = [event for event in events if isinstance(event, Progress)]

@@ -190,6 +190,9 @@ def _end_message(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
     if severity == "info":
         # Settings that were changed since the run.
         text = " ".join(filter(None, (text, state.preview_problem)))
+        if end.warning:
+            first, details = split_message(end.warning)
+            return f"{text} {first}", "warning", details
     return _with_doubt(state, text, severity, details)
 
 

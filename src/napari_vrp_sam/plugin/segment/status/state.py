@@ -64,6 +64,8 @@ class RunEnd:
         The last one; it does not count the accepted frames.
     settings : str
         Thresholds and clean-up in words; empty for the automatic ones.
+    warning : str
+        The last warning of the run, such as that the image shows no contrast.
     """
 
     outcome: Outcome
@@ -75,6 +77,7 @@ class RunEnd:
     message: str = ""
     progress: Progress | None = None
     settings: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,9 @@ class PanelState:
     def ended(self, end: RunEnd) -> PanelState:
         """Return the state after the end of the run."""
         if self.run is not None:
-            end = replace(end, progress=self.run.progress)
+            notice = self.notice
+            warning = notice.text if notice is not None and notice.topic == "run" else ""
+            end = replace(end, progress=self.run.progress, warning=warning)
         return replace(self, run=None, end=end, notice=None, objects=None)
 
     def worker_changed(self, worker: WorkerState | None) -> PanelState:
