@@ -22,7 +22,7 @@ from napari_vrp_sam.annotations.label_shapes import (
 from napari_vrp_sam.annotations.reference import SPARSE_KINDS, AnnotationKind
 from napari_vrp_sam.errors import InputError
 
-Topic = Literal["objects", "strokes", "spill", "view", "void", "negative", "count"]
+Topic = Literal["objects", "strokes", "spill", "view", "void", "negative", "count", "full"]
 
 SUBJECT = "The labels"
 """First words of every question."""
@@ -39,6 +39,8 @@ FIXES: dict[Topic, str] = {
     "to no class, or `one_class=False` if {value} is a class",
     "negative": "give `ignore={value}` if it marks unknown pixels, or `background={value}` if it "
     "marks pixels of no class",
+    "full": "give `background={value}` if {value} marks the background, or `one_class=False` if "
+    "each value is a class",
     "count": "give `one_class=True` if they are objects of one class, or labels of which each "
     "value is a class",
 }
@@ -53,7 +55,7 @@ class LabelQuestion(InputError):  # noqa: N818
 
     Parameters
     ----------
-    topic : {"objects", "strokes", "spill", "view", "void", "negative", "count"}
+    topic : {"objects", "strokes", "spill", "view", "void", "negative", "count", "full"}
     finding : str
         Predicate of a sentence about the labels, such as "look like strokes".
     value : int, optional
@@ -103,8 +105,8 @@ def check_label_meaning(
     Raises
     ------
     LabelQuestion
-        If the labels look like numbered objects, like strokes, or contain a value that usually
-        marks pixels without a class.
+        If the labels look like numbered objects, like strokes, contain a value that usually marks
+        pixels without a class, or cover whole frames with two values.
     """
     if kind is None and _are_of_another_view(planes.values()):
         raise LabelQuestion(
@@ -131,6 +133,11 @@ def check_label_meaning(
                 f"contain {value} beside {_listed(others)}, as if it marked unknown pixels",
                 value,
             )
+    if kind is background is None and len(everything) == 2 and all(map(np.all, planes.values())):
+        # As a segmentation of ilastik does, in which one of both is the background.
+        areas = {v: sum(np.count_nonzero(p == v) for p in planes.values()) for v in everything}
+        larger = max(everything, key=lambda value: areas[value])
+        raise LabelQuestion("full", f"cover whole frames with {_listed(everything)}", larger)
     step = -(-len(planes) // MAX_FRAMES)
     planes = {index: planes[index] for index in sorted(planes)[::step]}
     if kind is None and any(

@@ -78,15 +78,14 @@ def test_masks_painted_on_white(tmp_path, caplog):
     assert "white is background" in caplog.text
 
 
-def test_two_labels_on_every_pixel_are_reported(tmp_path, caplog):
+def test_two_labels_on_every_pixel_are_asked_about(tmp_path):
     Image.fromarray(np.where(DISC, 1, 2).astype(np.uint8)).save(tmp_path / "mask.png")
-    assert len(references(tmp_path / "mask.png", reference_frame=1)) == 2
-    assert "has the label 1 or 2, and both are learned: say which" in caplog.text
-    caplog.clear()
+    with pytest.raises(InputError, match="cover whole frames with 1 and 2: give `background=2`"):
+        references(tmp_path / "mask.png", reference_frame=1)
+    assert len(references(tmp_path / "mask.png", reference_frame=1, one_class=False)) == 2
     ((what, mask, _),) = references(tmp_path / "mask.png", reference_frame=1, background=2)
     assert what == (1, 1, "mask")
     np.testing.assert_array_equal(mask, DISC)
-    assert not caplog.text
 
 
 def test_palettes_are_indices(tmp_path):

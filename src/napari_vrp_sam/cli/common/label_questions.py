@@ -38,6 +38,8 @@ FIXES: dict[Topic, str] = {
     "to no class, or --classes-as-stored if {value} is a class",
     "negative": "add --ignore {value} if it marks unknown pixels, or --background {value} if it "
     "marks pixels of no class",
+    "full": "add --background {value} if {value} marks the background, or --classes-as-stored if "
+    "each value is a class",
     "count": "add --one-class if they number objects, or give a label image if it is a picture",
 }
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,6 @@ from napari_vrp_sam.inference.arguments import as_array
 from napari_vrp_sam.inference.frames import Frames, read_selection
 from napari_vrp_sam.inference.references.drawn import drawn_references
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
-
-logger = logging.getLogger(__name__)
 
 
 def gather_references(
@@ -135,8 +132,6 @@ def gather_references(
         background=background,
         ignore=ignore,
     )
-    if annotation_kind is None and one_class is None and background is None:
-        _note_full_frames(drawn, class_ids)
     return [
         reference
         for index, plane in drawn.items()
@@ -151,18 +146,6 @@ def gather_references(
             class_ids=class_ids,
         )
     ]
-
-
-def _note_full_frames(drawn: Mapping[int, NDArray[Any]], class_ids: set[int]) -> None:
-    """Report two classes that cover whole frames, as a segmentation of ilastik does."""
-    if len(class_ids) == 2 and all(plane.all() for plane in drawn.values()):
-        first, second = sorted(class_ids)
-        logger.warning(
-            "Every pixel of the annotated frames has the label %d or %d, and both are learned: say "
-            "which value is the background if one of them is.",
-            first,
-            second,
-        )
 
 
 def _frame_index(frames: Frames, frame: int | Sequence[int] | None) -> int | None:

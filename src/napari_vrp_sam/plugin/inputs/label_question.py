@@ -28,6 +28,10 @@ ANSWERS: dict[Topic, tuple[tuple[str, dict[str, Any]], ...]] = {
         ("Each value is a class", {"one_class": False}),
     ),
     "count": (("They are one class", {"one_class": True}),),
+    "full": (
+        ("{value} is background", {"background": "{value}"}),
+        ("Each value is a class", {"one_class": False}),
+    ),
     "strokes": (
         ("Strokes, {value} is background", {"kind": "scribble", "background": "{value}"}),
         ("Strokes, each value a class", {"kind": "scribble"}),

@@ -34,6 +34,7 @@ QUESTION_FIXES: dict[Topic, str] = {
     "view": "paint on the frames, or say in the panel that they are strokes",
     "void": "say in the panel what {value} means",
     "negative": "say in the panel what {value} means",
+    "full": "say in the panel what {value} means",
     "count": "give all objects of a class the same label, or say in the panel that they are one "
     "class",
 }
