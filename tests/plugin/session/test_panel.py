@@ -276,7 +276,7 @@ def test_save_without_annotations(qtbot, viewer, dock, annotated, tmp_path):
     viewer.layers["drawn"].data[:] = 0
     save(qtbot, dock, tmp_path / "a.vrpsam")
     assert "Saved as a.vrpsam" in dock.status.text()
-    assert "There is no annotation yet" in dock.card.details.text()
+    assert "There is no annotation yet" in dock.status.text() + dock.card.details.text()
     replay = CliRunner().invoke(app, ["segment", "--session", str(tmp_path / "a.vrpsam")])
     assert replay.exit_code == 2
     assert "There is no annotation yet" in replay.stderr
