@@ -64,6 +64,22 @@ def test_interrupted_run_is_discarded(qtbot, tuner, interrupted, user_models):
     assert tuner.status.text() == "The fine-tuning of 'stack-lite' was discarded."
 
 
+def test_nothing_is_left_of_a_cancelled_run_that_is_discarded(qtbot, tuner, lessons, opened):
+    assert tuner.form.name_box.text() == "stack-lite"
+    press(qtbot, tuner.controls.start_button)
+    lessons.let_through(2)
+    qtbot.waitUntil(tuner.comparison.isVisible, timeout=30_000)
+    press(qtbot, tuner.controls.cancel_button)
+    qtbot.waitUntil(lambda: not tuner.running, timeout=30_000)
+    assert tuner.plot.isVisible()
+    assert tuner.form.name_box.text() == "stack-lite-2"
+    ((_, discard),) = tuner.unfinished_box.rows.values()
+    press(qtbot, discard)
+    assert not tuner.plot.isVisible()
+    assert not tuner.comparison.isVisible()
+    assert tuner.form.name_box.text() == "stack-lite"
+
+
 def test_run_in_another_window_is_not_discarded(qtbot, tuner, interrupted):
     ((_, discard),) = tuner.unfinished_box.rows.values()
     with lock_run(interrupted.folder):

@@ -30,10 +30,13 @@ class UnfinishedBox(QWidget):
     -------
     resumed : (output,)
     reported : (message,)
+    discarded : (output,)
+        After the checkpoint of a run was deleted.
     """
 
     resumed = Signal(object)
     reported = Signal(str)
+    discarded = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -89,4 +92,5 @@ class UnfinishedBox(QWidget):
             self.reported.emit(str(error))
             return
         self.refresh()
+        self.discarded.emit(output)
         self.reported.emit(f"The fine-tuning of '{output.stem}' was discarded.")

@@ -46,6 +46,7 @@ class FineTuneWidget(PluginDock):
         super().__init__(viewer, engine)
         self._run: FineTuningRun | None = None
         self._result: FineTuningResult | None = None
+        self._shown: Path | None = None
         self.unfinished_box = UnfinishedBox()
         self.form = FineTuneForm(viewer)
         self.controls = FineTuneControls()
@@ -67,6 +68,7 @@ class FineTuneWidget(PluginDock):
         self.form.warned.connect(self._warn)
         self.unfinished_box.resumed.connect(self.resume)
         self.unfinished_box.reported.connect(self.status.show_message)
+        self.unfinished_box.discarded.connect(self._forget)
         self.controls.start_button.clicked.connect(self.fine_tune)
         self.controls.pause_button.clicked.connect(self._toggle_pause)
         self.controls.cancel_button.clicked.connect(self.cancel)
@@ -114,7 +116,7 @@ class FineTuneWidget(PluginDock):
             self.form.label_question.show_error(error)
             self._warn(str(error))
             return
-        self._result = None
+        self._result, self._shown = None, job.output
         self._run = run = FineTuningRun(self._engine.submit(job), job.output.stem, self)
         run.reported.connect(self._show_progress)
         run.progressed.connect(self.controls.show_progress)
@@ -147,6 +149,13 @@ class FineTuneWidget(PluginDock):
     def _show_progress(self, message: str) -> None:
         if self.controls.cancel_button.isEnabled():  # otherwise "Cancelling" stays
             self.status.show_message(message)
+
+    def _forget(self, output: Path) -> None:
+        """Remove what is left in the tab of a run whose checkpoint was discarded."""
+        self.form.suggest_name()
+        if output == self._shown:
+            self.plot.hide()
+            self.comparison.clear()
 
     def _store_result(self, result: FineTuningResult) -> None:
         self._result = result

@@ -50,7 +50,7 @@ def read_vector_file(request: Request) -> StoredAnnotations:
         notes = ("It has no CRS: that of the image is assumed.",)
     elif table.crs.is_geographic and _beyond_degrees(table.total_bounds):
         # GeoJSON without a CRS counts as degrees, but many programs write any coordinates.
-        notes = ("Its coordinates are no degrees: the CRS of the image is assumed.",)
+        notes = ("Its coordinates are not in degrees: the CRS of the image is assumed.",)
     elif metadata.crs is not None:
         table = table.to_crs(metadata.crs)
     columns = [str(name) for name in table.columns if name != table.geometry.name]
