@@ -133,7 +133,8 @@ def check_label_meaning(
                 f"contain {value} beside {_listed(others)}, as if it marked unknown pixels",
                 value,
             )
-    if kind is background is None and len(everything) == 2 and all(map(np.all, planes.values())):
+    full = len(everything) == 2 and all(plane.all() for plane in planes.values())
+    if full and kind is None and background is None:
         # As a segmentation of ilastik does, in which one of both is the background.
         areas = {v: sum(np.count_nonzero(p == v) for p in planes.values()) for v in everything}
         larger = max(everything, key=lambda value: areas[value])
