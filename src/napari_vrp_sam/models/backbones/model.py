@@ -53,6 +53,10 @@ TOKENS_PER_OBJECT = 4.0
 CLASSICAL_RECIPE = ProbeRecipe(linear=(0,), perceptron=(0, 1), trees=(0, 1))
 """Probe without the backbone, for images that the backbone does not suit."""
 
+MIN_ADVANTAGE = 0.03
+"""Gain in expected IoU that the probe without the backbone must reach, because one annotated frame
+does not show smaller ones."""
+
 SLOW_VIEW_COUNT = 2
 """Number of augmented views on a CPU, where a vision transformer takes seconds for each."""
 
@@ -237,11 +241,13 @@ def _recipe(levels: int) -> ProbeRecipe:
 def _better_recipe(
     shots: Sequence[Shot], views: Sequence[Shot], recipes: Sequence[ProbeRecipe]
 ) -> tuple[ProbeRecipe, FoldEstimates | None]:
-    """Return the recipe with the highest expected IoU, or the first if that is unknown."""
+    """Return the first recipe, or one whose expected IoU is clearly higher."""
     best: tuple[ProbeRecipe, FoldEstimates] | None = None
     for recipe in recipes:
         estimates = cross_validate(shots, views, partial(_learn, recipe), lambda s: s.maps[0])
-        if estimates and (best is None or estimates.expected_iou > best[1].expected_iou):
+        if estimates and (
+            best is None or estimates.expected_iou > best[1].expected_iou + MIN_ADVANTAGE
+        ):
             best = recipe, estimates
     return best or (recipes[0], None)
 
