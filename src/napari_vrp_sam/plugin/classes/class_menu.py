@@ -52,6 +52,8 @@ class ClassMenu(QToolButton):
         self.menu_of_images = QMenu(self)
         self.menu_of_images.aboutToShow.connect(self.refresh)
         self.setMenu(self.menu_of_images)
+        # The arrow would cover the dots.
+        self.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         annotation_list.changed.connect(self._remember)
         self._remember()
 
