@@ -47,7 +47,7 @@ def read_segmenter_input(
     axes: str | None,
     frames: tuple[int | None, int | None] | None,
 ) -> SegmentationInput:
-    """Return the job of a saved segmenter for an image, as `Segmenter.predict` makes it.
+    """Read a saved segmenter, and return its job for an image, like `Segmenter.predict`.
 
     Raises
     ------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelResult(JobEvent):
-    """Measured accuracy, time and memory of one model.
+    """Accuracy, time and memory of one model, as measured on the user's image.
 
     Attributes
     ----------

@@ -132,7 +132,7 @@ class LearnedModel:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes of annotated frames, unless the model has learned them already.
+        """Learn the classes of annotated frames; do nothing if they are already learned.
 
         Parameters
         ----------

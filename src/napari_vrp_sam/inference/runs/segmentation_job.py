@@ -157,7 +157,7 @@ def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:
-    """Check that the references of each class mark the class and its background.
+    """Check that each class and its background are marked in the references.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def image_suffixes() -> frozenset[str]:
 
 
 def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) -> StoredImage:
-    """Open an image of any supported format without reading its pixels.
+    """Open an image in any supported format. Pixels are read on access.
 
     Parameters
     ----------

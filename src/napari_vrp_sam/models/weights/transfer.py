@@ -113,7 +113,7 @@ def _receive_once(url: str, partial: Path, report: Report | None, size: int | No
 
 
 def _tls_problem(error: Exception) -> str:
-    """Return why there is no encrypted connection; nothing is ever received without one."""
+    """Return the reason why a connection cannot be encrypted; without encryption, it is refused."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "the certificate of the server is not valid"
     return "the server does not encrypt the connection"

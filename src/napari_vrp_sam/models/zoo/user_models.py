@@ -88,7 +88,7 @@ def list_user_models() -> list[UserModel]:
 
 
 def user_model(name: str) -> UserModel:
-    """Return the user model with a given name, even if its file is damaged.
+    """Return the user model with this name. Its file may be damaged.
 
     Raises
     ------

@@ -206,7 +206,7 @@ class Classes(QObject):
             self.choose(min(numbers))
 
     def other_images(self) -> list[Hashable]:
-        """Return the ids of the other images with classes, the one in view last at the end."""
+        """Return the ids of the other images with classes, most recently viewed ones last."""
         return [image for image in self._others if image is not None]
 
     def copy_from(self, image: Hashable, name: str) -> None:

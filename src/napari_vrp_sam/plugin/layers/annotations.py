@@ -42,7 +42,7 @@ class Annotation:
 
 
 class NothingDrawn(InputError):  # noqa: N818 # no mistake: the user is about to draw
-    """There is no annotation in the ticked layers, if any."""
+    """Error: the ticked layers contain no annotation, or no layer is ticked."""
 
 
 def references_from_layers(

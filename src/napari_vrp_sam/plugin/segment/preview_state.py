@@ -35,7 +35,7 @@ TEXTS: dict[PreviewPhase, str] = {
 
 @dataclass(frozen=True)
 class PreviewState:
-    """Phase of the live preview; each method returns the state after an event.
+    """State of the live preview. Each method returns the state after an event.
 
     Attributes
     ----------

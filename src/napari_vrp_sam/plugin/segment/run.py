@@ -49,7 +49,7 @@ class SegmentationRun(WatchedRun):
     loaded = Signal(object)
     """Emits the `Loaded` event."""
     warned = Signal(str)
-    """Emits what was done because the memory was full."""
+    """Emits the messages of `RunWarning`."""
     segmented = Signal(object)
     """Emits lists of `FrameResult` before they are added to the result layer."""
     written = Signal()

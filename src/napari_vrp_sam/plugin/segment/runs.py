@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
     from napari_vrp_sam.io.sessions.unfinished.run import StoredFrame, UnfinishedRun
     from napari_vrp_sam.plugin.segment.parts import SegmentParts
-    from napari_vrp_sam.plugin.segment.status.state import Outcome
+    from napari_vrp_sam.plugin.segment.status.run_state import Outcome
 
 
 class StackRuns(QObject):

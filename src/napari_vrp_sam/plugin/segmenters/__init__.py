@@ -1,1 +1,1 @@
-"""Saved segmenters: those of the last days, their pictures, and their application to an image."""
+"""Saved segmenters: the list of the latest ones, and their application to an image."""

@@ -7,7 +7,8 @@ import pytest
 
 from napari_vrp_sam.inference.runs.events import Progress, frame_progress
 from napari_vrp_sam.plugin.segment.status.panel_view import NOTICE_SECONDS, view
-from napari_vrp_sam.plugin.segment.status.state import Notice, PanelState, Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.run_state import Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.state import Notice, PanelState
 
 READY = PanelState().inputs_changed(image=True, annotated=True)
 LOADING = Progress(0, 7, "Loading the model", "loading")
@@ -32,6 +33,18 @@ def test_state_and_view_need_no_qt():
         "assert not {'qtpy', 'napari'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_warnings_of_the_run_itself_outlive_it():
+    end = RunEnd("done", done=7, total=7, layer=1)
+    noticed = running().noticed(Notice("'a' is hidden but ticked.", topic="run")).ended(end)
+    assert "hidden" not in message(noticed)
+    assert view(noticed, 0).severity == "info"
+    warned = running().warned("There is no contrast.", 0)
+    assert view(warned, 0).severity == "warning"
+    shown = view(warned.ended(end), 0)
+    assert shown.message.endswith(" s. There is no contrast.")
+    assert shown.severity == "warning"
 
 
 def test_idle_phases_follow_from_the_inputs():

@@ -57,7 +57,7 @@ class _Frame:
 
 
 class StackSmoother:
-    """Predict the frames of one stack, and average uncertain frames with their neighbours.
+    """Predictor of the frames of a stack that averages uncertain frames with their neighbours.
 
     Neighbours are moved onto a frame by the optical flow of the images. The logits of a class are
     averaged only if its masks on annotated frames agree with those of their neighbours, and only on

@@ -36,7 +36,7 @@ def plan_files(
     *,
     replace: bool = False,
 ) -> list[Path]:
-    """Return the path of the labels of each image, after checking that they can be written.
+    """Check that labels can be written, and return their path for each image.
 
     Parameters
     ----------

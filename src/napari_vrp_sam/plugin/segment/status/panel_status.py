@@ -14,7 +14,8 @@ from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.plugin.layers.frame_view import view_problem
 from napari_vrp_sam.plugin.layers.stacks import frames_of
 from napari_vrp_sam.plugin.segment.status.panel_view import view
-from napari_vrp_sam.plugin.segment.status.state import Notice, Outcome, PanelState, Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.run_state import Outcome, Quality, RunEnd
+from napari_vrp_sam.plugin.segment.status.state import Notice, PanelState
 from napari_vrp_sam.plugin.widgets.wording import split_message
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class PanelStatus(QObject):
         self._run, self._settings = run, settings
         run.progressed.connect(lambda event: self._set(self.state.progressed(event, _now())))
         run.loaded.connect(self.on_loaded)
-        run.warned.connect(lambda text: self.notify(text, "warning", "run"))
+        run.warned.connect(lambda text: self._set(self.state.warned(text, _now())))
         run.learned.connect(lambda found: self._on_learned(found, describe))
         self._set(self.state.started(run.frame_count - run.frames_done, _now()))
 

@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
-from napari_vrp_sam.plugin.segment.status.state import PanelState, Quality, RunEnd, RunState
+from napari_vrp_sam.plugin.segment.status.run_state import Quality, RunEnd, RunState
+from napari_vrp_sam.plugin.segment.status.state import PanelState
 from napari_vrp_sam.plugin.widgets.wording import finished_frames, split_message, time_left
 from napari_vrp_sam.wording import count
 

@@ -18,7 +18,7 @@ from napari_vrp_sam.plugin.layers.outputs.accepted import (
 )
 from napari_vrp_sam.plugin.layers.outputs.results import CONFIDENCE
 from napari_vrp_sam.plugin.segment.status.confidence_plot import ConfidencePlot
-from napari_vrp_sam.plugin.segment.status.state import Quality
+from napari_vrp_sam.plugin.segment.status.run_state import Quality
 from napari_vrp_sam.plugin.widgets.controls import pack, set_help
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from napari_vrp_sam.inference.runs.events import Progress, Stage
+from napari_vrp_sam.plugin.segment.status.run_state import Outcome, Quality, RunEnd, RunState
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.process.worker_process import WorkerState
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 Topic = Literal["inputs", "run", "result", "objects", "session", "action", "undo", "view"]
 """Subject of a notice, which disappears when its subject changes."""
-
-Outcome = Literal["done", "cancelled", "refused", "failed"]
-"""End of a run; "refused" is an error that the user can fix, "failed" a bug."""
 
 Phase = Literal["empty", "needs annotation", "ready", "cancelling", "done", "cancelled", "failed"]
 
@@ -43,103 +41,6 @@ class Notice:
     severity: Severity = "info"
     topic: Topic = "action"
     time: float = 0.0
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """End of the last run, as long as its image is chosen and its result exists.
-
-    Attributes
-    ----------
-    outcome : Outcome
-    done, total : int
-        Frames with a result, and frames of the run.
-    seconds : float
-        Duration.
-    layer : hashable, optional
-        Identifies the result layer.
-    message : str
-        Why the run failed, or "because ..." if somebody else has cancelled it.
-    progress : Progress, optional
-        The last one; it does not count the accepted frames.
-    settings : str
-        Thresholds and clean-up in words; empty for the automatic ones.
-    warning : str
-        The last warning of the run, such as that the image shows no contrast.
-    """
-
-    outcome: Outcome
-    _: KW_ONLY
-    done: int = 0
-    total: int = 0
-    seconds: float = 0.0
-    layer: Hashable = None
-    message: str = ""
-    progress: Progress | None = None
-    settings: str = ""
-    warning: str = ""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Expected quality of a result.
-
-    Attributes
-    ----------
-    expected : tuple of (str, float or None)
-        Name and expected IoU of each class; None if the annotation is too small for an estimate.
-    details : tuple of str
-        Calibration of each class in words.
-    lowest : (str, float), optional
-        Number and confidence of the next frame to annotate.
-    """
-
-    expected: tuple[tuple[str, float | None], ...] = ()
-    details: tuple[str, ...] = ()
-    lowest: tuple[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run in progress.
-
-    Attributes
-    ----------
-    progress : Progress
-        The last one.
-    started, stage_started : float
-        Seconds on the clock of the panel.
-    first : (float, float), optional
-        Frames completed, and time, when the first of them was completed.
-    left : (float, float), optional
-        Estimated seconds left, and time of the estimate.
-    quality : Quality
-        Expected IoU of the classes, once they are learned.
-    cancelling : bool
-    """
-
-    progress: Progress
-    started: float
-    stage_started: float
-    first: tuple[float, float] | None = None
-    left: tuple[float, float] | None = None
-    quality: Quality = Quality()
-    cancelling: bool = False
-
-    def progressed(self, progress: Progress, now: float) -> RunState:
-        """Return the state after an event; the time left is estimated from the frames alone."""
-        same = self.cancelling or progress.stage == self.progress.stage
-        since = self.stage_started if same else now
-        first, left = self.first, None
-        completed = progress.completed
-        if progress.stage == "segmenting" and completed:
-            first = first or (completed, now)
-            if completed > first[0]:
-                rate = (now - first[1]) / (completed - first[0])
-                left = rate * (progress.total - completed), now
-            elif self.left is not None:
-                left = self.left
-        return replace(self, progress=progress, stage_started=since, first=first, left=left)
 
 
 @dataclass(frozen=True)
@@ -181,7 +82,7 @@ class PanelState:
     run: RunState | None = None
     end: RunEnd | None = None
     notice: Notice | None = None
-    quality: Quality = Quality()
+    quality: Quality = field(default_factory=Quality)
     layers: Mapping[Hashable, str] = field(default_factory=dict)
     device: str = ""
     worker: WorkerState | None = None
@@ -266,6 +167,11 @@ class PanelState:
             return self
         return replace(self, run=self.run.progressed(progress, now))
 
+    def warned(self, text: str, now: float) -> PanelState:
+        """Return the state after a warning of the run, which is shown again at its end."""
+        notice = Notice(text, severity="warning", topic="run", time=now)
+        return replace(self.noticed(notice), run=self.run and replace(self.run, warning=text))
+
     def learned(self, quality: Quality) -> PanelState:
         """Return the state after the run has learned the annotations."""
         return self if self.run is None else replace(self, run=replace(self.run, quality=quality))
@@ -283,9 +189,7 @@ class PanelState:
     def ended(self, end: RunEnd) -> PanelState:
         """Return the state after the end of the run."""
         if self.run is not None:
-            notice = self.notice
-            warning = notice.text if notice is not None and notice.topic == "run" else ""
-            end = replace(end, progress=self.run.progress, warning=warning)
+            end = replace(end, progress=self.run.progress, warning=self.run.warning)
         return replace(self, run=None, end=end, notice=None, objects=None)
 
     def worker_changed(self, worker: WorkerState | None) -> PanelState:

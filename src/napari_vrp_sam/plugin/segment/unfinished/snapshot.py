@@ -1,4 +1,4 @@
-"""What is kept of a run, and the job that resumes it."""
+"""Snapshot of a run from which it can be resumed, and the job that resumes it."""
 
 from __future__ import annotations
 
