@@ -1,4 +1,4 @@
-"""Atomic writes and locks. Only this module renames files."""
+"""Paths that users choose, atomic writes and locks. Only this module renames files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ LOCK_POLL_SECONDS = 0.5
 
 class LockedError(Exception):
     """Another process holds a lock."""
+
+
+def chosen_path(variable: str, default: Path) -> Path:
+    """Return the path in an environment variable, or a default one."""
+    chosen = os.environ.get(variable)
+    return Path(chosen).expanduser() if chosen else default
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from napari_vrp_sam.inference.prediction.caches.feature_cache import frame_key
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import plan_tiles
 from napari_vrp_sam.inference.references.gather import gather_references
-from napari_vrp_sam.inference.runs.dask.tasks import PickledJob, segment_tile
+from napari_vrp_sam.inference.runs.dask.content import PickledJob
+from napari_vrp_sam.inference.runs.dask.tasks import segment_tile
 from napari_vrp_sam.inference.runs.events import FrameResult
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,10 @@ from napari_vrp_sam.cli.app import app, console, stderr_console
 from napari_vrp_sam.cli.common.options import OverwriteOption
 from napari_vrp_sam.inference.runs.files.output_paths import check_outputs
 from napari_vrp_sam.wording import count
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 segmenter_app = typer.Typer(
     help="Show saved segmenters, which vrp-sam segment --segmenter applies to images.",
@@ -67,7 +71,9 @@ def show(
         _write_thumbnail(found.thumbnail, thumbnail, path, overwrite=overwrite)
 
 
-def _write_thumbnail(picture: object, output: Path, path: Path, *, overwrite: bool) -> None:
+def _write_thumbnail(
+    picture: NDArray[np.uint8] | None, output: Path, path: Path, *, overwrite: bool
+) -> None:
     from PIL import Image
 
     from napari_vrp_sam.errors import InputError
@@ -77,5 +83,5 @@ def _write_thumbnail(picture: object, output: Path, path: Path, *, overwrite: bo
         raise InputError(f"{path} holds no picture: save the segmenter again.")
     check_outputs(output, [], [path], overwrite=overwrite)
     with explain_write_errors(output), atomic(output) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")  # type: ignore[arg-type]
+        Image.fromarray(picture).save(temporary, "PNG")
     stderr_console.print(f"The picture is in {output}.", soft_wrap=True)

@@ -186,7 +186,6 @@ class Model(ABC):
     effort: float = 1.0
     uses_effort: bool = False
     uses_cuda_graphs: bool = False
-    uses_frame_context: bool = False
     zoom: int = 1
     best_threshold: bool = False
 
@@ -194,6 +193,11 @@ class Model(ABC):
     def input_side(self) -> int | None:
         """See the class."""
         return None
+
+    @property
+    def uses_frame_context(self) -> bool:
+        """See the class."""
+        return False
 
     @property
     def encoding_key(self) -> str:

@@ -7,6 +7,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog
+from tests.plugin.classes.shown import numbers, shown_colour
 from tests.plugin.window import press, run
 
 from napari_vrp_sam.errors import InputError
@@ -22,22 +23,6 @@ from napari_vrp_sam.plugin.layers.metadata import (
 from napari_vrp_sam.plugin.layers.outputs.outlines import FrameOutline
 from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF, is_result_layer
 from napari_vrp_sam.plugin.layers.stacks import frames_of
-
-LEFT = Qt.MouseButton.LeftButton
-
-
-def numbers(class_list):
-    return [entry.number for entry in class_list.classes]
-
-
-def shown_colour(layer, number):
-    """Colour "#rrggbb" in which a layer shows a class."""
-    if isinstance(layer, Labels):
-        rgba = layer.get_color(number)
-    else:
-        each = layer.face_color if layer.name == "points" else layer.edge_color
-        rgba = each[layer.features["class"].tolist().index(number)]
-    return QColor.fromRgbF(*map(float, rgba)).name()
 
 
 def test_add_rename_and_remove_classes(qtbot, viewer, dock, class_list):

@@ -1,29 +1,10 @@
 """Classes of each image."""
 
 import numpy as np
-from napari.layers import Labels
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
 from tests.plugin.window import press, run
 
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
 from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
-
-LEFT = Qt.MouseButton.LeftButton
-
-
-def numbers(class_list):
-    return [entry.number for entry in class_list.classes]
-
-
-def shown_colour(layer, number):
-    """Colour "#rrggbb" in which a layer shows a class."""
-    if isinstance(layer, Labels):
-        rgba = layer.get_color(number)
-    else:
-        each = layer.face_color if layer.name == "points" else layer.edge_color
-        rgba = each[layer.features["class"].tolist().index(number)]
-    return QColor.fromRgbF(*map(float, rgba)).name()
 
 
 def test_each_image_has_its_own_classes(qtbot, viewer, dock, engine, annotated, class_list):

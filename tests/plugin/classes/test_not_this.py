@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from napari.layers import Labels
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from tests.plugin.classes.shown import numbers, shown_colour
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.plugin.classes.annotation_layers import (
@@ -20,22 +18,6 @@ from napari_vrp_sam.plugin.layers.metadata import (
     set_metadata,
 )
 from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
-
-LEFT = Qt.MouseButton.LeftButton
-
-
-def numbers(class_list):
-    return [entry.number for entry in class_list.classes]
-
-
-def shown_colour(layer, number):
-    """Colour "#rrggbb" in which a layer shows a class."""
-    if isinstance(layer, Labels):
-        rgba = layer.get_color(number)
-    else:
-        each = layer.face_color if layer.name == "points" else layer.edge_color
-        rgba = each[layer.features["class"].tolist().index(number)]
-    return QColor.fromRgbF(*map(float, rgba)).name()
 
 
 @pytest.mark.parametrize("kind", ["scribble", "mask", "point", "box"])

@@ -23,7 +23,9 @@ def single_image(path: Path) -> list[str]:
 
 
 def report_others(path: Path, names: Sequence[str], used: int, kind: str = "images") -> None:
-    """Warn that a file holds several images, of which one is used by default."""
+    """Warn that a file holds other images than the one that is used by default."""
+    if len(names) < 2:
+        return
     listed = ", ".join(f"{number}: {name}" for number, name in enumerate(names[:MOST_LISTED]))
     left = len(names) - MOST_LISTED
     more = f", and {left} more" if left > 0 else ""

@@ -140,7 +140,7 @@ def write_result(folder: Path, result: StoredResult) -> None:
         write_levels(folder, result.levels)
 
 
-def read_result(folder: Path, probabilities: bool) -> StoredResult:  # noqa: FBT001
+def read_result(folder: Path, *, probabilities: bool) -> StoredResult:
     """Read the result that `write_result` wrote, with or without probabilities."""
     content = read_values(folder / RESULT_INFO)
     shape, dtype = tuple(content["shape"]), np.dtype(content["dtype"])

@@ -288,7 +288,7 @@ def _read(folder: Path, content: _SessionFile) -> Session:
         accepted=read_frames(folder / REFERENCES / ACCEPTED),
         classes=content.classes,
         layers=[read_layer(folder / ANNOTATIONS, name) for name in content.layers],
-        result=read_result(folder, content.probabilities) if content.result else None,
+        result=read_result(folder, probabilities=content.probabilities) if content.result else None,
         version=content.version,
     )
 

@@ -24,12 +24,7 @@ from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
 from napari_vrp_sam.models.lite.scenes import decoder_shares, describe_scene
-from napari_vrp_sam.models.lite.zoom import (
-    choose_zoom,
-    enlarge,
-    enlarge_reference,
-    reduce_logits,
-)
+from napari_vrp_sam.models.lite.zoom import choose_zoom, enlarge, enlarge_reference, reduce_logits
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
@@ -82,7 +77,6 @@ class LiteModel(nn.Module, Model):
     """
 
     name = "lite"
-    uses_frame_context = True
     best_threshold = True
     uses_effort = True
     uses_cuda_graphs = True
@@ -132,6 +126,11 @@ class LiteModel(nn.Module, Model):
         return cls(network, pseudo_mask=pseudo_mask, head=head)
 
     @property
+    def uses_frame_context(self) -> bool:
+        """See the base class; the context is that of frames that are not enlarged."""
+        return self.zoom == 1
+
+    @property
     def encoding_key(self) -> str:
         """See the base class."""
         return "" if self.zoom == 1 else f"zoom {self.zoom}"
@@ -139,8 +138,6 @@ class LiteModel(nn.Module, Model):
     def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
         """Enlarge small frames with thin objects; see `zoom`. A dense head needs their size."""
         self.zoom = 1 if self.head is not None else choose_zoom(masks)
-        # The context is that of cells of the frame itself.
-        self.uses_frame_context = self.zoom == 1
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
@@ -238,12 +235,9 @@ class LiteModel(nn.Module, Model):
             decoded = decoded.to(pseudo_masks)
         # Class by class with Python numbers: copying a tensor of them to the device would wait for
         # all kernels in its queue.
-        mixed = []
         shares = decoder_shares(features, prompts)
-        for base, mask, share, c in zip(
-            pseudo_masks, decoded, shares, prompts.calibrations, strict=True
-        ):
-            mixed.append(torch.lerp(base, mask, share) + c.offset)
+        each = zip(pseudo_masks, decoded, shares, prompts.calibrations, strict=True)
+        mixed = [torch.lerp(base, mask, share) + c.offset for base, mask, share, c in each]
         edge_shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], edge_shares)
         logits = resize_to_frame(edged, features.size)[:, 0]

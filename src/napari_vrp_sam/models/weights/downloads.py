@@ -15,7 +15,7 @@ import platformdirs
 import pooch
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic, link_or_copy, lock, rename
+from napari_vrp_sam.files import atomic, chosen_path, link_or_copy, lock, rename
 from napari_vrp_sam.models.weights.transfer import WRONG_FILE, NoConnectionError, receive
 
 CACHE_VARIABLE = "VRP_SAM_CACHE"
@@ -148,10 +148,8 @@ class WeightsFile:
 
 def cache_folder() -> Path:
     """Return the folder of downloads: `$VRP_SAM_CACHE`, or the cache folder of the system."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_cache_path("napari-vrp-sam", appauthor=False)
+    default = platformdirs.user_cache_path("napari-vrp-sam", appauthor=False)
+    return chosen_path(CACHE_VARIABLE, default)
 
 
 def offline() -> bool:

@@ -71,10 +71,8 @@ class UserModel:
 
 def models_folder() -> Path:
     """Return the folder of user models: `$VRP_SAM_MODELS`, or one for the system's user data."""
-    chosen = os.environ.get(MODELS_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_data_path("napari-vrp-sam", appauthor=False) / "models"
+    default = platformdirs.user_data_path("napari-vrp-sam", appauthor=False) / "models"
+    return files.chosen_path(MODELS_VARIABLE, default)
 
 
 def list_user_models() -> list[UserModel]:

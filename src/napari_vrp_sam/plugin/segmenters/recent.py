@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import atomic
+from napari_vrp_sam.files import atomic, chosen_path
 
 LIST_VARIABLE = "VRP_SAM_SEGMENTERS"
 MOST = 30
@@ -19,10 +19,8 @@ MOST = 30
 
 def list_path() -> Path:
     """Return the file of the list: `$VRP_SAM_SEGMENTERS`, or one in the user's data folder."""
-    chosen = os.environ.get(LIST_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_data_path("napari-vrp-sam", appauthor=False) / "segmenters.json"
+    default = platformdirs.user_data_path("napari-vrp-sam", appauthor=False) / "segmenters.json"
+    return chosen_path(LIST_VARIABLE, default)
 
 
 def recent_segmenters() -> list[Path]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
+import numpy as np
 from napari.utils import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 
@@ -29,7 +31,7 @@ from napari_vrp_sam.plugin.widgets.background.watched_run import (
 )
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
 
     from napari_vrp_sam.inference.objects.result_settings import ResultSettings
     from napari_vrp_sam.io.sessions.layers import StoredLayer
@@ -67,14 +69,7 @@ def collect_session(
     result = current_result_with_frames(viewer, image)
     data = stack_data(image)
     session = Session(
-        image=SessionImage(
-            name=image.name,
-            shape=tuple(int(size) for size in data.shape),
-            dtype=data.dtype.str,
-            axes=frames.axes,
-            source=image_source(image),
-            attributes=image_attributes(image),
-        ),
+        image=replace(session_image(image, frames.axes), attributes=image_attributes(image)),
         settings=Settings(
             model=form.model_box.model,
             device=form.device_box.currentText(),
@@ -91,14 +86,29 @@ def collect_session(
         references=[StoredReference.of(reference) for reference in references],
         obstacle=obstacle,
         accepted=accepted,
-        classes=[
-            SessionClass(entry.number, entry.name, entry.colour)
-            for entry in form.class_list.classes
-        ],
+        classes=session_classes(form),
         layers=annotation_layers(form, result[0] if result is not None else None),
         result=stored_result(*result) if result is not None else None,
     )
     return session, data
+
+
+def session_image(image: Image, axes: str) -> SessionImage:
+    """Return the description of an image, without the attributes of its layer."""
+    data = stack_data(image)
+    return SessionImage(
+        name=image.name,
+        shape=tuple(int(size) for size in data.shape),
+        dtype=np.dtype(data.dtype).str,
+        axes=axes,
+        source=image_source(image),
+    )
+
+
+def session_classes(form: SegmentForm) -> list[SessionClass]:
+    """Return the classes of the chosen image."""
+    classes = form.class_list.classes
+    return [SessionClass(entry.number, entry.name, entry.colour) for entry in classes]
 
 
 def annotation_layers(

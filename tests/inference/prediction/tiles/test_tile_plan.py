@@ -61,7 +61,7 @@ def test_tiles_equal_the_whole_frame(predictor, strip, monkeypatch):
     tiles = predictor.predict(strip)[0] > 0.5
     assert iou(tiles, whole) > 0.995
     # Without context, each tile has tokens of its own.
-    monkeypatch.setattr(predictor.model, "uses_frame_context", False)
+    monkeypatch.setattr(type(predictor.model), "uses_frame_context", False)
     by_itself = predictor.predict(strip)[0] > 0.5
     assert iou(by_itself, whole) < iou(tiles, whole)
 

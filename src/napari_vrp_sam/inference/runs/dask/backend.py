@@ -14,13 +14,15 @@ from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import plan_tiles
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress, check_tile
 from napari_vrp_sam.inference.runs.control import Control
-from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
-from napari_vrp_sam.inference.runs.dask.task_queue import TaskQueue, in_order
-from napari_vrp_sam.inference.runs.dask.tasks import (
+from napari_vrp_sam.inference.runs.dask.content import (
     FrameWriter,
     Neighbourhood,
     PickledJob,
     WorkerState,
+)
+from napari_vrp_sam.inference.runs.dask.stacks import sendable_stack
+from napari_vrp_sam.inference.runs.dask.task_queue import TaskQueue, in_order
+from napari_vrp_sam.inference.runs.dask.tasks import (
     frame_context,
     frame_event,
     load_and_learn,

@@ -8,7 +8,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.runs.dask.backend import DaskBackend
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
-from napari_vrp_sam.inference.runs.dask.tasks import FrameWriter
+from napari_vrp_sam.inference.runs.dask.content import FrameWriter
 from napari_vrp_sam.inference.runs.engine import Run
 
 UNREAD = 8

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from numpy.typing import NDArray
 
@@ -15,7 +15,12 @@ from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import ContextTile, Tile, tile_logits
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
-from napari_vrp_sam.inference.runs.dask.full_memory import try_twice
+from napari_vrp_sam.inference.runs.dask.content import (
+    FrameWriter,
+    PickledJob,
+    WorkerState,
+)
+from napari_vrp_sam.inference.runs.dask.full_memory import Result, try_twice
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameWritten
 from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
@@ -26,91 +31,8 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
-    from napari_vrp_sam.models.calibration import ClassCalibration
 
-
-class FrameWriter(Protocol):
-    """Write labels to a place that all workers can reach; the writer is sent to them."""
-
-    def open(self) -> None:
-        """Create the output; called once, before anything is written."""
-        ...
-
-    def write(self, index: int, labels: NDArray[Any]) -> None:
-        """Write the labels of a frame."""
-        ...
-
-
-@dataclass(frozen=True)
-class PickledJob:
-    """A job in the form in which it is sent to workers.
-
-    Attributes
-    ----------
-    token : str
-        Identifies the run, so that a worker prepares it once.
-    content : bytes
-        The pickled job, writer and neighbourhood, which a scheduler need not unpickle. If the job
-        has no stack, frames are sent with the tasks.
-    """
-
-    token: str
-    content: bytes
-
-    @classmethod
-    def of(
-        cls,
-        token: str,
-        job: SegmentationJob,
-        writer: FrameWriter | None,
-        around: Neighbourhood | None = None,
-    ) -> PickledJob:
-        """Pickle a job."""
-        return cls(token, pickle.dumps((job, writer, around)))
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """Neighbours of the frames of a job, for `StackSmoother` on a worker.
-
-    Attributes
-    ----------
-    neighbours : dict of int to list of int
-        Direct neighbours of each frame.
-    measured : dict of int to ndarray, each of shape (Y, X, C)
-        Annotated frames and their neighbours, if the worker cannot read them.
-    """
-
-    neighbours: dict[int, list[int]]
-    measured: dict[int, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class WorkerState:
-    """State of a worker that has learned the annotations.
-
-    Attributes
-    ----------
-    calibrations : dict of int to ClassCalibration
-        Calibration of each class.
-    tile_side : int
-        Longest side of tiles in pixels; see `Predictor.tile_side`.
-    uses_frame_context : bool
-        Whether tiles of large frames need context; see `Model.uses_frame_context`.
-    best_threshold : bool
-        See `Model.best_threshold`.
-    chunk : int
-        Number of frames per task.
-    smoothed : bool
-        Whether frames are averaged with their neighbours.
-    """
-
-    calibrations: dict[int, ClassCalibration]
-    tile_side: int
-    uses_frame_context: bool
-    best_threshold: bool
-    chunk: int
-    smoothed: bool
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(frozen=True)
@@ -130,6 +52,17 @@ _lock = threading.Lock()
 _predictors = PredictorCache(0)
 _prepared: _Prepared | None = None
 _last_frame: tuple[tuple[str, int], NDArray[Any]] | None = None
+
+
+def _alone(task: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let a task run alone, and try it twice if the memory is full."""
+
+    @functools.wraps(task)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with _lock:
+            return try_twice(lambda: task(*args, **kwargs), _release)
+
+    return run
 
 
 def share_job(pickled: PickledJob) -> PickledJob:
@@ -152,6 +85,7 @@ def load_and_learn(pickled: PickledJob) -> WorkerState:
         )
 
 
+@_alone
 def segment_frames(
     pickled: PickledJob, indices: list[int], frames: dict[int, NDArray[Any]] | None = None
 ) -> list[FrameResult | FrameWritten]:
@@ -165,26 +99,21 @@ def segment_frames(
     frames : dict of int to ndarray, each of shape (Y, X, C), optional
         The pixels of these and of the frames around them, if the worker cannot read them.
     """
-
-    def segment() -> list[FrameResult | FrameWritten]:
-        prepared = _prepare(pickled)
-        job, predictor, smoother = prepared.job, prepared.predictor, prepared.smoother
-        prepared.sent.clear()
-        prepared.sent.update(frames or {})
-        predictions: Iterator[FramePrediction | TileProgress]
-        if smoother is not None and smoother.measure():
-            predictions = smoother.stream(indices, probabilities=job.needs_probabilities)
-        else:
-            pixels = (_read(pickled, prepared.sent, index) for index in indices)
-            predictions = predictor.predict_stream(pixels, probabilities=job.needs_probabilities)
-        return [
-            frame_event(index, prediction, job, prepared.writer)
-            for index, prediction in zip(indices, predictions, strict=True)
-            if not isinstance(prediction, TileProgress)  # no frame is larger than a tile
-        ]
-
-    with _lock:
-        return try_twice(segment, _release)
+    prepared = _prepare(pickled)
+    job, predictor, smoother = prepared.job, prepared.predictor, prepared.smoother
+    prepared.sent.clear()
+    prepared.sent.update(frames or {})
+    predictions: Iterator[FramePrediction | TileProgress]
+    if smoother is not None and smoother.measure():
+        predictions = smoother.stream(indices, probabilities=job.needs_probabilities)
+    else:
+        pixels = (_read(pickled, prepared.sent, index) for index in indices)
+        predictions = predictor.predict_stream(pixels, probabilities=job.needs_probabilities)
+    return [
+        frame_event(index, prediction, job, prepared.writer)
+        for index, prediction in zip(indices, predictions, strict=True)
+        if not isinstance(prediction, TileProgress)  # no frame is larger than a tile
+    ]
 
 
 def frame_event(
@@ -199,31 +128,24 @@ def frame_event(
     return FrameWritten(index, checksum, result.confidence, result.probabilities)
 
 
+@_alone
 def tile_context(
     pickled: PickledJob, index: int, tile: ContextTile, pixels: NDArray[Any] | None = None
 ) -> Any:
     """Compute what a tile contributes to the context of its frame; see `Model.tile_context`."""
-
-    def compute() -> Any:
-        predictor = _prepare(pickled).predictor
-        features = predictor.encode(_pixels(pickled, index, tile.pixels, pixels))
-        return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
-
-    with _lock:
-        return try_twice(compute, _release)
+    predictor = _prepare(pickled).predictor
+    features = predictor.encode(_pixels(pickled, index, tile.pixels, pixels))
+    return predictor.model.tile_context(features, predictor.prepared, tile.place, tile.cells)
 
 
+@_alone
 def frame_context(pickled: PickledJob, parts: list[Any]) -> Any:
     """Combine the contributions of tiles; see `Model.frame_context`."""
-
-    def combine() -> Any:
-        predictor = _prepare(pickled).predictor
-        return predictor.model.frame_context(parts, predictor.prepared)
-
-    with _lock:
-        return try_twice(combine, _release)
+    predictor = _prepare(pickled).predictor
+    return predictor.model.frame_context(parts, predictor.prepared)
 
 
+@_alone
 def segment_tile(
     pickled: PickledJob,
     index: int,
@@ -256,16 +178,13 @@ def segment_tile(
 
     from napari_vrp_sam.inference.prediction.outputs import clear_missing
 
-    def segment() -> NDArray[np.float32]:
-        predictor = _prepare(pickled).predictor
-        own = _pixels(pickled, index, tile.pixels, pixels)
+    predictor = _prepare(pickled).predictor
+    pixels = _pixels(pickled, index, tile.pixels, pixels)
+    with torch.no_grad():
         logits = tile_logits(
-            predictor.model, predictor.prepared, predictor.encode(own), context, tile.place
+            predictor.model, predictor.prepared, predictor.encode(pixels), context, tile.place
         )
-        return clear_missing(logits, own)
-
-    with _lock, torch.no_grad():
-        return number, try_twice(segment, _release)
+    return number, clear_missing(logits, pixels)
 
 
 def _pixels(
@@ -319,7 +238,7 @@ def _prepare(pickled: PickledJob) -> _Prepared:
 
             smoother = StackSmoother(
                 predictor,
-                partial(_read, pickled, sent),
+                functools.partial(_read, pickled, sent),
                 around.neighbours.__getitem__,
                 job.references,
             )

@@ -17,7 +17,7 @@ from napari_vrp_sam.inference.runs.files.output import OutputWriter, RunOutput
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.frames import Frames
     from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
-    from napari_vrp_sam.inference.runs.dask.tasks import FrameWriter
+    from napari_vrp_sam.inference.runs.dask.content import FrameWriter
     from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 

@@ -68,8 +68,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
     names = list(image.scenes)
     if number is None:
         number = _main_scene(image, len(names))
-        if len(names) > 1:
-            report_others(path, names, number, "scenes")
+        report_others(path, names, number, "scenes")
     image.set_scene(number)
     order, sizes = str(image.dims.order), tuple(image.shape)
     kept = [size > 1 or axis in "YX" for axis, size in zip(order, sizes, strict=True)]

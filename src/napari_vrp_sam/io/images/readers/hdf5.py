@@ -53,8 +53,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
         datasets = [file[name] for name in names]
         if number is None:
             number = max(range(len(names)), key=lambda at: math.prod(datasets[at].shape))
-            if len(names) > 1:
-                report_others(path, names, number)
+            report_others(path, names, number)
         dataset = datasets[number]
         axes = _axes(dataset)
         kept = _kept(dataset.shape)

@@ -24,8 +24,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa:
             names = _image_names(path)
             if number is None:
                 number = max(range(len(names)), key=lambda at: math.prod(opened[names[at]].shape))
-                if len(names) > 1:
-                    report_others(path, names, number)
+                report_others(path, names, number)
             return StoredImage(opened[names[number]], None)
     except ValueError as error:
         if "pickle" in str(error) or "Python objects" in str(error):

@@ -39,7 +39,7 @@ def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:
         data, axes = open_pages(file, image)
         metadata = tiff_metadata(file, image.series[0])
         missing = missing_planes(image)
-    if number is None and len(images) > 1:
+    if number is None:
         report_others(path, [one.describe() for one in images], images.index(image))
     if missing:
         _report_missing(path, image, missing)

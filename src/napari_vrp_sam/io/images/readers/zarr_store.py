@@ -31,7 +31,7 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, number: int | None, *, raw: bool) -> StoredImage:  # noqa: ARG001
     images = images_at(path)
     image = main_image(images) if number is None else images[number]
-    if number is None and len(images) > 1:
+    if number is None:
         report_others(path, [other.name for other in images], images.index(image))
     axes = image.axes
     # Many programs write all five axes.

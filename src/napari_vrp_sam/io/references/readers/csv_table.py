@@ -33,7 +33,7 @@ def _read(request: Request) -> StoredAnnotations:
 
     table = pd.read_csv(request.path, sep=None, engine="python", skipinitialspace=True)
     table.columns = [str(name).strip() for name in table.columns]
-    table = table.apply(_with_points)
+    table = table.apply(_with_decimal_points)
     if table.empty:
         raise InputError(f"{request.path} has no rows: save at least one point.")
     column = class_column(list(table.columns), request.class_column)
@@ -55,7 +55,7 @@ def _read(request: Request) -> StoredAnnotations:
     return StoredAnnotations(drawings=drawings, class_names=classes.names, notes=classes.notes)
 
 
-def _with_points(column: Any) -> Any:
+def _with_decimal_points(column: Any) -> Any:
     """Return a column whose numbers have a comma, as in many countries, as numbers."""
     if column.dtype.kind in "biuf":
         return column

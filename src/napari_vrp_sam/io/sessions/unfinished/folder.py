@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -15,7 +14,7 @@ from typing import Any
 import platformdirs
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.files import explain_write_errors
+from napari_vrp_sam.files import chosen_path, explain_write_errors
 from napari_vrp_sam.io.sessions.image import SessionImage, fingerprints_of, is_session_image
 from napari_vrp_sam.io.sessions.unfinished.run import RUN_FILE, UnfinishedRun
 
@@ -28,10 +27,8 @@ SHARE_OF_DISK = 0.1
 
 def unfinished_folder() -> Path:
     """Return the folder of unfinished runs: `$VRP_SAM_UNFINISHED`, or one of the system."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_state_path("napari-vrp-sam", appauthor=False) / "unfinished"
+    default = platformdirs.user_state_path("napari-vrp-sam", appauthor=False) / "unfinished"
+    return chosen_path(FOLDER_VARIABLE, default)
 
 
 def new_run(

@@ -6,19 +6,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.objects.result_settings import ResultSettings
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
-from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.references import StoredReference
-from napari_vrp_sam.io.sessions.session import Session, SessionClass, Settings
+from napari_vrp_sam.io.sessions.session import Session, Settings
 from napari_vrp_sam.io.sessions.unfinished.folder import new_run
-from napari_vrp_sam.plugin.layers.calibration import image_source
 from napari_vrp_sam.plugin.layers.stacks import frames_of, nodata_of, stack_data
-from napari_vrp_sam.plugin.session.saving import annotation_layers
+from napari_vrp_sam.plugin.session.saving import (
+    annotation_layers,
+    session_classes,
+    session_image,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,17 +66,9 @@ class RunSnapshot:
         total: int,
     ) -> RunSnapshot:
         """Copy the inputs of a job on an image, which may be another one than that of the form."""
-        data = stack_data(image)
-        axes = frames_of(image, job.axes).axes
         references = tuple(job.references)
         session = Session(
-            image=SessionImage(
-                name=image.name,
-                shape=tuple(int(size) for size in data.shape),
-                dtype=np.dtype(data.dtype).str,
-                axes=axes,
-                source=image_source(image),
-            ),
+            image=session_image(image, frames_of(image, job.axes).axes),
             settings=Settings(
                 model=str(job.model),
                 device=job.device,
@@ -89,16 +82,13 @@ class RunSnapshot:
             ),
             references=[StoredReference.of(reference) for reference in references],
             accepted=accepted,
-            classes=[
-                SessionClass(entry.number, entry.name, entry.colour)
-                for entry in form.class_list.classes
-            ],
+            classes=session_classes(form),
             layers=annotation_layers(form, lazy=False) if job.references_on_stack else (),
         )
         normalisation = job.normalisation and job.normalisation.to_json()
         facts = {NORMALISATION: normalisation, PROBABILITIES: job.probabilities}
         images = () if job.references_on_stack else tuple(r.image for r in references)
-        return cls(session, data, images, total, facts)
+        return cls(session, stack_data(image), images, total, facts)
 
     def new_run(self) -> UnfinishedRun:
         """Return the run to keep, which is recognised by the annotated frames of the image."""
