@@ -42,20 +42,20 @@ def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
     from napari_vrp_sam.models.weights import catalogue, model_spec
-    from napari_vrp_sam.models.weights.downloads import WeightsFile
+    from napari_vrp_sam.models.weights.downloads import PublishedFile
 
     cache = tmp_path / "cache"
     cache.mkdir()
     monkeypatch.setenv("VRP_SAM_CACHE", str(cache))
     monkeypatch.setenv("VRP_SAM_OFFLINE", "1")
 
-    def add_to_cache(name: str, state: dict[str, Any]) -> WeightsFile:
+    def add_to_cache(name: str, state: dict[str, Any]) -> PublishedFile:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
         (cache / f"{name} under any name").write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        return WeightsFile(f"http://127.0.0.1:9/{name}.pth", digest, "MIT", len(content))
+        return PublishedFile(f"http://127.0.0.1:9/{name}.pth", digest, "MIT", len(content))
 
     torch.manual_seed(0)
     sam = add_to_cache("sam", build_tiny_sam(seed=3).state_dict())

@@ -13,7 +13,7 @@ LINK = re.compile(r"\bhttps?:[^\s)>\"'`|}<,\\\]]*")
 KNOWN = """
     ai.meta.com arxiv.org bioimage.io cdn.jsdelivr.net cocodataset.org distributed.dask.org
     dl.fbaipublicfiles.com
-    docs.rapids.ai download.pytorch.org forum.image.sc github.com huggingface.co
+    docs.rapids.ai download.pytorch.org forum.image.sc github.com gitlab.com huggingface.co
     hypothesis.readthedocs.io imagej.net img.shields.io import-linter.readthedocs.io
     jfly.uni-koeln.de jobqueue.dask.org keepachangelog.com napari.org kubernetes.dask.org
     mrcfile.readthedocs.io napari-vrp-sam.github.io ngff.openmicroscopy.org nipy.org numpy.org

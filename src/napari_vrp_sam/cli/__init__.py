@@ -18,6 +18,7 @@ from napari_vrp_sam.cli import (  # noqa: F401
     models,
     objects,
     relabel,
+    samples,
     segmenter,
 )
 from napari_vrp_sam.cli.app import app

@@ -36,7 +36,7 @@ def list_all() -> None:
     from napari_vrp_sam.models.zoo.registry import list_models
     from napari_vrp_sam.models.zoo.user_models import list_user_models
 
-    table = Table(Column("model", no_wrap=True), "", "runs on", "weights")
+    table = Table(Column("model", no_wrap=True), "", "recommended", "weights")
     for entry in map(ModelEntry.of, list_models()):
         text = f"{entry.description} Licence: {entry.licence}."
         table.add_row(entry.name, text, entry.speed, entry.state_text)
@@ -70,7 +70,7 @@ def show(name: Name) -> None:
         table.add_row("to be accepted at", entry.agreement)
     if entry.citation:
         table.add_row("cite", entry.citation)
-    table.add_row("runs on", entry.speed)
+    table.add_row("recommended", entry.speed)
     table.add_row("weights", entry.state_text)
     if spec.user_weights is not None:
         table.add_row("file", str(spec.user_weights))

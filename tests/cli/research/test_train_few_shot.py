@@ -20,7 +20,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
-from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.downloads import PublishedFile
 from napari_vrp_sam.models.weights.model_spec import SEMANTIC_WEIGHTS
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.trainer import check_nodes
@@ -36,10 +36,10 @@ def _tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VRP_SAM_CACHE", str(folder))
     monkeypatch.setenv("VRP_SAM_OFFLINE", "")  # restored after `--offline`
 
-    def downloaded(name: str, module: torch.nn.Module) -> WeightsFile:
+    def downloaded(name: str, module: torch.nn.Module) -> PublishedFile:
         torch.save(module.state_dict(), folder / name)
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        return WeightsFile(f"https://nowhere.invalid/{name}", digest, "MIT")
+        return PublishedFile(f"https://nowhere.invalid/{name}", digest, "MIT")
 
     sam = downloaded("sam.pth", build_tiny_sam())
     built_in = [replace(s, sam_weights=sam) if s.name == "vit_b" else s for s in catalogue.BUILT_IN]

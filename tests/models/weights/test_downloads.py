@@ -20,7 +20,7 @@ from napari_vrp_sam.models.weights.downloads import (
     CACHE_VARIABLE,
     MIRROR_VARIABLE,
     OFFLINE_VARIABLE,
-    WeightsFile,
+    PublishedFile,
     cache_folder,
     copy_to_cache,
     fetch,
@@ -33,11 +33,11 @@ LOCK, PART = ".good.pth.lock", f".good.pth.{DIGEST[:8]}.part"
 
 
 @pytest.fixture
-def weights(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> WeightsFile:
+def weights(server: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> PublishedFile:
     monkeypatch.setattr(transfer, "CHUNK", 100)
     server.files |= {"good.pth": CONTENT, "portal.pth": b"<html>log in first</html>"}
     server.files |= {"spoilt.pth": b"x" + CONTENT[1:], "empty.pth": b""}
-    return WeightsFile(f"{server.url}/good.pth", DIGEST, "Apache-2.0", len(CONTENT))
+    return PublishedFile(f"{server.url}/good.pth", DIGEST, "Apache-2.0", len(CONTENT))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def names(cache: Path) -> list[str]:
     return sorted(p.name for p in cache.iterdir() if p.suffix != ".lock")
 
 
-def test_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_file_is_downloaded_once(server: Any, weights: PublishedFile, cache: Path) -> None:
     assert not weights.downloaded
     reports: list[tuple[int, int, str]] = []
     assert fetch(weights, progress=lambda *args: reports.append(args)) == cache / "good.pth"
@@ -69,19 +69,19 @@ def test_file_is_downloaded_once(server: Any, weights: WeightsFile, cache: Path)
     assert names(cache) == ["good.pth"]
 
 
-def test_prefix_of_digest_suffices(weights: WeightsFile) -> None:
+def test_prefix_of_digest_suffices(weights: PublishedFile) -> None:
     short = replace(weights, digest=weights.digest[:8], size=None)
     assert fetch(short).read_bytes() == CONTENT
 
 
-def test_interrupted_connection_is_resumed(server: Any, weights: WeightsFile) -> None:
+def test_interrupted_connection_is_resumed(server: Any, weights: PublishedFile) -> None:
     server.breaks["good.pth"] = 3000
     assert fetch(weights).read_bytes() == CONTENT
     assert server.requests == ["good.pth", "good.pth bytes=3000-", "good.pth bytes=6000-"]
 
 
 def test_failed_download_is_resumed_by_next_call(
-    server: Any, weights: WeightsFile, cache: Path
+    server: Any, weights: PublishedFile, cache: Path
 ) -> None:
     server.breaks["good.pth"] = 1000
     with pytest.raises(InputError, match="which resumes the download"):
@@ -95,7 +95,7 @@ def test_failed_download_is_resumed_by_next_call(
 
 
 def test_server_without_range_requests(
-    server: Any, weights: WeightsFile, write_partial: Callable[[bytes], Path]
+    server: Any, weights: PublishedFile, write_partial: Callable[[bytes], Path]
 ) -> None:
     server.rangeless.add("good.pth")
     write_partial(CONTENT[:500])
@@ -112,7 +112,7 @@ def test_server_without_range_requests(
 
 
 def test_login_page_does_not_replace_partial_file(
-    server: Any, weights: WeightsFile, write_partial: Callable[[bytes], Path]
+    server: Any, weights: PublishedFile, write_partial: Callable[[bytes], Path]
 ) -> None:
     there = write_partial(CONTENT[:5000])
     server.files["good.pth"] = server.files["portal.pth"]
@@ -125,7 +125,7 @@ def test_login_page_does_not_replace_partial_file(
 @pytest.mark.parametrize("wrong", [b"x" * 500, b"x" * 9000, b"x" * len(CONTENT)])
 def test_partial_file_of_another_file_is_discarded(
     server: Any,
-    weights: WeightsFile,
+    weights: PublishedFile,
     write_partial: Callable[[bytes], Path],
     wrong: bytes,
     cache: Path,
@@ -137,14 +137,14 @@ def test_partial_file_of_another_file_is_discarded(
 
 
 def test_slow_server_does_not_time_out_while_it_sends(
-    server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT", 0.5)
     server.pauses["good.pth"] = 0.08  # 0.8 s in total
     assert fetch(weights).read_bytes() == CONTENT
 
 
-def test_a_missing_connection_is_one_sentence_before_the_details(weights: WeightsFile) -> None:
+def test_a_missing_connection_is_one_sentence_before_the_details(weights: PublishedFile) -> None:
     named = replace(weights, url="http://127.0.0.1:9/sam.pth", size=375_042_383, title="SAM ViT-B")
     with pytest.raises(InputError) as error:
         fetch(named)
@@ -154,14 +154,14 @@ def test_a_missing_connection_is_one_sentence_before_the_details(weights: Weight
 
 
 def test_a_failed_download_is_not_called_a_missing_connection(
-    server: Any, weights: WeightsFile
+    server: Any, weights: PublishedFile
 ) -> None:
     with pytest.raises(InputError, match=r"MB download, but it failed\.\n"):
         fetch(replace(weights, url=f"{server.url}/absent.pth"))
 
 
 def test_silent_server_times_out(
-    server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "TIMEOUT", 0.1)
     server.pauses["good.pth"] = 1.0
@@ -179,27 +179,27 @@ def test_silent_server_times_out(
     ],
 )
 def test_wrong_file_is_not_stored(
-    weights: WeightsFile, cache: Path, server: Any, path: str, message: str
+    weights: PublishedFile, cache: Path, server: Any, path: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         fetch(replace(weights, url=server.url + path))
     assert names(cache) == []
 
 
-def test_unreachable_server(weights: WeightsFile) -> None:
+def test_unreachable_server(weights: PublishedFile) -> None:
     with pytest.raises(InputError, match="check the connection"):
         fetch(replace(weights, url="http://127.0.0.1:9/good.pth"))
 
 
 def test_proxy_of_environment_is_used(
-    server: Any, weights: WeightsFile, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url)
     assert fetch(replace(weights, url="http://weights.invalid/good.pth")).read_bytes() == CONTENT
 
 
 def test_mirror_is_tried_before_publisher(
-    server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = replace(weights, url="http://127.0.0.1:9/models/good.pth")
     monkeypatch.setenv(MIRROR_VARIABLE, f"{server.url}/mirror/")
@@ -217,7 +217,7 @@ def test_mirror_is_tried_before_publisher(
 
 
 def test_offline_mode_sends_no_request(
-    server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OFFLINE_VARIABLE, "1")
     with pytest.raises(InputError, match=r"good\.pth is not in .*, under any name"):
@@ -230,7 +230,7 @@ def test_offline_mode_sends_no_request(
 
 @pytest.mark.parametrize("size", [len(CONTENT), None])
 def test_file_of_any_name_is_recognised_by_its_digest(
-    server: Any, weights: WeightsFile, cache: Path, size: int | None
+    server: Any, weights: PublishedFile, cache: Path, size: int | None
 ) -> None:
     weights = replace(weights, size=size)
     cache.mkdir(parents=True)
@@ -245,7 +245,7 @@ def test_file_of_any_name_is_recognised_by_its_digest(
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_unlisted_size_needs_the_digest_if_that_is_quick(
-    weights: WeightsFile, cache: Path, quick: bool, monkeypatch: pytest.MonkeyPatch
+    weights: PublishedFile, cache: Path, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = replace(weights, size=None, digest=DIGEST[:8])
     cache.mkdir(parents=True)
@@ -264,7 +264,7 @@ def no_links(_source: Path, _target: Path) -> None:
 
 
 def test_file_is_copied_to_its_published_name_without_hard_links(
-    server: Any, weights: WeightsFile, cache: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, weights: PublishedFile, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.link", no_links)
     cache.mkdir(parents=True)
@@ -287,7 +287,7 @@ def test_file_is_copied_to_its_published_name_without_hard_links(
 
 
 def test_copying_to_the_cache_is_atomic(
-    weights: WeightsFile, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: PublishedFile, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "copy.pth").write_bytes(CONTENT)
     assert copy_to_cache(tmp_path / "copy.pth", weights) == cache / "good.pth"
@@ -304,7 +304,7 @@ def test_copying_to_the_cache_is_atomic(
     assert names(cache) == []
 
 
-def test_damaged_file_is_replaced(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_damaged_file_is_replaced(server: Any, weights: PublishedFile, cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / "good.pth").write_bytes(CONTENT[:-1])
     assert weights.downloaded
@@ -315,14 +315,14 @@ def test_damaged_file_is_replaced(server: Any, weights: WeightsFile, cache: Path
 
 FETCH = """
 import sys
-from napari_vrp_sam.models.weights.downloads import WeightsFile, fetch
+from napari_vrp_sam.models.weights.downloads import PublishedFile, fetch
 print("ready", flush=True)
 sys.stdin.readline()
-print(fetch(WeightsFile(*sys.argv[1:4], int(sys.argv[4]))))
+print(fetch(PublishedFile(*sys.argv[1:4], int(sys.argv[4]))))
 """
 
 
-def test_one_of_two_processes_downloads(server: Any, weights: WeightsFile, cache: Path) -> None:
+def test_one_of_two_processes_downloads(server: Any, weights: PublishedFile, cache: Path) -> None:
     server.pauses["good.pth"] = 0.05
     of_file = (weights.url, weights.digest, weights.licence, str(weights.size))
     command = [sys.executable, "-c", FETCH, *of_file]
@@ -339,7 +339,7 @@ def test_one_of_two_processes_downloads(server: Any, weights: WeightsFile, cache
 
 
 def test_waiting_process_reports_progress_of_the_other(
-    weights: WeightsFile, write_partial: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+    weights: PublishedFile, write_partial: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("napari_vrp_sam.files.LOCK_POLL_SECONDS", 0.01)
     write_partial(CONTENT[:3000])
@@ -358,7 +358,7 @@ def test_waiting_process_reports_progress_of_the_other(
     assert reports == [3000] * 3
 
 
-def test_cache_folder_that_is_a_file(weights: WeightsFile, cache: Path) -> None:
+def test_cache_folder_that_is_a_file(weights: PublishedFile, cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
     with pytest.raises(InputError, match="cannot be read or written"):

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.weights.downloads import WeightsFile, fetch
+from napari_vrp_sam.models.weights.downloads import PublishedFile, fetch
 from napari_vrp_sam.models.weights.hub import HubFile
 
 CONTENT = b"weights " * 100
 
 
-def weights_at(address: str) -> WeightsFile:
+def weights_at(address: str) -> PublishedFile:
     digest = hashlib.sha256(CONTENT).hexdigest()
-    return WeightsFile(f"{address}/good.pth", digest, "Apache-2.0", len(CONTENT))
+    return PublishedFile(f"{address}/good.pth", digest, "Apache-2.0", len(CONTENT))
 
 
 def files(cache: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights import catalogue
-from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.downloads import PublishedFile
 from napari_vrp_sam.models.weights.hub import FILE, hub_folder
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, ModelSpec
 from napari_vrp_sam.models.zoo.model_entry import ModelEntry, remove_downloads, suggest_models
@@ -29,7 +29,7 @@ def add(cache: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     server.files["sam.pth"] = CONTENT
 
     def add(name: str) -> ModelSpec:
-        weights = WeightsFile(
+        weights = PublishedFile(
             f"{server.url}/sam.pth", hashlib.sha256(CONTENT).hexdigest(), "MIT", len(CONTENT)
         )
         spec = ModelSpec(name, "For tests.", "vit_b", PACKAGED, "MIT", sam_weights=weights)

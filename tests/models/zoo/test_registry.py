@@ -30,7 +30,7 @@ from napari_vrp_sam.models.vrp.semantic_encoders import EfficientNetLite0, build
 from napari_vrp_sam.models.vrp.vrp_encoder import VRPEncoder
 from napari_vrp_sam.models.weights import catalogue
 from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
-from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.downloads import PublishedFile
 from napari_vrp_sam.models.weights.model_spec import SEMANTIC_WEIGHTS, ModelSpec
 from napari_vrp_sam.models.zoo import loading
 from napari_vrp_sam.models.zoo.registry import (
@@ -61,9 +61,9 @@ def tiny(
         "semantic.pth": pickled(semantic.backbone.state_dict()),
     }
 
-    def published(name: str) -> WeightsFile:
+    def published(name: str) -> PublishedFile:
         digest = hashlib.sha256(server.files[name]).hexdigest()
-        return WeightsFile(f"{server.url}/{name}", digest, "MIT", len(server.files[name]))
+        return PublishedFile(f"{server.url}/{name}", digest, "MIT", len(server.files[name]))
 
     spec = ModelSpec(
         "tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", published("sam.pth")
@@ -236,7 +236,7 @@ def test_published_weights_of_wrong_architecture(
 ) -> None:
     state = pickled(build_semantic_encoder("efficientnet_lite0").backbone.state_dict())
     server.files["sam.pth"] = state
-    wrong = WeightsFile(f"{server.url}/sam.pth", hashlib.sha256(state).hexdigest(), "MIT")
+    wrong = PublishedFile(f"{server.url}/sam.pth", hashlib.sha256(state).hexdigest(), "MIT")
     spec = ModelSpec("tiny", "For tests.", "tiny", "efficientnet_lite0", "MIT", wrong)
     monkeypatch.setattr(catalogue, "BUILT_IN", (spec,))
     with pytest.raises(InputError, match="does not hold weights of this model"):

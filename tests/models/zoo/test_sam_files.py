@@ -12,6 +12,7 @@ import pytest
 import segment_anything
 import torch
 from segment_anything.modeling import Sam
+from tests.docs.pages import ROOT
 from tests.tiny_sam import build_tiny_sam
 from torch import Tensor
 
@@ -118,3 +119,14 @@ def test_specialised_models_have_a_licence_and_a_citation() -> None:
         (file,) = spec.downloads  # the semantic encoder is part of the package
         assert file.name.startswith(spec.name)
     assert len({spec.downloads[0].path for spec in SPECIALISED}) == len(SPECIALISED)
+
+
+def test_the_documentation_lists_the_licence_of_each_specialised_model() -> None:
+    page = (ROOT / "docs/models/features-and-specialised.md").read_text("utf-8")
+    for spec in SPECIALISED:
+        (row,) = [
+            line for line in page.splitlines() if line[:1] == "|" and f"`{spec.name}`" in line
+        ]
+        licence, cited = row.split("|")[3:5]
+        assert licence.strip().startswith(spec.licence), spec.name
+        assert "the same" in cited or cited.strip().replace("*", "") == spec.citation

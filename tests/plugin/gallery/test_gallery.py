@@ -14,7 +14,7 @@ from napari_vrp_sam.models.weights.downloads import (
     CACHE_VARIABLE,
     MIRROR_VARIABLE,
     OFFLINE_VARIABLE,
-    WeightsFile,
+    PublishedFile,
 )
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, ModelSpec
 
@@ -33,7 +33,7 @@ def server(monkeypatch, tmp_path):
         thread.start()
         server.files["sam.pth"] = CONTENT
         digest = hashlib.sha256(CONTENT).hexdigest()
-        weights = WeightsFile(f"{server.url}/sam.pth", digest, "MIT", len(CONTENT), "SAM")
+        weights = PublishedFile(f"{server.url}/sam.pth", digest, "MIT", len(CONTENT), "SAM")
         spec = ModelSpec("small", "For tests.", "vit_b", PACKAGED, "MIT", sam_weights=weights)
         monkeypatch.setattr(catalogue, "BUILT_IN", (*catalogue.BUILT_IN, spec))
         yield server

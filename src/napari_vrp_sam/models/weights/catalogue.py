@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.downloads import PublishedFile
 from napari_vrp_sam.models.weights.model_spec import SEMANTIC_WEIGHTS, ModelSpec
 from napari_vrp_sam.models.weights.probe_models import PROBE_MODELS
 from napari_vrp_sam.models.weights.specialised import SPECIALISED
@@ -34,7 +34,7 @@ def _full_size(name: str, description: str, fragment: str, sha256: str, size: in
     base = "https://dl.fbaipublicfiles.com/segment_anything"
     title = f"SAM ViT-{name[-1].upper()}"
     file = f"{base}/sam_{name}_{fragment}.pth"
-    weights = WeightsFile(file, sha256, "Apache-2.0", size, title)
+    weights = PublishedFile(file, sha256, "Apache-2.0", size, title)
     return ModelSpec(name, description, name, "resnet50", weights.licence, sam_weights=weights)
 
 
@@ -74,7 +74,7 @@ BUILT_IN: tuple[ModelSpec, ...] = (
 """All models that are known by name: the default first."""
 
 
-def find_published(path: Path) -> WeightsFile | None:
+def find_published(path: Path) -> PublishedFile | None:
     """Return the published weights file that a file is a copy of, identified by its digest."""
     published = [spec.sam_weights for spec in BUILT_IN if spec.sam_weights is not None]
     published += SEMANTIC_WEIGHTS.values()

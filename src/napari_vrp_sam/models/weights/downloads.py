@@ -1,4 +1,4 @@
-"""Published weights files: the cache folder, downloads and their verification."""
+"""Published files, such as weights: the cache folder, downloads and their verification."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ DownloadProgress = Callable[[int, int, str], object]
 
 
 @dataclass(frozen=True)
-class WeightsFile:
-    """Published weights file.
+class PublishedFile:
+    """File that somebody published: weights of a model, or a sample image.
 
     Attributes
     ----------
@@ -168,48 +168,48 @@ def _cached_digest(path: str, algorithm: str, _size: int, _modified: int) -> str
     return str(pooch.file_hash(path, algorithm))
 
 
-def fetch(weights: WeightsFile, *, progress: DownloadProgress | None = None) -> Path:
-    """Return the path of a weights file after downloading it if necessary; see its `fetch`."""
-    return weights.fetch(progress=progress)
+def fetch(published: PublishedFile, *, progress: DownloadProgress | None = None) -> Path:
+    """Return the path of a published file after downloading it if necessary; see its `fetch`."""
+    return published.fetch(progress=progress)
 
 
-def _fetch(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
-    path = weights.path
+def _fetch(published: PublishedFile, progress: DownloadProgress | None) -> Path:
+    path = published.path
 
     def report_other_process() -> None:
-        if progress and weights.partial.exists():
-            progress(weights.partial.stat().st_size, weights.size or 0, weights.name)
+        if progress and published.partial.exists():
+            progress(published.partial.stat().st_size, published.size or 0, published.name)
 
     try:
-        found = weights.find()
+        found = published.find()
         if found is None and offline():
             raise InputError(
-                f"{weights.download_text}, and offline mode is on.\n"
-                f"{weights.name} is not in {path.parent}, and offline mode ({OFFLINE_VARIABLE}) "
-                f"forbids downloads: leave offline mode, or put the file from {weights.url} into "
+                f"{published.download_text}, and offline mode is on.\n"
+                f"{published.name} is not in {path.parent}, and offline mode ({OFFLINE_VARIABLE}) "
+                f"forbids downloads: leave offline mode, or put the file from {published.url} into "
                 "that folder, under any name."
             )
         if found is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with lock(path.with_name(f".{path.name}.lock"), while_waiting=report_other_process):
                 # Another process may have downloaded the file in the meantime.
-                found = weights.find() or _download(weights, progress)
-        return _with_readable_suffix(found, weights)
+                found = published.find() or _download(published, progress)
+        return _with_readable_suffix(found, published)
     except OSError as error:
         raise InputError(f"{path} cannot be read or written: {error.strerror or error}.") from error
 
 
-def copy_to_cache(file: Path, weights: WeightsFile) -> Path:
-    """Copy a weights file into the cache and return its path there.
+def copy_to_cache(file: Path, published: PublishedFile) -> Path:
+    """Copy a published file into the cache and return its path there.
 
     Raises
     ------
     InputError
         If the file cannot be copied.
     """
-    with atomic(weights.path) as temporary:
+    with atomic(published.path) as temporary:
         shutil.copyfile(file, temporary)
-    return weights.path
+    return published.path
 
 
 def text_progress(report: Callable[[str], None]) -> DownloadProgress:
@@ -228,9 +228,9 @@ def text_progress(report: Callable[[str], None]) -> DownloadProgress:
     return report_step
 
 
-def _with_readable_suffix(found: Path, weights: WeightsFile) -> Path:
+def _with_readable_suffix(found: Path, published: PublishedFile) -> Path:
     """Give a file its published name too, unless its suffix already shows the format."""
-    path = weights.path
+    path = published.path
     if found.suffix == path.suffix:
         return found
     try:
@@ -239,31 +239,31 @@ def _with_readable_suffix(found: Path, weights: WeightsFile) -> Path:
             link_or_copy(found, temporary)
     except InputError as error:
         reason = str(error).removesuffix(".")
-        raise InputError(f"{reason}: rename {found} to {weights.name}.") from error
+        raise InputError(f"{reason}: rename {found} to {published.name}.") from error
     return path
 
 
-def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
+def _download(published: PublishedFile, progress: DownloadProgress | None) -> Path:
     """Download from the mirror, if there is one, or else from the publisher."""
-    path, partial = weights.path, weights.partial
+    path, partial = published.path, published.partial
 
     def report(done: int, total: int | None) -> None:
         if progress:
-            progress(done, weights.size or total or 0, weights.name)
+            progress(done, published.size or total or 0, published.name)
 
     problems: list[str] = []
     connected = False
-    for url in _sources(weights):
+    for url in _sources(published):
         # A partial file may belong to a different file: if so, try once more without it.
         for _ in range(2 if partial.exists() else 1):
             try:
-                receive(url, partial, report, size=weights.size)
+                receive(url, partial, report, size=published.size)
             except OSError as error:
                 problems.append(f"{url}: {error}")
                 connected = connected or not isinstance(error, NoConnectionError)
                 break
             connected = True
-            if partial.exists() and weights.matches(partial):
+            if partial.exists() and published.matches(partial):
                 rename(partial, path)
                 return path
             partial.unlink(missing_ok=True)
@@ -271,13 +271,13 @@ def _download(weights: WeightsFile, progress: DownloadProgress | None) -> Path:
             problems.append(f"{url}: {WRONG_FILE}, its digest differs")
     reason = ", but it failed" if connected else " and there is no connection"
     raise InputError(
-        f"{weights.download_text}{reason}.\n"
-        f"Cannot download {weights.name} ({'; '.join(problems)}): check the connection and the "
+        f"{published.download_text}{reason}.\n"
+        f"Cannot download {published.name} ({'; '.join(problems)}): check the connection and the "
         "free disk space and try again, which resumes the download; or put the file at "
         f"{path} yourself, under this or any other name."
     )
 
 
-def _sources(weights: WeightsFile) -> list[str]:
+def _sources(published: PublishedFile) -> list[str]:
     mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
-    return [*([f"{mirror.rstrip('/')}/{weights.name}"] if mirror else []), weights.url]
+    return [*([f"{mirror.rstrip('/')}/{published.name}"] if mirror else []), published.url]

@@ -11,7 +11,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights.downloads import (
     OFFLINE_VARIABLE,
     DownloadProgress,
-    WeightsFile,
+    PublishedFile,
     cache_folder,
     offline,
 )
@@ -21,7 +21,7 @@ FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class HubFile(WeightsFile):
+class HubFile(PublishedFile):
     """Weights file of a repository of the Hugging Face Hub.
 
     The Hub's own client downloads it, resumes interrupted downloads and compares the size with the
@@ -110,7 +110,7 @@ def hub_folder() -> Path:
     return cache_folder() / "hub"
 
 
-def _reporting(weights: WeightsFile, progress: DownloadProgress | None) -> type[Any]:
+def _reporting(weights: PublishedFile, progress: DownloadProgress | None) -> type[Any]:
     """Return a progress bar class for the Hub's client that calls a progress callback."""
     from tqdm import tqdm
 

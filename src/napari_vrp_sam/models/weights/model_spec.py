@@ -8,34 +8,34 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from napari_vrp_sam.models.weights.downloads import DownloadProgress, WeightsFile, fetch
+from napari_vrp_sam.models.weights.downloads import DownloadProgress, PublishedFile, fetch
 from napari_vrp_sam.models.weights.headers import read_header
 
 TIMM = "https://github.com/rwightman"
 
-SEMANTIC_WEIGHTS: dict[str, WeightsFile] = {
-    "resnet50": WeightsFile(
+SEMANTIC_WEIGHTS: dict[str, PublishedFile] = {
+    "resnet50": PublishedFile(
         f"{TIMM}/pytorch-pretrained-gluonresnet/releases/download/v0.1/"
         "gluon_resnet50_v1s-1762acc0.pth",
         digest="1762acc0",
         licence="Apache-2.0",
         title="ResNet-50",
     ),
-    "vgg16": WeightsFile(
+    "vgg16": PublishedFile(
         "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
         digest="6c64b313",
         licence="BSD-3-Clause",
         size=553_507_836,
         title="VGG-16",
     ),
-    "dinov2_b14": WeightsFile(
+    "dinov2_b14": PublishedFile(
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth",
         digest="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
         licence="Apache-2.0",
         size=346_378_731,
         title="DINOv2 ViT-B/14",
     ),
-    "efficientnet_lite0": WeightsFile(
+    "efficientnet_lite0": PublishedFile(
         f"{TIMM}/pytorch-image-models/releases/download/v0.1-weights/"
         "tf_efficientnet_lite0-0aa007d2.pth",
         digest="0aa007d2",
@@ -66,9 +66,9 @@ class ModelSpec:
         model.
     licence : str
         SPDX identifier or name of the licence of the weights.
-    sam_weights : WeightsFile, optional
+    sam_weights : PublishedFile, optional
         SAM's weights, for a full-size model.
-    backbone_weights : WeightsFile, optional
+    backbone_weights : PublishedFile, optional
         Weights of the network of timm that a probe model uses.
     citation : str
         Publication to cite, for weights from elsewhere.
@@ -83,14 +83,14 @@ class ModelSpec:
     image_encoder: str
     semantic_encoder: str
     licence: str
-    sam_weights: WeightsFile | None = None
-    backbone_weights: WeightsFile | None = None
+    sam_weights: PublishedFile | None = None
+    backbone_weights: PublishedFile | None = None
     citation: str = ""
     packaged_weights: str = ""
     user_weights: Path | None = None
 
     @property
-    def downloads(self) -> tuple[WeightsFile, ...]:
+    def downloads(self) -> tuple[PublishedFile, ...]:
         """Files that the model downloads when it is first loaded."""
         if self.backbone_weights is not None:
             return (self.backbone_weights,)

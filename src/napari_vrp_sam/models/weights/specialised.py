@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_vrp_sam.models.weights.downloads import WeightsFile
+from napari_vrp_sam.models.weights.downloads import PublishedFile
 from napari_vrp_sam.models.weights.model_spec import PACKAGED, ModelSpec
 
 MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025"
@@ -16,7 +16,7 @@ def _specialised(
     variant = "vit_l" if name.startswith("vit_l") else "vit_b"
     size = 1_249_524_607 if variant == "vit_l" else 375_042_383
     title = f"{name} ({size / 1e6:,.0f} MB)"
-    weights = WeightsFile(url, digest, licence, title=title, file_name=f"{name}.pt")
+    weights = PublishedFile(url, digest, licence, title=title, file_name=f"{name}.pt")
     return ModelSpec(
         name, description, variant, PACKAGED, licence, sam_weights=weights, citation=citation
     )
@@ -60,16 +60,16 @@ SPECIALISED: tuple[ModelSpec, ...] = (
         "SAM ViT-B fine-tuned for nuclei in histology slides.",
         f"{OWNCLOUD}/sBB4H8CTmIoBZsQ/download",
         "xxh128:ffd1a2cd84570458b257bd95fdd8f974",
-        "CC-BY-4.0",
-        "Griebel et al., Segment Anything for Histopathology, 2025",
+        "not stated for the weights (code: MIT)",
+        "Griebel et al., Segment Anything for Histopathology, MIDL 2025",
     ),
     _specialised(
         "vit_b_medical_imaging",
         "SAM ViT-B fine-tuned for medical images of many kinds.",
         f"{OWNCLOUD}/f5Ol4FrjPQWfjUF/download",
         "xxh128:40169f1e3c03a4b67bff58249c176d92",
-        "CC-BY-4.0",
-        "Archit et al., MedicoSAM, 2025",
+        "not stated",
+        "Archit et al., MedicoSAM, IEEE Transactions on Medical Imaging 2025",
     ),
     _specialised(
         "medsam",

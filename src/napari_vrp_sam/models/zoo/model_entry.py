@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.weights.downloads import WeightsFile, cache_folder
+from napari_vrp_sam.models.weights.downloads import PublishedFile, cache_folder
 from napari_vrp_sam.models.weights.hub import HubFile
 from napari_vrp_sam.models.weights.model_spec import ModelSpec
 from napari_vrp_sam.models.zoo.registry import list_models
@@ -135,7 +135,7 @@ def remove_downloads(spec: ModelSpec) -> list[Path]:
     return removed
 
 
-def _paths(file: WeightsFile) -> list[Path]:
+def _paths(file: PublishedFile) -> list[Path]:
     """Return the files of a download that exist, complete or not."""
     if isinstance(file, HubFile):
         found = file.find()
@@ -147,7 +147,7 @@ def _paths(file: WeightsFile) -> list[Path]:
     return [path for path in dict.fromkeys(candidates) if path.is_file()]
 
 
-def _known_size(spec: ModelSpec, file: WeightsFile) -> int:
+def _known_size(spec: ModelSpec, file: PublishedFile) -> int:
     """Return the size of SAM's architecture for a fine-tuned SAM, whose size is not listed."""
     if file is not spec.sam_weights:
         return 0
