@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from PIL import Image
-from tests.docs.pages import METADATA, ROOT
+from tests.docs.pages import METADATA, PYPROJECT, ROOT
+from typer.testing import CliRunner
+
+from napari_vrp_sam.cli import app
 
 CONDA = {"torch": "pytorch", "dask[array]": "dask-core", "lazy-loader": "lazy_loader"}
 """Names of packages that differ on conda-forge."""
 LARGEST_WHEEL = 40_000_000
 
 
-def test_the_conda_recipe_has_the_dependencies_of_the_package() -> None:
-    text = (ROOT / "packaging/conda/meta.yaml").read_text("utf-8")
-    text = re.sub(r"{%.*?%}\n|{{(.*?)}}", r"\1", text)
-    recipe = yaml.safe_load(text)
+@pytest.fixture
+def recipe() -> dict[str, Any]:
+    """The conda recipe, with the values of its context filled in."""
+    text = (ROOT / "packaging/conda/recipe.yaml").read_text("utf-8")
+    context = yaml.safe_load(text)["context"]
+    filled: dict[str, Any] = yaml.safe_load(
+        re.sub(r"\${{ (\w+) }}", lambda found: context.get(found[1], found[0]), text)
+    )
+    return filled
+
+
+def test_the_conda_recipe_has_the_dependencies_of_the_package(recipe: dict[str, Any]) -> None:
     listed = [line.replace(" ", "") for line in recipe["requirements"]["run"]]
     expected = ["python" + METADATA["requires-python"]]
     for requirement in METADATA["dependencies"]:
@@ -29,7 +42,24 @@ def test_the_conda_recipe_has_the_dependencies_of_the_package() -> None:
         conda = CONDA.get(name, name.replace("huggingface-", "huggingface_"))
         expected.append(conda + requirement.removeprefix(name))
     assert sorted(listed) == sorted(expected)
-    assert recipe["build"]["entry_points"] == ["vrp-sam = napari_vrp_sam.cli:main"]
+    built_with = [line.replace(" ", "") for line in recipe["requirements"]["host"]]
+    assert set(PYPROJECT["build-system"]["requires"]) <= set(built_with)
+    commands = [f"{name} = {target}" for name, target in METADATA["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == commands
+
+
+def test_the_conda_recipe_describes_the_package(recipe: dict[str, Any]) -> None:
+    about, urls = recipe["about"], METADATA["urls"]
+    assert recipe["package"]["name"] == METADATA["name"]
+    assert about["license"] == METADATA["license"]
+    assert [about["license_file"]] == METADATA["license-files"]
+    assert (about["homepage"], about["documentation"]) == (urls["Homepage"], urls["Documentation"])
+    assert about["repository"] == urls["Source Code"]
+    assert recipe["source"]["url"].endswith(f"napari_vrp_sam-{recipe['package']['version']}.tar.gz")
+    for test in recipe["tests"]:
+        for line in test.get("script", []):
+            if line.startswith("vrp-sam"):
+                assert CliRunner().invoke(app, [*line.split()[1:], "--help"]).exit_code == 0
 
 
 def test_the_container_copies_what_exists_and_installs_known_extras() -> None:
@@ -42,8 +72,13 @@ def test_the_container_copies_what_exists_and_installs_known_extras() -> None:
         if word == "COPY" and not rest.startswith("--from"):
             for name in rest.split()[:-1]:
                 assert (ROOT / name).exists(), name
-    (extras,) = re.findall(r'"\$wheel\[([^\]]+)\]"', text)
+    (extras,) = re.findall(r'"\${wheel}\[([^\]]+)\]"', text)
     assert set(extras.split(",")) <= set(METADATA["optional-dependencies"])
+    (base,) = {rest.split()[0] for word, rest in instructions if word == "FROM"}
+    version = tuple(map(int, re.findall(r"\d+", base)))
+    assert version >= tuple(map(int, re.findall(r"\d+", METADATA["requires-python"])))
+    (entry,) = [rest for word, rest in instructions if word == "ENTRYPOINT"]
+    assert json.loads(entry) == list(METADATA["scripts"])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda p: p.name)
