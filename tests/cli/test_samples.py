@@ -105,7 +105,7 @@ def test_samples_without_a_connection(cells: bytes) -> None:
     assert samples("list").stdout.count("not downloaded") == 2
     failed = samples("download")
     assert failed.exit_code == 2
-    assert "The sample kidney is a download and there is no connection" in failed.stderr
+    assert "The sample kidney has to be downloaded, but there is no connection" in failed.stderr
     assert "offline mode is on" in samples("download", "kidney", "--offline").stderr
     assert "choose one of cells3d, kidney, solidification" in samples("download", "x").stderr
     with pytest.raises(InputError, match="choose one of"):

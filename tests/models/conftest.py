@@ -62,6 +62,10 @@ class Server(ThreadingHTTPServer):
         Files that are sent slowly, with the seconds before each of ten pieces.
     rangeless : set of str
         Files for which range requests are ignored.
+    pages : set of str
+        Files that are sent as web pages.
+    refused : dict of str to int
+        Files that are not sent, with the status of the answer.
     requests : list of str
         Requested names, with the range if there is one.
     """
@@ -77,6 +81,9 @@ class Server(ThreadingHTTPServer):
             if name not in self.server.files:
                 self.send_error(404)
                 return
+            if name in self.server.refused:
+                self.send_error(self.server.refused[name])
+                return
             body, start = self.server.files[name], 0
             if requested_range and name not in self.server.rangeless:
                 start = int(requested_range.removeprefix("bytes=").removesuffix("-"))
@@ -89,6 +96,8 @@ class Server(ThreadingHTTPServer):
                 self.send_response(200)
             rest = body[start:]
             self.send_header("Content-Length", str(len(rest)))
+            if name in self.server.pages:
+                self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
             rest = rest[: self.server.breaks.get(name)]
             step = -(-len(rest) // 10) or 1
@@ -106,6 +115,8 @@ class Server(ThreadingHTTPServer):
         self.breaks: dict[str, int] = {}
         self.pauses: dict[str, float] = {}
         self.rangeless: set[str] = set()
+        self.pages: set[str] = set()
+        self.refused: dict[str, int] = {}
         self.requests: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:

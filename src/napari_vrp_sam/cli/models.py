@@ -36,10 +36,11 @@ def list_all() -> None:
     from napari_vrp_sam.models.zoo.registry import list_models
     from napari_vrp_sam.models.zoo.user_models import list_user_models
 
-    table = Table(Column("model", no_wrap=True), "", "recommended", "weights")
+    table = Table(Column("model", no_wrap=True), "", "device", "weights")
     for entry in map(ModelEntry.of, list_models()):
         text = f"{entry.description} Licence: {entry.licence}."
-        table.add_row(entry.name, text, entry.speed, entry.state_text)
+        state = entry.state_text.replace(" (", "\n(")  # leaves more width for the description
+        table.add_row(entry.name, text, entry.speed, state)
     for model in list_user_models():
         if model.problem:
             table.add_row(model.name, model.problem, "", "damaged")
@@ -70,7 +71,7 @@ def show(name: Name) -> None:
         table.add_row("to be accepted at", entry.agreement)
     if entry.citation:
         table.add_row("cite", entry.citation)
-    table.add_row("recommended", entry.speed)
+    table.add_row("device", entry.speed)
     table.add_row("weights", entry.state_text)
     if spec.user_weights is not None:
         table.add_row("file", str(spec.user_weights))

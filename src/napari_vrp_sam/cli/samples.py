@@ -32,19 +32,19 @@ def list_all() -> None:
 
     from napari_vrp_sam.io.samples.real_stacks import REAL_STACKS
 
-    table = Table(Column("sample", no_wrap=True), "", "axes", "shape", "licence", "state")
+    table = Table(Column("sample", no_wrap=True), "", "state")
     for stack in REAL_STACKS:
-        text = f"{stack.description} {stack.origin}."
-        shape = " x ".join(map(str, stack.shape))
+        sizes = ", ".join(map("{} {}".format, stack.axes, stack.shape))
+        text = f"{stack.description} {sizes}. {stack.origin}, {stack.file.licence}."
         state = "downloaded" if stack.file.downloaded else "not downloaded"
-        table.add_row(stack.name, text, stack.axes, shape, stack.file.licence, state)
+        table.add_row(stack.name, text, state)
     console.print(table)
 
 
 @samples_app.command()
 def download(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of samples. Default: all.", metavar="[NAME]…")
+        list[str] | None, typer.Argument(help="Names of samples. Default: all.", metavar="NAME")
     ] = None,
     output: Annotated[
         Path | None,

@@ -111,6 +111,28 @@ def test_server_without_range_requests(
     assert server.requests[1:] == ["other.pth", "other.pth bytes=500-"]
 
 
+@pytest.mark.parametrize("size", [len(CONTENT), None])
+def test_login_page_is_named_and_leaves_the_partial_file(
+    server: Any, weights: PublishedFile, write_partial: Callable[[bytes], Path], size: int | None
+) -> None:
+    weights = replace(weights, size=size)
+    there = write_partial(CONTENT[:5000])
+    server.files["good.pth"] = b"<html>log in first</html>"
+    server.rangeless.add("good.pth")
+    server.pages.add("good.pth")
+    with pytest.raises(InputError) as error:
+        fetch(weights)
+    assert "login page of the network: log in" in str(error.value).splitlines()[0]
+    assert there.read_bytes() == CONTENT[:5000]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_access_is_named(server: Any, weights: PublishedFile, status: int) -> None:
+    server.refused["good.pth"] = status
+    with pytest.raises(InputError, match=r"but the server refuses access\.\n"):
+        fetch(weights)
+
+
 def test_login_page_does_not_replace_partial_file(
     server: Any, weights: PublishedFile, write_partial: Callable[[bytes], Path]
 ) -> None:
@@ -149,14 +171,14 @@ def test_a_missing_connection_is_one_sentence_before_the_details(weights: Publis
     with pytest.raises(InputError) as error:
         fetch(named)
     first, details = str(error.value).split("\n")
-    assert first == "SAM ViT-B is a 375 MB download and there is no connection."
+    assert first == "SAM ViT-B has to be downloaded (375 MB), but there is no connection."
     assert "put the file at" in details
 
 
 def test_a_failed_download_is_not_called_a_missing_connection(
     server: Any, weights: PublishedFile
 ) -> None:
-    with pytest.raises(InputError, match=r"MB download, but it failed\.\n"):
+    with pytest.raises(InputError, match=r"MB\), but the download failed\.\n"):
         fetch(replace(weights, url=f"{server.url}/absent.pth"))
 
 

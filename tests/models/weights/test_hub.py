@@ -19,7 +19,7 @@ REPOSITORY = "timm/tiny.test"
 
 
 class Hub(ThreadingHTTPServer):
-    """Server of one file; `status` is its answer to requests for it."""
+    """Server of one file; `status` is its answer, or a login page."""
 
     daemon_threads = True
 
@@ -40,6 +40,14 @@ class Hub(ThreadingHTTPServer):
                     self.send_header("X-Error-Code", "GatedRepo")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+                return
+            if self.server.is_login_page:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", "6")
+                self.end_headers()
+                if body:
+                    self.wfile.write(b"<html>")
                 return
             start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
             if self.headers.get("Range"):
@@ -62,6 +70,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), self.Handler)
         self.status = 200
         self.gated = False
+        self.is_login_page = False
         self.requests: list[str] = []
 
 
@@ -109,10 +118,28 @@ def test_gated_files_name_the_licence(hub: Hub, weights: HubFile, status: int) -
     assert not weights.downloaded
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_access_names_token_and_proxy(hub: Hub, weights: HubFile, status: int) -> None:
+    """A wrong token, or a proxy, answers without saying that the licence has to be accepted."""
+    hub.status = status
+    with pytest.raises(InputError, match="but the server refuses access") as error:
+        fetch(weights)
+    assert "HF_TOKEN and the proxy" in str(error.value)
+
+
+def test_a_login_page_is_named(hub: Hub, weights: HubFile) -> None:
+    hub.is_login_page = True
+    with pytest.raises(InputError) as error:
+        fetch(weights)
+    assert "login page of the network: log in" in str(error.value).splitlines()[0]
+
+
 def test_missing_files_and_broken_servers_are_reported(hub: Hub, weights: HubFile) -> None:
     for status in (404, 500):
         hub.status = status
-        with pytest.raises(InputError, match=r"^Tiny is a 0 MB download"):
+        with pytest.raises(
+            InputError, match=r"^Tiny has to be downloaded \(0 MB\), but the download failed"
+        ):
             fetch(weights)
 
 
@@ -122,7 +149,10 @@ def test_no_connection_takes_one_sentence(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(InputError) as error:
         fetch(weights)
-    assert str(error.value).splitlines()[0] == "Tiny is a 0 MB download and there is no connection."
+    assert (
+        str(error.value).splitlines()[0]
+        == "Tiny has to be downloaded (0 MB), but there is no connection."
+    )
 
 
 def test_offline_mode_forbids_downloads(

@@ -16,11 +16,13 @@ import pooch
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import atomic, chosen_path, link_or_copy, lock, rename
-from napari_vrp_sam.models.weights.transfer import WRONG_FILE, NoConnectionError, receive
+from napari_vrp_sam.models.weights.transfer import WEB_PAGE, WRONG_FILE, NoConnectionError, receive
 
 CACHE_VARIABLE = "VRP_SAM_CACHE"
 MIRROR_VARIABLE = "VRP_SAM_MIRROR"
 OFFLINE_VARIABLE = "VRP_SAM_OFFLINE"
+NO_CONNECTION, FAILED = "there is no connection", "the download failed"
+REFUSED = "the server refuses access"
 MAX_UNKNOWN_SIZE = 256 * 2**20
 """Upper limit in bytes for published files whose size is not listed."""
 MAX_QUICK_DIGEST = 512 * 2**20
@@ -66,8 +68,8 @@ class PublishedFile:
     @property
     def download_text(self) -> str:
         """Title and size of the download, as the beginning of a sentence."""
-        amount = "a download" if self.size is None else f"a {self.size / 1e6:,.0f} MB download"
-        return f"{self.title or self.name} is {amount}"
+        amount = "" if self.size is None else f" ({self.size / 1e6:,.0f} MB)"
+        return f"{self.title or self.name} has to be downloaded{amount}"
 
     @property
     def path(self) -> Path:
@@ -184,7 +186,7 @@ def _fetch(published: PublishedFile, progress: DownloadProgress | None) -> Path:
         found = published.find()
         if found is None and offline():
             raise InputError(
-                f"{published.download_text}, and offline mode is on.\n"
+                f"{published.download_text}, but offline mode is on.\n"
                 f"{published.name} is not in {path.parent}, and offline mode ({OFFLINE_VARIABLE}) "
                 f"forbids downloads: leave offline mode, or put the file from {published.url} into "
                 "that folder, under any name."
@@ -252,7 +254,7 @@ def _download(published: PublishedFile, progress: DownloadProgress | None) -> Pa
             progress(done, published.size or total or 0, published.name)
 
     problems: list[str] = []
-    connected = False
+    reasons = {NO_CONNECTION}
     for url in _sources(published):
         # A partial file may belong to a different file: if so, try once more without it.
         for _ in range(2 if partial.exists() else 1):
@@ -260,22 +262,32 @@ def _download(published: PublishedFile, progress: DownloadProgress | None) -> Pa
                 receive(url, partial, report, size=published.size)
             except OSError as error:
                 problems.append(f"{url}: {error}")
-                connected = connected or not isinstance(error, NoConnectionError)
+                reasons.add(_reason(error))
                 break
-            connected = True
             if partial.exists() and published.matches(partial):
                 rename(partial, path)
                 return path
             partial.unlink(missing_ok=True)
         else:
             problems.append(f"{url}: {WRONG_FILE}, its digest differs")
-    reason = ", but it failed" if connected else " and there is no connection"
+            reasons.add(FAILED)
+    reason = max(reasons, key=(NO_CONNECTION, FAILED, REFUSED, WEB_PAGE).index)
     raise InputError(
-        f"{published.download_text}{reason}.\n"
+        f"{published.download_text}, but {reason}.\n"
         f"Cannot download {published.name} ({'; '.join(problems)}): check the connection and the "
         "free disk space and try again, which resumes the download; or put the file at "
         f"{path} yourself, under this or any other name."
     )
+
+
+def _reason(error: OSError) -> str:
+    """Return the reason why a source did not send the file, as the end of a sentence."""
+    if isinstance(error, NoConnectionError):
+        return NO_CONNECTION
+    if WEB_PAGE in str(error):
+        return WEB_PAGE
+    answer = getattr(error, "response", None)
+    return REFUSED if getattr(answer, "status_code", 0) in (401, 403) else FAILED
 
 
 def _sources(published: PublishedFile) -> list[str]:

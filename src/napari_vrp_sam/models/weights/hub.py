@@ -9,12 +9,16 @@ from typing import Any
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights.downloads import (
+    FAILED,
+    NO_CONNECTION,
     OFFLINE_VARIABLE,
+    REFUSED,
     DownloadProgress,
     PublishedFile,
     cache_folder,
     offline,
 )
+from napari_vrp_sam.models.weights.transfer import WEB_PAGE
 
 HUB = "https://huggingface.co"
 FILE = "model.safetensors"
@@ -71,7 +75,7 @@ class HubFile(PublishedFile):
             return found
         if offline():
             raise InputError(
-                f"{self.download_text}, and offline mode is on.\n"
+                f"{self.download_text}, but offline mode is on.\n"
                 f"Offline mode ({OFFLINE_VARIABLE}) forbids downloads: leave offline mode, or "
                 f"download the model on another computer and copy {self.path}."
             )
@@ -91,18 +95,33 @@ class HubFile(PublishedFile):
                 f"{self.title} needs your agreement to its licence: accept it at "
                 f"{HUB}/{self.repository}, then set HF_TOKEN to a token of your account."
             ) from error
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            raise InputError(
-                f"{self.download_text}, but it failed.\nThe server answered {status} for "
-                f"{self.url}: try again later."
-            ) from error
-        except (LocalEntryNotFoundError, OSError) as error:
-            raise InputError(
-                f"{self.download_text} and there is no connection.\n{self.url} cannot be reached "
-                f"({error}): check the connection and try again, which resumes the download."
-            ) from error
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            raise InputError(f"{self.download_text}, but {_problem(error, self.url)}") from error
         return Path(path)
+
+
+def _problem(error: BaseException, url: str) -> str:
+    """Return the rest of a sentence on a failed download, and the details in a second line."""
+    from huggingface_hub.errors import FileMetadataError, HfHubHTTPError
+
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    if any(isinstance(cause, FileMetadataError) for cause in causes):
+        return f"{WEB_PAGE}.\n{url} was requested."
+    answers = [cause for cause in causes if isinstance(cause, HfHubHTTPError)]
+    status = next((a.response.status_code for a in answers if a.response is not None), None)
+    if status in (401, 403):
+        return (
+            f"{REFUSED}.\nThe answer to {url} was {status}: accept the licence of "
+            "the model on its page, if it has one, and check the token in HF_TOKEN and the proxy."
+        )
+    if status is not None:
+        return f"{FAILED}.\nThe answer to {url} was {status}: try again later."
+    return (
+        f"{NO_CONNECTION}.\n{url} cannot be reached ({error}): check the connection and try "
+        "again, which resumes the download."
+    )
 
 
 def hub_folder() -> Path:

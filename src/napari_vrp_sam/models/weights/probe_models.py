@@ -12,7 +12,7 @@ def timm_model(
     name: str, network: str, licence: str, description: str, size: int | None = None
 ) -> ModelSpec:
     """Return the entry of a probe model on a network of timm."""
-    weights = HubFile.of(f"timm/{network}", licence, network, size)
+    weights = HubFile.of(f"timm/{network}", licence, name, size)
     return ModelSpec(name, description, network, "", licence, backbone_weights=weights)
 
 

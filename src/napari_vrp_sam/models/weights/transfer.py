@@ -22,6 +22,9 @@ CHUNK = 1 << 16
 ATTEMPTS = 5
 """Number of attempts over an unreliable connection, as long as each receives something."""
 WRONG_FILE = "the server does not send the published file"
+WEB_PAGE = (
+    "a web page was received instead, perhaps the login page of the network: log in with a browser"
+)
 
 
 class NoConnectionError(OSError):
@@ -42,8 +45,8 @@ def receive(
         Bytes in this file are not requested again if the server supports `Range`.
     report : callable, optional
     size : int, optional
-        Size of the complete file in bytes. An answer of another size, such as the login page of a
-        network, is refused and leaves the partial file as it is.
+        Size of the complete file in bytes. An answer of another size, or a web page, such as the
+        login page of a network, is refused and leaves the partial file as it is.
 
     Raises
     ------
@@ -88,6 +91,8 @@ def _receive_once(url: str, partial: Path, report: Report | None, size: int | No
             nonlocal total
             if not response.ok or response.is_redirect:
                 return
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise OSError(WEB_PAGE)
             content_range = response.headers.get("Content-Range", "")
             resumed = response.status_code == 206 and content_range.startswith(f"bytes {start}-")
             offset = start if resumed else 0

@@ -221,9 +221,11 @@ def test_a_run_shows_its_own_expected_iou():
 
 
 def test_details_of_long_messages_are_folded():
-    text = "SAM ViT-B is a 375 MB download and there is no connection.\nhttps://x: timed out"
+    text = (
+        "SAM ViT-B has to be downloaded (375 MB), but there is no connection.\nhttps://x: timed out"
+    )
     shown = view(READY.ended(RunEnd("refused", message=text)), 0)
-    assert shown.message == "SAM ViT-B is a 375 MB download and there is no connection."
+    assert shown.message == "SAM ViT-B has to be downloaded (375 MB), but there is no connection."
     assert shown.details == "https://x: timed out"
 
 
