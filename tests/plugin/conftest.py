@@ -3,7 +3,6 @@
 import gc
 import shutil
 import threading
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -246,27 +245,35 @@ def stack():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def manifests_parsed_once():
-    """Each window reads the manifests of all plugins twice, a tenth of the time of a test."""
-    from npe2.manifest import _bases
+def _plugins_found_once():
+    """Look for plugins and their settings once, and do not save napari's own settings.
 
-    parse = _bases._load_yaml_no_duplicates
-    known = {}
+    Each window searches all installed packages twice and saves the settings seven times, a quarter
+    of the time of a test.
+    """
+    from napari import settings
+    from npe2 import PluginManifest
 
-    def parse_once(stream):
-        text = stream if isinstance(stream, str) else stream.read()
-        if text not in known:
-            known[text] = parse(text)
-        return deepcopy(known[text])
-
+    found = list(PluginManifest.discover())
+    models = settings.plugin_configuration_generator()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_bases, "_load_yaml_no_duplicates", parse_once)
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        patch.setattr(settings, "plugin_configuration_generator", lambda: models)
+        patch.setattr(settings.get_settings(), "_save_on_change", False)
         yield
 
 
 @pytest.fixture
 def viewer(make_napari_viewer_proxy):
     return make_napari_viewer_proxy(show=True)
+
+
+@pytest.fixture
+def cold_worker(monkeypatch):
+    """Start worker processes with the first run only: each loads PyTorch for five seconds."""
+    from napari_vrp_sam.plugin.segment.warm_up import WarmUp
+
+    monkeypatch.setattr(WarmUp, "request", lambda _: None)
 
 
 @pytest.fixture

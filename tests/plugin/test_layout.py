@@ -47,7 +47,7 @@ def expand_sections(qtbot, tab):
 
 
 @pytest.fixture
-def panel(qtbot, viewer):
+def panel(qtbot, viewer, cold_worker):
     """Panel with everything that its tabs can show."""
     _, panel = viewer.window.add_plugin_dock_widget(NAME, "Segment stack")
     channels = ["DAPI", "Alexa Fluor 488", "mCherry", "bright field"]

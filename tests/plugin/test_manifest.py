@@ -38,7 +38,7 @@ def test_categories_and_menus(manifest):
     assert {"napari/layers/segment", "napari/layers/annotate"} <= set(manifest.contributions.menus)
 
 
-def test_menu_commands(make_napari_viewer_proxy, qtbot):
+def test_menu_commands(make_napari_viewer_proxy, qtbot, cold_worker):
     """Run commands through napari's application, as its menus do."""
     from napari._app_model import get_app_model
 

@@ -19,7 +19,7 @@ def title(panel):
 
 
 @pytest.mark.parametrize("order", [(SEGMENT, FINE_TUNE), (FINE_TUNE, SEGMENT)])
-def test_both_widgets_open_the_same_dock_with_their_tab(qtbot, viewer, order):
+def test_both_widgets_open_the_same_dock_with_their_tab(qtbot, viewer, cold_worker, order):
     panels = []
     for name in (*order, order[0]):
         dock, panel = viewer.window.add_plugin_dock_widget(NAME, name)
@@ -32,7 +32,7 @@ def test_both_widgets_open_the_same_dock_with_their_tab(qtbot, viewer, order):
     assert panels[0] is panels[1] is panels[2]
 
 
-def test_menu_opens_the_tab_of_its_command(qtbot, viewer):
+def test_menu_opens_the_tab_of_its_command(qtbot, viewer, cold_worker):
     from napari._app_model import get_app_model
 
     execute = get_app_model().commands.execute_command

@@ -388,7 +388,7 @@ def test_closed_dock_restores_key_bindings(qtbot, viewer, dock, annotated):
     assert len(viewer.keymap) == 3
 
 
-def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_viewer):
+def test_closed_window_removes_key_bindings_and_connections(qtbot, make_napari_viewer, cold_worker):
     from napari_vrp_sam.plugin.segment.widget import SegmentStackWidget
 
     viewer = make_napari_viewer(show=True)
