@@ -48,14 +48,23 @@ def list_all() -> None:
 
 
 @models_app.command()
-def show(name: Name) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME or FILE", help="Name of a model, or a weights file.")
+    ],
+) -> None:
     """Show the networks of a model, and the source and location of its weights."""
     from rich.table import Table
 
     from napari_vrp_sam.models.zoo.model_entry import ModelEntry
-    from napari_vrp_sam.models.zoo.registry import describe_prompting, model_spec
+    from napari_vrp_sam.models.zoo.registry import (
+        describe_prompting,
+        file_spec,
+        is_weights_path,
+        model_spec,
+    )
 
-    spec = model_spec(name)
+    spec = file_spec(name) if is_weights_path(name) else model_spec(name)
     table = Table(show_header=False, box=None)
     table.add_column()
     table.add_column(overflow="fold")

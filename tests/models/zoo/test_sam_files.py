@@ -15,13 +15,22 @@ from segment_anything.modeling import Sam
 from tests.docs.pages import ROOT
 from tests.tiny_sam import build_tiny_sam
 from torch import Tensor
+from typer.testing import CliRunner
 
+from napari_vrp_sam.cli import app
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.weights.checkpoints import write_checkpoint
 from napari_vrp_sam.models.weights.headers import sam_variant
 from napari_vrp_sam.models.weights.specialised import SPECIALISED
-from napari_vrp_sam.models.zoo.registry import base_spec, describe_prompting, load_model, model_spec
+from napari_vrp_sam.models.zoo.registry import (
+    base_spec,
+    describe_prompting,
+    file_spec,
+    load_model,
+    model_spec,
+)
+from napari_vrp_sam.models.zoo.user_models import add, list_user_models
 
 DEPTHS = {"vit_b": 12, "vit_l": 24, "vit_h": 32}
 
@@ -109,6 +118,22 @@ def test_container_that_needs_unpickling_is_refused(sam: Sam, tmp_path: Path) ->
     with pytest.raises(InputError, match="not a PyTorch file that holds only tensors"):
         load_model(path, device="cpu")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_with_a_whole_sam_is_described_and_needs_no_import(sam: Sam, tmp_path: Path) -> None:
+    path = tmp_path / "torch_em.pt"
+    torch.save(CONTAINERS[path.name](sam.state_dict()), path)
+    spec = file_spec(str(path))
+    assert (spec.name, spec.description) == (str(path), "SAM ViT-B, in a file.")
+    assert (spec.downloads, spec.metadata(), spec.user_weights) == ((), {}, path)
+    shown = CliRunner().invoke(app, ["models", "show", str(path)])
+    assert shown.exit_code == 0
+    assert "SAM ViT-B, in a file." in shown.stdout
+    with pytest.raises(InputError, match=r"a whole SAM \(vit_b\), which needs no import"):
+        add(path)
+    assert list_user_models() == []
+    missing = CliRunner().invoke(app, ["models", "show", str(tmp_path / "missing.pt")])
+    assert "There is no weights file at" in missing.stderr
 
 
 def test_specialised_models_have_a_licence_and_a_citation() -> None:

@@ -180,7 +180,9 @@ def _unpickle(path: Path) -> Any:
             raise
         # A damaged pickle can fail in any of its instructions, with any error.
         raise InputError(
-            f"{path} is damaged, or not a PyTorch file that holds only tensors."
+            f"{path} is damaged, or not a PyTorch file that holds only tensors: reading it could "
+            "execute code. Save the tensors alone, with torch.save(model.state_dict(), ...) or "
+            "micro_sam.util.export_custom_sam_model."
         ) from error
 
 

@@ -110,7 +110,7 @@ def _problem(error: BaseException, url: str) -> str:
     if any(isinstance(cause, FileMetadataError) for cause in causes):
         return f"{WEB_PAGE}.\n{url} was requested."
     answers = [cause for cause in causes if isinstance(cause, HfHubHTTPError)]
-    status = next((a.response.status_code for a in answers if a.response is not None), None)
+    status = next((answer.response.status_code for answer in answers), None)
     if status in (401, 403):
         return (
             f"{REFUSED}.\nThe answer to {url} was {status}: accept the licence of "

@@ -109,7 +109,7 @@ class ModelSpec:
         if self.user_weights is None and not self.packaged_weights:
             return {}
         with self.local_weights() as path:
-            return dict(read_header(path).metadata)
+            return dict(read_header(path).metadata) if path.suffix == ".safetensors" else {}
 
     @contextmanager
     def local_weights(self) -> Iterator[Path]:

@@ -23,6 +23,7 @@ from napari_vrp_sam.models.weights.catalogue import (
 from napari_vrp_sam.models.weights.headers import (
     WEIGHTS_SUFFIXES,
     Header,
+    missing_file_error,
     not_a_weights_file_error,
     read_header,
     sam_variant,
@@ -164,6 +165,24 @@ def base_spec(model: str) -> ModelSpec:
         If the model does not exist, or its file is damaged or not a weights file.
     """
     return _base_and_header(model)[0]
+
+
+def file_spec(model: str) -> ModelSpec:
+    """Return the entry of a model given by the path of its weights file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or not a weights file.
+    """
+    path = Path(model)
+    if not path.is_file():
+        raise missing_file_error(path)
+    base = base_spec(model)
+    if sam_variant(path):
+        text = f"SAM ViT-{base.name[-1].upper()}, in a file."
+        base = replace(base, description=text, licence="unknown", sam_weights=None)
+    return replace(base, name=model, packaged_weights="", user_weights=path)
 
 
 def load_model(

@@ -26,7 +26,7 @@ from napari_vrp_sam.models.weights.catalogue import (
     VRP_ENCODER_SUFFIXES,
     base_model_name,
 )
-from napari_vrp_sam.models.weights.headers import WEIGHTS_SUFFIXES, Header, read_header
+from napari_vrp_sam.models.weights.headers import WEIGHTS_SUFFIXES, Header, read_header, sam_variant
 
 MODELS_VARIABLE = "VRP_SAM_MODELS"
 SUFFIX = ".safetensors"
@@ -155,6 +155,11 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> UserModel:
         exists, or the copy cannot be written.
     """
     source = Path(path)
+    if variant := sam_variant(source):
+        raise InputError(
+            f"{source} holds a whole SAM ({variant}), which needs no import: choose the file "
+            "itself as the model."
+        )
     target = new_model_path(source.stem if name is None else name)
     if source.suffix == SUFFIX:
         check_model(source)
