@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,65 @@ def test_every_figure_of_the_front_page_is_listed() -> None:
     listed = " ".join(row["figure"] for row in figures.rows() if row["page"] == "README.md")
     assert claimed
     assert {figure for figure in claimed if figure not in listed} == set()
+
+
+MEASURED = re.compile(
+    r"(?<![\w.,/-])(?:0\.\d{2,3}|\d[\d.,]*\s"
+    r"(?:%|s|ms|GB|MB|times|seconds|minutes|hours|frames per second))(?![\w/-])"
+)
+"""What looks like a result: an IoU, a percentage, a time, an amount of memory, a ratio."""
+SETTINGS = {
+    ("docs/benchmarks.md", "One annotated slice"),
+    ("docs/concepts.md", "The probe"),
+    ("docs/concepts.md", "Confidence"),
+    ("docs/concepts.md", "Kinds of annotation"),
+    ("docs/developers/training.md", "Training of `lite`"),
+    ("docs/examples.md", "Real stacks to download"),
+    ("docs/formats.md", "Image formats"),
+    ("docs/getting-started/fine-tuning.md", "How the improvement is measured"),
+    ("docs/getting-started/napari.md", "Worker process"),
+    ("docs/getting-started/napari.md", "How drawings are interpreted"),
+    ("docs/getting-started/napari.md", "Threshold and clean-up"),
+    ("docs/getting-started/napari.md", "Preferences"),
+    ("docs/getting-started/sessions.md", "Unfinished runs"),
+    ("docs/help/faq.md", "In napari"),
+    ("docs/large-data.md", "OME-Zarr input and output"),
+    ("docs/models/features-and-specialised.md", "Probe models"),
+    ("docs/models/index.md", "Models"),
+}
+"""Sections whose other numbers are settings, limits and sizes of downloads: nothing is measured."""
+
+
+def sections(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the headings of a page and the text below each, without code and addresses."""
+    ignored = r"^```.*?^```|\]\([^)]*\)|https?://\S+"
+    text = re.sub(ignored, "", text, flags=re.DOTALL | re.MULTILINE)
+    parts = re.split(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    for heading, below in zip(parts[1::2], parts[2::2], strict=True):
+        yield heading.strip(), re.sub(r"`[^`]*`", "", below)
+
+
+def test_every_measured_figure_of_the_documentation_is_listed() -> None:
+    listed: dict[str, list[str]] = {}
+    for row in figures.rows():
+        listed.setdefault(row["page"], []).append(row["figure"])
+    missing: list[str] = []
+    unused = set(SETTINGS)
+    for path in (ROOT / "docs").rglob("*.md"):
+        page = path.relative_to(ROOT).as_posix()
+        own = listed.get(page, [])
+        if path.parent.name == "reference" or "all other figures" in own:
+            continue
+        if path.name in {"figures.md", "architecture.md"}:
+            continue
+        for heading, text in sections(path.read_text("utf-8")):
+            found = [n for n in MEASURED.findall(text) if not any(n in figure for figure in own)]
+            if (page, heading) in SETTINGS and found:
+                unused.discard((page, heading))
+            elif found and f'section "{heading}"' not in own:
+                missing.append(f"{page}, {heading}: {', '.join(found)}")
+    assert missing == [], "add them to benchmarks/figures.csv"
+    assert unused == set()
 
 
 def test_the_table_is_up_to_date() -> None:
