@@ -20,28 +20,28 @@ from napari_vrp_sam.plugin.layers.metadata import (
 from napari_vrp_sam.plugin.layers.outputs.results import RESULT_OF
 
 
-@pytest.mark.parametrize("kind", ["scribble", "mask", "point", "box"])
-def test_not_this_is_drawn_with_every_tool(viewer, dock, class_list, stack, kind):
+def test_not_this_is_drawn_with_every_tool(viewer, dock, class_list, stack):
     viewer.add_image(stack[0])
-    layer = new_annotation_layer(viewer, viewer.layers[0], kind)
-    class_list.not_this_button.click()
-    assert class_list.classes.current == NOT_THIS
-    assert class_list.not_this_button.isChecked()
-    assert not class_list.row(1).number_button.isChecked()
-    if kind in ("scribble", "mask"):
-        layer.paint((1, 3, 5), layer.selected_label)
-        assert layer.data[1, 3, 5] == BACKGROUND_LABEL
-    elif kind == "point":
-        layer.add((1, 3, 5))
-    else:
-        layer.add_rectangles(np.array([(1, 3, 5), (1, 3, 20), (1, 9, 20), (1, 9, 5)], float))
-    if kind in ("point", "box"):
-        assert list(layer.features["class"]) == [BACKGROUND_LABEL]
-    assert shown_colour(layer, BACKGROUND_LABEL) == default_colour(NOT_THIS)
-    assert numbers(class_list) == [1]  # it is no class
-    class_list.classes.choose(1)
-    assert not class_list.not_this_button.isChecked()
-    assert drawing_class(layer) == 1
+    for kind in ("scribble", "mask", "point", "box"):
+        layer = new_annotation_layer(viewer, viewer.layers[0], kind)
+        class_list.not_this_button.click()
+        assert class_list.classes.current == NOT_THIS
+        assert class_list.not_this_button.isChecked()
+        assert not class_list.row(1).number_button.isChecked()
+        if kind in ("scribble", "mask"):
+            layer.paint((1, 3, 5), layer.selected_label)
+            assert layer.data[1, 3, 5] == BACKGROUND_LABEL
+        elif kind == "point":
+            layer.add((1, 3, 5))
+        else:
+            layer.add_rectangles(np.array([(1, 3, 5), (1, 3, 20), (1, 9, 20), (1, 9, 5)], float))
+        if kind in ("point", "box"):
+            assert list(layer.features["class"]) == [BACKGROUND_LABEL]
+        assert shown_colour(layer, BACKGROUND_LABEL) == default_colour(NOT_THIS)
+        assert numbers(class_list) == [1]  # it is no class
+        class_list.classes.choose(1)
+        assert not class_list.not_this_button.isChecked()
+        assert drawing_class(layer) == 1
 
 
 def test_not_this_erases_in_a_result(viewer, dock, class_list, stack):

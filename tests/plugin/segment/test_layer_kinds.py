@@ -36,21 +36,22 @@ def along(axes, frames):
     return array
 
 
-@pytest.mark.parametrize("axes", ["YX", "CYX", "TYX", "CZYX", "ZTYX", "TZCYX", "TCZYX", "ZCTYX"])
-def test_images_with_any_order_of_axes(qtbot, viewer, dock, engine, stack, axes):
-    data, truth = (along(axes, array) for array in stack)
-    viewer.add_image(data, name="stack")
-    if dock.form.axes_box.count() > 1:
-        dock.form.axes_box.setCurrentText(axes)
-    assert dock.form.axes == axes
-    drawn = np.zeros_like(truth)
-    last = (-1,) * (len(axes) - 2)
-    drawn[last] = truth[last]
-    viewer.add_labels(drawn)
-    np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), truth)
-    viewer.dims.current_step = [0] * len(axes)
-    press(qtbot, dock.accept_button)
-    assert accepted_frames(viewer.layers[-1]) == [0]
+def test_images_with_any_order_of_axes(qtbot, viewer, dock, engine, stack):
+    for axes in ("YX", "CYX", "TYX", "CZYX", "ZTYX", "TZCYX", "TCZYX", "ZCTYX"):
+        data, truth = (along(axes, array) for array in stack)
+        viewer.add_image(data, name=axes)
+        if dock.form.axes_box.count() > 1:
+            dock.form.axes_box.setCurrentText(axes)
+        assert dock.form.axes == axes
+        drawn = np.zeros_like(truth)
+        last = (-1,) * (len(axes) - 2)
+        drawn[last] = truth[last]
+        viewer.add_labels(drawn)
+        np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), truth, err_msg=axes)
+        viewer.dims.current_step = [0] * len(axes)
+        press(qtbot, dock.accept_button)
+        assert accepted_frames(viewer.layers[-1]) == [0]
+        viewer.layers.clear()
 
 
 def in_zarr(array):
@@ -61,27 +62,24 @@ def in_zarr(array):
     return stored
 
 
-@pytest.mark.parametrize(
-    ("kind", "image", "options"),
-    [
-        ("dask", lambda a: da.from_array(a, chunks=(2, 20, 20)), {}),
-        ("zarr", in_zarr, {}),
-        ("multiscale", lambda a: [a, a[:, ::2, ::2], a[:, ::4, ::4]], {"multiscale": True}),
-        ("lazy levels", lambda a: [da.from_array(x) for x in (a, a[:, ::2, ::2])], {}),
-        ("RGB", lambda a: np.stack([a] * 3, axis=-1), {"rgb": True}),
-        ("lazy RGBA", lambda a: da.stack([a] * 4, axis=-1), {"rgb": True}),
-        ("float", lambda a: a.astype(np.float32) / 255, {}),
-        ("signed", lambda a: a.astype(np.int16) - 100, {}),
-        ("bool", lambda a: a > 150, {}),
-    ],
-)
-def test_images_of_any_array_type(qtbot, viewer, dock, engine, stack, kind, image, options):
+def test_images_of_any_array_type(qtbot, viewer, dock, engine, stack):
     data, truth = stack
-    if kind == "bool":
-        truth = (truth == 2).astype(np.uint8)
-    viewer.add_image(image(data), name="stack", **options)
-    viewer.add_labels(np.where(np.arange(7)[:, None, None] == 3, truth, 0))
-    np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), truth)
+    for kind, image, options in (
+        ("dask", da.from_array(data, chunks=(2, 20, 20)), {}),
+        ("zarr", in_zarr(data), {}),
+        ("multiscale", [data, data[:, ::2, ::2], data[:, ::4, ::4]], {"multiscale": True}),
+        ("lazy levels", [da.from_array(level) for level in (data, data[:, ::2, ::2])], {}),
+        ("RGB", np.stack([data] * 3, axis=-1), {"rgb": True}),
+        ("lazy RGBA", da.stack([data] * 4, axis=-1), {"rgb": True}),
+        ("float", data.astype(np.float32) / 255, {}),
+        ("signed", data.astype(np.int16) - 100, {}),
+        ("bool", data > 150, {}),
+    ):
+        expected = (truth == 2).astype(np.uint8) if kind == "bool" else truth
+        viewer.add_image(image, name=kind, **options)
+        viewer.add_labels(np.where(np.arange(7)[:, None, None] == 3, expected, 0))
+        np.testing.assert_array_equal(run(qtbot, viewer, dock, engine), expected, err_msg=kind)
+        viewer.layers.clear()
 
 
 def test_lazy_stack_is_not_read_completely(qtbot, viewer, dock, engine):

@@ -277,9 +277,8 @@ def too_many_axes(viewer):
     viewer.add_points([[0, 0, 0, 1, 3, 3]])
 
 
-@pytest.mark.parametrize(
-    ("open_layers", "sentence"),
-    [
+def test_user_error_is_reported(qtbot, viewer, dock, engine, notices):
+    for open_layers, sentence in (
         (nothing_open, "open an image stack first"),
         (no_annotation, "There is no annotation yet"),
         (empty_annotation, "There is no annotation yet"),
@@ -287,20 +286,19 @@ def too_many_axes(viewer):
         (annotation_outside, "outside"),
         (tiny_frames, "too small"),
         (too_many_axes, "at most 5 are supported"),
-    ],
-)
-def test_user_error_is_reported(qtbot, viewer, dock, engine, notices, open_layers, sentence):
-    open_layers(viewer)
-    notices.clear()
+    ):
+        open_layers(viewer)
+        notices.clear()
 
-    press(qtbot, dock.segment_button)
+        press(qtbot, dock.segment_button)
 
-    assert sentence in dock.status.text()
-    assert dock.status.severity == "warning"
-    assert [(severity, sentence in text) for severity, text in notices] == [("warning", True)]
-    assert not dock.running
-    assert not engine.jobs
-    assert not results(viewer)
+        assert sentence in dock.status.text()
+        assert dock.status.severity == "warning"
+        assert [(severity, sentence in text) for severity, text in notices] == [("warning", True)]
+        assert not dock.running
+        assert not engine.jobs
+        assert not results(viewer)
+        viewer.layers.clear()
 
 
 class NoMemory:
