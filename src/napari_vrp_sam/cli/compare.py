@@ -132,7 +132,7 @@ def compare(
     if comparison.held_out:
         console.print(f"IoU on {comparison.held_out}.", soft_wrap=True)
     else:
-        console.print("The IoU is unknown: only masks can be held out.", soft_wrap=True)
+        console.print("The IoU cannot be measured: this needs complete masks.", soft_wrap=True)
     for path in written:
         console.print(path, soft_wrap=True)
     if all(result.problem for result in comparison.results):

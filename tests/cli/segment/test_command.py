@@ -55,6 +55,8 @@ def test_a_large_frame_in_tiles(tmp_path: Path) -> None:
     result = run(tmp_path / "large.png", "--reference", tmp_path / "drawn.png", "--tile-size", 256)
     assert result.exit_code == 0, result.stderr
     assert iou(np.asarray(Image.open(tmp_path / "large_labels.png")), truth) > 0.9
+    assert f"The labels are in {tmp_path / 'large_labels.png'}." in result.stderr
+    assert re.search(r"Confidence \(expected IoU\): 0\.\d\d\.\n", result.stderr)
 
 
 def test_labels_by_file_name_and_frame_range(files: Path) -> None:

@@ -58,7 +58,7 @@ def test_cards_say_what_a_model_is_for_and_what_it_costs(gallery):
     assert "DINOv3 License" in gallery.card.text()
     assert "accept it at" in gallery.card.text()
     gallery.select("vit_b_lm")
-    assert "cells and nuclei in light microscopy" in gallery.card.text()
+    assert "cells and nuclei in light microscopy" in gallery.list.currentItem().text()
     assert "Nature Methods" in gallery.card.text()
     assert gallery.download_button.isEnabled()
     assert not gallery.remove_button.isEnabled()

@@ -78,10 +78,9 @@ def run(
     def report(writer: OutputWriter) -> None:
         confidence.update(writer.confidence)
         if done := len(writer.finished.keys() & set(writer.indices)):
-            stderr_console.print(
-                f"{done} of {len(writer.indices)} frames are in {output.labels}.",
-                soft_wrap=True,
-            )
+            total = len(writer.indices)
+            written = "The labels are" if total == 1 else f"{done} of {total} frames are"
+            stderr_console.print(f"{written} in {output.labels}.", soft_wrap=True)
             _print_confidence(frames, writer.confidence)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
@@ -115,9 +114,8 @@ def _print_confidence(frames: Frames, confidence: dict[int, float]) -> None:
     if lowest is None:
         stderr_console.print("No class was found on any frame: annotate more of it.")
         return
-    frame = ",".join(map(str, frames.position(lowest.frame))) or "0"
-    stderr_console.print(
-        f"Confidence (expected IoU): {sum(confidence.values()) / len(confidence):.2f} on average, "
-        f"lowest on frame {frame} ({lowest.confidence:.2f}).",
-        soft_wrap=True,
-    )
+    text = f"Confidence (expected IoU): {sum(confidence.values()) / len(confidence):.2f}"
+    if len(confidence) > 1:
+        frame = ",".join(map(str, frames.position(lowest.frame)))
+        text += f" on average, lowest on frame {frame} ({lowest.confidence:.2f})"
+    stderr_console.print(f"{text}.", soft_wrap=True)

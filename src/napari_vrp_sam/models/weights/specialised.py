@@ -25,7 +25,7 @@ def _specialised(
 SPECIALISED: tuple[ModelSpec, ...] = (
     _specialised(
         "vit_b_lm",
-        "SAM ViT-B fine-tuned for cells and nuclei in light microscopy.",
+        "SAM ViT-B fine-tuned for cells and nuclei in light microscopy; a GPU is recommended.",
         f"{BIOIMAGE_IO}/diplomatic-bug/1.2/files/vit_b.pt",
         "xxh128:fe9252a29f3f4ea53c15a06de471e186",
         "CC-BY-4.0",
@@ -41,7 +41,8 @@ SPECIALISED: tuple[ModelSpec, ...] = (
     ),
     _specialised(
         "vit_b_em_organelles",
-        "SAM ViT-B fine-tuned for mitochondria and nuclei in electron microscopy.",
+        "SAM ViT-B fine-tuned for mitochondria and nuclei in electron microscopy; a GPU is "
+        "recommended.",
         f"{BIOIMAGE_IO}/noisy-ox/1.2/files/vit_b.pt",
         "xxh128:f3bf2ed83d691456bae2c3f9a05fb438",
         "CC-BY-4.0",
@@ -57,7 +58,7 @@ SPECIALISED: tuple[ModelSpec, ...] = (
     ),
     _specialised(
         "vit_b_histopathology",
-        "SAM ViT-B fine-tuned for nuclei in histology slides.",
+        "SAM ViT-B fine-tuned for nuclei in histology slides; a GPU is recommended.",
         f"{OWNCLOUD}/sBB4H8CTmIoBZsQ/download",
         "xxh128:ffd1a2cd84570458b257bd95fdd8f974",
         "not stated for the weights (code: MIT)",
@@ -65,7 +66,7 @@ SPECIALISED: tuple[ModelSpec, ...] = (
     ),
     _specialised(
         "vit_b_medical_imaging",
-        "SAM ViT-B fine-tuned for medical images of many kinds.",
+        "SAM ViT-B fine-tuned for medical images of many kinds; a GPU is recommended.",
         f"{OWNCLOUD}/f5Ol4FrjPQWfjUF/download",
         "xxh128:40169f1e3c03a4b67bff58249c176d92",
         "not stated",
@@ -73,7 +74,7 @@ SPECIALISED: tuple[ModelSpec, ...] = (
     ),
     _specialised(
         "medsam",
-        "SAM ViT-B fine-tuned for medical images: CT, MRI, ultrasound, endoscopy.",
+        "SAM ViT-B fine-tuned for CT, MRI, ultrasound and endoscopy; a GPU is recommended.",
         "https://zenodo.org/records/10689643/files/medsam_vit_b.pth",
         "md5:3bb6db55bd0c9ca30b61248bca72f8d6",
         "CC-BY-4.0",

@@ -80,7 +80,7 @@ class ComparisonDialog(QDialog):
         self.note = QLabel(
             f"IoU on {comparison.held_out}."
             if comparison.held_out
-            else "The IoU is unknown: only masks can be held out."
+            else "The IoU cannot be measured: this needs complete masks."
         )
         self.note.setWordWrap(True)
         self.table = self._make_table()

@@ -106,10 +106,9 @@ class GalleryDialog(QDialog):
         self.list.clear()
         for entry in self._entries.values():
             ready = entry.state not in {"missing", "partial"}
-            text = f"{entry.name}  ·  {entry.speed}  ·  {entry.state_text}"
-            item = QListWidgetItem(text)
+            title = f"{entry.name}  ·  {entry.speed}  ·  {entry.state_text}"
+            item = QListWidgetItem(f"{title}\n{entry.description}")
             item.setData(Qt.ItemDataRole.UserRole, entry.name)
-            item.setToolTip(f"<qt>{escape(entry.description)}</qt>")
             checked = Qt.CheckState.Checked if entry.name in ticked else Qt.CheckState.Unchecked
             item.setCheckState(checked)
             font = item.font()
@@ -134,8 +133,7 @@ class GalleryDialog(QDialog):
         entry = self._entries.get(self.selected)
         lines = []
         if entry is not None:
-            lines = [f"<b>{escape(entry.name)}</b>: {escape(entry.description)}"]
-            lines.append(f"Licence: {escape(entry.licence)}")
+            lines = [f"<b>{escape(entry.name)}</b>", f"Licence: {escape(entry.licence)}"]
             if entry.agreement:
                 colour = SEVERITY_COLOURS["info"]
                 link = f'<a href="{entry.agreement}" style="color: {colour}">'
@@ -224,6 +222,7 @@ class GalleryDialog(QDialog):
         except InputError as error:
             self.message.show_message(str(error), "warning")
             return
+        self.message.show_message("")
         self.comparison = ComparisonRun(run, len(self.ticked), self)
         self.comparison.progressed.connect(self.message.show_message)
         self.comparison.compared.connect(self._show_comparison)
@@ -241,11 +240,13 @@ class GalleryDialog(QDialog):
 
     def _lay_out(self) -> None:
         self.list.setAccessibleName("Models")
-        set_help(self.list, "Tick the models to compare; select one to see its card.")
+        set_help(self.list, "Tick the models to compare; select one to see its licence.")
         for label in (self.hint, self.card):
             label.setWordWrap(True)
         self.card.setOpenExternalLinks(True)
-        self.card.setMinimumHeight(92)
+        self.list.setWordWrap(True)
+        self.list.setSpacing(2)
+        self.card.setMinimumHeight(76)
         self.card.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.bar.hide()
         buttons = {
@@ -264,4 +265,4 @@ class GalleryDialog(QDialog):
         for widget in (self.hint, self.list, self.card, self.bar, self.message):
             layout.addWidget(widget)
         layout.addLayout(grid)
-        self.resize(QSize(460, 560))
+        self.resize(QSize(560, 620))
