@@ -242,7 +242,7 @@ def test_paths_are_printed_verbatim(files: Path) -> None:
     given = (files / "stack.tif", "--reference")
     result = run(*given, files / "truth.tif", "--frames", "2:3", "--output", output)
     assert result.exit_code == 0, result.stderr
-    assert f"frames are in {output}." in result.stderr
+    assert f"are in {output}." in result.stderr
     result = run(*given, output.with_name("missing.tif"))
     missing = output.with_name("missing.tif")
     assert f"Error: There is no annotation file at {missing}: check" in result.stderr
