@@ -37,7 +37,7 @@ def test_a_wheel_without_research_runs_the_demo(tmp_path: Path) -> None:
     )
     output = tmp_path / "demo"
     demo = subprocess.run(
-        [sys.executable, "-c", code, "demo", "--out", str(output)],
+        [sys.executable, "-c", code, "demo", "--output", str(output)],
         env={**os.environ, "PYTHONPATH": str(installed)},
         cwd=tmp_path,
         capture_output=True,

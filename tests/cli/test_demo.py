@@ -23,7 +23,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[list[str]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, check: opened.append(command))
     out = tmp_path / "out"
-    result = runner.invoke(app, ["demo", "--out", str(out), "--open", "--device", "cpu"])
+    result = runner.invoke(app, ["demo", "--output", str(out), "--open", "--device", "cpu"])
     assert result.exit_code == 0, result.stderr
     assert "random forest" in result.stdout
     for name, frames in (("mitochondria", 5), ("nuclei", 3)):
@@ -47,4 +47,5 @@ def test_output_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = runner.invoke(app, ["demo", "--out", str(tmp_path / "file" / "out")])
     assert result.exit_code == 2
+    assert "--out is deprecated" in result.stderr
     assert "cannot be written" in result.stderr

@@ -30,6 +30,7 @@ RENAMED_OPTIONS = {
     "--frame": "--reference-frame",
     "--kind": "--annotation-kind",
     "--limits": "--contrast-limits",
+    "--out": "--output",
     "--tile": "--tile-size",
 }
 """Current name of each option that was renamed."""

@@ -39,7 +39,10 @@ from napari_vrp_sam.errors import InputError
 @app.command()
 def compare(
     image: Annotated[
-        Path, typer.Argument(help="Image file of any supported format, OME-Zarr, or folder.")
+        Path,
+        typer.Argument(
+            metavar="IMAGE", help="Image file of any supported format, OME-Zarr, or folder."
+        ),
     ],
     reference: ReferenceOption = None,
     models: Annotated[

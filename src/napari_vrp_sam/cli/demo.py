@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_vrp_sam.cli.app import app, console, stderr_console
+from napari_vrp_sam.cli.app import DeprecatedOptionsCommand, app, console, stderr_console
 from napari_vrp_sam.cli.common.options import DeviceOption, ModelOption
 from napari_vrp_sam.errors import InputError
 
@@ -60,9 +60,9 @@ class Sample:
         return len(self.stack) // 2
 
 
-@app.command()
+@app.command(cls=DeprecatedOptionsCommand)
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the stacks, labels and figures.")] = Path(
+    output: Annotated[Path, typer.Option(help="Folder for the stacks, labels and figures.")] = Path(
         "vrp-sam-demo"
     ),
     open_napari: Annotated[
@@ -79,9 +79,9 @@ def demo(
     """
     start = time.perf_counter()
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}.") from error
+        raise InputError(f"{output} cannot be written: {error.strerror or error}.") from error
     from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
     from napari_vrp_sam.models.zoo.registry import load_model
 
@@ -95,15 +95,15 @@ def demo(
         written = []
         for sample in samples:
             status.update(f"Segmenting {sample.name}")
-            written += _run_sample(sample, loaded, device, out)
+            written += _run_sample(sample, loaded, device, output)
         status.update("Segmenting a micrograph")
-        written.append(_run_micrograph(loaded, device, out))
+        written.append(_run_micrograph(loaded, device, output))
     for path in written:
         console.print(path, soft_wrap=True)
     console.print(f"Finished in {time.perf_counter() - start:.0f} s.")
     if open_napari:
         files = [f"{samples[0].name}_{name}.tif" for name in ("stack", "truth", "labels")]
-        command = [sys.executable, "-c", VIEWER_SCRIPT, *(str(out / file) for file in files)]
+        command = [sys.executable, "-c", VIEWER_SCRIPT, *(str(output / file) for file in files)]
         subprocess.run(command, check=True)  # noqa: S603 - runs this Python with a fixed script
 
 

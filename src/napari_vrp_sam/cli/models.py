@@ -17,8 +17,8 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 
-Name = Annotated[str, typer.Argument(help="Name of a model.")]
-UserModelName = Annotated[str, typer.Argument(help="Name of a user model.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a model.")]
+UserModelName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a user model.")]
 
 
 @models_app.callback(invoke_without_command=True)
@@ -50,7 +50,7 @@ def list_all() -> None:
 @models_app.command()
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME or FILE", help="Name of a model, or a weights file.")
+        str, typer.Argument(metavar="MODEL", help="Name of a model, or a weights file.")
     ],
 ) -> None:
     """Show the networks of a model, and the source and location of its weights."""
@@ -133,7 +133,8 @@ def remove(name: Name) -> None:
 @models_app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of models. Default: all available ones.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names of models. Default: all available ones."),
     ] = None,
 ) -> None:
     """Check weights files: the SHA-256 of downloads, the tensors of all others."""
@@ -167,8 +168,9 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
+            metavar="FILE",
             help="Model file: .safetensors, or .pth of the paper's code; or published weights of "
-            "SAM or a semantic encoder, under any file name."
+            "SAM or a semantic encoder, under any file name.",
         ),
     ],
     name: Annotated[
@@ -194,7 +196,8 @@ def export(
     file: Annotated[
         Path,
         typer.Argument(
-            help="File to write: .safetensors, or .zip for a BioImage Model Zoo package."
+            metavar="FILE",
+            help="File to write: .safetensors, or .zip for a BioImage Model Zoo package.",
         ),
     ],
 ) -> None:
@@ -209,7 +212,7 @@ def export(
 @models_app.command()
 def rename(
     old: UserModelName,
-    new: Annotated[str, typer.Argument(help="New name.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="New name.")],
 ) -> None:
     """Rename a user model."""
     from napari_vrp_sam.models.zoo import user_models

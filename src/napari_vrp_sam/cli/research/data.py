@@ -17,7 +17,9 @@ app.add_typer(data_app, name="data")
 
 @data_app.command()
 def check(
-    benchmark: Annotated[Benchmark, typer.Argument(help="Few-shot segmentation benchmark.")],
+    benchmark: Annotated[
+        Benchmark, typer.Argument(metavar="BENCHMARK", help="Few-shot segmentation benchmark.")
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
 ) -> None:
     """Report which files of a dataset are missing, and where to download them.

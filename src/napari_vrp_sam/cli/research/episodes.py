@@ -33,8 +33,9 @@ def episodes(
     data: Annotated[
         list[str],
         typer.Argument(
+            metavar="DATA",
             help="Datasets: folders, COCO files, or names or uses ('evaluate', 'train') in "
-            "VRP_SAM_DATA."
+            "VRP_SAM_DATA.",
         ),
     ],
     model: ModelOption = "lite",

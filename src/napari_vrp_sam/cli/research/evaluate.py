@@ -33,7 +33,8 @@ def one_slice(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="Datasets: folders, or names or uses ('evaluate', 'train') in VRP_SAM_DATA."
+            metavar="DATA",
+            help="Datasets: folders, or names or uses ('evaluate', 'train') in VRP_SAM_DATA.",
         ),
     ],
     model: Annotated[

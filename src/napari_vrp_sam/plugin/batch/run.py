@@ -30,7 +30,7 @@ class BatchRun(WatchedRun):
         "Closing the window ends the run. Finished files are kept; start it again to segment the "
         "others."
     )
-    failure_message = "The list of results could not be shown; the files are written."
+    failure_message = "The list of results could not be shown; the files were written."
 
     def __init__(self, run: Run, files: int, parent: QWidget) -> None:
         super().__init__(run, files, "Segment files", parent)

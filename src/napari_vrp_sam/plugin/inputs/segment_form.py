@@ -156,9 +156,9 @@ class SegmentForm(StackForm):
         self._form.addRow(label, model_row)
         set_help(
             self.model_box,
-            "<b>lite</b> is included in the plugin and is fast without a GPU; the SAM models are "
-            "downloaded on first use. User models are listed below them; a model can also be "
-            "loaded from a file.",
+            "<b>lite</b> is included in the plugin and is fast without a GPU; the others are "
+            "downloaded on first use. User models are listed last; a model can also be loaded "
+            "from a file.",
         )
         self._lay_out_advanced()
         # Notes come and go: the dock places them below the controls of the run.
@@ -210,7 +210,7 @@ class SegmentForm(StackForm):
         self._add_row(
             "Prompting",
             self.prompting_box,
-            "Prompts of SAM: <b>automatic</b> uses the VRP encoder if the model has one, otherwise "
+            "Prompts for SAM: <b>automatic</b> uses the VRP encoder if the model has one, or else "
             "a point, a box and a mask for each object. The message below the result describes "
             "the choice.",
             form,

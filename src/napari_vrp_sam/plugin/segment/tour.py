@@ -179,7 +179,7 @@ def tour_steps(
         ),
         Step(
             "Select the result in the layer list, and paint or erase what is wrong on this frame. "
-            "Then press <b>Accept</b>.",
+            "Then press <b>Accept frame</b>.",
             lambda _: is_accepted(),
             accept_button,
         ),

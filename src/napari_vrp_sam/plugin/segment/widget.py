@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.plugin.segment.preview_state import PreviewState
     from napari_vrp_sam.plugin.segment.status.state import Topic
 
-PARTIAL = "The masks are partial: unmarked pixels are unknown. {}Press Segment stack to use this."
+PARTIAL = "The masks are partial: unmarked pixels are unknown. {}Press Segment stack to apply this."
 CORRECTION = "Correct the result with the brush and the eraser, then press Accept frame {}."
 
 

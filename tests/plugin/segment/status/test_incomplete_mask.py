@@ -23,7 +23,7 @@ def test_the_button_makes_an_incomplete_mask_partial(qtbot, viewer, dock, annota
     assert [(a.layer, a.kind) for a in annotation_list.annotations] == [(labels, "partial")]
     assert not warning.isVisible()
     assert dock.status.text().startswith("The masks are partial")
-    assert dock.status.text().endswith("Press Segment stack to use this.")
+    assert dock.status.text().endswith("Press Segment stack to apply this.")
     dock.preview_box.learned.emit({1: ClassCalibration(0.5, look_alikes=found)})
     dock.preview_box.learned.emit({1: ClassCalibration(0.5)})
     assert not warning.isVisible()
