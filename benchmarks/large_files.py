@@ -1,9 +1,10 @@
-"""Peak memory of work on files of 3 GB: a stack as OME-Zarr, a scene as cloud-optimised GeoTIFF.
+"""Peak memory of work on files of 3 GB: a stack as OME-Zarr, a scene as GeoTIFF.
 
     python benchmarks/large_files.py --json benchmarks/results/large-files.json
 
 The data are mostly constant, so that the files are written at once. Each task runs in a process of
-its own, whose peak memory the operating system reports.
+its own, whose peak memory the operating system reports. Of the scene of 3.2 GB, only the first
+tiles are segmented, after which memory does not grow; a smaller scene is segmented completely.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import rasterio
 import tifffile
 import zarr
 
@@ -29,6 +33,9 @@ LIMIT = 1500
 """Memory in MB that no task may exceed."""
 FRAMES, SIDE = 2930, 1024
 SCENE_SIDE = 55_000
+FRAME_SIDE, TILES = 40_000, 300
+COMPLETE_SIDE = 10_112
+"""Just above the size up to which frames are processed in memory."""
 
 
 def write_stack(folder: Path) -> list[str]:
@@ -72,6 +79,34 @@ def convert_labels(folder: Path) -> None:
     export_labels(read_labels(folder / "labels.zarr"), folder / "labels.ome.tif", axes="ZYX")
 
 
+class EnoughTilesError(Exception):
+    """Ends a run early."""
+
+
+def segment_frame(folder: Path, side: int, tiles: int | None = None) -> None:
+    """Segment a single frame of 16 bits, or its first tiles."""
+    from napari_vrp_sam import segment_stack
+
+    tissue, truth = sample_stack(seed=0, size=1024, frames=3)
+    layout = {"height": side, "width": side, "count": 1, "crs": "EPSG:32633", "BIGTIFF": "YES"}
+    layout |= {"tiled": True, "SPARSE_OK": True, "transform": rasterio.Affine(1, 0, 0, 0, -1, 0)}
+    row = np.tile(tissue[1].astype(np.uint16) * 200, (1, side // 1024 + 1))[:, :side]
+    for name, pixels in (("scene.tif", row), ("labels.tif", truth[1].astype(np.uint8))):
+        window = rasterio.windows.Window(0, 0, pixels.shape[1], len(pixels))
+        with rasterio.open(folder / name, "w", dtype=pixels.dtype, **layout) as file:
+            file.write(pixels, 1, window=window)
+
+    def stop(_done: int, _total: int, message: str) -> None:
+        if f"tile {tiles} of" in message:
+            raise EnoughTilesError
+
+    with suppress(EnoughTilesError):
+        segment_stack(
+            folder / "scene.tif", folder / "labels.tif", output=folder / "result.tif", effort=0.25,
+            device="cpu", progress=stop,
+        )  # fmt: skip
+
+
 def write_scene(folder: Path) -> None:
     """Write labels of a scene of 3 GB as cloud-optimised GeoTIFF, with overviews."""
     from napari_vrp_sam.io.labels.files import write_planes
@@ -95,6 +130,10 @@ def write_scene(folder: Path) -> None:
 
 TASKS: dict[str, Callable[[Path], None]] = {
     "segment an OME-Zarr stack of 3.1 GB": segment_to_zarr,
+    f"segment {TILES} tiles of a frame of 3.2 GB": partial(
+        segment_frame, side=FRAME_SIDE, tiles=TILES
+    ),
+    "segment a frame of 10,112 x 10,112 pixels": partial(segment_frame, side=COMPLETE_SIDE),
     "export labels of 3.1 GB from OME-Zarr to OME-TIFF": convert_labels,
     "write labels of a scene of 3.0 GB as GeoTIFF": write_scene,
 }
@@ -113,7 +152,7 @@ def peak_memory(number: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--task", type=int)
+    parser.add_argument("--task", type=int, help="Number of a single task, from 0.")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.task is not None:

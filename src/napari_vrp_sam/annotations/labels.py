@@ -13,6 +13,9 @@ from napari_vrp_sam.annotations.label_questions import LabelQuestion, labels_in
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 
+CHECKED_ROWS = 1024
+"""Rows of a lazy label image that are read at a time."""
+
 IGNORED = 255
 """Value of pixels in semantic masks that are excluded from training and evaluation."""
 
@@ -183,6 +186,10 @@ def check_labels_dtype(labels: Any) -> Any:
     return labels
 
 
-def labels_checksum(labels: NDArray[Any]) -> int:
-    """Return the CRC-32 of a label image, which depends on its dtype."""
-    return zlib.crc32(np.ascontiguousarray(labels).data)
+def labels_checksum(labels: Any) -> int:
+    """Return the CRC-32 of a label image, which depends on its dtype; read in rows if lazy."""
+    step = len(labels) if isinstance(labels, np.ndarray) else CHECKED_ROWS
+    checksum = 0
+    for top in range(0, len(labels), step):
+        checksum = zlib.crc32(np.ascontiguousarray(labels[top : top + step]).data, checksum)
+    return checksum

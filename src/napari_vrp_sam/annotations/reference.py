@@ -20,6 +20,9 @@ ANNOTATION_KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 SPARSE_KINDS: frozenset[str] = frozenset({"point", "scribble", "partial"})
 """Kinds whose unmarked pixels are unknown."""
 
+FIRST_CROP, LAST_CROP = -(2**31), -(2**30)
+"""Range of the numbers of crops of frames that are too large for the memory, instead of indices."""
+
 MERGE_ORDER: tuple[AnnotationKind, ...] = ("box", "mask", "partial", "scribble", "point")
 """Dense kinds before sparse ones, and less exact kinds first. Merged annotations have the first of
 their kinds."""
@@ -44,7 +47,8 @@ class Reference:
         Kind of annotation. A partial annotation is a mask of some objects of the class; the rest
         of the frame is unknown, as for points and scribbles.
     frame : int, optional
-        Index of the frame in the segmented stack; None for another image.
+        Index of the frame in the segmented stack; None for another image; from `FIRST_CROP` on for
+        a crop of a large frame.
     ignored : ndarray of bool, shape (Y, X), optional
         Pixels of unknown class that are excluded from learning, for example blurred borders.
     negative : ndarray of bool, shape (Y, X), optional
@@ -149,6 +153,11 @@ class Reference:
     def empty(self) -> bool:
         """True if the frame does not show the class."""
         return not self.mask.any()
+
+    @property
+    def is_crop(self) -> bool:
+        """True for a crop of a frame that is too large for the memory."""
+        return self.frame is not None and FIRST_CROP <= self.frame < LAST_CROP
 
 
 def _pixels(name: str, pixels: Any, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:

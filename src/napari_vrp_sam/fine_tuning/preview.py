@@ -48,4 +48,5 @@ class FramePreview:
     def _labels(self) -> NDArray[Any]:
         (logits,) = self._evaluation.logits()
         probabilities = logits.sigmoid().cpu().numpy()
-        return predict_from_probabilities(probabilities, self._class_ids).labels
+        labels: NDArray[Any] = predict_from_probabilities(probabilities, self._class_ids).labels
+        return labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.missing import with_nan
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.arguments import as_array, as_channels
-from napari_vrp_sam.io.axes import AXES, SMALLEST_SIDE, axis_letters, guess_axes, parse_axes
+from napari_vrp_sam.inference.arguments import as_array
+from napari_vrp_sam.inference.frame_checks import check_axes, check_channels, check_dtype
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike, FrameView, Part
+from napari_vrp_sam.inference.out_of_core.scratch import is_large
+from napari_vrp_sam.io.axes import SMALLEST_SIDE, axis_letters, guess_axes, parse_axes
 
 MIN_SIDE = SMALLEST_SIDE
 """Smallest side of a frame in pixels: half a cell of an encoder with stride 32."""
@@ -65,14 +69,14 @@ class Frames:
     ) -> None:
         self._data = as_array(data)
         shape = tuple(int(size) for size in self._data.shape)
-        _check_dtype(np.dtype(self._data.dtype))
+        check_dtype(np.dtype(self._data.dtype))
         if axes is None:
             axes = _named_axes(self._data) or guess_axes(shape, np.dtype(self._data.dtype))
         self.nodata = _fill_value(self._data) if nodata is None else _number(nodata)
         """Value of missing pixels, beside NaN and masked pixels."""
         self.shape = shape
         """Shape of the data."""
-        self.axes = _check_axes(parse_axes(axes), shape)
+        self.axes = check_axes(parse_axes(axes), shape)
         """One letter for each axis of the data, upper case."""
         sizes = dict(zip(self.axes, shape, strict=True))
         self.lead_shape = tuple(size for axis, size in sizes.items() if axis in "TZ")
@@ -81,7 +85,7 @@ class Frames:
         """Height and width of a frame in pixels."""
         self._check_sizes(shape)
         available = sizes.get("C", sizes.get("S", 1))
-        self.channels = _check_channels(channels, available)
+        self.channels = check_channels(channels, available)
         """Indices of the channels in use."""
 
     def __len__(self) -> int:
@@ -93,9 +97,28 @@ class Frames:
         The dtype is that of the data, uint8 for bool, or a floating-point type if pixels may be
         missing, which are NaN.
         """
+        return self._read(index, (slice(None), slice(None)))
+
+    def view(self, index: int) -> FrameView:
+        """Return a frame of shape (Y, X, C) that is read by windows."""
+        return FrameView(
+            (*self.frame_shape, len(self.channels)), self.dtype, partial(self._read, index)
+        )
+
+    def frame(self, index: int) -> FrameLike:
+        """Read a frame or, if it is too large for the memory, return a view of it."""
+        return self.view(index) if self.too_large else self[index]
+
+    @property
+    def too_large(self) -> bool:
+        """True if frames are too large to be processed in memory."""
+        return is_large(self.frame_shape)
+
+    def _read(self, index: int, part: Part) -> NDArray[Any]:
         first, last = min(self.channels), max(self.channels)
         # One contiguous range of channels, because some lazy arrays cannot select scattered ones.
         where: dict[str, int | slice] = dict.fromkeys("CS", slice(first, last + 1))
+        where.update(Y=part[0], X=part[1])
         where.update(zip(self._lead_axes, self.position(index), strict=True))
         selection = tuple(where.get(axis, slice(None)) for axis in self.axes)
         frame = with_nan(read_selection(self._data, selection), self.nodata)
@@ -252,45 +275,3 @@ def _number(nodata: Any) -> float:
         raise InputError(
             f"`nodata` is {nodata!r}: give the value of missing pixels as one number."
         ) from None
-
-
-def _check_dtype(dtype: np.dtype[Any]) -> None:
-    if dtype.kind == "c":
-        raise InputError("Complex images cannot be segmented: take their magnitude or real part.")
-    if dtype.kind not in "biuf":
-        raise InputError(
-            f"Images of type {dtype} cannot be segmented: convert them to real numbers."
-        )
-
-
-def _check_axes(axes: str, shape: tuple[int, ...]) -> str:
-    if len(axes) != len(shape):
-        raise InputError(
-            f"'{axes}' names {len(axes)} axes, but the image has the shape {shape}: give one "
-            "letter for each axis."
-        )
-    if not set(axes) <= set(AXES) or len(set(axes)) < len(axes):
-        raise InputError(
-            f"The axes {axes} are not valid: use each of the letters {AXES} at most once."
-        )
-    if not {"Y", "X"} <= set(axes):
-        raise InputError(f"The axes {axes} lack Y or X: a frame needs both.")
-    if {"C", "S"} <= set(axes):
-        raise InputError(
-            f"The axes {axes} contain both C and S: select one channel of the image first."
-        )
-    return axes
-
-
-def _check_channels(channels: Any, available: int) -> tuple[int, ...]:
-    chosen = tuple(range(available)) if channels is None else as_channels(channels, available)
-    if not chosen:
-        raise InputError(
-            "No channel is selected: select at least one, or omit the channels to use all."
-        )
-    wrong = [channel for channel in chosen if not 0 <= channel < available]
-    if wrong:
-        raise InputError(
-            f"There is no channel {wrong[0]}: the image has {available}, counted from 0."
-        )
-    return chosen

@@ -19,6 +19,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.bands import PLANES, Projection, fit_projection, project
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.out_of_core.frame_view import every
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +115,10 @@ class Normalisation:
         pixels: list[NDArray[Any]] = []
         rgb = eight_bits = False
         problem: Exception | None = None
+        read = getattr(frames, "frame", frames.__getitem__)
         for index in _evenly_spaced(frames, max_frames):
             try:
-                frame = frames[index]
+                frame = read(index)
             except Exception as error:  # reported when the frame itself is segmented
                 problem = error
                 continue
@@ -125,7 +127,7 @@ class Normalisation:
             used = min(frame.shape[2], PLANES) if rgb else frame.shape[2]
             count = frame.shape[0] * frame.shape[1] * max(1, used / PLANES)
             step = max(1, int(np.ceil(np.sqrt(count / MAX_SAMPLES))))
-            pixels.append(frame[::step, ::step, :used].reshape(-1, used))
+            pixels.append(every(frame, step)[..., :used].reshape(-1, used))
         if not pixels and problem is not None:
             raise problem
         values = np.concatenate(pixels)

@@ -108,18 +108,40 @@ def shift_to_best_threshold(logits: Tensor) -> Tensor:
     """
     logits.mul_(SHARPNESS)
     flat = logits.flatten(-2).reshape(-1, logits.shape[-2] * logits.shape[-1])
-    counts = torch.zeros(len(flat), LEVELS, dtype=torch.float64, device=flat.device)
-    sums = torch.zeros_like(counts)
-    for part in torch.split(flat, PIXELS_AT_ONCE, dim=1):
-        probability = part.double().sigmoid()
-        level = (probability * LEVELS).long().clamp_(0, LEVELS - 1)
-        counts.scatter_add_(1, level, torch.ones_like(probability))
-        sums.scatter_add_(1, level, probability)
-    # Of the pixels at and above each level.
-    overlap = sums.flip(1).cumsum(1).flip(1)
-    area = counts.flip(1).cumsum(1).flip(1)
-    union = sums.sum(1, keepdim=True) + area - overlap
-    best = (overlap / union.clamp_min(1e-9)).argmax(dim=1)
-    best = best.clamp(round(LOWEST * LEVELS), LEVELS - 1)
-    shift = torch.logit(best.double() / LEVELS).to(logits)
+    overlap = ExpectedOverlap(len(flat), flat.device)
+    overlap.add(flat)
+    shift = overlap.best_shift().to(logits)
     return logits.sub_(shift.view(*logits.shape[:-2], 1, 1))
+
+
+class ExpectedOverlap:
+    """Expected overlap of masks at every threshold, gathered from parts of frames.
+
+    Parameters
+    ----------
+    count : int
+        Number of masks.
+    device : torch.device or str
+    """
+
+    def __init__(self, count: int, device: torch.device | str = "cpu") -> None:
+        self._counts = torch.zeros(count, LEVELS, dtype=torch.float64, device=device)
+        self._sums = torch.zeros_like(self._counts)
+
+    def add(self, logits: Tensor) -> None:
+        """Add pixels of each mask, shape (count, N), as sharpened logits."""
+        for part in torch.split(logits, PIXELS_AT_ONCE, dim=1):
+            probability = part.double().sigmoid()
+            level = (probability * LEVELS).long().clamp_(0, LEVELS - 1)
+            self._counts.scatter_add_(1, level, torch.ones_like(probability))
+            self._sums.scatter_add_(1, level, probability)
+
+    def best_shift(self) -> Tensor:
+        """Return the logit of the best threshold of each mask, shape (count,), float64."""
+        # Of the pixels at and above each level.
+        overlap = self._sums.flip(1).cumsum(1).flip(1)
+        area = self._counts.flip(1).cumsum(1).flip(1)
+        union = self._sums.sum(1, keepdim=True) + area - overlap
+        best = (overlap / union.clamp_min(1e-9)).argmax(dim=1)
+        best = best.clamp(round(LOWEST * LEVELS), LEVELS - 1)
+        return torch.logit(best.double() / LEVELS)

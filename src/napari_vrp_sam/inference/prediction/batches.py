@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
 from napari_vrp_sam.inference.prediction.cuda_graph import CapturedFunction
 from napari_vrp_sam.models.base import Model
 from napari_vrp_sam.models.decision import shift_to_best_threshold
+
+Frame = TypeVar("Frame", bound=FrameLike)
 
 MOST_FRAMES = 8
 """Largest number of frames in a batch; larger batches are not faster."""
@@ -78,9 +80,9 @@ class FrameBatches:
         return self._graph[1]
 
 
-def batches_of_one_shape(frames: Iterable[NDArray[Any]], size: int) -> Iterator[list[NDArray[Any]]]:
+def batches_of_one_shape(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     """Yield consecutive frames in batches of at most `size` frames of one shape."""
-    batch: list[NDArray[Any]] = []
+    batch: list[Frame] = []
     try:
         for frame in frames:
             if batch and frame.shape != batch[0].shape:

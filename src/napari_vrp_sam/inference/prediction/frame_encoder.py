@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import check_frame_size
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
 from napari_vrp_sam.inference.prediction.caches.feature_cache import FeatureCache, frame_key
 from napari_vrp_sam.inference.prediction.reference_crops import image_key
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, Model
@@ -56,9 +58,9 @@ class FrameEncoder:
         return torch.from_numpy(planes).to(self._device)
 
     @torch.no_grad()
-    def encode(self, frames: Sequence[NDArray[Any]]) -> list[FrameFeatures]:
+    def encode(self, frames: Sequence[NDArray[Any]], *, cached: bool = True) -> list[FrameFeatures]:
         """Return the features of frames of one shape; those in the cache are not computed again."""
-        normalisation, cache = self.known_normalisation(), self.cache
+        normalisation, cache = self.known_normalisation(), self.cache if cached else None
         how = self._model.encoding_key
         keys = [None if cache is None else frame_key(f, normalisation, how) for f in frames]
         found = [None if key is None or cache is None else cache.get(key) for key in keys]
@@ -98,6 +100,11 @@ class FrameEncoder:
                 )
             )
         return encoded
+
+
+def in_memory(frame: FrameLike) -> NDArray[Any]:
+    """Read the frame of a view; return a frame of shape (Y, X, C) that is large enough."""
+    return checked_frame(np.asarray(frame))
 
 
 def checked_frame(frame: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
+from napari_vrp_sam.inference.out_of_core.scratch import release_memory, window_side, windows
 from napari_vrp_sam.inference.prediction.batches import batches_of_one_shape
+from napari_vrp_sam.inference.prediction.frame_encoder import in_memory
 from napari_vrp_sam.inference.prediction.learned_model import LearnedModel
 from napari_vrp_sam.inference.prediction.outputs import clear_missing
 from napari_vrp_sam.inference.prediction.tiles.steps import without_steps
@@ -32,21 +35,21 @@ class FrameLogits(LearnedModel):
         return self._encoder.encode([frame])[0]
 
     def logits_stream(
-        self, frames: Iterable[NDArray[Any]]
-    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
+        self, frames: Iterable[FrameLike]
+    ) -> Iterator[Generator[TileProgress, None, Any]]:
         """Yield the steps that return the logits (K, Y, X) of each frame; see `probabilities`.
 
         Parameters
         ----------
-        frames : iterable of ndarray, shape (Y, X, C)
+        frames : iterable of ndarray or FrameView, shape (Y, X, C)
             Read a batch ahead.
         """
         for batch in batches_of_one_shape(frames, self._batches.size):
             yield from self._batch_steps(batch)
 
     def _batch_steps(
-        self, batch: Sequence[NDArray[Any]]
-    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
+        self, batch: Sequence[FrameLike]
+    ) -> Iterator[Generator[TileProgress, None, Any]]:
         """Yield the steps of frames of one shape; a batch that does not fit is halved."""
         # The tiles of large frames are batches already.
         if len(batch) == 1 or max(batch[0].shape[:2]) > self.tile_side:
@@ -55,7 +58,7 @@ class FrameLogits(LearnedModel):
         if len(batch) <= self._batches.size:  # it may have become smaller meanwhile
             found = None
             try:
-                found = self._batch_logits(batch)
+                found = self._batch_logits([*map(in_memory, batch)])
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -67,9 +70,7 @@ class FrameLogits(LearnedModel):
         for start in range(0, len(batch), size):
             yield from self._batch_steps(batch[start : start + size])
 
-    def _frame_steps(
-        self, frame: NDArray[Any]
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+    def _frame_steps(self, frame: FrameLike) -> Generator[TileProgress, None, Any]:
         """Return the logits of a frame, with less memory than usual if it does not fit."""
         while True:
             tiled = max(frame.shape[:2]) > self.tile_side
@@ -77,7 +78,7 @@ class FrameLogits(LearnedModel):
             try:
                 if tiled:
                     return (yield from self._tiled_logits(frame))
-                logits: NDArray[np.float32] = self._batch_logits([frame])[0]
+                logits: NDArray[np.float32] = self._batch_logits([in_memory(frame)])[0]
                 return logits
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -96,18 +97,22 @@ class FrameLogits(LearnedModel):
         return logits
 
     @torch.no_grad()
-    def _tiled_logits(
-        self, frame: NDArray[Any]
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+    def _tiled_logits(self, frame: FrameLike) -> Generator[TileProgress, None, Any]:
         """Return the logits of a frame of several tiles; yield the progress."""
 
         def encode_tiles(tiles: Iterable[tuple[slice, slice]]) -> Iterator[FrameFeatures]:
+            large = not isinstance(frame, np.ndarray)
             for batch in batches_of_one_shape((frame[t] for t in tiles), self._batches.size):
-                yield from self._encoder.encode(batch)
+                if large:
+                    release_memory()
+                yield from self._encoder.encode(batch, cached=not large)
 
         size = frame.shape[0], frame.shape[1]
         steps = tiled_logits(self.model, self._prepared, encode_tiles, size, self.tile_side)
-        return clear_missing((yield from steps), frame)
+        logits = yield from steps
+        for part in windows(size, window_side(frame.shape[2], frame.dtype)):
+            clear_missing(logits, frame, part)
+        return logits
 
     @torch.no_grad()
     def _logits(self, features: FrameFeatures) -> NDArray[np.float32]:

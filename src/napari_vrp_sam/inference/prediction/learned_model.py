@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.normalisation import Normalisation
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
 from napari_vrp_sam.inference.prediction.batches import FrameBatches
 from napari_vrp_sam.inference.prediction.caches.feature_cache import (
     FeatureCache,
@@ -195,7 +195,7 @@ class LearnedModel:
         effort = effort if self.model.uses_effort else 1.0
         return annotations_digest(references), normalisation, self._reference_side, effort
 
-    def _use_less_memory(self, frame: NDArray[Any], batch: int) -> None:
+    def _use_less_memory(self, frame: FrameLike, batch: int) -> None:
         """Take the next step after a number of frames or tiles did not fit into the memory."""
         side = min(self.tile_size, max(frame.shape[:2]))
         tiles = self.model.input_side is None
@@ -228,8 +228,9 @@ class LearnedModel:
 
 def adapt_model(model: Model, references: Sequence[Reference]) -> None:
     """Adapt a model to the size of the annotated objects."""
-    # Points and scribbles do not show it.
-    model.adapt([r.mask > 0.5 for r in references if r.kind in {"mask", "partial", "box"}])
+    # Points and scribbles do not show it, and crops not the size of their frame.
+    shown = [r for r in references if r.kind in {"mask", "partial", "box"}]
+    model.adapt([r.mask > 0.5 for r in shown if not r.is_crop])
 
 
 def check_effort(effort: float) -> float:

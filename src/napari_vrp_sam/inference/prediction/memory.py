@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
 from napari_vrp_sam.inference.prediction.tiles.tiling import ALIGNMENT, MIN_TILE
 
 
@@ -83,24 +81,24 @@ class UnfinishedFrames:
 
     Parameters
     ----------
-    frames : iterable of ndarray
+    frames : iterable of ndarray or FrameView
     """
 
-    def __init__(self, frames: Iterable[NDArray[Any]]) -> None:
+    def __init__(self, frames: Iterable[FrameLike]) -> None:
         self._frames = iter(frames)
-        self._again: deque[NDArray[Any]] = deque()
-        self._unfinished: deque[NDArray[Any]] = deque()
+        self._again: deque[FrameLike] = deque()
+        self._unfinished: deque[FrameLike] = deque()
         self._error: Exception | None = None
 
     def __iter__(self) -> UnfinishedFrames:
         return self
 
-    def __next__(self) -> NDArray[Any]:
+    def __next__(self) -> FrameLike:
         frame = self._again.popleft() if self._again else self._read()
         self._unfinished.append(frame)
         return frame
 
-    def peek(self) -> NDArray[Any] | None:
+    def peek(self) -> FrameLike | None:
         """Return the next frame without taking it; None at the end."""
         if not self._again:
             try:
@@ -113,13 +111,13 @@ class UnfinishedFrames:
         """Drop the oldest frame."""
         self._unfinished.popleft()
 
-    def rewind(self) -> NDArray[Any]:
+    def rewind(self) -> FrameLike:
         """Continue with the oldest frame that is not finished, and return it."""
         self._again.extendleft(reversed(self._unfinished))
         self._unfinished.clear()
         return self._again[0]
 
-    def _read(self) -> NDArray[Any]:
+    def _read(self) -> FrameLike:
         if self._error is not None:  # a generator that has raised would end instead
             raise self._error
         try:

@@ -24,28 +24,35 @@ class FramePrediction:
 
     Attributes
     ----------
-    labels : ndarray, shape (Y, X)
+    labels : ndarray or ScratchArray, shape (Y, X)
         Class of each pixel, 0 is background, in the smallest unsigned dtype.
     confidence : dict of int to float
         Expected IoU of each class that was found on the frame.
-    probabilities : ndarray, shape (K, Y, X), float32, optional
+    probabilities : ndarray or ScratchArray, shape (K, Y, X), float32, optional
         Probability of each class, if requested.
     """
 
-    labels: NDArray[Any]
+    labels: Any
     confidence: dict[int, float]
-    probabilities: NDArray[np.float32] | None = None
+    probabilities: Any = None
 
 
 NO_DATA = -1e4
 """Logit of missing pixels: their probability is exactly 0, and sums with weights stay finite."""
 
 
-def clear_missing(logits: NDArray[np.float32], frame: NDArray[Any]) -> NDArray[np.float32]:
-    """Set the logits (K, Y, X) of the missing pixels of a frame (Y, X, C), in place."""
-    missing = missing_pixels(frame)
+def clear_missing(
+    logits: Any, frame: Any, part: tuple[slice, slice] = (slice(None), slice(None))
+) -> Any:
+    """Set the logits (K, Y, X) of the missing pixels of a frame (Y, X, C), in place.
+
+    Rows and columns limit the part of the frame that is read.
+    """
+    missing = missing_pixels(frame[part])
     if missing is not None:
-        logits[:, missing] = NO_DATA
+        values = logits[:, *part]
+        values[:, missing] = NO_DATA
+        logits[:, *part] = values
     return logits
 
 

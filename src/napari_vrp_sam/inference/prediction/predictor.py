@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_vrp_sam.inference.normalisation import Normalisation
-from napari_vrp_sam.inference.prediction.frame_encoder import checked_frame
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
+from napari_vrp_sam.inference.prediction.frame_encoder import checked_frame, in_memory
 from napari_vrp_sam.inference.prediction.frame_logits import FrameLogits
 from napari_vrp_sam.inference.prediction.memory import UnfinishedFrames
-from napari_vrp_sam.inference.prediction.outputs import (
-    FramePrediction,
-    predict_from_probabilities,
-)
+from napari_vrp_sam.inference.prediction.outputs import FramePrediction
 from napari_vrp_sam.inference.prediction.pipeline import PipelineSettings, run_pipeline
+from napari_vrp_sam.inference.prediction.tiles.large_frames import (
+    predict_from_any_probabilities,
+    probabilities_of,
+)
 from napari_vrp_sam.inference.prediction.tiles.steps import finish
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.models.base import FrameFeatures
-from napari_vrp_sam.models.decision import shift_to_best_threshold
 from napari_vrp_sam.models.devices import is_out_of_memory
 
 
@@ -75,12 +75,12 @@ class Predictor(FrameLogits):
         InputError
             If no references are set, or the frame does not match them.
         """
-        return self.probabilities(finish(self._frame_steps(checked_frame(frame))))
+        return np.asarray(self.probabilities(finish(self._frame_steps(checked_frame(frame)))))
 
     @overload
     def predict_stream(
         self,
-        frames: Iterable[NDArray[Any]],
+        frames: Iterable[FrameLike],
         *,
         probabilities: bool = True,
         tiles: Literal[False] = False,
@@ -88,18 +88,19 @@ class Predictor(FrameLogits):
 
     @overload
     def predict_stream(
-        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True, tiles: Literal[True]
+        self, frames: Iterable[FrameLike], *, probabilities: bool = True, tiles: Literal[True]
     ) -> Generator[FramePrediction | TileProgress]: ...
 
     def predict_stream(
-        self, frames: Iterable[NDArray[Any]], *, probabilities: bool = True, tiles: bool = False
+        self, frames: Iterable[FrameLike], *, probabilities: bool = True, tiles: bool = False
     ) -> Generator[FramePrediction | TileProgress]:
         """Predict many frames; on a GPU faster than one by one.
 
         Parameters
         ----------
-        frames : iterable of ndarray, shape (Y, X, C) or (Y, X)
-            On a GPU they are read ahead in another thread, which stops with the loop.
+        frames : iterable of ndarray or FrameView, shape (Y, X, C) or (Y, X)
+            On a GPU they are read ahead in another thread, which stops with the loop. The tiles of
+            a view are read one by one.
         probabilities : bool
             Whether to return them too.
         tiles : bool
@@ -130,7 +131,7 @@ class Predictor(FrameLogits):
                 probabilities=probabilities,
             )
             try:
-                for prediction in run_pipeline(map(checked_frame, ahead), work):
+                for prediction in run_pipeline(map(in_memory, ahead), work):
                     ahead.finish()
                     yield prediction
                 return
@@ -141,7 +142,7 @@ class Predictor(FrameLogits):
         for steps in self.logits_stream(ahead):
             ahead.finish()
             found = self.probabilities((yield from steps) if tiles else finish(steps))
-            prediction = predict_from_probabilities(found, self.class_ids)
+            prediction = predict_from_any_probabilities(found, self.class_ids)
             yield prediction if probabilities else replace(prediction, probabilities=None)
 
     def _uses_pipeline(self, frames: UnfinishedFrames) -> bool:
@@ -170,13 +171,8 @@ class Predictor(FrameLogits):
 
     def decode(self, features: FrameFeatures) -> NDArray[np.float32]:
         """Return the probabilities of an encoded frame, the cheap half of `predict`."""
-        return self.probabilities(self._logits(features))
+        return np.asarray(self.probabilities(self._logits(features)))
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, logits: Any) -> Any:
         """Turn the logits of whole frames, shape (..., K, Y, X), into probabilities, in place."""
-        # In place, because the logits of a large frame fill much memory.
-        values = torch.from_numpy(logits)
-        if self.model.best_threshold:
-            shift_to_best_threshold(values)
-        probabilities: NDArray[np.float32] = values.sigmoid_().numpy()
-        return probabilities
+        return probabilities_of(logits, best_threshold=self.model.best_threshold)

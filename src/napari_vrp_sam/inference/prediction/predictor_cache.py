@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_vrp_sam.inference.prediction.tiles.tiling import check_tile
-
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.prediction.caches.disk_feature_cache import DiskFeatureCache
     from napari_vrp_sam.inference.prediction.predictor import Predictor
@@ -58,7 +56,7 @@ class PredictorCache:
                 predictor.cache = FeatureCache(self._limit, disk)
             self._key, self._predictor = key, predictor
         assert self._predictor is not None
-        self._predictor.tile_size = check_tile(job.tile_size)
+        self._predictor.tile_size = job.tile_side
         if self._predictor.cache is not None:
             self._predictor.cache.start_round()
         return self._predictor
@@ -108,7 +106,7 @@ def _loaded(job: SegmentationJob, progress: DownloadProgress | None) -> Predicto
     return Predictor(
         model,
         device=job.device,
-        tile_size=job.tile_size,
+        tile_size=job.tile_side,
         precision=job.precision,
         compile=job.compile,
     )

@@ -60,7 +60,9 @@ def crop_references(
             continue
         marks = [r.mask for r in on_image]
         marks += [r.negative.astype(np.float32) for r in on_image if r.negative is not None]
-        for rows, columns in _windows(marks, crop or side):
+        size: tuple[int, int] = marks[0].shape
+        blocks = [block_sums(mark, size) for mark in marks]
+        for rows, columns in choose_crops(blocks, size, crop or side):
             number -= 1
             found = (_crop(reference, rows, columns, number) for reference in on_image)
             crops += [one for one in found if one is not None]
@@ -108,13 +110,24 @@ def _crop(reference: Reference, rows: slice, columns: slice, number: int) -> Ref
     )
 
 
-def _windows(marks: Sequence[NDArray[np.float32]], side: int) -> Iterator[tuple[slice, slice]]:
+def choose_crops(
+    blocks: Sequence[NDArray[np.float64]], size: tuple[int, int], side: int
+) -> Iterator[tuple[slice, slice]]:
     """Choose the crops of a large frame as rows and columns, the most informative one first.
 
     The weight of a marked pixel is inverse to the number of marked pixels of its class.
+
+    Parameters
+    ----------
+    blocks : sequence of ndarray
+        Number of marked pixels of each class by block; see `block_sums`.
+    size : tuple of int
+        Height and width of the frame.
+    side : int
+        Side of the crops in pixels.
     """
-    height, width = marks[0].shape
-    left = sum((_blocks(m) / m.sum() for m in marks if m.any()), start=_blocks(marks[0]) * 0)
+    height, width = size
+    left = sum((b / b.sum() for b in blocks if b.any()), start=blocks[0] * 0)
     total = left.sum()
     tall, wide = (min(max(1, side // BLOCK), n) for n in left.shape)
     for _ in range(MAX_CROPS):
@@ -133,8 +146,31 @@ def _windows(marks: Sequence[NDArray[np.float32]], side: int) -> Iterator[tuple[
             return
 
 
-def _blocks(mask: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum over blocks of BLOCK x BLOCK pixels."""
+def block_sums(
+    mask: NDArray[Any],
+    size: tuple[int, int],
+    part: tuple[slice, slice] | None = None,
+    sums: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Sum over blocks of BLOCK x BLOCK pixels.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (Y, X)
+    size : tuple of int
+        Height and width of the frame.
+    part : tuple of slice, optional
+        Rows and columns of the mask in the frame, which start at multiples of BLOCK.
+    sums : ndarray, optional
+        Sums of the frame, to which those of the mask are added in place.
+    """
     rows, columns = (np.arange(0, n, BLOCK) for n in mask.shape)
     by_row = np.add.reduceat(mask, rows, axis=0, dtype=np.float64)
-    return np.add.reduceat(by_row, columns, axis=1)
+    found: NDArray[np.float64] = np.add.reduceat(by_row, columns, axis=1)
+    if part is None and mask.shape == size:
+        return found
+    if sums is None:
+        sums = np.zeros([-(-n // BLOCK) for n in size])
+    top, left = (0, 0) if part is None else (part[0].start // BLOCK, part[1].start // BLOCK)
+    sums[top : top + len(found), left : left + found.shape[1]] += found
+    return sums

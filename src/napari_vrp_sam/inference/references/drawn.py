@@ -15,6 +15,8 @@ from napari_vrp_sam.annotations.labels import check_class_count
 from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.out_of_core.scratch import zeros
+from napari_vrp_sam.inference.references.large import large_drawn_references
 from napari_vrp_sam.io.images.stacks import frame_file_names
 from napari_vrp_sam.io.metadata import ImageMetadata
 from napari_vrp_sam.io.references.annotations import AnnotatedStack, Drawing, StoredAnnotations
@@ -94,7 +96,8 @@ def drawn_references(
         drawings = [replace(drawing, class_id=1) for drawing in drawings]
     by_frame = _by_frame(frames, drawings, chosen)
     masks = {
-        index: FrameMasks(found, frames.frame_shape, kind) for index, found in by_frame.items()
+        index: FrameMasks(found, frames.frame_shape, kind, zeros)
+        for index, found in by_frame.items()
     }
     outside = sum(found.outside for found in masks.values())
     used = sum(map(len, by_frame.values())) - outside
@@ -111,6 +114,8 @@ def drawn_references(
     check_class_count(class_ids)
     if not class_ids:
         raise InputError("There is no annotation of a class, only of background: annotate one.")
+    if frames.too_large:
+        return large_drawn_references(frames, masks, class_ids)
     return [
         reference
         for index in sorted(masks)

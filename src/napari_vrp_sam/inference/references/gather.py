@@ -24,6 +24,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.arguments import as_array
 from napari_vrp_sam.inference.frames import Frames, read_selection
 from napari_vrp_sam.inference.references.drawn import drawn_references
+from napari_vrp_sam.inference.references.large import large_label_references
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 
@@ -107,6 +108,19 @@ def gather_references(
         raise InputError(
             f"The labels show one frame, but the stack has {len(frames)}: give the annotated frame "
             f"(`reference_frame`){channels}."
+        )
+    if frames.too_large:
+        return large_label_references(
+            frames,
+            [index for index in range(len(frames)) if chosen in (None, index)],
+            lambda index, part: read_selection(
+                labels,
+                (*((0,) * (len(shape) - 2) if one_frame else frames.position(index)), *part),
+            ),
+            kind=annotation_kind,
+            background=background,
+            ignore=ignore,
+            one_class=one_class,
         )
     drawn: dict[int, NDArray[Any]] = {}
     class_ids: set[int] = set()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_vrp_sam.inference.out_of_core.scratch import in_rows
 
 LEVELS = 256
 
@@ -42,6 +45,11 @@ def quantise(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     if tied.any():
         levels[:, tied] = _separated(probabilities[:, tied], levels[:, tied])
     return levels
+
+
+def quantise_frame(probabilities: Any) -> Any:
+    """Return `quantise` of a frame; the levels of a large one are a `ScratchArray`, too."""
+    return in_rows(quantise, probabilities, probabilities.shape, np.uint8)
 
 
 def dequantise(levels: NDArray[np.uint8]) -> NDArray[np.float32]:

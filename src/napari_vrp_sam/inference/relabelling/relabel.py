@@ -7,10 +7,10 @@ from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.out_of_core.scratch import in_rows
 from napari_vrp_sam.inference.relabelling.cleaning import clean_classes
 from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD, decide
 from napari_vrp_sam.inference.relabelling.levels import threshold_level
@@ -64,6 +64,11 @@ class RelabelSettings:
                 f"{self.smoothing}."
             )
 
+    @property
+    def pixelwise(self) -> bool:
+        """True if the label of a pixel depends on its own probabilities only."""
+        return not (self.min_size or self.fill_holes or self.smoothing)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as values that JSON can store."""
         thresholds = {str(class_id): value for class_id, value in self.thresholds.items()}
@@ -103,9 +108,7 @@ class RelabelSettings:
         return cls(dict(threshold), min_size=min_size, fill_holes=fill_holes, smoothing=smoothing)
 
 
-def relabel_frame(
-    levels: NDArray[np.uint8], class_ids: Sequence[int], settings: RelabelSettings
-) -> NDArray[Any]:
+def relabel_frame(levels: Any, class_ids: Sequence[int], settings: RelabelSettings) -> Any:
     """Return the labels of a frame.
 
     With the default settings, these are the labels of the run. Probabilities are smoothed first,
@@ -114,7 +117,8 @@ def relabel_frame(
     Parameters
     ----------
     levels : ndarray, shape (K, Y, X), uint8
-        Levels of the probabilities; see `quantise`.
+        Levels of the probabilities; see `quantise`. Those of a large frame may be a `ScratchArray`,
+        which is read into memory only for smoothing, sizes and holes.
     class_ids : sequence of int
         Label values of the K classes.
     settings : RelabelSettings
@@ -132,6 +136,13 @@ def relabel_frame(
     >>> relabel_frame(levels, [7], RelabelSettings({7: 0.3})).tolist()
     [[0, 7, 7]]
     """
+    if not isinstance(levels, np.ndarray):  # a large frame in a temporary file
+        if settings.pixelwise:
+            shape, dtype = levels.shape[1:], labels_dtype(class_ids)
+            return in_rows(
+                lambda rows: relabel_frame(rows, class_ids, settings), levels, shape, dtype
+            )
+        levels = np.asarray(levels)
     planes: list[Any] = list(levels)
     limits = [
         float(threshold_level(settings.thresholds.get(class_id, DEFAULT_THRESHOLD)))

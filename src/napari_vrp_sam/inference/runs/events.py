@@ -109,19 +109,20 @@ class FrameResult:
     ----------
     index : int
         Index of the frame, counted along the flattened leading axes.
-    labels : ndarray, shape (Y, X)
+    labels : ndarray or ScratchArray, shape (Y, X)
+        Those of a frame that is too large for the memory lie in a temporary file.
     confidence : dict of int to float
         Expected IoU of each class that was found on the frame.
-    probabilities : ndarray, shape (K, Y, X), float32, optional
+    probabilities : ndarray or ScratchArray, shape (K, Y, X), float32, optional
         Probability of each class, if the job requests them.
     levels : CompressedLevels, optional
         The same as compressed levels, if the job requests them.
     """
 
     index: int
-    labels: NDArray[Any]
+    labels: Any
     confidence: dict[int, float] = field(default_factory=dict)
-    probabilities: NDArray[np.float32] | None = None
+    probabilities: Any = None
     levels: CompressedLevels | None = None
 
 

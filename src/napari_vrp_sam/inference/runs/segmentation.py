@@ -7,11 +7,14 @@ from contextlib import closing
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.inference.normalisation import NO_CONTRAST
+from napari_vrp_sam.inference.out_of_core.scratch import release_memory
 from napari_vrp_sam.inference.prediction.predictor_cache import load_predictor
 from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
-from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise
+from napari_vrp_sam.inference.relabelling.levels import CompressedLevels, quantise_frame
 from napari_vrp_sam.inference.relabelling.relabel import relabel_frame
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.events import (
@@ -107,6 +110,7 @@ def learning_events(
     yield Progress(0, total, "Learning from the annotations", "learning")
     with interruptible(control.check):
         predictor.set_references(job.references, normalisation, effort=job.effort)
+    release_memory()
     yield from memory_events(predictor)
     yield Learned(predictor.calibrations)
     control.check()
@@ -153,16 +157,17 @@ def frame_result(index: int, prediction: FramePrediction, job: SegmentationJob) 
     """Return the result of a frame as the job requests it."""
     found = prediction.probabilities
     labels, levels = prediction.labels, None
+    class_ids = class_ids_of(job.references)
     if found is not None and (job.levels or job.relabelling is not None):
-        levels = quantise(found)
+        levels = quantise_frame(found)
         if job.relabelling is not None:
-            labels = relabel_frame(levels, class_ids_of(job.references), job.relabelling)
+            labels = relabel_frame(levels, class_ids, job.relabelling)
     return FrameResult(
         index,
         labels,
         prediction.confidence,
         found if job.probabilities else None,
-        CompressedLevels.of(levels) if job.levels and levels is not None else None,
+        CompressedLevels.of(np.asarray(levels)) if job.levels and levels is not None else None,
     )
 
 
@@ -207,7 +212,7 @@ def frame_events(
     """
     total = len(indices)
     yield frame_progress(0, total)
-    wanted = (frames[index] for index in indices)
+    wanted = (frames.frame(index) for index in indices)
     done = 0
     smoother = stack_smoother(job, predictor, frames)
     with closing(

@@ -15,7 +15,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
-from napari_vrp_sam.inference.prediction.tiles.tiling import check_tile
+from napari_vrp_sam.inference.prediction.tiles.tiling import LARGE_FRAME_TILE, check_tile
 
 if TYPE_CHECKING:
     from napari_vrp_sam.inference.relabelling.relabel import RelabelSettings
@@ -115,6 +115,13 @@ class SegmentationJob(Job):
         """True if more than the labels is computed from the probabilities."""
         return self.probabilities or self.levels or self.relabelling is not None
 
+    @property
+    def tile_side(self) -> int:
+        """Longest side in pixels of frames that are not tiled: the tile size, or its default."""
+        if self.tile_size is None and self.data is not None and self.view().too_large:
+            return LARGE_FRAME_TILE
+        return check_tile(self.tile_size)
+
 
 def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     """Check a job, without reading a frame or loading a model, and order its frames.
@@ -133,7 +140,7 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     frames = job.view()
     check_tile(job.tile_size)
     check_references(job.references, len(frames) if job.references_on_stack else None)
-    annotated = sorted({r.frame for r in job.references if r.frame is not None})
+    annotated = sorted({r.frame for r in job.references if r.frame is not None and not r.is_crop})
     if not job.references_on_stack:
         annotated = []
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
@@ -174,7 +181,7 @@ def check_references(references: Sequence[Reference], frames: int | None) -> Non
     if not references:
         raise InputError("There is no annotation: annotate a class on at least one frame.")
     check_class_count({r.class_id for r in references})
-    for index in sorted({r.frame for r in references if r.frame is not None}):
+    for index in sorted({r.frame for r in references if r.frame is not None and not r.is_crop}):
         if frames is not None and not 0 <= index < frames:
             raise InputError(
                 f"An annotation is on frame {index}, but the stack has the frames 0 to "
@@ -185,7 +192,11 @@ def check_references(references: Sequence[Reference], frames: int | None) -> Non
         raise InputError(
             f"The annotation of class {class_id} is empty: mark at least one pixel on a frame."
         )
-    bounded = {r.class_id for r in references if r.sparse or not r.mask.all()}
+    bounded = {
+        r.class_id
+        for r in references
+        if r.sparse or not r.mask.all() or r.is_crop  # a crop may lie inside of an object
+    }
     for class_id in sorted({r.class_id for r in references} - bounded):
         raise InputError(
             f"Class {class_id} covers everything: leave some background unmarked, or annotate "

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.read_errors import read_error
 
+KEPT = 2**27
+"""Size in bytes above which a frame that is decoded as a whole is kept for its other windows."""
+
 
 class LazyArray:
     """Base class of lazy arrays, indexed by integers and slices."""
@@ -65,7 +68,7 @@ class LazyStack(LazyArray):
     Parameters
     ----------
     readers : sequence of callable
-        Each returns one frame.
+        Each returns one frame, which may be lazy.
     lead_shape : tuple of int
         Shape of the axes along which frames are counted.
     frame_shape : tuple of int
@@ -75,7 +78,7 @@ class LazyStack(LazyArray):
 
     def __init__(
         self,
-        readers: Sequence[Callable[[], NDArray[Any]]],
+        readers: Sequence[Callable[[], Any]],
         lead_shape: tuple[int, ...],
         frame_shape: tuple[int, ...],
         dtype: np.dtype[Any],
@@ -86,6 +89,7 @@ class LazyStack(LazyArray):
         self.dtype = np.dtype(dtype)
         self._readers = readers
         self._numbers = np.arange(len(readers)).reshape(lead_shape)
+        self._last: tuple[int, NDArray[Any]] | None = None
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
         selection = full_selection(selection, self.ndim)
@@ -102,7 +106,12 @@ class LazyStack(LazyArray):
         shape = (*np.shape(numbers), *frames[0].shape)
         return stack_frames(frames).astype(self.dtype, copy=False).reshape(shape)
 
-    def _frame(self, number: int) -> NDArray[Any]:
+    def _frame(self, number: int) -> Any:
+        """Read a frame; a large one is kept for the windows that are read next."""
+        last = self._last
+        if last is not None and last[0] == number:
+            return last[1]
+        self._last = None
         frame = self._readers[number]()
         expected = self.shape[self._numbers.ndim :]
         if frame.shape != expected:
@@ -110,7 +119,12 @@ class LazyStack(LazyArray):
                 f"A frame has the shape {frame.shape}, but its stack has {expected}: the file is "
                 "damaged, or has changed since it was opened."
             )
+        if isinstance(frame, np.ndarray) and frame.nbytes > KEPT:
+            self._last = number, frame
         return frame
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}
 
 
 class Transposed(LazyArray):

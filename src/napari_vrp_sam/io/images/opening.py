@@ -17,7 +17,7 @@ from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.reader import HEAD_SIZE, ImageReader
 from napari_vrp_sam.io.metadata import StoredImage
 
-SMALL = 256_000_000
+SMALL = 2**27
 """Largest size in bytes of a single frame that is read when it is opened."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
 from napari_vrp_sam.io.labels.geotiff import stack_tags, write_geotiff
 from napari_vrp_sam.io.labels.tiff import OME_SUFFIXES, write_pages
 from napari_vrp_sam.io.metadata import ImageMetadata
+
+LARGEST_PAGE = 2**28
+"""Largest page of a TIFF file in bytes that is written as a whole; larger ones have tiles."""
+TILE = 1024
+"""Side of these tiles in pixels."""
 
 ReadPlane = Callable[[int, slice], NDArray[Any]]
 """Function of the index of a plane, along the flattened leading axes, and of rows."""
@@ -107,8 +112,25 @@ def write_planes(
             notes={**notes, **stack_tags(shape, axes)},
         )
     else:
-        pages = (read(plane, slice(None)) for plane in range(planes))
-        write_pages(path, pages, shape, dtype, axes, metadata, notes=notes)
+        tiled = shape[-2] * shape[-1] * dtype.itemsize > LARGEST_PAGE
+        pages = (
+            _tiles(read, planes, shape[-2:])
+            if tiled
+            else (read(plane, slice(None)) for plane in range(planes))
+        )
+        write_pages(
+            path, pages, shape, dtype, axes, metadata, notes=notes, tile=TILE if tiled else 0
+        )
+
+
+def _tiles(read: ReadPlane, planes: int, size: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    """Yield the tiles of all planes, row by row; those at the border are padded with 0."""
+    for plane in range(planes):
+        for top in range(0, size[0], TILE):
+            rows = read(plane, slice(top, min(top + TILE, size[0])))
+            rows = np.pad(rows, ((0, TILE - len(rows)), (0, -size[1] % TILE)))
+            for left in range(0, rows.shape[1], TILE):
+                yield np.ascontiguousarray(rows[:, left : left + TILE])
 
 
 def is_geotiff(path: Path, metadata: ImageMetadata | None) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.io.images.opening import open_image
 from napari_vrp_sam.io.images.stacks import read_labels
-from napari_vrp_sam.io.labels.files import write_labels
+from napari_vrp_sam.io.labels.files import write_planes
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 
@@ -73,7 +73,14 @@ class FolderWriter:
     def write(self, index: int, labels: NDArray[Any]) -> None:
         """Write the labels of a frame."""
         metadata = open_image(self._sources[index]).metadata if self._sources else self._metadata
-        write_labels(self._files[index], labels.astype(self._dtype), "YX", metadata)
+        write_planes(
+            self._files[index],
+            lambda _plane, rows: np.asarray(labels[rows]).astype(self._dtype, copy=False),
+            labels.shape,
+            self._dtype,
+            "YX",
+            metadata,
+        )
 
     def read(self, index: int) -> NDArray[Any]:
         """Read the labels of a frame that was written."""

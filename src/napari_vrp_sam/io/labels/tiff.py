@@ -30,6 +30,7 @@ def write_pages(
     metadata: ImageMetadata | None = None,
     *,
     notes: Mapping[str, str] | None = None,
+    tile: int = 0,
 ) -> None:
     """Write compressed TIFF page by page, atomically, as ImageJ, OME or plain TIFF.
 
@@ -51,6 +52,9 @@ def write_pages(
         Calibration to store: pixel sizes, units and origin.
     notes : mapping of str to str, optional
         Other values to store by their names.
+    tile : int
+        Side of the tiles, which `pages` yields instead of pages; 0 for none. ImageJ's own format
+        has no tiles.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def write_pages(
     metadata = metadata or ImageMetadata()
     notes = dict(notes or {})
     size = math.prod(shape) * dtype.itemsize
-    imagej = dtype.itemsize <= 2 and imagej_keeps(axes) and size < MAX_CLASSIC_SIZE
+    imagej = not tile and dtype.itemsize <= 2 and imagej_keeps(axes) and size < MAX_CLASSIC_SIZE
     ome = path.name.lower().endswith(OME_SUFFIXES) or (bool(metadata.pixel_size) and not imagej)
     if ome:
         planes = math.prod(shape[:-2])
@@ -76,6 +80,7 @@ def write_pages(
             shape=shape,
             dtype=dtype,
             photometric="minisblack",
+            tile=(tile, tile) if tile else None,
             compression="zlib",
             bigtiff=size >= MAX_CLASSIC_SIZE,
             **options,

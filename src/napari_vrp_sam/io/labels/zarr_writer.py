@@ -17,6 +17,8 @@ from napari_vrp_sam.io.labels.ome_zarr import add_levels, create_image
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 FRAME_AXES = "CYX"
+ROWS = 1024
+"""Rows of a lazy array that are copied at a time, as many as a chunk has."""
 STORED_ORDER = "TCZYX"
 """Order of axes that OME-Zarr requires: time, channels, space."""
 
@@ -94,15 +96,25 @@ class ZarrWriter:
     def write(
         self,
         index: int,
-        labels: NDArray[Any],
+        labels: Any,
         rows: slice = slice(None),
         columns: slice = slice(None),
     ) -> None:
-        """Write a frame, or a region of it whose borders are borders of chunks."""
+        """Write a frame, or a region of it whose borders are borders of chunks.
+
+        A frame may be a lazy array, which is copied a few rows at a time.
+        """
         if self._array is None:
             self.open()
         with explain_write_errors(self._path):
-            self._array[self._selection(index, self._lead_axes, {"Y": rows, "X": columns})] = labels
+            if isinstance(labels, np.ndarray):
+                where = self._selection(index, self._lead_axes, {"Y": rows, "X": columns})
+                self._array[where] = labels
+                return
+            for top in range(0, labels.shape[-2], ROWS):  # a lazy array of a large frame
+                part = slice(top, min(top + ROWS, labels.shape[-2]))
+                where = self._selection(index, self._lead_axes, {"Y": part, "X": columns})
+                self._array[where] = labels[..., part, :]
 
     def read(self, index: int) -> NDArray[Any]:
         """Read a frame that was written."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class FrameMasks:
     frame_shape : tuple of int
     kind : {"point", "scribble", "partial", "box", "mask"}, optional
         Kind of the polygons, ellipses and masks; default: "mask".
+    zeros : callable
+        Creates the arrays of the masks from a shape and a dtype; they may lie in files.
 
     Attributes
     ----------
@@ -47,10 +50,11 @@ class FrameMasks:
         drawings: Iterable[Drawing],
         frame_shape: tuple[int, int],
         kind: AnnotationKind | None = None,
+        zeros: Callable[[tuple[int, int], Any], Any] = np.zeros,
     ) -> None:
-        self.classes: dict[int, tuple[Mask, AnnotationKind]] = {}
-        self.background = np.zeros(frame_shape, np.bool_)
-        self.ignored = np.zeros(frame_shape, np.bool_)
+        self.classes: dict[int, tuple[Any, AnnotationKind]] = {}
+        self.background = zeros(frame_shape, np.bool_)
+        self.ignored = zeros(frame_shape, np.bool_)
         self.outside = 0
         for drawing in drawings:
             try:
@@ -61,7 +65,7 @@ class FrameMasks:
             drawn_as = kind if kind is not None and drawn_as == "mask" else drawn_as
             if drawing.role == "class":
                 if drawing.class_id not in self.classes:
-                    self.classes[drawing.class_id] = np.zeros(frame_shape, np.bool_), drawn_as
+                    self.classes[drawing.class_id] = zeros(frame_shape, np.bool_), drawn_as
                 canvas, other = self.classes[drawing.class_id]
                 canvas[place] |= mask
                 both = min(drawn_as, other, key=MERGE_ORDER.index)

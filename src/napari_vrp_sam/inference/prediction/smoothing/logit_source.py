@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 
@@ -27,17 +27,17 @@ class LogitSource(Protocol):
         ...
 
     def logits_stream(
-        self, frames: Iterable[NDArray[Any]]
-    ) -> Iterator[Generator[TileProgress, None, NDArray[np.float32]]]:
+        self, frames: Iterable[FrameLike]
+    ) -> Iterator[Generator[TileProgress, None, Any]]:
         """Yield the steps that return the logits (K, Y, X) of each frame."""
         ...
 
     def predict_stream(
-        self, frames: Iterable[NDArray[Any]], *, probabilities: bool, tiles: Literal[True]
+        self, frames: Iterable[FrameLike], *, probabilities: bool, tiles: Literal[True]
     ) -> Iterator[FramePrediction | TileProgress]:
         """Predict frames without their neighbours; see `Predictor.predict_stream`."""
         ...
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, logits: Any) -> Any:
         """Turn the logits of a whole frame into probabilities, in place."""
         ...

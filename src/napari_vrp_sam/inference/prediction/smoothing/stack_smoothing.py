@@ -230,10 +230,8 @@ class StackSmoother:
                     order.append(index)
                     yield frame
 
-        def added(
-            index: int, steps: Generator[TileProgress, None, NDArray[np.float32]]
-        ) -> Generator[TileProgress]:
-            found = torch.from_numpy((yield from steps))
+        def added(index: int, steps: Generator[TileProgress, None, Any]) -> Generator[TileProgress]:
+            found = torch.from_numpy(np.asarray((yield from steps)))
             frame = pixels.pop(index)
             confidence = self._prediction(found, probabilities=False).confidence
             self._frames[index] = _Frame(
@@ -258,7 +256,8 @@ class StackSmoother:
         return [j for j in self._neighbours(index) if j not in self._unreadable]
 
     def _probabilities(self, logits: Tensor) -> NDArray[np.float32]:
-        return self._source.probabilities(logits.float().clone().numpy())
+        found: NDArray[np.float32] = self._source.probabilities(logits.float().clone().numpy())
+        return found
 
     def _prediction(self, logits: Tensor, *, probabilities: bool) -> FramePrediction:
         prediction = predict_from_probabilities(self._probabilities(logits), self._source.class_ids)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vrp_sam.inference.out_of_core.scratch import is_large
 from napari_vrp_sam.inference.prediction.tiles.tiling import (
     ALIGNMENT,
     DEFAULT_TILE,
@@ -31,6 +32,9 @@ STRIDE = 8
 
 CELLS = (DEFAULT_TILE // STRIDE) ** 2
 """Largest number of cells that give the context: as many as the largest tile has."""
+
+LARGE_FRAME_CELLS = CELLS // 8
+"""The same for frames that are too large for the memory, which all cells would fill."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,15 @@ class TilePlan:
     context: tuple[ContextTile, ...]
     tiles: tuple[Tile, ...]
 
-    def merge(
-        self, logits: Iterable[NDArray[np.float32]]
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+    def merge(self, logits: Iterable[NDArray[np.float32]]) -> Generator[TileProgress, None, Any]:
         """Blend the logits of the tiles, in their order, into those of the frame, (K, Y, X).
+
+        Those of a large frame are a `ScratchArray`.
 
         The progress is yielded before each tile is taken.
         """
         parts = iter(logits)
-        whole: NDArray[np.float32] | None = None
+        whole: Any = None
         total = len(self.context) + len(self.tiles)
         for number, tile in enumerate(self.tiles, start=1 + len(self.context)):
             yield TileProgress(number, total)
@@ -135,7 +139,7 @@ def tiled_logits(
     encode: Callable[[Iterable[tuple[slice, slice]]], Iterable[FrameFeatures]],
     size: tuple[int, int],
     tile_size: int,
-) -> Generator[TileProgress, None, NDArray[np.float32]]:
+) -> Generator[TileProgress, None, Any]:
     """Compute the logits of a large frame tile by tile.
 
     Parameters
@@ -156,18 +160,10 @@ def tiled_logits(
 
     Returns
     -------
-    ndarray, shape (K, Y, X), float32
+    ndarray or ScratchArray, shape (K, Y, X), float32
     """
     plan = plan_tiles(size, tile_size, context=model.uses_frame_context)
-    context = None
-    if plan.context:
-        parts = []
-        total = len(plan.context) + len(plan.tiles)
-        encoded = iter(encode(tile.pixels for tile in plan.context))
-        for number, tile in enumerate(plan.context, start=1):
-            yield TileProgress(number, total)
-            parts.append(model.tile_context(next(encoded), prepared, tile.place, tile.cells))
-        context = model.frame_context(parts, prepared)
+    context = yield from _frame_context(model, prepared, encode, plan)
     features = encode(tile.pixels for tile in plan.tiles)
     return (
         yield from plan.merge(
@@ -175,6 +171,24 @@ def tiled_logits(
             for tile, encoded_tile in zip(plan.tiles, features, strict=True)
         )
     )
+
+
+def _frame_context(
+    model: Model,
+    prepared: Any,
+    encode: Callable[[Iterable[tuple[slice, slice]]], Iterable[FrameFeatures]],
+    plan: TilePlan,
+) -> Generator[TileProgress, None, Any]:
+    """Compute the context of a frame, or None for a model without; yield the progress."""
+    if not plan.context:
+        return None
+    parts = []
+    total = len(plan.context) + len(plan.tiles)
+    encoded = iter(encode(tile.pixels for tile in plan.context))
+    for number, tile in enumerate(plan.context, start=1):
+        yield TileProgress(number, total)
+        parts.append(model.tile_context(next(encoded), prepared, tile.place, tile.cells))
+    return model.frame_context(parts, prepared)
 
 
 def tile_logits(
@@ -202,7 +216,8 @@ def _context_tiles(
         chosen = np.linspace(0, len(tiles), most, endpoint=False) + len(tiles) / (2 * most)
         tiles = [tiles[int(at)] for at in chosen]
     cells = sum((r.stop - r.start) * (c.stop - c.start) / STRIDE**2 for (_, r), (_, c) in tiles)
-    step = max(1, math.ceil(math.sqrt(cells / CELLS)))
+    limit = LARGE_FRAME_CELLS if is_large(size) else CELLS
+    step = max(1, math.ceil(math.sqrt(cells / limit)))
     return tuple(
         ContextTile(
             (r.pixels, c.pixels),

@@ -9,14 +9,20 @@ is enough.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.out_of_core.scratch import zeros
 
 DEFAULT_TILE = 2048
 """Default tile size in pixels; frames up to this size are not tiled."""
+
+LARGE_FRAME_TILE = 640
+"""Default tile size for frames that do not fit into memory, because larger tiles need more of it
+than all other steps."""
 
 MIN_TILE = 256
 
@@ -120,18 +126,19 @@ def spans(length: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
 
 
 def add_tile(
-    whole: NDArray[np.float32] | None,
+    whole: Any,
     size: tuple[int, int],
     rows: Span,
     columns: Span,
     part: NDArray[np.float32],
-) -> NDArray[np.float32]:
+) -> Any:
     """Add the weighted logits of a tile, (K, rows, columns), to those of its frame in place.
 
-    The first tile, with None for the frame, creates the array of the frame.
+    The first tile, with None for the frame, creates the array of the frame, in a temporary file if
+    it is large.
     """
     if whole is None:
-        whole = np.zeros((len(part), *size), np.float32)
+        whole = zeros((len(part), *size), np.float32)
     whole[:, rows.pixels, columns.pixels] += part * (rows.weight[:, None] * columns.weight)
     return whole
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.job import Job
 from napari_vrp_sam.inference.prediction.tiles.tile_plan import plan_tiles
-from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress, check_tile
+from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.inference.runs.dask.content import (
     FrameWriter,
@@ -44,9 +44,10 @@ from napari_vrp_sam.inference.runs.segmentation import references_to_compare, st
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob, normalisation_of, plan
 
 if TYPE_CHECKING:
-    import numpy as np
     from distributed import Client, Future
     from numpy.typing import NDArray
+
+    from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
 
 SMOOTHED_CHUNK = 8
 """Smallest number of consecutive frames per task: the frames around them are computed too."""
@@ -170,8 +171,8 @@ class DaskBackend:
     ) -> Iterator[FrameResult | FrameWritten | TileProgress]:
         """Yield the results of frames whose tiles are merged here."""
 
-        def merge(index: int) -> Generator[TileProgress, None, NDArray[np.float32]]:
-            pixels = None if sent else frames[index]
+        def merge(index: int) -> Generator[TileProgress, None, Any]:
+            pixels = None if sent else frames.frame(index)
             return self._large_frame(pickled, index, pixels, frames, learned)
 
         source = TiledFrames(job, frames, merge, best_threshold=learned.best_threshold)
@@ -192,10 +193,10 @@ class DaskBackend:
         self,
         pickled: Future[Any],
         index: int,
-        pixels: NDArray[Any] | None,
+        pixels: FrameLike | None,
         frames: Frames,
         learned: WorkerState,
-    ) -> Generator[TileProgress, None, NDArray[np.float32]]:
+    ) -> Generator[TileProgress, None, Any]:
         """Compute the logits of a frame whose tiles are tasks; yield the progress."""
         tiles = plan_tiles(
             frames.frame_shape, learned.tile_side, context=learned.uses_frame_context
@@ -218,7 +219,7 @@ def _neighbourhood(job: SegmentationJob, frames: Frames, *, sent: bool) -> Neigh
     """Return the neighbourhood for workers; None if frames are not averaged, or in tiles."""
     from napari_vrp_sam.inference.prediction.smoothing.annotated_frames import measured_frames
 
-    tiled = max(frames.frame_shape) > check_tile(job.tile_size)
+    tiled = max(frames.frame_shape) > job.tile_side
     shown = [] if tiled else references_to_compare(job, frames)
     if not shown:
         return None
@@ -257,7 +258,7 @@ def _readable(frames: Frames, indices: set[int]) -> dict[int, NDArray[Any]]:
     return found
 
 
-def _cut(pixels: NDArray[Any] | None, part: tuple[slice, slice]) -> NDArray[Any] | None:
+def _cut(pixels: FrameLike | None, part: tuple[slice, slice]) -> NDArray[Any] | None:
     return None if pixels is None else pixels[part]
 
 

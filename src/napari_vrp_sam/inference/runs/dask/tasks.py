@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_checksum
@@ -26,8 +27,7 @@ from napari_vrp_sam.inference.runs.segmentation import frame_result
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
     from napari_vrp_sam.inference.prediction.predictor import Predictor
     from napari_vrp_sam.inference.prediction.smoothing.stack_smoothing import StackSmoother
@@ -51,7 +51,7 @@ _lock = threading.Lock()
 
 _predictors = PredictorCache(0)
 _prepared: _Prepared | None = None
-_last_frame: tuple[tuple[str, int], NDArray[Any]] | None = None
+_last_frame: tuple[tuple[str, int], FrameLike] | None = None
 
 
 def _alone(task: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -190,7 +190,12 @@ def segment_tile(
 def _pixels(
     pickled: PickledJob, index: int, part: tuple[slice, slice], pixels: NDArray[Any] | None
 ) -> NDArray[Any]:
-    return _frame(pickled, index)[part] if pixels is None else pixels
+    import dask
+
+    if pixels is not None:
+        return pixels
+    with dask.config.set(scheduler="synchronous"):  # see `_frame`
+        return _frame(pickled, index)[part]
 
 
 def _release() -> None:
@@ -205,10 +210,10 @@ def _release() -> None:
 
 def _read(pickled: PickledJob, sent: dict[int, NDArray[Any]], index: int) -> NDArray[Any]:
     """Return a frame that was sent, or read it."""
-    return sent[index] if index in sent else _frame(pickled, index)
+    return sent[index] if index in sent else np.asarray(_frame(pickled, index))
 
 
-def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
+def _frame(pickled: PickledJob, index: int) -> FrameLike:
     """Read a frame; the last one is cached for its other tiles."""
     import dask
 
@@ -218,7 +223,7 @@ def _frame(pickled: PickledJob, index: int) -> NDArray[Any]:
         # A lazy array would be read through the worker's client, which starts the next task
         # meanwhile: that task would wait for our lock, and we for that task.
         with dask.config.set(scheduler="synchronous"):
-            _last_frame = (pickled.token, index), job.view()[index]
+            _last_frame = (pickled.token, index), job.view().frame(index)
     return _last_frame[1]
 
 

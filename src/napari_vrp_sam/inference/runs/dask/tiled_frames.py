@@ -12,13 +12,13 @@ from napari_vrp_sam.inference.prediction.tiles.tiling import TileProgress
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike
     from napari_vrp_sam.inference.prediction.outputs import FramePrediction
 
-    Steps = Generator[TileProgress, None, NDArray[np.float32]]
+    Steps = Generator[TileProgress, None, Any]
 
 
 class TiledFrames:
@@ -61,13 +61,13 @@ class TiledFrames:
         assert self._job.normalisation is not None
         return torch.from_numpy(self._job.normalisation.apply(frame))
 
-    def logits_stream(self, frames: Iterable[NDArray[Any]]) -> Iterator[Steps]:
+    def logits_stream(self, frames: Iterable[FrameLike]) -> Iterator[Steps]:
         """See `LogitSource`; the frames are results of `read`."""
         for _ in frames:
             yield self._merge(self._index)
 
     def predict_stream(
-        self, frames: Iterable[NDArray[Any]], *, probabilities: bool, tiles: Literal[True]
+        self, frames: Iterable[FrameLike], *, probabilities: bool, tiles: Literal[True]
     ) -> Iterator[FramePrediction | TileProgress]:
         """See `LogitSource`; the frames are results of `read`."""
         assert tiles
@@ -77,19 +77,15 @@ class TiledFrames:
 
     def prediction(self, index: int) -> Generator[TileProgress, None, FramePrediction]:
         """Predict a frame without its neighbours; yield the progress."""
-        from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
+        from napari_vrp_sam.inference.prediction.tiles.large_frames import (
+            predict_from_any_probabilities,
+        )
 
         logits = yield from self._merge(index)
-        return predict_from_probabilities(self.probabilities(logits), self.class_ids)
+        return predict_from_any_probabilities(self.probabilities(logits), self.class_ids)
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, logits: Any) -> Any:
         """See `LogitSource`."""
-        import torch
+        from napari_vrp_sam.inference.prediction.tiles.large_frames import probabilities_of
 
-        from napari_vrp_sam.models.decision import shift_to_best_threshold
-
-        whole = torch.from_numpy(logits)
-        if self._best_threshold:
-            shift_to_best_threshold(whole)
-        found: NDArray[np.float32] = whole.sigmoid_().numpy()
-        return found
+        return probabilities_of(logits, best_threshold=self._best_threshold)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_vrp_sam.annotations.labels import class_ids_of, labels_dtype
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.relabelling.levels import quantise
+from napari_vrp_sam.inference.relabelling.levels import quantise_frame
 from napari_vrp_sam.inference.runs.events import FrameResult, FrameResumed, FrameWritten
 from napari_vrp_sam.inference.runs.files.earlier_files import FACT as FILES
 from napari_vrp_sam.inference.runs.files.earlier_files import earlier_files, remove_earlier_files
@@ -161,7 +161,7 @@ class OutputWriter:
         from napari_vrp_sam.inference.prediction.confidence import frame_confidence
 
         if self._probabilities is not None and result.probabilities is not None:
-            self._probabilities.write(result.index, quantise(result.probabilities))
+            self._probabilities.write(result.index, quantise_frame(result.probabilities))
         confidence = frame_confidence(result.confidence.values())
         if not isinstance(result, FrameResult):
             self._record(result.index, result.checksum, confidence, result.confidence)

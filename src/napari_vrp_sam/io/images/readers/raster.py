@@ -152,11 +152,11 @@ def _stack(
     """Return the bands of a result of several frames or classes, and its axes."""
     lead = tuple(map(int, tags[STACK_SHAPE].split(",")))[:-2]
     bands = [LazyRaster(path, (n + 1,), size, dtype, masked=False) for n in range(math.prod(lead))]
-    return LazyStack([partial(_whole, band) for band in bands], lead, size, dtype), tags[STACK_AXES]
+    return LazyStack([partial(_same, band) for band in bands], lead, size, dtype), tags[STACK_AXES]
 
 
-def _whole(band: LazyRaster) -> NDArray[Any]:
-    return band[:, :]
+def _same(band: LazyRaster) -> LazyRaster:
+    return band
 
 
 def _metadata(dataset: Any, bands: list[int]) -> ImageMetadata:

@@ -1,0 +1,1 @@
+"""Frames that are too large for the memory: reading by windows, and arrays in temporary files."""
