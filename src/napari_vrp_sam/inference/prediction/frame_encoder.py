@@ -80,7 +80,8 @@ class FrameEncoder:
             key = image_key(reference)
             if key not in images:
                 planes = self.planes(reference.image)
-                images[key] = planes, self.encode([reference.image])[0]
+                features = self.encode([reference.image], cached=not reference.is_crop)[0]
+                images[key] = planes, features
             image, features = images[key]
             mask, ignored, negative = (
                 None if pixels is None else torch.from_numpy(pixels).to(self._device)

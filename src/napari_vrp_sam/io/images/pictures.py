@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import threading
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from napari_vrp_sam.io.images.masking import mask_transparent
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
@@ -46,7 +47,8 @@ def picture_header(path: Path, *, raw: bool) -> PictureHeader:
         return PictureHeader(1, (*shape[:2], *samples), np.dtype(np.uint16))
     with open_picture(path) as picture:
         count = getattr(picture, "n_frames", 1) if picture.format in FRAME_FORMATS else 1
-        mode, size = _mode(picture, raw=raw), picture.size
+        mode = _mode(picture, raw=raw)
+        size = picture.size[::-1] if count == 1 and _orientation(picture) > 4 else picture.size
         if count > 1:  # the palette of the second frame decides on the type of all others
             picture.seek(1)
             mode = "RGB" if "RGB" in (mode, _mode(picture, raw=raw)) else mode
@@ -76,7 +78,7 @@ def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Non
 
 @explain_read_errors
 def read_picture(path: Path, *, raw: bool) -> NDArray[Any]:
-    """Read the first frame of a picture.
+    """Read the first frame of a picture, upright as viewers show a photograph.
 
     Parameters
     ----------
@@ -98,7 +100,8 @@ def read_picture(path: Path, *, raw: bool) -> NDArray[Any]:
         colours = pixels[..., 0] if pixels.shape[-1] == 2 else pixels[..., :3]
         return mask_transparent(colours, pixels[..., -1] == 0)
     with open_picture(path) as picture:
-        return to_array(picture, _mode(picture, raw=raw))
+        upright = ImageOps.exif_transpose(picture) if _orientation(picture) > 1 else picture
+        return to_array(upright, _mode(picture, raw=raw))
 
 
 def to_array(picture: Image.Image, mode: str) -> NDArray[Any]:
@@ -130,6 +133,14 @@ def open_picture(path: Path) -> Image.Image:
             return Image.open(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return how a camera was held, 1 to 8; from 5 on, height and width are exchanged."""
+    with contextlib.suppress(Exception):  # damaged notes of a camera
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+        return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return 1
 
 
 def _mode(picture: Image.Image, *, raw: bool) -> str:
