@@ -1,17 +1,9 @@
 """Checks that the GUI thread does not wait for a run, and does not read the stack for it."""
 
-import pkgutil
 import sys
 import threading
 
 from qtpy.QtCore import QTimer
-
-import napari_vrp_sam.plugin
-
-PLUGIN_MODULES = [
-    module.name
-    for module in pkgutil.walk_packages(napari_vrp_sam.plugin.__path__, "napari_vrp_sam.plugin.")
-]
 
 
 class RecordedStack:

@@ -55,12 +55,9 @@ def test_missing_annotations_are_saved_again(interrupted, recipe):
     assert len(load_job(interrupted.output, interrupted.data).references) == 4
 
 
-def test_stack_of_another_shape_is_rejected(interrupted):
+def test_stack_of_another_shape_and_damaged_job_file_are_rejected(interrupted):
     with pytest.raises(InputError, match="on an image of 4 x 72 x 80, not 3 x 72 x 80: choose"):
         load_job(interrupted.output, interrupted.data[:3])
-
-
-def test_damaged_job_file_is_rejected(interrupted):
     (interrupted.folder / JOB_FILE).write_text(json.dumps({"settings": {}}))
     with pytest.raises(InputError, match="The saved fine-tuning of 'own' is damaged"):
         load_job(interrupted.output, interrupted.data)
