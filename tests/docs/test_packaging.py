@@ -14,6 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.docs.pages import METADATA, PYPROJECT, ROOT
+from tests.scripts import load_script
 from typer.testing import CliRunner
 
 from napari_vrp_sam.cli import app
@@ -107,6 +108,13 @@ def test_the_wheel_is_small_and_holds_what_users_need(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {package}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
     assert "Annotate a class on one slice" in metadata
+
+
+def test_the_page_on_the_manifest_is_up_to_date() -> None:
+    manifest = load_script("docs/reference/manifest.py")
+    assert manifest.PAGE.read_text("utf-8") == manifest.page(), "run docs/reference/manifest.py"
+    listed = yaml.safe_load((ROOT / "napari.yaml").read_text("utf-8"))["contributions"]["menus"]
+    assert set(manifest.MENUS) == set(listed) - {"napari/layers/annotate"}
 
 
 def test_clips_are_small_and_animated() -> None:

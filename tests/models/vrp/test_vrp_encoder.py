@@ -227,5 +227,5 @@ def test_unknown_initialisation() -> None:
     with pytest.raises(InputError, match="query initialisation 'zero': use random, "):
         VRPEncoder(24, 32, initialisation="zero")  # type: ignore[arg-type]
     tensors = VRPEncoder(24, 32, initialisation="half").state_dict()
-    with pytest.raises(InputError, match="a file holds no VRP encoder"):
+    with pytest.raises(InputError, match="a file holds neither a VRP encoder nor"):
         VRPEncoder.from_checkpoint(Checkpoint(tensors, {"initialisation": "half"}), source="a file")

@@ -212,7 +212,7 @@ def test_checkpoint_stores_number_of_heads(tmp_path: Path) -> None:
 
 def test_checkpoint_without_a_complete_vrp_encoder(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(2)}, tmp_path / "m.pth")
-    with pytest.raises(InputError, match="holds no VRP encoder"):
+    with pytest.raises(InputError, match="holds neither a VRP encoder nor"):
         VRPEncoder.from_checkpoint(read_checkpoint(tmp_path / "m.pth"), source="m.pth")
 
     state = original_state(VRPEncoder(24, 32), "")

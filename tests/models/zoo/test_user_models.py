@@ -198,7 +198,7 @@ def test_vrp_encoder_of_original_code_is_converted(tmp_path: Path) -> None:
     tensors = read_checkpoint(added.path).tensors
     assert all(torch.equal(tensors[name], t) for name, t in encoder.state_dict().items())
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match="holds no VRP encoder"):
+    with pytest.raises(InputError, match="holds neither a VRP encoder nor"):
         zoo.add(tmp_path / "other.pth", "other")
     with pytest.raises(InputError, match="no weights file"):
         zoo.add(tmp_path / "none.safetensors", "none")

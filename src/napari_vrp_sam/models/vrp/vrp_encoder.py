@@ -124,7 +124,9 @@ class VRPEncoder(nn.Module):
             queries = len(tensors["generator.queries"]) if learned else int(metadata["queries"])
             heads = int(metadata.get("heads", 4))
         except (KeyError, ValueError) as error:
-            raise InputError(f"{source} holds no VRP encoder: choose another file.") from error
+            raise InputError(
+                f"{source} holds neither a VRP encoder nor a whole SAM: choose another file."
+            ) from error
         encoder = cls(
             in_channels,
             dim,

@@ -180,8 +180,8 @@ def _unpickle(path: Path) -> Any:
             raise
         # A damaged pickle can fail in any of its instructions, with any error.
         raise InputError(
-            f"{path} is damaged, or not a PyTorch file that holds only tensors: reading it could "
-            "execute code. Save the tensors alone, with torch.save(model.state_dict(), ...) or "
+            f"{path} is damaged, or not a PyTorch file that holds only tensors (others could "
+            "execute code): save model.state_dict() alone, or export the model with "
             "micro_sam.util.export_custom_sam_model."
         ) from error
 
