@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import torchvision  # noqa: F401
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from napari_vrp_sam.models.probe import ensemble
 from napari_vrp_sam.research.datasets.dataset import Dataset
 
 # Examples take as long as the machine is busy; fixtures are shared by the examples on purpose.
@@ -30,6 +32,11 @@ settings.register_profile(
 )
 settings.load_profile("few")
 
+_numbers = itertools.count()
+
+LEARNING = {name: getattr(ensemble, name) for name in ("PERCEPTRON_STEPS", "PROBE_CELLS", "TREES")}
+SLOW_MODULES = pytest.StashKey[frozenset[Path]]()
+
 MakeDataset = Callable[..., Dataset]
 MakeDisc = Callable[..., np.ndarray]
 
@@ -42,6 +49,24 @@ def _disks(rng: np.random.Generator, shape: tuple[int, int], count: int) -> np.n
         row, column = rng.uniform(8, shape[0] - 8), rng.uniform(8, shape[1] - 8)
         ids[np.hypot(rows - row, columns - column) < rng.uniform(5, 8)] = index + 1
     return ids
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    slow = (item.path for item in session.items if item.get_closest_marker("slow"))
+    session.config.stash[SLOW_MODULES] = frozenset(slow)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the module
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fit probes with a sixth of the steps, cells and trees: enough for the objects of most tests.
+
+    Everything else is as usual, including the cross-validation, which little effort would omit.
+    Probes are fitted as those of users in other processes, in tests with the mark `full_learning`,
+    and in modules of which slow tests are run.
+    """
+    full = item.get_closest_marker("full_learning") or item.path in item.config.stash[SLOW_MODULES]
+    for name, value in LEARNING.items():
+        setattr(ensemble, name, value if full else value // 6)
 
 
 @pytest.fixture
@@ -96,7 +121,9 @@ def data_folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def user_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of the user's own models: one for each test, never that of whoever runs it."""
-    folder = tmp_path_factory.mktemp("data") / "models"
+    # `mktemp` looks at the folders of all earlier tests, which takes milliseconds.
+    folder = tmp_path_factory.getbasetemp() / f"data/{next(_numbers)}/models"
+    folder.parent.mkdir(parents=True)
     monkeypatch.setenv("VRP_SAM_MODELS", str(folder))
     monkeypatch.setenv("VRP_SAM_UNFINISHED", str(folder.parent / "unfinished"))
     monkeypatch.setenv("VRP_SAM_SEGMENTERS", str(folder.parent / "segmenters.json"))

@@ -19,6 +19,8 @@ from skimage import data, filters, measure, morphology
 from napari_vrp_sam import Segmenter
 from napari_vrp_sam.io.samples import sample_nuclei, sample_stack
 
+pytestmark = pytest.mark.full_learning
+
 Image = NDArray[np.generic]
 
 

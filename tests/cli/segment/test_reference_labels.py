@@ -181,7 +181,7 @@ def test_doubtful_labels_are_asked_about_before_learning(discs: Path, name: str)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (discs / "discs_labels.tif").exists()
-    assert run(*arguments, *answer.split()).exit_code == 0
+    assert run(*arguments, *answer.split(), "--effort", 0.9).exit_code == 0
     labels = np.asarray(read_stack(discs / "discs_labels.tif")[0])
     truth = read_labels(discs / "truth.tif") > 0
     assert set(np.unique(labels)) == {0, 1}

@@ -134,7 +134,7 @@ def test_several_classes_and_incomplete_annotations(
     stack, truth = sample
     frame: Tensor = torch.from_numpy(stack[0].astype(np.float32) / 255).expand(3, -1, -1)
     model = ProbeModel("vit", vit.backbone)
-    model.effort = 0.2
+    model.effort = 0.9
     features = model.encode(frame[None])
     mask = torch.from_numpy(truth[0]).float()
     scribble = torch.zeros_like(mask)

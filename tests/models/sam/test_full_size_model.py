@@ -268,6 +268,7 @@ def painted(ground_truth: Tensor, colour: tuple[float, float, float], seed: int)
     )
 
 
+@pytest.mark.full_learning
 @torch.no_grad()
 def test_probe_is_fitted_to_all_references(with_probe: FullSizeModel) -> None:
     """A class that is red on one frame and green on another needs both references."""

@@ -19,6 +19,9 @@ from napari_vrp_sam.inference.runs.files.batch_job import BatchJob
 from napari_vrp_sam.inference.runs.files.file_result import SUMMARY, FileFinished, FileStarted
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 
+# Worker processes learn as those of users.
+pytestmark = pytest.mark.full_learning
+
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:

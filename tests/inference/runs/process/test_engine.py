@@ -24,6 +24,9 @@ from napari_vrp_sam.inference.runs.process.channel import SetControl
 from napari_vrp_sam.inference.runs.process.engine import ProcessEngine
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 
+# Worker processes learn as those of users.
+pytestmark = pytest.mark.full_learning
+
 
 class LocalStack:
     """An array that cannot travel to another process, and counts what is read of it."""
@@ -62,6 +65,14 @@ def job(local_stack, stack, truth):
 @pytest.fixture(scope="module")
 def engine():
     """For all tests: a process takes seconds to start."""
+    engine = ProcessEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def fresh_engine():
+    """For a test that ends the process: its jobs do not load PyTorch, which takes five seconds."""
     engine = ProcessEngine()
     yield engine
     engine.close()
@@ -137,18 +148,18 @@ def test_cancelling_between_frames_keeps_the_process(engine, job, local_stack):
     assert engine.warm_up().process is process
 
 
-def test_cancelling_does_not_wait_for_the_frame_in_work(engine, job, local_stack):
+def test_cancelling_does_not_wait_for_the_frame_in_work(fresh_engine, counting, local_stack):
     local_stack.gate.clear()
-    run = engine.submit(job)
+    run = fresh_engine.submit(counting.Count(local_stack, last=10**6))
     assert local_stack.asked.wait(timeout=120)
     local_stack.gate.set()
-    process = engine.warm_up().process
+    process = fresh_engine.warm_up().process
     process.send_signal(signal.SIGSTOP)  # a frame that never ends
 
     run.cancel()
     assert isinstance(list(run.events())[-1], Cancelled)
     assert process.wait(timeout=60) is not None
-    assert list(engine.submit(job).events())[-1] == Done(4)
+    assert list(fresh_engine.submit(counting.Count(local_stack, last=4)).events())[-1] == Done(0)
 
 
 def test_a_late_cancellation_does_not_touch_the_next_job(engine, job):
@@ -187,15 +198,15 @@ def test_a_stack_that_cannot_be_read_is_reported(engine, job, local_stack):
     assert "could not be read" in event.message
 
 
-def test_a_dead_process_is_reported_and_replaced(engine, job, local_stack):
-    run = engine.submit(job)
+def test_a_dead_process_is_reported_and_replaced(fresh_engine, counting, local_stack):
+    run = fresh_engine.submit(counting.Count(local_stack, last=10**6))
     assert local_stack.asked.wait(timeout=120)
-    engine.warm_up().process.kill()  # as the system does when memory runs out
+    fresh_engine.warm_up().process.kill()  # as the system does when memory runs out
 
     event = list(run.events())[-1]
     assert isinstance(event, Failed)
     assert "ended early" in event.message
-    assert list(engine.submit(job).events())[-1] == Done(4)
+    assert list(fresh_engine.submit(counting.Count(local_stack, last=4)).events())[-1] == Done(0)
 
 
 def test_objects_are_found_in_the_other_process(engine, local_stack, stack, truth):
