@@ -220,12 +220,12 @@ def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Tun
             raise InputError(
                 f"'{model.name}' is a probe model, which has a dense head only: choose 'head'."
             )
-        adapt_model(model, job.references)
     elif not isinstance(model, LiteModel):
         raise InputError(
             f"The model '{model.name}' cannot be fine-tuned: choose 'lite', a probe model or a SAM "
             "model."
         )
+    adapt_model(model, job.references)
     if job.parts in (None, "head"):
         return TunableDenseHead(model, class_ids_of(job.references), recipe)
     return TunableLite(model, job.parts, recipe)

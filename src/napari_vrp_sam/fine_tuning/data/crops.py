@@ -30,7 +30,10 @@ class CropStream:
         class_ids: Sequence[int],
         recipe: FineTuningRecipe,
         seed: int,
+        *,
+        zoom: int = 1,
     ) -> None:
+        self._zoom = zoom
         self._recipe = recipe
         self._seed = seed
         self._images = [to_uint8_image(frame.image) for frame in frames]
@@ -74,7 +77,7 @@ class CropStream:
         if chance(rng, ANYWHERE):
             allowed = ground_truth[channel] != IGNORED
         pixel = random_pixel(rng, allowed)
-        scale = log_uniform(rng, *recipe.head_zoom)
+        scale = self._zoom * log_uniform(rng, *recipe.head_zoom)
         crop = random_crop(rng, allowed.shape, pixel, recipe.head_crop / scale)
         shape, orientation = (recipe.head_crop, recipe.head_crop), int(rng.integers(8))
         appearance = Appearance.sample(rng) if chance(rng, recipe.disguised) else UNCHANGED

@@ -78,7 +78,7 @@ class TunableDenseHead(TunableModel):
 
     def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> CropStream:
         """Return batches of crops."""
-        return CropStream(frames, self._class_ids, self._recipe, seed)
+        return CropStream(frames, self._class_ids, self._recipe, seed, zoom=self.head.zoom)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
         """Return the paper's loss on a batch of a `CropStream`."""
@@ -122,7 +122,9 @@ def _new_head(model: LiteModel | ProbeModel, class_ids: tuple[int, ...]) -> Dens
     """Return a head for training: a copy of that of the model if it has the same classes."""
     known = model.head if model.head and model.head.class_ids == class_ids else None
     if isinstance(model, LiteModel):
-        return copy.deepcopy(known or LiteHead.from_network(model.network, class_ids))
+        if known is not None:
+            return copy.deepcopy(known)
+        return LiteHead.from_network(model.network, class_ids, zoom=model.zoom)
     head = FrozenHead(model.backbone, HeadSettings(class_ids))
     head.scale = model.scale
     if known is not None:
@@ -160,7 +162,9 @@ class DenseHeadEvaluation:
             )
         return [
             mix_with_head(
-                base, resize_to_frame(self.head(frame[None]), frame.shape[-2:])[0], calibrations
+                base,
+                resize_to_frame(self.head.segment(frame[None]), frame.shape[-2:])[0],
+                calibrations,
             )
             for frame, base in zip(self.frames, self.frame_logits, strict=True)
         ]
@@ -168,5 +172,5 @@ class DenseHeadEvaluation:
     def _encode(self, reference: EncodedReference) -> EncodedReference:
         """Replace the features of a reference by the current output of the head."""
         assert reference.image is not None
-        maps = (self.head(reference.image[None]),)
+        maps = (self.head.segment(reference.image[None]),)
         return replace(reference, features=replace(reference.features, semantic=maps))

@@ -22,6 +22,7 @@ from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite.zoom import enlarge_reference
 from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference
 from napari_vrp_sam.training.episodes import EpisodeStream
 from napari_vrp_sam.training.lite_file import half_precision_weights, lite_header
@@ -63,7 +64,8 @@ class TunableLite(TunableModel):
 
     def stream(self, frames: Sequence[AnnotatedFrame], seed: int) -> EpisodeStream:
         """Return batches of episodes of the frames and of synthetic scenes."""
-        recipe = self._recipe
+        low, high = self._recipe.zoom
+        recipe = replace(self._recipe, zoom=(self.model.zoom * low, self.model.zoom * high))
         return episode_stream(frames, seed, recipe, side=recipe.size, pool=recipe.lite_pool)
 
     def loss(self, batch: dict[str, Any]) -> Tensor:
@@ -105,6 +107,7 @@ class TunableLite(TunableModel):
         self, references: Sequence[EncodedReference], frames: Sequence[Tensor]
     ) -> LiteEvaluation:
         """Fit the probes and encode the frames, once."""
+        references = [enlarge_reference(r, self.model.zoom) for r in references]
         prepared = []
         for class_id in class_ids_of(references):
             shots = [

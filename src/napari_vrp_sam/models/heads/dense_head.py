@@ -24,8 +24,8 @@ DIM = 64
 
 CLASSICAL_CHANNELS = 28
 
-CLASSES_KEY, SHARE_KEY = "dense_classes", "dense_share"
-"""Metadata of the weights file: classes and share of the head."""
+CLASSES_KEY, SHARE_KEY, ZOOM_KEY = "dense_classes", "dense_share", "dense_zoom"
+"""Metadata of the weights file: classes, share and zoom of the head."""
 
 
 class HeadSettings(NamedTuple):
@@ -39,11 +39,14 @@ class HeadSettings(NamedTuple):
         Largest share of the head's logits in the result, 0..1; the rest is from the model.
     expected_iou : float, optional
         IoU on the frames held out during training.
+    zoom : int
+        Factor by which frames are enlarged for a head that was trained on thin objects.
     """
 
     class_ids: tuple[int, ...]
     share: float = 0.5
     expected_iou: float | None = None
+    zoom: int = 1
 
 
 class DenseHead(nn.Module):
@@ -58,7 +61,7 @@ class DenseHead(nn.Module):
 
     def __init__(self, channels: Sequence[int], settings: HeadSettings) -> None:
         super().__init__()
-        self.class_ids, self.share, self.expected_iou = settings
+        self.class_ids, self.share, self.expected_iou, self.zoom = settings
         self.lateral = nn.ModuleList(nn.Conv2d(c, DIM, kernel_size=1) for c in channels)
         self.smooth = nn.ModuleList(_separable_convolution() for _ in channels[:-1])
         self.classical = nn.Conv2d(CLASSICAL_CHANNELS, DIM, kernel_size=1)
@@ -90,6 +93,11 @@ class DenseHead(nn.Module):
         logits: Tensor = self.output(_resize(merged, classical) + self.classical(classical))
         return logits
 
+    def segment(self, frames: Tensor) -> Tensor:
+        """Return logits of frames (B, 3, H, W) that `resize_to_frame` resizes to their size."""
+        logits: Tensor = self(frames)
+        return logits
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights in half precision, under their names in a weights file."""
         return {
@@ -99,7 +107,11 @@ class DenseHead(nn.Module):
 
     def metadata(self) -> dict[str, str]:
         """Return the metadata that `read_settings` needs."""
-        return {CLASSES_KEY: ",".join(map(str, self.class_ids)), SHARE_KEY: str(self.share)}
+        return {
+            CLASSES_KEY: ",".join(map(str, self.class_ids)),
+            SHARE_KEY: str(self.share),
+            ZOOM_KEY: str(self.zoom),
+        }
 
 
 def read_settings(metadata: Mapping[str, str], *, source: str) -> HeadSettings:
@@ -113,7 +125,8 @@ def read_settings(metadata: Mapping[str, str], *, source: str) -> HeadSettings:
     try:
         class_ids = tuple(int(class_id) for class_id in metadata[CLASSES_KEY].split(","))
         expected_iou = json.loads(metadata.get("metrics", "{}")).get("held_out_iou_after")
-        return HeadSettings(class_ids, float(metadata[SHARE_KEY]), expected_iou)
+        share, zoom = float(metadata[SHARE_KEY]), int(metadata.get(ZOOM_KEY, 1))
+        return HeadSettings(class_ids, share, expected_iou, zoom)
     except (KeyError, ValueError) as error:
         raise InputError(f"{source} is damaged ({error}): replace it.") from error
 

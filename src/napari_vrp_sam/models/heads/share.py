@@ -62,7 +62,7 @@ def calibrate_head(
     overlap, union = torch.zeros(2, len(head.class_ids))
     agreements = []
     for reference, base in zip(references, base_logits, strict=True):
-        masks = resize_to_frame(reference.features.semantic[-1], reference.features.size)[0] > 0
+        masks = resize_to_frame(reference.features.semantic[-1], reference.mask.shape)[0] > 0
         known = _known_pixels(reference)
         annotation = (reference.mask > 0.5) & known
         overlap += (masks & annotation).sum(dim=(1, 2)).cpu()
@@ -110,7 +110,7 @@ def add_head(
     """Mix the logits of a frame, shape (K, H, W), with those of the head in its last map."""
     if not any(c.head_share for c in calibrations):
         return logits
-    from_head = resize_to_frame(features.semantic[-1], features.size)[0]
+    from_head = resize_to_frame(features.semantic[-1], logits.shape[-2:])[0]
     return mix_with_head(logits, from_head, calibrations)
 
 

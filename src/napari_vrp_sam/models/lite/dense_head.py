@@ -16,6 +16,7 @@ from napari_vrp_sam.models.heads.dense_head import (
 from napari_vrp_sam.models.lite.backbone import FoldedBackbone
 from napari_vrp_sam.models.lite.network import LiteNetwork, new_backbone
 from napari_vrp_sam.models.lite.parts import BACKBONE_CHANNELS
+from napari_vrp_sam.models.lite.zoom import enlarge
 from napari_vrp_sam.models.padding import pad_frames
 from napari_vrp_sam.models.weights.checkpoints import load_tensors
 
@@ -37,9 +38,11 @@ class LiteHead(DenseHead):
         self.eval()
 
     @classmethod
-    def from_network(cls, network: LiteNetwork, class_ids: Sequence[int]) -> LiteHead:
+    def from_network(
+        cls, network: LiteNetwork, class_ids: Sequence[int], *, zoom: int = 1
+    ) -> LiteHead:
         """Create a head with a copy of the backbone of `lite`."""
-        head = cls(HeadSettings(tuple(class_ids)))
+        head = cls(HeadSettings(tuple(class_ids), zoom=zoom))
         head.backbone.load_state_dict(network.backbone.state_dict())
         return head.to(next(network.parameters()).device)
 
@@ -55,6 +58,10 @@ class LiteHead(DenseHead):
         frames = pad_frames(frames)
         backbone = self.backbone if torch.is_grad_enabled() else self._folded
         return self.logits(backbone((frames - 0.5) / 0.5), frames)
+
+    def segment(self, frames: Tensor) -> Tensor:
+        """See the base class; the frames are enlarged as `zoom` says."""
+        return super().segment(enlarge(pad_frames(frames), self.zoom))
 
 
 def read_head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> LiteHead:

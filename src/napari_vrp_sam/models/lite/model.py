@@ -136,8 +136,8 @@ class LiteModel(nn.Module, Model):
         return "" if self.zoom == 1 else f"zoom {self.zoom}"
 
     def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
-        """Enlarge small frames with thin objects; see `zoom`. A dense head needs their size."""
-        self.zoom = 1 if self.head is not None else choose_zoom(masks)
+        """Enlarge small frames with thin objects; see `zoom`."""
+        self.zoom = choose_zoom(masks)
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
@@ -146,12 +146,12 @@ class LiteModel(nn.Module, Model):
         With a dense head, its logits are the last of the semantic maps. The features have the size
         of the enlarged frames; see `adapt`.
         """
-        frames = enlarge(frames, self.zoom)
+        small, frames = frames, enlarge(frames, self.zoom)
         # Channels-last saves about a fifth of the backbone's time on a CPU.
         frames = frames.contiguous(memory_format=torch.channels_last)
         with self._precision(frames):
             features = self.network.encode(frames)
-            head_maps = () if self.head is None else (self.head(frames),)
+            head_maps = () if self.head is None else (self.head.segment(small),)
         maps = tuple(m.float() for m in (*features.semantic, *head_maps))
         return FrameFeatures(features.size, features.embedding.float(), maps)
 
@@ -162,7 +162,8 @@ class LiteModel(nn.Module, Model):
         With an `effort` below 1, the probe is fitted faster (see `LiteNetwork.condition`), and
         offset and expected IoU are not estimated.
         """
-        references = [enlarge_reference(r, self.zoom) for r in references]
+        given = references
+        references = [enlarge_reference(r, self.zoom) for r in given]
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             of_class = [r for r in references if r.class_id == class_id]
@@ -181,7 +182,8 @@ class LiteModel(nn.Module, Model):
             correlated = tuple(map(self._correlation_reference, shown))
             one = PreparedClass(class_id, conditioning, calibration, correlated, scenes)
             if self.head is not None:
-                calibration = calibrate_model_head(self, self.head, one, of_class)
+                shown = [r for r in given if r.class_id == class_id]
+                calibration = calibrate_model_head(self, self.head, one, shown)
             # Features of large references and their views take a gigabyte of memory.
             released = replace(conditioning, shots=(), views=())
             prepared.append(replace(one, conditioning=released, calibration=calibration))
@@ -241,7 +243,7 @@ class LiteModel(nn.Module, Model):
         edge_shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], edge_shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
-        return reduce_logits(add_head(logits, features, prompts.calibrations), self.zoom)
+        return add_head(reduce_logits(logits, self.zoom), features, prompts.calibrations)
 
     @torch.no_grad()
     def tile_context(
