@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -133,9 +133,9 @@ class Prompts:
         Calibrations of the K classes; empty for models without any.
     frame_context : object, optional
         Context of the whole frame, for a tile; see `Model.frame_context`.
-    scenes : tuple of (Tensor, shape (R, C), or None)
-        Descriptions of the annotated frames of each class, for models that compare them with the
-        frame; see `lite.scenes`.
+    similarities : tuple of float or scalar Tensor
+        For each class, the similarity of the frame to the annotated ones, up to 1; empty for models
+        that do not compare them.
     """
 
     class_ids: tuple[int, ...]
@@ -144,7 +144,7 @@ class Prompts:
     pseudo_mask: Tensor | None = None
     calibrations: tuple[ClassCalibration, ...] = ()
     frame_context: Any = None
-    scenes: tuple[Tensor | None, ...] = ()
+    similarities: tuple[float | Tensor, ...] = ()
 
 
 class Model(ABC):
@@ -218,6 +218,10 @@ class Model(ABC):
     @abstractmethod
     def prompt(self, features: FrameFeatures, prepared: Any) -> Prompts:
         """Return the prompts of every prepared class for one frame (batch size 1)."""
+
+    def prompt_tile(self, features: FrameFeatures, prepared: Any, frame_context: Any) -> Prompts:
+        """Return the prompts for one tile of a frame, given `Prompts.frame_context`."""
+        return replace(self.prompt(features, prepared), frame_context=frame_context)
 
     @abstractmethod
     def decode(self, features: FrameFeatures, prompts: Prompts) -> Tensor:

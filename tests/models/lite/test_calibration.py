@@ -40,7 +40,7 @@ class FixedNetwork:
         self.learned.append((shots, views))
         return conditioning(*shots)
 
-    def prompt(self, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def prompt(self, *_: Any, **__: Any) -> tuple[Tensor, Tensor, Tensor]:
         return torch.zeros(0), torch.zeros(0), self.pseudo_mask
 
     def decode(self, *_: Any) -> tuple[Tensor, Tensor]:

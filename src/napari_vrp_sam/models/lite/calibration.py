@@ -63,7 +63,8 @@ def decoder_share(network: LiteNetwork, conditioning: Conditioning) -> float:
     """Return the share of the mask decoder's logits for one class; the pseudo-mask has the rest."""
     decoder_iou = probe_iou = 0.0
     for shot in shots_with_class(conditioning.shots)[:MAX_REFERENCES]:
-        sparse, dense, pseudo_mask = network.prompt(shot.features, conditioning)
+        # Trees without views remember the annotated frame.
+        sparse, dense, pseudo_mask = network.prompt(shot.features, conditioning, plain_weight=0.0)
         decoded, _ = network.decode(shot.features, sparse, dense, pseudo_mask)
         decoder_iou += _iou(decoded, shot)
         probe_iou += _iou(pseudo_mask, shot)

@@ -23,7 +23,12 @@ from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_shar
 from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
 from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
-from napari_vrp_sam.models.lite.scenes import decoder_shares, describe_scene
+from napari_vrp_sam.models.lite.scenes import (
+    decoder_shares,
+    describe_scene,
+    plain_weight,
+    similarity,
+)
 from napari_vrp_sam.models.lite.zoom import choose_zoom, enlarge, enlarge_reference, reduce_logits
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
@@ -46,7 +51,7 @@ class PreparedClass:
     """Masked deepest features and mask of each reference; empty to use the probe."""
 
     scenes: Tensor | None = None
-    """Scenes of the references, shape (R, C), if the decoder's share depends on them."""
+    """Scenes of the references, shape (R, C), if frames are compared with them."""
 
 
 class LiteModel(nn.Module, Model):
@@ -182,8 +187,8 @@ class LiteModel(nn.Module, Model):
             correlated = tuple(map(self._correlation_reference, shown))
             one = PreparedClass(class_id, conditioning, calibration, correlated, scenes)
             if self.head is not None:
-                shown = [r for r in given if r.class_id == class_id]
-                calibration = calibrate_model_head(self, self.head, one, shown)
+                marked = [r for r in given if r.class_id == class_id]
+                calibration = calibrate_model_head(self, self.head, one, marked)
             # Features of large references and their views take a gigabyte of memory.
             released = replace(conditioning, shots=(), views=())
             prepared.append(replace(one, conditioning=released, calibration=calibration))
@@ -198,13 +203,32 @@ class LiteModel(nn.Module, Model):
         """Return the calibration of each prepared class, by class."""
         return {c.class_id: _calibration(c) for c in prepared}
 
-    @torch.no_grad()
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Return the prompts of every prepared class for one frame."""
+        return self._prompt(features, prepared, describe_scene(features))
+
+    def prompt_tile(
+        self,
+        features: FrameFeatures,
+        prepared: Sequence[PreparedClass],
+        frame_context: tuple[tile_tokens.FrameContext, GridPosition],
+    ) -> Prompts:
+        """See the base class."""
+        # Another scene in each tile would be seen at the seams.
+        prompts = self._prompt(features, prepared, frame_context[0].scene)
+        return replace(prompts, frame_context=frame_context)
+
+    @torch.no_grad()
+    def _prompt(
+        self, features: FrameFeatures, prepared: Sequence[PreparedClass], scene: Tensor
+    ) -> Prompts:
+        similarities = tuple(similarity(scene, c.scenes) for c in prepared)
         with self._precision(features.embedding):
             prompts = [
-                self.network.prompt(features, c.conditioning, self._correlation(features, c))
-                for c in prepared
+                self.network.prompt(
+                    features, c.conditioning, self._correlation(features, c), plain_weight(similar)
+                )
+                for c, similar in zip(prepared, similarities, strict=True)
             ]
         sparse, dense, pseudo_masks = (
             [tensor.float() for tensor in tensors] for tensors in zip(*prompts, strict=True)
@@ -215,7 +239,7 @@ class LiteModel(nn.Module, Model):
             torch.cat(dense),
             torch.cat(pseudo_masks),
             tuple(map(_calibration, prepared)),
-            scenes=tuple(c.scenes for c in prepared),
+            similarities=similarities,
         )
 
     @torch.no_grad()
@@ -237,7 +261,7 @@ class LiteModel(nn.Module, Model):
             decoded = decoded.to(pseudo_masks)
         # Class by class with Python numbers: copying a tensor of them to the device would wait for
         # all kernels in its queue.
-        shares = decoder_shares(features, prompts)
+        shares = decoder_shares(prompts)
         each = zip(pseudo_masks, decoded, shares, prompts.calibrations, strict=True)
         mixed = [torch.lerp(base, mask, share) + c.offset for base, mask, share, c in each]
         edge_shares = [c.edge_share for c in prompts.calibrations]

@@ -26,8 +26,7 @@ from napari_vrp_sam.models.lite.parts import (
 from napari_vrp_sam.models.padding import pad_frames
 from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.probe.encoded_shots import Shot, assign_folds, shots_with_class
-from napari_vrp_sam.models.probe.ensemble import fit_ensemble, fit_linear_probe
-from napari_vrp_sam.models.probe.probe import Probe
+from napari_vrp_sam.models.probe.ensemble import EnsembleProbe, fit_ensemble, fit_linear_probe
 from napari_vrp_sam.models.probe.pseudo_labels import complete_shots
 from napari_vrp_sam.models.probe.reference_bank import ReferenceBank, build_bank
 from napari_vrp_sam.models.probe.views import VIEW_COUNT, augmented_views
@@ -50,7 +49,7 @@ class Conditioning:
 
     shots: tuple[Shot, ...]
     views: tuple[Shot, ...]
-    probe: Probe
+    probe: EnsembleProbe
     bank: ReferenceBank
     encodings: tuple[ReferenceEncoding, ...]
 
@@ -153,7 +152,6 @@ class LiteNetwork(nn.Module):
         with torch.no_grad():
             completed = complete_shots(shots, PROBE_RECIPE)
             bank = build_bank(completed, SIMILARITY_LEVELS)
-        probe: Probe
         if self.training:
             probe = fit_linear_probe(completed, PROBE_RECIPE)
         else:
@@ -176,7 +174,11 @@ class LiteNetwork(nn.Module):
         )
 
     def prompt(
-        self, features: FrameFeatures, conditioning: Conditioning, pseudo_mask: Tensor | None = None
+        self,
+        features: FrameFeatures,
+        conditioning: Conditioning,
+        pseudo_mask: Tensor | None = None,
+        plain_weight: float | Tensor = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the prompts for targets (paper, equations 3 and 5).
 
@@ -187,6 +189,8 @@ class LiteNetwork(nn.Module):
         conditioning : Conditioning
         pseudo_mask : Tensor, shape (B, 1, 4 h, 4 w), optional
             Logits of the pseudo-mask. Default: those of the probe.
+        plain_weight : float or Tensor, default 1
+            Weight of the probe's plain trees on these targets, 0..1; see `EnsembleProbe`.
 
         Returns
         -------
@@ -198,7 +202,8 @@ class LiteNetwork(nn.Module):
         height, width = features.embedding.shape[-2:]
         with torch.no_grad():
             if pseudo_mask is None:
-                pseudo_mask = conditioning.probe.logits(features.semantic, (4 * height, 4 * width))
+                size = (4 * height, 4 * width)
+                pseudo_mask = conditioning.probe.logits(features.semantic, size, plain_weight)
             pseudo_mask = pseudo_mask.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
             probability = F.avg_pool2d(pseudo_mask.sigmoid(), 4)
             similarity = conditioning.bank.similarity(

@@ -27,6 +27,7 @@ PROBE_RECIPE = ProbeRecipe(
     perceptron=(0, 1, 2, 3, 5, 6),
     view_perceptron=(0, 1, 2, 3, 4, 5),
     trees=(5, 6),
+    plain_trees=(5, 6),
 )
 """Maps that the probes read: 0 to 4 are the backbone's, 5 intensities, 6 edges and ridges."""
 

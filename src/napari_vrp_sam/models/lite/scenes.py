@@ -1,8 +1,8 @@
-"""Share of the mask decoder on frames that show another scene than the annotated ones.
+"""Frames that show another scene than the annotated ones.
 
 A probe knows only the annotated frames: in another photograph of the same class it recognises
-little. The mask decoder was trained on pairs of different images. Where all frames are alike, as in
-a stack, the probe is often the better of the two.
+little. The mask decoder was trained on pairs of different images, and has a larger share there.
+Where all frames are alike, as in a stack, the probe is often the better of the two.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ SIMILARITIES = (0.74, 0.80)
 """Similarity of two frames up to which they are different scenes, and from which they are the same.
 These and the other settings were chosen on 24 training datasets."""
 
+ALIKE = (0.90, 0.96)
+"""Similarity up to which trees without views have no weight, and from which they have their full
+weight: in stacks and in images of one kind, taken in the same way."""
+
 OTHER_SCENE_SHARE = 0.95
 """Share in another scene of a mask decoder that reproduces the annotation as well as the probe."""
 
@@ -39,34 +43,45 @@ def other_scene_share(share: float) -> float:
     return max(share, OTHER_SCENE_SHARE * math.sqrt(math.sqrt(share / MAX_SHARE)))
 
 
-def share_in_scene(share: float, scene: Tensor, references: Tensor) -> Tensor:
-    """Return the share of the mask decoder on a frame, a scalar on the device of its scene.
+def similarity(scene: Tensor, references: Tensor | None) -> float | Tensor:
+    """Return the similarity of a frame to the annotated ones, up to 1.
 
     Parameters
     ----------
-    share : float
-        Share in the scene of the annotated frames.
     scene : Tensor, shape (C,)
         Result of `describe_scene`.
-    references : Tensor, shape (R, C)
-        Scenes of the annotated frames; the most similar one counts.
+    references : Tensor, shape (R, C), optional
+        Scenes of the annotated frames; the most similar one counts. None counts as the same scene.
+
+    Returns
+    -------
+    float or Tensor
+        A scalar; a tensor on the device of the scene, because a number would wait for the device.
     """
-    low, high = SIMILARITIES
-    similarity = F.cosine_similarity(scene[None], references).amax()
-    other = other_scene_share(share)
-    # Not as a Python number, which would wait for the device.
-    return other + (share - other) * ((similarity - low) / (high - low)).clamp(0, 1)
+    if references is None:
+        return 1.0
+    return F.cosine_similarity(scene[None], references).amax()
 
 
-def decoder_shares(features: FrameFeatures, prompts: Prompts) -> list[float | Tensor]:
-    """Return the share of the mask decoder on a frame or tile, for each class of the prompts."""
-    shares: list[float | Tensor] = [c.decoder_share for c in prompts.calibrations]
-    if all(references is None for references in prompts.scenes):
-        return shares
-    # Tiles have the share of their frame: another one in each would be seen at the seams.
-    context = prompts.frame_context
-    scene = describe_scene(features) if context is None else context[0].scene
-    for at, (c, references) in enumerate(zip(prompts.calibrations, prompts.scenes, strict=True)):
-        if references is not None and c.decoder_share:
-            shares[at] = share_in_scene(c.decoder_share, scene, references)
-    return shares
+def plain_weight(similar: float | Tensor) -> float | Tensor:
+    """Return the weight of trees without views on a frame, given its similarity."""
+    return _ramp(similar, ALIKE)
+
+
+def decoder_shares(prompts: Prompts) -> list[float | Tensor]:
+    """Return the share of the mask decoder on a frame, for each class of its prompts."""
+    each = zip(prompts.calibrations, prompts.similarities, strict=True)
+    return [_share(c.decoder_share, _ramp(similar, SIMILARITIES)) for c, similar in each]
+
+
+def _share(share: float, same: float | Tensor) -> float | Tensor:
+    """Return the share of the mask decoder, given that in the scene of the annotated frames."""
+    return share * same + other_scene_share(share) * (1 - same) if share else share
+
+
+def _ramp(similar: float | Tensor, bounds: tuple[float, float]) -> float | Tensor:
+    """Return 0 up to the lower bound, 1 from the upper one, and a linear ramp in between."""
+    low, high = bounds
+    if isinstance(similar, float):
+        return min(max((similar - low) / (high - low), 0.0), 1.0)
+    return ((similar - low) / (high - low)).clamp(0, 1)

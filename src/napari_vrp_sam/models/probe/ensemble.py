@@ -43,37 +43,59 @@ OFFSET = 0.8
 class from a probability well below one half; the value was chosen on training datasets."""
 
 
+VIEW_TREES, PLAIN_TREES = 20, 15
+"""Numbers of trees that are fitted with and without views, instead of one forest of `TREES`. Where
+brightness does not change, as in stacks, those without views separate classes that differ in
+brightness only."""
+
+
 @dataclass(frozen=True)
 class ProbeRecipe:
     """Indices of the feature maps that each kind of probe reads, finest first.
 
     `perceptron` is fitted to the annotated frames only, `view_perceptron` and `trees` also to
-    augmented views of them.
+    augmented views of them. `plain_trees` are fitted to the annotated frames only, and used on
+    frames that are like these.
     """
 
     linear: tuple[int, ...]
     perceptron: tuple[int, ...]
     view_perceptron: tuple[int, ...] | None = None
     trees: tuple[int, ...] | None = None
+    plain_trees: tuple[int, ...] | None = None
+
+
+Member = tuple[Probe, tuple[int, ...]]
+"""Probe, with the indices of the maps that it reads."""
 
 
 @dataclass(frozen=True, eq=False)
 class EnsembleProbe:
     """Mean of the logits of several probes, plus an offset. Implements `Probe`.
 
-    `members` are the probes, each with the indices of the maps that it reads.
+    `members` are the probes, each with the indices of the maps that it reads. `plain` is a further
+    one for frames that are like the annotated ones.
     """
 
-    members: tuple[tuple[Probe, tuple[int, ...]], ...]
+    members: tuple[Member, ...]
     offset: float = 0.0
+    plain: Member | None = None
 
-    def logits(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Return logits of shape (B, 1, *size)."""
-        votes = [
-            probe.logits([maps[i] for i in levels], size).clamp(-MEMBER_LIMIT, MEMBER_LIMIT)
-            for probe, levels in self.members
-        ]
-        return torch.stack(votes).mean(dim=0) + self.offset
+    def logits(
+        self, maps: Sequence[Tensor], size: tuple[int, int], plain_weight: float | Tensor = 1.0
+    ) -> Tensor:
+        """Return logits of shape (B, 1, *size); `plain_weight` is that of `plain`, 0..1."""
+
+        def vote(member: Member) -> Tensor:
+            probe, levels = member
+            found = probe.logits([maps[i] for i in levels], size)
+            return found.clamp(-MEMBER_LIMIT, MEMBER_LIMIT)
+
+        mean = torch.stack(list(map(vote, self.members))).mean(dim=0)
+        if self.plain is not None:
+            share = plain_weight / (len(self.members) + plain_weight)
+            mean = torch.lerp(mean, vote(self.plain), share)
+        return mean + self.offset
 
 
 def fit_linear_probe(
@@ -110,21 +132,26 @@ def fit_ensemble(
     def perceptron(levels: tuple[int, ...], sources: Sequence[Shot]) -> Probe:
         return fit_perceptron(*sample_cells(sources, levels, count), steps=steps)
 
-    def trees(levels: tuple[int, ...], sources: Sequence[Shot]) -> Probe:
+    def trees(levels: tuple[int, ...], sources: Sequence[Shot], *, number: int) -> Probe:
         cells = sample_cells(sources, levels, count)
-        return fit_trees(*cells, trees=max(1, round(effort * TREES)))
+        return fit_trees(*cells, trees=max(1, round(effort * number)))
 
     viewed = [*shots, *views]
+    # Trees that know only a few marks know no range of brightness.
+    plain = None if any(shot.incomplete for shot in shots) else recipe.plain_trees
     kinds = (
         (perceptron, recipe.perceptron, shots),
         (perceptron, recipe.view_perceptron, viewed),
-        (trees, recipe.trees, viewed),
+        (partial(trees, number=VIEW_TREES if plain else TREES), recipe.trees, viewed),
+        (partial(trees, number=PLAIN_TREES), plain, shots),
     )
     fits = [(partial(fit, levels, sources), levels) for fit, levels, sources in kinds if levels]
     calls = [call for call, _ in fits]
     on_cpu = shots[0].mask.device.type == "cpu"
     probes = run_parallel(calls) if on_cpu else [call() for call in calls]
-    members = zip(probes, (levels for _, levels in fits), strict=True)
+    members = list(zip(probes, (levels for _, levels in fits), strict=True))
+    if plain:
+        return EnsembleProbe(tuple(members[:-1]), OFFSET, members[-1])
     return EnsembleProbe(tuple(members), OFFSET)
 
 

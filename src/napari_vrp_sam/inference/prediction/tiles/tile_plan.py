@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -195,9 +195,10 @@ def tile_logits(
     model: Model, prepared: Any, features: FrameFeatures, context: Any, place: GridPosition
 ) -> NDArray[np.float32]:
     """Compute the logits (K, Y, X) of a tile, with the context of its frame unless that is None."""
-    prompts = model.prompt(features, prepared)
-    if context is not None:
-        prompts = replace(prompts, frame_context=(context, place))
+    if context is None:
+        prompts = model.prompt(features, prepared)
+    else:
+        prompts = model.prompt_tile(features, prepared, (context, place))
     values: NDArray[np.float32] = model.decode(features, prompts).float().cpu().numpy()
     return values
 
