@@ -88,9 +88,8 @@ def main(
                 json_path,
                 {"part": part, "max_frames": max_frames, "datasets": ious, "mean_iou": means},
             )
-    typer.echo(
-        f"{'mean':24} " + "  ".join(f"{m:.3f}" for m in mean_over_datasets(results).values())
-    )
+    means = mean_over_datasets(results)
+    typer.echo(f"{'mean':24} " + "  ".join(f"{means[method]:.3f}" for method in methods))
 
 
 if __name__ == "__main__":
