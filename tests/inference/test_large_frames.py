@@ -123,7 +123,7 @@ def test_default_tiles_of_a_large_frame_need_little_memory(monkeypatch: pytest.M
     job = SegmentationJob(np.zeros((HEIGHT, WIDTH), np.uint8), references=[], axes="YX")
     assert job.tile_side == 2048
     monkeypatch.setattr(scratch, "LARGEST_FRAME", 1000)
-    assert job.tile_side == 640
+    assert job.tile_side == 576
     assert replace(job, tile_size=1024).tile_side == 1024
 
 

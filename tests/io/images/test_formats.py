@@ -137,6 +137,17 @@ def test_czi(tmp_path: Path, name: str) -> None:
     assert set(found.units.values()) == {"micrometer"}
 
 
+def test_czi_with_unnamed_scenes_is_refused(tmp_path: Path) -> None:
+    from pylibCZIrw import czi
+
+    path = tmp_path / "a.czi"
+    with czi.create_czi(str(path)) as file:
+        for scene in range(3):
+            file.write(data=VOLUME[scene], scene=scene, location=(100 * scene, 0))
+    with pytest.raises(InputError, match="has 3 scenes, but no metadata on them: write"):
+        open_image(path)
+
+
 def test_npy_is_mapped_and_has_no_axes(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", VOLUME)
     stored = open_image(tmp_path / "a.npy")

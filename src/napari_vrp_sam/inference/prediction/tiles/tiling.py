@@ -20,7 +20,7 @@ from napari_vrp_sam.inference.out_of_core.scratch import zeros
 DEFAULT_TILE = 2048
 """Default tile size in pixels; frames up to this size are not tiled."""
 
-LARGE_FRAME_TILE = 640
+LARGE_FRAME_TILE = 576
 """Default tile size for frames that do not fit into memory, because larger tiles need more of it
 than all other steps."""
 

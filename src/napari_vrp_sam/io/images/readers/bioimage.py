@@ -97,12 +97,29 @@ def _bio_image(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata that do not matter here
-            return BioImage(path, **options)
+            image = BioImage(path, **options)
     except UnsupportedFileFormatError as error:
         raise InputError(
             f"{path} cannot be read: install the reader of bioio for {path.suffix} files, or "
             "convert the file to OME-TIFF."
         ) from error
+    if plugin == "bioio_czi":
+        _check_scenes(path, len(image.scenes))
+    return image
+
+
+def _check_scenes(path: Path, named: int) -> None:
+    """Raise `InputError` for a CZI file with scenes that its metadata do not name."""
+    from aicspylibczi import CziFile
+
+    with path.open("rb") as file:
+        ranges = [dims.get("S", (0, 1)) for dims in CziFile(file).get_dims_shape()]
+    count = sum(stop - start for start, stop in ranges)
+    if count > named:  # the reader would read the first one only
+        raise InputError(
+            f"{path} has {count} scenes, but no metadata on them: write the metadata, too, or save "
+            "each scene as OME-TIFF."
+        )
 
 
 def _plugin_of(path: Path) -> str | None:
