@@ -83,7 +83,8 @@ class CommandGroup(TyperGroup):
                 warnings.showwarning = _print_warning
                 return super().invoke(ctx)
         except InputError as error:
-            stderr_console.print(Text.assemble(("Error:", "red"), f" {error}"), soft_wrap=True)
+            text = _name_options(str(error), self.commands.get(ctx.invoked_subcommand))
+            stderr_console.print(Text.assemble(("Error:", "red"), f" {text}"), soft_wrap=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             _print_notes(error)
@@ -159,6 +160,12 @@ def refuse_stored(context: typer.Context, names: Sequence[str], source: str) -> 
         if is_given(context, name):
             option = options[name]
             raise InputError(f"{option} is stored in the {source}: omit {option}, or --{source}.")
+
+
+def _name_options(text: str, command: Any) -> str:
+    """Replace the names of Python's arguments in a message by the options of a command."""
+    options = {param.name: param.opts[0] for param in getattr(command, "params", ())}
+    return re.sub(r"`(\w+)`", lambda found: str(options.get(found[1], found[0])), text)
 
 
 def _warn_deprecated(option: str, replacement: str) -> None:

@@ -95,8 +95,12 @@ def compare(
     from napari_vrp_sam.inference.comparison.result import ModelResult
     from napari_vrp_sam.inference.runs.control import Control
     from napari_vrp_sam.inference.runs.events import Progress
+    from napari_vrp_sam.models.zoo.registry import base_spec
 
     forbid_downloads(offline)
+    names = tuple(name.strip() for name in models.split(",") if name.strip())
+    for name in names:
+        base_spec(name)  # a misspelt name is reported before the others run
     if reference is None:
         raise InputError("There is nothing to compare on: annotate a frame, and give --reference.")
     stored, stack = open_frames(image, image_number, axes, channel, nodata)
@@ -119,7 +123,7 @@ def compare(
         contrast_limits=contrast_limits,
         effort=effort,
         first_frame=shown_frame,
-        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        models=names,
     )
     folder = output or image.with_name(f"{image.stem}_comparison")
     with progress_bar() as bar:

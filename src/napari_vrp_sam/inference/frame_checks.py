@@ -24,8 +24,9 @@ def check_dtype(dtype: np.dtype[Any]) -> None:
 def check_axes(axes: str, shape: tuple[int, ...]) -> str:
     """Return axes that describe an array of a shape; raise `InputError` for others."""
     if len(axes) != len(shape):
+        named = "1 axis" if len(axes) == 1 else f"{len(axes)} axes"
         raise InputError(
-            f"'{axes}' names {len(axes)} axes, but the image has the shape {shape}: give one "
+            f"'{axes}' names {named}, but the image has the shape {shape}: give one "
             "letter for each axis."
         )
     if not set(axes) <= set(AXES) or len(set(axes)) < len(axes):

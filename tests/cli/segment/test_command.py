@@ -237,6 +237,21 @@ def test_errors_are_one_sentence(
     assert result.stderr.count("\n") == 1
 
 
+def test_arguments_of_python_are_named_as_options(files: Path) -> None:
+    result = run(files / "stack.tif", "--reference", files / "slice.tif")
+    assert result.exit_code == 2
+    assert "(--reference-frame) or, if these are channels, --axes CYX." in result.stderr
+
+
+def test_a_comparison_refuses_an_unknown_model_before_it_runs_others(files: Path) -> None:
+    given = (files / "stack.tif", "--reference", files / "slice.tif", "--reference-frame", "2")
+    command = ["compare", *map(str, given), "--models", "lite,lightt"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 2
+    assert "There is no model 'lightt'" in result.stderr
+    assert not (files / "stack_comparison").exists()
+
+
 def test_paths_are_printed_verbatim(files: Path) -> None:
     output = files / "ex[red]x [/b] :red_heart:" / "o.tif"
     given = (files / "stack.tif", "--reference")

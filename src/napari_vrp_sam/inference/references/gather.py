@@ -104,7 +104,7 @@ def gather_references(
         )
     chosen = _frame_index(frames, reference_frame)
     if one_frame and chosen is None and len(frames) > 1:
-        channels = " or, if these are channels, the `axes` CYX" if frames.axes == "ZYX" else ""
+        channels = " or, if these are channels, `axes` CYX" if frames.axes == "ZYX" else ""
         raise InputError(
             f"The labels show one frame, but the stack has {len(frames)}: give the annotated frame "
             f"(`reference_frame`){channels}."
