@@ -50,7 +50,7 @@ def test_many_shapes_on_a_large_frame_take_the_memory_of_their_boxes(monkeypatch
     sizes = []
     zeros = np.zeros
     monkeypatch.setattr(np, "zeros", lambda *a, **k: sizes.append(np.prod(a[0])) or zeros(*a, **k))
-    masks = FrameMasks(drawings, (4100, 4100))
+    masks = FrameMasks(drawings, (4100, 4100), zeros=np.zeros)
     assert masks.classes[1][0].sum() == 200 * 100
     # Whole frames for the class, the background and ignored pixels, and boxes for the shapes.
     assert sum(size > 1000 for size in sizes) == 3
