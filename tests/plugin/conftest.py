@@ -1,6 +1,5 @@
 """Viewer, docks and engines that wait at each frame or step until the test lets it through."""
 
-import gc
 import shutil
 import threading
 from dataclasses import dataclass, replace
@@ -10,6 +9,12 @@ import numpy as np
 import pytest
 import torch
 from qtpy.QtWidgets import QWidget
+from tests.plugin.done_once import (  # noqa: F401
+    frozen_imports,
+    frozen_survivors,
+    plugins_found_once,
+    sample_made_once,
+)
 from torch import nn
 
 from napari_vrp_sam.fine_tuning.events import (
@@ -162,34 +167,6 @@ class ScriptedEngine:
         self.gate.release(steps)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _frozen_imports():
-    """Exclude the objects of imported modules from garbage collection.
-
-    napari's fixture collects garbage three times per test, which takes longer than most tests.
-    """
-    import napari._qt.qt_main_window  # noqa: F401
-
-    import napari_vrp_sam.plugin.segment.widget  # noqa: F401
-
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def _frozen_survivors(_frozen_imports):
-    """Exclude from the collections of the next tests what several windows have left.
-
-    Set up before the viewer, and so torn down after its garbage was collected.
-    """
-    yield
-    if len(gc.get_objects()) > 50_000:
-        gc.collect()
-        gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def preferences(monkeypatch, tmp_path):
     """Return the plugin's preferences: defaults, saved for this test only."""
@@ -242,25 +219,6 @@ def stack():
             stack[square] = 100 * class_id
             truth[square] = class_id
     return stack, truth
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _plugins_found_once():
-    """Look for plugins and their settings once, and do not save napari's own settings.
-
-    Each window searches all installed packages twice and saves the settings seven times, a quarter
-    of the time of a test.
-    """
-    from napari import settings
-    from npe2 import PluginManifest
-
-    found = list(PluginManifest.discover())
-    models = settings.plugin_configuration_generator()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
-        patch.setattr(settings, "plugin_configuration_generator", lambda: models)
-        patch.setattr(settings.get_settings(), "_save_on_change", False)
-        yield
 
 
 @pytest.fixture
