@@ -33,7 +33,7 @@ LIMIT = 1500
 """Memory in MB that no task may exceed."""
 FRAMES, SIDE = 2930, 1024
 SCENE_SIDE = 55_000
-FRAME_SIDE, TILES = 40_000, 300
+FRAME_SIDE, TILES = 40_000, 150
 COMPLETE_SIDE = 10_112
 """Just above the size up to which frames are processed in memory."""
 

@@ -15,6 +15,7 @@ from tests.io.references.conftest import STACK, only, references
 
 from napari_vrp_sam.annotations.label_questions import LabelQuestion
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.io.metadata import ImageMetadata
 
 SQUARES = np.zeros((60, 80), np.uint16)
 for number in range(6):
@@ -200,3 +201,29 @@ def test_tables_that_cannot_be_used(tmp_path, text, message):
     (tmp_path / "points.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         references(tmp_path / "points.csv")
+
+
+def test_spots_of_trackmate_are_read_in_pixels(tmp_path: Any) -> None:
+    lines = [
+        "LABEL,ID,POSITION_X,POSITION_Y,POSITION_Z,FRAME",
+        "Label,Spot ID,X,Y,Z,Frame",
+        "Label,Spot ID,X,Y,Z,Frame",
+        ",,(micron),(micron),(micron),",
+        "ID7,7,20.0,10.0,0.0,1",
+        "ID9,9,5.0,10.0,0.0,3",
+    ]
+    (tmp_path / "spots.csv").write_text("\n".join(lines))
+    calibrated = ImageMetadata(pixel_size={"Y": 0.5, "X": 0.5}, units={"X": "micrometer"})
+    found = references(tmp_path / "spots.csv", axes="TYX", metadata=calibrated)
+    assert [what for what, _, _ in found] == [(1, 1, "point"), (3, 1, "point")]
+    assert [np.argwhere(mask).mean(axis=0).tolist() for _, mask, _ in found] == [
+        [20.0, 40.0],
+        [20.0, 10.0],
+    ]
+
+
+def test_outlines_alone_are_no_labels(tmp_path: Any) -> None:
+    content = {"outlines": np.ones((60, 80), np.uint16), "masks": None}
+    np.save(tmp_path / "a_seg.npy", content, allow_pickle=True)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="has no labels: name the labels"):
+        references(tmp_path / "a_seg.npy", stack=STACK[:1])

@@ -114,3 +114,18 @@ def test_pixels_of_qupath_in_a_scene(tmp_path, box):
     (tmp_path / "a.geojson").write_text(text)
     _, mask = only(tmp_path / "a.geojson", metadata=SCENE, **FRAME)
     np.testing.assert_array_equal(mask, box)
+
+
+def test_first_layer_with_shapes_is_read_and_the_others_are_reported(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    import pandas as pd
+    import pyogrio
+
+    path = tmp_path / "a.gpkg"
+    pyogrio.write_dataframe(pd.DataFrame({"style": ["red"]}), path, layer="layer_styles")
+    table().to_file(path, layer="lakes")
+    table().to_file(path, layer="woods")
+    caplog.set_level("INFO")
+    assert only(path, metadata=SCENE, **FRAME)[1].sum() == 400
+    assert "Of its layers lakes, woods, only the first is read" in caplog.text

@@ -27,12 +27,17 @@ NAMES = {
 }
 """Usual names of the columns; frames are counted from 0, slices of ImageJ from 1."""
 
+TRACKMATE = ("POSITION_X", "POSITION_Y")
+
 
 def _read(request: Request) -> StoredAnnotations:
     import pandas as pd
 
     table = pd.read_csv(request.path, sep=None, engine="python", skipinitialspace=True)
     table.columns = [str(name).strip() for name in table.columns]
+    notes: tuple[str, ...] = ()
+    if set(TRACKMATE) <= set(table.columns):
+        table, notes = _from_trackmate(table, request)
     table = table.apply(_with_decimal_points)
     if table.empty:
         raise InputError(f"{request.path} has no rows: save at least one point.")
@@ -52,7 +57,27 @@ def _read(request: Request) -> StoredAnnotations:
             for (at, point), of in zip(places, classes.found, strict=True)
             if of is not None
         )
-    return StoredAnnotations(drawings=drawings, class_names=classes.names, notes=classes.notes)
+    return StoredAnnotations(
+        drawings=drawings, class_names=classes.names, notes=notes + classes.notes
+    )
+
+
+def _from_trackmate(table: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the spots of TrackMate, which have units and three more headings, in pixels."""
+    import pandas as pd
+
+    columns = [*TRACKMATE, *(name for name in ("POSITION_Z", "FRAME") if name in table)]
+    places = table[columns].apply(pd.to_numeric, errors="coerce").dropna()
+    stack, sizes = request.stack, request.stack.metadata.pixel_size
+    for name in set(columns) - {"FRAME"}:
+        places[name] /= sizes.get(name[-1], 1)
+    if len(stack.lead_axes) == 1 and "POSITION_Z" in places:
+        in_depth = stack.lead_axes == "Z" and places["POSITION_Z"].nunique() > 1
+        places = places.drop(columns="FRAME" if in_depth else "POSITION_Z", errors="ignore")
+    if request.class_column in table:
+        places[request.class_column] = table[request.class_column]
+    unit = stack.metadata.units.get("X", "units of the image") if "X" in sizes else "pixels"
+    return places, (f"Spots of TrackMate are read, with positions in {unit}.",)
 
 
 def _with_decimal_points(column: Any) -> Any:

@@ -15,6 +15,8 @@ from napari_vrp_sam.io.references.reading import AnnotationReader, Request
 
 KEYS = ("masks", "labels", "label", "mask", "segmentation", "arr_0")
 """Usual names of the labels among the arrays of a file."""
+NO_LABELS = ("outlines", "flows", "img")
+"""Other arrays of cellpose."""
 
 
 def read_arrays(path: Path) -> StoredAnnotations:
@@ -41,11 +43,15 @@ def read_arrays(path: Path) -> StoredAnnotations:
 
 
 def _choose(arrays: dict[str, Any], path: Path) -> Any:
-    found = {k: v for k, v in arrays.items() if isinstance(v, np.ndarray) and v.ndim >= 2}
+    found = {
+        key: value
+        for key, value in arrays.items()
+        if isinstance(value, np.ndarray) and value.ndim >= 2 and key not in NO_LABELS
+    }
     keys = [key for key in KEYS if key in found] or list(found)
     if not keys or (len(found) > 1 and keys[0] not in KEYS):
         raise InputError(
-            f"{path} has {'no array' if not found else 'the arrays ' + ', '.join(found)}: name the "
+            f"{path} has {'the arrays ' + ', '.join(found) if found else 'no labels'}: name the "
             f"labels {KEYS[1]!r}."
         )
     return found[keys[0]]

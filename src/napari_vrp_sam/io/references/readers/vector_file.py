@@ -44,13 +44,13 @@ def read_vector_file(request: Request) -> StoredAnnotations:
         )
     _check_driver(path)
     parquet = path.suffix.lower().endswith("parquet")
-    table = geopandas.read_parquet(path) if parquet else geopandas.read_file(path)
-    notes: tuple[str, ...] = ()
+    layer, notes = (None, ()) if parquet else _choose_layer(path)
+    table = geopandas.read_parquet(path) if parquet else geopandas.read_file(path, layer=layer)
     if table.crs is None:
-        notes = ("It has no CRS: that of the image is assumed.",)
+        notes += ("It has no CRS: that of the image is assumed.",)
     elif table.crs.is_geographic and _beyond_degrees(table.total_bounds):
         # GeoJSON without a CRS counts as degrees, but many programs write any coordinates.
-        notes = ("Its coordinates are not in degrees: the CRS of the image is assumed.",)
+        notes += ("Its coordinates are not in degrees: the CRS of the image is assumed.",)
     elif metadata.crs is not None:
         table = table.to_crs(metadata.crs)
     columns = [str(name) for name in table.columns if name != table.geometry.name]
@@ -69,6 +69,19 @@ def read_vector_file(request: Request) -> StoredAnnotations:
     return StoredAnnotations(
         drawings=tuple(drawings), class_names=classes.names, notes=notes + classes.notes
     )
+
+
+def _choose_layer(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the first layer with shapes, and a note if there are more."""
+    import pyogrio
+
+    names = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if not names:
+        raise InputError(f"{path} has no layer with shapes: give a file with polygons or points.")
+    if len(names) == 1:
+        return names[0], ()
+    listed = ", ".join(names)
+    return names[0], (f"Of its layers {listed}, only the first is read: save others as files.",)
 
 
 def _beyond_degrees(bounds: NDArray[np.float64]) -> bool:
