@@ -89,7 +89,11 @@ def segment_frame(folder: Path, side: int, tiles: int | None = None) -> None:
 
     tissue, truth = sample_stack(seed=0, size=1024, frames=3)
     layout = {"height": side, "width": side, "count": 1, "crs": "EPSG:32633", "BIGTIFF": "YES"}
-    layout |= {"tiled": True, "SPARSE_OK": True, "transform": rasterio.Affine(1, 0, 500_000, 0, -1, 5_300_000)}
+    layout |= {
+        "tiled": True,
+        "SPARSE_OK": True,
+        "transform": rasterio.Affine(1, 0, 500_000, 0, -1, 5_300_000),
+    }
     row = np.tile(tissue[1].astype(np.uint16) * 200, (1, side // 1024 + 1))[:, :side]
     for name, pixels in (("scene.tif", row), ("labels.tif", truth[1].astype(np.uint8))):
         window = rasterio.windows.Window(0, 0, pixels.shape[1], len(pixels))
