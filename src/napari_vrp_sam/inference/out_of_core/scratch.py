@@ -9,7 +9,6 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -44,10 +43,10 @@ class ScratchArray(LazyArray):
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
-        with tempfile.NamedTemporaryFile(prefix="vrp-sam-", delete=False) as file:
-            file.truncate(math.prod(shape) * dtype.itemsize)  # takes no space before it is written
-        self._path = Path(file.name)
-        weakref.finalize(self, self._path.unlink, missing_ok=True)
+        # On POSIX it has no name, so that nothing is left if the process is killed.
+        self._file = tempfile.TemporaryFile(prefix="vrp-sam-")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._file.truncate(math.prod(shape) * dtype.itemsize)  # takes no space until written
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:
         return np.array(self._mapped("r")[selection])
@@ -57,7 +56,7 @@ class ScratchArray(LazyArray):
 
     def _mapped(self, mode: Literal["r", "r+"]) -> NDArray[Any]:
         # Mapped for each access only, because pages that were accessed count as used memory.
-        return np.memmap(self._path, self.dtype, mode, shape=self.shape)
+        return np.memmap(self._file, self.dtype, mode, shape=self.shape)
 
     def __reduce__(self) -> Any:
         return np.asarray(self).__reduce__()
