@@ -126,6 +126,6 @@ def test_first_layer_with_shapes_is_read_and_the_others_are_reported(
     pyogrio.write_dataframe(pd.DataFrame({"style": ["red"]}), path, layer="layer_styles")
     table().to_file(path, layer="lakes")
     table().to_file(path, layer="woods")
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="napari_vrp_sam")
     assert only(path, metadata=SCENE, **FRAME)[1].sum() == 400
-    assert "Of its layers lakes, woods, only the first is read" in caplog.text
+    assert "Only the first of the layers lakes, woods is read" in caplog.text

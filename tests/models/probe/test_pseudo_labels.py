@@ -23,6 +23,8 @@ from napari_vrp_sam.models.probe.ensemble import (
 from napari_vrp_sam.models.probe.probe import LinearProbe
 from napari_vrp_sam.models.probe.pseudo_labels import complete, complete_shots, quantile
 
+pytestmark = pytest.mark.full_learning
+
 ALL = (0, 1, 2, 3, 4)
 RECIPE = ProbeRecipe(linear=ALL, perceptron=ALL)
 

@@ -81,7 +81,9 @@ def _choose_layer(path: Path) -> tuple[str, tuple[str, ...]]:
     if len(names) == 1:
         return names[0], ()
     listed = ", ".join(names)
-    return names[0], (f"Of its layers {listed}, only the first is read: save others as files.",)
+    return names[0], (
+        f"Only the first of the layers {listed} is read: save the others as files of their own.",
+    )
 
 
 def _beyond_degrees(bounds: NDArray[np.float64]) -> bool:
