@@ -140,7 +140,7 @@ class LearningPlot(Plot):
 
     def _iou_title(self) -> str:
         if not self.ious:
-            return "IoU on held-out parts"
+            return "Held-out IoU"
         best = max(iou for _, iou in self.ious)
         base = "" if self.base is None else f", base {self.base:.3f}"
-        return f"IoU on held-out parts: best {best:.3f}{base}"
+        return f"Held-out IoU: best {best:.3f}{base}"
