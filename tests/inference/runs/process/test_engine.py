@@ -1,5 +1,7 @@
 import gc
+import os
 import signal
+import sys
 import threading
 import time
 
@@ -207,6 +209,20 @@ def test_a_dead_process_is_reported_and_replaced(fresh_engine, counting, local_s
     assert isinstance(event, Failed)
     assert "ended early" in event.message
     assert list(fresh_engine.submit(counting.Count(local_stack, last=4)).events())[-1] == Done(0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_the_end_of_a_process_is_noticed_while_its_child_keeps_the_pipe_open(
+    fresh_engine, counting, local_stack
+):
+    run = fresh_engine.submit(counting.Count(local_stack, last=10**6, forks=True))
+    events = run.events()
+    child = next(event.number for event in events if isinstance(event, counting.Counted))
+    try:
+        fresh_engine.warm_up().process.kill()
+        assert "ended early" in list(events)[-1].message
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_objects_are_found_in_the_other_process(engine, local_stack, stack, truth):

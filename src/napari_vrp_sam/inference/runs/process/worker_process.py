@@ -22,6 +22,9 @@ WorkerState = Literal["stopped", "starting", "restarting", "ready", "busy"]
 """State of a worker process; "starting" until it can read messages, with or without a job, and
 "restarting" if it replaces one that has ended."""
 
+SILENCE = 2.0
+"""Seconds without a message after which it is checked whether the process has ended."""
+
 GRACE = 10.0
 """Seconds that an idle process gets to end by itself."""
 
@@ -167,11 +170,21 @@ class WorkerProcess:
         Exception
             If it was ended because a message could not be read.
         """
-        message = self._inbox.get()
+        message = self._next()
         if isinstance(message, Exception):
             self._inbox.put(message)  # for the next caller
             raise message
         return message
+
+    def _next(self) -> Any:
+        while True:
+            try:
+                return self._inbox.get(timeout=SILENCE)
+            except queue.Empty:
+                # A process that it started may keep the pipe open, so that no end is received.
+                if self.process.poll() is not None:
+                    self._status.update(ended=True)
+                    return EOFError()
 
     def end(self) -> None:
         """End the process at once; also done when this object is garbage collected."""
