@@ -28,7 +28,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE
 from napari_vrp_sam.models.sam.geometric_prompts import geometric_prompts
 from napari_vrp_sam.models.zoo.registry import load_model

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.decision import follow_edges, shift_to_best_threshold
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.parts import INTENSITIES
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.open import find_datasets
 from napari_vrp_sam.research.protocols.one_slice import (

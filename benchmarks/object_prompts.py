@@ -22,9 +22,10 @@ from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import shift_to_best_threshold
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import STRIDE, Conditioning
 from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.probe.cross_validation import FOLD_EFFORT, Predict
 from napari_vrp_sam.models.probe.encoded_shots import Shot

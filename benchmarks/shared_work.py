@@ -13,7 +13,8 @@ from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.models.base import FrameFeatures
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.research.protocols.model_method import ModelMethod
 from napari_vrp_sam.research.protocols.one_slice import (
     Frame,

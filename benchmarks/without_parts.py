@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import EncodedReference
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.datasets.open import find_datasets

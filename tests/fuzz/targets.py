@@ -99,7 +99,7 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _read_weights(path: Path) -> None:
-    from napari_vrp_sam.models.zoo.user_models import check_model
+    from napari_vrp_sam.models.zoo.user_model_file import check_model
 
     _read_checkpoint(path)
     check_model(path)

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.missing import with_nan
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.arguments import as_array
-from napari_vrp_sam.inference.frame_checks import check_axes, check_channels, check_dtype
+from napari_vrp_sam.inference.arguments import (
+    as_array,
+    check_axes,
+    check_channels,
+    check_dtype,
+)
 from napari_vrp_sam.inference.out_of_core.frame_view import FrameLike, FrameView, Part
 from napari_vrp_sam.inference.out_of_core.scratch import is_large
 from napari_vrp_sam.io.axes import SMALLEST_SIDE, axis_letters, guess_axes, parse_axes
@@ -159,7 +163,7 @@ class Frames:
         return len(self.channels) > 3 and not self.rgb
 
     def index(self, lead_position: int | Sequence[int]) -> int:
-        """Return the index of the frame at a position on the leading axes.
+        """Return the index of a frame, given its position along the leading axes.
 
         Raises
         ------
@@ -178,7 +182,9 @@ class Frames:
         return int(np.ravel_multi_index(position, self.lead_shape)) if position else 0
 
     def position(self, index: int) -> tuple[int, ...]:
-        """Return the position of a frame on the leading axes; index -1 is the last frame.
+        """Return the position of a frame along the leading axes.
+
+        Negative indices count from the last frame.
 
         Raises
         ------

@@ -115,7 +115,7 @@ class Normalisation:
         pixels: list[NDArray[Any]] = []
         rgb = eight_bits = False
         problem: Exception | None = None
-        read = getattr(frames, "frame", frames.__getitem__)
+        read = frames.frame if isinstance(frames, Frames) else frames.__getitem__
         for index in _evenly_spaced(frames, max_frames):
             try:
                 frame = read(index)

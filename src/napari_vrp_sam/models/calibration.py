@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,16 @@ class LookAlikes:
             f"{'' if self.frame is None else f' on frame {self.frame}'}. In a mask, unmarked "
             "objects are background."
         )
+
+
+@overload
+def ramp(value: float, bounds: tuple[float, float]) -> float: ...
+@overload
+def ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor: ...
+@overload
+def ramp(value: float | Tensor, bounds: tuple[float, float]) -> float | Tensor: ...
+def ramp(value: float | Tensor, bounds: tuple[float, float]) -> float | Tensor:
+    """Return 0 up to the lower bound, 1 from the upper one, and a linear ramp in between."""
+    low, high = bounds
+    share = (value - low) / (high - low)
+    return min(max(share, 0.0), 1.0) if isinstance(share, float) else share.clamp(0, 1)

@@ -18,9 +18,10 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.samples import sample_stack
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import LiteNetwork
 from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT, LiteConfig
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, write_checkpoint
 from napari_vrp_sam.models.zoo.registry import load_model

@@ -14,7 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.calibration import ClassCalibration
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import make_shot
 from napari_vrp_sam.models.probe.perceptron import PerceptronProbe
 from napari_vrp_sam.models.probe.trees import TreesProbe

@@ -20,8 +20,9 @@ from napari_vrp_sam.inference.prediction.caches.feature_cache import digest
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
-from napari_vrp_sam.models.lite.model import LiteModel, PreparedClass
+from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.lite.zoom import enlarge_reference
 from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference
 from napari_vrp_sam.training.episodes import EpisodeStream

@@ -132,7 +132,9 @@ class LearnedModel:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes of annotated frames; do nothing if they are already learned.
+        """Learn the classes of annotated frames.
+
+        References that are already learned are not learned again.
 
         Parameters
         ----------

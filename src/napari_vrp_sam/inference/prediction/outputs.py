@@ -92,36 +92,51 @@ def confidences(probabilities: Tensor) -> Tensor:
     Tensor, shape (B, K), float32
         In 0..1; NaN for a class that was not found, which has no mask to judge.
     """
+    return expected_iou(*mask_sums(probabilities))
+
+
+def mask_sums(probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the area of each class's mask, and the probabilities in the frame and in the mask.
+
+    They are sums over rows and columns, shape (B, K), of probabilities (B, K, Y, X); those of the
+    parts of a frame can be added.
+    """
     found = probabilities > DEFAULT_THRESHOLD
-    area = found.sum(dim=(-2, -1))
-    total = probabilities.sum(dim=(-2, -1))
-    overlap = (probabilities * found).sum(dim=(-2, -1))
+    each = found, probabilities, probabilities * found
+    area, total, overlap = (values.sum(dim=(-2, -1)) for values in each)
+    return area, total, overlap
+
+
+def expected_iou(area: Tensor, total: Tensor, overlap: Tensor) -> Tensor:
+    """Return the expected IoU of masks from `mask_sums`; see `confidences`."""
     expected = IOU_PER_AGREEMENT * overlap / (area + total - overlap).clamp_min(1)
     return expected.masked_fill(area == 0, math.nan)
 
 
 def frame_prediction(
-    labels: NDArray[Any],
+    labels: Any,
     confidence: Sequence[float],
     class_ids: Sequence[int],
-    probabilities: NDArray[np.float32] | None,
+    probabilities: Any,
 ) -> FramePrediction:
     """Assemble the prediction of a frame.
 
     Parameters
     ----------
-    labels : ndarray, shape (Y, X)
+    labels : ndarray or ScratchArray, shape (Y, X)
     confidence : sequence of float
         Of each class, NaN if it was not found.
     class_ids : sequence of int
-    probabilities : ndarray, shape (K, Y, X), float32, optional
+    probabilities : ndarray or ScratchArray, shape (K, Y, X), float32, optional
     """
+    if isinstance(labels, np.ndarray):
+        labels = labels.astype(labels_dtype(class_ids), copy=False)
     found = {
         class_id: value
         for class_id, value in zip(class_ids, confidence, strict=True)
         if not math.isnan(value)
     }
-    return FramePrediction(labels.astype(labels_dtype(class_ids), copy=False), found, probabilities)
+    return FramePrediction(labels, found, probabilities)
 
 
 def predict_from_probabilities(

@@ -24,7 +24,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.arguments import as_array
 from napari_vrp_sam.inference.frames import Frames, read_selection
 from napari_vrp_sam.inference.references.drawn import drawn_references
-from napari_vrp_sam.inference.references.large import large_label_references
+from napari_vrp_sam.inference.references.large import NO_LABELS, large_label_references
 from napari_vrp_sam.io.references.annotations import StoredAnnotations
 
 
@@ -134,10 +134,7 @@ def gather_references(
             class_ids |= labels_in(plane) - {background, ignore}
             check_class_count(class_ids)
     if not class_ids:
-        raise InputError(
-            "There is no annotation: annotate a class with a label of 1 or more on at least one "
-            "frame."
-        )
+        raise InputError(NO_LABELS)
     check_label_meaning(
         drawn,
         frames.__getitem__,

@@ -20,6 +20,10 @@ from napari_vrp_sam.inference.out_of_core.scratch import WINDOW, windows
 from napari_vrp_sam.inference.prediction.reference_crops import block_sums, choose_crops
 from napari_vrp_sam.io.references.rasterise import FrameMasks
 
+NO_LABELS = (
+    "There is no annotation: annotate a class with a label of 1 or more on at least one frame."
+)
+
 Mask = NDArray[np.bool_]
 
 CROP = 512
@@ -83,10 +87,7 @@ def large_label_references(
         class_ids |= shown
         found |= {index: crops} if crops else {}
     if not class_ids:
-        raise InputError(
-            "There is no annotation: annotate a class with a label of 1 or more on at least one "
-            "frame."
-        )
+        raise InputError(NO_LABELS)
     for index, (first, *_) in found.items():
         view = frames.view(index)
         check_label_meaning(

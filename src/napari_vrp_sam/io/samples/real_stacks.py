@@ -39,9 +39,9 @@ class RealStack:
     file: PublishedFile
     pixel_size: Mapping[str, float] = field(default_factory=dict)
 
-    def open(self) -> StoredImage:
-        """Open the downloaded file; what it does not store is filled in."""
-        stored = open_image(self.file.fetch())
+    def open(self, *, progress: DownloadProgress | None = None) -> StoredImage:
+        """Download and open the file, and add the axes and pixel sizes that it does not store."""
+        stored = open_image(self.file.fetch(progress=progress))
         if stored.axes is None or stored.axes_guessed:
             stored = replace(stored, axes=self.axes, axes_guessed=False)
         if not stored.metadata.pixel_size and self.pixel_size:
@@ -114,9 +114,10 @@ def real_stack(name: str) -> RealStack:
 
 
 def download_sample(name: str, *, progress: DownloadProgress | None = None) -> StoredImage:
-    """Download and open a real, openly licensed stack. It has no ground truth.
+    """Download and open a real stack.
 
-    The file is kept in the cache folder, which `$VRP_SAM_CACHE` sets, and downloaded once.
+    The stacks are openly licensed, and have no ground truth. The file is downloaded once and kept
+    in the cache folder, which `$VRP_SAM_CACHE` sets.
 
     Parameters
     ----------
@@ -140,6 +141,4 @@ def download_sample(name: str, *, progress: DownloadProgress | None = None) -> S
     >>> stored.axes, stored.data.shape  # doctest: +SKIP
     ('ZCYX', (60, 2, 256, 256))
     """
-    stack = real_stack(name)
-    stack.file.fetch(progress=progress)
-    return stack.open()
+    return real_stack(name).open(progress=progress)

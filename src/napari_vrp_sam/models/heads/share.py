@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_vrp_sam.models.base import SPARSE_KINDS, EncodedReference, FrameFeatures, Model
-from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.calibration import ClassCalibration, ramp
 from napari_vrp_sam.models.heads.dense_head import DenseHead
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.probe.cross_validation import OTHER_FRAMES_RATIO
@@ -70,7 +70,7 @@ def calibrate_head(
         agreements.append([agreement(mask, base > 0) for mask in masks])
     iou = overlap / union.clamp_min(1)
     channel = int(iou.argmax())
-    share = head.share * _ramp(float(iou[channel]), IOU_RAMP)
+    share = head.share * ramp(float(iou[channel]), IOU_RAMP)
     if not share:
         return calibration
     expected = calibration.expected_iou
@@ -127,7 +127,7 @@ def mix_with_head(base: Tensor, head: Tensor, calibrations: Sequence[ClassCalibr
         share = calibration.head_share
         if share:
             agreed = agreement(logits > 0, from_head > 0)
-            share *= _ramp(agreed / max(calibration.head_agreement, 1e-6), AGREEMENT_RAMP)
+            share *= ramp(agreed / max(calibration.head_agreement, 1e-6), AGREEMENT_RAMP)
         mixed.append(torch.lerp(logits, from_head, share) if share else logits)
     return torch.stack(mixed)
 
@@ -136,12 +136,6 @@ def agreement(one: Tensor, other: Tensor) -> float:
     """Return the IoU of two masks; 1 if both are empty."""
     union = int((one | other).sum())
     return int((one & other).sum()) / union if union else 1.0
-
-
-def _ramp(value: float, bounds: tuple[float, float]) -> float:
-    """Return 0 up to the lower bound, 1 from the upper one, and a linear ramp in between."""
-    low, high = bounds
-    return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
 def _known_pixels(reference: EncodedReference) -> Tensor:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +21,8 @@ from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
-from napari_vrp_sam.models.lite.parts import INTENSITIES, LOGIT_LIMIT, PROBE_RECIPE, LiteConfig
+from napari_vrp_sam.models.lite.parts import INTENSITIES, PROBE_RECIPE, LiteConfig
+from napari_vrp_sam.models.lite.prepared_class import PreparedClass, correlation_reference
 from napari_vrp_sam.models.lite.scenes import (
     decoder_shares,
     describe_scene,
@@ -32,26 +32,11 @@ from napari_vrp_sam.models.lite.scenes import (
 from napari_vrp_sam.models.lite.zoom import choose_zoom, enlarge, enlarge_reference, reduce_logits
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
-from napari_vrp_sam.models.probe.encoded_shots import Shot, shot_from_reference, shots_with_class
+from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference, shots_with_class
 from napari_vrp_sam.models.probe.look_alikes import most_look_alikes
-from napari_vrp_sam.models.vrp.feature_augmenter import mask_on_grid
-from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask, correlation
+from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask
 from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, load_tensors
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedClass:
-    """Everything that `LiteModel.prepare` computes from the references of one class."""
-
-    class_id: int
-    conditioning: Conditioning
-    calibration: ClassCalibration
-    correlation_references: tuple[tuple[Tensor, Tensor], ...]
-    """Masked deepest features and mask of each reference; empty to use the probe."""
-
-    scenes: Tensor | None = None
-    """Scenes of the references, shape (R, C), if frames are compared with them."""
 
 
 class LiteModel(nn.Module, Model):
@@ -184,7 +169,7 @@ class LiteModel(nn.Module, Model):
                 calibration = replace(calibration, look_alikes=found)
             else:
                 calibration = ClassCalibration(self.decoder_share)
-            correlated = tuple(map(self._correlation_reference, shown))
+            correlated = tuple(correlation_reference(self.network, shot) for shot in shown)
             one = PreparedClass(class_id, conditioning, calibration, correlated, scenes)
             if self.head is not None:
                 marked = [r for r in given if r.class_id == class_id]
@@ -201,7 +186,7 @@ class LiteModel(nn.Module, Model):
 
     def calibrations(self, prepared: Sequence[PreparedClass]) -> dict[int, ClassCalibration]:
         """Return the calibration of each prepared class, by class."""
-        return {c.class_id: _calibration(c) for c in prepared}
+        return {c.class_id: c.used_calibration for c in prepared}
 
     def prompt(self, features: FrameFeatures, prepared: Sequence[PreparedClass]) -> Prompts:
         """Return the prompts of every prepared class for one frame."""
@@ -226,7 +211,7 @@ class LiteModel(nn.Module, Model):
         with self._precision(features.embedding):
             prompts = [
                 self.network.prompt(
-                    features, c.conditioning, self._correlation(features, c), plain_weight(similar)
+                    features, c.conditioning, c.correlation(features), plain_weight(similar)
                 )
                 for c, similar in zip(prepared, similarities, strict=True)
             ]
@@ -238,7 +223,7 @@ class LiteModel(nn.Module, Model):
             tile_tokens.stack_tokens(sparse),
             torch.cat(dense),
             torch.cat(pseudo_masks),
-            tuple(map(_calibration, prepared)),
+            tuple(c.used_calibration for c in prepared),
             similarities=similarities,
         )
 
@@ -298,28 +283,3 @@ class LiteModel(nn.Module, Model):
             # With bfloat16 eight times as many pixels change as with float16.
             precision = "float16" if source.is_cuda else "float32"
         return mixed_precision(source.device, precision)
-
-    def _correlation_reference(self, shot: Shot) -> tuple[Tensor, Tensor]:
-        """Return deepest features of the masked reference, and its mask (paper, appendix)."""
-        stage_3 = shot.features.semantic[3]
-        mask = mask_on_grid(shot.mask[:, None], (stage_3.shape[-2], stage_3.shape[-1]))
-        return self.network.deepest_stage(stage_3 * mask), mask
-
-    def _correlation(self, features: FrameFeatures, prepared: PreparedClass) -> Tensor | None:
-        """Return the logits of the correlation pseudo-mask, or None to use the probe."""
-        references = prepared.correlation_references
-        if not references:
-            return None
-        height, width = features.embedding.shape[-2:]
-        deepest = features.semantic[4]
-        best = torch.stack([correlation(deepest, r, mask) for r, mask in references]).amax(0)
-        logits = (best - 0.5) * LOGIT_LIMIT
-        return F.interpolate(logits, (4 * height, 4 * width), mode="bilinear", align_corners=False)
-
-
-def _calibration(prepared: PreparedClass) -> ClassCalibration:
-    calibration = prepared.calibration
-    if not prepared.correlation_references:
-        return calibration
-    # Offset and expected IoU were estimated with the probe.
-    return replace(calibration, edge_share=0.0, offset=0.0, expected_iou=None)

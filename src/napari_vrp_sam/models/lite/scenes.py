@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_vrp_sam.models.base import FrameFeatures, Prompts
+from napari_vrp_sam.models.calibration import ramp
 from napari_vrp_sam.models.lite.calibration import MAX_SHARE
 
 LEVEL = 2
@@ -65,23 +66,15 @@ def similarity(scene: Tensor, references: Tensor | None) -> float | Tensor:
 
 def plain_weight(similar: float | Tensor) -> float | Tensor:
     """Return the weight of trees without views on a frame, given its similarity."""
-    return _ramp(similar, ALIKE)
+    return ramp(similar, ALIKE)
 
 
 def decoder_shares(prompts: Prompts) -> list[float | Tensor]:
     """Return the share of the mask decoder on a frame, for each class of its prompts."""
     each = zip(prompts.calibrations, prompts.similarities, strict=True)
-    return [_share(c.decoder_share, _ramp(similar, SIMILARITIES)) for c, similar in each]
+    return [_share(c.decoder_share, ramp(similar, SIMILARITIES)) for c, similar in each]
 
 
 def _share(share: float, same: float | Tensor) -> float | Tensor:
     """Return the share of the mask decoder, given that in the scene of the annotated frames."""
     return share * same + other_scene_share(share) * (1 - same) if share else share
-
-
-def _ramp(similar: float | Tensor, bounds: tuple[float, float]) -> float | Tensor:
-    """Return 0 up to the lower bound, 1 from the upper one, and a linear ramp in between."""
-    low, high = bounds
-    if isinstance(similar, float):
-        return min(max((similar - low) / (high - low), 0.0), 1.0)
-    return ((similar - low) / (high - low)).clamp(0, 1)

@@ -8,7 +8,6 @@ import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -16,22 +15,12 @@ import platformdirs
 from napari_vrp_sam import files
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.weights import catalogue
-from napari_vrp_sam.models.weights.catalogue import (
-    DENSE_HEAD_PREFIX,
-    LITE_KIND,
-    MASK_DECODER_PREFIX,
-    PROBE_KIND,
-    REPOSITORY_KEY,
-    VRP_ENCODER_KIND,
-    VRP_ENCODER_SUFFIXES,
-    base_model_name,
-)
-from napari_vrp_sam.models.weights.headers import WEIGHTS_SUFFIXES, Header, read_header, sam_variant
+from napari_vrp_sam.models.weights.catalogue import VRP_ENCODER_KIND, base_model_name
+from napari_vrp_sam.models.weights.headers import WEIGHTS_SUFFIXES, sam_variant
+from napari_vrp_sam.models.zoo.user_model_file import check_model
 
 MODELS_VARIABLE = "VRP_SAM_MODELS"
 SUFFIX = ".safetensors"
-LITE_SIZES = ("dim", "queries", "heads", "decoder_depth", "decoder_mlp")
-"""Entries of a `lite` header that determine the shapes of the tensors."""
 MAX_NAME_LENGTH = 60
 
 _VALID_NAME = re.compile(r"[^\W_][\w .+()-]*(?<![ .])")
@@ -86,7 +75,9 @@ def list_user_models() -> list[UserModel]:
 
 
 def user_model(name: str) -> UserModel:
-    """Return the user model with this name. Its file may be damaged.
+    """Find a user model by its name.
+
+    The file of the model may be damaged; then its `problem` says so.
 
     Raises
     ------
@@ -223,57 +214,6 @@ def delete(name: str) -> None:
         user_model(name).path.unlink()
     except OSError as error:
         raise InputError(f"'{name}' cannot be deleted: {error.strerror or error}.") from error
-
-
-def check_model(path: Path) -> Header:
-    """Check that a safetensors file is complete and holds a model that can be loaded.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or holds something else.
-    """
-    header = read_header(path)
-    base = base_model_name(header.metadata, path)
-    probe = header.metadata.get("kind") == PROBE_KIND
-    if not probe and all(spec.name != base for spec in catalogue.BUILT_IN):
-        raise InputError(f"{path} is based on '{base}', which is unknown: update napari-vrp-sam.")
-    fits = _fits_probe if probe else _fits_lite if base == LITE_KIND else _fits_full_size
-    if not fits(header):
-        raise InputError(
-            f"{path} does not hold weights of a variant of '{base}': choose another file."
-        )
-    return header
-
-
-def _fits_lite(header: Header) -> bool:
-    packaged = _packaged_lite()
-    # The dense head that fine-tuning adds is checked when the model is loaded.
-    shapes = {n: s for n, s in header.shapes.items() if not n.startswith(DENSE_HEAD_PREFIX)}
-    sizes = {key: value for key, value in packaged.metadata.items() if key in LITE_SIZES}
-    if any(header.metadata.get(key, value) != value for key, value in sizes.items()):
-        return shapes.keys() == packaged.shapes.keys()
-    return shapes == packaged.shapes
-
-
-def _fits_probe(header: Header) -> bool:
-    head = any(name.startswith(DENSE_HEAD_PREFIX) for name in header.shapes)
-    return head and REPOSITORY_KEY in header.metadata
-
-
-def _fits_full_size(header: Header) -> bool:
-    # Without a VRP encoder, a fine-tuned mask decoder suffices.
-    return any(
-        name.endswith(VRP_ENCODER_SUFFIXES) or name.startswith(MASK_DECODER_PREFIX)
-        for name in header.shapes
-    )
-
-
-@cache
-def _packaged_lite() -> Header:
-    spec = next(spec for spec in catalogue.BUILT_IN if spec.packaged_weights)
-    with spec.local_weights() as path:
-        return read_header(path)
 
 
 def _read(path: Path) -> UserModel:

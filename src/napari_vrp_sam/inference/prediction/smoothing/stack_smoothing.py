@@ -57,7 +57,7 @@ class _Frame:
 
 
 class StackSmoother:
-    """Predictor of the frames of a stack that averages uncertain frames with their neighbours.
+    """Predict the frames of a stack, and average uncertain ones with their neighbours.
 
     Neighbours are moved onto a frame by the optical flow of the images. The logits of a class are
     averaged only if its masks on annotated frames agree with those of their neighbours, and only on

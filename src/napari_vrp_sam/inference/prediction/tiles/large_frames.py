@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.inference.out_of_core.scratch import ScratchArray, row_windows
-from napari_vrp_sam.inference.prediction.confidence import IOU_PER_AGREEMENT
 from napari_vrp_sam.inference.prediction.outputs import (
     FramePrediction,
+    expected_iou,
+    frame_prediction,
     labels_from_probabilities,
+    mask_sums,
     predict_from_probabilities,
 )
-from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD
 from napari_vrp_sam.models.decision import SHARPNESS, ExpectedOverlap, shift_to_best_threshold
 
 
@@ -63,16 +62,9 @@ def predict_from_any_probabilities(probabilities: Any, class_ids: Sequence[int])
     if isinstance(probabilities, np.ndarray):
         return predict_from_probabilities(probabilities, class_ids)
     labels = ScratchArray(probabilities.shape[1:], labels_dtype(class_ids))
-    area, total, inside = (np.zeros(len(class_ids)) for _ in range(3))
+    sums: list[Any] = [0, 0, 0]
     for rows in row_windows(probabilities):
-        part = torch.from_numpy(probabilities[:, rows])
-        labels[rows] = labels_from_probabilities(part[None], class_ids)[0].numpy()
-        inside_mask = part > DEFAULT_THRESHOLD
-        area += inside_mask.sum(dim=(1, 2)).numpy()
-        total += part.sum(dim=(1, 2), dtype=torch.float64).numpy()
-        inside += (part * inside_mask).sum(dim=(1, 2), dtype=torch.float64).numpy()
-    agreement = IOU_PER_AGREEMENT * inside / np.maximum(area + total - inside, 1)
-    confidence: NDArray[np.float64] = np.where(area > 0, agreement, np.nan)
-    known = dict(zip(class_ids, confidence.tolist(), strict=True))
-    found = {class_id: value for class_id, value in known.items() if not math.isnan(value)}
-    return FramePrediction(labels, found, probabilities)
+        part = torch.from_numpy(probabilities[None, :, rows])
+        labels[rows] = labels_from_probabilities(part, class_ids)[0].numpy()
+        sums = [before + more for before, more in zip(sums, mask_sums(part.double()), strict=True)]
+    return frame_prediction(labels, expected_iou(*sums)[0].tolist(), class_ids, probabilities)

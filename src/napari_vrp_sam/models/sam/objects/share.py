@@ -42,7 +42,7 @@ def calibrate_share(
     segment: Segment,
     views: Sequence[Shot] = (),
 ) -> ClassCalibration:
-    """Estimate the mask decoder's share, the offset and the expected IoU of one class.
+    """Estimate the calibration of one class: share of the mask decoder, offset, expected IoU.
 
     Parameters
     ----------
