@@ -203,7 +203,7 @@ class Prediction:
         scheduler: str | None = None,
         progress: ProgressCallback | None = None,
     ) -> list[FileResult]:
-        """Segment several image files one by one.
+        """Segment image files, one after another.
 
         A file that fails does not stop the others. The results are also written to a table,
         vrp-sam-summary.csv in the folder of the labels.

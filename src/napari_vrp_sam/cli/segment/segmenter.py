@@ -47,7 +47,7 @@ def read_segmenter_input(
     axes: str | None,
     frames: tuple[int | None, int | None] | None,
 ) -> SegmentationInput:
-    """Read a saved segmenter, and return its job for an image, like `Segmenter.predict`.
+    """Read a saved segmenter, and create the job that applies it to an image.
 
     Raises
     ------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelResult(JobEvent):
-    """Accuracy, time and memory of one model, as measured on the user's image.
+    """Accuracy, time and memory of one model on the image of the user.
 
     Attributes
     ----------

@@ -90,7 +90,7 @@ class RelabelSettings:
         fill_holes: bool = False,
         smoothing: float = 0.0,
     ) -> RelabelSettings:
-        """Return settings from one threshold for all classes, or a threshold for each class.
+        """Create settings from one threshold for all classes or one for each class.
 
         Raises
         ------

@@ -164,7 +164,7 @@ def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:
-    """Check that each class and its background are marked in the references.
+    """Check that the references mark pixels of each class and of its background.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ FORMATS = (
 
 
 def export_format(path: Path) -> ExportFormat:
-    """Return the export format for the suffix of a path.
+    """Return the export format that the suffix of a path selects.
 
     Labels in the group `labels` of an OME-Zarr image need none.
 
@@ -85,7 +85,7 @@ def export_format(path: Path) -> ExportFormat:
 
 
 def export_stack(path: Path, stack: LabelledStack, options: ExportOptions | None = None) -> None:
-    """Write a labelled stack to a file in the format of its suffix.
+    """Export a labelled stack; the suffix of the file selects the format.
 
     Raises
     ------

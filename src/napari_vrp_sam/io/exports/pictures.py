@@ -20,7 +20,7 @@ OPACITY = 0.15
 
 
 def write_overlays(path: Path, stack: LabelledStack, _options: ExportOptions) -> None:
-    """Write a picture of each frame in full size.
+    """Write each frame as a picture at full resolution.
 
     The names of several pictures end with the number of the frame.
 
@@ -48,7 +48,7 @@ def picture_files(path: Path, count: int) -> list[Path]:
 
 
 def write_video(path: Path, stack: LabelledStack, options: ExportOptions) -> None:
-    """Write the frames as an animated GIF or an H.264 video (MP4), ordered by T and Z.
+    """Write all frames, ordered by T and Z, as an animated GIF or an MP4 video (H.264).
 
     Raises
     ------

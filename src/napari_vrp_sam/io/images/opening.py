@@ -38,7 +38,9 @@ def image_suffixes() -> frozenset[str]:
 
 
 def open_image(path: str | os.PathLike[str], *, image: int | str | None = None) -> StoredImage:
-    """Open an image in any supported format. Pixels are read on access.
+    """Open an image lazily.
+
+    All supported formats are recognised; pixels are read when they are accessed.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ class StackForm(QWidget):
     def reference_reader(
         self, overruled: set[int] | None = None
     ) -> Callable[[dict[int, NDArray[Any]]], list[Reference]]:
-        """Return a function that reads the references; it can be called in any thread.
+        """Return a function that reads the references in any thread.
 
         Reading the annotations of large frames takes seconds.
 

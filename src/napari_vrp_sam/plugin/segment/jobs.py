@@ -114,7 +114,7 @@ class JobFactory:
         return make
 
     def apply(self, target: Image) -> Callable[[], SegmentationJob]:
-        """Return a function that creates the job for another image; it can be called in any thread.
+        """Return a function that creates the job for another image in any thread.
 
         The job is that of a `Segmenter` that is fitted to the chosen image and its annotations:
         references show other frames than those of the stack, and the contrast limits are those
@@ -157,7 +157,7 @@ class JobFactory:
         return make
 
     def compare(self, models: Sequence[str]) -> ComparisonJob:
-        """Return a job that compares models on the annotated frames.
+        """Create the job that compares models on the annotated frames.
 
         Raises
         ------

@@ -35,7 +35,7 @@ TEXTS: dict[PreviewPhase, str] = {
 
 @dataclass(frozen=True)
 class PreviewState:
-    """State of the live preview. Each method returns the state after an event.
+    """State of the live preview, with a method for each event that returns the next state.
 
     Attributes
     ----------

@@ -49,7 +49,7 @@ def collect_session(
     clean_up: ResultSettings,
     objects: ObjectOptions | None = None,
 ) -> tuple[Session, Any]:
-    """Return the state of the window as a session, and the pixels of its image.
+    """Collect the state of the window as a session, and the pixels of its image.
 
     The session contains copies of everything that the user may change.
 

@@ -22,7 +22,7 @@ _COVERAGE = (0.002, 0.97)
 
 
 class RealEpisodes:
-    """Generate training episodes from random crops of annotated datasets.
+    """Training episodes from random crops of annotated datasets.
 
     Parameters
     ----------

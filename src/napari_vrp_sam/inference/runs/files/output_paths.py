@@ -36,7 +36,7 @@ def plan_files(
     *,
     replace: bool = False,
 ) -> list[Path]:
-    """Check that labels can be written, and return their path for each image.
+    """Return the path of the labels of each image; check that they can be written.
 
     Parameters
     ----------

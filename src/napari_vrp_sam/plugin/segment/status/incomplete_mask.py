@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class IncompleteMaskButton(QPushButton):
-    """Button that turns incomplete masks into partial masks.
+    """Button that changes the kind of incomplete masks to partial.
 
     The status card shows the button with the warning, which a change of the annotations withdraws.
 
