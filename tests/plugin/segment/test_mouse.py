@@ -128,6 +128,7 @@ def test_annotate_segment_and_accept_on_a_lazy_stack_of_two_gigabytes(qtbot, mak
     memory = psutil.Process().memory_info().rss
 
     mouse.click(dock.form.draw_buttons["mask"])
+    viewer.reset_view()  # the layer controls make the canvas smaller
     masks = viewer.layers["masks"]
     masks.mode = "fill"
     outlines = truth[at % 24] - minimum(truth[at % 24], disk(2)) > 0
