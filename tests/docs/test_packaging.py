@@ -118,7 +118,7 @@ def test_the_page_on_the_manifest_is_up_to_date() -> None:
 
 
 def test_clips_are_small_and_animated() -> None:
-    for name in ("annotate", "correct"):
+    for name in ("annotate", "correct", "scratch-assay"):
         path = ROOT / "docs/images" / f"{name}.gif"
         assert path.stat().st_size < 2_000_000
         with Image.open(path) as clip:
