@@ -63,6 +63,8 @@ def test_unusable_annotations_are_rejected(job_of, references, message):
         # The corners of a box may belong to another class.
         [Reference(IMAGE, SQUARE, 1, "box", 0), Reference(IMAGE, SQUARE, 2, frame=0)],
         [Reference(IMAGE, SQUARE, 1, "scribble", 0), Reference(IMAGE, OTHER, 2, "scribble", 0)],
+        # A stroke inside the mask of its class.
+        [Reference(IMAGE, SQUARE, 1, frame=0), Reference(IMAGE, 0.8 * SQUARE, 1, "scribble", 0)],
         [Reference(IMAGE, SQUARE, frame=0), Reference(IMAGE, NOTHING, frame=1)],
         [Reference(IMAGE, SQUARE), Reference(IMAGE[:40, :40], SQUARE[:40, :40])],
     ],
@@ -94,3 +96,7 @@ def test_output_must_be_a_new_safetensors_file(job_of, tmp_path):
         job.check()
     with pytest.raises(InputError, match=r"give 'own\.pth' that suffix"):
         replace(job, output=tmp_path / "own.pth").check()
+    other = replace(job, output=tmp_path / "other.safetensors")
+    other.folder.write_text("mine")  # where its checkpoints would be
+    with pytest.raises(InputError, match="is not a folder: delete it, or choose another name"):
+        other.check()

@@ -29,10 +29,11 @@ from napari_vrp_sam.fine_tuning.loop import TrainingLoop
 from napari_vrp_sam.fine_tuning.run import fine_tune_events
 from napari_vrp_sam.fine_tuning.tunable.base import FoldEvaluation
 from napari_vrp_sam.fine_tuning.tunable.dense_head import TunableDenseHead
+from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.runs.control import Control, StopRunError
 from napari_vrp_sam.inference.runs.engine import ThreadEngine
 from napari_vrp_sam.inference.runs.events import Done, Progress
-from napari_vrp_sam.models.weights.checkpoints import read_checkpoint
+from napari_vrp_sam.models.weights.checkpoints import read_checkpoint, write_checkpoint
 from napari_vrp_sam.models.weights.downloads import file_sha256
 
 
@@ -242,6 +243,11 @@ def test_run_killed_after_writing_its_file_is_completed(run, job_of, monkeypatch
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         result = run(job)[-1]
     assert job.folder.is_dir()
+    written = job.output.read_bytes()
+    write_checkpoint(job.output, {"weight": torch.zeros(1)}, {"run": "another one"})
+    with pytest.raises(InputError, match="already exists: choose another name"):
+        run(job)
+    job.output.write_bytes(written)
     (again,) = run(job)
     assert again.path == result.path
     assert again.iou_after == pytest.approx(result.iou_after, abs=1e-4)
@@ -288,11 +294,6 @@ def test_too_small_annotation_is_rejected(run, job_of, stack):
         run(job_of(references=[Reference(stack[0], dot, frame=0)]))
 
 
-def test_lora_is_rejected_for_files_of_lite(run, job_of):
-    with pytest.raises(InputError, match="'lite' does not have"):
-        run(job_of(parts="lora"))
-
-
 def test_batch_is_halved_when_memory_runs_out(run, job_of, monkeypatch):
     sizes = []
     loss = TunableDenseHead.loss
@@ -321,7 +322,8 @@ def test_batch_is_halved_when_memory_runs_out(run, job_of, monkeypatch):
 def test_engine_runs_the_job(job_of, recipe, monkeypatch):
     quick = partial(fine_tune_events, recipe=recipe)
     monkeypatch.setattr("napari_vrp_sam.fine_tuning.run.fine_tune_events", quick)
-    events = list(ThreadEngine().submit(job_of(steps=1)).events())
+    engine = ThreadEngine(PredictorCache())  # as that of the worker process
+    events = list(engine.submit(job_of(steps=1)).events())
     assert isinstance(events[0], Progress)
     assert isinstance(events[-2], FineTuningResult)
     assert events[-1] == Done(0)

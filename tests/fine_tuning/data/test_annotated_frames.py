@@ -43,6 +43,14 @@ def test_pixels_around_masks_are_background_and_around_scribbles_unknown():
     assert (sparse[(LEFT == 0) & (RIGHT == 0)] == 255).all()
 
 
+def test_pixels_marked_as_background_are_known_around_scribbles():
+    (frame,) = frames_of(Reference(IMAGE, LEFT, 1, "scribble", 0, negative=RIGHT > 0))
+    ground_truth = frame.annotations[1].ground_truth
+    assert (ground_truth[LEFT > 0] == 1).all()
+    assert (ground_truth[RIGHT > 0] == 0).all()
+    assert (ground_truth[(LEFT == 0) & (RIGHT == 0)] == 255).all()
+
+
 def test_ignored_and_disputed_pixels_are_unknown():
     ignored = np.zeros(IMAGE.shape, bool)
     ignored[:5] = True

@@ -53,6 +53,18 @@ def test_references_show_the_class_and_targets_are_on_other_frames(recipe, stack
         assert (episode.targets.max() < 0.5) != dim
 
 
+def test_references_show_background_around_large_objects_and_keep_tiny_ones(recipe):
+    large, tiny = np.zeros((2, 400, 400), bool)
+    large[20:380, 20:380] = True
+    tiny[200, 200] = True
+    image = np.zeros(large.shape, np.uint8)
+    rng = np.random.default_rng(5)
+    for mask in (large, tiny):
+        source = source_of(recipe, [Reference(image, mask, frame=0)])
+        masks = [source.sample(rng).reference_masks for _ in range(10)]
+        assert all(0 < drawn.mean() <= 0.9 for drawn in masks)
+
+
 def test_image_and_mask_are_transformed_together(recipe, ground_truth):
     stack = (200 * (ground_truth > 0)).astype(np.uint8)
     references = [Reference(stack[z], ground_truth[z] > 0, frame=z) for z in range(2)]

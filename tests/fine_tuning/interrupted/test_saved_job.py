@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep
+from napari_vrp_sam.fine_tuning.events import FineTuningResult, TrainingStep, Validation
 from napari_vrp_sam.fine_tuning.interrupted.checkpoint import run_settings
 from napari_vrp_sam.fine_tuning.interrupted.saved_job import load_job
 from napari_vrp_sam.fine_tuning.job import JOB_FILE, interrupted_runs
@@ -24,10 +24,10 @@ def recipe(recipe):
 
 @pytest.fixture
 def interrupted(job_of, recipe, rising):
-    """A job that was interrupted after its second step."""
+    """A job that was interrupted after its third step, when the second was the last saved one."""
     job = job_of(1, 2, name="discs", seed=3, steps=3, contrast_limits=(0.0, 200.0))
     for event in fine_tune_events(job, Control(), recipe=recipe):
-        if isinstance(event, TrainingStep) and event.step == 2:
+        if isinstance(event, TrainingStep) and event.step == 3:
             break
     return job
 
@@ -40,6 +40,9 @@ def test_loaded_job_is_equal_and_resumes(interrupted, recipe, tmp_path):
     assert (job.name, job.device, job.axes) == ("discs", "cpu", "ZYX")
 
     events = list(fine_tune_events(job, Control(), recipe=recipe))
+    # The IoU of the base model is reported again, not measured again.
+    order = [event for event in events if isinstance(event, (Validation, TrainingStep))]
+    assert (order[0].step, order[0].iou) == (0, 0.0)
     assert min(event.step for event in events if isinstance(event, TrainingStep)) > 1
     assert isinstance(events[-1], FineTuningResult)
     assert interrupted_runs(tmp_path) == []

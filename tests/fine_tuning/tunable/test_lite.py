@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_vrp_sam.fine_tuning.data.annotated_frames import annotated_frames
+from napari_vrp_sam.fine_tuning.tunable.base import encode_annotated_frames
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.models.lite.network import LiteNetwork
@@ -59,3 +60,13 @@ def test_loss_follows_the_trained_parts(tunable, stream):
             for name, parameter in tunable.parameters.items():
                 if name.startswith("neck."):
                     parameter.mul_(1.5)
+
+
+@pytest.mark.slow
+def test_validation_calibrates_as_inference_does(base, recipe, job_of):
+    tunable = TunableLite(load_model(base), "decoder", replace(recipe, exam_choices=True))
+    frames = annotated_frames(job_of(1).references[:1], Normalisation((0.0,), (255.0,)))
+    references = encode_annotated_frames(tunable, frames, torch.device("cpu"))
+    evaluation = tunable.evaluation(references, [torch.from_numpy(frames[0].image)])
+    assert all(one.calibration.expected_iou is not None for one in evaluation.prepared)
+    assert evaluation.logits()[0].shape == (1, 72, 80)
