@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.out_of_core import scratch
+from napari_vrp_sam.inference.out_of_core.frame_view import FrameView
 
 SIZES = {"T": 2, "Z": 3, "C": 4, "S": 4, "Y": 17, "X": 19}
 
@@ -69,6 +71,10 @@ def test_any_order_of_axes_from_any_kind_of_array(axes, data):
         read = np.stack(list(frames))
         assert read.dtype == array.dtype
         np.testing.assert_array_equal(read, expected)
+        assert frames.dtype == array.dtype
+        window = frames.view(-1)[3:9, 2:12]
+        np.testing.assert_array_equal(window, expected[-1, 3:9, 2:12])
+        assert frames.view(-1).shape == expected[-1].shape
 
 
 @given(axes_orders())
@@ -121,6 +127,24 @@ def test_bool_becomes_zero_and_one():
 ])  # fmt: skip
 def test_colours_are_known(axes, channels, rgb):
     assert Frames(np.zeros((2, 16, 16, 3)), axes, channels).rgb is rgb
+
+
+def test_more_than_three_channels_are_projected_unless_they_are_colours():
+    stack = np.zeros((2, 16, 16, 4))
+    assert Frames(stack, "ZYXC").projected
+    assert not Frames(stack, "ZYXC", [0, 1, 3]).projected
+    assert not Frames(stack, "ZYXS").projected
+
+
+def test_frames_that_are_too_large_are_read_by_windows(monkeypatch):
+    frames = Frames(counted("ZYX"), "ZYX")
+    assert not frames.too_large
+    assert isinstance(frames.frame(1), np.ndarray)
+    monkeypatch.setattr(scratch, "LARGEST_FRAME", 17 * 19 - 1)
+    assert frames.too_large
+    view = frames.frame(1)
+    assert isinstance(view, FrameView)
+    np.testing.assert_array_equal(np.asarray(view), frames[1])
 
 
 def test_iteration_ends():

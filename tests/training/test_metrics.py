@@ -37,3 +37,12 @@ def test_calibration_error() -> None:
     assert calibration_error(pairs) == pytest.approx(0.75 * 0.2)
     assert calibration_error([(1.0, 0.5), (0.0, 0.5)]) == pytest.approx(0.5)
     assert calibration_error([]) is None
+
+
+def test_scores_of_the_same_tenth_make_up_for_each_other() -> None:
+    pair = [(0.41, 0.45), (0.49, 0.45)]
+    assert calibration_error(pair) == pytest.approx(0)
+    assert calibration_error(pair, bins=20) == pytest.approx(0.04)
+    assert calibration_error([(0.85, 0.9), (0.95, 0.9)]) == pytest.approx(0.05)
+    # The highest score belongs to the last tenth.
+    assert calibration_error([(1.0, 0.9), (0.92, 1.02)]) == pytest.approx(0)

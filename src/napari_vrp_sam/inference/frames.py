@@ -195,9 +195,7 @@ class Frames:
         at += len(self) if at < 0 else 0
         if not 0 <= at < len(self):
             raise IndexError(f"frame {index} of {len(self)}")
-        return tuple(int(i) for i in np.unravel_index(at, self.lead_shape or (1,)))[
-            : len(self.lead_shape)
-        ]
+        return tuple(int(i) for i in np.unravel_index(at, self.lead_shape))
 
     def neighbours(self, index: int) -> list[int]:
         """Return the frames before and after a frame: along Z, or along T without several planes.

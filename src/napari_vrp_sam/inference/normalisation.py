@@ -135,7 +135,7 @@ class Normalisation:
             limits = [contrast_limits] * values.shape[1]
         else:
             limits = [] if rgb and eight_bits else [_limits(one, percentiles) for one in values.T]
-            if rgb and not _differ(limits):
+            if rgb and (eight_bits or not _differ(limits)):
                 limits = [_limits(values.ravel(), percentiles)] * values.shape[1]
         low, high = (tuple(side) for side in zip(*limits, strict=True))
         if len(low) <= PLANES:
@@ -234,12 +234,12 @@ def _bands(frame: NDArray[Any], low: Sequence[float], high: Sequence[float]) -> 
     planes = np.stack(
         [_scale(frame[..., at], *limits) for at, limits in enumerate(zip(low, high, strict=True))]
     )
-    return fill_missing(planes) if frame.dtype.kind == "f" and np.isnan(planes).any() else planes
+    return fill_missing(planes) if frame.dtype.kind == "f" else planes
 
 
 def _differ(limits: Sequence[tuple[float, float]]) -> bool:
     """Return whether the ranges of channels differ more than those of colours."""
-    widths = [high - low for low, high in limits] or [0.0]
+    widths = [high - low for low, high in limits]
     return max(widths) > MAX_RANGE_RATIO * min(widths) > 0
 
 
@@ -264,7 +264,6 @@ def _scale(plane: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     values: NDArray[np.floating] = plane.astype(exact)
     with np.errstate(over="ignore"):  # what overflows lies beyond the limits
         scaled = (values - low) / (high - low)
-    scaled = np.nan_to_num(scaled, nan=np.nan, posinf=1.0, neginf=0.0)
     return np.asarray(scaled.clip(0, 1), dtype=np.float32)
 
 

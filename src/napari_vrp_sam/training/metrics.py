@@ -64,5 +64,5 @@ def calibration_error(pairs: Sequence[tuple[float, float]], bins: int = 10) -> f
         return None
     expected, actual = np.array(pairs, dtype=float).T
     bin_index = np.minimum((expected * bins).astype(int), bins - 1)
-    differences = np.bincount(bin_index, weights=expected - actual, minlength=bins)
+    differences = np.bincount(bin_index, weights=expected - actual)
     return float(np.abs(differences).sum() / len(pairs))
