@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,10 @@ def test_smoothing_removes_noise_and_keeps_the_size():
 def test_settings_out_of_range_are_refused(settings, problem):
     with pytest.raises(InputError, match=problem):
         RelabelSettings.of(settings.pop("threshold"), (1, 2), **settings)
+
+
+@pytest.mark.parametrize("clean_up", [{}, {"min_size": 4, "fill_holes": True, "smoothing": 1.5}])
+def test_stored_settings_are_the_identity(clean_up):
+    settings = RelabelSettings({2: 0.3}, **clean_up)
+    assert RelabelSettings.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+    assert settings.pixelwise != bool(clean_up)
