@@ -1,5 +1,7 @@
 """More than three bands, which are projected to three planes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,35 @@ def test_several_classes_show(bands, truth):
     planes = fit_normalisation(frames, references=references).apply(frames[1])
     assert separation(planes[0], truth[1]) > 2
     assert separation(planes[1], other[1]) > 2
+
+
+def test_more_classes_than_planes_stay_apart():
+    rng = np.random.default_rng(2)
+    bands = rng.normal(100, 8, (1, 64, 64, 6))
+    quarters = np.zeros((64, 64), np.uint8)
+    for class_id in range(1, 5):
+        part = np.s_[4 + 16 * (class_id - 1) : 14 + 16 * (class_id - 1), 4:60]
+        quarters[part] = class_id
+        bands[0][part][..., class_id] += 80
+    frames = Frames(bands, "ZYXC")
+    references = [
+        Reference(frames[0], quarters == class_id, class_id, frame=0) for class_id in range(1, 5)
+    ]
+    planes = fit_normalisation(frames, references=references).apply(frames[0])
+    means = [planes[:, quarters == class_id].mean(axis=1) for class_id in range(5)]
+    for one, other in itertools.combinations(means, 2):
+        assert np.abs(one - other).max() > 0.2
+
+
+def test_background_counts_and_a_class_without_usable_pixels_does_not(bands, truth):
+    frames = Frames(bands, "TCYX")
+    marks = truth[0] * (np.random.default_rng(0).random(truth[0].shape) < 0.1)
+    outside = (truth[0] == 0) & (np.random.default_rng(1).random(truth[0].shape) < 0.1)
+    usable = Reference(frames[0], marks, 1, "scribble", 0, negative=outside)
+    hidden = Reference(frames[0], truth[0], 2, frame=0, ignored=truth[0] > 0)
+    normalisation = fit_normalisation(frames, references=[usable, hidden])
+    assert normalisation == fit_normalisation(frames, references=[usable])
+    assert separation(normalisation.apply(frames[1])[0], truth[1]) > 2
 
 
 @pytest.mark.parametrize("kind", ["scribble", "point"])

@@ -35,6 +35,16 @@ def test_predict_gives_labels_confidence_and_probabilities(segmenter, stack):
     np.testing.assert_array_equal(result.probabilities, segmenter.predict_proba(stack))
 
 
+def test_a_result_is_exported_with_its_axes_and_confidence(segmenter, stack, tmp_path: Path):
+    result = segmenter.predict(stack)
+    result.export(tmp_path / "a.tif")
+    found, axes = read_stack(tmp_path / "a.tif")
+    assert axes == "TZYX"
+    np.testing.assert_array_equal(np.asarray(found), result.labels)
+    with pytest.raises(InputError, match="predict with `probabilities=True`"):
+        result.relabel(0.3)
+
+
 def test_relabelling_is_a_setting(lite):
     stack, segmenter = lite
     wanted = RelabelSettings({1: 0.3}, min_size=20, fill_holes=True, smoothing=1.0)

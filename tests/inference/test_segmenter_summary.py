@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,34 @@ def test_files_without_thumbnail_and_names(tmp_path: Path) -> None:
     found = segmenter_summary(tmp_path / "old.segmenter")
     assert found.thumbnail is None
     assert found.classes == {1: "class 1", 3: "class 3"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": 99}, "was written by a newer version: update napari-vrp-sam"),
+        (
+            {"model": "vit_z"},
+            "The segmenter's model 'vit_z' does not exist: import it or fit it again with another",
+        ),
+        ({"model": "/gone/a.pth"}, "The segmenter's model is no longer at /gone/a.pth: fit it"),
+        ({"weights": "0" * 64}, "was fitted with other weights of 'lite' than those that are"),
+        ({"references": []}, "damaged"),
+    ],
+)
+def test_segmenters_that_cannot_be_used_here(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    from safetensors import safe_open
+
+    path = saved(tmp_path / "a.segmenter")
+    with safe_open(path, framework="numpy") as file:
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    metadata["segmenter"] = json.dumps(json.loads(metadata["segmenter"]) | changes)
+    save_file(arrays, path, metadata)
+    with pytest.raises(InputError, match=message):
+        read_segmenter(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no segmenter at all", b"\x40" + bytes(200)])

@@ -171,7 +171,7 @@ def _check_model(job: SegmentationJob, weights: str, path: str | os.PathLike[str
     from napari_vrp_sam.models.zoo.digests import weights_digest
     from napari_vrp_sam.models.zoo.registry import missing_model_message
 
-    problem = missing_model_message(str(job.model))
+    problem = missing_model_message(str(job.model), owner="segmenter")
     if problem:
         raise InputError(f"{path} cannot be used here. {problem}")
     assert isinstance(job.model, str | Path)

@@ -107,6 +107,22 @@ def test_models_are_measured_and_one_that_fails_does_not_stop_the_others(tmp_pat
     assert width == 2 * 266 + 10  # the frame, and the result of lite
 
 
+def test_an_unexpected_error_does_not_stop_the_other_models(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("The memory is full\nin detail")
+
+    monkeypatch.setattr("napari_vrp_sam.models.zoo.registry.load_model", full)
+    found = compare_models(
+        STACK, DRAWN, ["lite", "dinov2_s"], axes="ZYX", reference_frame=0, device="cpu"
+    )
+    assert [(result.model, result.problem) for result in found.results] == [
+        ("lite", "It failed: The memory is full"),
+        ("dinov2_s", "It failed: The memory is full"),
+    ]
+
+
 def test_no_model_and_no_such_frame() -> None:
     with pytest.raises(InputError, match="There is no model to compare"):
         compare_models(STACK, DRAWN, [], axes="ZYX", reference_frame=0)

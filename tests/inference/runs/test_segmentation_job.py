@@ -91,6 +91,7 @@ def test_a_class_may_be_missing_from_some_frames_but_not_from_all():
         (job_of((6,), 0, frames=(-2, None)), "range -2:6"),
         (job_of((6,), 0, frames=(0, 7)), "choose a range within 0:6"),
         (job_of((6,), 0, axes="YX"), "names 2 axes"),
+        (job_of((3,), 0, accepted={0, 1, 2}), "All frames are accepted"),
     ],
 )
 def test_bad_input(job, sentence):

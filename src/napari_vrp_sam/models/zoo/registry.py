@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.models.sam.prompting import (
@@ -77,18 +77,17 @@ def weights_file(model: str) -> Path | None:
     return Path(model) if is_weights_path(model) else None
 
 
-def missing_model_message(model: str) -> str:
-    """Return a message if a session's model does not exist, or else an empty string."""
+def missing_model_message(model: str, *, owner: Literal["session", "segmenter"] = "session") -> str:
+    """Return a message if the model of a session or segmenter does not exist, or else ""."""
+    advice = "choose another model" if owner == "session" else "fit it again with another model"
     if is_weights_path(model):
         if _is_file(model):
             return ""
-        return f"The session's model is no longer at {model:.300}: choose another model."
+        return f"The {owner}'s model is no longer at {model:.300}: {advice}."
     try:
         model_spec(model)
     except InputError:
-        return (
-            f"The session's model '{model:.300}' does not exist: import it or choose another model."
-        )
+        return f"The {owner}'s model '{model:.300}' does not exist: import it or {advice}."
     return ""
 
 
