@@ -322,16 +322,3 @@ def test_a_cluster_of_paused_workers_is_reported(job, monkeypatch):
     assert isinstance(end, Failed)
     assert end.message.startswith("All workers are paused")
     assert not end.detail
-
-
-def test_errors_at_the_start_are_reported(monkeypatch):
-    with pytest.raises(InputError, match="either a number of workers"):
-        DaskEngine()
-    with pytest.raises(InputError, match="0 workers cannot be started"):
-        DaskEngine(workers=0)
-    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.engine.PATIENCE", 1)
-    with pytest.raises(InputError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        DaskEngine(scheduler="tcp://127.0.0.1:9")
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"need dask\.distributed, which is not installed"):
-        DaskEngine(workers=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 
 from napari_vrp_sam.annotations.labels import labels_checksum
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
@@ -25,6 +27,7 @@ from napari_vrp_sam.inference.runs.events import (
     Learned,
     Progress,
 )
+from napari_vrp_sam.inference.runs.files.dispatch import job_events
 from napari_vrp_sam.inference.runs.segmentation_job import SegmentationJob
 from napari_vrp_sam.io.images.stacks import read_stack
 from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
@@ -153,3 +156,25 @@ def test_errors_of_workers_arrive_in_one_sentence(
     assert isinstance(end, Failed)
     assert "There is no weights file" in end.message
     assert not end.detail
+
+
+def test_a_scheduler_is_an_option_of_every_run(
+    scheduler: str, job: SegmentationJob, tmp_path: Path
+) -> None:
+    assert_same_results(job, results(job_events(job, scheduler=scheduler)))
+    missing = replace(job, model=tmp_path / "missing.safetensors")
+    with pytest.raises(InputError, match="There is no weights file"):
+        list(job_events(missing, scheduler=scheduler))
+
+
+def test_errors_at_the_start_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="either a number of workers"):
+        DaskEngine()
+    with pytest.raises(InputError, match="0 workers cannot be started"):
+        DaskEngine(workers=0)
+    monkeypatch.setattr("napari_vrp_sam.inference.runs.dask.engine.PATIENCE", 1)
+    with pytest.raises(InputError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        DaskEngine(scheduler="tcp://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match=r"need dask\.distributed, which is not installed"):
+        DaskEngine(workers=2)
