@@ -137,6 +137,7 @@ class Prediction:
             events,
             view,
             self.class_ids_,
+            annotated=job.annotated,
             output=None if output is None else Path(output),
             probabilities=probabilities,
             metadata=opened.metadata,

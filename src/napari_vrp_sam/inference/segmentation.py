@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_vrp_sam.annotations.labels import labels_dtype
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
+from napari_vrp_sam.inference.prediction.confidence import expected_ious, frame_confidence
 from napari_vrp_sam.inference.relabelling.decision import DEFAULT_THRESHOLD
 from napari_vrp_sam.inference.relabelling.levels import quantise
 from napari_vrp_sam.inference.relabelling.relabel import (
@@ -53,8 +54,9 @@ class Segmentation:
         Expected IoU of each class on each frame; NaN where a class was not found or a frame was
         not segmented.
     expected_iou : dict of int to float or None
-        Expected IoU of each class on frames that are not annotated, estimated on parts of the
-        annotation that were held out; None if the annotation is too small for an estimate.
+        Expected IoU of each class on frames that are not annotated: the mean of their confidence.
+        If the class was not found on them, the estimate on held-out parts of the annotation; None
+        if the annotation is too small for it.
     probabilities : ndarray, shape of the leading axes + (K, Y, X), float32, optional
         Probability of each class in each pixel, if requested; the classes do not exclude each
         other.
@@ -203,8 +205,6 @@ class Segmentation:
 
     def _frame_confidence(self) -> dict[int, float]:
         """Return the confidence of the frames where it is known, by index."""
-        from napari_vrp_sam.inference.prediction.confidence import frame_confidence
-
         of_frames = map(frame_confidence, self.confidence.reshape(-1, len(self.class_ids)))
         return {index: value for index, value in enumerate(of_frames) if value is not None}
 
@@ -214,6 +214,7 @@ def gather_segmentation(
     view: Frames,
     class_ids: tuple[int, ...],
     *,
+    annotated: Collection[int] = (),
     output: Path | None = None,
     probabilities: bool = False,
     metadata: ImageMetadata | None = None,
@@ -227,6 +228,8 @@ def gather_segmentation(
     view : Frames
         The segmented stack.
     class_ids : tuple of int
+    annotated : collection of int
+        Frames whose confidence says nothing about the others.
     output : Path, optional
         File or folder that the run writes the labels to; default: they are collected in memory.
     probabilities : bool, default: False
@@ -241,7 +244,8 @@ def gather_segmentation(
     confidence = np.full((*view.lead_shape, len(class_ids)), np.nan, np.float32)
     shape = (*view.lead_shape, len(class_ids), *view.frame_shape)
     found = np.zeros(shape, np.float32) if probabilities else None
-    expected: dict[int, float | None] = dict.fromkeys(class_ids)
+    held_out: dict[int, float | None] = dict.fromkeys(class_ids)
+    of_frames: dict[int, dict[int, float]] = {}
     warnings: tuple[LookAlikes, ...] = ()
     for event in events:
         match event:
@@ -249,13 +253,14 @@ def gather_segmentation(
                 if progress is not None:
                     progress(done, total, message)
             case Learned(calibrations):
-                expected |= {c: calibrations[c].expected_iou for c in calibrations}
+                held_out |= {c: calibrations[c].expected_iou for c in calibrations}
                 found_alike = [calibrations[c].look_alikes for c in sorted(calibrations)]
                 warnings = tuple(one for one in found_alike if one is not None)
             case FrameResult() | FrameWritten() | FrameResumed():
                 at = view.position(event.index)
                 if labels is not None and isinstance(event, FrameResult):
                     labels[at] = event.labels
+                of_frames[event.index] = event.confidence
                 confidence[at] = [event.confidence.get(c, np.nan) for c in class_ids]
                 if found is not None and not isinstance(event, FrameResumed):
                     found[at] = event.probabilities
@@ -267,7 +272,7 @@ def gather_segmentation(
         labels,
         class_ids=class_ids,
         confidence=confidence,
-        expected_iou=expected,
+        expected_iou=expected_ious(held_out, of_frames, annotated),
         probabilities=found,
         warnings=warnings,
         axes=view.label_axes,

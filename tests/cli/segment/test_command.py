@@ -36,7 +36,7 @@ def test_tiff_with_the_default_model(files: Path) -> None:
     assert "WARNING" not in result.stderr
     assert re.search(r"Class 3: expected IoU 0\.\d\d \(mask decoder \d+%", result.stderr)
     assert re.search(
-        r"Confidence \(expected IoU\): 0\.\d\d on average, lowest on frame [0-4] ", result.stderr
+        r"\nExpected IoU: 0\.\d\d \(class 3\)\. Lowest confidence: frame [0-4] \(0\.", result.stderr
     )
     lazy, axes = read_stack(files / "stack_labels.tif")
     labels = np.asarray(lazy)
@@ -56,7 +56,7 @@ def test_a_large_frame_in_tiles(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert iou(np.asarray(Image.open(tmp_path / "large_labels.png")), truth) > 0.9
     assert f"The labels are in {tmp_path / 'large_labels.png'}." in result.stderr
-    assert re.search(r"Confidence \(expected IoU\): 0\.\d\d\.\n", result.stderr)
+    assert re.search(r"\nExpected IoU: 0\.\d\d \(class 1\)\.\n", result.stderr)
 
 
 def test_labels_by_file_name_and_frame_range(files: Path) -> None:

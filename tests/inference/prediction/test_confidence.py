@@ -6,6 +6,7 @@ import torch
 
 from napari_vrp_sam.inference.prediction.confidence import (
     IOU_PER_AGREEMENT,
+    expected_ious,
     frame_confidence,
     least_confident,
 )
@@ -36,6 +37,14 @@ def test_confidence_of_a_frame_is_the_mean_of_its_classes() -> None:
     assert frame_confidence([0.5, float("nan"), 0.7]) == pytest.approx(0.6)
     assert frame_confidence([float("nan")]) is None
     assert frame_confidence([]) is None
+
+
+def test_the_expected_iou_after_a_run() -> None:
+    frames = {0: {1: 0.9, 2: 0.8}, 1: {1: 0.7}, 2: {1: 0.5, 3: 0.3}, 3: {}}
+    held_out = {1: 0.2, 2: 0.6, 3: None, 4: None}
+    expected = expected_ious(held_out, frames, annotated=[0, 2])
+    assert expected == {1: 0.7, 2: 0.6, 3: 0.3, 4: None}
+    assert expected_ious(held_out, {}) == held_out
 
 
 def test_the_least_confident_frame() -> None:

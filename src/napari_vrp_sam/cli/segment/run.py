@@ -70,10 +70,21 @@ def run(
     from rich import progress as rich_progress
     from rich.markup import escape
 
-    from napari_vrp_sam.inference.runs.events import Learned, Loaded, Progress
+    from napari_vrp_sam.annotations.labels import class_ids_of
+    from napari_vrp_sam.inference.prediction.confidence import expected_ious
+    from napari_vrp_sam.inference.runs.events import (
+        FrameResult,
+        FrameResumed,
+        FrameWritten,
+        Learned,
+        Loaded,
+        Progress,
+    )
     from napari_vrp_sam.inference.runs.files.dispatch import segment_to
 
     confidence: dict[int, float] = {}
+    held_out: dict[int, float | None] = dict.fromkeys(class_ids_of(job.references))
+    of_frames: dict[int, dict[int, float]] = {}
 
     def report(writer: OutputWriter) -> None:
         confidence.update(writer.confidence)
@@ -81,7 +92,9 @@ def run(
             total = len(writer.indices)
             written = "The labels are" if total == 1 else f"{done} of {total} frames are"
             stderr_console.print(f"{written} in {output.labels}.", soft_wrap=True)
-            _print_confidence(frames, writer.confidence)
+            expected = expected_ious(held_out, of_frames, job.annotated)
+            others = {i: c for i, c in writer.confidence.items() if i not in job.annotated}
+            _print_quality(frames, others or writer.confidence, expected)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)
     columns = *rich_progress.Progress.get_default_columns(), rich_progress.TimeElapsedColumn()
@@ -94,8 +107,11 @@ def run(
                 bar.update(task, description=text, total=event.total, completed=event.completed)
             elif isinstance(event, Loaded):
                 logger.info("The model runs on %s (%s).", event.device, event.device_name)
+            elif isinstance(event, FrameResult | FrameWritten | FrameResumed):
+                of_frames[event.index] = event.confidence
             elif isinstance(event, Learned):
                 for class_id, calibration in event.calibrations.items():
+                    held_out[class_id] = calibration.expected_iou
                     stderr_console.print(f"Class {class_id}: {calibration}.", soft_wrap=True)
                     if calibration.look_alikes is not None:
                         stderr_console.print(
@@ -106,16 +122,19 @@ def run(
     return confidence
 
 
-def _print_confidence(frames: Frames, confidence: dict[int, float]) -> None:
-    """Print the mean confidence, and the frame that needs another annotation most."""
-    from napari_vrp_sam.inference.prediction.confidence import least_confident
+def _print_quality(
+    frames: Frames, confidence: dict[int, float], expected: dict[int, float | None]
+) -> None:
+    """Print the expected IoU of each class, and the frame that needs another annotation most."""
+    from napari_vrp_sam.inference.prediction.confidence import describe_quality, least_confident
 
     lowest = least_confident(confidence)
     if lowest is None:
         stderr_console.print("No class was found on any frame: annotate more of it.")
         return
-    text = f"Confidence (expected IoU): {sum(confidence.values()) / len(confidence):.2f}"
-    if len(confidence) > 1:
-        frame = ",".join(map(str, frames.position(lowest.frame)))
-        text += f" on average, lowest on frame {frame} ({lowest.confidence:.2f})"
+    number = ",".join(map(str, frames.position(lowest.frame)))
+    text = describe_quality(
+        [(f"class {class_id}", iou) for class_id, iou in expected.items()],
+        (number, lowest.confidence) if len(frames) > 1 else None,
+    )
     stderr_console.print(f"{text}.", soft_wrap=True)

@@ -168,7 +168,7 @@ def _shown_frame(job: ComparisonJob, count: int) -> int:
                 f"There is no frame {job.first_frame}: choose one from 0 to {count - 1}."
             )
         return job.first_frame
-    annotated = {r.frame for r in job.references} if job.references_on_stack else set()
+    annotated = job.annotated
     others = [index for index in range(count) if index not in annotated] or list(range(count))
     return min(others, key=lambda index: abs(index - count // 2))
 

@@ -111,6 +111,13 @@ class SegmentationJob(Job):
     neighbours: bool = True
 
     @property
+    def annotated(self) -> list[int]:
+        """Indices of the frames of the stack that are annotated."""
+        if not self.references_on_stack:
+            return []
+        return sorted({r.frame for r in self.references if r.frame is not None and not r.is_crop})
+
+    @property
     def needs_probabilities(self) -> bool:
         """True if more than the labels is computed from the probabilities."""
         return self.probabilities or self.levels or self.relabelling is not None
@@ -140,16 +147,13 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     frames = job.view()
     check_tile(job.tile_size)
     check_references(job.references, len(frames) if job.references_on_stack else None)
-    annotated = sorted({r.frame for r in job.references if r.frame is not None and not r.is_crop})
-    if not job.references_on_stack:
-        annotated = []
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
     if not indices:
         raise InputError("All frames are accepted, so there is nothing left to segment.")
-    if annotated and frames.lead_shape:
+    if job.annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
         # Distance along all leading axes: the next time point is as near as the next plane.
-        steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
+        steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in job.annotated]
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
     if job.first_frame in indices:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_vrp_sam.inference.runs.engine import Run
     from napari_vrp_sam.inference.runs.events import Event
     from napari_vrp_sam.io.sessions.unfinished.run import StoredFrame
+    from napari_vrp_sam.models.calibration import ClassCalibration
     from napari_vrp_sam.plugin.layers.outputs.probabilities import ProbabilityLayers
     from napari_vrp_sam.plugin.layers.outputs.results import ResultLayer
 
@@ -42,6 +43,11 @@ class SegmentationRun(WatchedRun):
         Number of frames of the result, with the accepted ones.
     confidence : dict of int to float
         Mean expected IoU of the classes found on a frame, by frame index.
+    confidences : dict of int to dict
+        Expected IoU of each class found on a frame, by frame index; without the frames that an
+        interrupted run has finished.
+    calibrations : dict of int to ClassCalibration
+        Calibration of each class, once they are learned.
     """
 
     progressed = Signal(object)
@@ -75,6 +81,8 @@ class SegmentationRun(WatchedRun):
         self._probabilities = probabilities
         self.frame_count = frame_count
         self.confidence: dict[int, float] = {}
+        self.confidences: dict[int, dict[int, float]] = {}
+        self.calibrations: dict[int, ClassCalibration] = {}
 
     @property
     def layer(self) -> Labels | None:
@@ -98,6 +106,7 @@ class SegmentationRun(WatchedRun):
     def _handle_events(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, Learned):
+                self.calibrations = event.calibrations
                 self.learned.emit(event.calibrations)
             elif isinstance(event, Loaded):
                 self.loaded.emit(event)
@@ -117,6 +126,7 @@ class SegmentationRun(WatchedRun):
             return
         self.segmented.emit(results)
         for result in results:
+            self.confidences[result.index] = result.confidence
             mean = frame_confidence(result.confidence.values())
             if mean is not None:
                 self.confidence[result.index] = mean

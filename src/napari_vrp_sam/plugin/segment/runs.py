@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, Signal
 
+from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.runs.segmentation_job import plan
 from napari_vrp_sam.plugin.classes.classes import ClassEntry
@@ -92,10 +93,9 @@ class StackRuns(QObject):
         job = self._dock.jobs.run(
             references, accepted, probabilities=self._dock.probability_box.isChecked()
         )
-        frames = sorted({r.frame for r in references if r.frame is not None})
         annotations = self._dock.form.annotation_list.annotations
         hidden = [a.layer.name for a in annotations if not a.layer.visible]
-        self._submit(job, image, accepted, reference_frames=frames)
+        self._submit(job, image, accepted)
         position = frames_of(image, job.axes).position
         replaced = [frame_number(position(index)) for index in sorted(overruled)]
         if notes := " ".join(filter(None, (hidden_used(hidden), accepted_over_drawn(replaced)))):
@@ -106,7 +106,7 @@ class StackRuns(QObject):
         if self.running:
             return
         try:
-            self._submit(job, target, {}, reference_frames=[])
+            self._submit(job, target, {})
         except InputError as error:
             self.refused.emit(error)
             return
@@ -122,14 +122,8 @@ class StackRuns(QObject):
                 finished.popitem()  # only its end is missing
             job = resumed_job(unfinished, session, image, finished)
             self._dock.restore_inputs(image, session)
-            frames = sorted({r.frame for r in job.references if r.frame is not None})
-            self._submit(
-                job,
-                image,
-                dict(session.accepted),
-                reference_frames=frames if job.references_on_stack else [],
-                earlier=(unfinished, finished),
-            )
+            accepted = dict(session.accepted)
+            self._submit(job, image, accepted, earlier=(unfinished, finished))
         except InputError as error:
             self.refused.emit(error)
 
@@ -139,21 +133,20 @@ class StackRuns(QObject):
         image: Image,
         accepted: dict[int, NDArray[Any]],
         *,
-        reference_frames: list[int],
         earlier: tuple[UnfinishedRun | None, dict[int, StoredFrame]] = (None, {}),
     ) -> None:
         """Start a run whose result is a layer on an image, or resume an interrupted one."""
         axes = job.axes or ""
         unfinished, finished = earlier
         classes = self._dock.form.class_list.classes
-        class_ids = {reference.class_id for reference in job.references}
+        class_ids = class_ids_of(job.references)
         classes.include(map(ClassEntry.default, class_ids))
         frame_count = len(plan(job)[1]) + len(accepted) + len(finished)
         result = ResultLayer(
             self._viewer,
             image,
             axes=axes,
-            class_ids=sorted(class_ids),
+            class_ids=class_ids,
             accepted=accepted,
             settings=self._dock.result_tools.settings,
             metadata={
@@ -162,7 +155,7 @@ class StackRuns(QObject):
                 CLASSES: classes.as_dicts(class_ids),
                 "axes": axes,
                 "channels": job.channels,
-                "reference_frames": reference_frames,
+                "reference_frames": job.annotated,
             },
         )
         names = {class_id: classes.name(class_id) for class_id in class_ids}
@@ -195,6 +188,11 @@ class StackRuns(QObject):
         run.written.connect(self._dock.result_row.in_view.refresh)
         run.learned.connect(lambda _: self._dock.jobs.loaded.add(str(job.model)))
         run.learned.connect(self._dock.incomplete_mask.show_calibrations)
+        run.ended.connect(
+            lambda *_: result.describe(
+                **quality_metadata(run.calibrations, class_ids, run.confidences, job.annotated)
+            )
+        )
         run.ended.connect(self._end)
         self._dock.panel.start(
             run,
@@ -210,6 +208,7 @@ class StackRuns(QObject):
             self._keeper = None
         if self._record is not None:
             self._record.push(self._dock.history)
+        self._dock.quality_panel.refresh()
         self._dock.panel.end(outcome, message)
         self._run = self._record = None
         self._dock.lock(locked=False)

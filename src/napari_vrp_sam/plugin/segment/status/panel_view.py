@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from napari_vrp_sam.inference.prediction.confidence import describe_quality
 from napari_vrp_sam.inference.runs.reporting import format_elapsed
 from napari_vrp_sam.plugin.segment.status.run_state import Quality, RunEnd, RunState
 from napari_vrp_sam.plugin.segment.status.state import PanelState
@@ -19,10 +20,12 @@ NOTICE_SECONDS = 8
 """Time during which a notice is shown beside the progress of a run."""
 
 QUALITY_HELP = (
-    "The expected IoU of a class is measured on one half of the mask annotation, which is "
-    "segmented with the other half as reference. If the frame with the lowest confidence is "
-    "wrong, annotate it too."
+    "Before a run, the expected IoU of a class is measured on one half of the mask annotation, "
+    "which is segmented with the other half as reference. After it, this is the mean confidence "
+    "of the frames that are not annotated. If the frame with the lowest confidence is wrong, "
+    "annotate it too."
 )
+ESTIMATES = "Before the run:"
 
 FIND_OBJECTS = "press Find objects"
 OUTDATED = f"The objects are out of date: {FIND_OBJECTS}."
@@ -92,8 +95,8 @@ def view(state: PanelState, now: float) -> PanelView:
         message=message,
         severity=severity,
         details=details,
-        quality=_quality(quality),
-        quality_help="<br>".join([QUALITY_HELP, *map(escape, quality.details)]),
+        quality=describe_quality(quality.expected, quality.lowest),
+        quality_help="<br>".join([QUALITY_HELP, *_estimates(quality)]),
         engine=_engine(state),
         value=value,
         maximum=maximum,
@@ -220,18 +223,8 @@ def _end_text(state: PanelState, end: RunEnd) -> tuple[str, Severity, str]:
             return first, "warning" if outcome == "refused" else "error", details
 
 
-def _quality(quality: Quality) -> str:
-    sentences = []
-    if any(iou is not None for _, iou in quality.expected):
-        values = (
-            f"{'unknown' if iou is None else f'{iou:.2f}'} ({name})"
-            for name, iou in quality.expected
-        )
-        sentences.append(f"Expected IoU: {', '.join(values)}")
-    if quality.lowest is not None:
-        frame, confidence = quality.lowest
-        sentences.append(f"Lowest confidence: frame {frame} ({confidence:.2f})")
-    return ". ".join(sentences)
+def _estimates(quality: Quality) -> list[str]:
+    return [ESTIMATES, *map(escape, quality.details)] if quality.details else []
 
 
 def _engine(state: PanelState) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_vrp_sam.inference.prediction.confidence import least_confident
+from napari_vrp_sam.inference.prediction.confidence import expected_ious, least_confident
 from napari_vrp_sam.plugin.layers.frame_view import frame_in_view, frame_number, show_frame
 from napari_vrp_sam.plugin.layers.metadata import CLASSES, get_metadata
 from napari_vrp_sam.plugin.layers.outputs.accepted import (
@@ -33,10 +33,25 @@ EXPECTED_IOU, CALIBRATIONS = "expected IoU", "calibrations"
 """Metadata keys of the `Quality` of a result, as values that sessions can store."""
 
 
-def quality_metadata(calibrations: Mapping[int, ClassCalibration]) -> dict[str, Any]:
-    """Return the metadata with which a result keeps its expected IoU, by class."""
+def quality_metadata(
+    calibrations: Mapping[int, ClassCalibration],
+    class_ids: Iterable[int] = (),
+    of_frames: Mapping[int, Mapping[int, float]] | None = None,
+    annotated: Collection[int] = (),
+) -> dict[str, Any]:
+    """Return the metadata with which a result keeps its expected quality.
+
+    Parameters
+    ----------
+    calibrations : mapping of int to ClassCalibration
+    class_ids : iterable of int
+        All classes; those without calibration have an expected IoU after the run.
+    of_frames, annotated
+        See `expected_ious`; given once frames are segmented.
+    """
+    held_out = dict.fromkeys(class_ids) | {c: one.expected_iou for c, one in calibrations.items()}
     return {
-        EXPECTED_IOU: [[class_id, one.expected_iou] for class_id, one in calibrations.items()],
+        EXPECTED_IOU: list(map(list, expected_ious(held_out, of_frames or {}, annotated).items())),
         CALIBRATIONS: [[class_id, f"{one}."] for class_id, one in calibrations.items()],
     }
 
