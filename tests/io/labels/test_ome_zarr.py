@@ -14,10 +14,12 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.inference.out_of_core.scratch import ScratchArray
 from napari_vrp_sam.io.images.stacks import read_labels
 from napari_vrp_sam.io.labels.ome_zarr import create_image
 from napari_vrp_sam.io.labels.probabilities import ProbabilityWriter
 from napari_vrp_sam.io.labels.writers import is_folder_output, label_writer, write_label_frames
+from napari_vrp_sam.io.labels.zarr_writer import ZarrWriter
 from napari_vrp_sam.io.metadata import ImageMetadata
 from napari_vrp_sam.io.references.annotations import AnnotatedStack
 from napari_vrp_sam.io.references.reading import read_annotations
@@ -194,3 +196,18 @@ def test_an_image_is_replaced(tmp_path: Path) -> None:
     create_image(tmp_path / "a.zarr", (4, 20, 30), np.dtype(np.uint8), "ZYX")
     write(tmp_path / "a.zarr", stack())
     assert nodes(tmp_path / "a.zarr")[0].data[0].shape == (3, 20, 30)
+
+
+def test_labels_of_a_large_frame_are_copied_by_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_vrp_sam.io.labels.zarr_writer.ROWS", 7)
+    labels = stack()
+    large = ScratchArray(labels.shape[1:], labels.dtype)
+    large[:] = labels[0]
+    writer = ZarrWriter(tmp_path / "a.zarr", labels.shape, labels.dtype, "ZYX")
+    writer.write(2, large)
+    writer.close()
+    found = np.asarray(read_labels(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(found[2], labels[0])
+    assert not found[:2].any()

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.sessions.image import SessionImage
 from napari_vrp_sam.io.sessions.session import Session
 from napari_vrp_sam.io.sessions.unfinished import folder as store
 from napari_vrp_sam.io.sessions.unfinished.folder import find_run, make_room, new_run
-from napari_vrp_sam.io.sessions.unfinished.run import FRAMES, StoredFrame
+from napari_vrp_sam.io.sessions.unfinished.run import FRAMES, IMAGES, StoredFrame
 
 
 @pytest.fixture
@@ -71,3 +72,27 @@ def test_earlier_runs_of_the_image_and_the_oldest_ones_make_room(data, monkeypat
     assert not other.folder.exists()
     assert latest.folder.exists()
     assert current.folder.exists()
+
+
+def test_session_and_images_of_separate_references_are_kept(data):
+    run = start(data)
+    assert run.reference_images() == []
+    session = Session(run.image)
+    images = [data[0][..., None], np.full((7, 9, 3), 4, np.uint16)]
+    run.save(session, images)
+    found = find_run(data)
+    for one, other in zip(found.reference_images(), images, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    assert found.session().image.name == "stack"
+    (run.folder / IMAGES).write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(InputError, match="is damaged: discard the unfinished run"):
+        found.reference_images()
+
+
+def test_frames_without_confidence_and_probabilities(data):
+    run = start(data, frames=0)
+    run.add(3, StoredFrame(np.eye(4, dtype=np.uint16)))
+    (frame,) = find_run(data).frames().values()
+    np.testing.assert_array_equal(frame.labels, np.eye(4))
+    assert frame[1:] == (None, None)
