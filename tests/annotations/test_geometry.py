@@ -53,11 +53,23 @@ def test_points_outside_of_the_frame_are_ignored():
     assert np.argwhere(mask).tolist() == [[5, 6]]
 
 
+def test_pixels_at_the_radius_belong_to_a_disc():
+    mask = points_to_mask([(20, 10)], FRAME, radius=5)
+    assert (mask[20, 15], mask[24, 13], mask[20, 16]) == (1, 1, 0)
+
+
+def test_a_path_of_one_vertex_is_a_disc():
+    disc = points_to_mask([(20, 10)], FRAME, radius=3.5)
+    np.testing.assert_array_equal(path_to_mask([(20, 10)], FRAME, width=7), disc)
+
+
 def test_the_width_of_a_path():
     mask = path_to_mask([(20, 10), (20, 40)], FRAME, width=5)
     assert mask[:, 25].sum() == 5
     assert mask[20, 8] == 1
     assert mask[20, 7] == 0
+    short = path_to_mask([(20, 10), (20, 10.9)], FRAME, width=5)
+    assert (short[20, 8], short[20, 13], short[20, 14]) == (1, 1, 0)
 
 
 @given(st.lists(inside, min_size=1, max_size=6), st.floats(0, 8))

@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 
 from napari_vrp_sam import Segmenter, segment_stack
-from napari_vrp_sam.annotations.missing import fill_missing, missing_pixels
 from napari_vrp_sam.annotations.reference import Reference
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.frames import Frames
@@ -88,26 +87,6 @@ def test_gaps_are_outside_of_the_contrast_limits(scene):
     low, high = np.percentile(image[:, valid], (0.5, 99.5))
     assert found.low[0] == pytest.approx(low, abs=0.01)
     assert found.high[0] == pytest.approx(high, abs=0.01)
-
-
-def test_gaps_are_filled_with_their_surroundings():
-    plane = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (40, 1))
-    planes = np.stack([plane, plane])
-    planes[:, :, 30:] = np.nan
-    planes[1] = np.nan
-    fill_missing(planes)
-    # Mirrored at the border, so that there is no step.
-    np.testing.assert_allclose(planes[0, :, 30:39], plane[:, 29:20:-1], atol=0.06)
-    assert not planes[1].any()
-
-
-def test_a_pixel_is_missing_only_without_a_value_in_any_channel():
-    frame = np.zeros((16, 16, 2), np.float32)
-    frame[3, 4] = np.nan
-    frame[5, 6, 0] = np.nan
-    assert np.argwhere(missing_pixels(frame)).tolist() == [[3, 4]]
-    assert missing_pixels(frame[..., 1:] * 0 + 1) is not None
-    assert missing_pixels(np.zeros((16, 16, 2))) is None
 
 
 def test_gaps_are_not_learned():

@@ -56,6 +56,9 @@ def test_a_few_frames_spread_over_the_stack_are_read():
     lazy = da.map_blocks(block, chunks=((1,) * 100, (16,), (16,)), dtype=int, meta=meta)
     Normalisation.fit(Frames(lazy), max_frames=5)
     assert read == {0, 25, 50, 74, 99}
+    read.clear()
+    Normalisation.fit(Frames(lazy))
+    assert len(read) == 8
 
 
 def test_large_frames_are_thinned_out_not_cropped():

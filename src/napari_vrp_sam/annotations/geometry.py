@@ -66,7 +66,7 @@ def path_to_mask(vertices: ArrayLike, frame_shape: tuple[int, int], *, width: fl
     canvas = np.zeros(frame_shape, dtype=np.bool_)
     # A stroke narrower than a pixel would miss pixel centres and be disconnected.
     half_width = max(width, 1.0) / 2
-    for start, end in pairwise(line if len(line) > 1 else np.repeat(line, 2, axis=0)):
+    for start, end in pairwise([line[0], *line]):  # a single vertex is a disc
         _paint_segment(canvas, start, end, half_width)
     _paint_nearest(canvas, line)
     return _checked_mask(canvas)

@@ -9,7 +9,9 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.inference.prediction.tiles.tiling import (
     ALIGNMENT,
     DEFAULT_TILE,
+    LARGE_FRAME_TILE,
     OVERLAP,
+    WIDE_OVERLAP,
     add_tile,
     check_tile,
     spans,
@@ -35,6 +37,20 @@ def test_borders_inside_the_frame_have_no_weight(length, tile):
             assert not span.weight[: OVERLAP // 4].any()
         if span.stop < length:
             assert not span.weight[-OVERLAP // 4 :].any()
+
+
+@pytest.mark.parametrize("tile", [256, 512])
+def test_neighbours_are_blended_over_64_pixels_in_the_middle_of_their_overlap(tile):
+    first, second = spans(1000, tile)[:2]
+    shared = first.stop - second.start
+    falling, rising = first.weight[-shared:], second.weight[:shared]
+    np.testing.assert_allclose(falling, rising[::-1], atol=1e-6)
+    assert np.diff(rising).max() == pytest.approx(1 / 64, abs=1e-6)
+
+
+def test_sizes_that_are_not_rounded():
+    for size in (DEFAULT_TILE, LARGE_FRAME_TILE, OVERLAP, WIDE_OVERLAP):
+        assert size % ALIGNMENT == 0
 
 
 def test_no_more_tiles_than_it_takes():
@@ -77,6 +93,6 @@ def test_a_step_between_tiles_becomes_a_slope():
 
 def test_a_tile_size():
     assert check_tile(None) == DEFAULT_TILE
-    assert check_tile(300) == 300
+    assert check_tile(256) == 256
     with pytest.raises(InputError, match=r"Tiles of 100 pixels.*256 or more"):
         check_tile(100)

@@ -34,7 +34,7 @@ WIDE_OVERLAP = 512
 pixels inside."""
 
 RISE = 64
-"""Width in pixels of the transition between tiles, at most half of the overlap."""
+"""Width in pixels of the transition between tiles, half of the overlap of the smallest ones."""
 
 ALIGNMENT = 32
 """Tiles start at multiples of this many pixels, so that the grid cells of a convolutional model lie
@@ -119,7 +119,7 @@ def spans(length: int, tile: int, overlap: int = OVERLAP) -> list[Span]:
     weights = [np.ones(stop - start, np.float32) for start, stop in zip(starts, stops, strict=True)]
     for at in range(len(starts) - 1):
         shared = stops[at] - starts[at + 1]
-        passed = _ramp(shared, min(shared // 2, RISE))
+        passed = _ramp(shared)
         weights[at][-shared:] *= 1 - passed
         weights[at + 1][:shared] *= passed
     return [Span(*span) for span in zip(starts, stops, weights, strict=True)]
@@ -143,7 +143,7 @@ def add_tile(
     return whole
 
 
-def _ramp(length: int, rise: int) -> NDArray[np.float32]:
-    """Return weights that rise linearly from 0 to 1 over `rise` pixels in the middle."""
+def _ramp(length: int) -> NDArray[np.float32]:
+    """Return weights that rise linearly from 0 to 1 over `RISE` pixels in the middle."""
     at = np.arange(length, dtype=np.float32) + 0.5 - length / 2
-    return np.asarray((at / max(rise, 1) + 0.5).clip(0, 1), np.float32)
+    return np.asarray((at / RISE + 0.5).clip(0, 1), np.float32)
