@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 
@@ -130,7 +132,13 @@ def test_the_largest_number_of_classes():
 
 def test_a_checksum_depends_on_pixels_and_dtype_and_not_on_the_layout(labels):
     known = labels_checksum(labels)
+    assert known == zlib.crc32(labels.tobytes())
     assert labels_checksum(np.asfortranarray(labels)) == known
     assert labels_checksum(labels.astype(np.int64)) != known
     labels[0, 0] = 1
     assert labels_checksum(labels) != known
+
+
+def test_a_checksum_of_more_rows_than_are_read_at_a_time():
+    labels = np.arange(5000 * 3, dtype=np.uint16).reshape(5000, 3)
+    assert labels_checksum(labels) == zlib.crc32(labels.tobytes())

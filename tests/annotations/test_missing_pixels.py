@@ -59,7 +59,9 @@ def test_a_pixel_is_missing_only_without_a_value_in_any_channel() -> None:
     frame = np.zeros((16, 16, 2), np.float32)
     frame[3, 4] = np.nan
     frame[5, 6, 0] = np.nan
-    assert np.argwhere(missing_pixels(frame)).tolist() == [[3, 4]]
+    missing = missing_pixels(frame)
+    assert missing is not None
+    assert np.argwhere(missing).tolist() == [[3, 4]]
     assert missing_pixels(frame[..., 1:] * 0 + 1) is not None
     assert missing_pixels(np.zeros((16, 16, 2))) is None
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.annotations.reference import FIRST_CROP, Reference
 from napari_vrp_sam.errors import InputError
 
 IMAGE = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24)
@@ -121,6 +121,14 @@ def test_ignored_pixels_stay_unknown_on_a_frame_with_negative_pixels_only():
         IMAGE, np.zeros((20, 24)), kind="point", ignored=ignored, negative=stroke()
     )
     np.testing.assert_array_equal(reference.ignored, ~stroke() | ignored)
+
+
+@pytest.mark.parametrize(
+    ("frame", "crop"),
+    [(FIRST_CROP, True), (FIRST_CROP + 99, True), (None, False), (0, False), (-1, False)],
+)
+def test_crops_have_numbers_below_those_of_frames(frame, crop):
+    assert Reference(IMAGE, half_mask(), frame=frame).is_crop is crop
 
 
 def test_masks_may_not_exceed_one():

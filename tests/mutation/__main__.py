@@ -85,7 +85,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=480)
     parser.add_argument("--most", type=int, default=10**6, help="mutants")
     parser.add_argument("--verbose", action="store_true", help="print each mutant")
-    parser.add_argument("--json", type=Path, help="add the result to this file")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="add the result to this file, whose judgements of mutants as equivalent are kept",
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = SOURCE / "napari_vrp_sam" / options.module
@@ -128,9 +132,17 @@ def main() -> int:
     score = f"{100 * found / max(tried, 1):.0f} %"
     print(f"{options.module}: {found} of {tried} noticed ({score}), {len(every)} possible")
     if options.json:
-        known = json.loads(options.json.read_text()) if options.json.exists() else {}
-        result = {"possible": len(every), "tried": tried, "noticed": found, "survived": survived}
-        options.json.write_text(json.dumps({**known, options.module: result}, indent=1) + "\n")
+        report = json.loads(options.json.read_text()) if options.json.exists() else {"modules": {}}
+        judged = report["modules"].get(options.module, {}).get("equivalent", {})
+        report["modules"][options.module] = {
+            "tests": options.tests,
+            "possible": len(every),
+            "tried": tried,
+            "noticed": found,
+            "survived": survived,
+            "equivalent": {change: judged[change] for change in survived if change in judged},
+        }
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
 

@@ -14,7 +14,7 @@ from napari_vrp_sam.annotations.reference import AnnotationKind, Reference
 from napari_vrp_sam.errors import InputError
 
 CHECKED_ROWS = 1024
-"""Rows of a lazy label image that are read at a time."""
+"""Rows of a label image that are read at a time."""
 
 IGNORED = 255
 """Value of pixels in semantic masks that are excluded from training and evaluation."""
@@ -187,9 +187,9 @@ def check_labels_dtype(labels: Any) -> Any:
 
 
 def labels_checksum(labels: Any) -> int:
-    """Return the CRC-32 of a label image, which depends on its dtype; read in rows if lazy."""
-    step = len(labels) if isinstance(labels, np.ndarray) else CHECKED_ROWS
+    """Return the CRC-32 of a label image, which depends on its dtype; read in parts."""
     checksum = 0
-    for top in range(0, len(labels), step):
-        checksum = zlib.crc32(np.ascontiguousarray(labels[top : top + step]).data, checksum)
+    for top in range(0, len(labels), CHECKED_ROWS):
+        rows = np.ascontiguousarray(labels[top : top + CHECKED_ROWS])
+        checksum = zlib.crc32(rows.data, checksum)
     return checksum
