@@ -211,6 +211,22 @@ def test_a_dead_process_is_reported_and_replaced(fresh_engine, counting, local_s
     assert list(fresh_engine.submit(counting.Count(local_stack, last=4)).events())[-1] == Done(0)
 
 
+def test_a_process_that_dies_at_its_first_request_is_not_replaced(
+    fresh_engine, counting, local_stack, monkeypatch
+):
+    process = fresh_engine.warm_up().process
+
+    def read_and_kill(stack, selection):
+        process.kill()
+        process.wait()
+        return stack._stack[selection]
+
+    monkeypatch.setattr(LocalStack, "__getitem__", read_and_kill)
+    event = list(fresh_engine.submit(counting.Count(local_stack, last=10)).events())[-1]
+    assert isinstance(event, Failed)
+    assert "ended early" in event.message
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_the_end_of_a_process_is_noticed_while_its_child_keeps_the_pipe_open(
     fresh_engine, counting, local_stack

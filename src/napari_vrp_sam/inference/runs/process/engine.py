@@ -186,13 +186,13 @@ class ProcessBackend:
             raise
 
     def _received(self, worker: WorkerProcess, data: Any) -> Generator[Event | None]:
-        """Yield what the worker sends until the final event, and None after answering a request."""
+        """Yield what the worker sends until the final event, and None for each request."""
         while True:
             message = worker.receive()
             match message:
                 case ReadRequest():
+                    yield None  # before the answer, which fails if the worker has ended
                     worker.channel.send(_read(data, message))
-                    yield None
                 case Done():
                     return
                 case Cancelled():
