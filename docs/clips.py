@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,16 @@ LIMIT = 2_000_000
 """Largest size of a file, in bytes."""
 POINTER = ((0, 0), (0, 15), (4, 12), (7, 18), (10, 17), (7, 11), (12, 11))
 """Outline of the mouse pointer, which pictures of a window do not show."""
+
+
+def use_own_settings() -> None:
+    """Keep settings, models and runs in temporary folders; call before napari is imported.
+
+    Pictures must not depend on windows and themes that napari remembers.
+    """
+    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+    os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
+    os.environ["VRP_SAM_UNFINISHED"] = tempfile.mkdtemp()
 
 
 class Clip:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import sys
 import tempfile
 import time
@@ -45,13 +44,11 @@ THEMES = {"": "dark", "-light": "light"}
 
 def main(folder: Path, *, everything: bool, clips_only: bool) -> None:
     """Play the half hour, and take pictures of it."""
-    # napari remembers windows and themes; the pictures must not depend on whose they are.
-    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
-    os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
-    os.environ["VRP_SAM_UNFINISHED"] = tempfile.mkdtemp()
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    from clips import Clip, use_own_settings
+
+    use_own_settings()
     import napari
-    from clips import Clip
     from PIL import Image
     from qtpy.QtTest import QTest
     from tests.plugin.halfhour.play import Play

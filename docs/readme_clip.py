@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -46,13 +45,11 @@ def download_sample() -> NDArray[np.uint16]:
 
 def main(path: Path) -> None:
     """Play in a window, and write the clip."""
-    # napari remembers windows and themes; the clip must not depend on whose they are.
-    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
-    os.environ["VRP_SAM_MODELS"] = tempfile.mkdtemp()
-    os.environ["VRP_SAM_UNFINISHED"] = tempfile.mkdtemp()
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    from clips import Clip, use_own_settings
+
+    use_own_settings()
     import napari
-    from clips import Clip
     from skimage.measure import regionprops
     from tests.plugin.halfhour.play import Play, iou
 

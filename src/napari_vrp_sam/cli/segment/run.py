@@ -92,8 +92,9 @@ def run(
             total = len(writer.indices)
             written = "The labels are" if total == 1 else f"{done} of {total} frames are"
             stderr_console.print(f"{written} in {output.labels}.", soft_wrap=True)
-            expected = expected_ious(held_out, of_frames, job.annotated)
-            others = {i: c for i, c in writer.confidence.items() if i not in job.annotated}
+            annotated = job.annotated
+            expected = expected_ious(held_out, of_frames, annotated)
+            others = {i: c for i, c in writer.confidence.items() if i not in annotated}
             _print_quality(frames, others or writer.confidence, expected)
 
     events = segment_to(job, frames, output, workers=workers, scheduler=scheduler, close=report)

@@ -113,9 +113,7 @@ class SegmentationJob(Job):
     @property
     def annotated(self) -> list[int]:
         """Indices of the frames of the stack that are annotated."""
-        if not self.references_on_stack:
-            return []
-        return sorted({r.frame for r in self.references if r.frame is not None and not r.is_crop})
+        return _annotated_frames(self.references) if self.references_on_stack else []
 
     @property
     def needs_probabilities(self) -> bool:
@@ -150,10 +148,11 @@ def plan(job: SegmentationJob) -> tuple[Frames, list[int]]:
     indices = [i for i in _range(job.frames, len(frames)) if i not in job.accepted]
     if not indices:
         raise InputError("All frames are accepted, so there is nothing left to segment.")
-    if job.annotated and frames.lead_shape:
+    annotated = job.annotated
+    if annotated and frames.lead_shape:
         positions = np.stack(np.unravel_index(indices, frames.lead_shape), axis=1)
         # Distance along all leading axes: the next time point is as near as the next plane.
-        steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in job.annotated]
+        steps = [np.abs(positions - frames.position(index)).sum(axis=1) for index in annotated]
         nearest_first = np.argsort(np.min(steps, axis=0), kind="stable")
         indices = [indices[at] for at in nearest_first]
     if job.first_frame in indices:
@@ -185,7 +184,7 @@ def check_references(references: Sequence[Reference], frames: int | None) -> Non
     if not references:
         raise InputError("There is no annotation: annotate a class on at least one frame.")
     check_class_count({r.class_id for r in references})
-    for index in sorted({r.frame for r in references if r.frame is not None and not r.is_crop}):
+    for index in _annotated_frames(references):
         if frames is not None and not 0 <= index < frames:
             raise InputError(
                 f"An annotation is on frame {index}, but the stack has the frames 0 to "
@@ -217,3 +216,7 @@ def _range(limits: tuple[int | None, int | None] | None, length: int) -> list[in
             f"choose a range within 0:{length}."
         )
     return list(range(start, stop))
+
+
+def _annotated_frames(references: Sequence[Reference]) -> list[int]:
+    return sorted({r.frame for r in references if r.frame is not None and not r.is_crop})

@@ -18,13 +18,12 @@ import pytest
 import tifffile
 import zarr
 from distributed import LocalCluster
+from tests.inference.runs.dask.wandering import results, wandering_square
 from typer.testing import CliRunner
 
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.cli import app
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.inference.frames import Frames
-from napari_vrp_sam.inference.references.gather import gather_references
 from napari_vrp_sam.inference.runs.dask.cluster import local_cluster
 from napari_vrp_sam.inference.runs.dask.engine import DaskEngine
 from napari_vrp_sam.inference.runs.dask.paused_workers import PausedWorkerWatch
@@ -55,23 +54,12 @@ def engine():
 
 @pytest.fixture(scope="module")
 def job() -> SegmentationJob:
-    """A bright square that wanders, in memory."""
-    stack = np.random.default_rng(0).integers(0, 40, (LENGTH, 64, 64), dtype=np.uint8)
-    drawn = np.zeros((64, 64), np.uint8)
-    drawn[7:27, 12:40] = 3
-    for index in range(LENGTH):
-        stack[index, 5 + index : 25 + index, 12:40] += 160
-    references = gather_references(Frames(stack), drawn, reference_frame=2)
-    return SegmentationJob(stack, references=references, device="cpu")
+    return wandering_square(LENGTH, noise=40, contrast=160)
 
 
 @pytest.fixture(scope="module")
 def expected(job):
     return {event.index: event for event in results(ThreadEngine().submit(job).events())}
-
-
-def results(events):
-    return [event for event in events if isinstance(event, FrameResult)]
 
 
 def test_frames_in_memory_are_sent_one_by_one(engine, job, expected):

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+from tests.inference.runs.dask.wandering import results, wandering_square
 
 from napari_vrp_sam.annotations.labels import labels_checksum
 from napari_vrp_sam.errors import InputError
@@ -52,14 +52,8 @@ def engine(scheduler: str) -> Iterator[DaskEngine]:
 
 @pytest.fixture(scope="module")
 def job() -> SegmentationJob:
-    """A bright square that wanders slowly, so that frames are averaged with their neighbours."""
-    stack = np.random.default_rng(0).integers(0, 90, (LENGTH, 64, 64), dtype=np.uint8)
-    drawn = np.zeros((64, 64), np.uint8)
-    drawn[7:27, 12:40] = 3
-    for index in range(LENGTH):
-        stack[index, 5 + index : 25 + index, 12:40] += 80
-    references = gather_references(Frames(stack), drawn, reference_frame=2)
-    return SegmentationJob(stack, references=references, model=PixelModel(), device="cpu")
+    """A square that changes little, so that frames are averaged with their neighbours."""
+    return wandering_square(LENGTH, noise=90, contrast=80, model=PixelModel())
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +63,6 @@ def large_job(job: SegmentationJob) -> SegmentationJob:
     stack = np.tile(job.data[:3], (1, 1, 10))[:, :40]
     references = [replace(job.references[0], frame=None)]
     return replace(job, data=stack, references=references, tile_size=256)
-
-
-def results(events: Any) -> list[FrameResult]:
-    return [event for event in events if isinstance(event, FrameResult)]
 
 
 def assert_same_results(job: SegmentationJob, found: list[FrameResult]) -> None:
