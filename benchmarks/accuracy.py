@@ -20,7 +20,7 @@ from typing import Annotated, Any, cast
 
 import torch
 import typer
-from shared_work import Logits, SharedPredictions
+from shared_work import SharedPredictions
 from torch import Tensor
 
 from napari_vrp_sam.annotations.reference import ANNOTATION_KINDS
@@ -28,6 +28,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
 from napari_vrp_sam.models.base import FrameFeatures, Prompts
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.decision import shift_to_best_threshold
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.probe.encoded_shots import PROBE_STRIDE
@@ -37,44 +38,49 @@ from napari_vrp_sam.research.datasets.open import find_datasets
 from napari_vrp_sam.research.protocols.one_slice import Method, evaluate_dataset, mean_over_datasets
 from napari_vrp_sam.research.protocols.random_forest import RandomForest
 
-SPARED = 5
-"""Frames that are excluded from the evaluation, regardless of the number of references."""
-
 
 def methods_of(model: LiteModel) -> dict[str, Method]:
-    """Return all methods; only the time of the first one is meaningful."""
-    # Encodes features for both the correlation and the probe.
-    both = LiteModel(model.network, pseudo_mask="correlation")
-    shared = SharedPredictions(both)
+    """Return all methods; only the times of the first two are meaningful."""
+    shared = SharedPredictions(model)
+    correlated = LiteModel(model.network, pseudo_mask="correlation")
+    correlated.effort = 0.05  # its probe is not used
+    shared_correlation = SharedPredictions(correlated)
 
-    def by_share(share: float | None, *, probe: bool) -> Logits:
-        def logits(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
-            selected = replace(prepared, correlation_references=()) if probe else prepared
-            prompts = both.prompt(features, [selected])
-            if share is not None:
-                prompts = replace(prompts, calibrations=(ClassCalibration(share),))
-            return both.decode(features, prompts)
+    def probe_alone(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        return decode(model, features, replace(model.prompt(features, [prepared]), **share_of(0)))
 
-        return logits
+    def vrp_alone(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        return decode(model, features, replace(model.prompt(features, [prepared]), **share_of(1)))
 
-    def from_points_and_box(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
-        pseudo_mask = both.prompt(features, [prepared]).pseudo_mask
+    def gp_sam(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        network = model.network
+        pseudo_mask = model.prompt(features, [prepared]).pseudo_mask
         assert pseudo_mask is not None  # `lite` always has one
-        points, labels, boxes = geometric_prompts(pseudo_mask, cell=PROBE_STRIDE)
-        sparse, dense = both.network.geometric_prompt(features, points, labels, boxes)
-        no_pseudo_mask = torch.zeros_like(pseudo_mask)
-        masks, _ = both.network.decode(features, sparse, dense, no_pseudo_mask)
+        points, boxes = geometric_prompts(pseudo_mask, cell=PROBE_STRIDE)
+        labels = points.new_ones(points.shape[:2])
+        sparse, dense = network.geometric_prompt(features, points, labels, boxes)
+        masks, _ = network.decode(features, sparse, dense, torch.zeros_like(pseudo_mask))
         # With a decoder share of 0, `decode` only resizes the masks.
-        prompts = Prompts((prepared.class_id,), sparse, dense, masks, (ClassCalibration(0.0),))
-        return both.decode(features, prompts)
+        prompts = Prompts((prepared.class_id,), sparse, dense, masks, **share_of(0))
+        return decode(model, features, prompts)
 
     return {
-        "lite": shared.method(by_share(None, probe=True)),
+        "lite": shared.whole(),
         "random forest": RandomForest(),
-        "probe alone": shared.method(by_share(0.0, probe=True)),
-        "VRP alone": shared.method(by_share(1.0, probe=False)),
-        "GP-SAM": shared.method(from_points_and_box),
+        "probe alone": shared.method(probe_alone),
+        "VRP alone": shared_correlation.method(vrp_alone),
+        "GP-SAM": shared_correlation.method(gp_sam),
     }
+
+
+def share_of(decoder: float) -> dict[str, Any]:
+    """Return the calibration of one class in which the mask decoder has a share."""
+    return {"calibrations": (ClassCalibration(decoder),), "similarities": (1.0,)}
+
+
+def decode(model: LiteModel, features: FrameFeatures, prompts: Prompts) -> Tensor:
+    """Return logits whose best threshold is 0, as in a run."""
+    return shift_to_best_threshold(model.decode(features, prompts))
 
 
 def main(
@@ -96,14 +102,17 @@ def main(
     """Evaluate all methods with each annotation."""
     methods = methods_of(cast(LiteModel, load_model(model)))
     methods = {name: methods[name] for name in only or methods}
+    counts = references or [1, 5]
+    # Frames that are excluded from the evaluation, regardless of the number of references.
+    spared = max(counts)
     results: dict[str, Any] = {
-        "spared": SPARED,
+        "spared": spared,
         "max_frames": max_frames,
         "max_sequences": max_sequences,
         "runs": [],
     }
     for kind in kinds or ANNOTATION_KINDS:
-        for count in references or (1, 5):
+        for count in counts:
             results_by_dataset: dict[str, dict[str, Any]] = {}
             results["runs"].append(
                 {"annotation": kind, "references": count, "datasets": results_by_dataset}
@@ -115,7 +124,7 @@ def main(
                         methods,
                         kind=kind,  # type: ignore[arg-type]  # checked where it is used
                         references=count,
-                        spared=SPARED,
+                        spared=spared,
                         max_frames=max_frames,
                         max_sequences=max_sequences,
                     )

@@ -25,6 +25,7 @@ from napari_vrp_sam.models.decision import follow_edges, shift_to_best_threshold
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.parts import INTENSITIES
 from napari_vrp_sam.models.lite.prepared_class import PreparedClass
+from napari_vrp_sam.models.lite.zoom import reduce_logits
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.datasets.dataset import Dataset
@@ -87,7 +88,7 @@ def variants(
     found = {"default": shift_to_best_threshold(model.decode(features, prompts).clone())}
     for share in EDGE_SHARES:
         edged = follow_edges(mixed, features.semantic[INTENSITIES], [share])
-        logits = resize_to_frame(edged, features.size)[:, 0]
+        logits = reduce_logits(resize_to_frame(edged, features.size)[:, 0], model.zoom)
         for offset_name, factor in OFFSETS.items():
             for rule_name, rule in RULES.items():
                 name = f"{rule_name}, {offset_name}, edges {share:g}"
@@ -101,12 +102,11 @@ def main(
     max_frames: Annotated[int, typer.Option(help="Frames per sequence.")] = 5,
 ) -> None:
     """Evaluate each variant on each dataset."""
-    model = cast(LiteModel, load_model("lite", device="cpu"))
-    shared = SharedPredictions(model, "cpu")
+    shared = SharedPredictions(cast(LiteModel, load_model("lite", device="cpu")), "cpu")
     masks: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def method(name: str) -> Any:
-        def mask(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        def mask(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
             key = id(features), id(prepared)
             if key not in masks:
                 masks[key] = {k: v > 0 for k, v in variants(model, features, prepared).items()}

@@ -39,37 +39,40 @@ class Variants:
 
     def __init__(self, network: LiteNetwork) -> None:
         # Encodes features for both the correlation and the probe.
-        self.model = LiteModel(network, pseudo_mask="correlation")
-        self.shared = SharedPredictions(self.model, "cpu")
+        model = LiteModel(network, pseudo_mask="correlation")
+        self.shared = SharedPredictions(model, "cpu")
         self.sequence: Sequence[Frame] | None = None
         self.masks: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def method(self, variant: str) -> Method:
         """Return one of the variants of `all_logits` as a method."""
 
-        def mask(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        def mask(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
             if self.sequence is not self.shared.sequence:
                 self.sequence, self.masks = self.shared.sequence, {}
             key = id(features), id(prepared)
             if key not in self.masks:
-                logits = self.all_logits(features, prepared)
+                logits = self.all_logits(model, features, prepared)
                 self.masks[key] = {name: values > 0 for name, values in logits.items()}
             return self.masks[key][variant]
 
         return self.shared.method(mask)
 
-    def all_logits(self, features: FrameFeatures, prepared: PreparedClass) -> dict[str, Tensor]:
+    @staticmethod
+    def all_logits(
+        model: LiteModel, features: FrameFeatures, prepared: PreparedClass
+    ) -> dict[str, Tensor]:
         """Compute the logits (1, Y, X) of a frame by each variant."""
         logits = {}
         for name, selected in (
             ("probe", replace(prepared, correlation_references=())),
             ("correlation", prepared),
         ):
-            prompts = self.model.prompt(features, [selected])
+            prompts = model.prompt(features, [selected])
             for share in SHARES:
                 fixed = replace(prompts, calibrations=(ClassCalibration(share),))
-                logits[f"{name}, decoder {share:g}"] = self.model.decode(features, fixed)
-            logits[f"{name}, decoder by annotation"] = self.model.decode(features, prompts)
+                logits[f"{name}, decoder {share:g}"] = model.decode(features, fixed)
+            logits[f"{name}, decoder by annotation"] = model.decode(features, prompts)
         return logits
 
 

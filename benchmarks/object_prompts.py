@@ -26,6 +26,7 @@ from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.network import STRIDE, Conditioning
 from napari_vrp_sam.models.lite.parts import LOGIT_LIMIT
 from napari_vrp_sam.models.lite.prepared_class import PreparedClass
+from napari_vrp_sam.models.lite.zoom import reduce_logits
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.probe.cross_validation import FOLD_EFFORT, Predict
 from napari_vrp_sam.models.probe.encoded_shots import Shot
@@ -93,7 +94,7 @@ def variants(
     found = {"lite": model.decode(features, model.prompt(features, [prepared]))}
     for name, weight in (("probe", 0.0), ("objects", 1.0), ("calibrated", share.decoder_share)):
         mixed = torch.lerp(probe, objects, weight) + share.offset
-        found[name] = resize_to_frame(mixed, features.size)[:, 0]
+        found[name] = reduce_logits(resize_to_frame(mixed, features.size)[:, 0], model.zoom)
     return {name: shift_to_best_threshold(logits.clone()) for name, logits in found.items()}
 
 
@@ -110,10 +111,10 @@ def main(
     masks: dict[tuple[int, int], dict[str, Tensor]] = {}
 
     def method(name: str) -> Any:
-        def mask(features: FrameFeatures, prepared: PreparedClass) -> Tensor:
+        def mask(model: LiteModel, features: FrameFeatures, prepared: PreparedClass) -> Tensor:
             key = id(features), id(prepared)
             if key not in masks:
-                masks[key] = variants(model, features, prepared)
+                masks[key] = variants(cast(ObjectLite, model), features, prepared)
             return masks[key][name]
 
         return shared.method(mask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,8 +24,8 @@ from napari_vrp_sam.research.protocols.one_slice import (
     mean_over_datasets,
 )
 
-Logits = Callable[[FrameFeatures, PreparedClass], Tensor]
-"""Maps features of a frame and a prepared class to logits of shape (1, Y, X)."""
+Logits = Callable[[LiteModel, FrameFeatures, PreparedClass], Tensor]
+"""Maps the model of a class, the features of a frame and the prepared class to logits (1, Y, X)."""
 
 
 class SharedPredictions:
@@ -38,32 +38,48 @@ class SharedPredictions:
         self.model = ModelMethod(model, device)
         self.sequence: Sequence[Frame] | None = None
         self.predictors: list[Predictor] = []
-        self.features: dict[int, FrameFeatures] = {}
+        self.features: dict[tuple[int, str], FrameFeatures] = {}
 
     def method(self, logits: Logits) -> Method:
         """Return a method of the one-slice protocol."""
 
         def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> SegmentFrame:
-            if self.sequence is not frames:
-                self.predictors = self.model.predictors(frames, references)
-                self.sequence, self.features = frames, {}
+            self._learn(frames, references)
             return segment
 
         def segment(frame: Frame) -> FrameMasks:
-            if id(frame) not in self.features:
-                self.features[id(frame)] = self.predictors[0].encode(frame)
-            with torch.no_grad():
-                masks = [
-                    logits(self.features[id(frame)], predictor.prepared[0])[0] > 0
-                    for predictor in self.predictors
-                ]
+            masks = []
+            for predictor in self.predictors:
+                # Each class has its own copy of the model, which may enlarge the frames.
+                model = cast(LiteModel, predictor.model)
+                key = id(frame), model.encoding_key
+                if key not in self.features:
+                    self.features[key] = predictor.encode(frame)
+                with torch.no_grad():
+                    masks.append(logits(model, self.features[key], predictor.prepared[0])[0] > 0)
             return FrameMasks(torch.stack(masks).cpu().numpy())
 
         return learn
 
+    def whole(self) -> Method:
+        """Return the model itself as a method, as it segments in a run."""
+
+        def learn(frames: Sequence[Frame], references: Sequence[Reference]) -> SegmentFrame:
+            return self.model.segment_with(self._learn(frames, references), frames, references)
+
+        return learn
+
+    def _learn(
+        self, frames: Sequence[Frame], references: Sequence[Reference]
+    ) -> Sequence[Predictor]:
+        if self.sequence is not frames:
+            self.predictors = self.model.predictors(frames, references)
+            self.sequence, self.features = frames, {}
+        return self.predictors
+
 
 def write_scores(
-    path: Path, results: Mapping[str, Mapping[str, Mapping[str, Any]]], max_frames: int
+    path: Path, results: Mapping[str, Mapping[str, Mapping[str, Any]]], max_frames: int | None
 ) -> None:
     """Write the mean IoU of each dataset and method, and the means over the datasets, as JSON."""
     write_json(

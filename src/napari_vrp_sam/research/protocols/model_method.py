@@ -116,9 +116,17 @@ class ModelMethod:
         self, frames: Sequence[NDArray[Any]], references: Sequence[Reference]
     ) -> SegmentFrame:
         """Learn the references; see `one_slice.Method`."""
+        return self.segment_with(self.predictors(frames, references), frames, references)
+
+    @staticmethod
+    def segment_with(
+        predictors: Sequence[Predictor],
+        frames: Sequence[NDArray[Any]],
+        references: Sequence[Reference],
+    ) -> SegmentFrame:
+        """Return the function that segments frames with the result of `predictors`."""
         from napari_vrp_sam.inference.prediction.outputs import predict_from_probabilities
 
-        predictors = self.predictors(frames, references)
         cache = predictors[0].cache
         assert cache is not None
         number = {id(frame): index for index, frame in enumerate(frames)}
