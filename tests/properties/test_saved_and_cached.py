@@ -145,7 +145,7 @@ def segmenters(draw) -> Segmenter:
     references = []
     for class_id in sorted(class_ids):
         mask, negative = draw(masks), draw(optional_masks)
-        mask[0, :2] = True
+        mask[0, :2], mask[-1, -1] = True, False  # a class needs background, too
         if negative is not None:
             negative &= ~mask
         kind = draw(st.sampled_from(("mask", "partial", "scribble", "box", "point")))

@@ -268,6 +268,22 @@ def test_compression(tmp_path: Path, codec: str) -> None:
     np.testing.assert_array_equal(open_image(tmp_path / "a.tif").data, colours)
 
 
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_page_that_announces_more_pixels_is_refused(
+    tmp_path: Path, tile: tuple[int, int] | None
+) -> None:
+    stack = np.random.default_rng(0).integers(0, 250, (3, 32, 48), dtype=np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack, compression="zlib", tile=tile, photometric="minisblack"
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[2].aspage().tags["ImageLength"].overwrite(4000)
+    stored = open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(stored.data[1], stack[1])
+    with pytest.raises(InputError, match=r"is damaged: a page of shape \(4000, 48\)"):
+        stored.data[2]
+
+
 def test_pages_in_a_circle_are_refused(tmp_path):
     """tifffile follows them for ever."""
     path = tmp_path / "a.tif"

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.lazy_stack import LazyStack
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.tiff.images import TiffImage
@@ -150,4 +151,11 @@ def _read_page(path: Path, offset: int, shape: Sequence[int]) -> NDArray[Any]:
     """Read the page with tags at an offset; finding one of 5,000 by number would take 0.1 s."""
     with quiet_tifffile(), tifffile.TiffFile(path) as file:
         file.filehandle.seek(offset)
-        return np.asarray(tifffile.TiffPage(file, 0).asarray()).reshape(shape)
+        page = tifffile.TiffPage(file, 0)
+        # Before decoding: a damaged page can announce any number of pixels.
+        if math.prod(page.shape) != math.prod(shape):
+            raise InputError(
+                f"{path} is damaged: a page of shape {page.shape} follows pages of shape "
+                f"{tuple(shape)}. Write the file again with the program that it is from."
+            )
+        return np.asarray(page.asarray()).reshape(shape)
