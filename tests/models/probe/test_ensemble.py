@@ -201,6 +201,17 @@ def test_the_linear_probe_reads_only_its_maps() -> None:
     assert strong.logits(shot.maps, (32, 32)).std() < 0.5 * logits.std()
 
 
+def test_training_in_half_precision_fits_the_linear_probe_in_single_precision() -> None:
+    recipe = ProbeRecipe(linear=(0, 1, 2), perceptron=())
+    masks = squares(1, 64, 64, side=30)
+    maps = tuple(m.bfloat16() for m in shot_with_maps(masks).maps)
+    half, single = (shot_with_maps(masks, m) for m in (maps, tuple(m.float() for m in maps)))
+    with torch.autocast("cpu", torch.bfloat16):
+        probe = fit_linear_probe([half], recipe)
+    logits = fit_linear_probe([single], recipe).logits(single.maps, (32, 32))
+    assert torch.equal(probe.logits(single.maps, (32, 32)), logits)
+
+
 def test_an_ensemble_has_the_members_of_its_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROBE_CELLS", 1600)  # 400 at the effort of the test
     masks = squares(2, 48, 48, side=20)

@@ -139,6 +139,19 @@ def test_a_resumed_run_results_in_the_same_weights(
     assert logs == ["from-4"]  # the first run was too short for a line of the log
 
 
+def test_training_in_bfloat16(tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    train(path, **SMALL, precision="bf16", backbone_rate=0.1)
+    start = LiteNetwork(TINY).state_dict()
+    for name, value in tensors(path).items():
+        assert value.isfinite().all(), name
+        assert value.shape == start[name].shape
+    assert not same(path, whole)
+    assert json.loads(read_checkpoint(path).metadata["training"])["precision"] == "bf16"
+    with pytest.raises(InputError, match="precision"):
+        train(path, **SMALL, backbone_rate=0.1)
+
+
 def test_a_finished_run_keeps_its_weights(
     whole: Path, steps_seen: Callable[..., list[int]]
 ) -> None:

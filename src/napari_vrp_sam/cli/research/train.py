@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,19 @@ OutputOption = Annotated[
 ]
 BatchSizeOption = Annotated[
     int, typer.Option("--batch-size", min=1, help="Episodes per step and device.")
+]
+
+
+class TrainingPrecision(StrEnum):
+    """Floating-point formats for training."""
+
+    SINGLE = "32"
+    BFLOAT = "bf16"
+
+
+PrecisionOption = Annotated[
+    TrainingPrecision,
+    typer.Option("--precision", metavar="NAME", help="Floating-point format: 32, or bf16 on GPUs."),
 ]
 
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
@@ -89,6 +103,7 @@ def lite(
     seed: Annotated[int, typer.Option(min=0, help="Seed of initialisation and episodes.")] = 0,
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of devices of the chosen type.")] = 1,
+    precision: PrecisionOption = TrainingPrecision.SINGLE,
     workers: Annotated[
         int, typer.Option(min=0, help="Number of processes per device that generate episodes.")
     ] = 1,
@@ -117,6 +132,7 @@ def lite(
         seed=seed,
         device=device,
         devices=devices,
+        precision=precision.value,
         workers=workers,
     )
     console.print(path, soft_wrap=True)

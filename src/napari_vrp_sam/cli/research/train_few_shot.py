@@ -15,6 +15,8 @@ from napari_vrp_sam.cli.research.few_shot import AnnotationOption, DataOption, R
 from napari_vrp_sam.cli.research.train import (
     BatchSizeOption,
     OutputOption,
+    PrecisionOption,
+    TrainingPrecision,
     lightning_required,
     train_app,
 )
@@ -26,13 +28,6 @@ SemanticEncoderName = StrEnum(
 )
 LossName = StrEnum("LossName", ["both", "bce", "dice"])
 InitialisationName = StrEnum("InitialisationName", ["random", "foreground", "background", "half"])
-
-
-class TrainingPrecision(StrEnum):
-    """Floating-point formats for training."""
-
-    SINGLE = "32"
-    BFLOAT = "bf16"
 
 
 SUMMARY = (
@@ -82,10 +77,7 @@ def train(
         float | None, typer.Option(min=0, help="Initial learning rate. Default: as in the paper.")
     ] = None,
     batch_size: BatchSizeOption = 8,
-    precision: Annotated[
-        TrainingPrecision,
-        typer.Option(metavar="NAME", help="Floating-point format: 32, or bf16 on GPUs."),
-    ] = TrainingPrecision.SINGLE,
+    precision: PrecisionOption = TrainingPrecision.SINGLE,
     embeddings: Annotated[
         Path | None,
         typer.Option(

@@ -102,8 +102,11 @@ def fit_linear_probe(
     shots: Sequence[Shot], recipe: ProbeRecipe, *, strength: float = PROBE_STRENGTH
 ) -> EnsembleProbe:
     """Fit the linear probe of a recipe, which is fast enough for every training step."""
-    cells = sample_cells(shots, recipe.linear, TRAINING_CELLS)
-    return EnsembleProbe(((fit_linear(*cells, strength=strength, iterations=5), recipe.linear),))
+    # Newton's method does not converge in half precision.
+    with torch.autocast(shots[0].mask.device.type, enabled=False):
+        cells = sample_cells(shots, recipe.linear, TRAINING_CELLS)
+        probe = fit_linear(*cells, strength=strength, iterations=5)
+    return EnsembleProbe(((probe, recipe.linear),))
 
 
 def fit_ensemble(
@@ -187,7 +190,8 @@ def _sample_shot(shot: Shot, levels: Sequence[int], count: int) -> tuple[Tensor,
         weight = importance.gather(1, drawn).to(mass) * mass
         cells = drawn.to(target.device)
         target = target.gather(1, cells)
-    maps = [shot.maps[level] for level in levels]
+    # Neither features nor positions in half precision, which has three digits.
+    maps = [shot.maps[level].float() for level in levels]
     return _features_at(maps, cells, (rows, columns)), target, weight
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -72,6 +72,7 @@ def train(
     workers: int = 1,
     device: str | torch.device = "auto",
     devices: int = 1,
+    precision: Literal["32", "bf16"] = "32",
     checkpoint_every: int = 100,
     config: LiteConfig | None = None,
     initial: str | os.PathLike[str] | None = None,
@@ -107,6 +108,8 @@ def train(
     devices : int
         Number of devices of that type. Each takes `batch_size` episodes per step: N devices see the
         same batches as one device with N times the batch size.
+    precision : {"32", "bf16"}
+        Floating-point format; bf16 is fast on GPUs only. Weights and probes have 32 bits.
     checkpoint_every : int
         Steps between checkpoints.
     config : LiteConfig, optional
@@ -158,11 +161,12 @@ def train(
         "datasets": [dataset.name for dataset in datasets],
         "network": config.as_metadata(),
         "devices": devices,
+        "precision": precision,
         "initial": None if initial is None else file_sha256(initial),
     }
     folder = training_folder(output)
-    # Earlier versions had no setting for the number of devices.
-    checkpoint = resume_checkpoint(folder, settings, defaults={"devices": 1})
+    # Earlier versions did not have these settings.
+    checkpoint = resume_checkpoint(folder, settings, defaults={"devices": 1, "precision": "32"})
     completed = int(checkpoint["global_step"]) if checkpoint else 0
 
     with quiet_lightning():
@@ -207,6 +211,7 @@ def train(
                 completed=completed,
                 workers=workers,
                 devices=devices,
+                precision="bf16-mixed" if precision == "bf16" else "32-true",
                 gradient_clip=1.0,
                 # Promptable and episodic steps train different parts of the network.
                 find_unused_parameters=True,
