@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import subprocess
 import sys
@@ -88,6 +89,11 @@ def test_verbose_prints_the_log_of_the_library() -> None:
     ("error", "code", "message"),
     [
         (InputError("The stack [a] is empty."), 2, "Error: The stack [a] is empty."),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "a.tif"),
+            2,
+            "Error: a.tif cannot be used: File name too long. Choose another path.",
+        ),
         (KeyboardInterrupt(), 130, "Interrupted."),
     ],
 )

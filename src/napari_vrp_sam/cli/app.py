@@ -86,6 +86,15 @@ class CommandGroup(TyperGroup):
             text = _name_options(str(error), self.commands.get(ctx.invoked_subcommand))
             stderr_console.print(Text.assemble(("Error:", "red"), f" {text}"), soft_wrap=True)
             raise typer.Exit(2) from error
+        except OSError as error:
+            _print_notes(error)
+            if error.filename is None:
+                raise
+            # Paths that users give: names that are too long, folders that may not be entered.
+            text = f"{error.filename} cannot be used: {error.strerror}. Choose another path."
+            stderr_console.print(Text.assemble(("Error:", "red"), f" {text}"), soft_wrap=True)
+            logger.debug("The command failed", exc_info=error)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
             _print_notes(error)
             terminated = isinstance(error, TerminatedError)

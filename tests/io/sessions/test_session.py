@@ -178,6 +178,8 @@ def test_an_image_with_a_file_is_not_copied(
     session = read_session(tmp_path / "away/a.vrpsam")
     with pytest.raises(MissingImageError, match=r"a\.vrpsam is no longer at .*move it back"):
         open_image(folder, session.image)
+    with pytest.raises(MissingImageError):
+        open_image(folder, session.image, tmp_path / ("x" * 300))
     data = open_image(folder, session.image, tmp_path / "elsewhere.tif")
     np.testing.assert_array_equal(data, stack)
 

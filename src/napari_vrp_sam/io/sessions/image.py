@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
@@ -105,7 +106,7 @@ def open_image(folder: Path, image: SessionImage, path: Path | None = None) -> A
         If the file holds a different image.
     """
     path = path or image.source or folder / IMAGE_COPY
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 # `Path.exists` fails for names that are too long
         raise MissingImageError(
             f"The image of {folder.name} is no longer at {path}: move it back, or give its new "
             "path."

@@ -64,11 +64,11 @@ def layer_metadata(
 
 def _file_metadata(source: Path | None, axes: str, shape: Sequence[int]) -> ImageMetadata:
     """Return the metadata of a file, if it still holds an image of this height and width."""
-    if source is None or not source.exists():
+    if source is None:
         return ImageMetadata()
     try:
         stored = open_image(source)
-    except InputError:  # opened by another plugin
+    except (InputError, OSError):  # opened by another plugin, or moved
         return ImageMetadata()
     found = dict(zip(stored.axes or "", stored.data.shape, strict=False))
     shown = dict(zip(axes, shape, strict=False))
