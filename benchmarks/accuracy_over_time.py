@@ -84,7 +84,8 @@ def write_dataset(folder: Path, sample: Any, size: int, sequences: int) -> Path:
 def to_uint8(stack: NDArray[Any]) -> NDArray[np.uint8]:
     """Return a stack whose brightest pixels are 255."""
     scaled = stack.astype(np.float64) * (255 / np.percentile(stack, 99.9))
-    return scaled.clip(0, 255).astype(np.uint8)
+    brightness: NDArray[np.uint8] = scaled.clip(0, 255).astype(np.uint8)
+    return brightness
 
 
 def evaluate(datasets: list[Path], kind: str) -> dict[str, str]:

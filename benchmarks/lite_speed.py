@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.models.lite import network as lite_network
 from napari_vrp_sam.models.lite.parts import SIMILARITY_LEVELS
 from napari_vrp_sam.models.precision import half_precision_dtype
+from napari_vrp_sam.models.probe.classical_features import intensities, structures
 from napari_vrp_sam.models.zoo.registry import load_model
 from napari_vrp_sam.research.protocols.speed import tiled_samples
 
@@ -100,8 +102,8 @@ def parts_of(subject: LiteSubject) -> dict[str, Run]:
         "encode": lambda: model.encode(frame),
         "encode: backbone": lambda: backbone(frame),
         "encode: neck": lambda: network.neck(features.semantic),
-        "encode: intensities": lambda: lite_network.intensities(frame),
-        "encode: structures": lambda: lite_network.structures(frame),
+        "encode: intensities": lambda: intensities(frame),
+        "encode: structures": lambda: structures(frame),
         "prompt": lambda: model.prompt(features, subject.prepared),
         "prompt: bank": lambda: conditioning.bank.similarity(levels, (height, width)),
         "prompt: VRP encoder": lambda: [
@@ -114,9 +116,8 @@ def parts_of(subject: LiteSubject) -> dict[str, Run]:
     }
     for number, (probe, read) in enumerate(conditioning.probe.members):
         maps = [features.semantic[level] for level in read]
-        parts[f"prompt: {type(probe).__name__} {number}"] = lambda p=probe, m=maps: p.logits(
-            m, (4 * height, 4 * width)
-        )
+        logits = partial(probe.logits, maps, (4 * height, 4 * width))
+        parts[f"prompt: {type(probe).__name__} {number}"] = logits
     return parts
 
 
@@ -222,7 +223,7 @@ def batches(subject: LiteSubject, sizes: list[int], kinds: list[str]) -> dict[st
         for size in sizes:
             frames = subject.frame.expand(size, -1, -1, -1).contiguous()
             with arithmetic(subject, kind):
-                seconds = seconds_of(lambda f=frames: subject.model.encode(f)) / size
+                seconds = seconds_of(partial(subject.model.encode, frames)) / size
             found[f"{kind}, {size} at a time"] = seconds
     return found
 

@@ -13,7 +13,7 @@ import argparse
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ def counts(ground_truth: Array, found: Array) -> NDArray[np.int64]:
     union = areas[:, None] + areas_found - shared[1:, 1:]
     iou = shared[1:, 1:] / np.maximum(union, 1)
     return np.array([(iou > 0.5).sum(), (areas > 0).sum(), (areas_found > 0).sum()])
+
+
+def total_counts(pairs: Iterable[tuple[Array, Array]]) -> NDArray[np.int64]:
+    """Return the sum of the `counts` of images."""
+    return sum((counts(*pair) for pair in pairs), np.zeros(3, np.int64))
 
 
 def touching_cells(*, cells: int = 10, frames: int = 30, side: int = 256, seed: int) -> Array:
@@ -125,7 +130,7 @@ def scores(pairs: list[tuple[Array, Array]], methods: dict[str, Method]) -> dict
     """Return the F1 score and the number of objects of each method."""
     result: dict[str, Any] = {"images": len(pairs)}
     for name, method in methods.items():
-        matched, objects, found = sum(counts(ids, method(mask)) for ids, mask in pairs)
+        matched, objects, found = total_counts((ids, method(mask)) for ids, mask in pairs)
         result["objects"] = int(objects)
         result[name] = {"f1": round(2 * matched / (objects + found), 3), "found": int(found)}
     return result
@@ -141,12 +146,10 @@ def series(old: Method | None, seeds: int) -> dict[str, Any]:
         result["images"] += len(ids)
         found = objects_from_labels(mask, axes="TYX").labels
         linked = objects_from_labels(mask, axes="TYX", linked=True)
-        pairs = zip(ids, found, strict=True)
-        total["new"] += [*sum(counts(*pair) for pair in pairs), len(linked.table)]
+        total["new"] += [*total_counts(zip(ids, found, strict=True)), len(linked.table)]
         if old is not None:
             stack = np.stack([old(frame) for frame in mask]).astype(np.uint32)
-            frames = zip(ids, stack, strict=True)
-            matches = sum(counts(*pair) for pair in frames)
+            matches = total_counts(zip(ids, stack, strict=True))
             classes = [np.minimum(np.arange(frame.max() + 1), 1) for frame in stack]
             total["old"] += [*matches, len(link(stack, classes, bridge=True).classes) - 1]
     for name, (matched, objects, number, ids_linked) in total.items():

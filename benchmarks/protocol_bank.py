@@ -90,8 +90,8 @@ class Bank:
     def split(self) -> tuple[Bank, Bank]:
         """Split into base classes (three of four) and novel classes, with the same images."""
         parts = []
-        for keep in (lambda n: n % 4 != 3, lambda n: n % 4 == 3):
-            chosen = [n for n in range(len(self.names)) if keep(n)]
+        for novel in (False, True):
+            chosen = [n for n in range(len(self.names)) if (n % 4 == 3) == novel]
             part = copy(self)
             part.names = [self.names[n] for n in chosen]
             part.values = [self.values[n] for n in chosen]
@@ -193,15 +193,20 @@ def build_bank(pictures: Sequence[Picture], network: LiteNetwork, device: torch.
             for kind, masks in drawn.items():
                 annotations[kind].append(masks)
     usable = [key for key in sorted(by_class) if len(by_class[key]) > 1]
-    first, second, *others = _encode([p.frame for p in pictures], network, device)
+    first, second, stage_3, stage_4, semantic, embeddings = _encode(
+        [p.frame for p in pictures], network, device
+    )
     return Bank(
-        [first, second],
-        *others,
-        torch.from_numpy(np.stack([p.labels for p in pictures])),
-        {kind: torch.from_numpy(np.stack(a)) for kind, a in annotations.items()},
-        [titles[key] for key in usable],
-        [value for _, value in usable],
-        [by_class[key] for key in usable],
+        fine=[first, second],
+        stage_3=stage_3,
+        stage_4=stage_4,
+        semantic=semantic,
+        embeddings=embeddings,
+        labels=torch.from_numpy(np.stack([p.labels for p in pictures])),
+        annotations={kind: torch.from_numpy(np.stack(a)) for kind, a in annotations.items()},
+        names=[titles[key] for key in usable],
+        values=[value for _, value in usable],
+        occurrences=[by_class[key] for key in usable],
     )
 
 
@@ -227,7 +232,7 @@ def _annotated(
 ) -> dict[str, NDArray[np.bool_]]:
     count, draws = (None, DRAWS) if training else (20, 1)
     grid = (len(mask) // STRIDE, len(mask) // STRIDE)
-    annotations = {}
+    annotations: dict[str, NDArray[np.bool_]] = {}
     for kind in ANNOTATION_KINDS:
         random = kind in {"point", "scribble"}
         masks = [

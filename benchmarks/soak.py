@@ -45,7 +45,8 @@ class Failing:
     def __getitem__(self, selection: Any) -> np.ndarray:
         if selection[0] == 2:
             raise OSError("The frame is damaged.")
-        return self.stack[selection]
+        part: np.ndarray = self.stack[selection]
+        return part
 
 
 def job_of(kind: str, number: int) -> SegmentationJob:
@@ -102,7 +103,8 @@ def main() -> None:
     tempfile.tempdir = str(folder)
     engine, begin, kinds = ProcessEngine(), time.monotonic(), collections.Counter[str]()
     worker = psutil.Process(engine.warm_up().process.pid)
-    caller, samples = psutil.Process(), []
+    caller = psutil.Process()
+    samples: list[dict[str, Any]] = []
     every = max(1, min(options.jobs // 40, 25))
     for number in range(1, options.jobs + 1):
         kind = KINDS[number % len(KINDS)]

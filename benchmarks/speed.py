@@ -53,7 +53,8 @@ def main() -> None:
         if time.perf_counter() - began > options.seconds:
             print(f"{name}: skipped, no time left", flush=True)
             continue
-        of_model = results["models"][name] = {}
+        of_model: dict[str, Any] = {}
+        results["models"][name] = of_model
         model = random_model(name, device)
         measure(model, stack, labels, of_model, options, keep)
         del model
@@ -94,7 +95,8 @@ def measure(
         }
         runs.append(entry)
         model.pseudo_mask = pseudo_mask
-        attempt(entry, "result", lambda e=entry: optimised(model, stack, labels, e, device), keep)
+        run = partial(optimised, model, stack, labels, entry, device)
+        attempt(entry, "result", run, keep)
         rate = (entry.get("result") or {}).get("frames_per_second")
         if rate and flops:
             entry["tflops"] = rate * flops["total"] / 1e12
@@ -115,7 +117,7 @@ def plain(
     labels: np.ndarray,
     options: argparse.Namespace,
     device: torch.device,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Measure the unoptimised pipeline."""
     pipeline = UnoptimisedPipeline(model)
     reset(device)
@@ -135,7 +137,7 @@ def optimised(
     labels: np.ndarray,
     variant: dict[str, Any],
     device: torch.device,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Measure `Predictor.predict_stream`."""
     reset(device)
     start = time.perf_counter()
@@ -179,7 +181,7 @@ def quality(
         for precision in ("float32", "auto"):
             variant = {"precision": precision, "batch": 4 if precision == "auto" else 1}
             stream = make_predictor(model, stack, labels, device, variant).predict_stream(frames)
-            found[precision] = np.stack([probabilities[0] for _, probabilities in stream])
+            found[precision] = np.stack([prediction.probabilities[0] for prediction in stream])
         result[f"half_{pseudo_mask}"] = overlap(found["float32"], found["auto"])
     pipeline = UnoptimisedPipeline(model)
     logits = np.stack([pipeline.logits(f, stack[0], labels[0] > 0) for f in frames])
@@ -238,7 +240,7 @@ def random_model(name: str, device: torch.device) -> FullSizeModel:
     return FullSizeModel(name, sam, semantic, encoder).eval().to(device)
 
 
-def summary(seconds: float, device: torch.device) -> dict[str, float]:
+def summary(seconds: float, device: torch.device) -> dict[str, float | None]:
     """Return seconds and frames per second, and the peak memory on a GPU."""
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
     return {

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from segment_anything import sam_model_registry
 from segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -20,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_vrp_sam.models.base import EncodedReference
 from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.sam.attention import AttentionInput, biased_sdpa, blockwise_attention
-from napari_vrp_sam.models.sam.full_size_model import FullSizeModel, build_sam
+from napari_vrp_sam.models.sam.full_size_model import FullSizeModel
 from napari_vrp_sam.models.sam.image_encoder import attention_for, encode_images
 from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
 
@@ -28,7 +29,7 @@ from napari_vrp_sam.models.vrp.semantic_encoders import build_semantic_encoder
 def sam_of(name: str) -> Sam:
     """Build SAM with random weights; "tiny" is a small model for tests."""
     if name != "tiny":
-        return build_sam(name)
+        return sam_model_registry[name]()
     encoder = ImageEncoderViT(
         img_size=1024,
         depth=2,
@@ -63,28 +64,33 @@ def counted_flops(model: FullSizeModel) -> dict[str, float]:
         sam, semantic = sam_of(model.name), build_semantic_encoder("resnet50")
         image = torch.empty(1, 3, model.input_side, model.input_side)
         small = torch.empty(1, 3, model.semantic_side, model.semantic_side)
-        for part, work in {
+        work: dict[str, Callable[[], Any]] = {
             "image_encoder": lambda: encode_images(sam.image_encoder, image, blockwise_attention),
             "image_encoder_of_sam": lambda: sam.image_encoder(image),
             "semantic_encoder": lambda: semantic.shallow(small),
-        }.items():
+        }
+        for part, step in work.items():
             with FlopCounterMode(display=False) as counter:
-                work()
+                step()
             counted[part] = counter.get_total_flops()
     counted["total"] = counted["image_encoder"] + counted["semantic_encoder"]
     return counted
 
 
 @torch.no_grad()
-def closeness(model: FullSizeModel) -> dict[str, float]:
-    """Compute the largest difference to SAM's encoder, relative to its largest value."""
+def closeness(model: FullSizeModel) -> dict[str, float | str]:
+    """Compute the largest difference to SAM's encoder, relative to its largest value.
+
+    On a GPU, `attention` is the name of the attention that is used.
+    """
     encoder = model.sam.image_encoder
     device = next(encoder.parameters()).device
     torch.manual_seed(1)
     images = torch.randn(1, 3, model.input_side, model.input_side, device=device)
     with mixed_precision(device, "float32"):
         expected = encoder(images)
-        differences = {"float32": difference(encode_images(encoder, images), expected)}
+        found = difference(encode_images(encoder, images), expected)
+    differences: dict[str, float | str] = {"float32": found}
     if device.type == "cuda":
         with mixed_precision(device, "bfloat16"):
             differences["bfloat16_of_sam"] = difference(encoder(images), expected)
@@ -121,7 +127,7 @@ def parts(model: FullSizeModel, size: int, batch: int, *, compiled: bool) -> dic
         return run
 
     encoder = model.sam.image_encoder
-    work = {
+    work: dict[str, Callable[[], Any]] = {
         "encode": partial(model.encode, frames),
         "image_encoder": in_precision(lambda: encode_images(encoder, large, compiled=compiled)),
         "image_encoder_of_sam": in_precision(lambda: encoder(large[:1])),
@@ -144,16 +150,22 @@ def attention_variants(model: FullSizeModel, batch: int) -> dict[str, Any]:
     heads, device = layer.num_heads, layer.qkv.weight.device
     dim = layer.qkv.in_features // heads
     grid = model.input_side // 16
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device, dtype=torch.bfloat16)
+
     found: dict[str, Any] = {}
     tiles = {
         grid: [(128, 64, 8, 3), (64, 64, 4, 3), (128, 128, 8, 3)],
         14: [(64, 64, 4, 2), (64, 64, 4, 1), (128, 64, 8, 2)],
     }
     for side, of_side in tiles.items():
-        shapes = ((batch, grid, grid, 3, heads, dim), (3, heads, dim))
-        tables = ((2 * side - 1, dim),) * 2
         given = AttentionInput(
-            *(torch.randn(s, device=device, dtype=torch.bfloat16) for s in (*shapes, *tables)), side
+            qkv=drawn(batch, grid, grid, 3, heads, dim),
+            padding=drawn(3, heads, dim),
+            rows=drawn(2 * side - 1, dim),
+            columns=drawn(2 * side - 1, dim),
+            side=side,
         )
         name = "windows" if side == 14 else "whole"
         variants: dict[str, Callable[[], Any]] = {
@@ -180,4 +192,4 @@ def timed(step: Callable[[], Any], repeats: int) -> float:
         step()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3 / repeats
+    return float(start.elapsed_time(end)) / 1e3 / repeats

@@ -169,7 +169,7 @@ class TrainingLoop:
                 for key, value in batch.items()
             }
             loss = self.tunable.loss(micro_batch) * len(micro_batch["kinds"]) / count
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += float(loss.detach())
         return total
 

@@ -147,7 +147,7 @@ def _in_memory(
     if container in ("dask", "lazy xarray"):
         import dask.array as da
 
-        lazy: Any = da.from_array(array, chunks=chunks)  # type: ignore[no-untyped-call]
+        lazy: Any = da.from_array(array, chunks=chunks)
         return _xarray(lazy, axes) if container == "lazy xarray" else lazy
     return _xarray(array, axes) if container == "xarray" else array
 

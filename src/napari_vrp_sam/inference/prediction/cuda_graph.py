@@ -64,7 +64,7 @@ class CapturedFunction:
 
     def _try_to_capture(self, given: Tensor) -> None:
         self._graph, self._given = None, given.clone()
-        beside = torch.cuda.Stream(given.device)  # type: ignore[no-untyped-call]
+        beside = torch.cuda.Stream(given.device)
         beside.wait_stream(torch.cuda.current_stream(given.device))
         with torch.cuda.stream(beside):
             for _ in range(WARM_UPS):

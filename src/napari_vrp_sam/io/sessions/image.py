@@ -182,7 +182,7 @@ def _open_file(path: Path, shape: tuple[int, ...]) -> Any:
         return data
     if isinstance(data, LazyArray):
         # napari expects lazy data as dask arrays.
-        data = da.from_array(data, chunks)  # type: ignore[no-untyped-call]
+        data = da.from_array(data, chunks)
     return data.reshape(shape)
 
 

@@ -48,7 +48,7 @@ def encode_images(
     """
     if devices > 1 and embeddings.missing():
         inputs = (embeddings, sam, data, device.type)
-        others: Any = spawn(_encode_on, inputs, devices, join=False)  # type: ignore[no-untyped-call]
+        others: Any = spawn(_encode_on, inputs, devices, join=False)
         try:
             while not others.join(POLL_SECONDS):
                 if progress:
