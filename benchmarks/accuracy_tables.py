@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 METHODS = ("lite", "random forest", "probe alone", "VRP alone", "GP-SAM")
+"""All methods; tables have those that every run has."""
 
 Run = dict[str, dict[str, Any]]
 """Results by dataset and method."""
@@ -54,21 +55,25 @@ def run_name(annotation: str, references: int) -> str:
 def main(files: Annotated[list[Path], typer.Argument()]) -> None:
     """Print the tables as Markdown."""
     runs = merged(files)
+    methods = [m for m in METHODS if all(m in r for run in runs.values() for r in run.values())]
     print("### All datasets\n")
     rows = [
-        [run_name(*key), str(len(run)), *(f"{mean(run, m):.3f}" for m in METHODS)]
-        + [f"{mean(run, m, 'seconds_per_frame'):.2f}" for m in METHODS[:2]]
+        [run_name(*key), str(len(run)), *(f"{mean(run, m):.3f}" for m in methods)]
+        + [f"{mean(run, m, 'seconds_per_frame'):.2f}" for m in METHODS[:2] if m in methods]
         for key, run in runs.items()
     ]
+    times = ["s / frame", "s / frame, forest"]
     print(
-        *table(["annotation", "datasets", *METHODS, "s / frame", "s / frame, forest"], rows),
+        *table(
+            ["annotation", "datasets", *methods, *times[: len(rows[0]) - len(methods) - 2]], rows
+        ),
         sep="\n",
     )
     if ("mask", 1) in runs:
         print("\n### Each dataset, one mask\n")
         run = runs["mask", 1]
-        rows = [[n, *(f"{r[m]['mean_iou']:.3f}" for m in METHODS)] for n, r in sorted(run.items())]
-        print(*table(["dataset", *METHODS], rows), sep="\n")
+        rows = [[n, *(f"{r[m]['mean_iou']:.3f}" for m in methods)] for n, r in sorted(run.items())]
+        print(*table(["dataset", *methods], rows), sep="\n")
     print("\n### `lite` with each annotation\n")
     names = sorted({name for run in runs.values() for name in run})
     rows = [
@@ -78,10 +83,10 @@ def main(files: Annotated[list[Path], typer.Argument()]) -> None:
     print(*table(["dataset", *(run_name(*key) for key in runs)], rows), sep="\n")
     print("\n### False positives on frames without the class\n")
     rows = [
-        [run_name(*key), *(f"{100 * mean(run, m, 'false_area'):.1f} %" for m in METHODS)]
+        [run_name(*key), *(f"{100 * mean(run, m, 'false_area'):.1f} %" for m in methods)]
         for key, run in runs.items()
     ]
-    print(*table(["annotation", *METHODS], rows), sep="\n")
+    print(*table(["annotation", *methods], rows), sep="\n")
 
 
 if __name__ == "__main__":

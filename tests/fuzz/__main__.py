@@ -40,7 +40,7 @@ def fuzz(name: str, first: int, count: int, seconds: float) -> Tally:
         with tempfile.TemporaryDirectory() as folder:
             given = [name, str(number), str(first + count - number), folder, str(left + 600)]
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz.worker", *given],
+                [sys.executable, "-B", "-m", "tests.fuzz.worker", *given],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
