@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -203,3 +204,32 @@ def test_an_empty_axis_is_not_dropped(tmp_path: Path) -> None:
     assert data.shape == (0, 32, 40)
     with pytest.raises(InputError, match="The image is empty"):
         Frames(data)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("left", [10, 100])
+def test_a_truncated_chunk_is_refused(tmp_path: Path, zarr_format: int, left: int) -> None:
+    stack = np.random.default_rng(0).integers(0, 250, (3, 32, 48), dtype=np.uint8)
+    blosc: Any = (
+        numcodecs.Blosc("lz4")
+        if zarr_format == 2
+        else zarr.codecs.BloscCodec(cname="lz4", typesize=1)
+    )
+    array = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=stack.shape,
+        chunks=(1, 32, 48),
+        dtype="u1",
+        compressors=blosc,
+        zarr_format=zarr_format,
+    )
+    array[:] = stack
+    name = "2.0.0" if zarr_format == 2 else "c/2/0/0"
+    chunk = tmp_path / "a.zarr" / name
+    chunk.write_bytes(chunk.read_bytes()[:left])
+    stored = open_image(tmp_path / "a.zarr")
+    again = pickle.loads(pickle.dumps(stored.data))  # as dask sends it to its workers
+    for data in (stored.data, again):
+        np.testing.assert_array_equal(data[:2], stack[:2])
+        with pytest.raises(InputError, match="is damaged: its end is missing"):
+            data[2]

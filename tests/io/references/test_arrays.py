@@ -16,6 +16,7 @@ from tests.io.references.conftest import STACK, only, references
 from napari_vrp_sam.annotations.label_questions import LabelQuestion
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.metadata import ImageMetadata
+from napari_vrp_sam.io.references.pickled_arrays import read_pickled_arrays
 
 SQUARES = np.zeros((60, 80), np.uint16)
 for number in range(6):
@@ -90,6 +91,11 @@ class TooLarge:
         return array, (np.ndarray, (0,), b"b"), state
 
 
+def test_names_in_a_file_cannot_break_the_sentence() -> None:
+    with pytest.raises(InputError, match=r"contains 'numpy\.nda\\nray', not only arrays"):
+        read_pickled_arrays(b"\x80\x04\x8c\x05numpy\x8c\x07nda\nray\x93.")
+
+
 @pytest.mark.parametrize("content", [Forged, TooLarge])
 def test_pickled_arrays_cannot_describe_memory(tmp_path, content):
     """In a process of its own, which NumPy's unpickling would crash."""
@@ -97,6 +103,7 @@ def test_pickled_arrays_cannot_describe_memory(tmp_path, content):
     np.save(tmp_path / "x_seg.npy", holder, allow_pickle=True)
     code = f"""
 from pathlib import Path
+from napari_vrp_sam.io.references.pickled_arrays import read_pickled_arrays
 from napari_vrp_sam.io.references.readers.numpy_array import read_arrays
 try:
     print(read_arrays(Path({str(tmp_path / "x_seg.npy")!r})).labels.tolist())

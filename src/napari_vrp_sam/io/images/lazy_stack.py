@@ -190,7 +190,9 @@ class LazyZarr(LazyArray):
     """
 
     def __init__(self, array: Any, path: Path, *, squeeze: bool = False) -> None:
-        self._array = array
+        from napari_vrp_sam.io.images.blosc_chunks import checked
+
+        self._array = checked(array)
         self._path = path
         last = array.ndim - 2
         sizes = list(enumerate(array.shape))

@@ -75,7 +75,7 @@ class _ArrayUnpickler(pickle._Unpickler):  # noqa: SLF001
         if (place, name) in _NAMES:
             return _NAMES[place, name]
         raise InputError(
-            f"The file contains {module}.{name}, not only arrays, and nothing in a file is "
+            f"The file contains {f'{module}.{name}'!r}, not only arrays, and nothing in a file is "
             "executed: save the labels as an array."
         )
 
