@@ -18,6 +18,9 @@ import typer
 METHODS = ("lite", "random forest", "probe alone", "VRP alone", "GP-SAM")
 """All methods; tables have those that every run has."""
 
+TIMES = {"lite": "s / frame", "random forest": "s / frame, forest"}
+"""Methods whose times are meaningful, with the heading of their column."""
+
 Run = dict[str, dict[str, Any]]
 """Results by dataset and method."""
 
@@ -56,17 +59,15 @@ def main(files: Annotated[list[Path], typer.Argument()]) -> None:
     """Print the tables as Markdown."""
     runs = merged(files)
     methods = [m for m in METHODS if all(m in r for run in runs.values() for r in run.values())]
+    timed = [m for m in TIMES if m in methods]
     print("### All datasets\n")
     rows = [
         [run_name(*key), str(len(run)), *(f"{mean(run, m):.3f}" for m in methods)]
-        + [f"{mean(run, m, 'seconds_per_frame'):.2f}" for m in METHODS[:2] if m in methods]
+        + [f"{mean(run, m, 'seconds_per_frame'):.2f}" for m in timed]
         for key, run in runs.items()
     ]
-    times = ["s / frame", "s / frame, forest"]
     print(
-        *table(
-            ["annotation", "datasets", *methods, *times[: len(rows[0]) - len(methods) - 2]], rows
-        ),
+        *table(["annotation", "datasets", *methods, *(TIMES[m] for m in timed)], rows),
         sep="\n",
     )
     if ("mask", 1) in runs:

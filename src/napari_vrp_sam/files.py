@@ -28,6 +28,11 @@ def chosen_path(variable: str, default: Path) -> Path:
     return Path(chosen).expanduser() if chosen else default
 
 
+def exists(path: Path) -> bool:
+    """Return whether a path exists; for names that are too long, `Path.exists` fails instead."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 @contextmanager
 def explain_write_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an `OSError` into an `InputError` that says that `path` cannot be written, and why."""

@@ -25,7 +25,7 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.research.resuming import LAST_CHECKPOINT
 from napari_vrp_sam.training.stream import StepStream
 
-Precision = Literal["32-true", "bf16-mixed"]
+Precision = Literal["32", "bf16"]
 """Precision of the computation; weights are always stored in single precision."""
 
 NODE_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
@@ -78,7 +78,7 @@ def fit(
     workers: int = 1,
     devices: int = 1,
     nodes: int = 1,
-    precision: Precision = "32-true",
+    precision: Precision = "32",
     gradient_clip: float | None = None,
     find_unused_parameters: bool = False,
 ) -> None:
@@ -99,7 +99,7 @@ def fit(
     workers, devices, nodes : int
         Processes per device that make batches, devices per machine, and machines (see
         `check_nodes`). Each device has its own process; gradients are averaged.
-    precision : {"32-true", "bf16-mixed"}
+    precision : {"32", "bf16"}
     gradient_clip : float, optional
         Largest norm of the gradients.
     find_unused_parameters : bool
@@ -125,7 +125,7 @@ def fit(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" and devices == 1 else devices,
         num_nodes=nodes,
-        precision=precision,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
         strategy="auto"
         if single
         else DDPStrategy(start_method="spawn", find_unused_parameters=find_unused_parameters),

@@ -103,7 +103,6 @@ def test_pickled_arrays_cannot_describe_memory(tmp_path, content):
     np.save(tmp_path / "x_seg.npy", holder, allow_pickle=True)
     code = f"""
 from pathlib import Path
-from napari_vrp_sam.io.references.pickled_arrays import read_pickled_arrays
 from napari_vrp_sam.io.references.readers.numpy_array import read_arrays
 try:
     print(read_arrays(Path({str(tmp_path / "x_seg.npy")!r})).labels.tolist())

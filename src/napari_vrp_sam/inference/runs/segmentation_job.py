@@ -167,7 +167,7 @@ def normalisation_of(job: SegmentationJob, frames: Frames) -> Normalisation:
 
 
 def check_references(references: Sequence[Reference], frames: int | None) -> None:
-    """Check that the references mark pixels of each class and of its background.
+    """Check that each class has marked pixels and background on the annotated frames.
 
     Parameters
     ----------

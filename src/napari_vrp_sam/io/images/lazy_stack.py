@@ -190,7 +190,7 @@ class LazyZarr(LazyArray):
     """
 
     def __init__(self, array: Any, path: Path, *, squeeze: bool = False) -> None:
-        from napari_vrp_sam.io.images.blosc_chunks import checked
+        from napari_vrp_sam.io.images.zarr_arrays.blosc_chunks import checked
 
         self._array = checked(array)
         self._path = path

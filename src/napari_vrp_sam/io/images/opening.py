@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
+from napari_vrp_sam.files import exists
 from napari_vrp_sam.io.images.frame_files import is_pattern
 from napari_vrp_sam.io.images.lazy_stack import LazyArray
 from napari_vrp_sam.io.images.merged_samples import merge_samples
@@ -135,7 +136,7 @@ def load_small(stored: StoredImage) -> StoredImage:
 
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path).absolute()  # worker processes may have another working directory
-    if not path.exists() and not is_pattern(path):
+    if not exists(path) and not is_pattern(path):
         raise InputError(f"There is no image at {path}: check the path.")
     return path
 

@@ -14,8 +14,8 @@ from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import JPEG_SUFFIXES, folder_images, is_pattern
 from napari_vrp_sam.io.images.frame_names import file_order
 from napari_vrp_sam.io.images.lazy_stack import LazyStack, in_order
-from napari_vrp_sam.io.images.ome_zarr import is_zarr
 from napari_vrp_sam.io.images.opening import load_small, open_file, open_image
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import is_zarr
 from napari_vrp_sam.io.metadata import StoredImage
 
 

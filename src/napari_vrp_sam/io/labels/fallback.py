@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import explain_write_errors
-from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import SUFFIX
 
 
 def create_fallback_folder(path: Path) -> Path:

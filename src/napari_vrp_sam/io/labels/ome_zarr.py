@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_vrp_sam.io.images.ome_zarr import is_zarr
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import is_zarr
 from napari_vrp_sam.io.metadata import ImageMetadata
 
 VERSION = "0.5"

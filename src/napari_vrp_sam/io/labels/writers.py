@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.io.images.frame_files import TIFF_SUFFIXES
-from napari_vrp_sam.io.images.ome_zarr import SUFFIX as ZARR_SUFFIX
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import SUFFIX as ZARR_SUFFIX
 from napari_vrp_sam.io.labels.folder import FolderWriter, folder_files
 from napari_vrp_sam.io.labels.ome_zarr import image_of_labels
 from napari_vrp_sam.io.labels.staged import StagedWriter

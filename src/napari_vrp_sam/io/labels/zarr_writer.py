@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import explain_write_errors
-from napari_vrp_sam.io.images.ome_zarr import open_zarr
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import open_zarr
 from napari_vrp_sam.io.labels.ome_zarr import add_levels, create_image
 from napari_vrp_sam.io.metadata import ImageMetadata
 

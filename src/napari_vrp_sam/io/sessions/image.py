@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from napari_vrp_sam.errors import InputError, reason
-from napari_vrp_sam.files import link_or_copy
+from napari_vrp_sam.files import exists, link_or_copy
 from napari_vrp_sam.io.images.lazy_stack import LazyArray, LazyZarr
-from napari_vrp_sam.io.images.ome_zarr import is_zarr, open_zarr
 from napari_vrp_sam.io.images.read_errors import explain_read_errors
 from napari_vrp_sam.io.images.stacks import read_stack
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import is_zarr, open_zarr
 from napari_vrp_sam.io.sessions.values import JsonEncoded, PortablePath
 
 IMAGE_COPY = "image.zarr"
@@ -106,7 +105,7 @@ def open_image(folder: Path, image: SessionImage, path: Path | None = None) -> A
         If the file holds a different image.
     """
     path = path or image.source or folder / IMAGE_COPY
-    if not os.path.exists(path):  # noqa: PTH110 # `Path.exists` fails for names that are too long
+    if not exists(path):
         raise MissingImageError(
             f"The image of {folder.name} is no longer at {path}: move it back, or give its new "
             "path."

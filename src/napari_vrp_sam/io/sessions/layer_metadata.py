@@ -68,7 +68,7 @@ def _file_metadata(source: Path | None, axes: str, shape: Sequence[int]) -> Imag
         return ImageMetadata()
     try:
         stored = open_image(source)
-    except (InputError, OSError):  # opened by another plugin, or moved
+    except InputError:  # opened by another plugin, or moved
         return ImageMetadata()
     found = dict(zip(stored.axes or "", stored.data.shape, strict=False))
     shown = dict(zip(axes, shape, strict=False))

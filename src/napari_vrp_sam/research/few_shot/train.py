@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
@@ -27,9 +27,13 @@ from napari_vrp_sam.research.few_shot.module import VRPModule
 from napari_vrp_sam.research.few_shot.pairs import EpisodeSampler, group_by_fold
 from napari_vrp_sam.research.few_shot.recipe import Recipe
 from napari_vrp_sam.research.resuming import resume_checkpoint, training_folder, weights_path
-from napari_vrp_sam.research.trainer import check_devices, check_nodes, fit, quiet_lightning
-
-Precision = Literal["32", "bf16"]
+from napari_vrp_sam.research.trainer import (
+    Precision,
+    check_devices,
+    check_nodes,
+    fit,
+    quiet_lightning,
+)
 
 
 def train_few_shot(
@@ -169,7 +173,7 @@ def train_few_shot(
                 workers=workers,
                 devices=devices,
                 nodes=nodes,
-                precision="bf16-mixed" if precision == "bf16" else "32-true",
+                precision=precision,
             )
         elif checkpoint:
             module.on_load_checkpoint(checkpoint)

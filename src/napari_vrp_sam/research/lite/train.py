@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
@@ -25,7 +25,7 @@ from napari_vrp_sam.research.datasets.dataset import Dataset
 from napari_vrp_sam.research.lite.module import LiteModule
 from napari_vrp_sam.research.lite.real_episodes import RealEpisodes
 from napari_vrp_sam.research.resuming import resume_checkpoint, training_folder, weights_path
-from napari_vrp_sam.research.trainer import check_devices, fit, quiet_lightning
+from napari_vrp_sam.research.trainer import Precision, check_devices, fit, quiet_lightning
 from napari_vrp_sam.training.episodes import EpisodeStream, SyntheticEpisodes
 from napari_vrp_sam.training.lite_file import save
 
@@ -72,7 +72,7 @@ def train(
     workers: int = 1,
     device: str | torch.device = "auto",
     devices: int = 1,
-    precision: Literal["32", "bf16"] = "32",
+    precision: Precision = "32",
     checkpoint_every: int = 100,
     config: LiteConfig | None = None,
     initial: str | os.PathLike[str] | None = None,
@@ -211,7 +211,7 @@ def train(
                 completed=completed,
                 workers=workers,
                 devices=devices,
-                precision="bf16-mixed" if precision == "bf16" else "32-true",
+                precision=precision,
                 gradient_clip=1.0,
                 # Promptable and episodic steps train different parts of the network.
                 find_unused_parameters=True,

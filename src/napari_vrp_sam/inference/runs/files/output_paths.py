@@ -17,7 +17,7 @@ Identity = tuple[int, int] | Path
 def default_labels_path(image: Path) -> Path:
     """Return the default path of the labels of an image, beside it."""
     from napari_vrp_sam.io.images.frame_files import PICTURE_SUFFIXES, is_pattern
-    from napari_vrp_sam.io.images.ome_zarr import is_zarr
+    from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import is_zarr
 
     if is_zarr(image):
         return image.with_name(f"{_stem(image)}_labels.zarr")
@@ -154,7 +154,7 @@ def _check_inputs(paths: Iterable[Path], frames: Iterable[Path], inputs: Sequenc
 
 def _check_outside(path: Path, inputs: Sequence[Path]) -> None:
     """Allow results inside of an OME-Zarr image only among its label images."""
-    from napari_vrp_sam.io.images.ome_zarr import is_zarr
+    from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import is_zarr
     from napari_vrp_sam.io.labels.ome_zarr import LABELS, image_of_labels
 
     around = {_identity(folder) for folder in path.absolute().parents}
@@ -254,6 +254,6 @@ def _stem(path: Path) -> str:
 
 
 def _is_zarr_name(path: Path) -> bool:
-    from napari_vrp_sam.io.images.ome_zarr import SUFFIX
+    from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import SUFFIX
 
     return path.suffix.lower() == SUFFIX

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_vrp_sam.io.images.lazy_stack import LazyZarr
-from napari_vrp_sam.io.images.ome_zarr import (
+from napari_vrp_sam.io.images.reader import ImageReader, report_others
+from napari_vrp_sam.io.images.units import unit_name
+from napari_vrp_sam.io.images.zarr_arrays.ome_zarr import (
     SUFFIX,
     ZIP_SUFFIXES,
     ZarrImage,
@@ -19,8 +21,6 @@ from napari_vrp_sam.io.images.ome_zarr import (
     ome_attributes,
     zip_root,
 )
-from napari_vrp_sam.io.images.reader import ImageReader, report_others
-from napari_vrp_sam.io.images.units import unit_name
 from napari_vrp_sam.io.metadata import ImageMetadata, StoredImage
 
 

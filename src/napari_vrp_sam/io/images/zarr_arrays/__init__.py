@@ -1,0 +1,1 @@
+"""Zarr arrays and OME-Zarr images: their metadata, and the check of their chunks."""
