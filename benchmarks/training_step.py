@@ -63,7 +63,9 @@ class Measured:
         self.normalisation = Normalisation.fit(Frames(stack, "ZYX"))
         self.frames = annotated_frames(references, self.normalisation)
         self.image = self.normalisation.apply(Frames(stack, "ZYX")[3])
-        self.tunable: TunableModel = tunable_model(load_model("lite"), job, recipe)
+        self.tunable: TunableModel = tunable_model(
+            load_model("lite"), job, recipe, self.normalisation
+        )
         self.candidate = Candidate(self.tunable.parameters, recipe, self.tunable.learning_rate)
         self.candidate.activate()
         self.stream: BatchStream = self.tunable.stream(self.frames, 0)

@@ -2,6 +2,8 @@
 
     VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged superalloy_nasa hrf_vessels \
         leaf_veins fundus_exudates weld_defects --json thin-objects.json
+    VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged train --annotation scribble \
+        --json enlarged-strokes.json
     VRP_SAM_DATA=... python benchmarks/without_parts.py plain-trees train --json plain-trees.json
 
 Runs the one-slice protocol on images of at most 256 pixels, with the same references and targets.
@@ -34,7 +36,9 @@ from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset, mean_o
 class WithoutZoom(LiteModel):
     """`lite`, which sees frames with thin objects in their own size."""
 
-    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+    def adapt(
+        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
+    ) -> None:
         """Do nothing."""
 
 
@@ -58,6 +62,7 @@ def _without_plain_trees(prepared: PreparedClass) -> PreparedClass:
 def main(
     part: Annotated[str, typer.Argument(help=f"One of {', '.join(PARTS)}.")],
     names: Annotated[list[str], typer.Argument(metavar="DATASETS...")],
+    kind: Annotated[str, typer.Option("--annotation", help="Kind of annotation.")] = "mask",
     max_frames: Annotated[int, typer.Option(help="Frames of a group, with the annotated one.")] = 5,
     json_path: Annotated[Path | None, typer.Option("--json")] = None,
 ) -> None:
@@ -72,7 +77,13 @@ def main(
     for dataset in find_datasets(names):
         small = cast(Dataset, SmallImages(dataset))
         try:
-            found = evaluate_dataset(small, methods, max_frames=max_frames, max_sequences=1)
+            found = evaluate_dataset(
+                small,
+                methods,
+                kind=kind,  # type: ignore[arg-type]  # checked where it is used
+                max_frames=max_frames,
+                max_sequences=1,
+            )
         except InputError as error:  # no class with a reference and a target
             typer.echo(str(error))
             continue
@@ -87,7 +98,13 @@ def main(
             means = mean_over_datasets(results)
             write_json(
                 json_path,
-                {"part": part, "max_frames": max_frames, "datasets": ious, "mean_iou": means},
+                {
+                    "part": part,
+                    "annotation": kind,
+                    "max_frames": max_frames,
+                    "datasets": ious,
+                    "mean_iou": means,
+                },
             )
     means = mean_over_datasets(results)
     typer.echo(f"{'mean':24} " + "  ".join(f"{means[method]:.3f}" for method in methods))

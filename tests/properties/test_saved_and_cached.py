@@ -215,7 +215,7 @@ def test_a_journal_cut_at_any_byte_resumes(interrupted, segmenter, sample, expec
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_a_journal_cut_at_each_byte_resumes(interrupted, segmenter, sample, expected):
     for cut in range(len(journal_path(interrupted).read_bytes()) + 1):
         resume(interrupted, segmenter, sample, expected, cut)

@@ -35,6 +35,7 @@ from napari_vrp_sam.fine_tuning.tunable.full_size import TunableFullSizeModel
 from napari_vrp_sam.fine_tuning.tunable.lite import TunableLite
 from napari_vrp_sam.inference.frames import Frames
 from napari_vrp_sam.inference.normalisation import Normalisation, fit_normalisation
+from napari_vrp_sam.inference.prediction.frame_encoder import FrameEncoder
 from napari_vrp_sam.inference.prediction.learned_model import adapt_model
 from napari_vrp_sam.inference.prediction.predictor_cache import PredictorCache
 from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE
@@ -96,12 +97,12 @@ def _run(job: FineTuneJob, control: Control, recipe: FineTuningRecipe) -> Iterat
     device = resolve_device(job.device)
     torch.manual_seed(job.seed)  # for randomly initialised additions to the model
     model = yield from _load_model(job, device, control)
-    tunable = tunable_model(model, job, recipe)
-    base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     control.check()
     yield Progress(0, 1, "Sampling intensities", "sampling")
     frames = job.view()
     normalisation = _normalisation(job, frames)
+    tunable = tunable_model(model, job, recipe, normalisation)
+    base = {name: p.detach().clone() for name, p in tunable.parameters.items()}
     annotated = annotated_frames(job.references, normalisation)
     to_end = tunable.trains_on_all_frames
     folds = make_folds(annotated, recipe.head_folds if to_end else recipe.folds)
@@ -211,7 +212,9 @@ def _load_model(
     return (yield from progress_events(load, control))
 
 
-def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> TunableModel:
+def tunable_model(
+    model: Any, job: FineTuneJob, recipe: FineTuningRecipe, normalisation: Normalisation
+) -> TunableModel:
     """Select the parts of a model to train; raise `InputError` if it does not have them."""
     if isinstance(model, FullSizeModel):
         return TunableFullSizeModel(model, job.parts or "decoder", recipe)
@@ -225,7 +228,9 @@ def tunable_model(model: Any, job: FineTuneJob, recipe: FineTuningRecipe) -> Tun
             f"The model '{model.name}' cannot be fine-tuned: choose 'lite', a probe model or a SAM "
             "model."
         )
-    adapt_model(model, job.references)
+    encoder = FrameEncoder(model, next(model.parameters()).device)
+    encoder.normalisation = normalisation
+    adapt_model(model, job.references, encoder.encode_references)
     if job.parts in (None, "head"):
         return TunableDenseHead(model, class_ids_of(job.references), recipe)
     return TunableLite(model, job.parts, recipe)

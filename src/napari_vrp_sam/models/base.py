@@ -175,6 +175,8 @@ class Model(ABC):
         Whether tiles of a large frame need context from the whole frame; see `tile_context`.
     zoom : int
         Factor by which `encode` enlarges frames; see `adapt`. Tiles are smaller by this factor.
+    estimated_side : int
+        Longest side in pixels of frames for which `estimate_masks` is called; 0 for none.
     best_threshold : bool
         Whether the logits of whole frames are shifted to the threshold with the highest expected
         IoU; see `decision.shift_to_best_threshold`.
@@ -187,6 +189,7 @@ class Model(ABC):
     uses_effort: bool = False
     uses_cuda_graphs: bool = False
     zoom: int = 1
+    estimated_side: int = 0
     best_threshold: bool = False
 
     @property
@@ -204,8 +207,23 @@ class Model(ABC):
         """Text that differs if `adapt` changed the features of a frame, for caches of features."""
         return ""
 
-    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:  # noqa: B027
-        """Choose how to encode frames that show objects like those of annotated masks (Y, X)."""
+    def adapt(  # noqa: B027
+        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
+    ) -> None:
+        """Choose how to encode frames that show objects like those of annotated masks (Y, X).
+
+        `estimated` are the return values of `estimate_masks`.
+        """
+
+    def estimate_masks(
+        self,
+        references: Sequence[EncodedReference],  # noqa: ARG002
+    ) -> list[NDArray[np.bool_]]:
+        """Estimate the masks (Y, X) of classes annotated by points or scribbles, for `adapt`.
+
+        Only called for frames up to `estimated_side`; they are encoded after `adapt([])`.
+        """
+        return []
 
     @abstractmethod
     def encode(self, frames: Tensor) -> FrameFeatures:

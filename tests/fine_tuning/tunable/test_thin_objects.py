@@ -17,6 +17,7 @@ from napari_vrp_sam.inference.runs.control import Control
 from napari_vrp_sam.models.zoo.registry import load_model
 
 CPU = torch.device("cpu")
+NORMALISATION = Normalisation((0.0,), (255.0,))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def thin_job(job_of):
 
 
 def frames_of(job):
-    return annotated_frames(job.references, Normalisation((0.0,), (255.0,)))
+    return annotated_frames(job.references, NORMALISATION)
 
 
 @pytest.mark.parametrize("parts", [None, "decoder"])
@@ -39,7 +40,9 @@ def test_crops_show_thin_objects_at_double_size(thin_job, recipe, base, parts):
     """Edges are fewer in crops of enlarged lines; their share of the area is the same."""
 
     def share_of_edges(zoom):
-        tunable = tunable_model(load_model(base), replace(thin_job, parts=parts), recipe)
+        tunable = tunable_model(
+            load_model(base), replace(thin_job, parts=parts), recipe, NORMALISATION
+        )
         assert tunable.model.zoom == 2
         tunable.model.zoom = zoom
         if parts is None:
@@ -52,8 +55,15 @@ def test_crops_show_thin_objects_at_double_size(thin_job, recipe, base, parts):
     assert share_of_edges(2) < 0.7 * share_of_edges(1)
 
 
+def test_strokes_on_thin_objects_enlarge_the_frames(thin_job, recipe, base):
+    (reference,) = thin_job.references
+    strokes = reference.mask * (np.arange(80) % 20 < 10)
+    job = replace(thin_job, references=[replace(reference, mask=strokes, kind="scribble")])
+    assert tunable_model(load_model(base), job, recipe, NORMALISATION).head.zoom == 2
+
+
 def test_base_and_head_are_validated_at_the_size_of_the_frames(thin_job, recipe, base):
-    tunable = tunable_model(load_model(base), thin_job, recipe)
+    tunable = tunable_model(load_model(base), thin_job, recipe, NORMALISATION)
     assert tunable.head.zoom == 2
     frames = frames_of(thin_job)
     references = encode_annotated_frames(tunable, frames, CPU)

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from napari_vrp_sam import Segmenter, load_model
 from napari_vrp_sam.annotations.reference import Reference
+from napari_vrp_sam.annotations.simulate import simulate_annotation
 from napari_vrp_sam.inference.normalisation import Normalisation
 from napari_vrp_sam.inference.prediction.predictor import Predictor
 from napari_vrp_sam.models.base import EncodedReference, FrameFeatures
@@ -76,6 +77,20 @@ def test_frames_are_enlarged_for_thin_objects_if_they_are_small(masks, factor):
     assert choose_zoom(masks) == factor
 
 
+@pytest.mark.parametrize(
+    ("masks", "estimated", "factor"),
+    [
+        ([], [stripes(8)], 2),
+        ([stripes(8)], [], 1),
+        ([wide()], [thin()], 2),
+        ([wide()], [wide(), thin()], 1),
+        ([thin()], [thin(641)], 1),
+    ],
+)
+def test_estimated_masks_may_be_wider(masks, estimated, factor):
+    assert choose_zoom(masks, estimated) == factor
+
+
 def test_reduced_logits_are_those_of_the_frame():
     frame = torch.rand(1, 3, 20, 31)
     large = enlarge(frame, 2)
@@ -106,9 +121,9 @@ def predictor():
     return Predictor(load_model("lite", device="cpu"), device="cpu")
 
 
-def learn(predictor, mask, frame, tile_size=2048):
+def learn(predictor, mask, frame, tile_size=2048, kind="mask"):
     predictor.tile_size = tile_size
-    reference = Reference(frame, mask.astype(np.float32), frame=0)
+    reference = Reference(frame, mask.astype(np.float32), kind=kind, frame=0)
     predictor.set_references([reference], NORMALISATION, effort=0.2)
 
 
@@ -124,11 +139,23 @@ def test_thin_lines_are_found_better(predictor, monkeypatch):
 
     enlarged = mean_iou()
     assert predictor.model.zoom == 2
-    monkeypatch.setattr(zoom, "THIN", 0.0)
+    monkeypatch.setattr(zoom, "THIN", 0.1)
     predictor._learned = None
     plain = mean_iou()
     assert predictor.model.zoom == 1
     assert enlarged > plain + 0.2
+
+
+@pytest.mark.parametrize("kind", ["scribble", "point"])
+@pytest.mark.parametrize(("mask", "factor"), [(thin(96), 2), (wide(96), 1)])
+def test_marks_show_the_width_of_the_objects_they_are_drawn_on(predictor, kind, mask, factor):
+    frame = np.random.default_rng(0).normal(100 + 80 * mask, 3).astype(np.uint8)
+    marks = simulate_annotation(mask, kind, np.random.default_rng(1))
+    learn(predictor, marks, frame, kind=kind)
+    assert predictor.model.zoom == factor
+    large = np.tile(frame, (7, 7)), np.tile(marks, (7, 7))
+    learn(predictor, large[1], large[0], kind=kind)
+    assert predictor.model.zoom == 1
 
 
 def test_features_of_both_sizes_are_told_apart(predictor):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_vrp_sam.annotations.labels import class_ids_of
 from napari_vrp_sam.annotations.reference import Reference
@@ -27,7 +29,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     crop_references,
 )
 from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, MIN_TILE, check_tile
-from napari_vrp_sam.models.base import Model
+from napari_vrp_sam.models.base import EncodedReference, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import is_out_of_memory, resolve_device
 from napari_vrp_sam.models.precision import Precision, half_precision_dtype
@@ -177,7 +179,8 @@ class LearnedModel:
         references = ordered(given)
         self._learned = None
         self._encoder.normalisation = normalisation
-        adapt_model(self.model, references)  # this predictor's copy
+        # The model is this predictor's copy.
+        adapt_model(self.model, references, self._encoder.encode_references)
         part = self._reference_side if self.model.input_side else LARGEST_CROP
         crops = crop_references(references, self._reference_side, part)
         encoded = self._encoder.encode_references(crops)
@@ -228,11 +231,29 @@ class LearnedModel:
         return self.tile_size if self.model.input_side else max(self.tile_size, DEFAULT_TILE)
 
 
-def adapt_model(model: Model, references: Sequence[Reference]) -> None:
-    """Adapt a model to the size of the annotated objects."""
-    # Points and scribbles do not show it, and crops not the size of their frame.
-    shown = [r for r in references if r.kind in {"mask", "partial", "box"}]
-    model.adapt([r.mask > 0.5 for r in shown if not r.is_crop])
+def adapt_model(
+    model: Model,
+    references: Sequence[Reference],
+    encode: Callable[[Sequence[Reference]], Sequence[EncodedReference]],
+) -> None:
+    """Adapt a model to the size of the annotated objects.
+
+    Parameters
+    ----------
+    model : Model
+    references : sequence of Reference
+    encode : callable
+        Encodes references with the model.
+    """
+    whole = [r for r in references if not r.is_crop]  # crops do not show the size of their frame
+    masks = [r.mask > 0.5 for r in whole if r.kind in {"mask", "partial", "box"}]
+    marked = [r for r in whole if r.kind in {"point", "scribble"}]
+    model.adapt([])
+    estimated: list[NDArray[np.bool_]] = []
+    # Points and scribbles do not show the size of objects, but the pixels like them do.
+    if marked and max(max(r.mask.shape) for r in whole) <= model.estimated_side:
+        estimated = model.estimate_masks(encode(marked))
+    model.adapt(masks, estimated)
 
 
 def check_effort(effort: float) -> float:

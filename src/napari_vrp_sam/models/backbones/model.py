@@ -111,7 +111,11 @@ class ProbeModel(nn.Module, Model):
         """See the base class."""
         return f"scale {self.scale:g}"
 
-    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+    def adapt(
+        self,
+        masks: Sequence[NDArray[np.bool_]],
+        estimated: Sequence[NDArray[np.bool_]] = (),  # noqa: ARG002
+    ) -> None:
         """Choose the scale of frames, so that a token covers a quarter of an object's diameter.
 
         Only for vision transformers, whose tokens are coarse: 4 pixels for small objects, 14 for

@@ -29,11 +29,18 @@ from napari_vrp_sam.models.lite.scenes import (
     plain_weight,
     similarity,
 )
-from napari_vrp_sam.models.lite.zoom import choose_zoom, enlarge, enlarge_reference, reduce_logits
+from napari_vrp_sam.models.lite.zoom import (
+    MAX_SIDE,
+    choose_zoom,
+    enlarge,
+    enlarge_reference,
+    reduce_logits,
+)
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
 from napari_vrp_sam.models.probe.encoded_shots import shot_from_reference, shots_with_class
 from napari_vrp_sam.models.probe.look_alikes import most_look_alikes
+from napari_vrp_sam.models.probe.pseudo_labels import completed_mask
 from napari_vrp_sam.models.vrp.pseudo_mask import PseudoMaskKind, check_pseudo_mask
 from napari_vrp_sam.models.weights.catalogue import DENSE_HEAD_PREFIX
 from napari_vrp_sam.models.weights.checkpoints import Checkpoint, load_tensors
@@ -69,6 +76,7 @@ class LiteModel(nn.Module, Model):
     name = "lite"
     best_threshold = True
     uses_effort = True
+    estimated_side = MAX_SIDE
     uses_cuda_graphs = True
 
     def __init__(
@@ -125,9 +133,18 @@ class LiteModel(nn.Module, Model):
         """See the base class."""
         return "" if self.zoom == 1 else f"zoom {self.zoom}"
 
-    def adapt(self, masks: Sequence[NDArray[np.bool_]]) -> None:
+    def adapt(
+        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
+    ) -> None:
         """Enlarge small frames with thin objects; see `zoom`."""
-        self.zoom = choose_zoom(masks)
+        self.zoom = choose_zoom(masks, estimated)
+
+    @torch.no_grad()
+    def estimate_masks(self, references: Sequence[EncodedReference]) -> list[NDArray[np.bool_]]:
+        """See the base class; these are the labels that the probes learn from."""
+        return [
+            completed_mask(shot_from_reference(r, references), PROBE_RECIPE) for r in references
+        ]
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:

@@ -24,20 +24,32 @@ THIN = 4.5
 """Largest median width of thin objects, in pixels. All seven classes of training datasets up to
 this width gained; wider ones gained or lost."""
 
+THIN_ESTIMATED = 6.0
+"""The same for masks that are estimated from points and scribbles, which are wider than thin
+objects. Up to this width, 21 of 29 classes of training datasets did not lose (see the table of
+`docs/accuracy.md`)."""
+
 MAX_SIDE = 640
 """Longest side of annotated frames that are enlarged, because a frame takes four times as long."""
 
 
-def choose_zoom(masks: Sequence[NDArray[np.bool_]]) -> int:
+def choose_zoom(
+    masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
+) -> int:
     """Return the factor by which to enlarge frames with objects like those of masks (Y, X).
 
     It is above 1 if the objects of at least half of the masks are thin. Other classes beside them
-    gain, too, on most datasets.
+    gain, too, on most datasets. `estimated` are masks that are estimated from other annotations.
     """
-    if not masks or any(max(mask.shape) > MAX_SIDE for mask in masks):
+    widths = [
+        width / limit
+        for of_kind, limit in ((masks, THIN), (estimated, THIN_ESTIMATED))
+        for width in map(median_width, of_kind)
+        if width is not None
+    ]
+    if not widths or any(max(mask.shape) > MAX_SIDE for mask in (*masks, *estimated)):
         return 1
-    widths = sorted(width for width in map(median_width, masks) if width is not None)
-    return ZOOM if widths and widths[(len(widths) - 1) // 2] <= THIN else 1
+    return ZOOM if sorted(widths)[(len(widths) - 1) // 2] <= 1 else 1
 
 
 def enlarge(pixels: Tensor, zoom: int) -> Tensor:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from skimage.morphology import remove_small_holes
 from torch import Tensor
 
 from napari_vrp_sam.models.probe.encoded_shots import Shot
@@ -42,6 +45,18 @@ def complete_shots(shots: Sequence[Shot], recipe: ProbeRecipe) -> list[Shot]:
             probe = fit_linear_probe(shots, recipe, strength=strength)
             shots = [complete(shot, probe) for shot in shots]
     return shots
+
+
+def completed_mask(shot: Shot, recipe: ProbeRecipe) -> NDArray[np.bool_]:
+    """Return the mask (Y, X) of the completed labels of one class, without the frame's padding.
+
+    Small holes are filled: where the objects are noisy, the clear pixels are speckled.
+    """
+    (completed,) = complete_shots([shot], recipe)
+    height, width = shot.features.size
+    clear = (completed.foreground > completed.background)[0, :height, :width].cpu().numpy()
+    mask: NDArray[np.bool_] = remove_small_holes(clear)  # up to 64 pixels
+    return mask
 
 
 def complete(shot: Shot, probe: Probe) -> Shot:
