@@ -3,7 +3,7 @@
     VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged superalloy_nasa hrf_vessels \
         leaf_veins fundus_exudates weld_defects --json thin-objects.json
     VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged train --annotation scribble \
-        --json enlarged-strokes.json
+        --json enlarged-scribbles.json
     VRP_SAM_DATA=... python benchmarks/without_parts.py plain-trees train --json plain-trees.json
 
 Runs the one-slice protocol on images of at most 256 pixels, with the same references and targets.
