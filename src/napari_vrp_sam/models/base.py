@@ -176,7 +176,7 @@ class Model(ABC):
     zoom : int
         Factor by which `encode` enlarges frames; see `adapt`. Tiles are smaller by this factor.
     estimated_side : int
-        Longest side in pixels of frames for which `estimate_masks` is called; 0 for none.
+        Longest side in pixels of annotated frames for which `estimate_masks` is called; 0: never.
     best_threshold : bool
         Whether the logits of whole frames are shifted to the threshold with the highest expected
         IoU; see `decision.shift_to_best_threshold`.
@@ -212,7 +212,7 @@ class Model(ABC):
     ) -> None:
         """Choose how to encode frames that show objects like those of annotated masks (Y, X).
 
-        `estimated` are the return values of `estimate_masks`.
+        `estimated` is the return value of `estimate_masks`.
         """
 
     def estimate_masks(
@@ -221,7 +221,8 @@ class Model(ABC):
     ) -> list[NDArray[np.bool_]]:
         """Estimate the masks (Y, X) of classes annotated by points or scribbles, for `adapt`.
 
-        Only called for frames up to `estimated_side`; they are encoded after `adapt([])`.
+        Called only if no annotated frame is larger than `estimated_side`. The references are those
+        of all classes of a frame, encoded after `adapt([])`.
         """
         return []
 

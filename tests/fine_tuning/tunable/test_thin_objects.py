@@ -55,10 +55,10 @@ def test_crops_show_thin_objects_at_double_size(thin_job, recipe, base, parts):
     assert share_of_edges(2) < 0.7 * share_of_edges(1)
 
 
-def test_strokes_on_thin_objects_enlarge_the_frames(thin_job, recipe, base):
+def test_scribbles_on_thin_objects_enlarge_the_frames(thin_job, recipe, base):
     (reference,) = thin_job.references
-    strokes = reference.mask * (np.arange(80) % 20 < 10)
-    job = replace(thin_job, references=[replace(reference, mask=strokes, kind="scribble")])
+    scribbles = reference.mask * (np.arange(80) % 20 < 10)
+    job = replace(thin_job, references=[replace(reference, mask=scribbles, kind="scribble")])
     assert tunable_model(load_model(base), job, recipe, NORMALISATION).head.zoom == 2
 
 

@@ -91,6 +91,11 @@ def test_estimated_masks_may_be_wider(masks, estimated, factor):
     assert choose_zoom(masks, estimated) == factor
 
 
+def test_large_masks_are_not_measured(monkeypatch):
+    monkeypatch.setattr(zoom, "median_width", None)
+    assert choose_zoom([thin(641)]) == choose_zoom([], [thin(641)]) == 1
+
+
 def test_reduced_logits_are_those_of_the_frame():
     frame = torch.rand(1, 3, 20, 31)
     large = enlarge(frame, 2)
@@ -148,7 +153,7 @@ def test_thin_lines_are_found_better(predictor, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["scribble", "point"])
 @pytest.mark.parametrize(("mask", "factor"), [(thin(96), 2), (wide(96), 1)])
-def test_marks_show_the_width_of_the_objects_they_are_drawn_on(predictor, kind, mask, factor):
+def test_points_and_scribbles_show_the_width_of_objects(predictor, kind, mask, factor):
     frame = np.random.default_rng(0).normal(100 + 80 * mask, 3).astype(np.uint8)
     marks = simulate_annotation(mask, kind, np.random.default_rng(1))
     learn(predictor, marks, frame, kind=kind)

@@ -27,6 +27,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     LARGEST_CROP,
     check_images,
     crop_references,
+    image_key,
 )
 from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, MIN_TILE, check_tile
 from napari_vrp_sam.models.base import EncodedReference, Model
@@ -179,7 +180,7 @@ class LearnedModel:
         references = ordered(given)
         self._learned = None
         self._encoder.normalisation = normalisation
-        # The model is this predictor's copy.
+        # This does not change the caller's model: ours is a copy.
         adapt_model(self.model, references, self._encoder.encode_references)
         part = self._reference_side if self.model.input_side else LARGEST_CROP
         crops = crop_references(references, self._reference_side, part)
@@ -243,16 +244,18 @@ def adapt_model(
     model : Model
     references : sequence of Reference
     encode : callable
-        Encodes references with the model.
+        Function that encodes references with the model.
     """
     whole = [r for r in references if not r.is_crop]  # crops do not show the size of their frame
     masks = [r.mask > 0.5 for r in whole if r.kind in {"mask", "partial", "box"}]
-    marked = [r for r in whole if r.kind in {"point", "scribble"}]
-    model.adapt([])
+    marked = dict.fromkeys(image_key(r) for r in whole if r.kind in {"point", "scribble"})
     estimated: list[NDArray[np.bool_]] = []
-    # Points and scribbles do not show the size of objects, but the pixels like them do.
+    # Points and scribbles do not show the size of objects; pixels that look like them do.
     if marked and max(max(r.mask.shape) for r in whole) <= model.estimated_side:
-        estimated = model.estimate_masks(encode(marked))
+        model.adapt([])
+        for key in marked:  # one frame at a time, because features are large
+            of_frame = [r for r in whole if image_key(r) == key]
+            estimated += model.estimate_masks(encode(of_frame))
     model.adapt(masks, estimated)
 
 

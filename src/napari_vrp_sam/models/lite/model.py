@@ -17,6 +17,7 @@ from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosi
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import follow_edges
 from napari_vrp_sam.models.heads.share import add_head, calibrate_model_head
+from napari_vrp_sam.models.interruption import check_interrupted
 from napari_vrp_sam.models.lite import tile_tokens
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
@@ -141,10 +142,14 @@ class LiteModel(nn.Module, Model):
 
     @torch.no_grad()
     def estimate_masks(self, references: Sequence[EncodedReference]) -> list[NDArray[np.bool_]]:
-        """See the base class; these are the labels that the probes learn from."""
-        return [
-            completed_mask(shot_from_reference(r, references), PROBE_RECIPE) for r in references
-        ]
+        """See the base class; each reference is completed on its own, as for the probes."""
+        masks = []
+        for reference in references:
+            check_interrupted()
+            if reference.kind in {"point", "scribble"}:
+                shot = shot_from_reference(reference, references)
+                masks.append(completed_mask(shot, PROBE_RECIPE))
+        return masks
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:

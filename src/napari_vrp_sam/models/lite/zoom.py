@@ -25,8 +25,8 @@ THIN = 4.5
 this width gained; wider ones gained or lost."""
 
 THIN_ESTIMATED = 6.0
-"""The same for masks that are estimated from points and scribbles, which are wider than thin
-objects. Of 16 training datasets, most of which have such classes, 13 gained (see the table)."""
+"""Largest median width of masks that are estimated from points and scribbles. They are wider than
+the objects. Of 16 training datasets, most of which have thin classes, 13 gained (see the table)."""
 
 MAX_SIDE = 640
 """Longest side of annotated frames that are enlarged, because a frame takes four times as long."""
@@ -37,18 +37,18 @@ def choose_zoom(
 ) -> int:
     """Return the factor by which to enlarge frames with objects like those of masks (Y, X).
 
-    It is above 1 if the objects of at least half of the masks are thin. Other classes beside them
-    gain, too, on most datasets. `estimated` are masks that are estimated from other annotations.
+    It is above 1 if the objects of at least half of all masks are thin. Other classes beside them
+    gain, too, on most datasets. `estimated` contains masks estimated from points or scribbles.
     """
-    widths = [
+    if any(max(mask.shape) > MAX_SIDE for mask in (*masks, *estimated)):
+        return 1
+    widths = sorted(
         width / limit
         for of_kind, limit in ((masks, THIN), (estimated, THIN_ESTIMATED))
         for width in map(median_width, of_kind)
         if width is not None
-    ]
-    if not widths or any(max(mask.shape) > MAX_SIDE for mask in (*masks, *estimated)):
-        return 1
-    return ZOOM if sorted(widths)[(len(widths) - 1) // 2] <= 1 else 1
+    )
+    return ZOOM if widths and widths[(len(widths) - 1) // 2] <= 1 else 1
 
 
 def enlarge(pixels: Tensor, zoom: int) -> Tensor:

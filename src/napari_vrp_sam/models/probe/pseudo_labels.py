@@ -50,12 +50,14 @@ def complete_shots(shots: Sequence[Shot], recipe: ProbeRecipe) -> list[Shot]:
 def completed_mask(shot: Shot, recipe: ProbeRecipe) -> NDArray[np.bool_]:
     """Return the mask (Y, X) of the completed labels of one class, without the frame's padding.
 
-    Small holes are filled: where the objects are noisy, the clear pixels are speckled.
+    Small holes are filled, because noise leaves gaps in the objects.
     """
     (completed,) = complete_shots([shot], recipe)
     height, width = shot.features.size
     clear = (completed.foreground > completed.background)[0, :height, :width].cpu().numpy()
-    mask: NDArray[np.bool_] = remove_small_holes(clear)  # up to 64 pixels
+    mask: NDArray[np.bool_] = remove_small_holes(
+        clear
+    )  # up to 64 pixels (63 before scikit-image 0.26)
     return mask
 
 
