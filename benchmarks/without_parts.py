@@ -2,7 +2,7 @@
 
     VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged superalloy_nasa hrf_vessels \
         leaf_veins fundus_exudates weld_defects --json thin-objects.json
-    VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged train --annotation scribble \
+    VRP_SAM_DATA=... python benchmarks/without_parts.py enlarged DATASETS... --annotation scribble \
         --json enlarged-scribbles.json
     VRP_SAM_DATA=... python benchmarks/without_parts.py plain-trees train --json plain-trees.json
 
@@ -16,14 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import numpy as np
 import typer
 from decisions import SmallImages
-from numpy.typing import NDArray
 
 from napari_vrp_sam.errors import InputError
 from napari_vrp_sam.files import write_json
-from napari_vrp_sam.models.base import EncodedReference
+from napari_vrp_sam.models.base import EncodedReference, Masks
 from napari_vrp_sam.models.lite.model import LiteModel
 from napari_vrp_sam.models.lite.prepared_class import PreparedClass
 from napari_vrp_sam.models.zoo.registry import load_model
@@ -36,9 +34,7 @@ from napari_vrp_sam.research.protocols.one_slice import evaluate_dataset, mean_o
 class WithoutZoom(LiteModel):
     """`lite`, which sees frames with thin objects in their own size."""
 
-    def adapt(
-        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
-    ) -> None:
+    def adapt(self, masks: Masks, estimated: Masks = ()) -> None:
         """Do nothing."""
 
 

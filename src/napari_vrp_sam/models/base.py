@@ -14,10 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_vrp_sam.models.calibration import ClassCalibration
+from napari_vrp_sam.models.devices import copy_to_device
 from napari_vrp_sam.models.precision import Precision
 
 SPARSE_KINDS = frozenset({"point", "scribble", "partial"})
 """Kinds of annotation whose unmarked pixels are unknown, as in `annotations.reference`."""
+
+MARK_KINDS = SPARSE_KINDS - {"partial"}
+"""Kinds of annotation that do not show the size of objects."""
+
+Masks = Sequence[NDArray[np.bool_]]
+"""Masks of shape (Y, X)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,13 +214,8 @@ class Model(ABC):
         """Text that differs if `adapt` changed the features of a frame, for caches of features."""
         return ""
 
-    def adapt(  # noqa: B027
-        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
-    ) -> None:
-        """Choose how to encode frames that show objects like those of annotated masks (Y, X).
-
-        `estimated` is the return value of `estimate_masks`.
-        """
+    def adapt(self, masks: Masks, estimated: Masks = ()) -> None:  # noqa: B027
+        """Choose how to encode frames with objects like those of masks; see `estimate_masks`."""
 
     def estimate_masks(
         self,
@@ -221,8 +223,7 @@ class Model(ABC):
     ) -> list[NDArray[np.bool_]]:
         """Estimate the masks (Y, X) of classes annotated by points or scribbles, for `adapt`.
 
-        Called only if no annotated frame is larger than `estimated_side`. The references are those
-        of all classes of a frame, encoded after `adapt([])`.
+        The references are those of all classes of a frame, encoded after `adapt([])`.
         """
         return []
 
@@ -278,13 +279,11 @@ class Model(ABC):
         mode.
         """
         parameters = list(self.parameters())
-        here = all(parameter.device == device for parameter in parameters)
-        if here:
+        if all(parameter.device == device for parameter in parameters):
             model = copy(self) if not self.training else deepcopy(self).eval()
         else:
-            # Not moved after it is copied: a GPU may have no room for a second model.
-            moved = {id(t): _moved(t, device) for t in [*parameters, *self.buffers()]}
-            model = deepcopy(self, moved).to(device).eval()
+            model = copy_to_device(self, [*parameters, *self.buffers()], device)
+            model = model.to(device).eval()
         model.precision, model.compiled = precision, compiled
         return model
 
@@ -299,11 +298,3 @@ class Model(ABC):
         def to(self, device: torch.device | str) -> Self: ...  # noqa: D102
 
         def eval(self) -> Self: ...  # noqa: D102
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a parameter or buffer to another device."""
-    copied = tensor.detach().to(device)
-    if isinstance(tensor, torch.nn.Parameter):
-        return torch.nn.Parameter(copied, requires_grad=tensor.requires_grad)
-    return copied

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from napari_vrp_sam.errors import InputError
+
+M = TypeVar("M")
 
 # The threads of OpenMP do not exist in a forked child, which would wait for them for ever.
 if hasattr(os, "register_at_fork"):
@@ -58,3 +64,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         words in text for words in ("out of memory", "can't allocate memory", "alloc_failed")
     )
+
+
+def copy_to_device(model: M, tensors: Iterable[Tensor], device: torch.device) -> M:
+    """Copy a model with all its parameters and buffers to another device."""
+    # Not moved after it is copied: a GPU may have no room for a second model.
+    moved = {id(tensor): _moved(tensor, device) for tensor in tensors}
+    return deepcopy(model, moved)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a parameter or buffer to another device."""
+    copied = tensor.detach().to(device)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(copied, requires_grad=tensor.requires_grad)
+    return copied

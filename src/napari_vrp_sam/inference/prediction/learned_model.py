@@ -30,7 +30,7 @@ from napari_vrp_sam.inference.prediction.reference_crops import (
     image_key,
 )
 from napari_vrp_sam.inference.prediction.tiles.tiling import DEFAULT_TILE, MIN_TILE, check_tile
-from napari_vrp_sam.models.base import EncodedReference, Model
+from napari_vrp_sam.models.base import MARK_KINDS, EncodedReference, Model
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.devices import is_out_of_memory, resolve_device
 from napari_vrp_sam.models.precision import Precision, half_precision_dtype
@@ -135,7 +135,7 @@ class LearnedModel:
         *,
         effort: float = 1.0,
     ) -> None:
-        """Learn the classes of annotated frames.
+        """Fit the model to the classes of annotated frames.
 
         References that are already learned are not learned again.
 
@@ -247,8 +247,8 @@ def adapt_model(
         Function that encodes references with the model.
     """
     whole = [r for r in references if not r.is_crop]  # crops do not show the size of their frame
-    masks = [r.mask > 0.5 for r in whole if r.kind in {"mask", "partial", "box"}]
-    marked = dict.fromkeys(image_key(r) for r in whole if r.kind in {"point", "scribble"})
+    masks = [r.mask > 0.5 for r in whole if r.kind not in MARK_KINDS]
+    marked = dict.fromkeys(image_key(r) for r in whole if r.kind in MARK_KINDS)
     estimated: list[NDArray[np.bool_]] = []
     # Points and scribbles do not show the size of objects; pixels that look like them do.
     if marked and max(max(r.mask.shape) for r in whole) <= model.estimated_side:

@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_vrp_sam.errors import InputError
-from napari_vrp_sam.models.base import EncodedReference, FrameFeatures, GridPosition, Model, Prompts
+from napari_vrp_sam.models.base import (
+    MARK_KINDS,
+    EncodedReference,
+    FrameFeatures,
+    GridPosition,
+    Masks,
+    Model,
+    Prompts,
+)
 from napari_vrp_sam.models.calibration import ClassCalibration
 from napari_vrp_sam.models.decision import follow_edges
 from napari_vrp_sam.models.heads.share import add_head, calibrate_model_head
-from napari_vrp_sam.models.interruption import check_interrupted
-from napari_vrp_sam.models.lite import tile_tokens
+from napari_vrp_sam.models.lite import tile_tokens, zoom
 from napari_vrp_sam.models.lite.calibration import calibrate_class, decoder_share
 from napari_vrp_sam.models.lite.dense_head import LiteHead, read_head
 from napari_vrp_sam.models.lite.network import Conditioning, LiteNetwork
@@ -29,13 +36,6 @@ from napari_vrp_sam.models.lite.scenes import (
     describe_scene,
     plain_weight,
     similarity,
-)
-from napari_vrp_sam.models.lite.zoom import (
-    MAX_SIDE,
-    choose_zoom,
-    enlarge,
-    enlarge_reference,
-    reduce_logits,
 )
 from napari_vrp_sam.models.padding import resize_to_frame
 from napari_vrp_sam.models.precision import mixed_precision
@@ -77,7 +77,7 @@ class LiteModel(nn.Module, Model):
     name = "lite"
     best_threshold = True
     uses_effort = True
-    estimated_side = MAX_SIDE
+    estimated_side = zoom.MAX_SIDE
     uses_cuda_graphs = True
 
     def __init__(
@@ -134,22 +134,15 @@ class LiteModel(nn.Module, Model):
         """See the base class."""
         return "" if self.zoom == 1 else f"zoom {self.zoom}"
 
-    def adapt(
-        self, masks: Sequence[NDArray[np.bool_]], estimated: Sequence[NDArray[np.bool_]] = ()
-    ) -> None:
+    def adapt(self, masks: Masks, estimated: Masks = ()) -> None:
         """Enlarge small frames with thin objects; see `zoom`."""
-        self.zoom = choose_zoom(masks, estimated)
+        self.zoom = zoom.choose_zoom(masks, estimated)
 
     @torch.no_grad()
     def estimate_masks(self, references: Sequence[EncodedReference]) -> list[NDArray[np.bool_]]:
         """See the base class; each reference is completed on its own, as for the probes."""
-        masks = []
-        for reference in references:
-            check_interrupted()
-            if reference.kind in {"point", "scribble"}:
-                shot = shot_from_reference(reference, references)
-                masks.append(completed_mask(shot, PROBE_RECIPE))
-        return masks
+        marked = [shot_from_reference(r, references) for r in references if r.kind in MARK_KINDS]
+        return [completed_mask(shot, PROBE_RECIPE) for shot in marked]
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> FrameFeatures:
@@ -158,7 +151,7 @@ class LiteModel(nn.Module, Model):
         With a dense head, its logits are the last of the semantic maps. The features have the size
         of the enlarged frames; see `adapt`.
         """
-        small, frames = frames, enlarge(frames, self.zoom)
+        small, frames = frames, zoom.enlarge(frames, self.zoom)
         # Channels-last saves about a fifth of the backbone's time on a CPU.
         frames = frames.contiguous(memory_format=torch.channels_last)
         with self._precision(frames):
@@ -175,7 +168,7 @@ class LiteModel(nn.Module, Model):
         offset and expected IoU are not estimated.
         """
         given = references
-        references = [enlarge_reference(r, self.zoom) for r in given]
+        references = [zoom.enlarge_reference(r, self.zoom) for r in given]
         prepared = []
         for class_id in sorted({r.class_id for r in references}):
             of_class = [r for r in references if r.class_id == class_id]
@@ -274,7 +267,7 @@ class LiteModel(nn.Module, Model):
         edge_shares = [c.edge_share for c in prompts.calibrations]
         edged = follow_edges(torch.stack(mixed), features.semantic[INTENSITIES], edge_shares)
         logits = resize_to_frame(edged, features.size)[:, 0]
-        return add_head(reduce_logits(logits, self.zoom), features, prompts.calibrations)
+        return add_head(zoom.reduce_logits(logits, self.zoom), features, prompts.calibrations)
 
     @torch.no_grad()
     def tile_context(

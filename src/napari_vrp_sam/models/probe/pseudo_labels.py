@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.morphology import remove_small_holes
 from torch import Tensor
 
+from napari_vrp_sam.models.interruption import check_interrupted
 from napari_vrp_sam.models.probe.encoded_shots import Shot
 from napari_vrp_sam.models.probe.ensemble import ProbeRecipe, fit_linear_probe
 from napari_vrp_sam.models.probe.probe import Probe
@@ -52,12 +53,12 @@ def completed_mask(shot: Shot, recipe: ProbeRecipe) -> NDArray[np.bool_]:
 
     Small holes are filled, because noise leaves gaps in the objects.
     """
+    check_interrupted()
     (completed,) = complete_shots([shot], recipe)
     height, width = shot.features.size
     clear = (completed.foreground > completed.background)[0, :height, :width].cpu().numpy()
-    mask: NDArray[np.bool_] = remove_small_holes(
-        clear
-    )  # up to 64 pixels (63 before scikit-image 0.26)
+    # The default fills holes up to 64 pixels, 63 before scikit-image 0.26.
+    mask: NDArray[np.bool_] = remove_small_holes(clear)
     return mask
 
 
